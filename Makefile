@@ -1,0 +1,51 @@
+# Everything works from a fresh clone; `make` alone lists what there is.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+SETUP := sh examples/demo/setup_machine.sh
+RUN := $(VENV)/bin/python -m
+# What to hand to pytest besides, e.g. make test ARGS="-k planner"
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint soak clean programs
+
+help: ## List what make can do here
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@echo "Another Python: make PYTHON=/path/to/python3 ...   Some tests: make test ARGS='-k planner'"
+
+demo: programs $(READY) ## See HSM bring a sweep over a private sshd on 127.0.0.1
+	@$(VENV)/bin/python examples/demo/demo.py
+
+test: $(READY) ## Run the tests (under 5 minutes)
+	@$(SETUP) programs $(if $(filter 1,$(HSM_REQUIRE_E2E)),,--optional)
+	@$(RUN) pytest -n auto --dist=worksteal -m "not soak" $(ARGS)
+
+soak: $(READY) ## Run the long tests
+	@$(SETUP) programs
+	@HSM_SOAK=1 $(RUN) pytest -m soak --timeout=3600 $(ARGS)
+
+lint: $(READY) ## Check style, types and imports
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(VENV)/bin/lint-imports
+
+clean: ## Remove .venv, .demo and caches, nothing else
+	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find $(wildcard hsm tests examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+programs:
+	@$(SETUP) programs
+
+# An environment whose pip works is kept; `make clean` begins anew.
+$(READY): pyproject.toml
+	@$(SETUP) python "$(PYTHON)"
+	@echo "Preparing $(VENV) (a minute or two the first time)"
+	@$(RUN) pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@$(RUN) pip install -qq -e '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The `hsm` program: Typer apps, one file a noun."""

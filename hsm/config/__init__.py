@@ -1,0 +1,1 @@
+"""What the user wants: schema and reader of `.hsm/sync_config.yaml`, and the template of `hsm sync init`."""

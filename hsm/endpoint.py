@@ -1,0 +1,159 @@
+"""The two ends of a sync: what a source and a destination can be asked, whether local or remote.
+
+`hsm.remote.local.LocalEndpoint` and `hsm.remote.endpoint.RemoteEndpoint` keep this contract;
+`tests/contract/test_endpoints.py` holds both to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hsm.model import Entry, EntryKind, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A request to list something.
+
+    Attributes:
+        base: Absolute path of a folder, or `~/...`; may be or lie below a symlink.
+        names: Starting points relative to `base`; the empty name is the base itself.
+        max_depth: Levels below each starting point: 0 lists the starting points alone, None everything.
+        follow: Say of each symlink where it leads (`Entry.followed`). Folders behind symlinks are never
+            walked.
+    """
+
+    base: str
+    names: tuple[str, ...] = ("",)
+    max_depth: int | None = None
+    follow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Room on the file system that holds a folder.
+
+    Attributes:
+        free_bytes: For an unprivileged user; None where unknown.
+        free_inodes: None where unknown (btrfs and others report a total of 0).
+    """
+
+    free_bytes: int | None = None
+    free_inodes: int | None = None
+
+
+_UNKNOWN_SPACE = Space()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The answer to one `Tree`.
+
+    Attributes:
+        base: The folder's real path, every symlink resolved; as asked for when it does not exist.
+        kind: What `base` leads to; None when nothing is there.
+        entries: In no particular order; starting points that do not exist are simply absent.
+            Paths are relative to `base`; the base itself has the path `""`.
+        problems: Folders that could not be read.
+        space: On the file system of `base`, or of its nearest parent that exists.
+        nearest: The nearest existing parent's kind when `base` is missing (a file there is in the way).
+    """
+
+    base: str
+    kind: EntryKind | None
+    entries: tuple[Entry, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    space: Space = _UNKNOWN_SPACE
+    nearest: EntryKind | None = EntryKind.FOLDER
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the check learns of the machine behind an endpoint.
+
+    Attributes:
+        system: As `uname -s` says, for example `Linux`.
+        home: The user's home folder, absolute.
+        rsync_version: First line of `rsync --version`; empty when there is no rsync.
+        clock_ns: The machine's clock when it answered, nanoseconds since the epoch; 0 where unknown.
+    """
+
+    system: str = ""
+    home: str = ""
+    rsync_version: str = ""
+    clock_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One look at an endpoint: a `Listing` per requested `Tree`, in their order."""
+
+    machine: Machine
+    listings: tuple[Listing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnds:
+    """The two ends of a file, enough to tell whose run a log is.
+
+    Attributes:
+        path: As asked for.
+        size: Bytes of the whole file when it was read.
+        head: Its first bytes.
+        tail: Its last bytes, starting at `tail_offset`; may overlap the head.
+        tail_offset: Where the tail begins; a multiple of the block size that was asked for.
+    """
+
+    path: str
+    size: int
+    head: bytes
+    tail: bytes
+    tail_offset: int
+
+
+class Endpoint(Protocol):
+    """One end of a sync.
+
+    Every method raises `hsm.errors.UnreachableError` when the machine cannot be reached and never prompts.
+    """
+
+    @property
+    def name(self) -> str:
+        """The target's name, or `here`."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lies behind a network connection."""
+
+    def survey(self, trees: Sequence[Tree]) -> Survey:
+        """List `trees`, in one session where the endpoint is remote. Changes nothing."""
+
+    def read_ends(self, paths: Sequence[str], *, n_blocks: int) -> Iterator[FileEnds]:
+        """Read the first and last `n_blocks` blocks of 32 KiB of each file.
+
+        Args:
+            paths: Absolute paths.
+            n_blocks: Whole blocks at each end; the tail begins at a multiple of 32,768 bytes.
+
+        Yields:
+            One answer per file that could be read, in the order of `paths`; others are skipped.
+        """
+
+    def read_file(self, path: str) -> bytes:
+        """Read a whole file.
+
+        Raises:
+            FileNotFoundError: There is no such file, or it cannot be read.
+        """
+
+    def make_folders(self, folders: Sequence[str]) -> None:
+        """Make absolute `folders` and their missing parents; those that exist are left as they are.
+
+        Raises:
+            hsm.errors.TargetError: One could not be made.
+        """
+
+    def remove_empty_folders(self, folders: Sequence[str]) -> None:
+        """Remove those of `folders` that exist and are empty; others stay, without complaint."""

@@ -1,0 +1,86 @@
+"""HSM's own files here: JSON with a schema number, replaced in one step, readable by the user alone.
+
+State lies beside the project, often on Lustre, GPFS or NFS, where SQLite's locks cannot be trusted; a rename
+within a folder is atomic on all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from hsm._version import __version__
+
+PRIVATE_FILE_MODE = 0o600
+PRIVATE_FOLDER_MODE = 0o700
+
+
+class DamagedFileError(Exception):
+    """A file of HSM's own cannot be understood: no JSON, or no schema that this version knows."""
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder of HSM's own and its missing parents, for the user alone; an existing one stays as it is.
+
+    Raises:
+        OSError: It could not be made.
+    """
+    folder.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def save_json(path: Path, data: dict[str, object], *, schema: int) -> None:
+    """Replace `path` by `data`, on disk before it takes the name, mode 0600; missing parents are made.
+
+    A reader sees the old or the new file whole. A failure leaves the old one and nothing beside it.
+
+    Args:
+        path: The file.
+        data: JSON values; text may hold surrogates (they are written as escapes).
+        schema: The version of the layout; written as `schema`, beside HSM's own version as `hsm`.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    make_private_folder(path.parent)
+    content = json.dumps({"schema": schema, "hsm": __version__, **data}, separators=(",", ":"))
+    beside = path.with_name(f".hsm-{secrets.token_hex(8)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def load_json(path: Path, *, schema: int) -> dict[str, object] | None:
+    """Read what `save_json` wrote.
+
+    Returns:
+        The data with `schema` and `hsm`, or None when there is no such file.
+
+    Raises:
+        DamagedFileError: It is no JSON object, or its schema is not `schema`.
+        OSError: It is there but cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        raise DamagedFileError(f"{path} is no valid JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise DamagedFileError(f"{path} holds no JSON object")
+    found = data.get("schema")
+    if found != schema:
+        newer = isinstance(found, int) and found > schema
+        hint = f"; HSM {data.get('hsm')} wrote it: upgrade this one" if newer else ""
+        raise DamagedFileError(f"{path} has schema {found!r}, this version reads {schema}{hint}")
+    return data

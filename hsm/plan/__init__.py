@@ -1,0 +1,1 @@
+"""What to send and what to leave, and why: pure functions of two inventories."""

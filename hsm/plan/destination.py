@@ -1,0 +1,50 @@
+"""The destination as the plan sees it: what is there, by root and path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from hsm.endpoint import Listing, Space
+from hsm.model import Entry, EntryKind, Problem, Root
+
+_UNKNOWN_SPACE = Space()
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationRoot:
+    """What the check found below one of the destination's two folders.
+
+    Attributes:
+        path: The folder's real path there.
+        kind: What it is; None when it does not exist yet.
+        nearest: What its nearest existing parent is.
+        entries: By path relative to the folder; only what the plan can touch was listed.
+        problems: Folders below it that could not be read; their `path` is relative to the folder.
+        space: Room on its file system.
+    """
+
+    path: str
+    kind: EntryKind | None = None
+    nearest: EntryKind | None = EntryKind.FOLDER
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    space: Space = _UNKNOWN_SPACE
+
+
+Destination = Mapping[Root, DestinationRoot]
+"""The plan's second input."""
+
+
+def make_destination_root(listings: Iterable[Listing]) -> DestinationRoot:
+    """Unite listings that have one base."""
+    parts = list(listings)
+    first = parts[0]
+    return DestinationRoot(
+        path=first.base,
+        kind=first.kind,
+        nearest=first.nearest,
+        entries={entry.path: entry for listing in parts for entry in listing.entries},
+        problems=tuple(problem for listing in parts for problem in listing.problems),
+        space=first.space,
+    )

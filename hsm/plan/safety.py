@@ -1,0 +1,88 @@
+"""Checks between plan and act that refuse what would hurt. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hsm.endpoint import Space
+from hsm.model import EntryKind, Reason, SyncPlan
+from hsm.plan.destination import Destination
+
+CHECKS: Mapping[str, str] = {
+    "source-empty": "the source has nothing of the sweep while the destination has files of it",
+    "destination-type": "a folder of `paths` is something else there, or something else is in its way",
+    "space": "the files to send need more bytes than are free there",
+    "inodes": "the files to send are more than the file system there takes",
+}
+"""Every check by the name that `--allow` takes, with what it refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a plan must not be carried out.
+
+    Attributes:
+        check: Its name in `CHECKS`.
+        message: One sentence.
+        hint: What to do next.
+    """
+
+    check: str
+    message: str
+    hint: str
+
+
+def check_plan(plan: SyncPlan, destination: Destination) -> tuple[Refusal, ...]:
+    """Look for reasons not to carry out `plan`; an empty answer means that it may go on."""
+    return (
+        *_check_source(plan, destination),
+        *_check_types(destination),
+        *_check_space(plan, destination),
+    )
+
+
+def _check_source(plan: SyncPlan, destination: Destination) -> list[Refusal]:
+    refusals = []
+    for root, there in destination.items():
+        n_files = sum(entry.kind is EntryKind.FILE for entry in there.entries.values())
+        has_source = any(item.file.root is root for item in plan.items) or plan.deeper
+        if n_files and not has_source:
+            message = f"The source has no files of {plan.sweep} for {there.path}, which holds {n_files}."
+            hint = "Is the source's disk mounted? `--allow source-empty` goes on."
+            refusals.append(Refusal("source-empty", message, hint))
+    return refusals
+
+
+def _check_types(destination: Destination) -> list[Refusal]:
+    refusals = []
+    for there in destination.values():
+        blocked = there.kind if there.kind is not None else there.nearest
+        if blocked is not EntryKind.FOLDER:
+            message = f"{there.path} cannot be a folder there: something else has its name or a parent's."
+            hint = "Correct `paths` of the target, or move it away."
+            refusals.append(Refusal("destination-type", message, hint))
+    return refusals
+
+
+def _check_space(plan: SyncPlan, destination: Destination) -> list[Refusal]:
+    needs: dict[Space, tuple[str, int, int]] = {}
+    for root, there in destination.items():
+        sends = [item for item in plan.items if item.reason.is_send and item.file.root is root]
+        n_bytes = sum(item.file.size for item in sends)
+        n_files = sum(item.reason is Reason.NEW for item in sends)
+        path, more_bytes, more_files = needs.get(there.space, (there.path, 0, 0))
+        needs[there.space] = (path, n_bytes + more_bytes, n_files + more_files)
+    refusals = []
+    for space, (path, n_bytes, n_files) in needs.items():
+        if space.free_bytes is not None and n_bytes > space.free_bytes:
+            missing = n_bytes - space.free_bytes
+            message = f"{path} needs {n_bytes} bytes, {space.free_bytes} are free: {missing} are missing."
+            refusals.append(Refusal("space", message, "Free some, or `--allow space` tries all the same."))
+        if space.free_inodes is not None and n_files > space.free_inodes:
+            missing = n_files - space.free_inodes
+            message = (
+                f"{path} needs {n_files} new files, {space.free_inodes} are free: {missing} are missing."
+            )
+            refusals.append(Refusal("inodes", message, "Free some, or `--allow inodes` tries all the same."))
+    return refusals

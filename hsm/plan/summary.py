@@ -1,0 +1,78 @@
+"""A plan in numbers: by run for tables, in total for reports. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from hsm.model import PlanItem, Reason, Run, RunState, SyncPlan
+
+
+class Change(str, Enum):
+    """What a plan does to a run at the destination."""
+
+    NEW = "new"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run of a plan, or the sweep folder.
+
+    Attributes:
+        run: None for the sweep folder.
+        change: Seen as a whole: new when nothing of it is there.
+        n_files: To send.
+        n_bytes: To send.
+        left: How many files are left out, by reason; those that are the same do not count.
+        n_same: How many are there already.
+    """
+
+    run: Run | None
+    change: Change
+    n_files: int
+    n_bytes: int
+    left: Mapping[Reason, int]
+    n_same: int
+
+
+def make_rows(plan: SyncPlan) -> tuple[Row, ...]:
+    """One row for the sweep folder, where the plan has files of it, and one for each run, by name."""
+    by_run: dict[str, list[PlanItem]] = {run.name: [] for run in plan.runs}
+    for item in plan.items:
+        by_run.setdefault(item.file.run, []).append(item)
+    runs = {run.name: run for run in plan.runs}
+    return tuple(_make_row(runs.get(name), by_run[name]) for name in sorted(by_run))
+
+
+def count_reasons(items: Iterable[PlanItem]) -> Counter[Reason]:
+    """How many items have each reason."""
+    return Counter(item.reason for item in items)
+
+
+def count_states(runs: Iterable[Run]) -> Counter[RunState]:
+    """How many runs are in each state."""
+    return Counter(run.state for run in runs)
+
+
+def count_sent_bytes(plan: SyncPlan) -> int:
+    """The bytes that the plan sends."""
+    return sum(file.size for file in plan.sends)
+
+
+def _make_row(run: Run | None, items: list[PlanItem]) -> Row:
+    counts = count_reasons(items)
+    sends = [item for item in items if item.reason.is_send]
+    n_same = counts.pop(Reason.SAME, 0)
+    left = {reason: counts[reason] for reason in Reason if counts[reason] and not reason.is_send}
+    n_new = counts[Reason.NEW]
+    if not sends:
+        change = Change.UNCHANGED
+    elif n_new == len(sends) and not n_same:
+        change = Change.NEW
+    else:
+        change = Change.UPDATED
+    return Row(run, change, len(sends), sum(item.file.size for item in sends), left, n_same)

@@ -1,0 +1,72 @@
+"""What happens while a sync works, as events, and the protocol of those who show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from hsm.model import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A target entered a step of the work: `login`, `check`, `plan`, `transfer`, `record`."""
+
+    target: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferStarted:
+    """What the transfer to a target will bring: totals of the plan."""
+
+    target: str
+    n_files: int
+    n_bytes: int
+    n_runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferMoved:
+    """What has moved so far to a target: running totals, never going back.
+
+    `n_bytes` is a worker's own count and may run ahead of what is proven.
+    """
+
+    target: str
+    n_files: int
+    n_bytes: int
+    n_runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemFound:
+    """A problem of one path, told as soon as it is known; it stands in the report again."""
+
+    target: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEnded:
+    """A target's work is over; `state` is the word that stands in the report."""
+
+    target: str
+    state: str
+
+
+Event = Step | TransferStarted | TransferMoved | ProblemFound | TargetEnded
+
+
+class Reporter(Protocol):
+    """Receives events from several threads at once; must be thread-safe, quick, and never raise."""
+
+    def report(self, event: Event) -> None:
+        """Take one event."""
+
+
+class SilentReporter:
+    """Shows nothing (`-q`, and the default of the Python interface)."""
+
+    def report(self, event: Event) -> None:
+        """Ignore the event."""

@@ -1,0 +1,1 @@
+"""What is proven: the journal here, the receipt at the destination, and the locks."""

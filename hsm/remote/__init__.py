@@ -1,0 +1,1 @@
+"""Other machines and the processes that reach them."""

@@ -1,0 +1,208 @@
+"""Running other programs: the only module of HSM that starts a process.
+
+Every process but a login in the foreground gets a process group of its own, so that Ctrl-C in the terminal
+reaches HSM alone, which then ends exactly what it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+_CHUNK_BYTES = 64 * 1024
+_KEPT_STDERR_BYTES = 64 * 1024
+_GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a process ended.
+
+    Attributes:
+        returncode: Its exit status; negative when a signal ended it.
+        stdout: What it printed; empty for a streamed process.
+        stderr: What it complained; of a streamed process the last 64 KiB.
+    """
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def stderr_text(self) -> str:
+        """The complaint as text; bytes that are no UTF-8 are replaced."""
+        return self.stderr.decode("utf-8", "replace")
+
+
+class ProgramMissingError(Exception):
+    """The program to start does not exist or may not be started."""
+
+
+class CommandTimeoutError(Exception):
+    """The process did not end in time and was ended."""
+
+
+class CommandStoppedError(Exception):
+    """`Runner.stop` was called: nothing is started any more."""
+
+
+class Runner:
+    """Starts processes and can end all that still run. Thread-safe.
+
+    One runner serves one call of the program; after `stop` it starts nothing more.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._is_stopped = False
+
+    def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float, foreground: bool = False
+    ) -> Completed:
+        """Run a program to its end and return what it printed.
+
+        Args:
+            argv: The program and its arguments; never a shell line.
+            stdin: Fed to it, then closed.
+            timeout_seconds: After which the process group is ended.
+            foreground: Leave the program in this terminal's session, so that it may ask the user; its
+                standard error then goes to the terminal.
+
+        Raises:
+            ProgramMissingError: There is no such program.
+            CommandTimeoutError: It took too long.
+            CommandStoppedError: The runner was stopped before or meanwhile.
+        """
+        with self._start(argv, foreground=foreground) as process:
+            try:
+                stdout, stderr = process.communicate(stdin, timeout=timeout_seconds)
+            except subprocess.TimeoutExpired as error:
+                _end(process)
+                raise CommandTimeoutError(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
+            except BaseException:
+                _end(process)
+                raise
+        self._check_not_stopped()
+        return Completed(process.returncode, stdout, stderr or b"")
+
+    def stream(self, argv: Sequence[str], *, stdin: bytes, on_output: Callable[[bytes], None]) -> Completed:
+        """Run a program and hand over what it prints while it runs.
+
+        It has no time limit of its own: give the program one.
+
+        Args:
+            argv: The program and its arguments.
+            stdin: Fed to it, then closed.
+            on_output: Called in this thread with every chunk of standard output.
+
+        Raises:
+            ProgramMissingError: There is no such program.
+            CommandStoppedError: The runner was stopped before or meanwhile.
+        """
+        kept = bytearray()
+        with self._start(argv) as process:
+            threads = [
+                threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True),
+                threading.Thread(target=_keep_tail, args=(process.stderr, kept), daemon=True),
+            ]
+            for thread in threads:
+                thread.start()
+            try:
+                for chunk in _iter_chunks(process.stdout):
+                    on_output(chunk)
+                process.wait()
+            except BaseException:
+                _end(process)
+                raise
+            finally:
+                for thread in threads:
+                    thread.join()
+        self._check_not_stopped()
+        return Completed(process.returncode, b"", bytes(kept))
+
+    def stop(self) -> None:
+        """End the process group of everything that runs, and start nothing more. May be called twice."""
+        with self._lock:
+            self._is_stopped = True
+            running = list(self._running)
+        for process in running:
+            _signal_group(process, signal.SIGTERM)
+        for process in running:
+            _end(process)
+
+    def _check_not_stopped(self) -> None:
+        if self._is_stopped:
+            raise CommandStoppedError
+
+    @contextlib.contextmanager
+    def _start(self, argv: Sequence[str], *, foreground: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+        with self._lock:
+            self._check_not_stopped()
+            try:
+                process = subprocess.Popen(
+                    list(argv),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=None if foreground else subprocess.PIPE,
+                    env=_make_environment(os.environ),
+                    start_new_session=not foreground,
+                )
+            except (FileNotFoundError, PermissionError) as error:
+                raise ProgramMissingError(argv[0]) from error
+            self._running.add(process)
+        try:
+            with process:
+                yield process
+        finally:
+            with self._lock:
+                self._running.discard(process)
+
+
+def _make_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the messages and numbers of programs in the form that HSM parses."""
+    kept = {name: value for name, value in environment.items() if not name.startswith("RSYNC_")}
+    return {**kept, "LC_ALL": "C"}
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(process.pid) == os.getpgid(0):
+            process.send_signal(number)
+        else:
+            os.killpg(process.pid, number)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and its group: asked first, then forced."""
+    if process.poll() is None:
+        _signal_group(process, signal.SIGTERM)
+        try:
+            process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+
+
+def _feed(stream: IO[bytes] | None, content: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), stream or contextlib.nullcontext():
+        if stream is not None:
+            stream.write(content)
+
+
+def _keep_tail(stream: IO[bytes] | None, kept: bytearray) -> None:
+    for chunk in _iter_chunks(stream):
+        kept.extend(chunk)
+        del kept[:-_KEPT_STDERR_BYTES]
+
+
+def _iter_chunks(stream: IO[bytes] | None) -> Iterator[bytes]:
+    if stream is not None:
+        while chunk := os.read(stream.fileno(), _CHUNK_BYTES):
+            yield chunk

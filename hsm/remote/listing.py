@@ -1,0 +1,267 @@
+"""Listing folders behind a shell: the program that runs there, and the reading of what it prints.
+
+GNU find prints every record itself. Where `find` has no `-printf` (BusyBox, BSD, macOS), `stat` does, with the
+random mark of the session between records, since names may hold anything but NUL.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from hsm.endpoint import Listing, Machine, Space, Tree
+from hsm.model import Entry, EntryKind, Problem
+from hsm.remote.shell import MAX_PROGRAM_BYTES, quote, quote_path
+
+_KINDS = {"f": EntryKind.FILE, "d": EntryKind.FOLDER, "l": EntryKind.SYMLINK}
+
+# Functions of the program. `$m` is the mark. Every field that they print ends with NUL.
+_PRELUDE = r"""
+LC_ALL=C; export LC_ALL
+if find / -maxdepth 0 -printf '' 2>/dev/null; then how=gnu
+elif stat -c %f / >/dev/null 2>&1; then how=busybox
+else how=bsd; fi
+export how m
+field() { printf '%s\0' "$1"; }
+kind() { if [ -d "$1" ]; then echo d; elif [ -f "$1" ]; then echo f; elif [ -e "$1" ]; then echo o; fi; }
+machine() {
+  field "$(uname -s)"; field "$HOME"; field "$(date +%s)"
+  field "$("$1" --version 2>/dev/null </dev/null | head -n 1)"
+}
+nearest() {
+  n=$1
+  while [ -n "$n" ] && [ "$n" != / ] && [ ! -e "$n" ]; do n=${n%/*}; done
+  n=${n:-/}
+}
+base() {
+  nearest "$1"
+  field "$(kind "$1")"; field "$(kind "$n")"
+  if [ -d "$1" ]; then (cd -P -- "$1" && printf '%s/\0' "$PWD"); else field "$1/"; fi
+  field "$(df -P -k -- "$n" 2>/dev/null | tail -n 1)"; field "$(df -P -i -- "$n" 2>/dev/null | tail -n 1)"
+}
+"""
+
+# The lister, run by `xargs` or directly: $1 depth ('' = all), $2 follow (0 or 1), then the starting points.
+_LISTER = r"""
+d=$1 f=$2; shift 2
+one() {
+  case $how in
+  gnu) find "$@" -printf 'E%y %s %T@ %i %p\0%l\0' ;;
+  busybox) find "$@" -exec stat -c "$m%f %s %Y %i %n" {} + ;;
+  bsd) find "$@" -exec stat -f "$m%Xp %z %Fm %i %N" {} + ;;
+  esac
+}
+leads() {
+  case $how in
+  gnu) find -L "$@" -maxdepth 0 -printf 'F%y %s %T@ %i %p\0%l\0' ;;
+  busybox) printf '%s' "$m"F; for l do stat -L -c "$m%f %s %Y %i %n" "$l"; done ;;
+  bsd) printf '%s' "$m"F; for l do stat -L -f "$m%Xp %z %Fm %i %N" "$l"; done ;;
+  esac
+}
+if [ "${1-}" = --leads ]; then shift; leads "$@"; exit; fi
+if [ -n "$d" ]; then set -- "$@" -maxdepth "$d"; fi
+one "$@"
+if [ "$f" = 1 ]; then find "$@" -type l -print0 | xargs -0 sh -c "$lister" lister '' 0 --leads; fi
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ListingRequest:
+    """One session's work: a program, and what it reads.
+
+    Attributes:
+        program: For /bin/sh at the other end.
+        stdin: Starting points of one tree, NUL-separated.
+        trees: What the answer will hold, in this order.
+    """
+
+    program: str
+    stdin: bytes
+    trees: tuple[Tree, ...]
+
+
+def make_listing_requests(trees: Sequence[Tree], *, mark: str, rsync_path: str) -> list[ListingRequest]:
+    """Cut a survey into sessions: one, unless two trees have very many starting points.
+
+    The tree with the most starting points is read from standard input, where no limit of arguments holds;
+    the others stand in the program. Pure.
+    """
+    largest = max(trees, key=_count_name_bytes)
+    small: list[Tree] = []
+    rest: list[Tree] = []
+    room = MAX_PROGRAM_BYTES
+    for tree in trees:
+        if tree is not largest:
+            room -= _count_name_bytes(tree)
+            (small if room > 0 else rest).append(tree)
+    names = b"".join(os.fsencode(_make_start(name)) + b"\0" for name in largest.names)
+    trees_here = (*small, largest)
+    program = "\n".join(
+        [
+            f"m={mark} lister={quote(_LISTER)}; export lister",
+            _PRELUDE,
+            f"machine {_quote_program(rsync_path)}",
+            *(_make_tree_program(tree, index, from_stdin=False) for index, tree in enumerate(small)),
+            _make_tree_program(largest, len(small), from_stdin=True),
+        ]
+    )
+    request = ListingRequest(program, names, trees_here)
+    return [request, *(make_listing_requests(rest, mark=mark, rsync_path=rsync_path) if rest else [])]
+
+
+def _make_tree_program(tree: Tree, index: int, *, from_stdin: bool) -> str:
+    depth = "" if tree.max_depth is None else str(tree.max_depth)
+    arguments = f"lister '{depth}' {int(tree.follow)}"
+    if from_stdin:
+        command = f'xargs -0 sh -c "$lister" {arguments}'
+    else:
+        names = " ".join(quote(_make_start(name)) for name in tree.names)
+        command = f'sh -c "$lister" {arguments} {names} </dev/null'
+    base = quote_path(tree.base)
+    listing = f"if [ -d {base} ]; then (cd -P -- {base} && {command}); fi" if tree.names else ":"
+    return f"printf '%s %s\\n' \"$m\" {index} >&2; printf '%s=' \"$m\"; base {base}; {listing}"
+
+
+def _quote_program(path: str) -> str:
+    return quote_path(path)
+
+
+def _make_start(name: str) -> str:
+    return f"./{name}" if name else "."
+
+
+def _count_name_bytes(tree: Tree) -> int:
+    return sum(len(name) + 6 for name in tree.names) + len(tree.base) * 5
+
+
+def parse_listing(
+    content: bytes, complaints: bytes, *, request: ListingRequest, mark: str
+) -> tuple[Machine, list[Listing]]:
+    """Read what the program of `request` printed. Pure.
+
+    Args:
+        content: Its standard output between the session's marks.
+        complaints: The session's standard error.
+        request: What was asked.
+        mark: The mark in its program.
+
+    Returns:
+        The machine, and a listing per tree of the request.
+
+    Raises:
+        ValueError: The output is not that of the program.
+    """
+    head, *sections = content.split(mark.encode() + b"=")
+    system, home, clock, rsync_version, _ = os.fsdecode(head).split("\0")
+    machine = Machine(system, home, rsync_version, int(clock or 0) * 10**9)
+    if len(sections) != len(request.trees):
+        raise ValueError("the listing is cut")
+    by_tree = _split_complaints(complaints, mark)
+    return machine, [
+        _parse_section(section, by_tree.get(index, []), mark) for index, section in enumerate(sections)
+    ]
+
+
+def _split_complaints(complaints: bytes, mark: str) -> dict[int, list[str]]:
+    by_tree: dict[int, list[str]] = {}
+    index = -1
+    for line in os.fsdecode(complaints).splitlines():
+        if line.startswith(mark):
+            index = int(line[len(mark) :])
+        elif index >= 0:
+            by_tree.setdefault(index, []).append(line)
+    return by_tree
+
+
+def _parse_section(section: bytes, complaints: list[str], mark: str) -> Listing:
+    text = os.fsdecode(section)
+    kind, nearest, base, free_bytes, free_inodes, records = text.split("\0", 5)
+    kind = kind.strip()
+    found = _iter_gnu_records(records) if not records.startswith(mark) else _iter_stat_records(records, mark)
+    return Listing(
+        base=base[:-1] or "/",
+        kind=_KINDS.get(kind, EntryKind.OTHER) if kind else None,
+        entries=_join_followed(found),
+        problems=tuple(_iter_problems(complaints)),
+        space=Space(_parse_df(free_bytes, is_inodes=False), _parse_df(free_inodes, is_inodes=True)),
+        nearest=_KINDS.get(nearest.strip(), EntryKind.OTHER),
+    )
+
+
+def _iter_gnu_records(records: str) -> Iterator[tuple[bool, Entry]]:
+    fields = iter(records.split("\0"))
+    for record, link_target in zip(fields, fields, strict=False):
+        letter, size, mtime, inode, path = record.split(" ", 4)
+        kind = _KINDS.get(letter[1], EntryKind.OTHER)
+        yield letter[0] == "F", _make_entry(path, kind, size, _parse_time(mtime), inode, link_target)
+
+
+def _iter_stat_records(records: str, mark: str) -> Iterator[tuple[bool, Entry]]:
+    """Records of `stat`: hexadecimal mode, size, seconds, inode, name; `F` begins those that follow links."""
+    is_followed = False
+    for record in records.split(mark)[1:]:
+        if record == "F":
+            is_followed = True
+            continue
+        mode, size, mtime, inode, path = record.removesuffix("\n").split(" ", 4)
+        kind = _MODE_KINDS.get(int(mode, 16) & 0o170000, EntryKind.OTHER)
+        yield is_followed, _make_entry(path, kind, size, _parse_time(mtime), inode, "")
+
+
+_MODE_KINDS = {0o100000: EntryKind.FILE, 0o040000: EntryKind.FOLDER, 0o120000: EntryKind.SYMLINK}
+
+
+def _make_entry(path: str, kind: EntryKind, size: str, mtime_ns: int, inode: str, link_target: str) -> Entry:
+    name = path[2:] if path.startswith("./") else ""
+    if kind is EntryKind.FOLDER:
+        return Entry(name, kind, 0, 0, int(inode))
+    return Entry(name, kind, int(size) if kind is EntryKind.FILE else 0, mtime_ns, int(inode), link_target)
+
+
+def _join_followed(found: Iterator[tuple[bool, Entry]]) -> tuple[Entry, ...]:
+    """Put what a symlink leads to into its own record. `find -L` shows one that leads nowhere as itself."""
+    entries: list[Entry] = []
+    followed: dict[str, Entry] = {}
+    for is_followed, entry in found:
+        if not is_followed:
+            entries.append(entry)
+        elif entry.kind is not EntryKind.SYMLINK:
+            followed[entry.path] = entry
+    if not followed:
+        return tuple(entries)
+    return tuple(
+        entry._replace(followed=followed.get(entry.path)) if entry.kind is EntryKind.SYMLINK else entry
+        for entry in entries
+    )
+
+
+def _parse_time(text: str) -> int:
+    """Seconds with up to ten digits behind the point, as nanoseconds; `1.5` before the epoch is `-1.5`."""
+    seconds, _, fraction = text.partition(".")
+    nanoseconds = int(fraction[:9].ljust(9, "0")) if fraction else 0
+    whole = int(seconds) * 10**9
+    return whole - nanoseconds if seconds.startswith("-") else whole + nanoseconds
+
+
+def _parse_df(line: str, *, is_inodes: bool) -> int | None:
+    """The free column of `df -P`: its numbers are total, used, free, percent. A total of 0 is unknown.
+
+    macOS prints the inodes behind the blocks: used, free, percent (man df, `-i`).
+    """
+    words = line.split()
+    numbers = [int(word) for word in words if word.isdigit()]
+    if is_inodes and len(numbers) >= 5:
+        return numbers[4]
+    if len(numbers) < 3 or (is_inodes and numbers[0] == 0):
+        return None
+    return numbers[2] * (1 if is_inodes else 1024)
+
+
+def _iter_problems(complaints: Sequence[str]) -> Iterator[Problem]:
+    for line in complaints:
+        if line.startswith(("find:", "stat:")) and "No such file" not in line:
+            path = line.partition(": ")[2].rpartition(": ")[0].strip("'\u2018\u2019`\"")
+            reason = line.rpartition(": ")[2]
+            message = f"The folder cannot be read: {reason}"
+            yield Problem(path.removeprefix("./"), "unreadable", message, "Check its permissions.")

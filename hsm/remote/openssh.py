@@ -1,0 +1,284 @@
+"""The system's OpenSSH as client: one login per target, shared by every later session.
+
+HSM keeps an OpenSSH control master per target, started on the first use and left behind for ten minutes, so
+that a second factor is asked for once and a session costs no new login. See docs/DESIGN.md, "One login".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hsm.config.schema import TargetSettings
+from hsm.errors import TargetError, UnreachableError
+from hsm.remote.command import (
+    CommandTimeoutError,
+    Completed,
+    ProgramMissingError,
+    Runner,
+)
+from hsm.remote.diagnosis import diagnose_ssh
+from hsm.remote.shell import frame, make_mark, make_remote_command, parse_framed, quote
+
+PERSIST_SECONDS = 600
+CONNECT_TIMEOUT_SECONDS = 20
+SESSION_TIMEOUT_SECONDS = 600
+LOGIN_TIMEOUT_SECONDS = 60
+FOREGROUND_LOGIN_TIMEOUT_SECONDS = 300
+
+_FIXED_OPTIONS = (
+    "RemoteCommand=none",
+    "RequestTTY=no",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "PermitLocalCommand=no",
+    "LogLevel=INFO",
+    f"ConnectTimeout={CONNECT_TIMEOUT_SECONDS}",
+)
+"""Normal settings of users break a shared login or hide what went wrong; these win over them."""
+
+_KEEPALIVE_OPTIONS = ("ServerAliveInterval=15", "ServerAliveCountMax=4")
+"""A frozen link ends within a minute. After the user's own options, which may say otherwise."""
+
+
+class OpenSsh:
+    """A target reached by the system's `ssh`.
+
+    Nothing is started by the constructor. Every method that needs the network raises
+    `hsm.errors.UnreachableError` when the target cannot be reached.
+    """
+
+    def __init__(self, name: str, settings: TargetSettings, runner: Runner) -> None:
+        self.name = name
+        self._settings = settings
+        self._runner = runner
+        self._resolved: dict[str, str] = {}
+        self._control_path: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """The host in the form rsync takes before the colon: an IPv6 address in brackets."""
+        host = self._settings.host
+        return f"[{host}]" if ":" in host else host
+
+    def login(self, *, may_ask: bool = False) -> None:
+        """Make sure that the shared login is open; one that is open already is used.
+
+        Args:
+            may_ask: Let ssh ask in this terminal for a password, a second factor or an unknown host key.
+
+        Raises:
+            UnreachableError: No login; its kind says why.
+        """
+        if self._control_path is not None:
+            return
+        users_own = self._resolve().get("controlpath", "none")
+        if users_own not in ("", "none") and self._is_live(Path(users_own)):
+            self._control_path = Path(users_own)
+            return
+        path = self._make_control_path()
+        if not self._is_live(path):
+            self._start_master(path, may_ask=may_ask)
+        self._control_path = path
+
+    def logout(self) -> bool:
+        """Close the shared login that HSM opened; the user's own master is left alone.
+
+        Returns:
+            Whether there was one.
+        """
+        path = self._make_control_path()
+        self._control_path = None
+        if not path.exists():
+            return False
+        argv = ["ssh", *self._make_options(path), "-O", "exit", "--", self._settings.host]
+        was_open = self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0
+        path.unlink(missing_ok=True)
+        return was_open
+
+    def run(self, program: str, *, stdin: bytes = b"") -> Completed:
+        """Run a /bin/sh program in a session over the shared login.
+
+        Args:
+            program: Its text; data goes over `stdin`.
+            stdin: What the program reads.
+
+        Returns:
+            What it printed, without the noise of start-up files, and its complaints; the return code is ssh's.
+
+        Raises:
+            UnreachableError: The session could not be opened or broke before the program's end.
+        """
+        mark = make_mark()
+        command = make_remote_command(frame(program, mark))
+        argv = [*self.make_session_argv(), "--", self._settings.host, command]
+        completed = self._run(argv, stdin=stdin, timeout_seconds=SESSION_TIMEOUT_SECONDS)
+        content, noise = parse_framed(completed.stdout, mark)
+        if content is None:
+            raise self._explain_failed_session(completed, noise)
+        return Completed(completed.returncode, content, completed.stderr)
+
+    def make_session_argv(self) -> list[str]:
+        """The `ssh` command of a session over the shared login, without the host; logs in if need be.
+
+        At the server's MaxSessions ssh would open a new login by itself; `ProxyCommand=false` makes it fail.
+        """
+        self.login()
+        if self._control_path is None:
+            raise AssertionError("login() sets the control path or raises")
+        fixed = ("ControlMaster=no", "BatchMode=yes", "ProxyCommand=false", "StrictHostKeyChecking=yes")
+        return ["ssh", *self._make_options(self._control_path, fixed)]
+
+    def explain(self, text: str) -> UnreachableError:
+        """Turn what ssh complained into the error to raise."""
+        resolved = self._resolved
+        return diagnose_ssh(
+            text,
+            target=self.name,
+            host=resolved.get("hostname", self._settings.host),
+            port=resolved.get("port", ""),
+            command=self.command_line,
+        )
+
+    def _explain_failed_session(self, completed: Completed, noise: bytes) -> UnreachableError | TargetError:
+        if completed.returncode == 255:
+            return self.explain(completed.stderr_text)
+        shown = (noise + completed.stderr)[:400].decode("utf-8", "replace").strip()
+        return TargetError(
+            f"The shell of target {self.name} does not run commands as expected.",
+            hint=f"Try `{self.command_line} true`; a start-up file there may end the shell.",
+            kind="noisy_shell",
+            detail=shown,
+        )
+
+    def _start_master(self, path: Path, *, may_ask: bool) -> None:
+        from filelock import FileLock  # noqa: PLC0415 - only a login needs it
+
+        with FileLock(f"{path}.lock", timeout=FOREGROUND_LOGIN_TIMEOUT_SECONDS):
+            if self._is_live(path):
+                return
+            path.unlink(missing_ok=True)
+            log = path.with_suffix(".log")
+            log.unlink(missing_ok=True)
+            checking = "ask" if may_ask else "yes"
+            fixed = (
+                f"ControlPersist={PERSIST_SECONDS}",
+                f"StrictHostKeyChecking={checking}",
+                *(() if may_ask else ("BatchMode=yes",)),
+            )
+            argv = ["ssh", "-M", "-N", "-f", "-E", str(log), *self._make_options(path, fixed)]
+            limit = FOREGROUND_LOGIN_TIMEOUT_SECONDS if may_ask else LOGIN_TIMEOUT_SECONDS
+            completed = self._run([*argv, "--", self._settings.host], timeout_seconds=limit, foreground=may_ask)
+            if completed.returncode != 0 or not self._is_live(path):
+                raise self.explain(_read_text(log) + completed.stderr_text)
+
+    def _is_live(self, path: Path) -> bool:
+        if not path.exists():
+            return False
+        argv = ["ssh", *self._make_options(path), "-O", "check", "--", self._settings.host]
+        return self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0
+
+    def _make_control_path(self) -> Path:
+        settings = self._settings
+        asked = repr((settings.host, settings.user, settings.port, settings.ssh.model_dump(mode="json")))
+        digest = hashlib.sha256((asked + repr(sorted(self._resolve().items()))).encode("utf-8", "replace"))
+        return _make_control_folder() / digest.hexdigest()[:16]
+
+    def _resolve(self) -> dict[str, str]:
+        """The settings in force for this host, as `ssh -G` prints them; runs once."""
+        if not self._resolved:
+            argv = ["ssh", *self._make_user_options(), "-G", "--", self._settings.host]
+            completed = self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS)
+            if completed.returncode != 0:
+                raise self.explain(completed.stderr_text)
+            lines = completed.stdout.decode("utf-8", "replace").splitlines()
+            pairs = [line.partition(" ") for line in lines]
+            for key, _, value in pairs:
+                self._resolved[key] = f"{self._resolved[key]}\n{value}" if key in self._resolved else value
+        return self._resolved
+
+    def _make_options(self, control_path: Path, fixed: Sequence[str] = ()) -> list[str]:
+        settings = [f"ControlPath={control_path}", *fixed, *_FIXED_OPTIONS]
+        words = [word for setting in settings for word in ("-o", setting)]
+        return [*words, *self._make_user_options(), *_make_option_words(_KEEPALIVE_OPTIONS)]
+
+    def _make_user_options(self) -> list[str]:
+        settings = self._settings
+        words = [f"{key}={value}" for key, value in settings.ssh.options.items()]
+        argv = _make_option_words(words)
+        if settings.ssh.config:
+            argv += ["-F", _expand(settings.ssh.config)]
+        if settings.ssh.identity_file:
+            argv += ["-i", _expand(settings.ssh.identity_file)]
+        if settings.user:
+            argv += ["-l", settings.user]
+        if settings.port:
+            argv += ["-p", str(settings.port)]
+        return argv
+
+    @property
+    def command_line(self) -> str:
+        """The command a person types to try this login."""
+        return " ".join(quote(word) for word in ["ssh", *self._make_user_options(), self._settings.host])
+
+    def _run(
+        self, argv: list[str], *, timeout_seconds: float, stdin: bytes = b"", foreground: bool = False
+    ) -> Completed:
+        try:
+            return self._runner.run(argv, stdin=stdin, timeout_seconds=timeout_seconds, foreground=foreground)
+        except ProgramMissingError as error:
+            raise UnreachableError(
+                "There is no `ssh` on this machine.",
+                hint="Install OpenSSH's client, for example `apt-get install openssh-client`.",
+                kind="ssh_missing",
+            ) from error
+        except CommandTimeoutError as error:
+            raise UnreachableError(
+                f"Target {self.name} ({self._settings.host}) does not answer: {error}.",
+                hint=f"Try `{self.command_line}` by hand.",
+                kind="connection_timeout",
+            ) from error
+
+
+def has_terminal() -> bool:
+    """Whether ssh could ask the user something here."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _make_option_words(settings: Sequence[str]) -> list[str]:
+    return [word for setting in settings for word in ("-o", setting)]
+
+
+def _expand(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111 - a name without a home stays as it is
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _make_control_folder() -> Path:
+    """The folder of control sockets: short (a socket's path ends at 104 bytes), this user's alone.
+
+    Raises:
+        UnreachableError: Someone else owns it or may write to it.
+    """
+    folder = Path(f"/tmp/hsm-{os.getuid()}")  # noqa: S108 - owner and mode are checked below
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    is_private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077 == 0
+    if not is_private or status.st_uid != os.getuid():
+        raise UnreachableError(
+            f"{folder} must be a folder that belongs to you and that nobody else may enter.",
+            hint=f"Remove it (`rm -r {folder}`), or ask the machine's administrator to.",
+            kind="control_folder",
+        )
+    return folder

@@ -1,0 +1,62 @@
+"""Programs for the shell at the other end: built here, quoted once, their output found among noise.
+
+The login shell there may be bash, tcsh or fish, and its start-up files may print. So a program travels as one
+word that every shell passes on unchanged, runs in /bin/sh, and prints between random marks.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import shlex
+
+MAX_PROGRAM_BYTES = 48 * 1024
+"""Room for a program's text: one argument of a process ends at 128 KiB, and base64 makes it a third longer."""
+
+
+def quote(word: str) -> str:
+    """Quote a word for /bin/sh. The only function of HSM that does."""
+    return shlex.quote(word)
+
+
+def quote_path(path: str) -> str:
+    """Quote an absolute path or one that begins with `~/`, which stays the home folder's."""
+    if path.startswith("~/"):
+        return '"$HOME"/' + quote(path[2:])
+    return quote(path)
+
+
+def make_mark() -> str:
+    """A word that no noise holds: 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def make_remote_command(program: str) -> str:
+    """One shell line that runs `program` in /bin/sh with the session's own standard input.
+
+    sh, bash, zsh, tcsh and fish all pass a single-quoted word on as it is. macOS before 13 spells `base64 -d`
+    with a capital D.
+    """
+    word = base64.b64encode(program.encode("utf-8", "surrogateescape")).decode("ascii")
+    decode = "(base64 -d 2>/dev/null||base64 -D||openssl base64 -d -A)"
+    return f"exec /bin/sh -c 'eval \"$(echo {word}|{decode})\"'"
+
+
+def frame(program: str, mark: str) -> str:
+    """Let `program` print its standard output between two marks, and end with its exit status."""
+    return f"printf '\\n%s<' {mark}\n{program}\nprintf '%s>' {mark}\n"
+
+
+def parse_framed(output: bytes, mark: str) -> tuple[bytes | None, bytes]:
+    """Find what a framed program printed.
+
+    Returns:
+        The output between the marks, or None where a mark is missing; and the noise before the first.
+    """
+    begin = b"\n" + mark.encode() + b"<"
+    end = mark.encode() + b">"
+    noise, found, rest = output.partition(begin)
+    if not found:
+        return None, output
+    content, found, _ = rest.rpartition(end)
+    return (content if found else None), noise

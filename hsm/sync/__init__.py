@@ -1,0 +1,1 @@
+"""The workflows: the only modules that know the order of the whole."""

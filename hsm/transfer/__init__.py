@@ -1,0 +1,1 @@
+"""The engines that carry a plan out, behind one contract."""

@@ -1,0 +1,112 @@
+"""The contract of transfer engines: what a call promises, and what a failure leaves behind.
+
+The plan is the same everywhere; only the engine that carries it out differs. `tests/contract/test_engines.py`
+holds every engine to this page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hsm.errors import HsmError
+from hsm.model import Root, SourceFile
+
+TEMPORARY_FOLDER = ".hsm-tmp"
+"""Below each destination root: where files are written before they take their names."""
+
+PARTIAL_FOLDER = ".hsm-partial"
+"""Below each destination root: what an interrupted transfer left of a file, to go on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do, as data for messages and choices.
+
+    Attributes:
+        name: As in the documentation's table.
+        resumes: A file cut off goes on where it stopped.
+        sends_deltas: Of a changed file only what changed travels.
+        max_workers: How many calls of `send` may run at the same time.
+    """
+
+    name: str
+    resumes: bool
+    sends_deltas: bool
+    max_workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files of one destination root that one worker sends in one stream.
+
+    Attributes:
+        root: Where they land.
+        files: In the plan's order; never empty.
+    """
+
+    root: Root
+    files: tuple[SourceFile, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """The sum of the files' sizes."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnd:
+    """How a call of `Engine.send` ended.
+
+    Attributes:
+        is_clean: The engine vouches: every file in `sent` is at the destination, whole, under its final name,
+            with its time, as it was read at the source. When False nothing is vouched for, and only a fresh
+            look at the destination tells what arrived.
+        sent: Destination paths that this call brought; others of the batch were skipped.
+        complaints: By destination path, what the engine said of single files.
+        error: Why it is not clean; None when it is.
+    """
+
+    is_clean: bool
+    sent: frozenset[str] = frozenset()
+    complaints: Mapping[str, str] | None = None
+    error: HsmError | None = None
+
+
+OnMoved = Callable[[int, int], None]
+"""Takes the bytes and the files that a call of `send` has moved so far: its own running totals."""
+
+
+class Engine(Protocol):
+    """Brings files from one endpoint to another.
+
+    An engine writes each file to a temporary name inside `TEMPORARY_FOLDER` and renames it over its place, so
+    that a final name never holds half a file, whenever and however it is killed. It deletes nothing else, sends
+    a symlink as the file it leads to, keeps modification times and leaves owner, group and permissions to the
+    destination.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do between these two endpoints."""
+
+    def prepare(self, roots: Sequence[Root]) -> None:
+        """Make the destination roots and HSM's own folders below them. A second call changes nothing.
+
+        Raises:
+            hsm.errors.HsmError: It could not be done; nothing has been sent.
+        """
+
+    def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
+        """Bring the files of a batch. Called from several threads at once.
+
+        A failure is an answer, not an exception. Files that are there already are replaced.
+
+        Raises:
+            hsm.remote.command.CommandStoppedError: The user interrupted; as after any failure, every final name
+                holds the old file or the new one.
+        """
+
+    def finish(self, roots: Sequence[Root]) -> None:
+        """Remove HSM's own folders below the roots where they are empty. Never raises."""

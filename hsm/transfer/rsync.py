@@ -1,0 +1,180 @@
+"""The rsync engine: over SSH in either direction, or between folders of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from hsm.endpoint import Endpoint
+from hsm.errors import HsmError, TargetError
+from hsm.model import Root
+from hsm.remote.command import ProgramMissingError, Runner
+from hsm.remote.openssh import OpenSsh
+from hsm.remote.shell import quote_path
+from hsm.transfer.base import (
+    PARTIAL_FOLDER,
+    TEMPORARY_FOLDER,
+    Batch,
+    BatchEnd,
+    Capabilities,
+    OnMoved,
+)
+from hsm.transfer.rsync_command import (
+    MIN_VERSION,
+    Direction,
+    OutputReader,
+    RsyncCall,
+    RsyncVersion,
+    make_argv,
+    make_file_list,
+    parse_version,
+)
+from hsm.transfer.rsync_diagnosis import diagnose_rsync, find_complaints
+
+MAX_WORKERS = 8
+"""sshd allows ten sessions over one login by default; two stay free for HSM's own."""
+
+
+class RsyncEngine:
+    """Keeps `hsm.transfer.base.Engine` with rsync.
+
+    Args:
+        runner: Starts the processes.
+        destination: Where the files go.
+        roots: The destination's folders, real paths.
+        ssh: The client of the remote end, or None for a copy within this machine.
+        pulls: The source is the remote end.
+        rsync_path: The program at the remote end, as configured.
+        protocol: The lower protocol of both ends, see `check_versions`.
+        skips_newer: Leave what is newer at the destination.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        destination: Endpoint,
+        roots: Mapping[Root, str],
+        *,
+        ssh: OpenSsh | None = None,
+        pulls: bool = False,
+        rsync_path: str | None = None,
+        protocol: int = 30,
+        skips_newer: bool = False,
+    ) -> None:
+        self._runner = runner
+        self._destination = destination
+        self._roots = roots
+        self._ssh = ssh
+        self._direction = Direction.LOCAL if ssh is None else Direction.PULL if pulls else Direction.PUSH
+        self._rsync_path = quote_path(rsync_path) if rsync_path else ""
+        self._protocol = protocol
+        self._skips_newer = skips_newer
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `hsm.transfer.base.Engine.capabilities`."""
+        return Capabilities(
+            "rsync",
+            resumes=True,
+            sends_deltas=self._direction is not Direction.LOCAL,
+            max_workers=MAX_WORKERS,
+        )
+
+    def prepare(self, roots: Sequence[Root]) -> None:
+        """See `hsm.transfer.base.Engine.prepare`."""
+        self._destination.make_folders(self._own_folders(roots))
+
+    def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
+        """See `hsm.transfer.base.Engine.send`."""
+        reader = OutputReader()
+
+        def read(chunk: bytes) -> None:
+            reader.read(chunk)
+            on_moved(reader.n_bytes, len(reader.sent))
+
+        try:
+            argv = make_argv(self._make_call(batch.root))
+            completed = self._runner.stream(argv, stdin=make_file_list(batch.files), on_output=read)
+        except HsmError as error:
+            return BatchEnd(is_clean=False, error=error)
+        except ProgramMissingError:
+            return BatchEnd(is_clean=False, error=make_missing_here_error())
+        sent = frozenset(reader.sent)
+        if completed.returncode == 0:
+            return BatchEnd(is_clean=True, sent=sent)
+        text = completed.stderr_text
+        command_line = self._ssh.command_line if self._ssh else ""
+        failure = diagnose_rsync(completed.returncode, text, name=self._name, ssh_command=command_line)
+        return BatchEnd(is_clean=False, sent=sent, complaints=find_complaints(text, batch.files), error=failure)
+
+    def finish(self, roots: Sequence[Root]) -> None:
+        """See `hsm.transfer.base.Engine.finish`."""
+        with contextlib.suppress(HsmError):
+            self._destination.remove_empty_folders(self._own_folders(roots))
+
+    @property
+    def _name(self) -> str:
+        return self._ssh.name if self._ssh else self._destination.name
+
+    def _own_folders(self, roots: Sequence[Root]) -> list[str]:
+        paths = dict.fromkeys(self._roots[root] for root in roots)
+        return [f"{path}/{name}" for path in paths for name in (TEMPORARY_FOLDER, PARTIAL_FOLDER)]
+
+    def _make_call(self, root: Root) -> RsyncCall:
+        return RsyncCall(
+            direction=self._direction,
+            destination=self._roots[root],
+            address=self._ssh.address if self._ssh else "",
+            ssh_argv=tuple(self._ssh.make_session_argv()) if self._ssh else (),
+            rsync_path=self._rsync_path,
+            protocol=self._protocol,
+            skips_newer=self._skips_newer,
+        )
+
+
+def read_local_version(runner: Runner) -> RsyncVersion:
+    """Ask this machine's rsync for its version.
+
+    Raises:
+        TargetError: There is none, or it is too old or another program.
+    """
+    try:
+        completed = runner.run(["rsync", "--version"], timeout_seconds=20)
+    except ProgramMissingError as error:
+        raise make_missing_here_error() from error
+    return _check_version(completed.stdout.decode("utf-8", "replace").partition("\n")[0], "on this machine")
+
+
+def check_remote_version(line: str, *, name: str) -> RsyncVersion:
+    """Check the rsync that the survey found at a target.
+
+    Raises:
+        TargetError: There is none, or it is too old or another program.
+    """
+    if not line:
+        raise TargetError(
+            f"There is no rsync at {name}.",
+            hint="Install it there, or name it with `rsync_path` in the target's configuration.",
+            kind="rsync_missing",
+        )
+    return _check_version(line, f"at {name}")
+
+
+def make_missing_here_error() -> TargetError:
+    """The error for a machine without rsync."""
+    return TargetError(
+        "There is no rsync on this machine.",
+        hint="Install it, for example `apt-get install rsync` or `brew install rsync`.",
+        kind="rsync_missing_here",
+    )
+
+
+def _check_version(line: str, place: str) -> RsyncVersion:
+    version = parse_version(line)
+    if version is None or version.version < MIN_VERSION:
+        raise TargetError(
+            f"The rsync {place} cannot be used: {line.strip() or 'it names no version'}.",
+            hint="HSM needs samba's rsync from 3.1.0 on; name another one with `rsync_path`.",
+            kind="rsync_too_old",
+        )
+    return version

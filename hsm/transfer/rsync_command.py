@@ -1,0 +1,166 @@
+"""rsync's command line, file list, output and exit codes, as text. Pure.
+
+Sources: rsync(1) and rsync's `errcode.h`; what versions differ in is measured, see docs/DESIGN.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from hsm.model import SourceFile
+from hsm.transfer.base import PARTIAL_FOLDER, TEMPORARY_FOLDER
+
+IO_TIMEOUT_SECONDS = 60
+MIN_VERSION = (3, 1, 0)
+
+_VERSION = re.compile(r"rsync\s+version v?(?P<version>\d+(?:\.\d+)+)\S*\s+protocol version (?P<protocol>\d+)")
+_NAME_PREFIX = "hsm:"
+_PROGRESS = re.compile(r"\s*([\d,.]+)\s+\d+%")
+
+
+class Direction(str, Enum):
+    """Which of the two ends is behind SSH."""
+
+    PUSH = "push"
+    PULL = "pull"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class RsyncVersion:
+    """An rsync, as the first line of `rsync --version` names it."""
+
+    version: tuple[int, ...]
+    protocol: int
+
+    @property
+    def text(self) -> str:
+        """For messages, for example `3.2.7`."""
+        return ".".join(str(part) for part in self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class RsyncCall:
+    """Everything that decides the command line of one rsync.
+
+    Attributes:
+        direction: Which end is remote.
+        destination: Real path of the destination root.
+        address: The remote host in rsync's form; empty for a local copy.
+        ssh_argv: The ssh command of a session, without the host.
+        rsync_path: The program at the remote end; empty for what its PATH finds.
+        protocol: The lower of both ends' protocols.
+        skips_newer: Leave what is newer at the destination (when nothing was compared).
+        program: The rsync of this machine.
+    """
+
+    direction: Direction
+    destination: str
+    address: str = ""
+    ssh_argv: tuple[str, ...] = ()
+    rsync_path: str = ""
+    protocol: int = 30
+    skips_newer: bool = False
+    program: str = "rsync"
+
+
+def parse_version(line: str) -> RsyncVersion | None:
+    """Read the first line of `rsync --version`; None when it is not samba's rsync."""
+    match = _VERSION.match(line)
+    if match is None:
+        return None
+    return RsyncVersion(tuple(int(part) for part in match["version"].split(".")), int(match["protocol"]))
+
+
+def make_argv(call: RsyncCall) -> list[str]:
+    """Build the command that sends what the file list on standard input names.
+
+    The source is `/` and every entry says by `/./` where the kept part begins, so that runs of many folders share
+    one stream. No `-a`: times are kept, owner, group and permissions are the destination's. `--ignore-times`:
+    the plan has compared already, and rsync's own comparison sees whole seconds only.
+    """
+    folder = call.destination.rstrip("/")
+    argv = [
+        call.program,
+        "--files-from=-",
+        "--from0",
+        "--times",
+        "--omit-dir-times",
+        "--copy-links",
+        "--chmod=Du+rwx,Fu+rw",
+        "--ignore-times",
+        f"--temp-dir={folder}/{TEMPORARY_FOLDER}",
+        f"--partial-dir={folder}/{PARTIAL_FOLDER}",
+        f"--timeout={IO_TIMEOUT_SECONDS}",
+        "--8-bit-output",
+        "--no-human-readable",
+        "--info=progress2",
+        "--outbuf=L",
+        f"--out-format={_NAME_PREFIX}%n",
+    ]
+    if call.protocol >= 30:
+        argv.append("--no-implied-dirs")
+    if call.skips_newer:
+        argv.append("--update")
+    source, destination = "/", f"{folder}/"
+    if call.direction is not Direction.LOCAL:
+        argv += ["--protect-args", f"--rsh={make_remote_shell(call.ssh_argv)}"]
+        if call.rsync_path:
+            argv.append(f"--rsync-path={call.rsync_path}")
+    if call.direction is Direction.PUSH:
+        destination = f"{call.address}:{destination}"
+    elif call.direction is Direction.PULL:
+        source = f"{call.address}:{source}"
+    return [*argv, "--", source, destination]
+
+
+def make_remote_shell(argv: Sequence[str]) -> str:
+    """Join a command as rsync's `--rsh` splits it: at spaces, quotes keep together, a doubled quote is one."""
+    return " ".join(
+        '"' + word.replace('"', '""') + '"' if not word or re.search(r"[\s'\"]", word) else word for word in argv
+    )
+
+
+def make_file_list(files: Iterable[SourceFile]) -> bytes:
+    """The list for `--files-from=- --from0`; `./` keeps entries with a leading `#` or `;` from being comments."""
+    entries = (f".{file.prefix.rstrip('/')}/./{file.path}\0" for file in files)
+    return b"".join(os.fsencode(entry) for entry in entries)
+
+
+class OutputReader:
+    """Reads rsync's standard output as it comes: names and running totals.
+
+    Attributes:
+        sent: Destination paths that rsync has begun to send.
+        n_bytes: As its progress says.
+    """
+
+    def __init__(self) -> None:
+        self.sent: set[str] = set()
+        self.n_bytes = 0
+        self._rest = b""
+
+    def read(self, chunk: bytes) -> None:
+        """Take the next piece of output."""
+        *lines, self._rest = re.split(rb"[\r\n]", self._rest + chunk)
+        for line in lines:
+            self._read_line(os.fsdecode(line))
+
+    def _read_line(self, line: str) -> None:
+        if line.startswith(_NAME_PREFIX):
+            self.sent.add(unescape(line[len(_NAME_PREFIX) :]))
+            return
+        match = _PROGRESS.match(line)
+        if match is not None:
+            self.n_bytes = max(self.n_bytes, int(re.sub(r"\D", "", match[1])))
+
+
+def unescape(name: str) -> str:
+    r"""Undo rsync's `\#033` for control bytes (`log.c`, `filtered_fwrite`)."""
+    if "\\#" not in name:
+        return name
+    return os.fsdecode(re.sub(rb"\\#([0-7]{3})", lambda match: bytes([int(match[1], 8)]), os.fsencode(name)))

@@ -1,0 +1,125 @@
+"""Listing folders of this machine, with the same records that a remote listing gives."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from hsm.endpoint import Listing, Space, Tree
+from hsm.model import Entry, EntryKind, Problem
+
+
+def list_tree(tree: Tree) -> Listing:
+    """List a tree of this machine. Changes nothing; what vanishes meanwhile is absent.
+
+    Only files and symlinks cost a `stat`: on a parallel file system each is a round trip to its servers.
+    """
+    base = os.path.expanduser(tree.base)  # noqa: PTH111 - pathlib would drop bytes that are no UTF-8 on errors
+    kind = _kind_of(base, follow=True)
+    nearest_folder = _find_nearest_folder(base)
+    space = _read_space(nearest_folder)
+    if kind is not EntryKind.FOLDER:
+        nearest = kind or _kind_of(nearest_folder, follow=True)
+        return Listing(base=base, kind=kind, space=space, nearest=nearest)
+    base = os.path.realpath(base)
+    problems: list[Problem] = []
+    entries = tuple(
+        entry for name in tree.names for entry in _iter_start(base, name, tree=tree, problems=problems)
+    )
+    return Listing(base=base, kind=kind, entries=entries, problems=tuple(problems), space=space)
+
+
+def _iter_start(base: str, name: str, *, tree: Tree, problems: list[Problem]) -> Iterator[Entry]:
+    path = os.path.join(base, name) if name else base  # noqa: PTH118 - hot, and pathlib would normalise
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return
+    entry = _make_entry(path, name, status, follow=tree.follow)
+    yield entry
+    if entry.kind is EntryKind.FOLDER and tree.max_depth != 0:
+        yield from _iter_below(path, name, tree=tree, problems=problems)
+
+
+def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem]) -> Iterator[Entry]:
+    pending = [(path, name, 1)]
+    while pending:
+        folder, prefix, depth = pending.pop()
+        try:
+            with os.scandir(folder) as found:
+                children = list(found)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            message = f"The folder cannot be read: {error.strerror}"
+            problems.append(Problem(prefix, "unreadable", message, "Check its permissions."))
+            continue
+        for child in children:
+            child_name = f"{prefix}/{child.name}" if prefix else child.name
+            if child.is_dir(follow_symlinks=False):
+                yield Entry(child_name, EntryKind.FOLDER, 0, 0, child.inode())
+                if tree.max_depth is None or depth < tree.max_depth:
+                    pending.append((child.path, child_name, depth + 1))
+                continue
+            try:
+                status = child.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            yield _make_entry(child.path, child_name, status, follow=tree.follow)
+
+
+def _make_entry(path: str, name: str, status: os.stat_result, *, follow: bool) -> Entry:
+    kind = _kind_of_mode(status.st_mode)
+    if kind is EntryKind.FOLDER:
+        return Entry(name, kind, 0, 0, status.st_ino)
+    if kind is EntryKind.SYMLINK:
+        return _make_symlink(path, name, status, follow=follow)
+    size = status.st_size if kind is EntryKind.FILE else 0
+    return Entry(name, kind, size, status.st_mtime_ns, status.st_ino)
+
+
+def _make_symlink(path: str, name: str, status: os.stat_result, *, follow: bool) -> Entry:
+    try:
+        link_target = os.readlink(path)  # noqa: PTH115 - as the bytes are
+    except OSError:
+        link_target = ""
+    followed = None
+    if follow:
+        try:
+            followed = _make_entry(path, name, os.stat(path), follow=False)  # noqa: PTH116 - hot
+        except OSError:
+            followed = None
+    return Entry(name, EntryKind.SYMLINK, 0, status.st_mtime_ns, status.st_ino, link_target, followed)
+
+
+def _kind_of(path: str, *, follow: bool) -> EntryKind | None:
+    try:
+        return _kind_of_mode(os.stat(path, follow_symlinks=follow).st_mode)  # noqa: PTH116 - one way here
+    except OSError:
+        return None
+
+
+def _kind_of_mode(mode: int) -> EntryKind:
+    if stat.S_ISREG(mode):
+        return EntryKind.FILE
+    if stat.S_ISDIR(mode):
+        return EntryKind.FOLDER
+    return EntryKind.SYMLINK if stat.S_ISLNK(mode) else EntryKind.OTHER
+
+
+def _find_nearest_folder(path: str) -> str:
+    while path != "/" and _kind_of(path, follow=True) is None:
+        path = os.path.dirname(path) or "/"  # noqa: PTH120 - one way here
+    return path
+
+
+def _read_space(path: str) -> Space:
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return Space()
+    return Space(
+        free_bytes=found.f_bavail * found.f_frsize,
+        free_inodes=found.f_favail if found.f_files else None,
+    )

@@ -1,0 +1,208 @@
+"""What all tests share: a clean environment, the `hsm` program, private sshds, and real wandb runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from private_sshd import PrivateSshd, find_sshd, list_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+REQUIRE_E2E = os.environ.get("HSM_REQUIRE_E2E") == "1"
+
+FLAT_SWEEP = "sweep_20251020_212836"
+NESTED_SWEEP = "sweep_20251021_090000"
+
+# What the caller's environment must not decide.
+FOREIGN_PREFIXES = ("GIT_", "HSM_", "LC_", "RSYNC_", "SLURM_", "SSH_", "WANDB_", "XDG_")
+FOREIGN_NAMES = ("COLUMNS", "FORCE_COLOR", "LANG", "LANGUAGE", "LINES", "NO_COLOR", "TERM", "TMPDIR")
+XDG_FOLDERS = {
+    "XDG_CACHE_HOME": ".cache",
+    "XDG_CONFIG_HOME": ".config",
+    "XDG_DATA_HOME": ".local/share",
+    "XDG_STATE_HOME": ".local/state",
+}
+OWN_SETTINGS = ("HSM_REQUIRE_E2E", "HSM_SOAK")
+
+
+class RunHsm(Protocol):
+    """Runs the `hsm` program and returns its texts and its exit code."""
+
+    def __call__(
+        self,
+        *args: str | Path,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        input: str | None = None,  # noqa: A002 - subprocess calls it so
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the test a home folder of its own, and an environment that is the same everywhere."""
+    for name in list(os.environ):
+        if name in FOREIGN_NAMES or (name.startswith(FOREIGN_PREFIXES) and name not in OWN_SETTINGS):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name, folder in XDG_FOLDERS.items():
+        monkeypatch.setenv(name, str(home / folder))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+@pytest.fixture(scope="session")
+def require_program() -> Callable[..., None]:
+    """Return a function that skips the test where a program is missing; it fails under HSM_REQUIRE_E2E=1."""
+
+    def require(*names: str) -> None:
+        for name in names:
+            found = find_sshd() if name == "sshd" else shutil.which(name)
+            if found is None and REQUIRE_E2E:
+                pytest.fail(f"{name} is not installed, and HSM_REQUIRE_E2E=1 asks for it")
+            if found is None:
+                pytest.skip(f"{name} is not installed")
+
+    return require
+
+
+@pytest.fixture
+def hsm() -> RunHsm:
+    """Return a function that runs the `hsm` program: `hsm("sync", "list", cwd=project)`."""
+    return run_hsm
+
+
+def run_hsm(
+    *args: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    input: str | None = None,  # noqa: A002 - subprocess calls it so
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """Run `hsm` as a program of its own, with no terminal.
+
+    Args:
+        args: Its arguments.
+        cwd: Its working folder.
+        env: Variables to set in the test's environment.
+        input: What it reads from its standard input; default: nothing.
+        timeout: Seconds, after which it and all of its process group are killed, and the test fails.
+    """
+    argv = [sys.executable, "-m", "hsm", *map(str, args)]
+    with subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(input, timeout)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
+
+
+@pytest.fixture
+def start_sshd(tmp_path: Path, require_program: Callable[..., None]) -> Iterator[Callable[..., PrivateSshd]]:
+    """Return a function that starts a private sshd with the options of `PrivateSshd`.
+
+    All are stopped after the test, and all ssh clients of the test are ended, shared logins included.
+    """
+    require_program("ssh", "ssh-keygen", "sshd")
+    started: list[PrivateSshd] = []
+
+    def start(**options: Any) -> PrivateSshd:
+        folder = options.pop("folder", tmp_path / f"sshd-{len(started) + 1}")
+        sshd = PrivateSshd(folder, **options)
+        sshd.start()
+        started.append(sshd)
+        return sshd
+
+    yield start
+    for sshd in started:
+        sshd.stop()  # a client that sees its connection close ends, and removes its control socket
+    end_clients(tmp_path)
+
+
+@pytest.fixture
+def sshd(start_sshd: Callable[..., PrivateSshd]) -> PrivateSshd:
+    """Return a private sshd of the test's own, with default settings."""
+    return start_sshd()
+
+
+def end_clients(folder: Path) -> None:
+    """End the ssh and rsync processes whose command line names a folder."""
+    for process in list_processes():
+        argv = read_argv(process.pid)
+        if Path(argv[0]).name in {"ssh", "rsync"} and any(str(folder) in word for word in argv):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+
+
+def read_argv(pid: int) -> list[str]:
+    """Read a process's command line; it has one empty word where there is none to be seen."""
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
+    except OSError:
+        return [""]
+
+
+@pytest.fixture(scope="session")
+def real_runs(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return a project with real wandb runs; copy it (`copy_project`), do not change it.
+
+    It is written once for all workers. `FLAT_SWEEP` has 15 finished runs and 3 killed ones in `wandb/`,
+    `NESTED_SWEEP` has 15 finished ones in `wandb/<sweep>/wandb/`. All files are an hour old.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "real-runs"
+    with (folder.parent / "real-runs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder.with_name("real-runs.done")
+        if not done.exists():
+            write_real_runs(folder)
+            done.touch()
+    return folder
+
+
+def write_real_runs(project: Path) -> None:
+    """Write the project of `real_runs`."""
+    from write_sweep import write_sweep
+
+    shutil.rmtree(project, ignore_errors=True)
+    write_sweep(project, FLAT_SWEEP, 15, n_killed=3)
+    write_sweep(project, NESTED_SWEEP, 15, layout="nested")
+    for path in [*project.rglob("*"), project]:
+        state = path.lstat()
+        times = (state.st_atime_ns, state.st_mtime_ns - 3600 * 10**9)
+        os.utime(path, ns=times, follow_symlinks=False)
+
+
+@pytest.fixture
+def copy_project(real_runs: Path) -> Callable[[Path], Path]:
+    """Return a function that copies the real runs' project to a folder, times and symlinks included."""
+
+    def copy(to: Path) -> Path:
+        return Path(shutil.copytree(real_runs, to, symlinks=True))
+
+    return copy

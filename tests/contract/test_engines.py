@@ -1,0 +1,236 @@
+"""The contract of transfer engines, `hsm.transfer.base.Engine`, held by each of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from private_sshd import PrivateSshd
+
+from hsm.endpoint import Endpoint
+from hsm.errors import HsmError
+from hsm.model import Root, SourceFile
+from hsm.progress import SilentReporter
+from hsm.remote.command import CommandStoppedError, Runner
+from hsm.remote.endpoint import RemoteEndpoint
+from hsm.remote.local import LocalEndpoint
+from hsm.remote.openssh import OpenSsh
+from hsm.transfer.base import PARTIAL_FOLDER, TEMPORARY_FOLDER, Batch, BatchEnd, Engine
+from hsm.transfer.pool import Outcome, Transfer
+from hsm.transfer.rsync import RsyncEngine
+
+T = 1_760_000_000_123_456_789
+HOSTILE = [
+    "it's",
+    'a "b"',
+    "-n",
+    "#c",
+    ";d",
+    "$(touch x)",
+    "new\nline",
+    "esc\x1b[31m",
+    "back\\#033",
+    "*?[",
+    "x" * 255,
+]
+
+pytestmark = pytest.mark.parametrize("kind", ["rsync-push", "rsync-pull", "rsync-local"])
+
+
+@dataclass
+class Bench:
+    """An engine between two folders, and the ends it works between."""
+
+    engine: Engine
+    source: Endpoint
+    destination: Endpoint
+    source_folder: Path
+    roots: dict[Root, str]
+    runner: Runner
+
+    def write(
+        self, path: str, content: bytes = b"content", *, mtime_ns: int = T, prefix: str = "wandb"
+    ) -> SourceFile:
+        target = self.source_folder / prefix / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        os.utime(target, ns=(mtime_ns, mtime_ns))
+        status = target.stat()
+        return SourceFile(
+            Root.WANDB,
+            path,
+            str(self.source_folder / prefix),
+            len(content),
+            mtime_ns,
+            status.st_ino,
+            path.split("/")[0],
+        )
+
+    def send(self, *files: SourceFile) -> BatchEnd:
+        self.engine.prepare([Root.WANDB])
+        return self.engine.send(Batch(Root.WANDB, files), lambda _n_bytes, _n_files: None)
+
+    def there(self, path: str) -> Path:
+        return Path(self.roots[Root.WANDB]) / path
+
+
+@pytest.fixture
+def bench(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_program: Callable[..., None]
+) -> Bench:
+    require_program("rsync")
+    roots = {root: str(tmp_path / "there with space" / root.value) for root in Root}
+    runner = Runner()
+    here = LocalEndpoint()
+    if kind == "rsync-local":
+        return Bench(RsyncEngine(runner, here, roots), here, here, tmp_path / "src", roots, runner)
+    sshd: PrivateSshd = request.getfixturevalue("sshd")
+    ssh: OpenSsh = request.getfixturevalue("make_ssh")(sshd)
+    ssh._runner = runner
+    there = RemoteEndpoint(ssh)
+    pulls = kind == "rsync-pull"
+    source, destination = (there, here) if pulls else (here, there)
+    engine = RsyncEngine(runner, destination, roots, ssh=ssh, pulls=pulls)
+    return Bench(engine, source, destination, tmp_path / "src", roots, runner)
+
+
+def test_files_arrive_whole_with_their_times_from_many_folders(bench: Bench) -> None:
+    files = [
+        bench.write("run-1/files/a", b"a" * 1000),
+        bench.write("run-2/empty", b"", prefix="wandb/s_1/wandb"),
+        bench.write("run-3/deep/er/x", os.urandom(300_000), prefix="tasks/t 1/wandb"),
+    ]
+    end = bench.send(*files)
+    assert (end.is_clean, end.sent) == (True, {file.path for file in files})
+    for file in files:
+        there = bench.there(file.path)
+        assert there.read_bytes() == (Path(file.prefix) / file.path).read_bytes()
+        assert there.stat().st_mtime_ns == T
+    assert {path.name for path in bench.there("").iterdir()} == {
+        "run-1",
+        "run-2",
+        "run-3",
+        TEMPORARY_FOLDER,
+        PARTIAL_FOLDER,
+    }
+
+
+def test_hostile_names_arrive_as_they_are(bench: Bench) -> None:
+    raw = os.fsdecode(b"\xff\xfe")
+    files = [bench.write(f"run-1/{name}", name.encode("utf-8", "surrogateescape")) for name in (*HOSTILE, raw)]
+    end = bench.send(*files)
+    assert (end.is_clean, end.sent) == (True, {file.path for file in files})
+    assert sorted(os.listdir(bench.there("run-1"))) == sorted((*HOSTILE, raw))
+    assert not list(bench.source_folder.parent.rglob("x"))
+
+
+def test_a_symlink_travels_as_its_content(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("content")
+    os.utime(tmp_path / "outside", ns=(T, T))
+    file = bench.write("run-1/link")
+    link = Path(file.prefix) / file.path
+    link.unlink()
+    link.symlink_to(tmp_path / "outside")
+    assert bench.send(file._replace(is_link=True)).is_clean
+    assert not bench.there(file.path).is_symlink()
+    assert bench.there(file.path).read_text() == "content"
+
+
+def test_only_what_is_named_is_sent_and_nothing_is_deleted(bench: Bench) -> None:
+    bench.write("run-1/unnamed")
+    bench.there("run-1").mkdir(parents=True)
+    bench.there("run-1/theirs").write_text("theirs")
+    assert bench.send(bench.write("run-1/named")).is_clean
+    assert {path.name for path in bench.there("run-1").iterdir()} == {"named", "theirs"}
+
+
+def test_a_changed_file_replaces_the_old_one_in_one_step(bench: Bench) -> None:
+    bench.send(bench.write("run-1/f", b"old" * 1000))
+    before = bench.there("run-1/f").stat().st_ino
+    end = bench.send(bench.write("run-1/f", b"new" * 1000))
+    assert end.sent == {"run-1/f"}
+    assert bench.there("run-1/f").read_bytes() == b"new" * 1000
+    assert bench.there("run-1/f").stat().st_ino != before
+
+
+def test_an_equal_file_is_sent_again_when_asked(bench: Bench) -> None:
+    file = bench.write("run-1/f")
+    assert bench.send(file).sent == bench.send(file).sent == {"run-1/f"}
+
+
+def test_a_missing_file_leaves_the_batch_unclean_but_the_rest_arrives(bench: Bench) -> None:
+    good, gone = bench.write("run-1/good"), bench.write("run-1/gone")
+    (Path(gone.prefix) / gone.path).unlink()
+    end = bench.send(good, gone)
+    assert not end.is_clean
+    assert end.error is not None
+    assert bench.there("run-1/good").read_bytes() == b"content"
+    assert not bench.there("run-1/gone").exists()
+
+
+def test_permissions_are_the_destinations_and_files_stay_writable(bench: Bench) -> None:
+    file = bench.write("run-1/f")
+    (Path(file.prefix) / file.path).chmod(0o400)
+    assert bench.send(file).is_clean
+    assert bench.there("run-1/f").stat().st_mode & 0o777 == 0o600
+
+
+def test_own_folders_are_made_with_missing_parents_and_go_when_empty(bench: Bench) -> None:
+    for _ in range(2):
+        bench.engine.prepare(list(Root))
+    assert all((Path(root) / TEMPORARY_FOLDER).is_dir() for root in bench.roots.values())
+    (bench.there(PARTIAL_FOLDER) / "part").write_text("half")
+    bench.engine.finish(list(Root))
+    bench.engine.finish(list(Root))
+    assert not bench.there(TEMPORARY_FOLDER).exists()
+    assert (bench.there(PARTIAL_FOLDER) / "part").exists()
+
+
+def test_a_destination_that_cannot_be_made_is_an_error_and_nothing_is_sent(bench: Bench) -> None:
+    bench.there("").parent.write_text("in the way")
+    with pytest.raises(HsmError):
+        bench.engine.prepare([Root.WANDB])
+
+
+def test_progress_only_grows(bench: Bench) -> None:
+    seen: list[tuple[int, int]] = []
+    files = tuple(bench.write(f"run-1/{number}", os.urandom(500_000)) for number in range(5))
+    bench.engine.prepare([Root.WANDB])
+    bench.engine.send(Batch(Root.WANDB, files), lambda n_bytes, n_files: seen.append((n_bytes, n_files)))
+    assert seen == sorted(seen)
+    assert seen[-1][1] == 5
+    assert seen[-1][0] >= 2_500_000
+
+
+def test_after_a_stop_nothing_is_started(bench: Bench) -> None:
+    file = bench.write("run-1/f")
+    bench.engine.prepare([Root.WANDB])
+    bench.runner.stop()
+    with pytest.raises(CommandStoppedError):
+        bench.engine.send(Batch(Root.WANDB, (file,)), lambda _n_bytes, _n_files: None)
+    assert not bench.there("run-1/f").exists()
+
+
+@pytest.mark.parametrize("n_workers", [1, 4])
+def test_a_transfer_proves_what_it_sent(bench: Bench, n_workers: int) -> None:
+    files = [bench.write(f"run-{number}/f", os.urandom(100_000)) for number in range(30)]
+    changed, gone = files[3], files[7]
+    os.utime(Path(changed.prefix) / changed.path, ns=(T + 1, T + 1))
+    (Path(gone.prefix) / gone.path).unlink()
+    transfer = Transfer(
+        bench.engine,
+        source=bench.source,
+        destination=bench.destination,
+        roots=bench.roots,
+        reporter=SilentReporter(),
+        target="desktop",
+    )
+    result = transfer.run(sorted(files), n_workers=n_workers)
+    outcomes = {path: outcome for (_, path), outcome in result.outcomes.items()}
+    expected = dict.fromkeys((file.path for file in files), Outcome.SENT)
+    expected[changed.path] = expected[gone.path] = Outcome.UNSETTLED
+    assert outcomes == expected
+    assert {problem.path for problem in result.problems} == {changed.path, gone.path}
