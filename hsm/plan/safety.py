@@ -81,8 +81,6 @@ def _check_space(plan: SyncPlan, destination: Destination) -> list[Refusal]:
             refusals.append(Refusal("space", message, "Free some, or `--allow space` tries all the same."))
         if space.free_inodes is not None and n_files > space.free_inodes:
             missing = n_files - space.free_inodes
-            message = (
-                f"{path} needs {n_files} new files, {space.free_inodes} are free: {missing} are missing."
-            )
+            message = f"{path} needs {n_files} new files, {space.free_inodes} are free: {missing} are missing."
             refusals.append(Refusal("inodes", message, "Free some, or `--allow inodes` tries all the same."))
     return refusals

@@ -49,19 +49,61 @@ class CommandTimeoutError(Exception):
 
 
 class CommandStoppedError(Exception):
-    """`Runner.stop` was called: nothing is started any more."""
+    """The runner was interrupted or stopped."""
 
 
 class Runner:
     """Starts processes and can end all that still run. Thread-safe.
 
-    One runner serves one call of the program; after `stop` it starts nothing more.
+    One runner serves one call of the program. Workers run under a child of it, so that they can be ended while
+    the rest goes on.
     """
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._children: list[Runner] = []
         self._lock = threading.Lock()
+        self._interrupted = threading.Event()
+        self._n_interrupts = 0
         self._is_stopped = False
+
+    def make_child(self) -> Runner:
+        """Make a runner that can be stopped alone, and that is stopped when this one is interrupted."""
+        child = Runner()
+        with self._lock:
+            self._children.append(child)
+            is_over = self._interrupted.is_set()
+        if is_over:
+            child.stop()
+        return child
+
+    def sleep(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            CommandStoppedError: The runner was interrupted before or meanwhile.
+        """
+        if self._interrupted.wait(seconds):
+            raise CommandStoppedError
+
+    def interrupt(self) -> None:
+        """End all that runs, here and under the children. New commands may still be run here, to tidy up."""
+        with self._lock:
+            self._interrupted.set()
+            self._n_interrupts += 1
+            running = list(self._running)
+            children = list(self._children)
+        for child in children:
+            child.stop()
+        for process in running:
+            _signal_group(process, signal.SIGTERM)
+        for process in running:
+            _end(process)
+
+    def stop(self) -> None:
+        """End all that runs and start nothing more. May be called twice."""
+        self._is_stopped = True
+        self.interrupt()
 
     def run(
         self, argv: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float, foreground: bool = False
@@ -80,6 +122,7 @@ class Runner:
             CommandTimeoutError: It took too long.
             CommandStoppedError: The runner was stopped before or meanwhile.
         """
+        n_interrupts = self._n_interrupts
         with self._start(argv, foreground=foreground) as process:
             try:
                 stdout, stderr = process.communicate(stdin, timeout=timeout_seconds)
@@ -89,7 +132,7 @@ class Runner:
             except BaseException:
                 _end(process)
                 raise
-        self._check_not_stopped()
+        self._check_not_ended(n_interrupts)
         return Completed(process.returncode, stdout, stderr or b"")
 
     def stream(self, argv: Sequence[str], *, stdin: bytes, on_output: Callable[[bytes], None]) -> Completed:
@@ -104,9 +147,10 @@ class Runner:
 
         Raises:
             ProgramMissingError: There is no such program.
-            CommandStoppedError: The runner was stopped before or meanwhile.
+            CommandStoppedError: The runner was stopped before, or interrupted meanwhile.
         """
         kept = bytearray()
+        n_interrupts = self._n_interrupts
         with self._start(argv) as process:
             threads = [
                 threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True),
@@ -124,27 +168,19 @@ class Runner:
             finally:
                 for thread in threads:
                     thread.join()
-        self._check_not_stopped()
+        self._check_not_ended(n_interrupts)
         return Completed(process.returncode, b"", bytes(kept))
 
-    def stop(self) -> None:
-        """End the process group of everything that runs, and start nothing more. May be called twice."""
-        with self._lock:
-            self._is_stopped = True
-            running = list(self._running)
-        for process in running:
-            _signal_group(process, signal.SIGTERM)
-        for process in running:
-            _end(process)
-
-    def _check_not_stopped(self) -> None:
-        if self._is_stopped:
+    def _check_not_ended(self, n_interrupts: int) -> None:
+        """Raise when the runner was interrupted since `n_interrupts` were counted."""
+        if self._is_stopped or self._n_interrupts != n_interrupts:
             raise CommandStoppedError
 
     @contextlib.contextmanager
     def _start(self, argv: Sequence[str], *, foreground: bool = False) -> Iterator[subprocess.Popen[bytes]]:
         with self._lock:
-            self._check_not_stopped()
+            if self._is_stopped:
+                raise CommandStoppedError
             try:
                 process = subprocess.Popen(
                     list(argv),

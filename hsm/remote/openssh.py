@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import stat
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import TargetError, UnreachableError
@@ -46,19 +49,48 @@ _KEEPALIVE_OPTIONS = ("ServerAliveInterval=15", "ServerAliveCountMax=4")
 """A frozen link ends within a minute. After the user's own options, which may say otherwise."""
 
 
+_PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", "sessions_refused"})
+"""A server that throttles drops connections; whatever else fails at the first contact will fail again."""
+
+_PASSING_KINDS = _PASSING_KINDS_AT_FIRST | {"connection_refused", "connection_timeout", "host_unknown"}
+"""Once a connection has stood, these say that the link is away, or the server restarts."""
+
+_Answer = TypeVar("_Answer")
+
+
 class OpenSsh:
-    """A target reached by the system's `ssh`.
+    """A target reached by the system's `ssh`. Thread-safe.
 
     Nothing is started by the constructor. Every method that needs the network raises
-    `hsm.errors.UnreachableError` when the target cannot be reached.
+    `hsm.errors.UnreachableError` when the target cannot be reached, after it has waited for a dropped connection
+    to come back; a refused login is never tried again.
+
+    Args:
+        name: The target's name.
+        settings: Its configuration.
+        runner: Starts the processes.
+        pauses_seconds: How long to wait before each further try after a dropped connection, but for jitter.
+        on_wait: Told the seconds of each such pause, and what went wrong.
     """
 
-    def __init__(self, name: str, settings: TargetSettings, runner: Runner) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: TargetSettings,
+        runner: Runner,
+        *,
+        pauses_seconds: Sequence[float] = (5, 15, 45),
+        on_wait: Callable[[float, UnreachableError], None] | None = None,
+    ) -> None:
         self.name = name
         self._settings = settings
         self._runner = runner
+        self._pauses_seconds = pauses_seconds
+        self._on_wait = on_wait
         self._resolved: dict[str, str] = {}
         self._control_path: Path | None = None
+        self._has_connected = False
+        self._lock = threading.RLock()
 
     @property
     def address(self) -> str:
@@ -75,16 +107,12 @@ class OpenSsh:
         Raises:
             UnreachableError: No login; its kind says why.
         """
-        if self._control_path is not None:
-            return
-        users_own = self._resolve().get("controlpath", "none")
-        if users_own not in ("", "none") and self._is_live(Path(users_own)):
-            self._control_path = Path(users_own)
-            return
-        path = self._make_control_path()
-        if not self._is_live(path):
-            self._start_master(path, may_ask=may_ask)
-        self._control_path = path
+        self._retry(lambda: self._login_once(may_ask=may_ask))
+
+    def forget_login(self) -> None:
+        """Look anew, before the next session, whether the shared login is still open."""
+        with self._lock:
+            self._control_path = None
 
     def logout(self) -> bool:
         """Close the shared login that HSM opened; the user's own master is left alone.
@@ -114,25 +142,16 @@ class OpenSsh:
         Raises:
             UnreachableError: The session could not be opened or broke before the program's end.
         """
-        mark = make_mark()
-        command = make_remote_command(frame(program, mark))
-        argv = [*self.make_session_argv(), "--", self._settings.host, command]
-        completed = self._run(argv, stdin=stdin, timeout_seconds=SESSION_TIMEOUT_SECONDS)
-        content, noise = parse_framed(completed.stdout, mark)
-        if content is None:
-            raise self._explain_failed_session(completed, noise)
-        return Completed(completed.returncode, content, completed.stderr)
+        return self._retry(lambda: self._run_once(program, stdin))
 
     def make_session_argv(self) -> list[str]:
-        """The `ssh` command of a session over the shared login, without the host; logs in if need be.
+        """The `ssh` command of a session over the shared login, without the host; logs in if need be, once.
 
         At the server's MaxSessions ssh would open a new login by itself; `ProxyCommand=false` makes it fail.
         """
-        self.login()
-        if self._control_path is None:
-            raise AssertionError("login() sets the control path or raises")
+        control_path = self._login_once()
         fixed = ("ControlMaster=no", "BatchMode=yes", "ProxyCommand=false", "StrictHostKeyChecking=yes")
-        return ["ssh", *self._make_options(self._control_path, fixed)]
+        return ["ssh", *self._make_options(control_path, fixed)]
 
     def explain(self, text: str) -> UnreachableError:
         """Turn what ssh complained into the error to raise."""
@@ -144,6 +163,47 @@ class OpenSsh:
             port=resolved.get("port", ""),
             command=self.command_line,
         )
+
+    def _retry(self, call: Callable[[], _Answer]) -> _Answer:
+        """Call until the connection holds, or no pause is left, or waiting would not help."""
+        for pause in self._pauses_seconds:
+            try:
+                return call()
+            except UnreachableError as error:
+                self.forget_login()
+                if error.kind not in (_PASSING_KINDS if self._has_connected else _PASSING_KINDS_AT_FIRST):
+                    raise
+                seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - spreads tries, keeps no secret
+                if self._on_wait is not None:
+                    self._on_wait(seconds, error)
+                self._runner.sleep(seconds)
+        return call()
+
+    def _login_once(self, *, may_ask: bool = False) -> Path:
+        with self._lock:
+            if self._control_path is None:
+                self._control_path = self._open_login(may_ask=may_ask)
+                self._has_connected = True
+            return self._control_path
+
+    def _open_login(self, *, may_ask: bool) -> Path:
+        users_own = self._resolve().get("controlpath", "none")
+        if users_own not in ("", "none") and self._is_live(Path(users_own)):
+            return Path(users_own)
+        path = self._make_control_path()
+        if not self._is_live(path):
+            self._start_master(path, may_ask=may_ask)
+        return path
+
+    def _run_once(self, program: str, stdin: bytes) -> Completed:
+        mark = make_mark()
+        command = make_remote_command(frame(program, mark))
+        argv = [*self.make_session_argv(), "--", self._settings.host, command]
+        completed = self._run(argv, stdin=stdin, timeout_seconds=SESSION_TIMEOUT_SECONDS)
+        content, noise = parse_framed(completed.stdout, mark)
+        if content is None:
+            raise self._explain_failed_session(completed, noise)
+        return Completed(completed.returncode, content, completed.stderr)
 
     def _explain_failed_session(self, completed: Completed, noise: bytes) -> UnreachableError | TargetError:
         if completed.returncode == 255:

@@ -108,5 +108,8 @@ class Engine(Protocol):
                 holds the old file or the new one.
         """
 
+    def stop(self) -> None:
+        """End every call of `send` that still runs; it raises CommandStoppedError, and so does any later one."""
+
     def finish(self, roots: Sequence[Root]) -> None:
         """Remove HSM's own folders below the roots where they are empty. Never raises."""

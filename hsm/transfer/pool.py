@@ -1,57 +1,33 @@
-"""Workers: several batches at the same time to one destination, and one answer for every file."""
+"""A transfer to one destination: rounds of workers, each followed by a proof, until all is settled or hopeless."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, UnreachableError
 from hsm.model import Problem, Root, SourceFile
-from hsm.progress import ProblemFound, Reporter, TransferMoved, TransferStarted
+from hsm.progress import ProblemFound, Reporter
 from hsm.remote.command import CommandStoppedError
-from hsm.transfer.base import Batch, BatchEnd, Engine
+from hsm.transfer.base import BatchEnd, Engine
 from hsm.transfer.batches import make_batches
-from hsm.transfer.proof import find_arrived, find_changed
-
-
-class Outcome(str, Enum):
-    """What became of a file that was to be sent."""
-
-    SENT = "sent"
-    UNSETTLED = "unsettled"
-    FAILED = "failed"
-    SKIPPED = "skipped"
+from hsm.transfer.outcome import Key, Outcome, TransferResult
+from hsm.transfer.proof import find_arrived, refresh
+from hsm.transfer.workers import Progress, RoundEnd, run_round
 
 
 @dataclass(frozen=True, slots=True)
-class TransferResult:
-    """What a transfer proved.
+class Patience:
+    """How long a transfer waits for what may still turn out well.
 
     Attributes:
-        outcomes: For every file of the call, by destination root and path.
-        problems: One for each file that is not SENT, where there is something to say of it.
-        error: Why the transfer stopped early; None when every batch was tried to its end.
-        is_interrupted: The user stopped it.
+        settle_seconds: Before each further pass over files that changed while they were sent.
+        n_fruitless_rounds: Rounds in a row that end with a broken connection and bring nothing.
     """
 
-    outcomes: Mapping[tuple[Root, str], Outcome] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
-    error: HsmError | None = None
-    is_interrupted: bool = False
-
-
-@dataclass(slots=True)
-class _Settled:
-    """What is known of one batch when its worker has ended."""
-
-    outcomes: dict[tuple[Root, str], Outcome] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    error: HsmError | None = None
-    is_interrupted: bool = False
+    settle_seconds: tuple[float, ...] = (3.0, 6.0)
+    n_fruitless_rounds: int = 3
 
 
 class Transfer:
@@ -59,11 +35,13 @@ class Transfer:
 
     Args:
         engine: Carries batches.
-        source: Looked at again after each batch.
-        destination: Looked at after a batch that did not end well.
+        source: Looked at again after each round.
+        destination: Looked at after a round that did not end well.
         roots: The destination's folders, real paths.
         reporter: Told what moves, under the name `target`.
         target: The target's name in events.
+        sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
+        patience: How long to wait and how often to try.
     """
 
     def __init__(
@@ -75,6 +53,8 @@ class Transfer:
         roots: Mapping[Root, str],
         reporter: Reporter,
         target: str,
+        sleep: Callable[[float], None],
+        patience: Patience | None = None,
     ) -> None:
         self._engine = engine
         self._source = source
@@ -82,149 +62,152 @@ class Transfer:
         self._roots = roots
         self._reporter = reporter
         self._target = target
+        self._sleep = sleep
+        self._patience = patience or Patience()
 
     def run(self, files: Sequence[SourceFile], *, n_workers: int) -> TransferResult:
         """Send files and prove what arrived.
 
-        Never raises for what goes wrong at one file or at the destination. After `Runner.stop` it ends soon, and
-        its answer still holds what is proven.
+        A file that changed meanwhile is sent again in further passes; after a broken connection the rest is sent
+        over a new one. Never raises for what goes wrong at one file or at the destination. After an interrupt
+        it ends soon, and its answer still holds what is proven.
 
         Args:
             files: Sorted by root, as a plan's `sends` are.
-            n_workers: Wanted; the engine may allow fewer.
+            n_workers: Wanted; the engine and the other end may allow fewer.
         """
+        state = _State(files)
         if not files:
-            return TransferResult()
+            return state.make_result()
         n_workers = max(1, min(n_workers, self._engine.capabilities.max_workers))
-        batches = make_batches(files, n_workers=n_workers)
-        progress = _Progress(self._reporter, self._target, files)
         try:
             self._engine.prepare(tuple(dict.fromkeys(file.root for file in files)))
+            self._run_rounds(state, n_workers, Progress(self._reporter, self._target, files))
         except HsmError as error:
-            return _merge([_fail_all(batch, error) for batch in batches])
+            state.error = error
         except CommandStoppedError:
-            return _merge([_Settled(is_interrupted=True)])
-        return _merge(self._run_batches(batches, progress, n_workers))
-
-    def _run_batches(self, batches: Sequence[Batch], progress: _Progress, n_workers: int) -> list[_Settled]:
-        settled: list[_Settled] = []
-        pending: set[Future[_Settled]] = set()
-        waiting = list(reversed(batches))
-        failure: HsmError | None = None
-        with ThreadPoolExecutor(n_workers, thread_name_prefix="hsm-worker") as executor:
-            while waiting or pending:
-                while waiting and len(pending) < n_workers and failure is None:
-                    pending.add(executor.submit(self._run_batch, waiting.pop(), progress))
-                if not pending:
-                    break
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    settled.append(future.result())
-                    failure = failure or _stopping_error(settled[-1])
-        return settled + [_fail_all(batch, failure) for batch in waiting if failure is not None]
-
-    def _run_batch(self, batch: Batch, progress: _Progress) -> _Settled:
-        try:
-            end = self._engine.send(batch, progress.make_callback(batch))
-            settled = self._settle(batch, end)
-        except CommandStoppedError:
-            return _Settled(is_interrupted=True)
-        except HsmError as error:
-            settled = _fail_all(batch, error)
-        for problem in settled.problems:
+            state.is_interrupted = True
+        for problem in state.problems:
             self._reporter.report(ProblemFound(self._target, problem))
-        return settled
+        return state.make_result()
 
-    def _settle(self, batch: Batch, end: BatchEnd) -> _Settled:
-        changed = find_changed(self._source, batch.files)
-        arrived = set(end.sent)
-        if not end.is_clean:
-            arrived = find_arrived(self._destination, self._roots, batch.files)
-        settled = _Settled(error=end.error if end.error and len(arrived) < len(batch.files) else None)
-        for file in batch.files:
-            outcome, problem = _judge(file, end, arrived=file.path in arrived, changed=file.path in changed)
-            settled.outcomes[file.root, file.path] = outcome
-            if problem is not None:
-                settled.problems.append(problem)
-        return settled
+    def _run_rounds(self, state: _State, n_workers: int, progress: Progress) -> None:
+        pauses = list(self._patience.settle_seconds)
+        n_fruitless = 0
+        while state.open:
+            batches = make_batches(sorted(state.open.values()), n_workers=n_workers)
+            end = run_round(self._engine, batches, n_workers=n_workers, progress=progress)
+            n_before = len(state.sent)
+            state.begin_round(end)
+            self._prove(state, end)
+            progress.settle(*state.count_sent())
+            n_workers = end.n_workers
+            if end.is_interrupted:
+                raise CommandStoppedError
+            n_fruitless = n_fruitless + 1 if len(state.sent) == n_before else 0
+            if state.is_broken and n_fruitless < self._patience.n_fruitless_rounds:
+                continue
+            if state.error is not None or not state.changed or not pauses:
+                return
+            self._sleep(pauses.pop(0))
+            state.reopen_changed()
 
-
-class _Progress:
-    """Adds up what the workers have moved; totals never go back and never pass the plan's."""
-
-    def __init__(self, reporter: Reporter, target: str, files: Sequence[SourceFile]) -> None:
-        self._reporter = reporter
-        self._target = target
-        self._lock = threading.Lock()
-        self._moved: dict[int, tuple[int, int]] = {}
-        self._n_bytes = sum(file.size for file in files)
-        runs = len({file.run for file in files if file.run})
-        reporter.report(TransferStarted(target, len(files), self._n_bytes, runs))
-
-    def make_callback(self, batch: Batch) -> _BatchProgress:
-        return _BatchProgress(self, batch)
-
-    def move(self, key: int, n_bytes: int, n_files: int) -> None:
-        with self._lock:
-            before = self._moved.get(key, (0, 0))
-            self._moved[key] = (max(before[0], n_bytes), max(before[1], n_files))
-            total_bytes = min(sum(moved[0] for moved in self._moved.values()), self._n_bytes)
-            total_files = sum(moved[1] for moved in self._moved.values())
-        self._reporter.report(TransferMoved(self._target, total_files, total_bytes, 0))
-
-
-class _BatchProgress:
-    """One worker's part of the progress."""
-
-    def __init__(self, progress: _Progress, batch: Batch) -> None:
-        self._progress = progress
-        self._key = id(batch)
-
-    def __call__(self, n_bytes: int, n_files: int) -> None:
-        self._progress.move(self._key, n_bytes, n_files)
+    def _prove(self, state: _State, end: RoundEnd) -> None:
+        """Sort the files of a round by what a fresh look at both ends shows."""
+        sent = {(batch.root, path) for batch, answer in end.ends if answer.is_clean for path in answer.sent}
+        doubtful = [file for key, file in state.open.items() if key in state.tried and key not in sent]
+        skipped = {
+            (batch.root, file.path)
+            for batch, answer in end.ends
+            if answer.is_clean
+            for file in batch.files
+            if file.path not in answer.sent
+        }
+        doubtful = [file for file in doubtful if (file.root, file.path) not in skipped]
+        if doubtful:
+            sent |= find_arrived(self._destination, self._roots, doubtful)
+        tried = [file for key, file in state.open.items() if key in state.tried]
+        now = refresh(self._source, tried)
+        state.sort(sent=sent, skipped=skipped, now=now)
 
 
-def _judge(file: SourceFile, end: BatchEnd, *, arrived: bool, changed: bool) -> tuple[Outcome, Problem | None]:
-    if changed:
-        message = "The file changed at the source while it was sent."
-        hint = "Run the same command again once it rests."
-        return Outcome.UNSETTLED, Problem(file.path, "unsettled", message, hint)
-    if arrived:
-        return Outcome.SENT, None
-    if end.is_clean:
-        message = "Left alone: meanwhile the destination has a newer one."
-        return Outcome.SKIPPED, Problem(file.path, "conflict", message, "`--overwrite` sends it after all.")
-    complaint = (end.complaints or {}).get(file.path)
-    if complaint is None and isinstance(end.error, UnreachableError):
-        return Outcome.FAILED, None
-    error = end.error
-    message = complaint or (error.message if error else "It did not arrive.")
-    kind = error.kind if error else "failed"
-    return Outcome.FAILED, Problem(file.path, kind, message, error.hint if error else "")
+class _State:
+    """What is known of every file while a transfer runs."""
+
+    def __init__(self, files: Sequence[SourceFile]) -> None:
+        self.open: dict[Key, SourceFile] = {(file.root, file.path): file for file in files}
+        self.sent: dict[Key, SourceFile] = {}
+        self.changed: dict[Key, SourceFile | None] = {}
+        self.skipped: set[Key] = set()
+        self.tried: set[Key] = set()
+        self.error: HsmError | None = None
+        self.is_interrupted = False
+        self._complaints: dict[Key, tuple[str, HsmError | None]] = {}
+
+    @property
+    def is_broken(self) -> bool:
+        """The connection broke: what is still open may be tried again."""
+        return isinstance(self.error, UnreachableError) and bool(self.open)
+
+    def begin_round(self, end: RoundEnd) -> None:
+        self.error = end.error
+        self.tried = {(batch.root, file.path) for batch in end.tried for file in batch.files}
+        for batch, answer in end.ends:
+            for file in batch.files:
+                self._complaints[batch.root, file.path] = (_complaint_of(answer, file), answer.error)
+
+    def sort(self, *, sent: set[Key], skipped: set[Key], now: Mapping[Key, SourceFile | None]) -> None:
+        """Move the files of a round to where they belong; those that did not arrive stay open."""
+        for key in self.tried & self.open.keys():
+            if key in skipped:
+                self.skipped.add(key)
+                del self.open[key]
+            elif now[key] != self.open[key]:
+                self.changed[key] = now[key]
+                del self.open[key]
+            elif key in sent:
+                self.sent[key] = self.open.pop(key)
+
+    def reopen_changed(self) -> None:
+        """Try those that changed once more, as they are now; what vanished stays as it is."""
+        for key, file in list(self.changed.items()):
+            if file is not None:
+                self.open[key] = file
+                del self.changed[key]
+
+    def count_sent(self) -> tuple[int, int]:
+        return sum(file.size for file in self.sent.values()), len(self.sent)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        found = [_make_changed_problem(path, now) for (_, path), now in self.changed.items()]
+        for _, path in self.skipped:
+            message = "Left alone: meanwhile the destination has a newer one."
+            found.append(Problem(path, "conflict", message, "`--overwrite` sends it after all."))
+        for key in self.open:
+            complaint, error = self._complaints.get(key, ("", None))
+            if complaint or (error is not None and self.error is None):
+                message = complaint or (error.message if error else "")
+                kind, hint = (error.kind, error.hint) if error else ("failed", "")
+                found.append(Problem(key[1], kind, message, hint))
+        return tuple(found)
+
+    def make_result(self) -> TransferResult:
+        outcomes: dict[Key, Outcome] = dict.fromkeys(self.sent, Outcome.SENT)
+        outcomes.update(dict.fromkeys(self.changed, Outcome.UNSETTLED))
+        outcomes.update(dict.fromkeys(self.skipped, Outcome.SKIPPED))
+        if not self.is_interrupted:
+            outcomes.update(dict.fromkeys(self.open, Outcome.FAILED))
+        return TransferResult(outcomes, self.sent, self.problems, self.error, self.is_interrupted)
 
 
-def _fail_all(batch: Batch, error: HsmError | None) -> _Settled:
-    return _Settled({(file.root, file.path): Outcome.FAILED for file in batch.files}, error=error)
+def _complaint_of(answer: BatchEnd, file: SourceFile) -> str:
+    return (answer.complaints or {}).get(file.path, "")
 
 
-def _stopping_error(settled: _Settled) -> HsmError | None:
-    """An error after which no further batch is worth starting."""
-    stops = settled.error is not None and (
-        isinstance(settled.error, UnreachableError) or settled.error.kind in _STOPPING_KINDS
-    )
-    return settled.error if stops else None
-
-
-_STOPPING_KINDS = frozenset({"no_space", "quota", "read_only", "rsync_missing", "noisy_shell"})
-
-
-def _merge(settled: Sequence[_Settled]) -> TransferResult:
-    outcomes: dict[tuple[Root, str], Outcome] = {}
-    for part in settled:
-        outcomes.update(part.outcomes)
-    return TransferResult(
-        outcomes=outcomes,
-        problems=tuple(problem for part in settled for problem in part.problems),
-        error=next((part.error for part in settled if part.error is not None), None),
-        is_interrupted=any(part.is_interrupted for part in settled),
-    )
+def _make_changed_problem(path: str, now: SourceFile | None) -> Problem:
+    if now is None:
+        message, kind = "The file vanished from the source while it was sent.", "vanished"
+        return Problem(path, kind, message, "Run the same command again.")
+    message = "The file changed at the source while it was sent."
+    return Problem(path, "unsettled", message, "Run the same command again once it rests.")

@@ -13,35 +13,38 @@ from itertools import groupby
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, Root, SourceFile
 from hsm.plan.planner import is_same_time
+from hsm.transfer.outcome import Key
 
 
-def find_changed(source: Endpoint, files: Sequence[SourceFile]) -> set[str]:
+def refresh(source: Endpoint, files: Sequence[SourceFile]) -> dict[Key, SourceFile | None]:
     """Look at the source again.
 
     Returns:
-        Destination paths of files whose size, time or inode is no longer the planned one, or that are gone.
+        Every file as it is now, equal to what was given where size, time and inode are the same; None for one
+        that is gone or no file any more.
     """
-    by_prefix = sorted(files, key=lambda file: file.prefix)
-    groups = {prefix: list(members) for prefix, members in groupby(by_prefix, key=lambda file: file.prefix)}
+    groups = {
+        prefix: list(members) for prefix, members in groupby(sorted(files, key=_get_prefix), key=_get_prefix)
+    }
     if not groups:
-        return set()
+        return {}
     trees = [
         Tree(prefix, tuple(file.path for file in members), max_depth=0, follow=True)
         for prefix, members in groups.items()
     ]
-    changed: set[str] = set()
+    now: dict[Key, SourceFile | None] = {}
     survey = source.survey(trees)
     for members, listing in zip(groups.values(), survey.listings, strict=True):
         entries = {entry.path: entry for entry in listing.entries}
-        changed.update(file.path for file in members if not _is_unchanged(file, entries.get(file.path)))
-    return changed
+        now.update(((file.root, file.path), _renew(file, entries.get(file.path))) for file in members)
+    return now
 
 
-def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]) -> set[str]:
+def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]) -> set[Key]:
     """Look at the destination.
 
     Returns:
-        Paths under which a file of the planned size and time lies there.
+        The files that lie there with the planned size and time.
     """
     trees = {
         root: Tree(roots[root], tuple(file.path for file in members), max_depth=0)
@@ -55,15 +58,19 @@ def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequen
         for root, listing in zip(trees, survey.listings, strict=True)
         for entry in listing.entries
     }
-    return {file.path for file in files if _has_arrived(file, there.get((file.root, file.path)))}
+    return {(file.root, file.path) for file in files if _has_arrived(file, there.get((file.root, file.path)))}
 
 
-def _is_unchanged(file: SourceFile, entry: Entry | None) -> bool:
-    if entry is not None and file.is_link:
-        entry = entry.followed
-    if entry is None or entry.kind is not EntryKind.FILE:
-        return False
-    return (entry.size, entry.mtime_ns, entry.inode) == (file.size, file.mtime_ns, file.inode)
+def _get_prefix(file: SourceFile) -> str:
+    return file.prefix
+
+
+def _renew(file: SourceFile, entry: Entry | None) -> SourceFile | None:
+    is_link = entry is not None and entry.kind is EntryKind.SYMLINK
+    content = entry.followed if entry is not None and is_link else entry
+    if content is None or content.kind is not EntryKind.FILE:
+        return None
+    return file._replace(size=content.size, mtime_ns=content.mtime_ns, inode=content.inode, is_link=is_link)
 
 
 def _has_arrived(file: SourceFile, entry: Entry | None) -> bool:

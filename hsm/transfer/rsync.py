@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 
 from hsm.endpoint import Endpoint
-from hsm.errors import HsmError, TargetError
+from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.model import Root
 from hsm.remote.command import ProgramMissingError, Runner
 from hsm.remote.openssh import OpenSsh
@@ -61,7 +61,7 @@ class RsyncEngine:
         protocol: int = 30,
         skips_newer: bool = False,
     ) -> None:
-        self._runner = runner
+        self._runner = runner.make_child()
         self._destination = destination
         self._roots = roots
         self._ssh = ssh
@@ -95,17 +95,20 @@ class RsyncEngine:
         try:
             argv = make_argv(self._make_call(batch.root))
             completed = self._runner.stream(argv, stdin=make_file_list(batch.files), on_output=read)
-        except HsmError as error:
-            return BatchEnd(is_clean=False, error=error)
+        except HsmError as failure:
+            return BatchEnd(is_clean=False, error=failure)
         except ProgramMissingError:
             return BatchEnd(is_clean=False, error=make_missing_here_error())
         sent = frozenset(reader.sent)
         if completed.returncode == 0:
             return BatchEnd(is_clean=True, sent=sent)
         text = completed.stderr_text
-        command_line = self._ssh.command_line if self._ssh else ""
-        failure = diagnose_rsync(completed.returncode, text, name=self._name, ssh_command=command_line)
-        return BatchEnd(is_clean=False, sent=sent, complaints=find_complaints(text, batch.files), error=failure)
+        error = self._explain(completed.returncode, text)
+        return BatchEnd(is_clean=False, sent=sent, complaints=find_complaints(text, batch.files), error=error)
+
+    def stop(self) -> None:
+        """See `hsm.transfer.base.Engine.stop`."""
+        self._runner.stop()
 
     def finish(self, roots: Sequence[Root]) -> None:
         """See `hsm.transfer.base.Engine.finish`."""
@@ -115,6 +118,15 @@ class RsyncEngine:
     @property
     def _name(self) -> str:
         return self._ssh.name if self._ssh else self._destination.name
+
+    def _explain(self, returncode: int, text: str) -> HsmError:
+        command_line = self._ssh.command_line if self._ssh else ""
+        error = diagnose_rsync(returncode, text, name=self._name, ssh_command=command_line)
+        if self._ssh is None or not isinstance(error, UnreachableError):
+            return error
+        self._ssh.forget_login()
+        by_ssh = self._ssh.explain(text)
+        return error if by_ssh.kind == "unreachable" else by_ssh
 
     def _own_folders(self, roots: Sequence[Root]) -> list[str]:
         paths = dict.fromkeys(self._roots[root] for root in roots)

@@ -19,7 +19,8 @@ from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.local import LocalEndpoint
 from hsm.remote.openssh import OpenSsh
 from hsm.transfer.base import PARTIAL_FOLDER, TEMPORARY_FOLDER, Batch, BatchEnd, Engine
-from hsm.transfer.pool import Outcome, Transfer
+from hsm.transfer.outcome import Outcome
+from hsm.transfer.pool import Patience, Transfer
 from hsm.transfer.rsync import RsyncEngine
 
 T = 1_760_000_000_123_456_789
@@ -227,6 +228,8 @@ def test_a_transfer_proves_what_it_sent(bench: Bench, n_workers: int) -> None:
         roots=bench.roots,
         reporter=SilentReporter(),
         target="desktop",
+        sleep=bench.runner.sleep,
+        patience=Patience(settle_seconds=()),
     )
     result = transfer.run(sorted(files), n_workers=n_workers)
     outcomes = {path: outcome for (_, path), outcome in result.outcomes.items()}

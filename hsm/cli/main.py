@@ -1,0 +1,132 @@
+"""The `hsm` program: its command groups, and the one boundary at which errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from hsm._version import __version__
+from hsm.cli import sync
+from hsm.errors import ExitCode, HsmError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_ARGUMENTS = "hsm.arguments"
+
+
+class BoundaryGroup(TyperGroup):
+    """The root group: whatever a command raises becomes a message and the right exit code here."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own context
+        """Keep the command line for the error document."""
+        ctx.meta[_ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own context
+        """Run the command. Exit codes: see `hsm.errors.ExitCode`."""
+        arguments: tuple[str, ...] = ctx.meta.get(_ARGUMENTS, ())
+        try:
+            return super().invoke(ctx)
+        except HsmError as error:
+            _end(error, arguments)
+        except KeyboardInterrupt:
+            _end(_InterruptedError("Interrupted.", kind="interrupted"), arguments)
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise typer.Exit(int(ExitCode.PARTIAL)) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if hasattr(error, "format_message"):
+                _end_usage(error, arguments)
+            import traceback
+
+            traceback.print_exc()
+            raise typer.Exit(int(ExitCode.BUG)) from error
+
+
+class _InterruptedError(HsmError):
+    exit_code = ExitCode.INTERRUPTED
+
+
+app = typer.Typer(
+    name="hsm",
+    cls=BoundaryGroup,
+    help="HSM, the HPC Sweep Manager: brings the results of hyper-parameter sweeps home.",
+    epilog="A first time? `hsm sync init`, then `hsm sync to latest --dry-run`. The guide is docs/SYNC.md.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(sync.app, name="sync")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"hsm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the program with this process's arguments; SIGTERM ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    app()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _end(error: HsmError, arguments: Sequence[str]) -> NoReturn:
+    if "--json" in arguments:
+        typer.echo(json.dumps(_make_error_envelope(error, arguments), indent=2))
+    else:
+        from hsm.cli.render import show_error
+
+        show_error(error, verbosity=_count_verbosity(arguments))
+    raise typer.Exit(int(error.exit_code)) from error
+
+
+def _end_usage(error: Exception, arguments: Sequence[str]) -> None:
+    """An error of the command line itself: as a document with `--json`, else as typer shows it."""
+    if "--json" in arguments:
+        message = str(getattr(error, "format_message")())  # noqa: B009 - typer keeps its class private
+        _end(HsmError(message, hint="See `hsm --help`.", kind="usage"), arguments)
+    raise error
+
+
+def _count_verbosity(arguments: Sequence[str]) -> int:
+    return sum(word in ("-v", "--verbose", "-vv") for word in arguments)
+
+
+def _make_error_envelope(error: HsmError, arguments: Sequence[str]) -> dict[str, object]:
+    """The document of docs/SYNC.md for an error of the whole call."""
+    words = [word for word in arguments if not word.startswith("-")][:2]
+    command = " ".join("to" if word == "run" else word for word in words)
+    direction = {"sync to": "push", "sync from": "pull"}.get(command)
+    return {
+        "schema": 1,
+        "command": command,
+        "direction": direction,
+        "dry_run": "--dry-run" in arguments or "-n" in arguments,
+        "exit_code": int(error.exit_code),
+        "error": {"kind": error.kind, "message": error.message, "hint": error.hint},
+        "sweeps": [],
+    }

@@ -1,0 +1,152 @@
+"""A dry run: what would be sent of a sweep to a target, run by run, and what is left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from hsm.cli.render.printer import Column, Part, Printer
+from hsm.cli.render.words import escape_text, format_bytes, format_count, list_some
+from hsm.model import PlanItem, Reason, RunState, SyncPlan
+from hsm.plan.summary import Change, Row, count_states, make_rows
+
+_MOST_RUNS = 20
+_MOST_UNCHANGED = 5
+_MOST_FOLDERS = 5
+
+_COLUMNS = (
+    Column("run"),
+    Column("state"),
+    Column("change"),
+    Column("files", is_number=True),
+    Column("bytes", is_number=True),
+    Column("left out"),
+)
+_NOUNS = {
+    Reason.UNFINISHED: ("upload mark of an unfinished run", "upload marks of unfinished runs"),
+    Reason.CONFLICT: ("conflict", "conflicts"),
+}
+_STYLES = {Change.NEW: "green", Change.UPDATED: "yellow", Change.UNCHANGED: ""}
+
+
+def print_preview(printer: Printer, plan: SyncPlan, *, verbosity: int, indent: int) -> None:
+    """Print the plan by run and, under `-v`, by file (`-vv`: also the files that are the same)."""
+    rows = make_rows(plan)
+    if rows:
+        table = [*_iter_table_rows(rows, is_whole=verbosity > 0), _make_total(rows)]
+        printer.print_table(_COLUMNS, table, label="left out: ", indent=indent)
+    for line in _iter_remarks(plan, rows):
+        printer.print(line, indent=indent, hang=2)
+    print_deeper(printer, plan, verbosity=verbosity, indent=indent)
+    if verbosity:
+        printer.print_many(_iter_file_lines(plan.items, indent, is_whole=verbosity > 1))
+
+
+def print_deeper(printer: Printer, plan: SyncPlan, *, verbosity: int, indent: int) -> None:
+    """Print how many files lie too deep in the sweep's folder, and where."""
+    n_files = sum(plan.deeper.values())
+    if n_files:
+        folders = [f"{folder.rstrip('/')}/" for folder in sorted(plan.deeper)]
+        where = list_some(folders, len(folders) if verbosity else _MOST_FOLDERS, "folder")
+        text = f"{format_count(n_files, 'file')} in {where} left out: deeper than max_depth"
+        printer.print(text, indent=indent, hang=2)
+
+
+def describe_left(left: Mapping[Reason, int]) -> str:
+    """Return what is left out and why, as `12 superseded, 3 excluded`."""
+    return ", ".join(_count_reason(reason, left[reason]) for reason in Reason if left.get(reason))
+
+
+def _count_reason(reason: Reason, n: int) -> str:
+    one, many = _NOUNS.get(reason, (reason.value, reason.value))
+    return format_count(n, one, many)
+
+
+def describe_states(counts: Mapping[RunState, int]) -> str:
+    """Return how many runs are in each state, as `5 finished, 1 running`."""
+    return ", ".join(f"{counts[state]:,} {state.value}" for state in RunState if counts.get(state))
+
+
+def _iter_table_rows(rows: Sequence[Row], *, is_whole: bool) -> Iterator[Sequence[Part]]:
+    """The sweep's folder, the runs that there is something to say of, and the rest in a line for each change."""
+    runs = [row for row in rows if row.run is not None]
+    moving = [row for row in runs if row.change is not Change.UNCHANGED or Reason.CONFLICT in row.left]
+    n_still = len(runs) - len(moving)
+    most_moving = len(moving) if is_whole else _MOST_RUNS
+    most_still = n_still if is_whole or n_still <= _MOST_UNCHANGED else 0
+    folded: dict[Change, list[Row]] = {}
+    yield from (_make_row("(sweep folder)", "", row) for row in rows if row.run is None)
+    for row in runs:
+        is_moving = row.change is not Change.UNCHANGED or Reason.CONFLICT in row.left
+        if is_moving and most_moving:
+            most_moving -= 1
+        elif not is_moving and most_still:
+            most_still -= 1
+        else:
+            folded.setdefault(row.change, []).append(row)
+            continue
+        yield _make_run_row(row)
+    for change in Change:
+        if change in folded:
+            yield _make_folded(change, folded[change], is_first=len(folded[change]) == len(runs) or not moving)
+
+
+def _make_run_row(row: Row) -> Sequence[Part]:
+    run = row.run
+    if run is None:
+        return _make_row("(sweep folder)", "", row)
+    failed = run.state is RunState.FAILED and run.exit_code is not None
+    return _make_row(run.name, f"failed (code {run.exit_code})" if failed else run.state.value, row)
+
+
+def _make_row(name: str, state: str, row: Row) -> Sequence[Part]:
+    change = (row.change.value, _STYLES[row.change])
+    size = format_bytes(row.n_bytes) if row.n_files else ""
+    left = describe_left(row.left)
+    style = "yellow" if Reason.CONFLICT in row.left else ""
+    return (name, state, change, f"{row.n_files:,}" if row.n_files else "", size, (left, style))
+
+
+def _make_folded(change: Change, rows: Sequence[Row], *, is_first: bool) -> Sequence[Part]:
+    more = "" if is_first or change is Change.UNCHANGED else "more "
+    words = format_count(len(rows), f"{more}{change.value} run")
+    return (f"... and {words}" if more else words, "", "", *_sum_up(rows))
+
+
+def _make_total(rows: Sequence[Row]) -> Sequence[Part]:
+    files, size, left = _sum_up(rows)
+    return (("total", "bold"), "", "", (files or "0", "bold"), (size or "0 B", "bold"), left)
+
+
+def _sum_up(rows: Iterable[Row]) -> tuple[str, str, str]:
+    n_files = n_bytes = 0
+    left: Counter[Reason] = Counter()
+    for row in rows:
+        n_files += row.n_files
+        n_bytes += row.n_bytes
+        left.update(row.left)
+    return (f"{n_files:,}" if n_files else "", format_bytes(n_bytes) if n_files else "", describe_left(left))
+
+
+def _iter_remarks(plan: SyncPlan, rows: Sequence[Row]) -> Iterator[str]:
+    runs = [row for row in rows if row.run is not None]
+    if runs:
+        changes = Counter(row.change for row in runs)
+        words = ", ".join(f"{changes[change]:,} {change.value}" for change in Change if changes[change])
+        yield f"{format_count(len(runs), 'run')}: {words}; {describe_states(count_states(plan.runs))}"
+    n_same = sum(row.n_same for row in rows)
+    if n_same:
+        yield f"{format_count(n_same, 'file is', 'files are')} there already"
+    if not plan.is_checked:
+        yield "conflicts not checked: what is there was not compared (check_remote_first: false)"
+
+
+def _iter_file_lines(items: Sequence[PlanItem], indent: int, *, is_whole: bool) -> Iterator[str]:
+    shown = items if is_whole else [item for item in items if item.reason is not Reason.SAME]
+    width = max((len(reason.value) for reason in {item.reason for item in shown}), default=0)
+    for file, reason, detail in shown:
+        action = "send " if reason.is_send else "leave"
+        size = format_bytes(file.size)
+        more = f"  ({detail})" if detail else ""
+        path = escape_text(file.path)
+        yield f"{'':{indent}}{action}  {reason.value:<{width}}  {size:>8}  {file.root.value}/{path}{more}"

@@ -1,0 +1,201 @@
+"""What a sync did, or would do, as text on stdout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from hsm.cli.render.preview import describe_states, print_deeper, print_preview
+from hsm.cli.render.printer import Printer
+from hsm.cli.render.problems import describe_problems, print_problems
+from hsm.cli.render.words import format_bytes, format_count, format_part, format_seconds, list_some
+from hsm.errors import ExitCode
+from hsm.model import RunState, SyncPlan
+from hsm.sync.report import State, SyncReport, TargetReport, count_bytes, count_files, count_runs
+from hsm.transfer.outcome import Outcome
+
+_STYLES = {
+    State.DONE: "bold green",
+    State.NOTHING_TO_DO: "bold green",
+    State.PLANNED: "bold",
+    State.PARTIAL: "bold yellow",
+    State.INTERRUPTED: "bold yellow",
+}
+_BAD_STYLE = "bold red"
+_MOST_NAMES = 5
+_CALM = (State.DONE, State.NOTHING_TO_DO, State.PLANNED)
+
+
+def show_report(report: SyncReport, *, verbosity: int, is_quiet: bool) -> None:
+    """Print a report on stdout: by sweep and target, then in all where there are several.
+
+    Args:
+        report: What happened, or what a dry run planned.
+        verbosity: 0; 1 lists every file, run and path, the time of each step, and what failed programs said.
+        is_quiet: Only what did not end with exit code 0, without notices.
+    """
+    printer = Printer()
+    served = [(sweep.sweep, target) for sweep in report.sweeps for target in sweep.targets]
+    shown = [(sweep, target) for sweep, target in served if not is_quiet or target.exit_code is not ExitCode.DONE]
+    for number, (sweep, target) in enumerate(shown):
+        if number:
+            printer.print()
+        way = "from" if report.direction == "pull" else "to"
+        printer.print_name((f"{sweep} {way} {target.name}", "bold"), ", dry run" if report.is_dry_run else "")
+        _TargetPrinter(printer, target, verbosity=verbosity, is_quiet=is_quiet).print(report)
+    if report.error is not None:
+        printer.print_error(report.error, verbosity=verbosity)
+    if is_quiet or not served:
+        return
+    if len(served) > 1:
+        printer.print()
+        printer.print(*_describe_whole(report, served), hang=2)
+    if report.is_dry_run:
+        printer.print()
+        printer.print(_make_last_line(served))
+
+
+class _TargetPrinter:
+    """Prints one sweep at one target, below its title."""
+
+    def __init__(self, printer: Printer, target: TargetReport, *, verbosity: int, is_quiet: bool) -> None:
+        self._printer = printer
+        self._target = target
+        self._verbosity = verbosity
+        self._is_quiet = is_quiet
+
+    def print(self, report: SyncReport) -> None:
+        target = self._target
+        if target.state is not State.PLANNED:
+            word, rest = describe_outcome(target)
+            self._printer.print((word, _STYLES.get(target.state, _BAD_STYLE)), rest, indent=2, hang=2)
+        if target.plan is not None and not self._is_quiet:
+            if report.is_dry_run:
+                print_preview(self._printer, target.plan, verbosity=self._verbosity, indent=2)
+            else:
+                self._print_counts(target.plan)
+        print_problems(
+            self._printer,
+            target.problems,
+            verbosity=self._verbosity,
+            is_quiet=self._is_quiet,
+            indent=2,
+        )
+        if target.error is not None:
+            self._printer.print_error(target.error, verbosity=self._verbosity, indent=2)
+        if target.state is State.INTERRUPTED:
+            self._printer.print_hint("run the same command again: it goes on from there.", indent=2)
+        if self._verbosity and target.seconds:
+            steps = ", ".join(f"{step} {format_seconds(seconds)}" for step, seconds in target.seconds.items())
+            self._printer.print(f"time: {steps}", indent=2, hang=6)
+
+    def _print_counts(self, plan: SyncPlan) -> None:
+        for line in _iter_count_lines(self._target):
+            self._printer.print(line, indent=2, hang=2)
+        print_deeper(self._printer, plan, verbosity=self._verbosity, indent=2)
+        if not plan.is_checked:
+            self._printer.print("conflicts not checked (check_remote_first: false)", indent=2, hang=2)
+
+
+def describe_outcome(target: TargetReport) -> tuple[str, str]:
+    """Return how a sweep ended at a target: the state, and what that means in numbers."""
+    state = target.state
+    if state is State.NOTHING_TO_DO:
+        return "nothing to do", f": {_describe_present(target)}"
+    if state is State.DONE:
+        sent = count_files(target)["sent"]
+        size = format_bytes(count_bytes(target)["sent"])
+        return "done", f": {_count_sent_runs(target)}{format_count(sent, 'file')}, {size}{_describe_time(target)}"
+    return state.value.replace("_", " "), f": {_describe_part(target)}"
+
+
+def _describe_part(target: TargetReport) -> str:
+    files, sizes = count_files(target), count_bytes(target)
+    if target.state is State.INTERRUPTED and target.result is not None:
+        part = _describe_sent(files, sizes)
+        return f"{part} have arrived for certain{_describe_time(target)}"
+    if not files["sent"]:
+        nothing = "nothing was sent" if files["planned"] or target.plan is None else "there was nothing to send"
+        problems = describe_problems(target.problems)
+        return f"{nothing}, {problems}" if problems else nothing
+    return f"{_describe_sent(files, sizes)} sent{_describe_time(target)}"
+
+
+def _describe_sent(files: dict[str, int], sizes: dict[str, int]) -> str:
+    part = format_part(sizes["sent"], sizes["planned"])
+    return f"{files['sent']:,} of {format_count(files['planned'], 'file')} ({part})"
+
+
+def _describe_present(target: TargetReport) -> str:
+    runs, files = count_runs(target), count_files(target)
+    if runs["total"]:
+        return f"{format_count(runs['total'], 'run is', 'runs are')} there already"
+    if files["unchanged"]:
+        return f"{format_count(files['unchanged'], 'file is', 'files are')} there already"
+    return "the sweep has no files to send"
+
+
+def _describe_time(target: TargetReport) -> str:
+    return f" in {format_seconds(sum(target.seconds.values()))}" if target.seconds else ""
+
+
+def _count_sent_runs(target: TargetReport) -> str:
+    if target.plan is None or target.result is None:
+        return ""
+    sent = {key for key, outcome in target.result.outcomes.items() if outcome is Outcome.SENT}
+    runs = {file.run for file in target.plan.sends if file.run and (file.root, file.path) in sent}
+    return f"{format_count(len(runs), 'run')}, " if runs else ""
+
+
+def _iter_count_lines(target: TargetReport) -> Iterator[str]:
+    files, runs = count_files(target), count_runs(target)
+    if files["unchanged"] and target.state is not State.NOTHING_TO_DO:
+        yield f"{format_count(files['unchanged'], 'file is', 'files are')} unchanged"
+    left = [f"{files[reason]:,} {reason}" for reason in ("superseded", "excluded") if files[reason]]
+    if left:
+        yield f"left out: {', '.join(left)}"
+    open_ends = [
+        format_count(files["conflict"], "conflict") if files["conflict"] else "",
+        f"{files['unsettled']:,} changed meanwhile" if files["unsettled"] else "",
+        f"{files['failed']:,} failed" if files["failed"] else "",
+    ]
+    if any(open_ends):
+        yield f"still open: {', '.join(filter(None, open_ends))}"
+    is_news = runs["complete"] < runs["total"] or target.state is not State.NOTHING_TO_DO
+    if runs["total"] and is_news:
+        waiting = {state: runs[state.value] for state in (RunState.RUNNING, RunState.UNKNOWN)}
+        states = describe_states(waiting)
+        yield f"{runs['complete']:,} of {format_count(runs['total'], 'run')} complete" + (
+            f"; {states}" if states else ""
+        )
+
+
+def _describe_whole(report: SyncReport, served: Sequence[tuple[str, TargetReport]]) -> list[str | tuple[str, str]]:
+    states = Counter(target.state for _, target in served)
+    names: dict[State, list[str]] = {}
+    for sweep, target in served:
+        names.setdefault(target.state, []).append(
+            f"{sweep} at {target.name}" if len(report.sweeps) > 1 else target.name
+        )
+    parts: list[str | tuple[str, str]] = ["In all: "]
+    for state in State:
+        if not states[state]:
+            continue
+        if len(parts) > 1:
+            parts.append(", ")
+        parts.append((f"{states[state]} {state.value.replace('_', ' ')}", _STYLES.get(state, _BAD_STYLE)))
+        if state not in _CALM:
+            parts.append(f" ({list_some(names[state], _MOST_NAMES, 'other')})")
+    verb = "sent"
+    kind = "sent"
+    if report.is_dry_run:
+        verb, kind = "to send", "planned"
+    n_files = sum(count_files(target)[kind] for _, target in served)
+    n_bytes = sum(count_bytes(target)[kind] for _, target in served)
+    return [*parts, f"; {format_count(n_files, 'file')}, {format_bytes(n_bytes)} {verb}"]
+
+
+def _make_last_line(served: Sequence[tuple[str, TargetReport]]) -> str:
+    if any(target.plan is not None and target.plan.sends for _, target in served):
+        return "Nothing was touched. The same command without --dry-run sends it."
+    return "Nothing was touched, and there is nothing to send."

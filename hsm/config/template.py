@@ -1,0 +1,98 @@
+"""What `hsm sync init` writes: a commented configuration that loads as it stands, and `.hsm/.gitignore`."""
+
+from __future__ import annotations
+
+import json
+
+from hsm.errors import UsageError
+
+GITIGNORE = """\
+# Written by `hsm sync init`: what HSM keeps here for itself. The configuration beside it is yours to commit.
+cache/
+sync/
+project.json
+"""
+
+_TEMPLATE = """\
+# HSM brings the results of sweeps home: this file says where home is.
+# Put your own machine into `host` and `paths`, then try:  hsm sync to SWEEP --dry-run
+# Lines behind a # show the defaults, or what else can be set.
+
+default_target: desktop          # the target of a call that names none; a list of names sends to all of them
+
+# source:                        # where sweeps and runs lie in this project
+#   sweeps: sweeps               # relative to the project's folder, or absolute
+#   wandb: wandb
+
+sync_targets:
+  desktop:                       # a name of your choice; add a section for each further machine
+    host: desktop.example.org    # name, address or alias of ~/.ssh/config
+    # user: me                   # login name; without it your ssh configuration decides
+    # port: 22                   # without it your ssh configuration decides
+    # rsync_path: /opt/bin/rsync # the rsync to run there, where it is not found by itself
+
+    paths:                       # at the target: absolute, or ~/... for its home folder
+      project_root: {project_root}  # optional: relative paths below start from here
+      sweeps: {sweeps}  # sweep folders land in outputs/ of this folder
+      wandb: {wandb}  # run folders land here
+
+    # ssh:
+    #   config: ~/.ssh/hpc_config         # another ssh configuration file (ssh -F)
+    #   identity_file: ~/.ssh/id_hpc      # the private key to log in with (ssh -i)
+    #   options:                          # further options of ssh_config(5), none that runs programs
+    #     ServerAliveInterval: 15
+
+    # options:
+    #   sync_sweep_metadata: true  # send the sweep's own folder
+    #   sync_wandb_runs: true      # send the sweep's wandb runs
+    #   latest_only: true          # leave out what a later version supersedes; false: send all;
+    #                              # uploaded: leave it out only of runs that wandb has already
+    #   max_depth: 1               # levels of the sweep's folder: 1 its own files, null all depths
+    #   parallel_transfers: 4      # workers that send at the same time, 1 to 64
+    #   check_remote_first: true   # compare with what the target has before anything is sent
+    #   exclude: []                # files never sent, patterns as in .gitignore, for example ["*.ckpt"]
+"""
+
+
+def check_project_name(name: str) -> str:
+    """Return `name` if it can be one component of a path at a target.
+
+    Raises:
+        UsageError: It cannot, and why (kind `bad_project_name`).
+    """
+    reason = ""
+    if not name or name != name.strip():
+        reason = "is empty, or begins or ends with white space"
+    elif not name.isprintable():
+        reason = "has a line break, a control character or another that cannot be printed"
+    elif "/" in name or name in (".", ".."):
+        reason = "is no single folder's name"
+    elif name.startswith(("-", "~", "$")):
+        reason = f"begins with {name[0]}"
+    elif len(name.encode()) > 255:
+        reason = "is longer than the 255 bytes of a folder's name"
+    if reason:
+        raise UsageError(
+            f"The project name {name[:80]!a} {reason}",
+            hint="give another one with `hsm sync init --project-name NAME`",
+            kind="bad_project_name",
+        )
+    return name
+
+
+def make_template(project_name: str) -> str:
+    """Make the text of a `.hsm/sync_config.yaml` whose paths carry the project's name.
+
+    Args:
+        project_name: Any text; it is checked, and quoted for YAML.
+
+    Raises:
+        UsageError: As `check_project_name`.
+    """
+    root = f"~/code/{check_project_name(project_name)}"
+    # A JSON string of printable characters is a double-quoted YAML string.
+    return _TEMPLATE.format(
+        project_root=json.dumps(root, ensure_ascii=False),
+        sweeps=json.dumps(f"{root}/sweeps", ensure_ascii=False),
+        wandb=json.dumps(f"{root}/wandb", ensure_ascii=False),
+    )

@@ -1,0 +1,112 @@
+"""What was read of runs before, so that thousands of known logs are not read again.
+
+A cache: it may be missing, damaged, unwritable or deleted at any time, and only time is lost. A log is known by
+its size and its time; it only ever grows, so the same size is the same content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from hsm.discover.wandb_log import LogFacts, LogMedia
+from hsm.files import DamagedFileError, load_json, save_json
+from hsm.model import Problem, RunVersions
+
+SCHEMA = 1
+
+# size, mtime_ns, facts in the order of LogFacts or None, media (named, incremental, last step, damaged) or None
+_Record = list[Any]
+
+
+class RunIndex:
+    """Facts of logs by their absolute path."""
+
+    def __init__(self, records: Mapping[str, _Record] | None = None) -> None:
+        self._records: dict[str, _Record] = dict(records or {})
+        self.is_changed = False
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def get_facts(self, log: str, *, size: int, mtime_ns: int) -> LogFacts | None:
+        """Get what the ends of a log said, if it is still the log that was read."""
+        found = self._get(log, size, mtime_ns, 2)
+        try:
+            run_id, group, sweep_id, config_sweep_id, args, exit_code, is_empty, is_whole = found
+            return LogFacts(run_id, group, sweep_id, config_sweep_id, tuple(args), exit_code, is_empty, is_whole)
+        except (TypeError, ValueError):
+            return None
+
+    def get_media(self, log: str, *, size: int, mtime_ns: int) -> LogMedia | None:
+        """Get what the whole of a log said, if it is still the log that was read."""
+        found = self._get(log, size, mtime_ns, 3)
+        try:
+            named, incremental, last_step, is_damaged = found
+            return LogMedia(RunVersions(frozenset(named), frozenset(incremental)), last_step, is_damaged)
+        except (TypeError, ValueError):
+            return None
+
+    def put_facts(self, log: str, *, size: int, mtime_ns: int, facts: LogFacts) -> None:
+        """Remember what the ends of a log say."""
+        self._put(log, size, mtime_ns, 2, list(astuple(facts)))
+
+    def put_media(self, log: str, *, size: int, mtime_ns: int, media: LogMedia) -> None:
+        """Remember what the whole of a log says."""
+        versions = media.versions
+        found = [sorted(versions.named), sorted(versions.incremental), media.last_step, media.is_damaged]
+        self._put(log, size, mtime_ns, 3, found)
+
+    def drop_vanished(self, folders: Collection[str], logs: Collection[str]) -> None:
+        """Forget the logs in run folders directly below `folders` that are not among `logs`."""
+        vanished = [log for log in self._records if log not in logs and log.rsplit("/", 2)[0] in folders]
+        for log in vanished:
+            del self._records[log]
+        self.is_changed = self.is_changed or bool(vanished)
+
+    def make_document(self) -> dict[str, object]:
+        """Make what is saved."""
+        return {"logs": self._records}
+
+    def _get(self, log: str, size: int, mtime_ns: int, place: int) -> Any:  # noqa: ANN401 - from JSON
+        record = self._records.get(log)
+        if not isinstance(record, list) or len(record) != 4 or record[:2] != [size, mtime_ns]:
+            return None
+        return record[place]
+
+    def _put(self, log: str, size: int, mtime_ns: int, place: int, value: list[Any]) -> None:
+        record = self._records.get(log)
+        if not isinstance(record, list) or len(record) != 4 or record[:2] != [size, mtime_ns]:
+            record = self._records[log] = [size, mtime_ns, None, None]
+        record[place] = value
+        self.is_changed = True
+
+
+def load_index(path: Path) -> tuple[RunIndex, tuple[Problem, ...]]:
+    """Read the cache; a damaged or unreadable one is as good as none, with a notice."""
+    try:
+        document = load_json(path, schema=SCHEMA)
+    except (DamagedFileError, OSError) as error:
+        return RunIndex(), (_make_notice(path, "damaged_cache", f"The cache is not used: {error}"),)
+    records = document.get("logs") if document else None
+    return RunIndex(records if isinstance(records, dict) else None), ()
+
+
+def save_index(index: RunIndex, path: Path) -> tuple[Problem, ...]:
+    """Write the cache if there is something new in it; a folder that cannot be written costs a notice."""
+    if not index.is_changed:
+        return ()
+    try:
+        save_json(path, index.make_document(), schema=SCHEMA)
+    except OSError as error:
+        message = f"The cache cannot be written, so runs are read again next time: {error.strerror}"
+        return (_make_notice(path, "unwritable_cache", message),)
+    index.is_changed = False
+    return ()
+
+
+def _make_notice(path: Path, kind: str, message: str) -> Problem:
+    hint = f"It may be deleted: {path}"
+    return Problem(f".hsm/cache/{path.name}", kind, message, hint, is_failure=False)

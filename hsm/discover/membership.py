@@ -1,0 +1,121 @@
+"""To which sweep a run belongs, and how far it has come: the rules, without a look at anything.
+
+PURE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from hsm.discover.wandb_log import LogFacts
+from hsm.model import Run, RunState
+
+REST_NS = 10 * 10**9
+"""wandb's `finish()` may return while the log still grows; after this long without a change it rests."""
+
+RUNNING_NS = 600 * 10**9
+"""A run without an exit record goes on if something of it moved within this time."""
+
+_GROUP_ARGUMENT = re.compile(r"""\+{0,2}wandb\.group=(?P<quote>["']?)(?P<name>.*)(?P=quote)""", re.DOTALL)
+
+
+class Membership(Enum):
+    """Whether a run belongs to the sweep."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A run folder that may belong to the sweep.
+
+    Attributes:
+        name: The folder's name.
+        prefix: The absolute folder that holds it.
+        log: Name of its `.wandb` log; empty when it has none.
+        log_size: Bytes.
+        log_mtime_ns: 0 when there is no log.
+        has_upload_mark: `wandb sync` has left its `.synced` beside the log.
+        is_inside: It lies where only this sweep's runs are put.
+    """
+
+    name: str
+    prefix: str
+    log: str = ""
+    log_size: int = 0
+    log_mtime_ns: int = 0
+    has_upload_mark: bool = False
+    is_inside: bool = False
+
+    @property
+    def path(self) -> str:
+        """The run folder's absolute path."""
+        return f"{self.prefix}/{self.name}"
+
+    @property
+    def log_path(self) -> str:
+        """The log's absolute path."""
+        return f"{self.path}/{self.log}"
+
+
+def decide_membership(
+    candidate: Candidate, facts: LogFacts, *, sweep: str, known_sweeps: Collection[str]
+) -> Membership:
+    """Tell whether a run belongs to a sweep: by what its log names, else by where it lies.
+
+    Names are compared for equality: `sweep_1` is not `sweep_10`. A run that lies with the sweep and names
+    another sweep of the project was started from within it and belongs to the other.
+
+    Args:
+        candidate: The run.
+        facts: Of its log; `LogFacts(is_empty=True)` when there is none.
+        sweep: The sweep's id.
+        known_sweeps: The ids of all sweeps of the project.
+    """
+    names = frozenset(iter_sweep_names(facts))
+    if sweep in names:
+        return Membership.YES
+    if candidate.is_inside:
+        return Membership.YES if names.isdisjoint(known_sweeps) else Membership.NO
+    return Membership.NO if facts.run_id or names else Membership.UNKNOWN
+
+
+def iter_sweep_names(facts: LogFacts) -> Iterator[str]:
+    """Name everything that a log gives as its run's group or sweep."""
+    yield from filter(None, (facts.group, facts.sweep_id, facts.config_sweep_id))
+    for argument in facts.args:
+        match = _GROUP_ARGUMENT.fullmatch(argument)
+        if match is not None and match["name"]:
+            yield match["name"]
+
+
+def make_run(candidate: Candidate, facts: LogFacts, *, newest_ns: int, now_ns: int) -> Run:
+    """Say how far a run has come.
+
+    Args:
+        candidate: The run.
+        facts: Of its log.
+        newest_ns: The newest time of any of its files, since some versions write their log seldom.
+        now_ns: The clock of the machine it lies on; 0 where that is unknown, and then nothing rests.
+    """
+    newest_ns = max(newest_ns, candidate.log_mtime_ns)
+    resting_since = candidate.log_mtime_ns or newest_ns
+    if facts.exit_code is not None:
+        state = RunState.FAILED if facts.exit_code else RunState.FINISHED
+    else:
+        state = RunState.UNKNOWN if now_ns and now_ns - newest_ns > RUNNING_NS else RunState.RUNNING
+    is_online = candidate.name.startswith("run-")
+    return Run(
+        name=candidate.name,
+        prefix=candidate.prefix,
+        log=candidate.log,
+        state=state,
+        exit_code=facts.exit_code,
+        at_rest=bool(now_ns) and now_ns - resting_since > REST_NS,
+        uploaded=candidate.has_upload_mark or (is_online and facts.exit_code is not None),
+    )

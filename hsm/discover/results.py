@@ -1,0 +1,44 @@
+"""What in a listing is a result that can be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hsm.model import Entry, EntryKind, Problem, Root, SourceFile
+
+OWN_PREFIX = ".hsm-"
+"""Names that begin so are HSM's own, at any level, and are never results."""
+
+
+def is_own(parts: Iterable[str]) -> bool:
+    """Whether a path, given as its names, is HSM's own."""
+    return any(part.startswith(OWN_PREFIX) for part in parts)
+
+
+def make_file(
+    entry: Entry, root: Root, path: str, prefix: str, run: str, problems: list[Problem]
+) -> SourceFile | None:
+    """Make a file of an entry that is no folder; where there is none to send, add to `problems` and return None.
+
+    Args:
+        entry: From a listing that followed symlinks: a symlink to a file is sent as that file.
+        root: Below which of the destination's folders it lands.
+        path: Relative to that folder.
+        prefix: The absolute folder below which it has the same path at the source.
+        run: The run it belongs to; empty for none.
+        problems: Takes what cannot be sent: dangling symlinks, symlinks to folders, sockets and the like.
+    """
+    is_link = entry.kind is EntryKind.SYMLINK
+    content = entry.followed if is_link else entry
+    if content is not None and content.kind is EntryKind.FILE:
+        return SourceFile(root, path, prefix, content.size, content.mtime_ns, content.inode, run, is_link)
+    if content is None:
+        message = f"The symlink leads nowhere: {entry.link_target}"
+        problems.append(Problem(path, "dangling_symlink", message, "Restore what it led to, or delete it."))
+    elif content.kind is EntryKind.FOLDER:
+        message = f"The symlink leads to a folder, which is not sent: {entry.link_target}"
+        problems.append(Problem(path, "symlinked_folder", message, is_failure=False))
+    else:
+        message = "This is a socket, a device or a pipe, which is not sent."
+        problems.append(Problem(path, "special_file", message, is_failure=False))
+    return None

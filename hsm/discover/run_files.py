@@ -1,0 +1,113 @@
+"""The files of a sweep's runs, how far each run has come, and which of its media are still needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hsm.discover.index import RunIndex
+from hsm.discover.membership import make_run
+from hsm.discover.results import is_own, make_file
+from hsm.discover.wandb_log import LogMedia, read_versions
+from hsm.discover.wandb_runs import Member
+from hsm.endpoint import Endpoint, Tree
+from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile
+from hsm.plan.versions import has_versions, parse_media_path
+
+_FILES = "files/"
+
+
+def read_run_files(
+    endpoint: Endpoint, members: Sequence[Member], *, now_ns: int
+) -> tuple[tuple[Run, ...], list[SourceFile], list[Problem]]:
+    """List the files of the sweep's runs, all in one survey, and say how far each run has come."""
+    prefixes = sorted({member.candidate.prefix for member in members})
+    names = {
+        prefix: tuple(m.candidate.name for m in members if m.candidate.prefix == prefix) for prefix in prefixes
+    }
+    if not members:
+        return (), [], []
+    trees = [Tree(prefix, names=names[prefix], follow=True) for prefix in prefixes]
+    files: list[SourceFile] = []
+    problems: list[Problem] = []
+    for prefix, listing in zip(prefixes, endpoint.survey(trees).listings, strict=True):
+        for entry in listing.entries:
+            run, _, path = entry.path.partition("/")
+            file = (
+                make_file(entry, Root.WANDB, entry.path, prefix, run, problems)
+                if _is_run_result(path, entry)
+                else None
+            )
+            if file is not None:
+                files.append(file)
+        problems.extend(listing.problems)
+    newest: dict[str, int] = {}
+    for file in files:
+        newest[file.run] = max(newest.get(file.run, 0), file.mtime_ns)
+    runs = tuple(
+        make_run(member.candidate, member.facts, newest_ns=newest.get(member.candidate.name, 0), now_ns=now_ns)
+        for member in members
+    )
+    return runs, files, problems
+
+
+def read_run_versions(
+    endpoint: Endpoint, members: Iterable[Member], files: Iterable[SourceFile], *, index: RunIndex
+) -> dict[str, RunVersions]:
+    """Read which media are still needed, of the runs that have some at more than one step."""
+    paths: dict[str, list[str]] = {}
+    for file in files:
+        path = file.path.partition("/")[2]
+        if path.startswith("files/media/"):
+            paths.setdefault(file.run, []).append(path)
+    versions: dict[str, RunVersions] = {}
+    for member in members:
+        name = member.candidate.name
+        if name in paths and has_versions(paths[name]):
+            media = _read_media(endpoint, member, index)
+            if media is not None and not media.is_damaged:
+                versions[name] = make_versions(media, paths[name])
+    return versions
+
+
+def make_versions(media: LogMedia, paths: Iterable[str]) -> RunVersions:
+    """Add to what a log names the media it does not know of yet. Pure.
+
+    wandb writes a file at once and the log later, and what it had not written when a run was killed stays
+    unknown: such a file may be an increment, or belong to another value of the same name.
+
+    Args:
+        media: From the run's log.
+        paths: Of its media, relative to the run folder.
+    """
+    unknown = set()
+    for path in paths:
+        parsed = parse_media_path(path)
+        if parsed is not None and parsed.step is not None and parsed.step > media.last_step:
+            unknown.add(path.removeprefix(_FILES))
+    return RunVersions(media.versions.named | unknown, media.versions.incremental)
+
+
+def _read_media(endpoint: Endpoint, member: Member, index: RunIndex) -> LogMedia | None:
+    candidate = member.candidate
+    if not candidate.log:
+        return None
+    size, mtime_ns = candidate.log_size, candidate.log_mtime_ns
+    known = index.get_media(candidate.log_path, size=size, mtime_ns=mtime_ns)
+    if known is not None:
+        return known
+    try:
+        log = endpoint.read_file(candidate.log_path)
+    except FileNotFoundError:
+        return None
+    media = read_versions(log)
+    if len(log) == size:
+        index.put_media(candidate.log_path, size=size, mtime_ns=mtime_ns, media=media)
+    return media
+
+
+def _is_run_result(path: str, entry: Entry) -> bool:
+    """Whether a path in a run is sent: not HSM's own files, nor wandb's symlinks to logs of this machine."""
+    if not path or entry.kind is EntryKind.FOLDER or is_own(path.split("/")):
+        return False
+    is_debug_log = path.startswith("logs/debug") and path.endswith(".log") and path.count("/") == 1
+    return not (is_debug_log and entry.kind is EntryKind.SYMLINK)

@@ -1,0 +1,204 @@
+"""Which sweeps a project has, and which of them the user means."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from hsm.endpoint import Endpoint, Listing, Tree
+from hsm.errors import UsageError
+from hsm.model import Entry, EntryKind
+
+LATEST = "latest"
+WANDB_NAMES = frozenset({"wandb", ".wandb"})
+"""The two names wandb gives the folder that holds its runs."""
+
+_RUN_NAME = re.compile(r"(offline-)?run-.+", re.DOTALL)
+_TIMESTAMP = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})[_T-]?(\d{2})-?(\d{2})-?(\d{2})", re.ASCII)
+_NUMBERS = re.compile(r"([0-9]+)")
+_MOST_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a project keeps its results, as absolute paths on the endpoint."""
+
+    project: str
+    sweeps: str
+    wandb: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepFolder:
+    """A sweep at the source.
+
+    Attributes:
+        id: Its name, for example `sweep_20251020_212836`.
+        prefix: The absolute folder at the source below which it is `outputs/<id>`; empty for a sweep that has
+            only wandb runs.
+        path: The absolute path of its folder; empty where `prefix` is.
+    """
+
+    id: str
+    prefix: str = ""
+    path: str = ""
+
+
+def is_run_name(name: str) -> bool:
+    """Whether wandb would give a run's folder this name: `run-...` or `offline-run-...`."""
+    return _RUN_NAME.fullmatch(name) is not None
+
+
+def parse_timestamp(name: str) -> str:
+    """Read the time in the name of a sweep or a run as 14 digits, which compare like times; empty for none."""
+    match = _TIMESTAMP.search(name)
+    return "".join(match.groups()) if match else ""
+
+
+def check_sweep_name(word: str) -> None:
+    """Refuse what cannot be the name of a sweep, before anything looks for it.
+
+    Raises:
+        UsageError: It is empty, holds `/`, `..` or control characters, or begins with `-` or `.`.
+    """
+    if not word:
+        what = "it is empty"
+    elif "/" in word or ".." in word:
+        what = "it is a name, not a path: no `/` and no `..`"
+    elif word[0] in "-.":
+        what = f"it begins with `{word[0]}`"
+    elif any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in word):
+        what = "it holds control characters"
+    else:
+        return
+    raise UsageError(
+        f"{word!r} is not the name of a sweep: {what}",
+        hint="Give the name of a folder in sweeps/outputs, or `latest`.",
+        kind="bad_sweep_name",
+    )
+
+
+def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[SweepFolder, ...]:
+    """List the project's sweeps, oldest first.
+
+    A sweep is a folder in `<sweeps>/outputs` or `<project>/outputs`, or one in `<wandb>` that holds runs or a
+    `wandb` folder. A symlink counts where it leads to a folder of its own name elsewhere, as of a sweep moved to
+    another disk; others are second names, such as `latest`.
+
+    Age is the timestamp in the name; names without one come first, in the order people count. Folder times say
+    nothing: a copy or a late task changes them.
+
+    Returns:
+        One for each place, so a name that lies in both kinds of `outputs` is there twice.
+    """
+    outputs = [(prefix, f"{prefix}/outputs") for prefix in (layout.sweeps, layout.project)]
+    trees = [Tree(path, max_depth=1, follow=True) for _, path in outputs]
+    listings = endpoint.survey([*trees, Tree(layout.wandb, max_depth=1)]).listings
+    found: dict[tuple[str, str], SweepFolder] = {}
+    for (prefix, path), listing in zip(outputs, listings, strict=False):
+        for name in _iter_sweep_names(listing):
+            found.setdefault((listing.base, name), SweepFolder(name, prefix, f"{path}/{name}"))
+    known = {sweep.id for sweep in found.values()}
+    only_runs = [SweepFolder(name) for name in _iter_run_groups(endpoint, listings[-1]) if name not in known]
+    return tuple(sorted([*found.values(), *only_runs], key=_make_age_key))
+
+
+def find_sweep(sweeps: Sequence[SweepFolder], word: str) -> SweepFolder:
+    """Find the sweep a user means: a whole name, `latest`, or the beginning of exactly one name.
+
+    Args:
+        sweeps: From `list_sweeps`.
+        word: As typed.
+
+    Raises:
+        UsageError: The word cannot be a name, names no sweep, several, or one that lies in two places.
+    """
+    check_sweep_name(word)
+    names = list(dict.fromkeys(sweep.id for sweep in sweeps))
+    if word in names:
+        return _pick_one(sweeps, word)
+    if word == LATEST and names:
+        return _pick_one(sweeps, names[-1])
+    matches = [name for name in names if name.startswith(word)]
+    if len(matches) == 1:
+        return _pick_one(sweeps, matches[0])
+    if matches:
+        raise UsageError(
+            f"{word!r} is the beginning of {len(matches)} sweeps: {_join_names(matches)}",
+            hint="Give more of the name.",
+            kind="ambiguous_sweep",
+        )
+    raise UsageError(f"Unknown sweep {word!r}", hint=_make_hint(names, word), kind="unknown_sweep")
+
+
+def _pick_one(sweeps: Sequence[SweepFolder], name: str) -> SweepFolder:
+    """Take the one sweep of a name; which of two folders is the sweep is not for HSM to guess."""
+    first, *others = (sweep for sweep in sweeps if sweep.id == name)
+    if others:
+        raise UsageError(
+            f"Sweep {name!r} lies in two places: {first.path} and {others[0].path}",
+            hint="Both would land in the same folder. Rename or move one of them.",
+            kind="ambiguous_sweep",
+        )
+    return first
+
+
+def _iter_sweep_names(listing: Listing) -> Iterator[str]:
+    for entry in listing.entries:
+        if _is_sweep_folder(entry) and _is_sweep_name(entry.path):
+            yield entry.path
+
+
+def _is_sweep_folder(entry: Entry) -> bool:
+    if entry.kind is EntryKind.SYMLINK and entry.followed is not None:
+        own_name = entry.link_target.rstrip("/").rpartition("/")[2] == entry.path
+        return own_name and entry.followed.kind is EntryKind.FOLDER
+    return entry.kind is EntryKind.FOLDER
+
+
+def _iter_run_groups(endpoint: Endpoint, wandb: Listing) -> Iterator[str]:
+    """Name the folders in the wandb folder that hold the runs of one sweep each."""
+    names = tuple(
+        entry.path
+        for entry in wandb.entries
+        if entry.kind is EntryKind.FOLDER
+        and not is_run_name(entry.path)
+        and entry.path not in WANDB_NAMES
+        and _is_sweep_name(entry.path)
+    )
+    if not names:
+        return
+    (listing,) = endpoint.survey([Tree(wandb.base, names=names, max_depth=1)]).listings
+    inside = (entry.path.split("/") for entry in listing.entries if entry.kind is EntryKind.FOLDER)
+    pairs = (parts for parts in inside if len(parts) == 2)
+    yield from dict.fromkeys(name for name, child in pairs if child in WANDB_NAMES or is_run_name(child))
+
+
+def _is_sweep_name(name: str) -> bool:
+    try:
+        check_sweep_name(name)
+    except UsageError:
+        return False
+    return True
+
+
+def _make_age_key(sweep: SweepFolder) -> tuple[str, list[tuple[int, str]], str]:
+    parts = _NUMBERS.split(sweep.id)
+    counted = [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
+    return (parse_timestamp(sweep.id), counted, sweep.path)
+
+
+def _make_hint(names: Sequence[str], word: str) -> str:
+    if not names:
+        return "There are no sweeps here: no folder in sweeps/outputs or outputs, and none in wandb."
+    nearest = difflib.get_close_matches(word, names, n=3, cutoff=0.6) or names[-1:]
+    what = "The nearest names" if len(nearest) > 1 else "The nearest name"
+    return f"{what}: {_join_names(nearest)}. Run `hsm sync to {nearest[0]}`."
+
+
+def _join_names(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

@@ -1,0 +1,130 @@
+"""The bytes of a `.wandb` log: framing and wire format, without a word on what the records mean.
+
+The file is a LevelDB log with a header and a checksum of its own: 7 bytes `:W&B`, u16 0xBEE1, u8 0; then, in
+blocks of 32,768 bytes counted from the file's beginning, chunks of CRC-32 (of type and data), u16 length, u8
+type (1 full, 2 first, 3 middle, 4 last) and data, all little-endian. Fewer than 7 bytes left in a block are zero
+padding. Each record is one protobuf message. Source: `wandb/sdk/internal/datastore.py` (up to 0.29) and the
+leveldb package of wandb-core.
+
+Nothing here raises on torn, damaged or foreign bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+BLOCK_BYTES = 32768
+FILE_HEADER = b":W&B\xe1\xbe\x00"
+
+_CHUNK_HEADER = struct.Struct("<IHB")
+_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_MOST_VARINT_BYTES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a piece of a log holds.
+
+    Attributes:
+        payloads: The whole records, in order.
+        is_damaged: Something before the end could not be read. A torn end is none: every live log has one.
+    """
+
+    payloads: tuple[bytes, ...]
+    is_damaged: bool = False
+
+
+def parse_records(data: bytes, *, offset: int = 0) -> Records:
+    """Read the records that lie whole in a piece of a log.
+
+    Args:
+        data: The piece.
+        offset: Where it begins in the file: 0, or a multiple of `BLOCK_BYTES`. A record that began before it is
+            passed over.
+    """
+    position = 0
+    if offset == 0:
+        if not data.startswith(FILE_HEADER):
+            return Records((), is_damaged=not FILE_HEADER.startswith(data))
+        position = len(FILE_HEADER)
+    payloads: list[bytes] = []
+    parts: list[bytes] = []
+    is_damaged = False
+    while (chunk := _parse_chunk(data, position)) is not None:
+        kind, content, position = chunk
+        if kind == 0:
+            is_damaged, parts = True, []
+        elif kind == _FULL:
+            payloads.append(content)
+            parts = []
+        elif kind == _FIRST:
+            parts = [content]
+        elif parts:
+            parts.append(content)
+            if kind == _LAST:
+                payloads.append(b"".join(parts))
+                parts = []
+    return Records(tuple(payloads), is_damaged)
+
+
+def _parse_chunk(data: bytes, position: int) -> tuple[int, bytes, int] | None:
+    """Read the next chunk: its type, its content, and where the one after it begins; None at the end.
+
+    The type is 0 when what stands there is none, and the rest of the block is passed over.
+    """
+    block_end = position - position % BLOCK_BYTES + BLOCK_BYTES
+    if block_end - position < _CHUNK_HEADER.size or not any(data[position : position + _CHUNK_HEADER.size]):
+        position, block_end = block_end, block_end + BLOCK_BYTES
+    start = position + _CHUNK_HEADER.size
+    if start > len(data):
+        return None
+    checksum, length, kind = _CHUNK_HEADER.unpack_from(data, position)
+    end = start + length
+    if not _FULL <= kind <= _LAST or end > block_end:
+        return 0, b"", block_end
+    if end > len(data):
+        return None
+    if zlib.crc32(memoryview(data)[start - 1 : end]) != checksum:
+        return 0, b"", block_end
+    return kind, data[start:end], end
+
+
+def iter_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Read a protobuf message field by field: number, and an integer or bytes.
+
+    Fixed-width fields come as bytes. Whatever follows the first thing that is no field is passed over.
+    """
+    position = 0
+    while position < len(message):
+        tag, position = _parse_varint(message, position)
+        wire = tag & 7
+        if tag < 8:
+            return
+        if wire == _VARINT:
+            value, position = _parse_varint(message, position)
+            if value < 0:
+                return
+            yield tag >> 3, value
+            continue
+        if wire == _LENGTH:
+            length, position = _parse_varint(message, position)
+        else:
+            length = {_FIXED64: 8, _FIXED32: 4}.get(wire, -1)
+        if length < 0 or position + length > len(message):
+            return
+        yield tag >> 3, message[position : position + length]
+        position += length
+
+
+def _parse_varint(message: bytes, position: int) -> tuple[int, int]:
+    """Read a base-128 number and where it ends; -1 when it has no end."""
+    value = 0
+    for shift, byte in enumerate(message[position : position + _MOST_VARINT_BYTES]):
+        value |= (byte & 0x7F) << (7 * shift)
+        if byte < 0x80:
+            return value, position + shift + 1
+    return -1, len(message)

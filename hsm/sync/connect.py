@@ -1,0 +1,58 @@
+"""From a target's configuration to the two ends of an exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hsm.config.schema import TargetSettings
+from hsm.endpoint import Endpoint, Machine
+from hsm.model import Root
+from hsm.remote.command import Runner
+from hsm.remote.endpoint import RemoteEndpoint
+from hsm.remote.openssh import OpenSsh
+from hsm.sync.exchange import Ends, MakeEngine
+from hsm.transfer.base import Engine
+from hsm.transfer.rsync import RsyncEngine, check_remote_version, read_local_version
+
+
+def get_roots(settings: TargetSettings) -> dict[Root, str]:
+    """The target's two folders, as configured."""
+    return {Root.SWEEPS: settings.paths.sweeps, Root.WANDB: settings.paths.wandb}
+
+
+def make_push_ends(name: str, settings: TargetSettings, *, source: Endpoint, ssh: OpenSsh, runner: Runner) -> Ends:
+    """The ends of a push: this machine is the source, the target the destination. Starts nothing."""
+    rsync_path = settings.rsync_path or "rsync"
+    destination = RemoteEndpoint(ssh, rsync_path=rsync_path)
+    make_engine = make_rsync_maker(runner, destination, ssh=ssh, rsync_path=settings.rsync_path)
+    return Ends(name, source, destination, get_roots(settings), make_engine, runner.sleep)
+
+
+def make_rsync_maker(
+    runner: Runner, destination: Endpoint, *, ssh: OpenSsh, rsync_path: str | None, pulls: bool = False
+) -> MakeEngine:
+    """A maker of rsync engines that first checks the rsync of both ends.
+
+    Args:
+        runner: Starts the processes.
+        destination: Where files go.
+        ssh: The client of the remote end.
+        rsync_path: The remote rsync, as configured.
+        pulls: The remote end is the source.
+    """
+
+    def make_engine(roots: Mapping[Root, str], machine: Machine, *, skips_newer: bool) -> Engine:
+        here = read_local_version(runner)
+        there = check_remote_version(machine.rsync_version, name=ssh.name)
+        return RsyncEngine(
+            runner,
+            destination,
+            roots,
+            ssh=ssh,
+            pulls=pulls,
+            rsync_path=rsync_path,
+            protocol=min(here.protocol, there.protocol),
+            skips_newer=skips_newer,
+        )
+
+    return make_engine

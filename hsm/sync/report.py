@@ -1,0 +1,223 @@
+"""What a sync did, as values, and the JSON document that `--json` prints (docs/SYNC.md, "The JSON document")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hsm.errors import ExitCode, HsmError
+from hsm.model import PlanItem, Problem, Reason, Root, RunState, SyncPlan
+from hsm.plan.summary import Change, count_reasons, count_sent_bytes, count_states, make_rows
+from hsm.transfer.outcome import Outcome, TransferResult
+
+SCHEMA = 1
+
+
+class State(str, Enum):
+    """How one sweep ended at one target."""
+
+    DONE = "done"
+    NOTHING_TO_DO = "nothing_to_do"
+    PLANNED = "planned"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    LOCKED = "locked"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetReport:
+    """One sweep at one target.
+
+    Attributes:
+        name: The target's.
+        state: How it ended.
+        exit_code: What this alone would end the program with.
+        error: Why it could not go on; None otherwise.
+        plan: What was to be done; None when it did not come to a plan.
+        result: What the transfer proved; None when nothing was transferred.
+        problems: Of single paths, the plan's and the transfer's.
+        seconds: How long each step took.
+    """
+
+    name: str
+    state: State
+    exit_code: ExitCode
+    error: HsmError | None = None
+    plan: SyncPlan | None = None
+    result: TransferResult | None = None
+    problems: tuple[Problem, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """One sweep at all its targets, in the order asked for."""
+
+    sweep: str
+    targets: tuple[TargetReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """A whole call.
+
+    Attributes:
+        command: As typed, without arguments, for example `sync to`.
+        direction: `push` or `pull`.
+        is_dry_run: Nothing was touched.
+        sweeps: In the order asked for.
+        error: Why the whole call could not go on; None otherwise.
+    """
+
+    command: str
+    direction: str
+    is_dry_run: bool
+    sweeps: tuple[SweepReport, ...] = ()
+    error: HsmError | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """130 if anything was interrupted, else the common code if all agree, else 1."""
+        if self.error is not None:
+            return self.error.exit_code
+        codes = {target.exit_code for sweep in self.sweeps for target in sweep.targets}
+        if ExitCode.INTERRUPTED in codes:
+            return ExitCode.INTERRUPTED
+        return codes.pop() if len(codes) == 1 else ExitCode.PARTIAL if codes else ExitCode.DONE
+
+
+def make_document(report: SyncReport, *, with_plan: bool) -> dict[str, object]:
+    """The report as JSON values.
+
+    Args:
+        report: What happened.
+        with_plan: Add `plan` to every target: each file that is not the same, with what became of it.
+    """
+    return {
+        "schema": SCHEMA,
+        "command": report.command,
+        "direction": report.direction,
+        "dry_run": report.is_dry_run,
+        "exit_code": int(report.exit_code),
+        "error": make_error_document(report.error),
+        "sweeps": [
+            {
+                "sweep": sweep.sweep,
+                "targets": [_make_target_document(target, with_plan=with_plan) for target in sweep.targets],
+            }
+            for sweep in report.sweeps
+        ],
+    }
+
+
+def make_error_document(error: HsmError | None) -> dict[str, str] | None:
+    """An error as JSON values."""
+    if error is None:
+        return None
+    return {"kind": error.kind, "message": error.message, "hint": error.hint}
+
+
+def count_files(report: TargetReport) -> dict[str, int]:
+    """How many files met which end; see `docs/SYNC.md` for the words."""
+    plan, outcomes = report.plan or SyncPlan(""), _outcomes(report)
+    reasons = count_reasons(plan.items)
+    ends = list(outcomes.values())
+    return {
+        "planned": len(plan.sends),
+        "sent": ends.count(Outcome.SENT),
+        "unchanged": reasons[Reason.SAME],
+        "superseded": reasons[Reason.SUPERSEDED],
+        "excluded": reasons[Reason.EXCLUDED] + reasons[Reason.UNFINISHED],
+        "deeper": sum(plan.deeper.values()),
+        "secret": 0,
+        "conflict": reasons[Reason.CONFLICT] + ends.count(Outcome.SKIPPED),
+        "unsettled": ends.count(Outcome.UNSETTLED),
+        "failed": ends.count(Outcome.FAILED),
+    }
+
+
+def count_bytes(report: TargetReport) -> dict[str, int]:
+    """The bytes that were planned and that are proven to have arrived."""
+    if report.plan is None:
+        return {"planned": 0, "sent": 0}
+    outcomes = _outcomes(report)
+    sent = sum(f.size for f in report.plan.sends if outcomes.get((f.root, f.path)) is Outcome.SENT)
+    return {"planned": count_sent_bytes(report.plan), "sent": sent}
+
+
+def count_runs(report: TargetReport) -> dict[str, int]:
+    """How many runs there are, by change and by state; `complete` are finished and wholly proven."""
+    plan = report.plan or SyncPlan("")
+    rows = [row for row in make_rows(plan) if row.run is not None]
+    states = count_states(plan.runs)
+    return {
+        "total": len(plan.runs),
+        **{change.value: sum(row.change is change for row in rows) for change in Change},
+        **{state.value: states[state] for state in RunState},
+        "complete": len(find_complete_runs(plan, _outcomes(report))),
+    }
+
+
+def find_complete_runs(plan: SyncPlan, outcomes: Mapping[tuple[Root, str], Outcome]) -> set[str]:
+    """Names of the runs that have ended and of which every file that counts is proven at the destination."""
+    complete = {run.name for run in plan.runs if run.has_exit_record and run.at_rest}
+    for item in plan.items:
+        is_open = item.reason is Reason.CONFLICT or (
+            item.reason.is_send and outcomes.get((item.file.root, item.file.path)) is not Outcome.SENT
+        )
+        if is_open:
+            complete.discard(item.file.run)
+    return complete
+
+
+def _outcomes(report: TargetReport) -> Mapping[tuple[Root, str], Outcome]:
+    return report.result.outcomes if report.result is not None else {}
+
+
+def _make_target_document(report: TargetReport, *, with_plan: bool) -> dict[str, object]:
+    document: dict[str, object] = {
+        "name": report.name,
+        "state": report.state.value,
+        "exit_code": int(report.exit_code),
+        "error": make_error_document(report.error),
+        "files": count_files(report),
+        "bytes": count_bytes(report),
+        "runs": count_runs(report),
+        "problems": [_make_problem_document(problem) for problem in report.problems],
+        "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
+    }
+    if with_plan and report.plan is not None:
+        document["plan"] = list(_iter_item_documents(report.plan.items, _outcomes(report)))
+    return document
+
+
+def _iter_item_documents(
+    items: Iterable[PlanItem], outcomes: Mapping[tuple[Root, str], Outcome]
+) -> Iterable[dict[str, object]]:
+    for item in items:
+        if item.reason is Reason.SAME:
+            continue
+        outcome = outcomes.get((item.file.root, item.file.path))
+        yield {
+            "root": item.file.root.value,
+            "path": item.file.path,
+            "bytes": item.file.size,
+            "action": "send" if item.reason.is_send else "leave",
+            "reason": item.reason.value,
+            "detail": item.detail,
+            "outcome": outcome.value if outcome is not None else None,
+        }
+
+
+def _make_problem_document(problem: Problem) -> dict[str, object]:
+    return {
+        "path": problem.path,
+        "kind": problem.kind,
+        "message": problem.message,
+        "hint": problem.hint,
+        "severity": "failure" if problem.is_failure else "notice",
+    }

@@ -1,0 +1,41 @@
+"""What a transfer proved, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hsm.errors import HsmError
+from hsm.model import Problem, Root, SourceFile
+
+Key = tuple[Root, str]
+"""A file by its destination root and path."""
+
+
+class Outcome(str, Enum):
+    """What became of a file that was to be sent."""
+
+    SENT = "sent"
+    UNSETTLED = "unsettled"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """What a transfer proved.
+
+    Attributes:
+        outcomes: For every file of the call; a file that the user's interrupt left open is missing.
+        files: For every SENT file its size and time as proven, which may be newer than planned.
+        problems: One for each file that is not SENT, where there is something to say of it.
+        error: Why the transfer stopped early; None when every batch was tried to its end.
+        is_interrupted: The user stopped it.
+    """
+
+    outcomes: Mapping[Key, Outcome] = field(default_factory=dict)
+    files: Mapping[Key, SourceFile] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    error: HsmError | None = None
+    is_interrupted: bool = False

@@ -1,0 +1,135 @@
+"""Workers: several batches at the same time to one destination."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from hsm.errors import HsmError, UnreachableError
+from hsm.model import SourceFile
+from hsm.progress import Reporter, TransferMoved, TransferStarted
+from hsm.remote.command import CommandStoppedError
+from hsm.transfer.base import Batch, BatchEnd, Engine
+
+SESSIONS_REFUSED = "sessions_refused"
+_STOPPING_KINDS = frozenset({"no_space", "quota", "read_only", "rsync_missing", "noisy_shell"})
+"""What every other worker would run into as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnd:
+    """How a round of batches ended.
+
+    Attributes:
+        tried: Every batch that was started.
+        ends: The answers of those that were not stopped.
+        error: After which the rest was not worth trying; None otherwise.
+        n_workers: How many sessions the other end allows.
+        is_interrupted: The user stopped it.
+    """
+
+    tried: tuple[Batch, ...]
+    ends: tuple[tuple[Batch, BatchEnd], ...]
+    error: HsmError | None
+    n_workers: int
+    is_interrupted: bool
+
+
+class Progress:
+    """Adds up what the workers have moved; totals never go back and never pass the plan's. Thread-safe."""
+
+    def __init__(self, reporter: Reporter, target: str, files: Sequence[SourceFile]) -> None:
+        self._reporter = reporter
+        self._target = target
+        self._lock = threading.Lock()
+        self._moved: dict[int, tuple[int, int]] = {}
+        self._shown = (0, 0)
+        self._total = (sum(file.size for file in files), len(files))
+        self._settled = (0, 0)
+        n_runs = len({file.run for file in files if file.run})
+        reporter.report(TransferStarted(target, len(files), self._total[0], n_runs))
+
+    def move(self, key: int, n_bytes: int, n_files: int) -> None:
+        """Take a worker's running totals of its present batch."""
+        with self._lock:
+            self._moved[key] = (n_bytes, n_files)
+            self._show()
+
+    def settle(self, n_bytes: int, n_files: int) -> None:
+        """A round has ended: so much of the plan is proven, what the workers said before counts no more."""
+        with self._lock:
+            self._moved.clear()
+            self._settled = (n_bytes, n_files)
+            self._show()
+
+    def _show(self) -> None:
+        moved = [sum(counts[i] for counts in (self._settled, *self._moved.values())) for i in range(2)]
+        self._shown = (
+            max(self._shown[0], min(moved[0], self._total[0])),
+            max(self._shown[1], min(moved[1], self._total[1])),
+        )
+        self._reporter.report(TransferMoved(self._target, self._shown[1], self._shown[0], 0))
+
+
+def run_round(engine: Engine, batches: Sequence[Batch], *, n_workers: int, progress: Progress) -> RoundEnd:
+    """Send batches with up to `n_workers` workers, fewer when the other end refuses a session.
+
+    Ends early, and ends the workers that still run, after an error that the others would meet too. Never raises
+    for what goes wrong at the destination.
+    """
+    round_ = _Round(engine, progress)
+    waiting = list(reversed(batches))
+    tried: list[Batch] = []
+    pending: dict[Future[BatchEnd], Batch] = {}
+    with ThreadPoolExecutor(n_workers, thread_name_prefix="hsm-worker") as executor:
+        while waiting or pending:
+            while waiting and len(pending) < n_workers and not round_.is_over:
+                batch = waiting.pop()
+                tried.append(batch)
+                pending[executor.submit(round_.send, batch)] = batch
+            if not pending:
+                break
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                batch = pending.pop(future)
+                if round_.take(batch, future, is_alone=not pending):
+                    n_workers = len(pending)
+                    waiting.append(batch)
+    return RoundEnd(tuple(tried), tuple(round_.ends), round_.error, n_workers, round_.is_interrupted)
+
+
+class _Round:
+    def __init__(self, engine: Engine, progress: Progress) -> None:
+        self._engine = engine
+        self._progress = progress
+        self.ends: list[tuple[Batch, BatchEnd]] = []
+        self.error: HsmError | None = None
+        self.is_interrupted = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.error is not None or self.is_interrupted
+
+    def send(self, batch: Batch) -> BatchEnd:
+        return self._engine.send(batch, lambda n_bytes, n_files: self._progress.move(id(batch), n_bytes, n_files))
+
+    def take(self, batch: Batch, future: Future[BatchEnd], *, is_alone: bool) -> bool:
+        """Take a worker's answer; True when its session was refused and the batch may wait for another's."""
+        try:
+            end = future.result()
+        except CommandStoppedError:
+            self.is_interrupted = self.is_interrupted or self.error is None
+            return False
+        error = end.error
+        if error is not None and error.kind == SESSIONS_REFUSED and not is_alone:
+            return True
+        self.ends.append((batch, end))
+        if error is not None and self.error is None:
+            if error.kind in _STOPPING_KINDS:
+                self.error = error
+                self._engine.stop()
+            elif isinstance(error, UnreachableError):
+                self.error = error
+        return False

@@ -1,0 +1,100 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsm.config.load import parse_config, select_targets
+from hsm.config.schema import (
+    SourceSettings,
+    SshSettings,
+    SyncConfig,
+    SyncOptions,
+    TargetPaths,
+    TargetSettings,
+)
+from hsm.config.template import GITIGNORE, check_project_name, make_template
+from hsm.errors import UsageError
+
+
+def test_template_loads_and_its_paths_carry_the_name() -> None:
+    config = parse_config(make_template("Encoded-CVPR"), "f")
+    (target,) = select_targets(config, []).values()
+    assert target.paths == TargetPaths(
+        project_root="~/code/Encoded-CVPR",
+        sweeps="~/code/Encoded-CVPR/sweeps",
+        wandb="~/code/Encoded-CVPR/wandb",
+    )
+
+
+@pytest.mark.parametrize(
+    "model", [SyncConfig, SourceSettings, TargetSettings, TargetPaths, SshSettings, SyncOptions]
+)
+def test_template_shows_every_setting(model: type[SyncConfig]) -> None:
+    text = make_template("p")
+    assert [key for key in model.model_fields if not re.search(rf"^[ #]*{key}:", text, re.MULTILINE)] == []
+
+
+def test_commented_settings_are_right_when_uncommented() -> None:
+    text = re.sub(r"^( *)# ((  )*\w+:.*)$", r"\1\2", make_template("p"), flags=re.MULTILINE)
+    config = parse_config(text, "f")
+    target = config.sync_targets["desktop"]
+    assert config.source == SourceSettings()
+    assert target.options == SyncOptions()
+    assert (target.user, target.port, target.rsync_path) == ("me", 22, "/opt/bin/rsync")
+    assert target.ssh.options == {"ServerAliveInterval": "15"}
+
+
+@given(st.text(max_size=40))
+def test_whatever_name_is_accepted_lands_in_the_paths_alone(name: str) -> None:
+    try:
+        check_project_name(name)
+    except UsageError:
+        with pytest.raises(UsageError):
+            make_template(name)
+        return
+    config = parse_config(make_template(name), "f")
+    expected = parse_config(make_template("p"), "f").model_dump()
+    expected["sync_targets"]["desktop"]["paths"] = {
+        "project_root": f"~/code/{name}",
+        "sweeps": f"~/code/{name}/sweeps",
+        "wandb": f"~/code/{name}/wandb",
+    }
+    assert config.model_dump() == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Encoded-CVPR", "my project", "étude", "a: b", "{x}", "it's", 'say "x"', "a #b", "a\\b", "[x]", "100%", "🎉"],
+)
+def test_good_name(name: str) -> None:
+    assert parse_config(make_template(name), "f").sync_targets["desktop"].paths.wandb == f"~/code/{name}/wandb"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("", id="empty"),
+        pytest.param(" a", id="leading space"),
+        pytest.param(".", id="dot"),
+        pytest.param("..", id="two dots"),
+        pytest.param("a/b", id="slash"),
+        pytest.param("a\nhost: evil", id="newline"),
+        pytest.param("a\x85b", id="unicode newline"),
+        pytest.param("a\x00", id="null byte"),
+        pytest.param("-x", id="leading dash"),
+        pytest.param("\udcff", id="not UTF-8"),
+        pytest.param("é" * 128, id="too long"),
+    ],
+)
+def test_bad_name(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_project_name(name)
+    assert caught.value.kind == "bad_project_name"
+    assert caught.value.message.isprintable()
+    assert "--project-name" in caught.value.hint
+
+
+def test_gitignore_names_what_hsm_keeps() -> None:
+    lines = [line for line in GITIGNORE.splitlines() if not line.startswith("#")]
+    assert lines == ["cache/", "sync/", "project.json"]
