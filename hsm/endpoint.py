@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hsm.model import Entry, EntryKind, Problem
@@ -88,10 +88,17 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """One look at an endpoint: a `Listing` per requested `Tree`, in their order."""
+    """One look at an endpoint.
+
+    Attributes:
+        machine: What is behind it.
+        listings: One per requested `Tree`, in their order.
+        receipts: The checksum of every receipt in the folder that was asked for, by file name.
+    """
 
     machine: Machine
     listings: tuple[Listing, ...]
+    receipts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +134,13 @@ class Endpoint(Protocol):
     def is_remote(self) -> bool:
         """Whether it lies behind a network connection."""
 
-    def survey(self, trees: Sequence[Tree]) -> Survey:
-        """List `trees`, in one session where the endpoint is remote. Changes nothing."""
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
+        """List `trees`, in one session where the endpoint is remote. Changes nothing.
+
+        Args:
+            trees: What to list; at least one.
+            receipts: A folder, absolute or `~/...`, whose receipts' checksums are wanted.
+        """
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int) -> Iterator[FileEnds]:
         """Read the first and last `n_blocks` blocks of 32 KiB of each file.
@@ -147,13 +159,3 @@ class Endpoint(Protocol):
         Raises:
             FileNotFoundError: There is no such file, or it cannot be read.
         """
-
-    def make_folders(self, folders: Sequence[str]) -> None:
-        """Make absolute `folders` and their missing parents; those that exist are left as they are.
-
-        Raises:
-            hsm.errors.TargetError: One could not be made.
-        """
-
-    def remove_empty_folders(self, folders: Sequence[str]) -> None:
-        """Remove those of `folders` that exist and are empty; others stay, without complaint."""

@@ -27,7 +27,9 @@ def make_private_folder(folder: Path) -> None:
     Raises:
         OSError: It could not be made.
     """
-    folder.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+    if not folder.parent.exists():  # mkdir(parents=True) would leave their mode to the umask
+        make_private_folder(folder.parent)
+    folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
 
 
 def save_json(path: Path, data: dict[str, object], *, schema: int) -> None:
@@ -44,7 +46,8 @@ def save_json(path: Path, data: dict[str, object], *, schema: int) -> None:
         OSError: It could not be written.
     """
     make_private_folder(path.parent)
-    content = json.dumps({"schema": schema, "hsm": __version__, **data}, separators=(",", ":"))
+    header = {"schema": schema, "hsm": __version__}
+    content = json.dumps({**header, **data, **header}, separators=(",", ":"))
     beside = path.with_name(f".hsm-{secrets.token_hex(8)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE)
     try:

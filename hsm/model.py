@@ -105,6 +105,8 @@ class SourceFile(NamedTuple):
         inode: Of the content; 0 where unknown.
         run: Name of the run it belongs to; empty for files of the sweep folder.
         is_link: A symlink at the source, travels as the file it leads to.
+        leads_to: Of a symlink: what it holds, then the real path of every further one on the way, and of the
+            content, as far as they are known (`hsm.discover.links`).
     """
 
     root: Root
@@ -115,6 +117,7 @@ class SourceFile(NamedTuple):
     inode: int
     run: str = ""
     is_link: bool = False
+    leads_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,7 @@ class Inventory:
         files: Every file that may be sent, of the sweep folder (to its depth) and of the runs.
         versions: By run name; only runs with more than one version of something are in it.
         deeper: Folder of the sweep folder -> number of files below it that lie deeper than `max_depth`.
+        max_depth: Levels of the sweep folder whose files are in `files`; None for all.
         problems: Found while looking.
         is_present: False when the sweep's folder and runs are gone from the source.
     """
@@ -168,6 +172,7 @@ class Inventory:
     files: tuple[SourceFile, ...] = ()
     versions: Mapping[str, RunVersions] = field(default_factory=dict)
     deeper: Mapping[str, int] = field(default_factory=dict)
+    max_depth: int | None = 1
     problems: tuple[Problem, ...] = ()
     is_present: bool = True
 
@@ -183,6 +188,7 @@ class Reason(str, Enum):
     SAME = "same"
     SUPERSEDED = "superseded"
     EXCLUDED = "excluded"
+    SECRET = "secret"  # noqa: S105 - a word for people
     UNFINISHED = "upload mark of an unfinished run"
     CONFLICT = "conflict"
 
@@ -218,6 +224,7 @@ class SyncPlan:
         runs: As in the inventory.
         items: One for every file, sorted by root and path.
         deeper: As in the inventory.
+        max_depth: As in the inventory.
         problems: The inventory's, and those that comparing found.
         is_checked: False when the destination's files were not compared (`check_remote_first: false`).
     """
@@ -226,6 +233,7 @@ class SyncPlan:
     runs: tuple[Run, ...] = ()
     items: tuple[PlanItem, ...] = ()
     deeper: Mapping[str, int] = field(default_factory=dict)
+    max_depth: int | None = 1
     problems: tuple[Problem, ...] = ()
     is_checked: bool = True
 

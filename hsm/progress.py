@@ -17,6 +17,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The connection to a target was dropped; the next try comes after so many seconds."""
+
+    target: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TransferStarted:
     """What the transfer to a target will bring: totals of the plan."""
 
@@ -55,7 +64,7 @@ class TargetEnded:
     state: str
 
 
-Event = Step | TransferStarted | TransferMoved | ProblemFound | TargetEnded
+Event = Step | Waiting | TransferStarted | TransferMoved | ProblemFound | TargetEnded
 
 
 class Reporter(Protocol):

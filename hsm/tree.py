@@ -24,9 +24,7 @@ def list_tree(tree: Tree) -> Listing:
         return Listing(base=base, kind=kind, space=space, nearest=nearest)
     base = os.path.realpath(base)
     problems: list[Problem] = []
-    entries = tuple(
-        entry for name in tree.names for entry in _iter_start(base, name, tree=tree, problems=problems)
-    )
+    entries = tuple(entry for name in tree.names for entry in _iter_start(base, name, tree=tree, problems=problems))
     return Listing(base=base, kind=kind, entries=entries, problems=tuple(problems), space=space)
 
 
@@ -34,7 +32,10 @@ def _iter_start(base: str, name: str, *, tree: Tree, problems: list[Problem]) ->
     path = os.path.join(base, name) if name else base  # noqa: PTH118 - hot, and pathlib would normalise
     try:
         status = os.lstat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        problems.append(_make_unreadable(name, error))
         return
     entry = _make_entry(path, name, status, follow=tree.follow)
     yield entry
@@ -52,8 +53,7 @@ def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem]) ->
         except FileNotFoundError:
             continue
         except OSError as error:
-            message = f"The folder cannot be read: {error.strerror}"
-            problems.append(Problem(prefix, "unreadable", message, "Check its permissions."))
+            problems.append(_make_unreadable(prefix, error))
             continue
         for child in children:
             child_name = f"{prefix}/{child.name}" if prefix else child.name
@@ -67,6 +67,11 @@ def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem]) ->
             except OSError:
                 continue
             yield _make_entry(child.path, child_name, status, follow=tree.follow)
+
+
+def _make_unreadable(name: str, error: OSError) -> Problem:
+    message = f"The folder cannot be read: {error.strerror}"
+    return Problem(name, "unreadable", message, "Check its permissions.")
 
 
 def _make_entry(path: str, name: str, status: os.stat_result, *, follow: bool) -> Entry:
@@ -120,6 +125,6 @@ def _read_space(path: str) -> Space:
     except OSError:
         return Space()
     return Space(
-        free_bytes=found.f_bavail * found.f_frsize,
+        free_bytes=found.f_bavail * found.f_frsize if found.f_blocks else None,
         free_inodes=found.f_favail if found.f_files else None,
     )

@@ -159,6 +159,9 @@ def send_to(
         list[str] | None,
         typer.Option(metavar="CHECK", help="Waive a safety check by its name; may be given several times."),
     ] = None,
+    break_lock: Annotated[
+        bool, typer.Option("--break-lock", help="Take the sweep's lock although somebody seems to hold it.")
+    ] = False,
     as_json: _Json = False,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Show every file, and raw messages of failures.")
@@ -198,6 +201,7 @@ def send_to(
         overwrite=overwrite,
         allowed=_check_allowed(allow or ()),
         may_ask=has_terminal() and not as_json,
+        breaks_lock=break_lock,
     )
     with make_reporter(is_quiet=quiet, targets=list(request.targets)) as reporter:
         report = push(loaded, request, runner=Runner(), reporter=reporter)
@@ -220,9 +224,7 @@ def login(target: _TargetName) -> None:
 
     ssh = _make_ssh(target)
     ssh.login(may_ask=has_terminal())
-    show_lines(
-        [f"Logged in to {target}. The login stays open for {PERSIST_SECONDS // 60} minutes after its last use."]
-    )
+    show_lines([f"Logged in to {target}. The login stays open for {PERSIST_SECONDS // 60} minutes after its last use."])
 
 
 @app.command()

@@ -28,7 +28,9 @@ class RunIndex:
         self._records: dict[str, _Record] = dict(records or {})
         self.is_changed = False
 
-    def __len__(self) -> int:
+    @property
+    def n_logs(self) -> int:
+        """How many logs it knows."""
         return len(self._records)
 
     def get_facts(self, log: str, *, size: int, mtime_ns: int) -> LogFacts | None:

@@ -81,6 +81,7 @@ def read_inventory(
         files=(*files, *runs.files),
         versions=runs.versions,
         deeper=dict(deeper) if include_sweep else {},
+        max_depth=max_depth,
         problems=(*problems, *runs.problems),
         is_present=is_folder or bool(runs.runs),
     )

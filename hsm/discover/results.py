@@ -15,9 +15,7 @@ def is_own(parts: Iterable[str]) -> bool:
     return any(part.startswith(OWN_PREFIX) for part in parts)
 
 
-def make_file(
-    entry: Entry, root: Root, path: str, prefix: str, run: str, problems: list[Problem]
-) -> SourceFile | None:
+def make_file(entry: Entry, root: Root, path: str, prefix: str, run: str, problems: list[Problem]) -> SourceFile | None:
     """Make a file of an entry that is no folder; where there is none to send, add to `problems` and return None.
 
     Args:
@@ -31,7 +29,8 @@ def make_file(
     is_link = entry.kind is EntryKind.SYMLINK
     content = entry.followed if is_link else entry
     if content is not None and content.kind is EntryKind.FILE:
-        return SourceFile(root, path, prefix, content.size, content.mtime_ns, content.inode, run, is_link)
+        file = SourceFile(root, path, prefix, content.size, content.mtime_ns, content.inode, run, is_link)
+        return file._replace(leads_to=(entry.link_target,)) if entry.link_target else file
     if content is None:
         message = f"The symlink leads nowhere: {entry.link_target}"
         problems.append(Problem(path, "dangling_symlink", message, "Restore what it led to, or delete it."))

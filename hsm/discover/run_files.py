@@ -20,25 +20,20 @@ def read_run_files(
     endpoint: Endpoint, members: Sequence[Member], *, now_ns: int
 ) -> tuple[tuple[Run, ...], list[SourceFile], list[Problem]]:
     """List the files of the sweep's runs, all in one survey, and say how far each run has come."""
-    prefixes = sorted({member.candidate.prefix for member in members})
-    names = {
-        prefix: tuple(m.candidate.name for m in members if m.candidate.prefix == prefix) for prefix in prefixes
-    }
     if not members:
         return (), [], []
-    trees = [Tree(prefix, names=names[prefix], follow=True) for prefix in prefixes]
+    names: dict[str, list[str]] = {}
+    for member in members:
+        names.setdefault(member.candidate.prefix, []).append(member.candidate.name)
+    trees = [Tree(prefix, names=tuple(found), follow=True) for prefix, found in names.items()]
     files: list[SourceFile] = []
     problems: list[Problem] = []
-    for prefix, listing in zip(prefixes, endpoint.survey(trees).listings, strict=True):
+    for prefix, listing in zip(names, endpoint.survey(trees).listings, strict=True):
         for entry in listing.entries:
             run, _, path = entry.path.partition("/")
-            file = (
-                make_file(entry, Root.WANDB, entry.path, prefix, run, problems)
-                if _is_run_result(path, entry)
-                else None
-            )
-            if file is not None:
-                files.append(file)
+            if _is_run_result(path, entry):
+                file = make_file(entry, Root.WANDB, entry.path, prefix, run, problems)
+                files.extend([file] if file else [])
         problems.extend(listing.problems)
     newest: dict[str, int] = {}
     for file in files:

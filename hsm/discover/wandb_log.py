@@ -133,9 +133,7 @@ class _Found:
         elif number == _CONFIG:
             self._add_config(message)
         elif number == _ENVIRONMENT:
-            self.args = tuple(
-                _decode(value) for field, value in iter_fields(message) if field == _ENVIRONMENT_ARGS
-            )
+            self.args = tuple(_decode(value) for field, value in iter_fields(message) if field == _ENVIRONMENT_ARGS)
         elif number == _EXIT:
             self.exit_code = _parse_exit_code(message)
         elif number in (_FINAL, _FOOTER):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Literal
 
+from hsm.config.rules import SECRET_PATTERNS
 from hsm.model import (
     Entry,
     EntryKind,
@@ -15,13 +16,14 @@ from hsm.model import (
     Problem,
     Reason,
     Root,
-    Run,
-    RunVersions,
     SourceFile,
     SyncPlan,
 )
+from hsm.plan.collisions import find_collisions, fold_name, make_collision_problems
 from hsm.plan.destination import Destination, DestinationRoot
-from hsm.plan.versions import find_superseded, find_superseded_artifacts
+from hsm.plan.digest import make_digest
+from hsm.plan.secrets import make_secret_notices
+from hsm.plan.selection import Selection
 
 _TIME_STEPS_NS = (100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
 """What keeps less than nanoseconds: CIFS; ext3 over some NFS; SFTP and rsync's protocol 29; exFAT."""
@@ -34,14 +36,20 @@ class PlanOptions:
     Attributes:
         latest_only: Leave superseded versions out; `uploaded`: only of runs that wandb has already.
         exclude: gitignore patterns on paths in the sweep folder and in each run folder.
+        secret_patterns: Likewise, of files that are left out as secrets.
         is_checked: Compare with what is there; otherwise every file is offered.
         overwrite: Send what is newer at the destination after all.
+        folds_names: The destination takes names for one that differ only in case or Unicode form.
+        proven: By run, the digest of what was proven at the destination before (`hsm.plan.digest`).
     """
 
     latest_only: bool | Literal["uploaded"] = True
     exclude: tuple[str, ...] = ()
+    secret_patterns: tuple[str, ...] = SECRET_PATTERNS
     is_checked: bool = True
     overwrite: bool = False
+    folds_names: bool = False
+    proven: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_plan(inventory: Inventory, destination: Destination, options: PlanOptions) -> SyncPlan:
@@ -55,79 +63,47 @@ def make_plan(inventory: Inventory, destination: Destination, options: PlanOptio
         destination: What is there, for every root that the inventory's files land in.
         options: What the user asked for.
     """
-    runs = {run.name: run for run in inventory.runs}
-    is_excluded = _make_exclusion(options.exclude)
+    selection = Selection(
+        latest_only=options.latest_only, exclude=options.exclude, secret_patterns=options.secret_patterns
+    )
     items: list[PlanItem] = []
     problems = list(inventory.problems)
     for root in Root:
         files = sorted(file for file in inventory.files if file.root is root)
-        if not files:
-            continue
-        comparison = _Comparison(destination[root], options)
-        for run_name, group in groupby(files, key=lambda file: file.run):
-            members = list(group)
-            strip = _count_folder_characters(inventory.sweep, run_name)
-            left = dict(_iter_left(members, strip, runs.get(run_name), inventory, options, is_excluded))
-            items += [left.get(file.path) or comparison.compare(file) for file in members]
-        problems += comparison.problems
+        if files:
+            comparison = _Comparison(destination[root], options)
+            items += _plan_root(files, inventory, selection, comparison)
+            problems += comparison.problems
+    problems += make_secret_notices(items)
     return SyncPlan(
         sweep=inventory.sweep,
         runs=inventory.runs,
         items=tuple(items),
         deeper=inventory.deeper,
+        max_depth=inventory.max_depth,
         problems=tuple(problems),
         is_checked=options.is_checked,
     )
 
 
+def _plan_root(
+    files: Sequence[SourceFile], inventory: Inventory, selection: Selection, comparison: _Comparison
+) -> Iterator[PlanItem]:
+    """Decide for the files of one root, which are sorted by path."""
+    runs = {run.name: run for run in inventory.runs}
+    groups = [(name, list(members)) for name, members in groupby(files, key=lambda file: file.run)]
+    left: dict[str, PlanItem] = {}
+    for run_name, members in groups:
+        left |= selection.find_left(members, inventory, runs.get(run_name))
+    left |= comparison.find_collisions([file for file in files if file.path not in left])
+    for run_name, members in groups:
+        compared = [left.get(file.path) or comparison.compare(file) for file in members]
+        yield from comparison.doubt_coarse_times(compared, run_name)
+
+
 def is_same_time(source_ns: int, target_ns: int) -> bool:
     """Whether the target's time is the source's, or the source's cut to what some file system keeps."""
     return source_ns == target_ns or any(source_ns - source_ns % step == target_ns for step in _TIME_STEPS_NS)
-
-
-def _count_folder_characters(sweep: str, run_name: str) -> int:
-    """How much of a destination path is the run's or the sweep's own folder."""
-    return len(run_name) + 1 if run_name else len(f"outputs/{sweep}/")
-
-
-def _iter_left(
-    files: Sequence[SourceFile],
-    strip: int,
-    run: Run | None,
-    inventory: Inventory,
-    options: PlanOptions,
-    is_excluded: Callable[[str], bool],
-) -> Iterator[tuple[str, PlanItem]]:
-    """The files of one folder that are left out whatever the destination has, by path."""
-    superseded = _find_superseded([file.path[strip:] for file in files], run, inventory.versions, options)
-    for file in files:
-        name = file.path[strip:]
-        if is_excluded(name):
-            yield file.path, PlanItem(file, Reason.EXCLUDED, "excluded by the configuration")
-        elif run is not None and name == f"{run.log}.synced" and not run.has_exit_record:
-            yield file.path, PlanItem(file, Reason.UNFINISHED, "the run has no exit record")
-        elif name in superseded:
-            yield file.path, PlanItem(file, Reason.SUPERSEDED, superseded[name])
-
-
-def _find_superseded(
-    names: Sequence[str], run: Run | None, versions: Mapping[str, RunVersions], options: PlanOptions
-) -> dict[str, str]:
-    wanted = options.latest_only
-    if wanted is False or (wanted == "uploaded" and (run is None or not run.uploaded)):
-        return {}
-    found = find_superseded_artifacts(names)
-    if run is not None and run.name in versions:
-        found = {**found, **find_superseded(names, versions[run.name])}
-    return found
-
-
-def _make_exclusion(patterns: Sequence[str]) -> Callable[[str], bool]:
-    if not patterns:
-        return lambda _name: False
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - most configurations exclude nothing
-
-    return GitIgnoreSpec.from_lines(patterns).match_file
 
 
 class _Comparison:
@@ -137,11 +113,16 @@ class _Comparison:
         self._entries = there.entries
         self._options = options
         self._obstacles: dict[str, str | None] = {"": None}
+        self._coarse: set[str] = set()
         self._unreadable = {problem.path for problem in there.problems}
+        self._folded: dict[str, Entry] = {}
+        if options.folds_names:
+            self._folded = {fold_name(path): entry for path, entry in there.entries.items()}
+            self._unreadable |= {fold_name(path) for path in self._unreadable}
         self.problems: list[Problem] = list(there.problems)
 
     def compare(self, file: SourceFile) -> PlanItem:
-        entry = self._entries.get(file.path)
+        entry = self._find_entry(file.path)
         obstacle = self._find_obstacle(file.path.rpartition("/")[0])
         if obstacle is not None:
             return PlanItem(file, Reason.CONFLICT, f"{obstacle} is in the way")
@@ -154,9 +135,41 @@ class _Comparison:
             return PlanItem(file, Reason.NEW)
         return self._compare_content(file, entry)
 
+    def find_collisions(self, files: Sequence[SourceFile]) -> dict[str, PlanItem]:
+        """Tell which files are left because others take their names, by path."""
+        if not self._options.folds_names:
+            return {}
+        collisions = find_collisions((file.path for file in files), self._entries)
+        self.problems += make_collision_problems(collisions)
+        return {
+            file.path: PlanItem(file, Reason.CONFLICT, f"its name is taken by {collisions[file.path]}")
+            for file in files
+            if file.path in collisions
+        }
+
+    def doubt_coarse_times(self, items: list[PlanItem], run_name: str) -> list[PlanItem]:
+        """Send what only seems the same because times are cut there, if the run has changed since it was proven.
+
+        A source time other than the proven one is a change, whatever the destination shows.
+        """
+        proven = self._options.proven.get(run_name)
+        if proven is None or not any(item.file.path in self._coarse for item in items):
+            return items
+        counting = [item.file for item in items if item.reason is Reason.SAME or item.reason.is_send]
+        if make_digest(counting) == proven:
+            return items
+        return [
+            PlanItem(item.file, Reason.TIME, "the run has changed, and the time there is cut")
+            if item.reason is Reason.SAME and item.file.path in self._coarse
+            else item
+            for item in items
+        ]
+
     def _compare_content(self, file: SourceFile, entry: Entry) -> PlanItem:
         same_time = is_same_time(file.mtime_ns, entry.mtime_ns)
         if file.size == entry.size and same_time:
+            if file.mtime_ns != entry.mtime_ns:
+                self._coarse.add(file.path)
             return PlanItem(file, Reason.SAME)
         conflict = ""
         if file.path.endswith(".wandb") and file.size < entry.size:
@@ -171,12 +184,20 @@ class _Comparison:
             return PlanItem(file, Reason.OVERWRITE, conflict)
         return PlanItem(file, Reason.SIZE if file.size != entry.size else Reason.TIME)
 
+    def _find_entry(self, path: str) -> Entry | None:
+        """What is there under a name, in whatever spelling the destination takes for the same."""
+        entry = self._entries.get(path)
+        return self._folded.get(fold_name(path)) if entry is None and self._folded else entry
+
+    def _list_spellings(self, path: str) -> tuple[str, ...]:
+        return (path, fold_name(path)) if self._options.folds_names else (path,)
+
     def _find_obstacle(self, folder: str) -> str | None:
         """The nearest parent that is no folder there, or cannot be read; each told once."""
         if folder not in self._obstacles:
             above = self._find_obstacle(folder.rpartition("/")[0])
-            entry = self._entries.get(folder)
-            if above is None and folder in self._unreadable:
+            entry = self._find_entry(folder)
+            if above is None and not self._unreadable.isdisjoint(self._list_spellings(folder)):
                 above = folder
             if above is None and entry is not None and entry.kind is not EntryKind.FOLDER:
                 self._add_type_problem(folder, entry.kind, "a folder")
@@ -203,12 +224,9 @@ def _describe(kind: EntryKind) -> str:
 def select(inventory: Inventory, roots: Iterable[Root]) -> Inventory:
     """The part of an inventory that lands below `roots` (`--sweep-only`, `--wandb-only`)."""
     kept = frozenset(roots)
-    return Inventory(
-        sweep=inventory.sweep,
+    return replace(
+        inventory,
         runs=inventory.runs if Root.WANDB in kept else (),
         files=tuple(file for file in inventory.files if file.root in kept),
-        versions=inventory.versions,
         deeper=inventory.deeper if Root.SWEEPS in kept else {},
-        problems=inventory.problems,
-        is_present=inventory.is_present,
     )

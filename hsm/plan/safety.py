@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hsm.endpoint import Space
-from hsm.model import EntryKind, Reason, SyncPlan
+from hsm.model import EntryKind, Problem, Reason, SyncPlan
 from hsm.plan.destination import Destination
+
+POSSIBLE_SECRET = "possible_secret"  # noqa: S105 - a kind of problem
+_MOST_PATHS = 5
 
 CHECKS: Mapping[str, str] = {
     "source-empty": "the source has nothing of the sweep while the destination has files of it",
     "destination-type": "a folder of `paths` is something else there, or something else is in its way",
     "space": "the files to send need more bytes than are free there",
     "inodes": "the files to send are more than the file system there takes",
+    "secrets": "files to send look as if they held secrets, and the target has `secrets: refuse`",
 }
 """Every check by the name that `--allow` takes, with what it refuses."""
 
@@ -40,6 +44,22 @@ def check_plan(plan: SyncPlan, destination: Destination) -> tuple[Refusal, ...]:
         *_check_types(destination),
         *_check_space(plan, destination),
     )
+
+
+def check_secrets(problems: Iterable[Problem]) -> tuple[Refusal, ...]:
+    """Refuse a plan for what was found in its files; for targets with `secrets: refuse`.
+
+    Args:
+        problems: Among them those of `hsm.discover.secrets.scan_files`.
+    """
+    found = [problem for problem in problems if problem.kind == POSSIBLE_SECRET]
+    if not found:
+        return ()
+    paths = dict.fromkeys(problem.path for problem in found if problem.path)
+    more = ", and more" if len(paths) > _MOST_PATHS or len(paths) < len({problem.path for problem in found}) else ""
+    message = f"Files to be sent look as if they held secrets: {', '.join(list(paths)[:_MOST_PATHS])}{more}."
+    hint = "Look at the lines named; leave the files out with `exclude`, or `--allow secrets` sends them."
+    return (Refusal("secrets", message, hint),)
 
 
 def _check_source(plan: SyncPlan, destination: Destination) -> list[Refusal]:

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
@@ -18,6 +19,8 @@ from typing import IO
 _CHUNK_BYTES = 64 * 1024
 _KEPT_STDERR_BYTES = 64 * 1024
 _GRACE_SECONDS = 2.0
+_STRAGGLER_SECONDS = 0.2
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ class Runner:
         for process in running:
             _signal_group(process, signal.SIGTERM)
         for process in running:
-            _end(process)
+            if process in self._running:
+                _end(process)
 
     def stop(self) -> None:
         """End all that runs and start nothing more. May be called twice."""
@@ -208,22 +212,33 @@ def _make_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.getpgid(process.pid) == os.getpgid(0):
-            process.send_signal(number)
-        else:
+    """Signal the group that the process leads, or one in the foreground, which leads none, alone."""
+    with contextlib.suppress(PermissionError):
+        try:
             os.killpg(process.pid, number)
+        except ProcessLookupError:
+            process.send_signal(number)
+
+
+def _has_group(process: subprocess.Popen[bytes]) -> bool:
+    """Whether anything of the group is left; where nobody collects orphans, also one that has ended."""
+    try:
+        os.killpg(process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and its group: asked first, then forced."""
-    if process.poll() is None:
-        _signal_group(process, signal.SIGTERM)
-        try:
-            process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
+    """End the process and its group, which may outlive it: asked first, then forced."""
+    _signal_group(process, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE_SECONDS)
+    deadline = time.monotonic() + _STRAGGLER_SECONDS
+    while process.returncode is not None and _has_group(process) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
 
 
 def _feed(stream: IO[bytes] | None, content: bytes) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from dataclasses import replace
 
 from hsm.endpoint import FileEnds, Listing, Survey, Tree
 from hsm.errors import TargetError
-from hsm.remote.command import Completed
+from hsm.remote.guard import make_receipts_program, parse_receipt_checksums
 from hsm.remote.listing import make_listing_requests, parse_listing
-from hsm.remote.shell import make_mark, quote_path
+from hsm.remote.shell import RemoteShell, make_mark, quote_path
 
 BLOCK_BYTES = 32768
 """The block of a `.wandb` log; the ends of files are read in whole blocks."""
@@ -18,26 +18,15 @@ BLOCK_BYTES = 32768
 _READ_ENDS = r"""
 for f do
   [ -f "$f" ] && [ -r "$f" ] || continue
-  s=$(($(wc -c <"$f")))
+  s=$(wc -c <"$f") && s=$(($s)) || continue
   t=$(( (s - 1) / %(block)d - %(n_blocks)d + 1 )); [ "$t" -lt 0 ] && t=0
   h=$(( %(n_blocks)d * %(block)d )); [ "$h" -gt "$s" ] && h=$s
   o=$(( t * %(block)d ))
-  printf '%%s\0%%s\0%%s\0' "$f" "$s" "$o"
+  printf '%%s\0%%s\0%%s\0' "%(mark)s$f" "$s" "$o"
   head -c "$h" <"$f"
   tail -c +$(( o + 1 )) <"$f" | head -c $(( s - o ))
 done
 """
-
-
-class RemoteShell(Protocol):
-    """What a remote endpoint needs of an SSH client; `OpenSsh` keeps it."""
-
-    @property
-    def name(self) -> str:
-        """The target's name."""
-
-    def run(self, program: str, *, stdin: bytes = b"") -> Completed:
-        """Run a /bin/sh program there; see `hsm.remote.openssh.OpenSsh.run`."""
 
 
 class RemoteEndpoint:
@@ -54,16 +43,19 @@ class RemoteEndpoint:
         """The target's name."""
         return self._shell.name
 
-    def survey(self, trees: Sequence[Tree]) -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
         mark = make_mark()
         listings: dict[int, Listing] = {}
-        indices = {id(tree): index for index, tree in enumerate(trees)}
-        requests = make_listing_requests(trees, mark=mark, rsync_path=self._rsync_path)
+        checksums: dict[str, str] = {}
+        asked = [replace(tree) for tree in trees] or [Tree("/", names=())]
+        indices = {id(tree): index for index, tree in enumerate(asked)}
+        extra = make_receipts_program(quote_path(receipts)) if receipts else ""
+        requests = make_listing_requests(asked, mark=mark, rsync_path=self._rsync_path, extra=extra)
         for request in requests:
             completed = self._shell.run(request.program, stdin=request.stdin)
             try:
-                machine, found = parse_listing(completed.stdout, completed.stderr, request=request, mark=mark)
+                machine, found, rest = parse_listing(completed.stdout, completed.stderr, request=request, mark=mark)
             except ValueError as error:
                 raise TargetError(
                     f"The listing of {self.name} cannot be understood.",
@@ -71,18 +63,20 @@ class RemoteEndpoint:
                     kind="bad_listing",
                     detail=f"{error}\n{completed.stderr_text[-400:]}",
                 ) from error
+            checksums.update(parse_receipt_checksums(rest))
             for tree, listing in zip(request.trees, found, strict=True):
                 listings[indices[id(tree)]] = listing
-        return Survey(machine, tuple(listings[index] for index in range(len(trees))))
+        return Survey(machine, tuple(listings[index] for index in range(len(trees))), checksums)
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`."""
         if not paths:
             return
-        script = _READ_ENDS % {"block": BLOCK_BYTES, "n_blocks": n_blocks}
+        mark = make_mark()
+        script = _READ_ENDS % {"block": BLOCK_BYTES, "n_blocks": n_blocks, "mark": mark}
         names = b"".join(os.fsencode(path) + b"\0" for path in paths)
         completed = self._shell.run(f"xargs -0 sh -c '{_escape(script)}' read", stdin=names)
-        yield from _iter_ends(completed.stdout, n_blocks)
+        yield from _iter_ends(completed.stdout, n_blocks, mark)
 
     def read_file(self, path: str) -> bytes:
         """See `hsm.endpoint.Endpoint.read_file`."""
@@ -91,38 +85,15 @@ class RemoteEndpoint:
             raise FileNotFoundError(path)
         return completed.stdout[:-1]
 
-    def make_folders(self, folders: Sequence[str]) -> None:
-        """See `hsm.endpoint.Endpoint.make_folders`."""
-        names = b"".join(os.fsencode(folder) + b"\0" for folder in folders)
-        completed = self._shell.run("xargs -0 mkdir -p -- && printf y", stdin=names)
-        if completed.stdout != b"y":
-            complaint = completed.stderr_text.strip()
-            raise TargetError(
-                f"A folder cannot be made at {self.name}: {complaint.splitlines()[-1] if complaint else ''}",
-                hint="Check `paths` of the target and the permissions there.",
-                kind="cannot_make_folder",
-                detail=complaint,
-            )
-
-    def remove_empty_folders(self, folders: Sequence[str]) -> None:
-        """See `hsm.endpoint.Endpoint.remove_empty_folders`."""
-        names = b"".join(os.fsencode(folder) + b"\0" for folder in folders)
-        self._shell.run("xargs -0 rmdir -- 2>/dev/null", stdin=names)
-
 
 def _escape(script: str) -> str:
     return script.replace("'", "'\\''")
 
 
-def _iter_ends(content: bytes, n_blocks: int) -> Iterator[FileEnds]:
-    position = 0
-    while position < len(content):
-        path, size_text, offset_text, _ = content[position:].split(b"\0", 3)
-        position += len(path) + len(size_text) + len(offset_text) + 3
+def _iter_ends(content: bytes, n_blocks: int, mark: str) -> Iterator[FileEnds]:
+    for record in content.split(mark.encode())[1:]:
+        path, size_text, offset_text, ends = record.split(b"\0", 3)
         size, offset = int(size_text), int(offset_text)
         n_head = min(size, n_blocks * BLOCK_BYTES)
-        head = content[position : position + n_head]
-        position += n_head
-        tail = content[position : position + size - offset]
-        position += size - offset
-        yield FileEnds(os.fsdecode(path), size, head, tail, offset)
+        if len(ends) == n_head + size - offset:  # else it was cut while it was read
+            yield FileEnds(os.fsdecode(path), size, ends[:n_head], ends[n_head:], offset)

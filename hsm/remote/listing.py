@@ -7,6 +7,7 @@ random mark of the session between records, since names may hold anything but NU
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ nearest() {
 base() {
   nearest "$1"
   field "$(kind "$1")"; field "$(kind "$n")"
-  if [ -d "$1" ]; then (cd -P -- "$1" && printf '%s/\0' "$PWD"); else field "$1/"; fi
+  (cd -P -- "$1" && printf '%s/\0' "$PWD") 2>/dev/null || field "$1/"
   field "$(df -P -k -- "$n" 2>/dev/null | tail -n 1)"; field "$(df -P -i -- "$n" 2>/dev/null | tail -n 1)"
 }
 """
@@ -48,8 +49,8 @@ d=$1 f=$2; shift 2
 one() {
   case $how in
   gnu) find "$@" -printf 'E%y %s %T@ %i %p\0%l\0' ;;
-  busybox) find "$@" -exec stat -c "$m%f %s %Y %i %n" {} + ;;
-  bsd) find "$@" -exec stat -f "$m%Xp %z %Fm %i %N" {} + ;;
+  busybox) printf '%s' "$m"E; find "$@" -exec stat -c "$m%f %s %Y %i %n" {} + ;;
+  bsd) printf '%s' "$m"E; find "$@" -exec stat -f "$m%Xp %z %Fm %i %N" {} + ;;
   esac
 }
 leads() {
@@ -62,8 +63,11 @@ leads() {
 if [ "${1-}" = --leads ]; then shift; leads "$@"; exit; fi
 if [ -n "$d" ]; then set -- "$@" -maxdepth "$d"; fi
 one "$@"
-if [ "$f" = 1 ]; then find "$@" -type l -print0 | xargs -0 sh -c "$lister" lister '' 0 --leads; fi
+if [ "$f" = 1 ]; then find "$@" -type l -print0 | xargs -0 sh -c "$lister" lister '' 0 --leads 2>/dev/null; fi
 """
+
+_COMPLAIN = "echo 'find: .: Permission denied' >&2"
+"""What is said of a base that may not be entered, in the form of find's own complaints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,19 @@ class ListingRequest:
     trees: tuple[Tree, ...]
 
 
-def make_listing_requests(trees: Sequence[Tree], *, mark: str, rsync_path: str) -> list[ListingRequest]:
+def make_listing_requests(
+    trees: Sequence[Tree], *, mark: str, rsync_path: str, extra: str = ""
+) -> list[ListingRequest]:
     """Cut a survey into sessions: one, unless two trees have very many starting points.
 
     The tree with the most starting points is read from standard input, where no limit of arguments holds;
     the others stand in the program. Pure.
+
+    Args:
+        trees: At least one.
+        mark: Separates the answers.
+        rsync_path: Whose version is told.
+        extra: A program that prints fields ended by NUL, run after the listings.
     """
     largest = max(trees, key=_count_name_bytes)
     small: list[Tree] = []
@@ -104,6 +116,7 @@ def make_listing_requests(trees: Sequence[Tree], *, mark: str, rsync_path: str) 
             f"machine {_quote_program(rsync_path)}",
             *(_make_tree_program(tree, index, from_stdin=False) for index, tree in enumerate(small)),
             _make_tree_program(largest, len(small), from_stdin=True),
+            f"printf '%s=' \"$m\"\n({extra or ':'})",
         ]
     )
     request = ListingRequest(program, names, trees_here)
@@ -119,7 +132,8 @@ def _make_tree_program(tree: Tree, index: int, *, from_stdin: bool) -> str:
         names = " ".join(quote(_make_start(name)) for name in tree.names)
         command = f'sh -c "$lister" {arguments} {names} </dev/null'
     base = quote_path(tree.base)
-    listing = f"if [ -d {base} ]; then (cd -P -- {base} && {command}); fi" if tree.names else ":"
+    enter = f"if cd -P -- {base} 2>/dev/null; then {command}; else {_COMPLAIN}; fi"
+    listing = f"if [ -d {base} ]; then ({enter}); fi" if tree.names else ":"
     return f"printf '%s %s\\n' \"$m\" {index} >&2; printf '%s=' \"$m\"; base {base}; {listing}"
 
 
@@ -132,12 +146,12 @@ def _make_start(name: str) -> str:
 
 
 def _count_name_bytes(tree: Tree) -> int:
-    return sum(len(name) + 6 for name in tree.names) + len(tree.base) * 5
+    return sum(len(os.fsencode(quote(_make_start(name)))) + 1 for name in tree.names) + len(tree.base) * 5
 
 
 def parse_listing(
     content: bytes, complaints: bytes, *, request: ListingRequest, mark: str
-) -> tuple[Machine, list[Listing]]:
+) -> tuple[Machine, list[Listing], list[bytes]]:
     """Read what the program of `request` printed. Pure.
 
     Args:
@@ -147,20 +161,19 @@ def parse_listing(
         mark: The mark in its program.
 
     Returns:
-        The machine, and a listing per tree of the request.
+        The machine, a listing per tree of the request, and the fields of the extra program.
 
     Raises:
         ValueError: The output is not that of the program.
     """
-    head, *sections = content.split(mark.encode() + b"=")
+    head, *sections, rest = content.split(mark.encode() + b"=")
     system, home, clock, rsync_version, _ = os.fsdecode(head).split("\0")
     machine = Machine(system, home, rsync_version, int(clock or 0) * 10**9)
     if len(sections) != len(request.trees):
         raise ValueError("the listing is cut")
     by_tree = _split_complaints(complaints, mark)
-    return machine, [
-        _parse_section(section, by_tree.get(index, []), mark) for index, section in enumerate(sections)
-    ]
+    listings = [_parse_section(section, by_tree.get(index, []), mark) for index, section in enumerate(sections)]
+    return machine, listings, rest.split(b"\0")[:-1]
 
 
 def _split_complaints(complaints: bytes, mark: str) -> dict[int, list[str]]:
@@ -198,11 +211,14 @@ def _iter_gnu_records(records: str) -> Iterator[tuple[bool, Entry]]:
 
 
 def _iter_stat_records(records: str, mark: str) -> Iterator[tuple[bool, Entry]]:
-    """Records of `stat`: hexadecimal mode, size, seconds, inode, name; `F` begins those that follow links."""
+    """Records of `stat`: hexadecimal mode, size, seconds, inode, name.
+
+    `F` begins those that follow links, `E` the others; xargs may have run the lister several times.
+    """
     is_followed = False
     for record in records.split(mark)[1:]:
-        if record == "F":
-            is_followed = True
+        if record in ("E", "F"):
+            is_followed = record == "F"
             continue
         mode, size, mtime, inode, path = record.removesuffix("\n").split(" ", 4)
         kind = _MODE_KINDS.get(int(mode, 16) & 0o170000, EntryKind.OTHER)
@@ -237,31 +253,34 @@ def _join_followed(found: Iterator[tuple[bool, Entry]]) -> tuple[Entry, ...]:
 
 
 def _parse_time(text: str) -> int:
-    """Seconds with up to ten digits behind the point, as nanoseconds; `1.5` before the epoch is `-1.5`."""
+    """Whole seconds, rounded down, and ten digits that are added to them, as nanoseconds.
+
+    So a quarter of a second before the epoch is `-1.7500000000` (both fields of `struct timespec`, as they are).
+    """
     seconds, _, fraction = text.partition(".")
     nanoseconds = int(fraction[:9].ljust(9, "0")) if fraction else 0
-    whole = int(seconds) * 10**9
-    return whole - nanoseconds if seconds.startswith("-") else whole + nanoseconds
+    return int(seconds) * 10**9 + nanoseconds
 
 
 def _parse_df(line: str, *, is_inodes: bool) -> int | None:
     """The free column of `df -P`: its numbers are total, used, free, percent. A total of 0 is unknown.
 
-    macOS prints the inodes behind the blocks: used, free, percent (man df, `-i`).
+    It is negative where the reserve of the superuser is in use. macOS prints the inodes behind the blocks: used,
+    free, percent (man df, `-i`).
     """
-    words = line.split()
-    numbers = [int(word) for word in words if word.isdigit()]
+    numbers = [int(word) for word in line.split()[1:] if re.fullmatch("-?[0-9]+", word)]
     if is_inodes and len(numbers) >= 5:
-        return numbers[4]
-    if len(numbers) < 3 or (is_inodes and numbers[0] == 0):
+        return max(0, numbers[4])
+    if len(numbers) < 3 or numbers[0] == 0:
         return None
-    return numbers[2] * (1 if is_inodes else 1024)
+    return max(0, numbers[2]) * (1 if is_inodes else 1024)
 
 
 def _iter_problems(complaints: Sequence[str]) -> Iterator[Problem]:
     for line in complaints:
         if line.startswith(("find:", "stat:")) and "No such file" not in line:
             path = line.partition(": ")[2].rpartition(": ")[0].strip("'\u2018\u2019`\"")
+            path = "" if path == "." else path.removeprefix("./")
             reason = line.rpartition(": ")[2]
             message = f"The folder cannot be read: {reason}"
-            yield Problem(path.removeprefix("./"), "unreadable", message, "Check its permissions.")
+            yield Problem(path, "unreadable", message, "Check its permissions.")

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hsm.endpoint import FileEnds, Machine, Survey, Tree
-from hsm.errors import TargetError
+from hsm.remote.command import Completed, Runner
 from hsm.remote.endpoint import BLOCK_BYTES
+from hsm.remote.guard import make_receipts_program, parse_receipt_checksums
+from hsm.remote.shell import quote_path
 from hsm.tree import list_tree
+
+SESSION_TIMEOUT_SECONDS = 600
+
+
+class LocalShell:
+    """Runs /bin/sh programs on this machine; keeps `hsm.remote.shell.RemoteShell`."""
+
+    name = "this machine"
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def run(self, program: str, *, stdin: bytes = b"") -> Completed:
+        """Run a /bin/sh program."""
+        return self._runner.run(["/bin/sh", "-c", program], stdin=stdin, timeout_seconds=SESSION_TIMEOUT_SECONDS)
 
 
 class LocalEndpoint:
@@ -19,13 +35,19 @@ class LocalEndpoint:
 
     is_remote = False
 
-    def __init__(self, name: str = "here") -> None:
-        self.name = name
+    def __init__(self, runner: Runner | None = None) -> None:
+        self.name = "here"
+        self._runner = runner or Runner()
 
-    def survey(self, trees: Sequence[Tree]) -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
         """See `hsm.endpoint.Endpoint.survey`; says nothing of rsync, which costs a process."""
         machine = Machine(system=os.uname().sysname, home=str(Path.home()), clock_ns=time.time_ns())
-        return Survey(machine, tuple(list_tree(tree) for tree in trees))
+        checksums: dict[str, str] = {}
+        if receipts:
+            program = make_receipts_program(quote_path(receipts))
+            completed = LocalShell(self._runner).run(program)
+            checksums = parse_receipt_checksums(completed.stdout.split(b"\0"))
+        return Survey(machine, tuple(list_tree(tree) for tree in trees), checksums)
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`."""
@@ -47,21 +69,3 @@ class LocalEndpoint:
             return Path(path).read_bytes()
         except OSError as error:
             raise FileNotFoundError(path) from error
-
-    def make_folders(self, folders: Sequence[str]) -> None:
-        """See `hsm.endpoint.Endpoint.make_folders`."""
-        for folder in folders:
-            try:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise TargetError(
-                    f"The folder {folder} cannot be made: {error.strerror}.",
-                    hint="Check `paths` and the permissions.",
-                    kind="cannot_make_folder",
-                ) from error
-
-    def remove_empty_folders(self, folders: Sequence[str]) -> None:
-        """See `hsm.endpoint.Endpoint.remove_empty_folders`."""
-        for folder in folders:
-            with contextlib.suppress(OSError):
-                Path(folder).rmdir()

@@ -12,7 +12,7 @@ import random
 import stat
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +24,8 @@ from hsm.remote.command import (
     ProgramMissingError,
     Runner,
 )
-from hsm.remote.diagnosis import diagnose_ssh
+from hsm.remote.diagnosis import diagnose_ssh, show_bytes
+from hsm.remote.host_keys import StoredKey, explain_host_key, list_known_keys, make_known_name
 from hsm.remote.shell import frame, make_mark, make_remote_command, parse_framed, quote
 
 PERSIST_SECONDS = 600
@@ -40,16 +41,30 @@ _FIXED_OPTIONS = (
     "ForwardAgent=no",
     "ForwardX11=no",
     "PermitLocalCommand=no",
+    "NoHostAuthenticationForLocalhost=no",
+    "UpdateHostKeys=no",
+    "CheckHostIP=no",
     "LogLevel=INFO",
     f"ConnectTimeout={CONNECT_TIMEOUT_SECONDS}",
 )
-"""Normal settings of users break a shared login or hide what went wrong; these win over them."""
+"""Normal settings of users break a shared login or hide what went wrong; these win over them.
+
+Host keys are checked always, and with UpdateHostKeys or CheckHostIP ssh would add to the known hosts by itself.
+"""
+
+_LOGIN_OPTIONS = ("LogLevel=DEBUG1", "FingerprintHash=sha256")
+"""For the log of a login: an offered host key, and why a server drops a connection, are told at DEBUG1 alone.
+
+Not `-v`, which a jump host's ssh would get too: it then keeps this process's standard error open.
+"""
+
+_NOISE_BYTES = 200
 
 _KEEPALIVE_OPTIONS = ("ServerAliveInterval=15", "ServerAliveCountMax=4")
 """A frozen link ends within a minute. After the user's own options, which may say otherwise."""
 
 
-_PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", "sessions_refused"})
+_PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", "sessions_refused", "throttled"})
 """A server that throttles drops connections; whatever else fails at the first contact will fail again."""
 
 _PASSING_KINDS = _PASSING_KINDS_AT_FIRST | {"connection_refused", "connection_timeout", "host_unknown"}
@@ -90,6 +105,7 @@ class OpenSsh:
         self._resolved: dict[str, str] = {}
         self._control_path: Path | None = None
         self._has_connected = False
+        self._noise = b""
         self._lock = threading.RLock()
 
     @property
@@ -97,6 +113,11 @@ class OpenSsh:
         """The host in the form rsync takes before the colon: an IPv6 address in brackets."""
         host = self._settings.host
         return f"[{host}]" if ":" in host else host
+
+    @property
+    def noise(self) -> bytes:
+        """What start-up files there printed in the last session, before its program; rsync cannot do with any."""
+        return self._noise
 
     def login(self, *, may_ask: bool = False) -> None:
         """Make sure that the shared login is open; one that is open already is used.
@@ -156,13 +177,52 @@ class OpenSsh:
     def explain(self, text: str) -> UnreachableError:
         """Turn what ssh complained into the error to raise."""
         resolved = self._resolved
-        return diagnose_ssh(
+        error = diagnose_ssh(
             text,
             target=self.name,
             host=resolved.get("hostname", self._settings.host),
             port=resolved.get("port", ""),
             command=self.command_line,
+            jump=self.jump,
         )
+        return explain_host_key(error, text, runner=self._runner, name=self._known_name, command=self._asking_command)
+
+    @property
+    def jump(self) -> str:
+        """What the connection goes through by the settings in force, once they are read; empty: straight there."""
+        for key, prefix in (("proxyjump", ""), ("proxycommand", "the ProxyCommand ")):
+            value = self._resolved.get(key, "none")
+            if value != "none":
+                return f"{prefix}{value}"
+        return ""
+
+    def resolve(self) -> Mapping[str, str]:
+        """The settings in force for this host, as `ssh -G` prints them, names in small letters.
+
+        Runs ssh once. Values of a setting that has several are in lines.
+
+        Raises:
+            UnreachableError: ssh does not accept its configuration, or is missing.
+        """
+        return self._resolve()
+
+    def list_known_keys(self) -> list[StoredKey]:
+        """Look the host's keys up in the files of known hosts, the user's first. Reads, and changes nothing."""
+        return list_known_keys(self._runner, self._resolve(), name=self._known_name)
+
+    @property
+    def _known_name(self) -> str:
+        settings = self._resolved
+        host = settings.get("hostname", self._settings.host)
+        return make_known_name(host, settings.get("port", ""), settings.get("hostkeyalias", ""))
+
+    @property
+    def _asking_command(self) -> str:
+        """The command by which a person is asked about an unknown host key, whatever the settings say."""
+        words = ["ssh"]
+        if self._resolved.get("stricthostkeychecking", "ask") != "ask":
+            words += ["-o", "StrictHostKeyChecking=ask"]
+        return " ".join(quote(word) for word in [*words, *self._make_user_options(), self._settings.host])
 
     def _retry(self, call: Callable[[], _Answer]) -> _Answer:
         """Call until the connection holds, or no pause is left, or waiting would not help."""
@@ -203,17 +263,20 @@ class OpenSsh:
         content, noise = parse_framed(completed.stdout, mark)
         if content is None:
             raise self._explain_failed_session(completed, noise)
+        self._noise = noise
         return Completed(completed.returncode, content, completed.stderr)
 
     def _explain_failed_session(self, completed: Completed, noise: bytes) -> UnreachableError | TargetError:
         if completed.returncode == 255:
             return self.explain(completed.stderr_text)
-        shown = (noise + completed.stderr)[:400].decode("utf-8", "replace").strip()
+        answer = noise.strip() or completed.stderr.strip()
+        said = f"it answered {show_bytes(answer, limit=_NOISE_BYTES)}" if answer else "it ended without a word"
         return TargetError(
-            f"The shell of target {self.name} does not run commands as expected.",
-            hint=f"Try `{self.command_line} true`; a start-up file there may end the shell.",
+            f"The shell of target {self.name} does not run commands: {said}.",
+            hint=f"Try `{self.command_line} true`. A start-up file there may end the shell, or the account may "
+            "allow SFTP only or no login at all.",
             kind="noisy_shell",
-            detail=shown,
+            detail=(noise + completed.stderr).decode("utf-8", "replace")[-1000:].strip(),
         )
 
     def _start_master(self, path: Path, *, may_ask: bool) -> None:
@@ -230,12 +293,21 @@ class OpenSsh:
                 f"ControlPersist={PERSIST_SECONDS}",
                 f"StrictHostKeyChecking={checking}",
                 *(() if may_ask else ("BatchMode=yes",)),
+                *_LOGIN_OPTIONS,
             )
             argv = ["ssh", "-M", "-N", "-f", "-E", str(log), *self._make_options(path, fixed)]
             limit = FOREGROUND_LOGIN_TIMEOUT_SECONDS if may_ask else LOGIN_TIMEOUT_SECONDS
-            completed = self._run([*argv, "--", self._settings.host], timeout_seconds=limit, foreground=may_ask)
-            if completed.returncode != 0 or not self._is_live(path):
-                raise self.explain(_read_text(log) + completed.stderr_text)
+            try:
+                completed = self._run([*argv, "--", self._settings.host], timeout_seconds=limit, foreground=may_ask)
+                if completed.returncode != 0 or not self._is_live(path):
+                    raise self._explain_login(_read_text(log), completed.stderr_text)
+            finally:
+                log.unlink(missing_ok=True)
+
+    def _explain_login(self, log: str, complaint: str) -> UnreachableError:
+        """Explain by the log; where it says nothing known, by the rest too, which may be the server's banner."""
+        error = self.explain(log)
+        return error if error.kind != "unreachable" else self.explain(f"{log}\n{complaint}")
 
     def _is_live(self, path: Path) -> bool:
         if not path.exists():

@@ -9,6 +9,21 @@ from __future__ import annotations
 import base64
 import secrets
 import shlex
+from typing import Protocol
+
+from hsm.remote.command import Completed
+
+
+class RemoteShell(Protocol):
+    """Runs programs at one end: `OpenSsh` at a target, `LocalShell` on this machine."""
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+
+    def run(self, program: str, *, stdin: bytes = b"") -> Completed:
+        """Run a /bin/sh program there; see `hsm.remote.openssh.OpenSsh.run`."""
+
 
 MAX_PROGRAM_BYTES = 48 * 1024
 """Room for a program's text: one argument of a process ends at 128 KiB, and base64 makes it a third longer."""
@@ -44,7 +59,7 @@ def make_remote_command(program: str) -> str:
 
 def frame(program: str, mark: str) -> str:
     """Let `program` print its standard output between two marks, and end with its exit status."""
-    return f"printf '\\n%s<' {mark}\n{program}\nprintf '%s>' {mark}\n"
+    return f"printf '\\n%s<' {mark}\n{program}\nstatus_=$?\nprintf '%s>' {mark}\nexit $status_\n"
 
 
 def parse_framed(output: bytes, mark: str) -> tuple[bytes | None, bytes]:

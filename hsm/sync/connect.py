@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, Machine
 from hsm.model import Root
+from hsm.records.journal import Route
 from hsm.remote.command import Runner
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.openssh import OpenSsh
@@ -24,30 +25,27 @@ def make_push_ends(name: str, settings: TargetSettings, *, source: Endpoint, ssh
     """The ends of a push: this machine is the source, the target the destination. Starts nothing."""
     rsync_path = settings.rsync_path or "rsync"
     destination = RemoteEndpoint(ssh, rsync_path=rsync_path)
-    make_engine = make_rsync_maker(runner, destination, ssh=ssh, rsync_path=settings.rsync_path)
+    make_engine = make_rsync_maker(runner, ssh=ssh, rsync_path=settings.rsync_path)
     return Ends(name, source, destination, get_roots(settings), make_engine, runner.sleep)
 
 
-def make_rsync_maker(
-    runner: Runner, destination: Endpoint, *, ssh: OpenSsh, rsync_path: str | None, pulls: bool = False
-) -> MakeEngine:
+def make_rsync_maker(runner: Runner, *, ssh: OpenSsh, rsync_path: str | None, pulls: bool = False) -> MakeEngine:
     """A maker of rsync engines that first checks the rsync of both ends.
 
     Args:
         runner: Starts the processes.
-        destination: Where files go.
         ssh: The client of the remote end.
         rsync_path: The remote rsync, as configured.
         pulls: The remote end is the source.
     """
 
-    def make_engine(roots: Mapping[Root, str], machine: Machine, *, skips_newer: bool) -> Engine:
+    def make_engine(roots: Mapping[Root, str], machine: Machine, *, sweep: str, skips_newer: bool) -> Engine:
         here = read_local_version(runner)
         there = check_remote_version(machine.rsync_version, name=ssh.name)
         return RsyncEngine(
             runner,
-            destination,
             roots,
+            sweep=sweep,
             ssh=ssh,
             pulls=pulls,
             rsync_path=rsync_path,
@@ -56,3 +54,15 @@ def make_rsync_maker(
         )
 
     return make_engine
+
+
+def make_route(settings: TargetSettings, *, direction: str) -> Route:
+    """Between which places a journal of this target speaks."""
+    return Route(
+        direction=direction,
+        host=settings.host,
+        user=settings.user,
+        port=settings.port,
+        sweeps=settings.paths.sweeps,
+        wandb=settings.paths.wandb,
+    )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from hsm.endpoint import Endpoint, Machine, Tree
-from hsm.errors import ExitCode, HsmError, RefusedError
-from hsm.model import Inventory, Root, SyncPlan
-from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
+from hsm.endpoint import Endpoint, Machine
+from hsm.errors import ExitCode, HsmError, LockedError, RefusedError, UnreachableError
+from hsm.model import Inventory, Problem, Root, SyncPlan
+from hsm.plan.destination import Destination
 from hsm.plan.planner import PlanOptions, make_plan, select
 from hsm.plan.safety import check_plan
 from hsm.progress import Reporter, Step, TargetEnded
 from hsm.remote.command import CommandStoppedError
+from hsm.sync.check import Check, check_destination
+from hsm.sync.ledger import Ledger
 from hsm.sync.report import State, TargetReport
 from hsm.transfer.base import Engine
 from hsm.transfer.outcome import Outcome, TransferResult
@@ -25,12 +28,13 @@ from hsm.transfer.pool import Patience, Transfer
 class MakeEngine(Protocol):
     """Chooses and makes the engine between the two ends."""
 
-    def __call__(self, roots: Mapping[Root, str], machine: Machine, *, skips_newer: bool) -> Engine:
+    def __call__(self, roots: Mapping[Root, str], machine: Machine, *, sweep: str, skips_newer: bool) -> Engine:
         """Make it.
 
         Args:
             roots: The destination's folders, real paths.
             machine: What the check learned of the destination's machine.
+            sweep: Whose files are sent.
             skips_newer: Leave what is newer at the destination.
 
         Raises:
@@ -106,17 +110,23 @@ def exchange(
     inventory: Inventory,
     options: ExchangeOptions,
     *,
+    ledger: Ledger,
     reporter: Reporter,
     stopwatch: Stopwatch,
 ) -> TargetReport:
     """Bring what `inventory` has of a sweep from the source to the destination, and prove it.
 
-    Never raises for what goes wrong at the target; the answer says it.
+    Both locks are held while anything is changed, and what is proven is written down whatever happens. Never
+    raises for what goes wrong at the target; the answer says it.
     """
-    begun = _Exchange(ends, select(inventory, options.roots), options, reporter, stopwatch)
+    begun = _Exchange(ends, select(inventory, options.roots), options, ledger, reporter, stopwatch)
     report = begun.run()
     reporter.report(TargetEnded(ends.name, report.state.value))
     return report
+
+
+_MAX_CHECKS = 3
+"""When the receipts there change between check and lock, somebody else was there: check again, this often."""
 
 
 class _Exchange:
@@ -125,80 +135,113 @@ class _Exchange:
         ends: Ends,
         inventory: Inventory,
         options: ExchangeOptions,
+        ledger: Ledger,
         reporter: Reporter,
         stopwatch: Stopwatch,
     ) -> None:
         self._ends = ends
         self._inventory = inventory
         self._options = options
+        self._ledger = ledger
         self._reporter = reporter
         self._stopwatch = stopwatch
         self._plan: SyncPlan | None = None
 
     def run(self) -> TargetReport:
         try:
-            return self._run()
+            with self._ledger.open(is_dry_run=self._options.is_dry_run):
+                return self._run() if self._options.is_dry_run else self._run_held()
         except HsmError as error:
             return make_failure(self._ends.name, error, self._stopwatch.seconds, plan=self._plan)
         except CommandStoppedError:
             return self._report(State.INTERRUPTED, ExitCode.INTERRUPTED)
 
+    def _run_held(self) -> TargetReport:
+        try:
+            return self._run()
+        except HsmError as error:
+            self._ledger.note_error(error.message)
+            raise
+        finally:
+            self._ledger.give_back()
+
     def _run(self) -> TargetReport:
-        with self._stopwatch.step("check"):
-            destination, machine = self._check_destination()
-        with self._stopwatch.step("plan"):
-            plan = self._plan = make_plan(self._inventory, destination, self._options.plan)
-            self._refuse_harm(plan, destination)
-        if not plan.sends:
-            return self._report_idle(plan)
-        roots = {root: there.path for root, there in destination.items()}
-        skips_newer = not plan.is_checked and not self._options.plan.overwrite
-        engine = self._ends.make_engine(roots, machine, skips_newer=skips_newer)
-        if self._options.is_dry_run:
-            return self._report_idle(plan)
-        transfer = Transfer(
-            engine,
-            source=self._ends.source,
-            destination=self._ends.destination,
-            roots=roots,
-            reporter=self._reporter,
-            target=self._ends.name,
-            sleep=self._ends.sleep,
-            patience=self._options.patience,
+        for _ in range(_MAX_CHECKS):
+            check = self._check()
+            plan = self._make_plan(check)
+            if self._options.is_dry_run:
+                if plan.sends:
+                    self._make_engine(check, plan)
+                return self._report_idle(plan)
+            if not plan.sends and self._ledger.is_current(plan, check.receipts):
+                return self._report_idle(plan)
+            engine = self._make_engine(check, plan) if plan.sends else None
+            with self._stopwatch.step("lock"):
+                receipts = self._ledger.take(check.places)
+            if receipts == check.receipts:
+                return self._send(check, plan, engine)
+            self._ledger.give_back()
+        raise LockedError(
+            f"{self._inventory.sweep} at {self._ends.name} keeps changing: somebody else brings it there too.",
+            hint="Run the same command again when nobody else does.",
+            kind="locked",
         )
-        with self._stopwatch.step("transfer"):
-            result = transfer.run(plan.sends, n_workers=self._options.n_workers)
-        if not result.is_interrupted:
+
+    def _check(self) -> Check:
+        with self._stopwatch.step("check"):
+            return check_destination(
+                self._ends.destination,
+                self._ends.roots,
+                self._inventory,
+                roots=self._options.roots,
+                max_depth=self._options.max_depth,
+            )
+
+    def _make_plan(self, check: Check) -> SyncPlan:
+        with self._stopwatch.step("plan"):
+            options = replace(self._options.plan, proven=self._ledger.digests)
+            plan = self._plan = make_plan(self._inventory, check.destination, options)
+            self._refuse_harm(plan, check.destination)
+            return plan
+
+    def _make_engine(self, check: Check, plan: SyncPlan) -> Engine:
+        skips_newer = not plan.is_checked and not self._options.plan.overwrite
+        return self._ends.make_engine(check.roots, check.machine, sweep=plan.sweep, skips_newer=skips_newer)
+
+    def _send(self, check: Check, plan: SyncPlan, engine: Engine | None) -> TargetReport:
+        """With the lock held: send, and write down what is proven."""
+        result = TransferResult()
+        if engine is not None:
+            transfer = Transfer(
+                engine,
+                source=self._ends.source,
+                destination=self._ends.destination,
+                roots=check.roots,
+                reporter=self._reporter,
+                target=self._ends.name,
+                sleep=self._ends.sleep,
+                patience=self._options.patience,
+            )
+            with self._stopwatch.step("transfer"):
+                result = transfer.run(plan.sends, n_workers=self._options.n_workers)
+        result = self._record(check, plan, result)
+        return self._report_result(plan, result) if engine is not None else self._report_idle(plan, result)
+
+    def _record(self, check: Check, plan: SyncPlan, result: TransferResult) -> TransferResult:
+        """Write down what is proven; a target that is out of reach learns of it the next time."""
+        try:
             with self._stopwatch.step("record"):
-                engine.finish(tuple(roots))
-        return self._report_result(plan, result)
-
-    def _check_destination(self) -> tuple[Destination, Machine]:
-        trees = [
-            (root, Tree(self._ends.roots[root], names, max_depth))
-            for root in self._options.roots
-            for names, max_depth in self._list_starts(root)
-        ]
-        survey = self._ends.destination.survey([tree for _, tree in trees])
-        listings: dict[Root, list[int]] = {}
-        for index, (root, _) in enumerate(trees):
-            listings.setdefault(root, []).append(index)
-        destination = {
-            root: make_destination_root(survey.listings[index] for index in indices)
-            for root, indices in listings.items()
-        }
-        return {root: _without_own(there) for root, there in destination.items()}, survey.machine
-
-    def _list_starts(self, root: Root) -> list[tuple[tuple[str, ...], int | None]]:
-        """What the plan can touch below a root: starting points and their depth."""
-        if root is Root.WANDB:
-            return [(tuple(run.name for run in self._inventory.runs), None)]
-        return [(("outputs",), 0), ((f"outputs/{self._inventory.sweep}",), self._options.max_depth)]
+                if isinstance(result.error, UnreachableError):
+                    self._ledger.record_here(plan, result.files, error=result.error.message)
+                    return result
+                problems = self._ledger.record(plan, result.files, places=check.places, endpoint=self._ends.destination)
+                return replace(result, problems=(*result.problems, *problems))
+        except HsmError as error:
+            problem = Problem(check.places.folder, error.kind, error.message, error.hint)
+            return replace(result, error=result.error or error, problems=(*result.problems, problem))
 
     def _refuse_harm(self, plan: SyncPlan, destination: Destination) -> None:
-        refusals = [
-            refusal for refusal in check_plan(plan, destination) if refusal.check not in self._options.allowed
-        ]
+        refusals = [refusal for refusal in check_plan(plan, destination) if refusal.check not in self._options.allowed]
         if refusals:
             raise RefusedError(
                 "\n".join(refusal.message for refusal in refusals),
@@ -206,26 +249,28 @@ class _Exchange:
                 kind=refusals[0].check,
             )
 
-    def _report_idle(self, plan: SyncPlan) -> TargetReport:
-        failed = any(problem.is_failure for problem in plan.problems)
+    def _report_idle(self, plan: SyncPlan, result: TransferResult | None = None) -> TargetReport:
+        found = (*plan.problems, *(result.problems if result else ()))
+        failed = any(problem.is_failure for problem in found)
         code = ExitCode.PARTIAL if failed else ExitCode.DONE
         if self._options.is_dry_run:
             return self._report(State.PLANNED, code)
-        return self._report(State.PARTIAL if failed else State.NOTHING_TO_DO, code)
+        return self._report(State.PARTIAL if failed else State.NOTHING_TO_DO, code, result)
 
     def _report_result(self, plan: SyncPlan, result: TransferResult) -> TargetReport:
-        problems = (*plan.problems, *result.problems)
-        n_sent = sum(outcome is Outcome.SENT for outcome in result.outcomes.values())
+        ends = Counter(result.outcomes.values())
         if result.is_interrupted:
             return self._report(State.INTERRUPTED, ExitCode.INTERRUPTED, result)
-        if n_sent == len(plan.sends) and not any(problem.is_failure for problem in problems):
-            return self._report(State.DONE, ExitCode.DONE, result)
-        if result.error is not None and not n_sent:
+        failed = any(problem.is_failure for problem in (*plan.problems, *result.problems))
+        if ends[Outcome.SENT] + ends[Outcome.UNCHANGED] == len(plan.sends) and not failed:
+            state = State.DONE if ends[Outcome.SENT] else State.NOTHING_TO_DO
+            return self._report(state, ExitCode.DONE, result)
+        if result.error is not None and not ends[Outcome.SENT]:
             return make_failure(self._ends.name, result.error, self._stopwatch.seconds, plan=plan, result=result)
         return self._report(State.PARTIAL, ExitCode.PARTIAL, result)
 
     def _report(self, state: State, code: ExitCode, result: TransferResult | None = None) -> TargetReport:
-        planned = self._plan.problems if self._plan else self._inventory.problems
+        planned = (*self._ledger.notices, *(self._plan or self._inventory).problems)
         return TargetReport(
             name=self._ends.name,
             state=state,
@@ -265,13 +310,3 @@ def make_failure(
         problems=(*(plan.problems if plan else ()), *(result.problems if result else ())),
         seconds=dict(seconds),
     )
-
-
-def _without_own(there: DestinationRoot) -> DestinationRoot:
-    """Leave out HSM's own files and folders, which are no results."""
-    entries = {
-        path: entry
-        for path, entry in there.entries.items()
-        if ".hsm-" not in path or not any(part.startswith(".hsm-") for part in path.split("/"))
-    }
-    return DestinationRoot(there.path, there.kind, there.nearest, entries, there.problems, there.space)

@@ -129,11 +129,11 @@ def count_files(report: TargetReport) -> dict[str, int]:
     return {
         "planned": len(plan.sends),
         "sent": ends.count(Outcome.SENT),
-        "unchanged": reasons[Reason.SAME],
+        "unchanged": reasons[Reason.SAME] + ends.count(Outcome.UNCHANGED),
         "superseded": reasons[Reason.SUPERSEDED],
         "excluded": reasons[Reason.EXCLUDED] + reasons[Reason.UNFINISHED],
         "deeper": sum(plan.deeper.values()),
-        "secret": 0,
+        "secret": reasons[Reason.SECRET],
         "conflict": reasons[Reason.CONFLICT] + ends.count(Outcome.SKIPPED),
         "unsettled": ends.count(Outcome.UNSETTLED),
         "failed": ends.count(Outcome.FAILED),
@@ -167,11 +167,14 @@ def find_complete_runs(plan: SyncPlan, outcomes: Mapping[tuple[Root, str], Outco
     complete = {run.name for run in plan.runs if run.has_exit_record and run.at_rest}
     for item in plan.items:
         is_open = item.reason is Reason.CONFLICT or (
-            item.reason.is_send and outcomes.get((item.file.root, item.file.path)) is not Outcome.SENT
+            item.reason.is_send and outcomes.get((item.file.root, item.file.path)) not in _PROVEN
         )
         if is_open:
             complete.discard(item.file.run)
     return complete
+
+
+_PROVEN = frozenset({Outcome.SENT, Outcome.UNCHANGED})
 
 
 def _outcomes(report: TargetReport) -> Mapping[tuple[Root, str], Outcome]:

@@ -6,7 +6,7 @@ holds every engine to this page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,16 @@ TEMPORARY_FOLDER = ".hsm-tmp"
 
 PARTIAL_FOLDER = ".hsm-partial"
 """Below each destination root: what an interrupted transfer left of a file, to go on from."""
+
+
+def get_temporary_folder(root: str, sweep: str) -> str:
+    """Where files of a sweep are written below a destination root; of each sweep its own, as its lock is."""
+    return f"{root.rstrip('/')}/{TEMPORARY_FOLDER}/{sweep}"
+
+
+def get_partial_folder(root: str, sweep: str) -> str:
+    """Where parts of a sweep's files wait below a destination root."""
+    return f"{root.rstrip('/')}/{PARTIAL_FOLDER}/{sweep}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,8 @@ OnMoved = Callable[[int, int], None]
 class Engine(Protocol):
     """Brings files from one endpoint to another.
 
-    An engine writes each file to a temporary name inside `TEMPORARY_FOLDER` and renames it over its place, so
+    The destination's lock is held, and HSM's own folders are there (`get_temporary_folder`, `get_partial_folder`).
+    An engine writes each file to a temporary name inside the first and renames it over its place, so
     that a final name never holds half a file, whenever and however it is killed. It deletes nothing else, sends
     a symlink as the file it leads to, keeps modification times and leaves owner, group and permissions to the
     destination.
@@ -90,13 +101,6 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What this engine can do between these two endpoints."""
-
-    def prepare(self, roots: Sequence[Root]) -> None:
-        """Make the destination roots and HSM's own folders below them. A second call changes nothing.
-
-        Raises:
-            hsm.errors.HsmError: It could not be done; nothing has been sent.
-        """
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """Bring the files of a batch. Called from several threads at once.
@@ -110,6 +114,3 @@ class Engine(Protocol):
 
     def stop(self) -> None:
         """End every call of `send` that still runs; it raises CommandStoppedError, and so does any later one."""
-
-    def finish(self, roots: Sequence[Root]) -> None:
-        """Remove HSM's own folders below the roots where they are empty. Never raises."""

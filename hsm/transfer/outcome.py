@@ -14,9 +14,10 @@ Key = tuple[Root, str]
 
 
 class Outcome(str, Enum):
-    """What became of a file that was to be sent."""
+    """What became of a file that was to be sent. UNCHANGED is as good as sent: it was offered, and is there."""
 
     SENT = "sent"
+    UNCHANGED = "unchanged"
     UNSETTLED = "unsettled"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -28,7 +29,7 @@ class TransferResult:
 
     Attributes:
         outcomes: For every file of the call; a file that the user's interrupt left open is missing.
-        files: For every SENT file its size and time as proven, which may be newer than planned.
+        files: For every SENT or UNCHANGED file its size and time as proven, which may be newer than planned.
         problems: One for each file that is not SENT, where there is something to say of it.
         error: Why the transfer stopped early; None when every batch was tried to its end.
         is_interrupted: The user stopped it.

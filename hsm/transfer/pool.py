@@ -81,7 +81,6 @@ class Transfer:
             return state.make_result()
         n_workers = max(1, min(n_workers, self._engine.capabilities.max_workers))
         try:
-            self._engine.prepare(tuple(dict.fromkeys(file.root for file in files)))
             self._run_rounds(state, n_workers, Progress(self._reporter, self._target, files))
         except HsmError as error:
             state.error = error
@@ -114,21 +113,13 @@ class Transfer:
 
     def _prove(self, state: _State, end: RoundEnd) -> None:
         """Sort the files of a round by what a fresh look at both ends shows."""
-        sent = {(batch.root, path) for batch, answer in end.ends if answer.is_clean for path in answer.sent}
-        doubtful = [file for key, file in state.open.items() if key in state.tried and key not in sent]
-        skipped = {
-            (batch.root, file.path)
-            for batch, answer in end.ends
-            if answer.is_clean
-            for file in batch.files
-            if file.path not in answer.sent
-        }
-        doubtful = [file for file in doubtful if (file.root, file.path) not in skipped]
-        if doubtful:
-            sent |= find_arrived(self._destination, self._roots, doubtful)
+        answers = [answer for answer in end.ends if answer[1].is_clean]
+        sent = {(batch.root, path) for batch, answer in answers for path in answer.sent}
+        skipped = {(batch.root, file.path) for batch, _ in answers for file in batch.files} - sent
         tried = [file for key, file in state.open.items() if key in state.tried]
-        now = refresh(self._source, tried)
-        state.sort(sent=sent, skipped=skipped, now=now)
+        doubtful = [file for file in tried if (file.root, file.path) not in sent]
+        arrived = find_arrived(self._destination, self._roots, doubtful) if doubtful else set()
+        state.sort(sent=sent, arrived=arrived, skipped=skipped, now=refresh(self._source, tried))
 
 
 class _State:
@@ -137,6 +128,7 @@ class _State:
     def __init__(self, files: Sequence[SourceFile]) -> None:
         self.open: dict[Key, SourceFile] = {(file.root, file.path): file for file in files}
         self.sent: dict[Key, SourceFile] = {}
+        self.unchanged: dict[Key, SourceFile] = {}
         self.changed: dict[Key, SourceFile | None] = {}
         self.skipped: set[Key] = set()
         self.tried: set[Key] = set()
@@ -156,16 +148,20 @@ class _State:
             for file in batch.files:
                 self._complaints[batch.root, file.path] = (_complaint_of(answer, file), answer.error)
 
-    def sort(self, *, sent: set[Key], skipped: set[Key], now: Mapping[Key, SourceFile | None]) -> None:
+    def sort(
+        self, *, sent: set[Key], arrived: set[Key], skipped: set[Key], now: Mapping[Key, SourceFile | None]
+    ) -> None:
         """Move the files of a round to where they belong; those that did not arrive stay open."""
         for key in self.tried & self.open.keys():
-            if key in skipped:
-                self.skipped.add(key)
-                del self.open[key]
-            elif now[key] != self.open[key]:
+            if now[key] != self.open[key]:
                 self.changed[key] = now[key]
                 del self.open[key]
-            elif key in sent:
+            elif key in skipped and key in arrived:
+                self.unchanged[key] = self.open.pop(key)
+            elif key in skipped:
+                self.skipped.add(key)
+                del self.open[key]
+            elif key in sent or key in arrived:
                 self.sent[key] = self.open.pop(key)
 
     def reopen_changed(self) -> None:
@@ -194,11 +190,13 @@ class _State:
 
     def make_result(self) -> TransferResult:
         outcomes: dict[Key, Outcome] = dict.fromkeys(self.sent, Outcome.SENT)
+        outcomes.update(dict.fromkeys(self.unchanged, Outcome.UNCHANGED))
         outcomes.update(dict.fromkeys(self.changed, Outcome.UNSETTLED))
         outcomes.update(dict.fromkeys(self.skipped, Outcome.SKIPPED))
         if not self.is_interrupted:
             outcomes.update(dict.fromkeys(self.open, Outcome.FAILED))
-        return TransferResult(outcomes, self.sent, self.problems, self.error, self.is_interrupted)
+        proven = {**self.sent, **self.unchanged}
+        return TransferResult(outcomes, proven, self.problems, self.error, self.is_interrupted)
 
 
 def _complaint_of(answer: BatchEnd, file: SourceFile) -> str:

@@ -23,9 +23,7 @@ def refresh(source: Endpoint, files: Sequence[SourceFile]) -> dict[Key, SourceFi
         Every file as it is now, equal to what was given where size, time and inode are the same; None for one
         that is gone or no file any more.
     """
-    groups = {
-        prefix: list(members) for prefix, members in groupby(sorted(files, key=_get_prefix), key=_get_prefix)
-    }
+    groups = {prefix: list(members) for prefix, members in groupby(sorted(files, key=_get_prefix), key=_get_prefix)}
     if not groups:
         return {}
     trees = [

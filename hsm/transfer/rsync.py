@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.model import Root
 from hsm.remote.command import ProgramMissingError, Runner
 from hsm.remote.openssh import OpenSsh
 from hsm.remote.shell import quote_path
 from hsm.transfer.base import (
-    PARTIAL_FOLDER,
-    TEMPORARY_FOLDER,
     Batch,
     BatchEnd,
     Capabilities,
     OnMoved,
+    get_partial_folder,
+    get_temporary_folder,
 )
 from hsm.transfer.rsync_command import (
     MIN_VERSION,
@@ -40,8 +38,8 @@ class RsyncEngine:
 
     Args:
         runner: Starts the processes.
-        destination: Where the files go.
         roots: The destination's folders, real paths.
+        sweep: Whose files are sent.
         ssh: The client of the remote end, or None for a copy within this machine.
         pulls: The source is the remote end.
         rsync_path: The program at the remote end, as configured.
@@ -52,9 +50,9 @@ class RsyncEngine:
     def __init__(
         self,
         runner: Runner,
-        destination: Endpoint,
         roots: Mapping[Root, str],
         *,
+        sweep: str,
         ssh: OpenSsh | None = None,
         pulls: bool = False,
         rsync_path: str | None = None,
@@ -62,8 +60,8 @@ class RsyncEngine:
         skips_newer: bool = False,
     ) -> None:
         self._runner = runner.make_child()
-        self._destination = destination
         self._roots = roots
+        self._sweep = sweep
         self._ssh = ssh
         self._direction = Direction.LOCAL if ssh is None else Direction.PULL if pulls else Direction.PUSH
         self._rsync_path = quote_path(rsync_path) if rsync_path else ""
@@ -79,10 +77,6 @@ class RsyncEngine:
             sends_deltas=self._direction is not Direction.LOCAL,
             max_workers=MAX_WORKERS,
         )
-
-    def prepare(self, roots: Sequence[Root]) -> None:
-        """See `hsm.transfer.base.Engine.prepare`."""
-        self._destination.make_folders(self._own_folders(roots))
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """See `hsm.transfer.base.Engine.send`."""
@@ -110,14 +104,9 @@ class RsyncEngine:
         """See `hsm.transfer.base.Engine.stop`."""
         self._runner.stop()
 
-    def finish(self, roots: Sequence[Root]) -> None:
-        """See `hsm.transfer.base.Engine.finish`."""
-        with contextlib.suppress(HsmError):
-            self._destination.remove_empty_folders(self._own_folders(roots))
-
     @property
     def _name(self) -> str:
-        return self._ssh.name if self._ssh else self._destination.name
+        return self._ssh.name if self._ssh else "this machine"
 
     def _explain(self, returncode: int, text: str) -> HsmError:
         command_line = self._ssh.command_line if self._ssh else ""
@@ -128,14 +117,12 @@ class RsyncEngine:
         by_ssh = self._ssh.explain(text)
         return error if by_ssh.kind == "unreachable" else by_ssh
 
-    def _own_folders(self, roots: Sequence[Root]) -> list[str]:
-        paths = dict.fromkeys(self._roots[root] for root in roots)
-        return [f"{path}/{name}" for path in paths for name in (TEMPORARY_FOLDER, PARTIAL_FOLDER)]
-
     def _make_call(self, root: Root) -> RsyncCall:
         return RsyncCall(
             direction=self._direction,
             destination=self._roots[root],
+            temporary=get_temporary_folder(self._roots[root], self._sweep),
+            partial=get_partial_folder(self._roots[root], self._sweep),
             address=self._ssh.address if self._ssh else "",
             ssh_argv=tuple(self._ssh.make_session_argv()) if self._ssh else (),
             rsync_path=self._rsync_path,

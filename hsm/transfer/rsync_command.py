@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hsm.model import SourceFile
-from hsm.transfer.base import PARTIAL_FOLDER, TEMPORARY_FOLDER
 
 IO_TIMEOUT_SECONDS = 60
 MIN_VERSION = (3, 1, 0)
@@ -50,6 +49,8 @@ class RsyncCall:
     Attributes:
         direction: Which end is remote.
         destination: Real path of the destination root.
+        temporary: Where files are written there.
+        partial: Where parts of files wait there.
         address: The remote host in rsync's form; empty for a local copy.
         ssh_argv: The ssh command of a session, without the host.
         rsync_path: The program at the remote end; empty for what its PATH finds.
@@ -60,6 +61,8 @@ class RsyncCall:
 
     direction: Direction
     destination: str
+    temporary: str
+    partial: str
     address: str = ""
     ssh_argv: tuple[str, ...] = ()
     rsync_path: str = ""
@@ -81,7 +84,7 @@ def make_argv(call: RsyncCall) -> list[str]:
 
     The source is `/` and every entry says by `/./` where the kept part begins, so that runs of many folders share
     one stream. No `-a`: times are kept, owner, group and permissions are the destination's. `--ignore-times`:
-    the plan has compared already, and rsync's own comparison sees whole seconds only.
+    the plan has compared already. Where it has not, rsync does, to the nanosecond (`--modify-window=-1`).
     """
     folder = call.destination.rstrip("/")
     argv = [
@@ -92,9 +95,8 @@ def make_argv(call: RsyncCall) -> list[str]:
         "--omit-dir-times",
         "--copy-links",
         "--chmod=Du+rwx,Fu+rw",
-        "--ignore-times",
-        f"--temp-dir={folder}/{TEMPORARY_FOLDER}",
-        f"--partial-dir={folder}/{PARTIAL_FOLDER}",
+        f"--temp-dir={call.temporary}",
+        f"--partial-dir={call.partial}",
         f"--timeout={IO_TIMEOUT_SECONDS}",
         "--8-bit-output",
         "--no-human-readable",
@@ -104,8 +106,7 @@ def make_argv(call: RsyncCall) -> list[str]:
     ]
     if call.protocol >= 30:
         argv.append("--no-implied-dirs")
-    if call.skips_newer:
-        argv.append("--update")
+    argv += ["--update", "--modify-window=-1"] if call.skips_newer else ["--ignore-times"]
     source, destination = "/", f"{folder}/"
     if call.direction is not Direction.LOCAL:
         argv += ["--protect-args", f"--rsh={make_remote_shell(call.ssh_argv)}"]
@@ -152,7 +153,8 @@ class OutputReader:
 
     def _read_line(self, line: str) -> None:
         if line.startswith(_NAME_PREFIX):
-            self.sent.add(unescape(line[len(_NAME_PREFIX) :]))
+            if not line.endswith("/"):  # protocol 29 names the folders above a file too
+                self.sent.add(unescape(line[len(_NAME_PREFIX) :]))
             return
         match = _PROGRESS.match(line)
         if match is not None:
@@ -163,4 +165,4 @@ def unescape(name: str) -> str:
     r"""Undo rsync's `\#033` for control bytes (`log.c`, `filtered_fwrite`)."""
     if "\\#" not in name:
         return name
-    return os.fsdecode(re.sub(rb"\\#([0-7]{3})", lambda match: bytes([int(match[1], 8)]), os.fsencode(name)))
+    return os.fsdecode(re.sub(rb"\\#([0-3][0-7]{2})", lambda match: bytes([int(match[1], 8)]), os.fsencode(name)))

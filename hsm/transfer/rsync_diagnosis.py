@@ -1,38 +1,84 @@
 """What rsync's exit codes and complaints mean. Pure.
 
-Exit codes: rsync's `errcode.h`; complaints: `strerror` texts in the C locale.
+Exit codes: rsync's `errcode.h`. A complaint about a system call ends with the error's number (`log.c`, `rsyserr`),
+which counts whatever language the other end speaks; the numbers are Linux's, and macOS's where they differ. Patterns
+are whole lines, because a file may be named like any message.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.model import SourceFile
+from hsm.remote.diagnosis import show_bytes
 
+_N_DETAIL_LINES = 10
+_N_NOISE_BYTES = 120
 _CONNECTION_CODES = frozenset({10, 12, 30, 35, 255})
-_COMPLAINTS: tuple[tuple[str, str, str, str], ...] = (
-    ("noisy_shell", r"is your shell clean", "The shell at {name} prints text before rsync can speak.",
-     "Silence its start-up files for sessions without a terminal; `{ssh} true` must print nothing."),
-    ("rsync_missing", r"command not found|rsync: not found|Unknown command|failed to exec",
-     "There is no rsync at {name}.", "Install it there, or name it with `rsync_path`."),
-    ("no_space", r"No space left on device \(28\)", "The disk at {name} is full.",
-     "Free some space there, then run the same command again."),
-    ("quota", r"Disk quota exceeded \(122\)", "Your quota at {name} is used up.",
-     "Free some space or files there, then run the same command again."),
-    ("read_only", r"Read-only file system \(30\)", "The file system at {name} is read-only.",
-     "Choose other `paths`, or have it mounted for writing."),
-    ("no_permission", r"Permission denied \(13\)|Operation not permitted \(1\)",
-     "Permission is missing for a file or folder at {name} or here.",
-     "Look at the paths below and their permissions."),
-    ("vanished", r"has vanished|file has vanished", "A file vanished while it was sent.",
-     "Run the same command again."),
-)  # fmt: skip
+_MISSING_CODES = frozenset({126, 127})
+_TIMEOUT_CODE = 30
+_SYSTEM_CALL = re.compile(r"^rsync: (?:\[(?P<role>\w+)\] )?(?P<action>.+): [^\"]+ \((?P<number>\d+)\)$", re.MULTILINE)
 _QUOTED_PATH = re.compile(r'"(?P<path>[^"]+)"')
+_MAKING = re.compile(r"mkstemp |mkdir |symlink |mknod |link ")
+_AGAIN = "then run the same command again."
 
 
-def diagnose_rsync(returncode: int, text: str, *, name: str, ssh_command: str) -> HsmError:
+@dataclass(frozen=True, slots=True)
+class _Complaint:
+    kind: str
+    numbers: frozenset[int]
+    message: str
+    hint: str
+
+
+_COMPLAINTS = (
+    _Complaint("no_space", frozenset({28}), "The disk {at} is full.", f"Free some space there, {_AGAIN}"),
+    _Complaint(
+        "no_inodes",
+        frozenset({28}),
+        "No further file can be made {at}: its file system has no free inodes (or not even room for a name).",
+        f"Remove files that nobody needs there (`df -i` counts them), {_AGAIN}",
+    ),
+    _Complaint(
+        "quota",
+        frozenset({122, 69}),
+        "The quota {at} is used up: of space, or of files.",
+        f"Free some space or files there (`quota -s` shows the limits on many machines), {_AGAIN}",
+    ),
+    _Complaint(
+        "read_only",
+        frozenset({30}),
+        "The file system {at} is read-only.",
+        "Choose other `paths`, or have it mounted for writing.",
+    ),
+    _Complaint(
+        "no_permission",
+        frozenset({13, 1}),
+        "Permission is missing for a file or folder {at}.",
+        "Look at the paths that are named and their permissions.",
+    ),
+    _Complaint(
+        "failing_disk",
+        frozenset({5, 116}),
+        "The file system {at} fails: it cannot be read or written.",
+        "Try again later; if it stays so, tell whoever runs the machine.",
+    ),
+)
+
+
+def diagnose_rsync(
+    returncode: int,
+    text: str,
+    *,
+    name: str,
+    ssh_command: str,
+    pulls: bool = False,
+    rsync_path: str = "rsync",
+    noise: bytes = b"",
+) -> HsmError:
     """Turn rsync's end into an error that names the next command.
 
     Args:
@@ -40,26 +86,20 @@ def diagnose_rsync(returncode: int, text: str, *, name: str, ssh_command: str) -
         text: Its standard error.
         name: The target's name.
         ssh_command: How a person reaches the target.
+        pulls: The target is the end that sends.
+        rsync_path: The program that was to run at the target.
+        noise: What start-up files at the target print, as far as it is known.
     """
-    detail = "\n".join(text.strip().splitlines()[-10:])
-    for kind, expression, message, hint in _COMPLAINTS:
-        if re.search(expression, text):
-            words = {"name": name, "ssh": ssh_command}
-            return TargetError(message.format(**words), hint=hint.format(**words), kind=kind, detail=detail)
-    if returncode == 127:
-        return TargetError(
-            f"There is no rsync at {name}.",
-            hint="Install it there, or name it with `rsync_path`.",
-            kind="rsync_missing",
-            detail=detail,
-        )
-    if returncode in _CONNECTION_CODES or returncode < 0:
-        return UnreachableError(
-            f"The connection to {name} broke while files were sent.",
-            hint="Run the same command again: it goes on where it stopped.",
-            kind="connection_dropped",
-            detail=detail,
-        )
+    text = text.replace("\r", "")
+    detail = "\n".join(text.strip().splitlines()[-_N_DETAIL_LINES:])
+    for error in (
+        _diagnose_start(returncode, text, name, ssh_command, rsync_path, noise),
+        _diagnose_system_calls(text, name, pulls),
+        _diagnose_end(returncode, text, name),
+    ):
+        if error is not None:
+            error.detail = detail
+            return error
     last = detail.splitlines()[-1] if detail else "it printed nothing"
     return TargetError(
         f"rsync to {name} ended with code {returncode}: {last}",
@@ -67,6 +107,82 @@ def diagnose_rsync(returncode: int, text: str, *, name: str, ssh_command: str) -
         kind="rsync_failed",
         detail=detail,
     )
+
+
+def _diagnose_start(
+    returncode: int, text: str, name: str, ssh_command: str, rsync_path: str, noise: bytes
+) -> HsmError | None:
+    """Why the two ends did not even begin to talk."""
+    if re.search(r"^protocol version mismatch -- is your shell clean\?$", text, re.MULTILINE):
+        shown = f": {show_bytes(noise, limit=_N_NOISE_BYTES)}" if noise else ""
+        return TargetError(
+            f"The shell at {name} prints text before rsync can speak{shown}.",
+            hint="Silence its start-up files (~/.bashrc and the like) for sessions without a terminal: "
+            f"`{ssh_command} true` must print nothing.",
+            kind="noisy_shell",
+        )
+    if returncode in _MISSING_CODES or _make_missing_expression(rsync_path).search(text):
+        hint = "Install it there, or name it with `rsync_path` in the target's configuration."
+        return TargetError(f"There is no rsync at {name}.", hint=hint, kind="rsync_missing")
+    if re.search(r"^rsync: (?:on remote machine: )?-\S*: unknown option$", text, re.MULTILINE):
+        return TargetError(
+            f"The rsync at {name} is too old: it does not know an option that HSM needs.",
+            hint="HSM needs samba's rsync from 3.1.0 on; name another one with `rsync_path`.",
+            kind="rsync_too_old",
+        )
+    return None
+
+
+def _make_missing_expression(rsync_path: str) -> re.Pattern[str]:
+    """What sh, bash, ksh, zsh, tcsh, fish and env say when they cannot start rsync, but no other program."""
+    program = rf"(?:[^\s:]*/)?{re.escape(rsync_path.rpartition('/')[2])}"
+    what = r"(?:[Cc]ommand not found\.?|not found|No such file or directory|[Pp]ermission denied|cannot execute.*)(?: \[.*\])?"
+    return re.compile(
+        rf"^(?:[^\s:]+: )?(?:(?:line )?\d+: )?(?:exec: )?[\"'\u2018\u201c`]?{program}[\"'\u2019\u201d]?: {what}$"
+        rf"|^\S+ command not found: {program}$"
+        rf"|^fish: Unknown command:? [\"'\u201c]?{program}[\"'\u201d]?$"
+        r"|^rsync error: remote command not found \(code 127\)",
+        re.MULTILINE,
+    )
+
+
+def _diagnose_system_calls(text: str, name: str, pulls: bool) -> HsmError | None:
+    found = [
+        (int(match["number"]), match["action"].partition('"')[0], (match["role"] or "").lower())
+        for match in _SYSTEM_CALL.finditer(text)
+    ]
+    for complaint in _COMPLAINTS:
+        calls = [(action, role) for number, action, role in found if number in complaint.numbers]
+        if complaint.kind == "no_space" and all(map(_MAKING.search, (action for action, _ in calls))):
+            continue  # a file that is already there could still be written to
+        if calls:
+            roles = {role for _, role in calls}
+            words = {"at": _name_place(roles, name, pulls)}
+            return TargetError(complaint.message.format(**words), hint=complaint.hint, kind=complaint.kind)
+    return None
+
+
+def _name_place(roles: set[str], name: str, pulls: bool) -> str:
+    """Say at which end something is wrong; rsync names the roles from 3.1.3 on."""
+    here = "on this machine"
+    there = here if name == "this machine" else f"at {name}"
+    source, destination = (there, here) if pulls else (here, there)
+    if roles == {"sender"}:
+        return source
+    return destination if roles <= {"receiver", "generator"} else " or ".join(dict.fromkeys((there, here)))
+
+
+def _diagnose_end(returncode: int, text: str, name: str) -> HsmError | None:
+    if returncode in _CONNECTION_CODES or returncode < 0:
+        pause = ": nothing moved for too long" if returncode == _TIMEOUT_CODE else ""
+        return UnreachableError(
+            f"The connection to {name} broke while files were sent{pause}.",
+            hint="Run the same command again: it goes on where it stopped.",
+            kind="connection_dropped",
+        )
+    if re.search(r'^(?:file|directory) has vanished: "', text, re.MULTILINE):
+        return TargetError("A file vanished while it was sent.", hint="Run the same command again.", kind="vanished")
+    return None
 
 
 def find_complaints(text: str, files: Sequence[SourceFile]) -> dict[str, str]:
@@ -86,6 +202,6 @@ def find_complaints(text: str, files: Sequence[SourceFile]) -> dict[str, str]:
         name = quoted.rpartition("/")[2]
         candidates = by_name.get(name) or by_name.get(re.sub(r"^\.(.*)\.\w{6}$", r"\1", name), [])
         for path in candidates:
-            if len(candidates) == 1 or quoted.endswith(path):
+            if len(candidates) == 1 or f"/{quoted}".endswith(f"/{path}"):
                 found.setdefault(path, line.partition(": ")[2] or line)
     return found

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from hsm.endpoint import Endpoint, Listing, Tree
-from hsm.errors import TargetError
 from hsm.model import Entry, EntryKind
 
 KINDS = ["local", "gnu", "busybox", "tcsh", "fish"]
@@ -103,9 +102,7 @@ def test_a_depth_cuts_and_names_restrict(make_endpoint: MakeEndpoint, tree: Path
     assert [listing.kind for listing in survey.listings] == [EntryKind.FOLDER] * 4
 
 
-def test_links_are_followed_when_asked_but_never_walked(
-    make_endpoint: MakeEndpoint, tree: Path, kind: str
-) -> None:
+def test_links_are_followed_when_asked_but_never_walked(make_endpoint: MakeEndpoint, tree: Path, kind: str) -> None:
     endpoint = make_endpoint(kind)
     plain = by_path(list_one(endpoint, Tree(str(tree), ("run-1",))))
     found = by_path(list_one(endpoint, Tree(str(tree), ("run-1",), follow=True)))
@@ -188,20 +185,6 @@ def test_a_file_is_read_whole_or_missed(make_endpoint: MakeEndpoint, tree: Path,
     assert endpoint.read_file(str(tree / "it's bin")) == content
     with pytest.raises(FileNotFoundError):
         endpoint.read_file(str(tree / "missing"))
-
-
-def test_folders_are_made_with_their_parents_and_removed_when_empty(
-    make_endpoint: MakeEndpoint, tree: Path, kind: str
-) -> None:
-    endpoint = make_endpoint(kind)
-    wanted = [tree / "new/a b", tree / "new/$(c)", tree / "run-1"]
-    for _ in range(2):
-        endpoint.make_folders([str(folder) for folder in wanted])
-    assert all(folder.is_dir() for folder in wanted)
-    endpoint.remove_empty_folders([str(folder) for folder in (*wanted, tree / "never", tree / "new")])
-    assert [folder.exists() for folder in wanted] == [False, False, True]
-    with pytest.raises(TargetError):
-        endpoint.make_folders([str(tree / "top/below")])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -11,18 +11,26 @@ import pytest
 from private_sshd import PrivateSshd
 
 from hsm.endpoint import Endpoint
-from hsm.errors import HsmError
 from hsm.model import Root, SourceFile
 from hsm.progress import SilentReporter
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.local import LocalEndpoint
 from hsm.remote.openssh import OpenSsh
-from hsm.transfer.base import PARTIAL_FOLDER, TEMPORARY_FOLDER, Batch, BatchEnd, Engine
+from hsm.transfer.base import (
+    PARTIAL_FOLDER,
+    TEMPORARY_FOLDER,
+    Batch,
+    BatchEnd,
+    Engine,
+    get_partial_folder,
+    get_temporary_folder,
+)
 from hsm.transfer.outcome import Outcome
 from hsm.transfer.pool import Patience, Transfer
 from hsm.transfer.rsync import RsyncEngine
 
+SWEEP = "sweep_1"
 T = 1_760_000_000_123_456_789
 HOSTILE = [
     "it's",
@@ -52,9 +60,7 @@ class Bench:
     roots: dict[Root, str]
     runner: Runner
 
-    def write(
-        self, path: str, content: bytes = b"content", *, mtime_ns: int = T, prefix: str = "wandb"
-    ) -> SourceFile:
+    def write(self, path: str, content: bytes = b"content", *, mtime_ns: int = T, prefix: str = "wandb") -> SourceFile:
         target = self.source_folder / prefix / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
@@ -71,30 +77,33 @@ class Bench:
         )
 
     def send(self, *files: SourceFile) -> BatchEnd:
-        self.engine.prepare([Root.WANDB])
+        self.make_own_folders()
         return self.engine.send(Batch(Root.WANDB, files), lambda _n_bytes, _n_files: None)
+
+    def make_own_folders(self) -> None:
+        for root in self.roots.values():
+            for make in (get_temporary_folder, get_partial_folder):
+                Path(make(root, SWEEP)).mkdir(parents=True, exist_ok=True)
 
     def there(self, path: str) -> Path:
         return Path(self.roots[Root.WANDB]) / path
 
 
 @pytest.fixture
-def bench(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_program: Callable[..., None]
-) -> Bench:
+def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_program: Callable[..., None]) -> Bench:
     require_program("rsync")
     roots = {root: str(tmp_path / "there with space" / root.value) for root in Root}
     runner = Runner()
     here = LocalEndpoint()
     if kind == "rsync-local":
-        return Bench(RsyncEngine(runner, here, roots), here, here, tmp_path / "src", roots, runner)
+        return Bench(RsyncEngine(runner, roots, sweep=SWEEP), here, here, tmp_path / "src", roots, runner)
     sshd: PrivateSshd = request.getfixturevalue("sshd")
     ssh: OpenSsh = request.getfixturevalue("make_ssh")(sshd)
     ssh._runner = runner
     there = RemoteEndpoint(ssh)
     pulls = kind == "rsync-pull"
     source, destination = (there, here) if pulls else (here, there)
-    engine = RsyncEngine(runner, destination, roots, ssh=ssh, pulls=pulls)
+    engine = RsyncEngine(runner, roots, sweep=SWEEP, ssh=ssh, pulls=pulls)
     return Bench(engine, source, destination, tmp_path / "src", roots, runner)
 
 
@@ -179,27 +188,10 @@ def test_permissions_are_the_destinations_and_files_stay_writable(bench: Bench) 
     assert bench.there("run-1/f").stat().st_mode & 0o777 == 0o600
 
 
-def test_own_folders_are_made_with_missing_parents_and_go_when_empty(bench: Bench) -> None:
-    for _ in range(2):
-        bench.engine.prepare(list(Root))
-    assert all((Path(root) / TEMPORARY_FOLDER).is_dir() for root in bench.roots.values())
-    (bench.there(PARTIAL_FOLDER) / "part").write_text("half")
-    bench.engine.finish(list(Root))
-    bench.engine.finish(list(Root))
-    assert not bench.there(TEMPORARY_FOLDER).exists()
-    assert (bench.there(PARTIAL_FOLDER) / "part").exists()
-
-
-def test_a_destination_that_cannot_be_made_is_an_error_and_nothing_is_sent(bench: Bench) -> None:
-    bench.there("").parent.write_text("in the way")
-    with pytest.raises(HsmError):
-        bench.engine.prepare([Root.WANDB])
-
-
 def test_progress_only_grows(bench: Bench) -> None:
     seen: list[tuple[int, int]] = []
     files = tuple(bench.write(f"run-1/{number}", os.urandom(500_000)) for number in range(5))
-    bench.engine.prepare([Root.WANDB])
+    bench.make_own_folders()
     bench.engine.send(Batch(Root.WANDB, files), lambda n_bytes, n_files: seen.append((n_bytes, n_files)))
     assert seen == sorted(seen)
     assert seen[-1][1] == 5
@@ -208,7 +200,7 @@ def test_progress_only_grows(bench: Bench) -> None:
 
 def test_after_a_stop_nothing_is_started(bench: Bench) -> None:
     file = bench.write("run-1/f")
-    bench.engine.prepare([Root.WANDB])
+    bench.make_own_folders()
     bench.runner.stop()
     with pytest.raises(CommandStoppedError):
         bench.engine.send(Batch(Root.WANDB, (file,)), lambda _n_bytes, _n_files: None)
@@ -221,6 +213,7 @@ def test_a_transfer_proves_what_it_sent(bench: Bench, n_workers: int) -> None:
     changed, gone = files[3], files[7]
     os.utime(Path(changed.prefix) / changed.path, ns=(T + 1, T + 1))
     (Path(gone.prefix) / gone.path).unlink()
+    bench.make_own_folders()
     transfer = Transfer(
         bench.engine,
         source=bench.source,

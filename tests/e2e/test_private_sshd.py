@@ -48,9 +48,7 @@ def test_a_command_keeps_its_input_its_output_and_its_exit_code(sshd: PrivateSsh
 
 
 def test_the_configuration_needs_nothing_from_the_users_own(sshd: PrivateSshd) -> None:
-    assert (
-        run_ssh(sshd, "true", options=("-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes")).returncode == 0
-    )
+    assert run_ssh(sshd, "true", options=("-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes")).returncode == 0
 
 
 def test_commands_start_in_the_private_home(sshd: PrivateSshd) -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from hsm.cli.render.printer import lend_console, make_console, take_console_back
 from hsm.cli.render.progress import Milestones, Rate, TargetProgress, describe_speed
 from hsm.cli.render.words import escape_text, format_count, format_part
-from hsm.progress import Event, ProblemFound, Step
+from hsm.progress import Event, ProblemFound, Step, Waiting
 
 _REDRAW_SECONDS = 0.1
 _GAP = 2
@@ -145,7 +145,7 @@ class BarReporter:
         progress.take(event)
         line = milestones.make_line(event, progress, time.monotonic())
         is_told = not self._may_draw()
-        if line is None or not (is_told or isinstance(event, ProblemFound)):
+        if line is None or not (is_told or isinstance(event, ProblemFound | Waiting)):
             return False
         is_bad = isinstance(event, ProblemFound) and event.problem.is_failure
         self._above.append(Text(escape_text(line), "red" if is_bad else ""))

@@ -48,7 +48,7 @@ def print_deeper(printer: Printer, plan: SyncPlan, *, verbosity: int, indent: in
     if n_files:
         folders = [f"{folder.rstrip('/')}/" for folder in sorted(plan.deeper)]
         where = list_some(folders, len(folders) if verbosity else _MOST_FOLDERS, "folder")
-        text = f"{format_count(n_files, 'file')} in {where} left out: deeper than max_depth"
+        text = f"{format_count(n_files, 'file')} in {where} left out: max_depth {plan.max_depth}"
         printer.print(text, indent=indent, hang=2)
 
 
@@ -70,14 +70,14 @@ def describe_states(counts: Mapping[RunState, int]) -> str:
 def _iter_table_rows(rows: Sequence[Row], *, is_whole: bool) -> Iterator[Sequence[Part]]:
     """The sweep's folder, the runs that there is something to say of, and the rest in a line for each change."""
     runs = [row for row in rows if row.run is not None]
-    moving = [row for row in runs if row.change is not Change.UNCHANGED or Reason.CONFLICT in row.left]
-    n_still = len(runs) - len(moving)
-    most_moving = len(moving) if is_whole else _MOST_RUNS
+    n_moving = sum(map(_is_moving, runs))
+    n_still = len(runs) - n_moving
+    most_moving = n_moving if is_whole else _MOST_RUNS
     most_still = n_still if is_whole or n_still <= _MOST_UNCHANGED else 0
     folded: dict[Change, list[Row]] = {}
     yield from (_make_row("(sweep folder)", "", row) for row in rows if row.run is None)
     for row in runs:
-        is_moving = row.change is not Change.UNCHANGED or Reason.CONFLICT in row.left
+        is_moving = _is_moving(row)
         if is_moving and most_moving:
             most_moving -= 1
         elif not is_moving and most_still:
@@ -88,7 +88,13 @@ def _iter_table_rows(rows: Sequence[Row], *, is_whole: bool) -> Iterator[Sequenc
         yield _make_run_row(row)
     for change in Change:
         if change in folded:
-            yield _make_folded(change, folded[change], is_first=len(folded[change]) == len(runs) or not moving)
+            n_all = sum(row.change is change for row in runs)
+            yield _make_folded(change, folded[change], is_rest=len(folded[change]) < n_all)
+
+
+def _is_moving(row: Row) -> bool:
+    """Whether there is something to say of a run."""
+    return row.change is not Change.UNCHANGED or Reason.CONFLICT in row.left
 
 
 def _make_run_row(row: Row) -> Sequence[Part]:
@@ -107,10 +113,10 @@ def _make_row(name: str, state: str, row: Row) -> Sequence[Part]:
     return (name, state, change, f"{row.n_files:,}" if row.n_files else "", size, (left, style))
 
 
-def _make_folded(change: Change, rows: Sequence[Row], *, is_first: bool) -> Sequence[Part]:
-    more = "" if is_first or change is Change.UNCHANGED else "more "
+def _make_folded(change: Change, rows: Sequence[Row], *, is_rest: bool) -> Sequence[Part]:
+    more = "more " if is_rest else ""
     words = format_count(len(rows), f"{more}{change.value} run")
-    return (f"... and {words}" if more else words, "", "", *_sum_up(rows))
+    return (f"... and {words}" if is_rest else words, "", "", *_sum_up(rows))
 
 
 def _make_total(rows: Sequence[Row]) -> Sequence[Part]:

@@ -51,12 +51,7 @@ class Printer:
             indent: Columns before it.
             hang: Columns before its further lines, beyond `indent`.
         """
-        text = _make_text(parts)
-        breaks = _find_breaks(text.plain, self._width - indent, hang)
-        for number, line in enumerate(text.divide(breaks)):
-            line.rstrip()
-            start = Text(" " * (indent + (hang if number else 0)))
-            self._console.print(start + line if line else line, soft_wrap=True)
+        self._print_text(_make_text(parts), indent=indent, hang=hang)
 
     def print_name(self, *parts: Part, indent: int = 0) -> None:
         """Print one line that is never broken."""
@@ -85,17 +80,12 @@ class Printer:
         gap = 2 if indent + sum(widths) + 2 * (len(widths) - 1) <= self._width else 1
         room = self._width - indent - sum(widths) - gap * len(widths)
         for number, row in enumerate(cells):
-            line = Text(" " * indent)
-            for column, cell, width in zip(columns, row, widths, strict=False):
-                space = Text(" " * (width - cell_len(cell.plain)))
-                line += space + cell if column.is_number else cell + space
-                line += Text(" " * gap)
             has_room = cell_len(row[-1].plain) <= room
-            line += row[-1] if has_room else Text()
+            line = Text(" " * indent) + _align(columns, row, widths, gap) + (row[-1] if has_room else Text())
             line.rstrip()
             self._console.print(line, soft_wrap=True)
             if number and not has_room:
-                self.print(label, (row[-1].plain, str(row[-1].style)), indent=indent + 4, hang=2)
+                self._print_text(Text(label) + row[-1], indent=indent + 4, hang=2)
 
     def print_error(self, error: HsmError, *, verbosity: int, indent: int = 0) -> None:
         """Print what is wrong, what to do next and, under `-v`, what the failed program said."""
@@ -114,6 +104,13 @@ class Printer:
         self.print(("Next: ", "bold"), first, indent=indent, hang=6)
         for line in more:
             self.print(line, indent=indent + 6)
+
+    def _print_text(self, text: Text, *, indent: int, hang: int) -> None:
+        breaks = _find_breaks(text.plain, self._width - indent, hang)
+        for number, line in enumerate(text.divide(breaks)):
+            line.rstrip()
+            start = Text(" " * (indent + (hang if number else 0)))
+            self._console.print(start + line if line else line, soft_wrap=True)
 
 
 def make_console(*, is_error: bool) -> Console:
@@ -153,6 +150,16 @@ def show_note(text: str) -> None:
 def show_lines(lines: Iterable[str]) -> None:
     """Print plain lines on stdout, each escaped."""
     Printer().print_many(lines)
+
+
+def _align(columns: Sequence[Column], row: Sequence[Text], widths: Sequence[int], gap: int) -> Text:
+    """Put all cells but the last into their columns."""
+    line = Text()
+    for column, cell, width in zip(columns, row, widths, strict=False):
+        space = Text(" " * (width - cell_len(cell.plain)))
+        line += space + cell if column.is_number else cell + space
+        line += Text(" " * gap)
+    return line
 
 
 def _find_breaks(text: str, width: int, hang: int) -> list[int]:

@@ -22,6 +22,7 @@ from hsm.progress import (
     TargetEnded,
     TransferMoved,
     TransferStarted,
+    Waiting,
 )
 
 Clock = Callable[[], float]
@@ -108,6 +109,9 @@ class TargetProgress:
             self.words = _STEPS.get(event.name, event.name)
             self.is_moving = False
             self.is_past_login = event.name != "login"
+        elif isinstance(event, Waiting):
+            self.words = "waiting for the connection"
+            self.is_moving = False
         elif isinstance(event, TargetEnded):
             self.words = event.state.replace("_", " ")
             self.is_moving = False
@@ -156,6 +160,8 @@ class Milestones:
             words = f"transfer started: {describe_totals(event.n_runs, event.n_files, event.n_bytes)}"
         elif isinstance(event, ProblemFound):
             words = self._describe_problem(event)
+        elif isinstance(event, Waiting):
+            words = f"{event.reason} Trying again in {event.seconds:.0f} s."
         else:
             words = progress.words
         return f"{event.target}: {words}" if words else None

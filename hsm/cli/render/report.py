@@ -165,9 +165,10 @@ def _iter_count_lines(target: TargetReport) -> Iterator[str]:
     if runs["total"] and is_news:
         waiting = {state: runs[state.value] for state in (RunState.RUNNING, RunState.UNKNOWN)}
         states = describe_states(waiting)
-        yield f"{runs['complete']:,} of {format_count(runs['total'], 'run')} complete" + (
-            f"; {states}" if states else ""
-        )
+        fresh = sum(run.has_exit_record and not run.at_rest for run in target.plan.runs) if target.plan else 0
+        moments = [f"{fresh:,} ended moments ago, complete with the next sync"] if fresh else []
+        complete = f"{runs['complete']:,} of {format_count(runs['total'], 'run')} complete"
+        yield "; ".join([complete, *filter(None, [states]), *moments])
 
 
 def _describe_whole(report: SyncReport, served: Sequence[tuple[str, TargetReport]]) -> list[str | tuple[str, str]]:

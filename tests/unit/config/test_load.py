@@ -161,9 +161,7 @@ def test_broken_yaml(text: str, expected: str) -> None:
     assert re.match(rf"f\.yaml: {expected}", error.message)
 
 
-@pytest.mark.parametrize(
-    ("text", "found"), [("- a\n- b\n", "a list"), ("just text", "'just text'"), ("5", "number 5")]
-)
+@pytest.mark.parametrize(("text", "found"), [("- a\n- b\n", "a list"), ("just text", "'just text'"), ("5", "number 5")])
 def test_no_mapping_at_the_top(text: str, found: str) -> None:
     message = problem_of(lambda: parse_config(text, "f.yaml"), "bad_config").message
     assert f"{found}, allowed: the keys " in message
@@ -207,12 +205,8 @@ colour: red
 @pytest.mark.parametrize(
     ("addition", "expected"),
     [
-        pytest.param(
-            "    port: ssh", ["5 {d}.port: found 'ssh', allowed: a whole number from 1 to 65535"], id="text"
-        ),
-        pytest.param(
-            "    port: 022", ["5 {d}.port: found '022', allowed: a whole number from 1 to 65535"], id="octal"
-        ),
+        pytest.param("    port: ssh", ["5 {d}.port: found 'ssh', allowed: a whole number from 1 to 65535"], id="text"),
+        pytest.param("    port: 022", ["5 {d}.port: found '022', allowed: a whole number from 1 to 65535"], id="octal"),
         pytest.param(
             "    port: 12:30", ["5 {d}.port: found '12:30', allowed: a whole number from 1 to 65535"], id="base 60"
         ),
@@ -254,10 +248,7 @@ colour: red
         ),
         pytest.param(
             "    options: {max_depth: 0}",
-            [
-                "5 {d}.options.max_depth: found the number 0, "
-                "allowed: a whole number from 1, or null for all depths"
-            ],
+            ["5 {d}.options.max_depth: found the number 0, allowed: a whole number from 1, or null for all depths"],
             id="too small",
         ),
         pytest.param(
@@ -344,9 +335,7 @@ def test_an_empty_target_misses_what_it_needs() -> None:
 
 def test_values_keep_what_the_user_wrote() -> None:
     options = "{ServerAliveInterval: 15, Compression: yes, StreamLocalBindMask: 0177, IPQoS: none}"
-    target = parse_config(f"{TARGET}    ssh: {{options: {options}}}\n    user: 2020-01-01\n", "f").sync_targets[
-        "d"
-    ]
+    target = parse_config(f"{TARGET}    ssh: {{options: {options}}}\n    user: 2020-01-01\n", "f").sync_targets["d"]
     assert target.user == "2020-01-01"
     assert target.ssh.options == {
         "ServerAliveInterval": "15",
@@ -404,11 +393,7 @@ def test_any_text_is_loaded_or_is_a_config_error(text: str) -> None:
 
 
 VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 99)
-    | st.floats(0, 9)
-    | st.sampled_from(["a", "~", "/a", "-x", "a/b"]),
+    st.none() | st.booleans() | st.integers(-2, 99) | st.floats(0, 9) | st.sampled_from(["a", "~", "/a", "-x", "a/b"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["host", "paths", "x"]), inner),
     max_leaves=6,
 )

@@ -60,9 +60,7 @@ def test_values_cannot_be_changed() -> None:
         make_target().host = "other"
 
 
-@pytest.mark.parametrize(
-    "model", [SyncConfig, SourceSettings, TargetSettings, TargetPaths, SshSettings, SyncOptions]
-)
+@pytest.mark.parametrize("model", [SyncConfig, SourceSettings, TargetSettings, TargetPaths, SshSettings, SyncOptions])
 def test_every_field_is_described_and_unknown_ones_are_refused(model: type[BaseModel]) -> None:
     assert all(field.description for field in model.model_fields.values())
     assert model.model_config["extra"] == "forbid"

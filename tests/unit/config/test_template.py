@@ -27,9 +27,7 @@ def test_template_loads_and_its_paths_carry_the_name() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "model", [SyncConfig, SourceSettings, TargetSettings, TargetPaths, SshSettings, SyncOptions]
-)
+@pytest.mark.parametrize("model", [SyncConfig, SourceSettings, TargetSettings, TargetPaths, SshSettings, SyncOptions])
 def test_template_shows_every_setting(model: type[SyncConfig]) -> None:
     text = make_template("p")
     assert [key for key in model.model_fields if not re.search(rf"^[ #]*{key}:", text, re.MULTILINE)] == []

@@ -19,9 +19,7 @@ def make_file(path: str, *, size: int = 10, mtime_ns: int = T, run: str = "run-1
     return SourceFile(Root.WANDB, f"{run}/{path}", "/p/wandb", size, mtime_ns, 1, run)
 
 
-def make_entry(
-    path: str, *, size: int = 10, mtime_ns: int = T, kind: EntryKind = EntryKind.FILE
-) -> tuple[str, Entry]:
+def make_entry(path: str, *, size: int = 10, mtime_ns: int = T, kind: EntryKind = EntryKind.FILE) -> tuple[str, Entry]:
     return path, Entry(path, kind, size, mtime_ns, 7)
 
 
@@ -87,9 +85,7 @@ def test_a_log_shorter_than_the_targets_is_a_conflict_whatever_its_time() -> Non
 
 @pytest.mark.parametrize("kind", [EntryKind.FILE, EntryKind.SYMLINK, EntryKind.OTHER])
 def test_what_is_no_folder_blocks_all_below_it_and_is_told_once(kind: EntryKind) -> None:
-    result = plan(
-        [make_file("files/a"), make_file("files/b/c"), make_file("x")], make_entry("run-1/files", kind=kind)
-    )
+    result = plan([make_file("files/a"), make_file("files/b/c"), make_file("x")], make_entry("run-1/files", kind=kind))
     assert [item.reason for item in result.items] == [Reason.CONFLICT, Reason.CONFLICT, Reason.NEW]
     assert [problem.path for problem in result.problems] == ["run-1/files"]
 
@@ -159,9 +155,7 @@ def test_a_part_of_an_inventory_is_selected_by_root() -> None:
     assert (wandb_only.files, wandb_only.runs, wandb_only.deeper) == ((make_file("f"),), (RUN,), {})
 
 
-names = st.sampled_from(
-    ["a", "b", "files/a", "files/b/c", "run-1.wandb", "run-1.wandb.synced", media(1), media(2)]
-)
+names = st.sampled_from(["a", "b", "files/a", "files/b/c", "run-1.wandb", "run-1.wandb.synced", media(1), media(2)])
 times = st.sampled_from([T - 10**10, T - T % 10**9, T, T + 1, T + 10**10])
 sizes = st.integers(0, 3)
 sources = st.dictionaries(names, st.tuples(sizes, times), max_size=8)
@@ -185,8 +179,7 @@ def test_applied_to_a_model_of_the_target_the_plan_gives_the_source_less_what_it
 ) -> None:
     files = [make_file(name, size=size, mtime_ns=time) for name, (size, time) in source.items()]
     entries = dict(
-        make_entry(f"run-1/{name}", size=size, mtime_ns=time, kind=kind)
-        for name, (size, time, kind) in target.items()
+        make_entry(f"run-1/{name}", size=size, mtime_ns=time, kind=kind) for name, (size, time, kind) in target.items()
     )
     result = plan(files, *entries.items(), options=wanted)
     after = dict(entries)
@@ -213,8 +206,7 @@ def test_a_plan_is_settled_by_carrying_it_out(
 ) -> None:
     files = [make_file(name, size=size, mtime_ns=time) for name, (size, time) in source.items()]
     entries = dict(
-        make_entry(f"run-1/{name}", size=size, mtime_ns=time, kind=kind)
-        for name, (size, time, kind) in target.items()
+        make_entry(f"run-1/{name}", size=size, mtime_ns=time, kind=kind) for name, (size, time, kind) in target.items()
     )
     first = plan(files, *entries.items(), options=wanted)
     for file in first.sends:

@@ -17,9 +17,7 @@ THERE = {"run-1/f": Entry("run-1/f", EntryKind.FILE, 1, 1, 1)}
     ("there", "reason", "checks"),
     [
         pytest.param(DestinationRoot("/d", EntryKind.FOLDER), Reason.NEW, [], id="unknown space"),
-        pytest.param(
-            DestinationRoot("/d", EntryKind.FOLDER, space=Space(100, 1)), Reason.NEW, [], id="just enough"
-        ),
+        pytest.param(DestinationRoot("/d", EntryKind.FOLDER, space=Space(100, 1)), Reason.NEW, [], id="just enough"),
         pytest.param(
             DestinationRoot("/d", EntryKind.FOLDER, space=Space(99, 1)), Reason.NEW, ["space"], id="a byte short"
         ),

@@ -1,0 +1,245 @@
+"""What each single value of `.hsm/sync_config.yaml` must be, and the defaults that are lists. Pure.
+
+A rule returns the value, tidied where there are several ways to write it, or raises a `ValueError` that says what
+is wrong with it ("has a slash").
+
+Shell characters are refused in host, user and `ProxyJump`, because ssh puts them into a command line for the
+user's shell when a jump host is configured (OpenSSH refuses most of them itself since 9.6).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+
+SECRET_PATTERNS = (
+    ".netrc",
+    ".env",
+    ".env.*",
+    "*.pem",
+    "id_rsa*",
+    "id_dsa*",
+    "id_ecdsa*",
+    "id_ed25519*",
+    ".ssh/",
+    "**/.aws/credentials",
+    "credentials.json",
+    "**/wandb/settings",
+)
+"""gitignore patterns of files that hold keys and passwords; `**/` because a slash inside anchors a pattern."""
+
+_TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OPTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+_JUMPS = re.compile(r"[A-Za-z0-9._@:,\[\]/%-]+")
+_SHELL_CHARACTERS = frozenset("'`\";&<>|(){}$*?!#")
+
+# ssh_config(5): what runs or loads a program of the configuration's choice.
+_PROGRAM_OPTIONS = re.compile(
+    "proxycommand|proxyusefdpass|localcommand|knownhostscommand|pkcs11provider|smartcarddevice|"
+    "securitykeyprovider|xauthlocation|match|include|host"
+)
+# What HSM sets on every session, or what would make a session do something else than its command.
+_FIXED_OPTIONS = re.compile(
+    "controlmaster|controlpath|controlpersist|batchmode|remotecommand|requesttty|clearallforwardings|"
+    "forwardagent|forwardx11|forwardx11trusted|forwardx11timeout|permitlocalcommand|stricthostkeychecking|"
+    "loglevel|logverbose|localforward|remoteforward|dynamicforward|tunnel|tunneldevice|sessiontype|"
+    "forkafterauthentication|stdinnull|nohostauthenticationforlocalhost"
+)
+_SETTING_OPTIONS = {"hostname": "host", "user": "user", "port": "port"}
+
+
+def check_printable(text: str) -> str:
+    """Return `text` if it has at least one character and all of them can be printed.
+
+    Raises:
+        ValueError: It is empty or has others.
+    """
+    if not text:
+        raise ValueError("is empty")
+    if not text.isprintable():
+        raise ValueError("has a line break, a control character or another that cannot be printed")
+    return text
+
+
+def check_target_name(text: str) -> str:
+    """Return `text` if it can name a target.
+
+    Raises:
+        ValueError: It cannot, and why.
+    """
+    if not _TARGET_NAME.fullmatch(text):
+        raise ValueError("cannot name a target")
+    return text
+
+
+def _check_login_word(text: str) -> str:
+    check_printable(text)
+    if text.startswith("-"):
+        raise ValueError("begins with a dash, so ssh would take it for an option")
+    if any(character.isspace() for character in text):
+        raise ValueError("has white space")
+    if "/" in text:
+        raise ValueError("has a slash")
+    if bad := sorted(_SHELL_CHARACTERS.intersection(text)):
+        raise ValueError(f"has {bad[0]}, which a shell would act on")
+    return text
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def check_host(text: str) -> str:
+    """Return `text` if ssh takes it for nothing but a host name, an address or an alias.
+
+    Raises:
+        ValueError: It is something else, and why.
+    """
+    _check_login_word(text)
+    if "@" in text:
+        raise ValueError("has an @; the name before it belongs into user")
+    if _is_ipv6(text):
+        return text
+    if _is_ipv6(text.strip("[]")):
+        raise ValueError("is an IPv6 address in brackets; write it without them")
+    if ":" in text:
+        raise ValueError("has a colon and is no IPv6 address; a port belongs into port, a folder into paths")
+    if any(character in "%\\" for character in text):
+        raise ValueError("has a character that no host name has")
+    return text
+
+
+def check_user(text: str) -> str:
+    r"""Return `text` if it can be a login name; `DOMAIN\name` can.
+
+    Raises:
+        ValueError: It cannot, and why.
+    """
+    _check_login_word(text)
+    for character in ":@%":
+        if character in text:
+            raise ValueError(f"has a {character}")
+    if text.endswith("\\"):
+        raise ValueError("ends with a backslash")
+    return text
+
+
+def check_path(text: str) -> str:
+    """Return `text`, absolute or below the home folder, without empty and `.` components.
+
+    Raises:
+        ValueError: It is no such path, or leads out of itself, or is `/` or the home folder.
+    """
+    check_printable(text)
+    if text.startswith("$"):
+        raise ValueError("begins with a variable, which is not expanded")
+    head, *parts = (part for part in text.split("/") if part != ".")
+    parts = [part for part in parts if part]
+    if head and head != "~":
+        raise ValueError("is ~ with a user's name" if head.startswith("~") else "is relative")
+    if ".." in parts:
+        raise ValueError("has the component ..")
+    if not parts:
+        raise ValueError("is the home folder itself" if head else "is the root of the file system")
+    return "/".join([head, *parts])
+
+
+def check_program(text: str) -> str:
+    """Return `text` if it is a path as in `check_path`, or the bare name of a program."""
+    return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", text) else check_path(text)
+
+
+def check_source_path(text: str) -> str:
+    """Return `text`, absolute or relative to the project, without empty and `.` components.
+
+    Raises:
+        ValueError: It leads out of the project, or is the project, `/` or below `~`.
+    """
+    check_printable(text)
+    if text.startswith(("~", "$")):
+        raise ValueError("begins with ~ or a variable, which is not expanded here")
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ValueError("has the component ..")
+    root = "/" if text.startswith("/") else ""
+    if not parts:
+        raise ValueError("is the root of the file system" if root else "is the project itself")
+    return root + "/".join(parts)
+
+
+def check_pattern(text: str) -> str:
+    """Return `text` if it is a gitignore pattern that can match something.
+
+    Raises:
+        ValueError: It is none.
+    """
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415  (35 ms that most configurations never need)
+
+    check_printable(text)
+    try:
+        patterns = GitIgnoreSpec.from_lines([text]).patterns
+    except (ValueError, re.error):
+        raise ValueError("is no gitignore pattern") from None
+    if all(pattern.include is None for pattern in patterns):
+        raise ValueError("matches nothing")
+    return text
+
+
+def check_option_name(text: str) -> str:
+    """Return `text` if it names an ssh option that a configuration may set.
+
+    Raises:
+        ValueError: It is no option's name, runs programs, or is HSM's own to set.
+    """
+    name = text.lower()
+    if not _OPTION_NAME.fullmatch(text):
+        raise ValueError("is no name of an ssh option")
+    if name in _SETTING_OPTIONS:
+        raise ValueError(f"is set by the target's {_SETTING_OPTIONS[name]}")
+    if _PROGRAM_OPTIONS.fullmatch(name):
+        raise ValueError("runs programs or reads other files; it belongs into your own ~/.ssh/config")
+    if _FIXED_OPTIONS.fullmatch(name):
+        raise ValueError("is set by HSM itself on every session")
+    return text
+
+
+def make_option_text(value: object) -> object:
+    """Return what ssh_config(5) calls a truth value or a number; anything else as it is."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int) else value
+
+
+def _check_jumps(text: str) -> None:
+    hops = [hop.removeprefix("ssh://") for hop in text.split(",")]
+    words = [word for hop in hops for word in hop.split("@")]
+    if not _JUMPS.fullmatch(text) or any(not word or word.startswith("-") for word in words):
+        raise ValueError("ProxyJump: not a list of [user@]host[:port], separated by commas")
+
+
+def _check_known_hosts(text: str) -> None:
+    for word in re.sub("[\"']", " ", text).split():
+        if word.lower() == "none" or re.fullmatch(r"/[/.]*dev/[/.]*null", word):
+            raise ValueError("UserKnownHostsFile: host keys are always checked, so a file of them is needed")
+
+
+_TEXT_RULES = {"proxyjump": _check_jumps, "userknownhostsfile": _check_known_hosts}
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """Check ssh options together: none is there in two spellings, and those with rules of their own keep them.
+
+    Raises:
+        ValueError: One does not.
+    """
+    seen: dict[str, str] = {}
+    for name, text in options.items():
+        if other := seen.get(name.lower()):
+            raise ValueError(f"{other} and {name} are one option")
+        seen[name.lower()] = name
+        if rule := _TEXT_RULES.get(name.lower()):
+            rule(text)

@@ -1,0 +1,146 @@
+r"""A look into the small text files to be sent: whether they hold what looks like a key or a password.
+
+The forms, none of which is ever shown again:
+W&B: `WANDB_API_KEY=...`, 40 hex digits behind `api_key` or behind netrc's `password`. Hugging Face:
+https://huggingface.co/docs/hub/security-tokens. GitHub: https://github.blog/2021-04-05-behind-githubs-new-authentication-token-formats/.
+OpenAI, Anthropic and others: `sk-...`. AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html.
+Private keys: RFC 7468, PGP and OpenSSH.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from hsm.endpoint import Endpoint
+from hsm.model import Problem, SourceFile
+
+KIND = "possible_secret"
+MOST_BYTES = 256 * 1024
+MOST_NAMED = 20
+_TEXT_BYTES = 8 * 1024
+_N_READERS = 8
+_N_FILES_AT_ONCE = 64
+
+
+class _Form(NamedTuple):
+    """What one sort of secret looks like.
+
+    Attributes:
+        what: In words.
+        marks: One of these is in every text that has it, all letters made small; looking for them is cheap.
+        pattern: Exactly.
+    """
+
+    what: str
+    marks: tuple[bytes, ...]
+    pattern: re.Pattern[bytes]
+
+
+_FORMS = (
+    _Form(
+        "a W&B API key",
+        (b"wandb_api_key",),
+        re.compile(rb"""WANDB_API_KEY["']?[ \t]*[=:][ \t]*["']?[^\s"'$<{*\\]"""),
+    ),
+    _Form(
+        "an API key",
+        (b"api_key", b"api-key", b"apikey"),
+        re.compile(rb"[aA][pP][iI][_-]?[kK][eE][yY][^0-9A-Za-z\n]{1,16}(?:local-)?[0-9a-fA-F]{40}(?![0-9A-Za-z])"),
+    ),
+    _Form("an API key", (b"password",), re.compile(rb"password[ \t]+(?:local-)?[0-9a-fA-F]{40}(?![0-9A-Za-z])")),
+    _Form("a Hugging Face token", (b"hf_",), re.compile(rb"hf_(?<![0-9A-Za-z_]hf_)[0-9A-Za-z]{20,}")),
+    _Form(
+        "a GitHub token",
+        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"),
+        re.compile(rb"gh[opusr]_(?<![0-9A-Za-z_]gh[opusr]_)[0-9A-Za-z]{20,}"),
+    ),
+    _Form("a GitHub token", (b"github_pat_",), re.compile(rb"github_pat_[0-9A-Za-z_]{20,}")),
+    _Form(
+        "an API key (sk-...)",
+        (b"sk-",),
+        re.compile(rb"sk-(?<![0-9A-Za-z_-]sk-)(?:(?:[a-z0-9]{2,10}-){0,3}[0-9A-Za-z_]{20}|[0-9A-Za-z_-]{40})"),
+    ),
+    _Form(
+        "an AWS access key",
+        (b"akia", b"asia"),
+        re.compile(rb"A[KS]IA(?<![0-9A-Za-z]A[KS]IA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
+    ),
+    _Form(
+        "a private key",
+        (b"private key",),
+        re.compile(rb"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"),
+    ),
+)
+_HINT = (
+    "Look at them; `exclude` leaves files out, `secrets: refuse` of the target refuses to send such files, "
+    "`secrets: ignore` does not look."
+)
+
+
+def scan_files(endpoint: Endpoint, files: Iterable[SourceFile]) -> tuple[Problem, ...]:
+    """Look for secrets in the small text files among those to be sent.
+
+    Looked into are files up to 256 KiB that have no NUL byte in their first 8 KiB. A remote source is not looked
+    into: every file would have to come here first. Files that vanish or cannot be read are passed over; sending
+    them says so.
+
+    Args:
+        endpoint: The source.
+        files: Those that the plan sends.
+
+    Returns:
+        One notice (kind `possible_secret`) for each sort of secret in a file, with the first line that it is in,
+        in the order of `files`, and never the secret; beyond 20 only how many more there are.
+    """
+    if endpoint.is_remote:
+        return ()
+    small = [file for file in files if 0 < file.size <= MOST_BYTES]
+    parts = [small[start : start + _N_FILES_AT_ONCE] for start in range(0, len(small), _N_FILES_AT_ONCE)]
+    if not parts:
+        return ()
+    with ThreadPoolExecutor(min(_N_READERS, len(parts)), thread_name_prefix="hsm-scan") as executor:
+        found = [problem for part in executor.map(lambda part: _scan(endpoint, part), parts) for problem in part]
+    return tuple(_sum_up(found))
+
+
+def find_in_text(content: bytes) -> dict[str, tuple[int, int]]:
+    """Look for secrets in the content of a file. Pure.
+
+    Returns:
+        What it looks like, in words -> the first line, counted from 1, and how many places there are; empty for a
+        file that is no text.
+    """
+    if b"\0" in content[:_TEXT_BYTES]:
+        return {}
+    small = content.lower()
+    places: dict[str, list[int]] = {}
+    for form in _FORMS:
+        if any(mark in small for mark in form.marks):
+            starts = [match.start() for match in form.pattern.finditer(content)]
+            places.setdefault(form.what, []).extend(starts)
+    return {what: (content.count(b"\n", 0, min(starts)) + 1, len(starts)) for what, starts in places.items() if starts}
+
+
+def _scan(endpoint: Endpoint, files: Sequence[SourceFile]) -> list[Problem]:
+    return [problem for file in files for problem in _iter_problems(endpoint, file)]
+
+
+def _iter_problems(endpoint: Endpoint, file: SourceFile) -> Iterator[Problem]:
+    try:
+        content = endpoint.read_file(f"{file.prefix}/{file.path}")
+    except FileNotFoundError:
+        return
+    for what, (line, n_places) in find_in_text(content[:MOST_BYTES]).items():
+        more = f", and {n_places - 1:,} more below" if n_places > 1 else ""
+        message = f"Line {line} looks as if it held {what}{more}."
+        yield Problem(file.path, KIND, message, _HINT, is_failure=False)
+
+
+def _sum_up(problems: Sequence[Problem]) -> Iterator[Problem]:
+    yield from problems[:MOST_NAMED]
+    n_more = len(problems) - MOST_NAMED
+    if n_more > 0:
+        yield Problem("", KIND, f"{n_more:,} more places look as if they held secrets.", _HINT, is_failure=False)

@@ -1,0 +1,66 @@
+"""What of a run or of a sweep folder is left out whatever the destination has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from hsm.model import Inventory, PlanItem, Reason, Run, RunVersions, SourceFile
+from hsm.plan.patterns import Patterns
+from hsm.plan.secrets import find_secrets
+from hsm.plan.versions import find_superseded, find_superseded_artifacts
+
+
+class Selection:
+    """The user's choice, and the rules that come with it.
+
+    Where several apply to a file, the first is told: excluded, a secret, the upload mark of a run that has not ended,
+    superseded.
+    """
+
+    def __init__(
+        self,
+        *,
+        latest_only: bool | Literal["uploaded"],
+        exclude: Sequence[str],
+        secret_patterns: Sequence[str],
+    ) -> None:
+        self._latest_only = latest_only
+        self._excluded = Patterns(exclude)
+        self._secret = Patterns(secret_patterns)
+
+    def find_left(self, files: Sequence[SourceFile], inventory: Inventory, run: Run | None) -> dict[str, PlanItem]:
+        """Tell which files of one folder are left out, by path.
+
+        Args:
+            files: Of one run, or of the sweep folder; at least one.
+            inventory: That they are of.
+            run: None for the sweep folder.
+        """
+        strip = len(files[0].run) + 1 if files[0].run else len(f"outputs/{inventory.sweep}/")
+        names = [file.path[strip:] for file in files]
+        excluded = self._excluded.find_matches(names)
+        secrets = find_secrets(files, strip, self._secret)
+        superseded = self._find_superseded(names, run, inventory.versions)
+        left: dict[str, PlanItem] = {}
+        for file, name in zip(files, names, strict=True):
+            if name in excluded:
+                left[file.path] = PlanItem(file, Reason.EXCLUDED, "excluded by the configuration")
+            elif file.path in secrets:
+                left[file.path] = PlanItem(file, Reason.SECRET, secrets[file.path])
+            elif run is not None and name == f"{run.log}.synced" and not run.has_exit_record:
+                left[file.path] = PlanItem(file, Reason.UNFINISHED, "the run has no exit record")
+            elif name in superseded:
+                left[file.path] = PlanItem(file, Reason.SUPERSEDED, superseded[name])
+        return left
+
+    def _find_superseded(
+        self, names: Sequence[str], run: Run | None, versions: Mapping[str, RunVersions]
+    ) -> dict[str, str]:
+        wanted = self._latest_only
+        if wanted is False or (wanted == "uploaded" and (run is None or not run.uploaded)):
+            return {}
+        found = find_superseded_artifacts(names)
+        if run is not None and run.name in versions:
+            found = {**found, **find_superseded(names, versions[run.name])}
+        return found

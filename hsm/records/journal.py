@@ -1,0 +1,125 @@
+"""The journal: what is proven at a target, kept here in `.hsm/sync/<target>/<sweep>.json`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hsm.files import DamagedFileError, load_json, save_json
+from hsm.model import Problem
+from hsm.records.record import RunRecord, make_record_document, parse_record
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Between which two places a journal speaks; with any difference the target counts as new.
+
+    Attributes:
+        direction: `push` or `pull`.
+        host: As configured; empty for a folder of this machine.
+        user: As configured.
+        port: As configured.
+        sweeps: The target's folder of sweeps, as configured.
+        wandb: The target's folder of runs, as configured.
+    """
+
+    direction: str
+    host: str
+    user: str | None
+    port: int | None
+    sweeps: str
+    wandb: str
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What is known of one sweep at one target.
+
+    Attributes:
+        route: Between which places.
+        generation: Of the receipt that was written last; 0 before the first.
+        receipt: The checksum of that receipt, as the target named it; empty before the first.
+        updated_ns: When the target was last brought up to date, nanoseconds since the epoch.
+        last_error: What went wrong the last time; empty when nothing did.
+        runs: By run folder; the sweep folder under the empty name.
+    """
+
+    route: Route
+    generation: int = 0
+    receipt: str = ""
+    updated_ns: int = 0
+    last_error: str = ""
+    runs: Mapping[str, RunRecord] = field(default_factory=dict)
+
+
+def get_journal_path(project: Path, target: str, sweep: str) -> Path:
+    """Where the journal of a sweep at a target lies."""
+    return project / ".hsm" / "sync" / target / f"{sweep}.json"
+
+
+def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal, tuple[Problem, ...]]:
+    """Read a journal.
+
+    Args:
+        path: Where it lies.
+        route: What it must speak of.
+        sets_aside: Keep one that speaks of another route, or is damaged, under another name beside it.
+
+    Returns:
+        The journal, empty when there is none to be used; and a notice when one could not.
+    """
+    try:
+        document = load_json(path, schema=SCHEMA)
+        if document is None:
+            return Journal(route), ()
+        journal = _parse(document)
+    except (DamagedFileError, ValueError, OSError) as error:
+        message = f"The journal is not used: {error}."
+        return Journal(route), (_drop(path, "damaged_journal", message, sets_aside=sets_aside),)
+    if journal.route != route:
+        message = "The target's address or paths have changed, so it counts as new."
+        return Journal(route), (_drop(path, "new_route", message, sets_aside=sets_aside),)
+    return journal, ()
+
+
+def save_journal(path: Path, journal: Journal) -> None:
+    """Replace a journal.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    document: dict[str, object] = {
+        **asdict(journal),
+        "runs": {name: make_record_document(record) for name, record in journal.runs.items()},
+    }
+    save_json(path, document, schema=SCHEMA)
+
+
+def _parse(document: Mapping[str, Any]) -> Journal:
+    try:
+        return Journal(
+            route=Route(**document["route"]),
+            generation=int(document["generation"]),
+            receipt=str(document["receipt"]),
+            updated_ns=int(document["updated_ns"]),
+            last_error=str(document["last_error"]),
+            runs={str(name): parse_record(record) for name, record in document["runs"].items()},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no journal ({error})") from error
+
+
+def _drop(path: Path, kind: str, message: str, *, sets_aside: bool) -> Problem:
+    aside = path.with_suffix(".json.old")
+    if not sets_aside:
+        return Problem(str(path), kind, message, is_failure=False)
+    try:
+        os.replace(path, aside)  # noqa: PTH105 - replaces an older one too
+    except OSError as error:
+        message = f"{message} It cannot be set aside: {error.strerror}."
+    return Problem(str(path), kind, message, f"The old one is {aside.name} beside it.", is_failure=False)

@@ -1,0 +1,133 @@
+"""Locks: one sweep is brought to one target by one process at a time.
+
+Here a lock file of `filelock`, which needs no lock server (NFS, Lustre) and takes over from a dead process of this
+host. At the target a file made exclusively; this module says what it holds and when it is stale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hsm.errors import LockedError, TargetError
+from hsm.files import PRIVATE_FILE_MODE, make_private_folder
+
+STALE_MINUTES = 15
+"""A lock of another host is stale when neither it nor HSM's temporary files at the target are younger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock at a target.
+
+    Attributes:
+        nonce: Random, one per lock.
+        source_id: The project's.
+        host: Name of the machine that the process runs on.
+        pid: The process.
+        since: By that machine's clock, ISO 8601 in UTC.
+    """
+
+    nonce: str
+    source_id: str
+    host: str
+    pid: int
+    since: str
+
+
+def make_holder(source_id: str, since: str) -> Holder:
+    """This process as the holder of a new lock."""
+    return Holder(secrets.token_hex(8), source_id, socket.gethostname(), os.getpid(), since)
+
+
+def make_lock_content(holder: Holder) -> bytes:
+    """What the lock file holds."""
+    return json.dumps(asdict(holder)).encode("ascii") + b"\n"
+
+
+def parse_holder(content: bytes) -> Holder | None:
+    """Read a lock file; None when it is damaged (it is written in one step, so somebody else wrote it)."""
+    try:
+        found = Holder(**json.loads(content))
+    except (ValueError, TypeError):
+        return None
+    return found if isinstance(found.pid, int) and found.pid > 0 else None
+
+
+def is_dead_here(holder: Holder) -> bool:
+    """Whether the holder was a process of this machine that no longer lives."""
+    if holder.host != socket.gethostname():
+        return False
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def make_locked_error(holder: Holder | None, *, sweep: str, target: str) -> LockedError:
+    """The error that says who holds a target's lock since when."""
+    who = f"process {holder.pid} on {holder.host} since {holder.since}" if holder else "somebody unknown"
+    return LockedError(
+        f"{sweep} is being brought to {target} already: the lock there is held by {who}.",
+        hint=f"Wait for it. If it is certain that it is dead: `--break-lock`; after {STALE_MINUTES} minutes without "
+        "a sign of life it is taken over by itself.",
+        kind="locked",
+    )
+
+
+@contextlib.contextmanager
+def hold_local_lock(path: Path, *, sweep: str, target: str, breaks: bool) -> Iterator[None]:
+    """Hold the lock of this side while inside.
+
+    Args:
+        path: The lock file; missing parents are made.
+        sweep: For the message.
+        target: For the message.
+        breaks: Take it whoever holds it (`--break-lock`).
+
+    Raises:
+        LockedError: Another process holds it.
+    """
+    from filelock import SoftFileLock, Timeout  # noqa: PLC0415 - not needed for a dry run
+
+    lock = SoftFileLock(path, timeout=0, mode=PRIVATE_FILE_MODE)
+    try:
+        make_private_folder(path.parent)
+        if breaks:
+            path.unlink(missing_ok=True)
+        lock.acquire()
+    except OSError as error:
+        if isinstance(error, Timeout):
+            raise LockedError(
+                f"{sweep} is being brought to {target} already by {_describe_local_holder(path)}.",
+                hint="Wait for it. If it is certain that it is dead: `--break-lock`.",
+                kind="locked",
+            ) from error
+        raise TargetError(
+            f"The lock {path} cannot be made: {error.strerror or error}.",
+            hint="Check the free space and the permissions of .hsm/ here.",
+            kind="journal_unwritable",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _describe_local_holder(path: Path) -> str:
+    try:
+        words = path.read_text("utf-8", "replace").split()
+    except OSError:
+        words = []
+    if len(words) < 2:
+        return "another process"
+    return f"process {words[0]} on {words[1]}"

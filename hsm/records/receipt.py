@@ -1,0 +1,94 @@
+"""The receipt: what HSM leaves at a destination, saying what is proven there. Pure.
+
+`<paths.sweeps>/outputs/<sweep>/.hsm-sync/receipt-<source id>.json`, one per source.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hsm._version import __version__
+from hsm.records.record import SWEEP_FOLDER, RunRecord, make_record_document, parse_record
+
+SCHEMA = 1
+RECEIPT_FOLDER = ".hsm-sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where files came from: the project's random id, its host and its absolute path."""
+
+    id: str
+    host: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one source has proven of one sweep at a destination.
+
+    Attributes:
+        sweep: The sweep's id.
+        source: Where the files came from.
+        generation: Grows with every receipt of this source.
+        written_at: By the source's clock, ISO 8601 in UTC.
+        runs: By run folder; the sweep folder under the empty name.
+    """
+
+    sweep: str
+    source: Source
+    generation: int
+    written_at: str
+    runs: Mapping[str, RunRecord]
+
+
+def get_receipt_name(source_id: str) -> str:
+    """The file's name in `RECEIPT_FOLDER`."""
+    return f"receipt-{source_id}.json"
+
+
+def make_receipt_content(receipt: Receipt) -> bytes:
+    """What is written: JSON, one run a line so that people can read it and `diff` it."""
+    head = {
+        "schema": SCHEMA,
+        "hsm": __version__,
+        "sweep": receipt.sweep,
+        "source": {"id": receipt.source.id, "host": receipt.source.host, "path": receipt.source.path},
+        "generation": receipt.generation,
+        "written_at": receipt.written_at,
+        "sweep_folder": make_record_document(receipt.runs.get(SWEEP_FOLDER, RunRecord())),
+    }
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
+    runs = [
+        f"  {json.dumps(name)}: {json.dumps(make_record_document(record))}"
+        for name, record in sorted(receipt.runs.items())
+        if name != SWEEP_FOLDER
+    ]
+    return "\n".join(["{", *lines, '"runs": {', ",\n".join(runs), "}", "}", ""]).encode("ascii")
+
+
+def parse_receipt(content: bytes) -> Receipt:
+    """Read a receipt.
+
+    Raises:
+        ValueError: It is damaged, or of a schema that this version does not know.
+    """
+    document: Any = json.loads(content)
+    try:
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']!r} instead of {SCHEMA}")
+        return Receipt(
+            sweep=str(document["sweep"]),
+            source=Source(**document["source"]),
+            generation=int(document["generation"]),
+            written_at=str(document["written_at"]),
+            runs={
+                SWEEP_FOLDER: parse_record(document["sweep_folder"]),
+                **{str(name): parse_record(record) for name, record in document["runs"].items()},
+            },
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no receipt: {error}") from error

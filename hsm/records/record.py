@@ -1,0 +1,105 @@
+"""What is proven of a run at a destination: the unit of the journal and of the receipt. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hsm.model import PlanItem, Reason, Root, Run, SourceFile, SyncPlan
+from hsm.plan.digest import make_digest
+
+SWEEP_FOLDER = ""
+"""The name under which the sweep's own folder stands among the runs."""
+
+Key = tuple[Root, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What is proven of one run, or of the sweep folder.
+
+    Attributes:
+        state: The run's state when it was sent (`hsm.model.RunState`); empty for the sweep folder.
+        exit_code: Of a run that has ended.
+        is_complete: It has ended, its log rests, and every file that counts is proven.
+        is_whole: Complete, and nothing of it was left out for any reason.
+        n_files: Proven files.
+        n_bytes: Of the proven files.
+        digest: Over path, size and time of the proven files, see `hsm.plan.digest`.
+        left: How many files were left out or are not proven, by reason.
+    """
+
+    state: str = ""
+    exit_code: int | None = None
+    is_complete: bool = False
+    is_whole: bool = False
+    n_files: int = 0
+    n_bytes: int = 0
+    digest: str = ""
+    left: Mapping[str, int] = field(default_factory=dict)
+
+
+def make_records(plan: SyncPlan, sent: Mapping[Key, SourceFile]) -> dict[str, RunRecord]:
+    """What a plan and its transfer prove, for every run and the sweep folder.
+
+    Args:
+        plan: With the comparison made, so that `Reason.SAME` is a proof.
+        sent: The files proven by the transfer, as they were proven.
+    """
+    by_run: dict[str, list[PlanItem]] = {run.name: [] for run in plan.runs}
+    for item in plan.items:
+        by_run.setdefault(item.file.run, []).append(item)
+    runs = {run.name: run for run in plan.runs}
+    deeper = sum(plan.deeper.values())
+    return {
+        name: _make_record(runs.get(name), items, sent, deeper if name == SWEEP_FOLDER else 0)
+        for name, items in by_run.items()
+    }
+
+
+def make_record_document(record: RunRecord) -> dict[str, object]:
+    """A record as JSON values."""
+    return {**asdict(record), "left": dict(record.left)}
+
+
+def parse_record(document: Any) -> RunRecord:  # noqa: ANN401 - from JSON
+    """Read a record from JSON values.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return RunRecord(**document)
+    except TypeError as error:
+        raise ValueError(f"no record of a run: {error}") from error
+
+
+def _make_record(
+    run: Run | None, items: Iterable[PlanItem], sent: Mapping[Key, SourceFile], n_deeper: int
+) -> RunRecord:
+    proven: list[SourceFile] = []
+    left: Counter[str] = Counter({"deeper": n_deeper} if n_deeper else {})
+    is_open = False
+    for item in items:
+        file = item.file
+        if item.reason is Reason.SAME:
+            proven.append(file)
+        elif item.reason.is_send and (file.root, file.path) in sent:
+            proven.append(sent[file.root, file.path])
+        else:
+            is_open = is_open or item.reason.is_send or item.reason is Reason.CONFLICT
+            left["not proven" if item.reason.is_send else item.reason.value] += 1
+    has_ended = run is None or (run.has_exit_record and run.at_rest)
+    is_complete = has_ended and not is_open
+    return RunRecord(
+        state=run.state.value if run is not None else "",
+        exit_code=run.exit_code if run is not None else None,
+        is_complete=is_complete,
+        is_whole=is_complete and not left,
+        n_files=len(proven),
+        n_bytes=sum(file.size for file in proven),
+        digest=make_digest(proven),
+        left=dict(sorted(left.items())),
+    )

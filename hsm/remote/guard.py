@@ -1,0 +1,214 @@
+"""What HSM keeps at a destination while and after it works there: the lock, its own folders, the receipt.
+
+Everything is done by small /bin/sh programs, so that one round trip does what belongs together. They write only
+below the folders they are given, never through a symlink, and a cut connection leaves each step done or not done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hsm.errors import TargetError
+from hsm.remote.shell import RemoteShell, quote
+
+_RECEIPTS = r"""
+receipts() {
+  for f in "$d"/receipt-*.json; do
+    [ -f "$f" ] && printf '%s %s\0' "$(cksum <"$f" | tr ' ' -)" "${f##*/}"
+  done
+}
+"""
+
+# $d the folder, $n the nonce, $minutes, and the lists made by `own` and `temporary`.
+_TAKE = r"""
+give() { printf '%s\0' "$1"; }
+fail() { give failed; give "$1"; exit 0; }
+if [ -L "$d" ]; then fail "$d is a symlink"; fi
+e=$(mkdir -p -- "$d" 2>&1) || fail "$e"
+e=$( { cat >"$d/lock.$n"; } 2>&1) || { rm -f -- "$d/lock.$n"; fail "$e"; }
+if [ -n "$break" ] && ! cmp -s "$d/lock.$n" "$d/lock"; then
+  mv -- "$d/lock" "$d/old.$n" 2>/dev/null
+  if [ "$break" = stale ] && [ "$(cksum <"$d/old.$n" 2>/dev/null)" != "$stale" ]; then
+    ln -- "$d/old.$n" "$d/lock" 2>/dev/null
+  fi
+  rm -f -- "$d/old.$n"
+fi
+if ln -- "$d/lock.$n" "$d/lock" 2>/dev/null; then r=taken
+elif cmp -s "$d/lock.$n" "$d/lock"; then r=taken
+elif [ ! -e "$d/lock" ] && (set -C; cat "$d/lock.$n" >"$d/lock") 2>/dev/null; then r=taken
+else r=held; fi
+rm -f -- "$d/lock.$n"
+if [ $r = held ]; then
+  give held; cat "$d/lock" 2>/dev/null; give ''
+  give "$(cksum <"$d/lock" 2>/dev/null)"
+  give "$( { find "$d/lock" -mmin "-$minutes"; temporary find -mmin "-$minutes"; } 2>/dev/null | head -n 1)"
+  exit 0
+fi
+e=$(own check 2>&1 && temporary rm 2>&1; own mkdir 2>&1) || fail "$e"
+give taken; receipts
+"""
+
+_RELEASE = r"""
+give() { printf '%s\0' "$1"; }
+r=released
+if ! grep -q "$n" "$d/lock" 2>/dev/null; then r=lost
+elif [ -n "$receipt" ]; then
+  if [ -n "$aside" ]; then mv -f -- "$d/$receipt" "$d/$receipt.damaged" 2>/dev/null; fi
+  write() { cat >"$d/new.$n" && { sync "$d/new.$n" 2>/dev/null || sync; } && mv -f -- "$d/new.$n" "$d/$receipt"; }
+  e=$(write 2>&1) || { rm -f -- "$d/new.$n"; r=failed; }
+fi
+give "$r"; give "$e"
+receipts
+own rmdir 2>/dev/null
+[ $r = lost ] || rm -f -- "$d/lock"
+rmdir -- "$d" 2>/dev/null
+exit 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPlaces:
+    """Where HSM's own things lie at a destination, absolute paths.
+
+    Attributes:
+        folder: For the lock and the receipts.
+        temporary: Emptied by whoever takes the lock.
+        partial: Made, and kept while something lies in it.
+    """
+
+    folder: str
+    temporary: tuple[str, ...]
+    partial: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The lock is ours.
+
+    Attributes:
+        receipts: The checksum of every receipt there, by file name.
+    """
+
+    receipts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Somebody else has the lock.
+
+    Attributes:
+        content: What the lock file holds.
+        checksum: Of that content, to take over just this lock.
+        is_fresh: The lock or a temporary file there is younger than the limit, by the destination's clock.
+    """
+
+    content: bytes
+    checksum: str
+    is_fresh: bool
+
+
+class Guard:
+    """The lock, the own folders and the receipt of one sweep at one destination.
+
+    Args:
+        shell: Runs the programs there; on this machine `hsm.remote.local.LocalShell`.
+        places: Where they lie.
+        nonce: This process's, as in the lock's content.
+    """
+
+    def __init__(self, shell: RemoteShell, places: GuardPlaces, nonce: str) -> None:
+        self._shell = shell
+        self._places = places
+        self._nonce = nonce
+
+    def take(self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False) -> Taken | Held:
+        """Take the lock; with it, empty the temporary folders and make the own ones. One round trip.
+
+        A repeated call with the same content finds the lock taken.
+
+        Args:
+            content: For the lock file.
+            minutes: What is younger counts as a sign of life.
+            stale: The checksum of a lock that may be taken over.
+            breaks: Take over whatever lock is there.
+
+        Raises:
+            TargetError: A folder or file of HSM's own cannot be made.
+        """
+        how = "any" if breaks else "stale" if stale else ""
+        head = f"minutes={int(minutes)} break={how} stale={quote(stale or '')}"
+        answer, *fields = self._run(f"{head}\n{_TAKE}", content)
+        if answer == b"failed":
+            raise self._make_error(fields)
+        if answer == b"held":
+            return Held(fields[0], fields[1].decode(), is_fresh=bool(fields[2]))
+        return Taken(parse_receipt_checksums(fields))
+
+    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> Taken | None:
+        """Write the receipt, if any, give the lock back and remove the own folders that are empty. One round trip.
+
+        The receipt is on disk before it takes its name.
+
+        Args:
+            receipt: File name and content.
+            sets_aside: Keep the one that is there under another name.
+
+        Returns:
+            The receipts there, or None when the lock was no longer ours: then nothing was written.
+
+        Raises:
+            TargetError: The receipt could not be written; the lock has been given back.
+        """
+        name, content = receipt or ("", b"")
+        head = f"receipt={quote(name)} aside={int(sets_aside) or ''} e="
+        answer, complaint, *fields = self._run(f"{head}\n{_RELEASE}", content)
+        if answer == b"failed":
+            raise self._make_error([complaint])
+        return None if answer == b"lost" else Taken(parse_receipt_checksums(fields))
+
+    def _run(self, program: str, stdin: bytes) -> list[bytes]:
+        places = self._places
+        temporary = _quote_all(places.temporary)
+        head = [
+            f"d={quote(places.folder)} n={quote(self._nonce)}",
+            f"own() {{ c=$1; for o in {temporary} {_quote_all(places.partial)}; do",
+            '  if [ -L "$o" ] || [ -L "${o%/*}" ]; then echo "$o is or lies below a symlink"; return 1; fi',
+            "  case $c in",
+            "  check) ;;",
+            '  mkdir) mkdir -p -- "$o" || return ;;',
+            '  rmdir) rmdir -- "$o" && rmdir -- "${o%/*}" ;; esac; done; }',
+            "temporary() { case $1 in rm) rm -rf -- " + temporary + " ;;",
+            "  find) shift; find " + temporary + ' "$@" ;; esac; }',
+        ]
+        completed = self._shell.run("\n".join([*head, _RECEIPTS, f"({program})"]), stdin=stdin)
+        fields = completed.stdout.split(b"\0")[:-1]
+        if not fields:
+            raise self._make_error([completed.stderr])
+        return fields
+
+    def _make_error(self, complaint: Sequence[bytes]) -> TargetError:
+        text = os.fsdecode(complaint[0]).strip() if complaint else ""
+        last = text.splitlines()[-1] if text else "no reason was given"
+        return TargetError(
+            f"HSM's own files cannot be written at {self._shell.name}: {last}",
+            hint="Check `paths` of the target, the permissions and the free space there.",
+            kind="cannot_make_folder",
+            detail=text,
+        )
+
+
+def make_receipts_program(folder: str) -> str:
+    """A program that prints the checksums of the receipts in a folder given as a quoted shell word."""
+    return f"d={folder}\n{_RECEIPTS}\nreceipts"
+
+
+def parse_receipt_checksums(fields: Sequence[bytes]) -> dict[str, str]:
+    """Read what `receipts` printed: `checksum name` in each field."""
+    pairs = (os.fsdecode(field).partition(" ") for field in fields if field)
+    return {name: checksum for checksum, _, name in pairs}
+
+
+def _quote_all(paths: Sequence[str]) -> str:
+    return " ".join(quote(path) for path in paths)

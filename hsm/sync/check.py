@@ -1,0 +1,102 @@
+"""The check: one look at a destination, restricted to what a plan for one sweep can touch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hsm.endpoint import Endpoint, Listing, Machine, Tree
+from hsm.errors import TargetError
+from hsm.model import EntryKind, Inventory, Root
+from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
+from hsm.records.receipt import RECEIPT_FOLDER
+from hsm.remote.guard import GuardPlaces
+from hsm.transfer.base import get_partial_folder, get_temporary_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What the check found.
+
+    Attributes:
+        destination: For the plan: the roots that are synced.
+        machine: The destination's machine.
+        receipts: The checksums of the sweep's receipts there, by file name.
+        places: Where HSM's own things lie there.
+    """
+
+    destination: Destination
+    machine: Machine
+    receipts: Mapping[str, str]
+    places: GuardPlaces
+
+    @property
+    def roots(self) -> dict[Root, str]:
+        """The real paths of the destination's folders."""
+        return {root: there.path for root, there in self.destination.items()}
+
+
+def check_destination(
+    endpoint: Endpoint,
+    configured: Mapping[Root, str],
+    inventory: Inventory,
+    *,
+    roots: tuple[Root, ...],
+    max_depth: int | None,
+) -> Check:
+    """Look at a destination, in one session where it is remote.
+
+    Args:
+        endpoint: The destination.
+        configured: Its folders as configured.
+        inventory: What may be sent.
+        roots: Which of the folders are synced.
+        max_depth: Levels of the sweep folder that count.
+
+    Raises:
+        TargetError: Something else stands where HSM keeps its lock and its receipts.
+    """
+    sweep = f"outputs/{inventory.sweep}"
+    own = f"{sweep}/{RECEIPT_FOLDER}"
+    guard_tree = Tree(configured[Root.SWEEPS], ("outputs", sweep, own), 0)
+    trees: dict[Root, Tree] = {}
+    if Root.SWEEPS in roots:
+        trees[Root.SWEEPS] = Tree(configured[Root.SWEEPS], (sweep,), max_depth)
+    if Root.WANDB in roots:
+        trees[Root.WANDB] = Tree(configured[Root.WANDB], tuple(run.name for run in inventory.runs))
+    receipts = f"{configured[Root.SWEEPS].rstrip('/')}/{own}"
+    survey = endpoint.survey([guard_tree, *trees.values()], receipts=receipts)
+    guard_listing = survey.listings[0]
+    listings = dict(zip(trees, survey.listings[1:], strict=True))
+    destination = {
+        root: _without_own(make_destination_root([guard_listing, listing] if root is Root.SWEEPS else [listing]))
+        for root, listing in listings.items()
+    }
+    _check_guard(guard_listing, endpoint.name)
+    paths = dict.fromkeys(there.path for there in destination.values())
+    places = GuardPlaces(
+        folder=f"{guard_listing.base.rstrip('/')}/{own}",
+        temporary=tuple(get_temporary_folder(path, inventory.sweep) for path in paths),
+        partial=tuple(get_partial_folder(path, inventory.sweep) for path in paths),
+    )
+    return Check(destination, survey.machine, survey.receipts, places)
+
+
+def _check_guard(listing: Listing, name: str) -> None:
+    blocked = [entry.path for entry in listing.entries if entry.kind is not EntryKind.FOLDER]
+    if blocked:
+        raise TargetError(
+            f"At {name}, {listing.base}/{blocked[0]} is no folder, so there is no place for lock and receipt.",
+            hint="Only the folders in `paths` may be symlinks. Move it away there, or correct `paths`.",
+            kind="type_conflict",
+        )
+
+
+def _without_own(there: DestinationRoot) -> DestinationRoot:
+    """Leave out HSM's own files and folders, which are no results."""
+    entries = {
+        path: entry
+        for path, entry in there.entries.items()
+        if ".hsm-" not in path or not any(part.startswith(".hsm-") for part in path.split("/"))
+    }
+    return DestinationRoot(there.path, there.kind, there.nearest, entries, there.problems, there.space)

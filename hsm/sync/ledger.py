@@ -1,0 +1,222 @@
+"""What holds one exchange together: the locks of both sides, the journal here, the receipt at the destination."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from hsm.endpoint import Endpoint
+from hsm.errors import HsmError, TargetError
+from hsm.model import Problem, SourceFile, SyncPlan
+from hsm.records.journal import Journal, Route, get_journal_path, load_journal, save_journal
+from hsm.records.lock import (
+    STALE_MINUTES,
+    hold_local_lock,
+    is_dead_here,
+    make_holder,
+    make_lock_content,
+    make_locked_error,
+    parse_holder,
+)
+from hsm.records.receipt import (
+    Receipt,
+    Source,
+    get_receipt_name,
+    make_receipt_content,
+    parse_receipt,
+)
+from hsm.records.record import Key, RunRecord, make_records
+from hsm.remote.guard import Guard, GuardPlaces, Held
+from hsm.remote.shell import RemoteShell
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the ledger of every sweep at one target shares.
+
+    Attributes:
+        project: The project's folder on this machine, which holds `.hsm/`.
+        target: The target's name.
+        route: Between which places files travel.
+        source: Named in receipts.
+        shell: Runs programs at the destination.
+        breaks_lock: Take locks whoever holds them.
+    """
+
+    project: Path
+    target: str
+    route: Route
+    source: Source
+    shell: RemoteShell
+    breaks_lock: bool = False
+
+
+class Ledger:
+    """The records and locks of one sweep at one target. Used by one thread.
+
+    Args:
+        books: What all sweeps share.
+        sweep: Its id.
+    """
+
+    def __init__(self, books: Books, sweep: str) -> None:
+        self._books = books
+        self._sweep = sweep
+        self._path = get_journal_path(books.project, books.target, sweep)
+        self._journal = Journal(books.route)
+        self.notices: tuple[Problem, ...] = ()
+        self._guard: Guard | None = None
+        self._receipts: Mapping[str, str] = {}
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """By run: what was proven there, as a digest of paths, sizes and times."""
+        return {name: record.digest for name, record in self._journal.runs.items()}
+
+    @contextmanager
+    def open(self, *, is_dry_run: bool) -> Iterator[None]:
+        """Hold this side's lock while inside, with the journal read; a dry run only reads it.
+
+        Raises:
+            LockedError: Another process holds it.
+        """
+        path = self._path.with_suffix(".lock")
+        breaks = self._books.breaks_lock
+        hold: AbstractContextManager[None] = contextlib.nullcontext()
+        if not is_dry_run:
+            hold = hold_local_lock(path, sweep=self._sweep, target=self._books.target, breaks=breaks)
+        with hold:
+            self._journal, self.notices = load_journal(self._path, self._books.route, sets_aside=not is_dry_run)
+            yield
+
+    def take(self, places: GuardPlaces) -> Mapping[str, str]:
+        """Take the destination's lock and make HSM's own folders there.
+
+        Returns:
+            The checksums of the receipts there, at the moment of taking.
+
+        Raises:
+            LockedError: Somebody who may be alive holds it.
+            TargetError: HSM's own files cannot be written there.
+        """
+        holder = make_holder(self._books.source.id, _now().isoformat(timespec="seconds"))
+        guard = Guard(self._books.shell, places, holder.nonce)
+        content = make_lock_content(holder)
+        answer = guard.take(content, minutes=STALE_MINUTES, breaks=self._books.breaks_lock)
+        if isinstance(answer, Held):
+            found = parse_holder(answer.content)
+            is_stale = not answer.is_fresh or (found is not None and is_dead_here(found))
+            if is_stale:
+                answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum)
+            if isinstance(answer, Held):
+                raise make_locked_error(found, sweep=self._sweep, target=self._books.target)
+        self._guard, self._receipts = guard, answer.receipts
+        return answer.receipts
+
+    def give_back(self) -> None:
+        """Give the destination's lock back without a receipt; a destination out of reach keeps it, dead."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            with contextlib.suppress(HsmError):
+                guard.release(None)
+
+    def is_current(self, plan: SyncPlan, receipts: Mapping[str, str]) -> bool:
+        """Whether journal and receipt say already what a plan without anything to send proves."""
+        is_intact = receipts.get(self._receipt_name) == self._journal.receipt != ""
+        return is_intact and self._merge(plan, {}) == self._journal.runs
+
+    def record(
+        self, plan: SyncPlan, sent: Mapping[Key, SourceFile], *, places: GuardPlaces, endpoint: Endpoint
+    ) -> tuple[Problem, ...]:
+        """Write what is proven: the receipt first, with which the lock is given back, then the journal.
+
+        Args:
+            plan: What was planned.
+            sent: What the transfer proved.
+            places: Where the receipt lies.
+            endpoint: Reads a receipt that the journal does not know.
+
+        Returns:
+            A notice where a receipt had to be set aside, a failure where the lock was lost meanwhile.
+
+        Raises:
+            HsmError: The receipt could not be written; the journal has been, without it.
+        """
+        runs = self._merge(plan, sent)
+        journal = replace(self._journal, runs=runs, updated_ns=_now_ns(), last_error="")
+        guard, self._guard = self._guard, None
+        if guard is None:
+            raise AssertionError("record() follows take()")
+        problems: list[Problem] = []
+        try:
+            generation, is_damaged = self._find_generation(places, endpoint)
+            receipt = self._make_receipt(generation + 1, runs)
+            name = self._receipt_name
+            answer = guard.release((name, make_receipt_content(receipt)), sets_aside=is_damaged)
+            if answer is None:
+                message = f"Somebody broke the lock of {self._sweep}, so no receipt was written there."
+                hint = "Run the same command again when nobody else does."
+                problems.append(Problem(places.folder, "lock_lost", message, hint))
+            else:
+                journal = replace(journal, generation=generation + 1, receipt=answer.receipts.get(name, ""))
+            if is_damaged:
+                message = "The receipt there was damaged; it has been set aside and written anew."
+                problems.append(Problem(places.folder, "damaged_receipt", message, is_failure=False))
+        finally:
+            self._save(journal)
+        return tuple(problems)
+
+    def record_here(self, plan: SyncPlan, sent: Mapping[Key, SourceFile], *, error: str) -> None:
+        """Write what is proven into the journal alone; the destination's lock stays there, dead."""
+        self._guard = None
+        self._save(replace(self._journal, runs=self._merge(plan, sent), last_error=error))
+
+    def note_error(self, message: str) -> None:
+        """Keep what went wrong, for `status`."""
+        self._save(replace(self._journal, last_error=message))
+
+    @property
+    def _receipt_name(self) -> str:
+        return get_receipt_name(self._books.source.id)
+
+    def _merge(self, plan: SyncPlan, sent: Mapping[Key, SourceFile]) -> dict[str, RunRecord]:
+        return {**self._journal.runs, **make_records(plan, sent)}
+
+    def _find_generation(self, places: GuardPlaces, endpoint: Endpoint) -> tuple[int, bool]:
+        """The generation to go on from, and whether the receipt there is damaged."""
+        if self._receipts.get(self._receipt_name, "") == self._journal.receipt:
+            return self._journal.generation, False
+        try:
+            found = parse_receipt(endpoint.read_file(f"{places.folder}/{self._receipt_name}"))
+        except FileNotFoundError:
+            return self._journal.generation, False
+        except ValueError:
+            return self._journal.generation, True
+        return max(found.generation, self._journal.generation), False
+
+    def _make_receipt(self, generation: int, runs: Mapping[str, RunRecord]) -> Receipt:
+        written_at = _now().isoformat(timespec="seconds")
+        return Receipt(self._sweep, self._books.source, generation, written_at, runs)
+
+    def _save(self, journal: Journal) -> None:
+        self._journal = journal
+        try:
+            save_journal(self._path, journal)
+        except OSError as error:
+            raise TargetError(
+                f"The journal {self._path} cannot be written: {error.strerror}.",
+                hint="Check the free space and the permissions of .hsm/ here.",
+                kind="journal_unwritable",
+            ) from error
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _now_ns() -> int:
+    return int(_now().timestamp() * 10**9)

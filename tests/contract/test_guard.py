@@ -1,0 +1,169 @@
+"""The contract of the guard: lock, own folders and receipt, on this machine and behind every shell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hsm.endpoint import Tree
+from hsm.errors import TargetError
+from hsm.remote.command import Runner
+from hsm.remote.endpoint import RemoteEndpoint
+from hsm.remote.guard import Guard, GuardPlaces, Held, Taken
+from hsm.remote.local import LocalEndpoint, LocalShell
+from hsm.remote.shell import RemoteShell
+
+pytestmark = pytest.mark.parametrize("kind", ["local", "gnu", "busybox", "tcsh"])
+
+
+@dataclass
+class Bench:
+    """A destination, and guards of two processes that want it."""
+
+    root: Path
+    shell: RemoteShell
+    endpoint: LocalEndpoint | RemoteEndpoint
+    places: GuardPlaces
+
+    def guard(self, nonce: str) -> Guard:
+        return Guard(self.shell, self.places, nonce)
+
+    def take(self, nonce: str, *, minutes: int = 15, stale: str | None = None, breaks: bool = False) -> Taken | Held:
+        content = f"held by {nonce}\n".encode()
+        return self.guard(nonce).take(content, minutes=minutes, stale=stale, breaks=breaks)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.places.folder)
+
+
+@pytest.fixture
+def bench(kind: str, tmp_path: Path, make_endpoint: Callable[[str], LocalEndpoint | RemoteEndpoint]) -> Bench:
+    endpoint = make_endpoint(kind)
+    shell = endpoint._shell if isinstance(endpoint, RemoteEndpoint) else LocalShell(Runner())
+    root = tmp_path / "it's there"
+    places = GuardPlaces(
+        folder=str(root / "sweeps/outputs/s 1/.hsm-sync"),
+        temporary=tuple(str(root / name / ".hsm-tmp/s 1") for name in ("sweeps", "wandb")),
+        partial=tuple(str(root / name / ".hsm-partial/s 1") for name in ("sweeps", "wandb")),
+    )
+    return Bench(root, shell, endpoint, places)
+
+
+def list_all(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+def test_taking_makes_the_own_folders_and_giving_back_leaves_nothing(bench: Bench) -> None:
+    assert bench.take("aaaa") == Taken({})
+    assert all(Path(path).is_dir() for path in (*bench.places.temporary, *bench.places.partial))
+    assert os.listdir(bench.folder) == ["lock"]
+    assert bench.guard("aaaa").release(None) == Taken({})
+    assert list_all(bench.root) == {"sweeps", "sweeps/outputs", "sweeps/outputs/s 1", "wandb"}
+
+
+def test_a_second_process_is_told_who_holds_it(bench: Bench) -> None:
+    bench.take("aaaa")
+    answer = bench.take("bbbb")
+    assert isinstance(answer, Held)
+    assert (answer.content, answer.is_fresh) == (b"held by aaaa\n", True)
+    assert os.listdir(bench.folder) == ["lock"]
+
+
+def test_a_repeated_call_of_the_holder_finds_it_taken(bench: Bench) -> None:
+    assert bench.take("aaaa") == bench.take("aaaa") == Taken({})
+
+
+def test_a_lock_is_stale_when_it_and_all_temporary_files_are_old(bench: Bench) -> None:
+    bench.take("aaaa")
+    part = Path(bench.places.temporary[1]) / "part"
+    part.write_text("x")
+    old = (1_600_000_000, 1_600_000_000)
+    for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
+        os.utime(path, old)
+    still_fresh = bench.take("bbbb")
+    os.utime(part, old)
+    os.utime(part.parent, old)
+    stale = bench.take("bbbb")
+    assert isinstance(still_fresh, Held)
+    assert isinstance(stale, Held)
+    assert (still_fresh.is_fresh, stale.is_fresh) == (True, False)
+
+
+def test_only_the_stale_lock_that_was_seen_is_taken_over(bench: Bench) -> None:
+    bench.take("aaaa")
+    seen = bench.take("bbbb")
+    assert isinstance(seen, Held)
+    assert isinstance(bench.take("cccc", stale="1 2"), Held)
+    assert (bench.folder / "lock").read_text() == "held by aaaa\n"
+    assert bench.take("bbbb", stale=seen.checksum) == Taken({})
+    assert isinstance(bench.take("cccc", stale=seen.checksum), Held)
+    assert (bench.folder / "lock").read_text() == "held by bbbb\n"
+    assert os.listdir(bench.folder) == ["lock"]
+
+
+def test_a_lock_can_be_broken_and_its_old_holder_writes_nothing_any_more(bench: Bench) -> None:
+    bench.take("aaaa")
+    assert bench.take("bbbb", breaks=True) == Taken({})
+    assert bench.guard("aaaa").release(("receipt-a.json", b"{}")) is None
+    assert os.listdir(bench.folder) == ["lock"]
+    assert (bench.folder / "lock").read_text() == "held by bbbb\n"
+
+
+def test_whoever_takes_the_lock_empties_the_temporary_folders_but_keeps_the_partial_ones(bench: Bench) -> None:
+    bench.take("aaaa")
+    for path in (*bench.places.temporary, *bench.places.partial):
+        (Path(path) / "left").write_text("x")
+    seen = bench.take("bbbb")
+    assert isinstance(seen, Held)
+    bench.take("bbbb", stale=seen.checksum)
+    assert [os.listdir(path) for path in bench.places.temporary] == [[], []]
+    assert [os.listdir(path) for path in bench.places.partial] == [["left"], ["left"]]
+
+
+def test_the_receipt_is_written_and_its_checksum_is_what_the_check_sees(bench: Bench) -> None:
+    bench.take("aaaa")
+    content = os.urandom(200_000)
+    written = bench.guard("aaaa").release(("receipt-a.json", content))
+    assert (bench.folder / "receipt-a.json").read_bytes() == content
+    assert os.listdir(bench.folder) == ["receipt-a.json"]
+    survey = bench.endpoint.survey([Tree(str(bench.root))], receipts=bench.places.folder)
+    assert written == Taken(survey.receipts)
+    assert bench.take("bbbb") == Taken(survey.receipts)
+    (bench.folder / "receipt-b.json").write_text("another source")
+    assert set(bench.endpoint.survey([Tree(str(bench.root))], receipts=bench.places.folder).receipts) == {
+        "receipt-a.json",
+        "receipt-b.json",
+    }
+
+
+def test_a_damaged_receipt_is_set_aside(bench: Bench) -> None:
+    bench.take("aaaa")
+    (bench.folder / "receipt-a.json").write_text("half")
+    bench.guard("aaaa").release(("receipt-a.json", b"whole"), sets_aside=True)
+    assert (bench.folder / "receipt-a.json").read_text() == "whole"
+    assert (bench.folder / "receipt-a.json.damaged").read_text() == "half"
+
+
+@pytest.mark.parametrize("place", ["sweeps/outputs/s 1/.hsm-sync", "wandb/.hsm-tmp", "wandb/.hsm-tmp/s 1"])
+def test_nothing_is_made_or_removed_through_a_symlink(bench: Bench, tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    (outside / "s 1").mkdir(parents=True)
+    (outside / "s 1/theirs").write_text("x")
+    link = bench.root / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    with pytest.raises(TargetError, match="symlink"):
+        bench.take("aaaa")
+    assert list_all(outside) == {"s 1", "s 1/theirs"}
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(bench: Bench) -> None:
+    bench.root.mkdir()
+    (bench.root / "wandb").write_text("a file")
+    with pytest.raises(TargetError):
+        bench.take("aaaa")

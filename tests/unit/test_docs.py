@@ -1,0 +1,470 @@
+"""The documents say what the program does: no more, no less."""
+
+import ast
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from hsm.cli.main import app
+from hsm.config.load import parse_config
+from hsm.config.schema import SyncConfig
+from hsm.errors import ExitCode, HsmError
+from hsm.model import PlanItem, Problem, Reason, Root, RunState, SourceFile, SyncPlan
+from hsm.plan.safety import CHECKS
+from hsm.sync.report import State, SweepReport, SyncReport, TargetReport, make_document
+from hsm.transfer.outcome import Outcome, TransferResult
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *(REPOSITORY / "docs").glob("*.md")])
+GUIDE = (REPOSITORY / "docs" / "SYNC.md").read_text("utf-8")
+
+# The heading of the guide under which the keys of a section stand, by the section's place in the file.
+CONFIG_HEADINGS = {
+    "": "Top level",
+    "source": "`source`",
+    "sync_targets": "A target",
+    "sync_targets.paths": "`paths`",
+    "sync_targets.ssh": "`ssh`",
+    "sync_targets.options": "`options`",
+}
+
+
+# -- reading Markdown ---------------------------------------------------------------------------------------------
+
+
+def iter_lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Each line, and whether it lies in a fenced block."""
+    is_fenced = False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            is_fenced = not is_fenced
+            continue
+        yield line, is_fenced
+
+
+def find_section(text: str, heading: str) -> str:
+    """What stands below a heading, up to the next one of its level or above."""
+    found: list[str] = []
+    level = 0
+    for line, is_fenced in iter_lines(text):
+        match = None if is_fenced else re.match(r"(#+) (.+)", line)
+        if match and level and len(match[1]) <= level:
+            break
+        if level:
+            found.append(line)
+        elif match and match[2] == heading:
+            level = len(match[1])
+    assert level, f"there is no heading {heading!r}"
+    return "\n".join(found)
+
+
+def iter_rows(section: str) -> Iterator[list[str]]:
+    """The cells of each table row, without headers."""
+    lines = [line for line, is_fenced in iter_lines(section) if not is_fenced]
+    for previous, line in zip(["", *lines], lines, strict=False):
+        is_rule = re.fullmatch(r"\|[-|: ]+\|", line)
+        if line.startswith("|") and previous.startswith("|") and not is_rule:
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def iter_spans(text: str) -> Iterator[str]:
+    """The inline code of a text."""
+    prose = "\n".join(line for line, is_fenced in iter_lines(text) if not is_fenced)
+    return (span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", prose))
+
+
+def iter_first_spans(section: str) -> Iterator[str]:
+    """The inline code of the first cell of each table row."""
+    for cells in iter_rows(section):
+        yield from iter_spans(cells[0])
+
+
+def iter_blocks(text: str, language: str) -> Iterator[str]:
+    yield from re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def make_anchor(heading: str) -> str:
+    """The anchor that code hosts make of a heading."""
+    plain = re.sub(r"[`*]", "", heading).lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def list_anchors(text: str) -> set[str]:
+    headings = [line.lstrip("#").strip() for line, fenced in iter_lines(text) if not fenced and line.startswith("#")]
+    return {make_anchor(heading) for heading in headings}
+
+
+# -- reading the program ------------------------------------------------------------------------------------------
+
+
+def iter_commands(command: Any, name: str = "hsm") -> Iterator[tuple[str, Any]]:
+    """Every command and group by what a user types."""
+    yield name, command
+    for word, child in getattr(command, "commands", {}).items():
+        yield from iter_commands(child, f"{name} {word}")
+
+
+COMMANDS = dict(iter_commands(typer.main.get_command(app)))
+VISIBLE = [name for name, command in COMMANDS.items() if not command.hidden]
+
+
+def list_options(name: str) -> set[str]:
+    command = COMMANDS[name]
+    names = {name for option in command.params for name in option.opts if name.startswith("-")}
+    return names | {"--help", "-h"}
+
+
+def iter_sections(model: type[BaseModel], place: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every section of the configuration by its place; the names of targets are left out."""
+    yield place, model
+    for name, field in model.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from iter_sections(kind, f"{place}.{name}".lstrip("."))
+
+
+def show_default(field: FieldInfo) -> str:
+    """A default as the guide writes it."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None:
+        return "none"
+    if isinstance(value, BaseModel):
+        return "see below"
+    if isinstance(value, str):
+        return f"`{value}`"
+    return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"
+
+
+def find_places(tree: ast.Module) -> tuple[dict[str, int], dict[str, ast.expr]]:
+    """Which argument is the kind, by function or class; and every value that has a name of its own."""
+    positions = {"Problem": list(Problem.__dataclass_fields__).index("kind")}
+    values: dict[str, ast.expr] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and "kind" in (names := list(_iter_parameters(node))):
+            positions[node.name] = names.index("kind")
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            values[node.target.id] = node.value
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            values[node.targets[0].id] = node.value
+    return positions, values
+
+
+def _iter_parameters(node: ast.FunctionDef | ast.ClassDef) -> Iterator[str]:
+    """What a call takes by position. A kind that is annotated as something else than text is none of ours."""
+    if isinstance(node, ast.ClassDef):
+        fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
+        pairs = [(part.target.id, part.annotation) for part in fields if isinstance(part.target, ast.Name)]
+    else:
+        pairs = [(arg.arg, arg.annotation) for arg in node.args.args if arg.arg not in ("self", "cls")]
+    yield from (
+        f"{name}" if annotation is None or ast.unparse(annotation) == "str" else f"{name}:"
+        for name, annotation in pairs
+    )
+
+
+def iter_error_kinds(tree: ast.Module) -> Iterator[str]:
+    """The kinds of errors and problems that a module can make.
+
+    They are: keyword arguments `kind="..."`; positional arguments of what takes a `kind` (functions and classes of
+    the module, and Problem); assignments to a name `kind`; and tables that a loop takes a `kind` from.
+    """
+    positions, tables = find_places(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from _iter_texts(*(word.value for word in node.keywords if word.arg == "kind"))
+            position = positions.get(getattr(node.func, "id", getattr(node.func, "attr", "")))
+            if position is not None:
+                yield from _iter_texts(*node.args[position : position + 1])
+        elif isinstance(node, ast.Assign):
+            yield from _iter_assigned(node.targets[0], node.value)
+        elif isinstance(node, ast.For) and isinstance(node.iter, ast.Name) and node.iter.id in tables:
+            for row in getattr(tables[node.iter.id], "elts", []):
+                yield from _iter_assigned(node.target, row)
+
+
+def _iter_assigned(target: ast.expr, value: ast.expr) -> Iterator[str]:
+    if isinstance(value, ast.IfExp):
+        yield from _iter_assigned(target, value.body)
+        yield from _iter_assigned(target, value.orelse)
+    elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        for part, item in zip(target.elts, value.elts, strict=False):
+            yield from _iter_assigned(part, item)
+    elif isinstance(target, ast.Name) and target.id == "kind":
+        yield from _iter_texts(value)
+
+
+def _iter_texts(*values: ast.expr) -> Iterator[str]:
+    for value in values:
+        for part in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                yield part.value
+
+
+def list_error_kinds() -> set[str]:
+    paths = [path for path in (REPOSITORY / "hsm").rglob("*.py") if "render" not in path.parts]
+    modules = [ast.parse(path.read_text("utf-8")) for path in paths]
+    return {kind for module in modules for kind in iter_error_kinds(module)} | set(CHECKS)
+
+
+def make_example_document() -> dict[str, Any]:
+    """A document in which every list has a member and every error is there."""
+    file = SourceFile(Root.WANDB, "run-1/x", "/p/wandb", 1, 1, 1, "run-1")
+    plan = SyncPlan("sweep_1", items=(PlanItem(file, Reason.NEW),))
+    error = HsmError("message", hint="hint", kind="kind")
+    target = TargetReport(
+        "desktop",
+        State.PARTIAL,
+        ExitCode.PARTIAL,
+        error=error,
+        plan=plan,
+        result=TransferResult({(Root.WANDB, "run-1/x"): Outcome.FAILED}),
+        problems=(Problem("run-1/x", "kind", "message"),),
+        seconds={"check": 1.0},
+    )
+    report = SyncReport("sync to", "push", False, (SweepReport("sweep_1", (target,)),), error)
+    return make_document(report, with_plan=True)
+
+
+def iter_keys(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+        for child in value.values():
+            yield from iter_keys(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from iter_keys(child)
+
+
+def assert_same(documented: set[str], real: set[str]) -> None:
+    """Say by name what the guide lacks, and what it has too much."""
+    assert (sorted(real - documented), sorted(documented - real)) == ([], []), "(missing in the guide, only there)"
+
+
+# -- the collectors find something --------------------------------------------------------------------------------
+
+
+def test_kinds_of_every_form_are_found() -> None:
+    source = """
+def _pattern(number, kind: str): ...
+class Complaint:
+    number: int
+    kind: str
+class Other:
+    def method(self, number, kind): ...
+    def list(self, number, kind: EntryKind): ...
+TABLE = (("of_a_table", 1), ("of_a_table_too", 2))
+OTHER: tuple = (("of_an_annotated_table", 1),)
+def f(error):
+    raise HsmError("x", kind="of_a_keyword" if error else "of_the_other_branch")
+    Problem(path, "of_a_problem", "message")
+    _pattern(1, "of_a_position")
+    Complaint(1, "of_a_class")
+    self.method(1, "of_a_method")
+    self.list(1, "of_a_listing")
+    message, kind = "x", "of_an_assignment"
+    kind, hint = (error.kind, "") if error else ("of_a_condition", "")
+    for kind, number in TABLE: ...
+    for kind, number in OTHER: ...
+    other = "of_nothing"
+"""
+    kinds = "a_table a_table_too an_annotated_table a_keyword the_other_branch a_problem a_position a_class a_method"
+    expected = {f"of_{kind}" for kind in [*kinds.split(), "an_assignment", "a_condition"]}
+    assert_same(set(iter_error_kinds(ast.parse(source))), expected)
+
+
+def test_kinds_of_every_home_are_found() -> None:
+    known = {
+        "no_config",
+        "bad_yaml",
+        "conflict",
+        "host_key_changed",
+        "login_refused",
+        "quota",
+        "vanished",
+        "failed",
+    }
+    assert known | {"space", "unknown_sweep", "damaged_cache", "usage", "interrupted"} <= list_error_kinds()
+
+
+def test_commands_and_sections_are_found() -> None:
+    assert {"hsm", "hsm sync", "hsm sync to", "hsm sync run", "hsm sync login"} <= COMMANDS.keys()
+    assert {"--target", "-t", "--dry-run", "-n", "--help", "-h"} <= list_options("hsm sync to")
+    assert dict(iter_sections(SyncConfig)).keys() == CONFIG_HEADINGS.keys()
+
+
+def test_sections_and_rows_are_read() -> None:
+    text = "# A\n## `b`\n| k | v |\n|---|---|\n| `x`, `y` | 1 |\n```\n## no\n| `z` | 2 |\n```\n### C\nc\n## D\nd\n"
+    section = find_section(text, "`b`")
+    assert list(iter_rows(section)) == [["`x`, `y`", "1"]]
+    assert list(iter_first_spans(section)) == ["x", "y"]
+    assert "c" in section
+    assert "d" not in section.splitlines()
+
+
+# -- the guide against the program --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", VISIBLE)
+def test_options_of_a_command_are_in_the_guide(name: str) -> None:
+    section = find_section(find_section(GUIDE, "Commands"), f"`{name}`")
+    documented = {span.split()[0] for span in iter_first_spans(section)}
+    assert_same(documented, list_options(name))
+
+
+def test_every_command_has_its_heading_and_no_other() -> None:
+    section = find_section(GUIDE, "Commands")
+    headings = {line[5:-1] for line in section.splitlines() if line.startswith("### `")}
+    assert_same(headings, set(VISIBLE))
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in VISIBLE])
+def test_hidden_command_is_mentioned(name: str) -> None:
+    assert name in iter_spans(find_section(GUIDE, "Commands"))
+
+
+@pytest.mark.parametrize(("place", "model"), [*iter_sections(SyncConfig)], ids=str)
+def test_settings_and_their_defaults_are_in_the_guide(place: str, model: type[BaseModel]) -> None:
+    section = find_section(find_section(GUIDE, "Configuration"), CONFIG_HEADINGS[place])
+    documented = {cells[0]: cells[1:3] for cells in iter_rows(section)}
+    expected = {f"`{name}`": show_default(field) for name, field in model.model_fields.items()}
+    assert {key: default for key, (default, _) in documented.items()} == expected
+    for name, field in model.model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict):
+            assert documented[f"`{name}`"][1] == extra["allowed"]
+
+
+def test_exit_codes_are_in_the_guide() -> None:
+    codes = [cells[0] for cells in iter_rows(find_section(GUIDE, "Exit codes"))]
+    assert codes == [str(code.value) for code in ExitCode]
+
+
+def test_kinds_of_errors_are_in_the_guide() -> None:
+    documented = set(iter_first_spans(find_section(GUIDE, "Troubleshooting")))
+    assert_same(documented, list_error_kinds())
+
+
+def test_safety_checks_are_in_the_guide() -> None:
+    assert_same(set(iter_first_spans(find_section(GUIDE, "Safety checks"))), set(CHECKS))
+
+
+def test_reasons_and_states_are_in_the_guide() -> None:
+    preview = set(iter_first_spans(find_section(GUIDE, "Read the preview")))
+    assert {reason.value for reason in Reason} - preview == set()
+    runs = set(iter_first_spans(find_section(GUIDE, "How far a run has come")))
+    assert_same(runs, {state.value for state in RunState})
+    outcomes = set(iter_first_spans(find_section(GUIDE, "Sync")))
+    assert_same(outcomes, {state.value.replace("_", " ") for state in State})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(lambda: set(iter_keys(make_example_document())), id="keys"),
+        pytest.param(lambda: {state.value for state in State}, id="states"),
+        pytest.param(lambda: {reason.value for reason in Reason}, id="reasons"),
+        pytest.param(lambda: {outcome.value for outcome in Outcome}, id="outcomes"),
+        pytest.param(lambda: {"failure", "notice", "send", "leave", "push"}, id="values"),
+    ],
+)
+def test_json_document_is_in_the_guide(words: Any) -> None:
+    assert words() - set(iter_spans(find_section(GUIDE, "The JSON document"))) == set()
+
+
+def test_json_example_has_the_keys_of_the_document() -> None:
+    (block,) = iter_blocks(find_raw_section("The JSON document"), "console")
+    example = json.loads(block.partition("\n")[2])
+    expected = make_example_document()
+    assert example.keys() == expected.keys()
+    (target,) = example["sweeps"][0]["targets"]
+    (made,) = expected["sweeps"][0]["targets"]
+    assert target.keys() == made.keys() - {"plan"}
+    assert {key: list(target[key]) for key in ("files", "bytes", "runs")} == {
+        key: list(made[key]) for key in ("files", "bytes", "runs")
+    }
+
+
+def find_raw_section(heading: str) -> str:
+    """As `find_section`, with its fences, for a heading of the second level."""
+    return re.split(r"^## ", GUIDE.partition(f"\n## {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+# -- all pages ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_resolve(page: Path) -> None:
+    text = page.read_text("utf-8")
+    prose = "\n".join(line for line, is_fenced in iter_lines(text) if not is_fenced)
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (anchor and anchor not in list_anchors(target.read_text("utf-8"))):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_a_page_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    lines = [*iter_spans(text)]
+    lines += [line.strip().removeprefix("$ ") for line, is_fenced in iter_lines(text) if is_fenced or line[:1] == " "]
+    wrong = [line for line in lines if line.startswith("hsm ") and not is_known_command(line)]
+    assert wrong == []
+
+
+def is_known_command(line: str) -> bool:
+    words = shlex.split(line, comments=True)
+    name = words.pop(0)
+    while words and f"{name} {words[0]}" in COMMANDS:
+        name = f"{name} {words.pop(0)}"
+    options = [re.sub(r"^(-v)v+$", r"\1", word) for word in words if word.startswith("-")]
+    is_group = hasattr(COMMANDS[name], "commands")
+    return set(options) <= list_options(name) and not (is_group and words != options)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_known"),
+    [
+        ("hsm --version", True),
+        ("hsm sync to latest -t desktop -vv", True),
+        ("hsm sync to latest --target desktop   # a comment", True),
+        ("hsm sync vanish", False),
+        ("hsm sync to latest --delete", False),
+        ("hsm hosts", False),
+    ],
+)
+def test_commands_that_do_not_exist_are_noticed(line: str, is_known: bool) -> None:
+    assert is_known_command(line) is is_known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_configurations_in_a_page_load(page: Path) -> None:
+    for block in iter_blocks(page.read_text("utf-8"), "yaml"):
+        if "sync_targets:" in block:
+            parse_config(block, page.name)
+
+
+def test_the_readme_has_a_configuration_of_six_lines() -> None:
+    (block,) = iter_blocks((REPOSITORY / "README.md").read_text("utf-8"), "yaml")
+    assert len(block.splitlines()) == 6
+    config = parse_config(block, "README.md")
+    assert config.default_target == tuple(config.sync_targets)
+
+
+def test_the_changelog_has_a_section_for_what_comes() -> None:
+    assert "### Added" in find_section((REPOSITORY / "CHANGELOG.md").read_text("utf-8"), "Changelog")
+    assert re.search(r"^## \[Unreleased\]$", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)

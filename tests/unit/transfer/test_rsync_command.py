@@ -1,0 +1,311 @@
+"""rsync's command line, file list and output, as text, and what a real rsync makes of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hsm.model import Root, SourceFile
+from hsm.remote.command import Runner
+from hsm.transfer.rsync_command import (
+    Direction,
+    OutputReader,
+    RsyncCall,
+    RsyncVersion,
+    make_argv,
+    make_file_list,
+    make_remote_shell,
+    parse_version,
+    unescape,
+)
+
+PUSH = RsyncCall(
+    Direction.PUSH,
+    "/data/my wandb",
+    "/data/my wandb/.tmp",
+    "/data/my wandb/.partial",
+    address="cluster",
+    ssh_argv=("ssh", "-o", "ControlPath=/tmp/a b"),
+)
+ALWAYS = [
+    "rsync",
+    "--files-from=-",
+    "--from0",
+    "--times",
+    "--omit-dir-times",
+    "--copy-links",
+    "--chmod=Du+rwx,Fu+rw",
+    "--temp-dir=/data/my wandb/.tmp",
+    "--partial-dir=/data/my wandb/.partial",
+    "--timeout=60",
+    "--8-bit-output",
+    "--no-human-readable",
+    "--info=progress2",
+    "--outbuf=L",
+    "--out-format=hsm:%n",
+]
+REMOTE = ["--protect-args", '--rsh=ssh -o "ControlPath=/tmp/a b"']
+USUAL = ["--no-implied-dirs", "--ignore-times"]
+
+
+@pytest.mark.parametrize(
+    ("call", "options", "ends"),
+    [
+        pytest.param(PUSH, [*USUAL, *REMOTE], ["/", "cluster:/data/my wandb/"], id="push"),
+        pytest.param(
+            replace(PUSH, direction=Direction.PULL), [*USUAL, *REMOTE], ["cluster:/", "/data/my wandb/"], id="pull"
+        ),
+        pytest.param(
+            replace(PUSH, direction=Direction.LOCAL, address="", ssh_argv=()),
+            USUAL,
+            ["/", "/data/my wandb/"],
+            id="local",
+        ),
+        pytest.param(replace(PUSH, protocol=29), ["--ignore-times", *REMOTE], None, id="protocol 29"),
+        pytest.param(replace(PUSH, protocol=32), [*USUAL, *REMOTE], None, id="protocol 32"),
+        pytest.param(
+            replace(PUSH, skips_newer=True),
+            ["--no-implied-dirs", "--update", "--modify-window=-1", *REMOTE],
+            None,
+            id="nothing was compared",
+        ),
+        pytest.param(
+            replace(PUSH, rsync_path='"$HOME"/bin/rsync'),
+            [*USUAL, *REMOTE, '--rsync-path="$HOME"/bin/rsync'],
+            None,
+            id="another rsync there",
+        ),
+        pytest.param(
+            replace(PUSH, address="[2001:db8::1]"),
+            [*USUAL, *REMOTE],
+            ["/", "[2001:db8::1]:/data/my wandb/"],
+            id="IPv6",
+        ),
+        pytest.param(
+            replace(PUSH, destination="/data/my wandb/"),
+            [*USUAL, *REMOTE],
+            ["/", "cluster:/data/my wandb/"],
+            id="a slash at the end",
+        ),
+    ],
+)
+def test_a_call_is_one_command_line(call: RsyncCall, options: list[str], ends: list[str] | None) -> None:
+    argv = make_argv(call)
+    assert argv[-3:] == ["--", *(ends or ["/", "cluster:/data/my wandb/"])]
+    assert sorted(argv[:-3]) == sorted(ALWAYS + options)
+
+
+@pytest.mark.parametrize(
+    "forbidden", ["--append", "--inplace", "--delete", "--archive", "-a", "--perms", "--owner", "--remove-source"]
+)
+def test_what_could_hurt_is_never_asked_for(forbidden: str) -> None:
+    for direction in Direction:
+        argv = make_argv(replace(PUSH, direction=direction, skips_newer=True, rsync_path="x"))
+        assert not [word for word in argv if word.startswith(forbidden) and not word.startswith("--out")]
+
+
+def test_another_rsync_here_is_the_program() -> None:
+    assert make_argv(replace(PUSH, program="/opt/rsync"))[0] == "/opt/rsync"
+
+
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        pytest.param(["ssh", "-o", "ControlPath=/tmp/a b"], id="blank"),
+        pytest.param(["ssh", "it's", 'a "b"', "", "\\"], id="quotes"),
+        pytest.param(["ssh", "$HOME", "`x`", "*", "#", "~"], id="for a shell"),
+        pytest.param(["ssh", "a\tb", "a\nb", "'", '"'], id="white space"),
+    ],
+)
+def test_rsync_splits_the_remote_shell_as_it_was_joined(
+    argv: list[str], require_program: Callable[..., None], tmp_path: Path
+) -> None:
+    require_program("rsync")
+    script = tmp_path / "show"
+    script.write_text(f'#!/bin/sh\nprintf "%s\\0" "$@" >{tmp_path}/words\nexit 1\n')
+    script.chmod(0o755)
+    shell = make_remote_shell([str(script), *argv])
+    Runner().run(["rsync", f"--rsh={shell}", "--files-from=-", "/", "host:/x"], timeout_seconds=30)
+    words = (tmp_path / "words").read_text().split("\0")
+    assert words[: len(argv)] == argv
+    assert words[len(argv)] == "host"
+
+
+def make_file(path: str, prefix: str = "/p/wandb") -> SourceFile:
+    return SourceFile(Root.WANDB, path, prefix, 1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "entry"),
+    [
+        pytest.param(make_file("run-1/a"), b"./p/wandb/./run-1/a\0", id="usual"),
+        pytest.param(make_file("a", "/p/wandb/"), b"./p/wandb/./a\0", id="a slash at the end"),
+        pytest.param(make_file("a", "/#p"), b"./#p/./a\0", id="a comment's mark in the folder"),
+        pytest.param(make_file(";a"), b"./p/wandb/./;a\0", id="a comment's mark in the name"),
+        pytest.param(make_file("-n"), b"./p/wandb/./-n\0", id="an option"),
+        pytest.param(make_file("a\nb"), b"./p/wandb/./a\nb\0", id="new line"),
+        pytest.param(make_file("\udcff\u00fc"), b"./p/wandb/./\xff\xc3\xbc\0", id="bytes"),
+    ],
+)
+def test_an_entry_says_where_the_kept_part_begins(file: SourceFile, entry: bytes) -> None:
+    assert make_file_list([file]) == entry
+
+
+def test_a_list_keeps_the_order() -> None:
+    assert make_file_list(map(make_file, "ba")) == b"./p/wandb/./b\0./p/wandb/./a\0"
+    assert make_file_list([]) == b""
+
+
+@pytest.mark.parametrize("protocol", [29, 30])
+def test_rsync_takes_the_list_and_names_what_it_sends(
+    protocol: int, tmp_path: Path, require_program: Callable[..., None]
+) -> None:
+    require_program("rsync")
+    names = [
+        "#c",
+        ";d",
+        "-n",
+        "a\nb",
+        "\x1b[1m",
+        "\udcff",
+        "b\\#033",
+        "b\\#777",
+        "\\#134",
+        "*",
+        "[a]",
+        "a b",
+        "ü",
+        ":x",
+    ]
+    files = [make_file(f"run-1/{name}", str(tmp_path / "src")) for name in names]
+    files += [make_file("run-2/x", str(tmp_path / "#other"))]
+    for file in files:
+        path = Path(f"{file.prefix}/{file.path}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.path, errors="surrogateescape")
+    (tmp_path / "there").mkdir()
+    there = str(tmp_path / "there")
+    (tmp_path / "tmp").mkdir()
+    call = RsyncCall(Direction.LOCAL, there, str(tmp_path / "tmp"), str(tmp_path / "part"), protocol=protocol)
+    argv = make_argv(call)
+    reader = OutputReader()
+    completed = Runner().stream(
+        [argv[0], f"--protocol={protocol}", *argv[1:]], stdin=make_file_list(files), on_output=reader.read
+    )
+    assert (completed.returncode, completed.stderr) == (0, b"")
+    assert reader.sent == {file.path for file in files}
+    assert reader.n_bytes == sum(len(os.fsencode(file.path)) for file in files)
+    for file in files:
+        assert Path(f"{there}/{file.path}").read_bytes() == os.fsencode(file.path)
+
+
+OUTPUT = (
+    b"\r              0   0%    0.00kB/s    0:00:00  \n"
+    b"hsm:run-1/\n"
+    b"hsm:run-1/a\n"
+    b"\r         32,768  12%   31.25MB/s    0:00:00  "
+    b"\r        100,000  40%   47.68MB/s    0:00:00 (xfr#1, to-chk=1/3)\n"
+    b"hsm:run-1/b\\#012c\n"
+    b"hsm:run-1/99 100%\n"
+    b"\r        250,000 100%   47.68MB/s    0:00:00 (xfr#2, to-chk=0/3)\n"
+)
+
+
+@given(st.lists(st.integers(1, len(OUTPUT))))
+@example(list(range(1, len(OUTPUT))))
+@example([])
+def test_output_is_read_in_whatever_pieces_it_comes(cuts: list[int]) -> None:
+    reader = OutputReader()
+    places = sorted({0, *cuts, len(OUTPUT)})
+    seen = []
+    for begin, end in pairwise(places):
+        reader.read(OUTPUT[begin:end])
+        seen.append(reader.n_bytes)
+    assert reader.sent == {"run-1/a", "run-1/b\nc", "run-1/99 100%"}
+    assert reader.n_bytes == 250_000
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        pytest.param(b"", (set(), 0), id="nothing"),
+        pytest.param(b"created directory x\nWelcome 10%\n", (set(), 0), id="other lines"),
+        pytest.param(b"hsm:a", (set(), 0), id="a line without its end"),
+        pytest.param(b"hsm:hsm:a\n", ({"hsm:a"}, 0), id="a name like the prefix"),
+        pytest.param(b"hsm: a \n", ({" a "}, 0), id="blanks"),
+        pytest.param(b"hsm:\xff\n", ({"\udcff"}, 0), id="bytes"),
+        pytest.param(b"  1.234.567   5%\r", (set(), 1_234_567), id="another locale's thousands"),
+        pytest.param(b"  200   5%\r  100  5%\r", (set(), 200), id="never back"),
+    ],
+)
+def test_lines_of_output(output: bytes, expected: tuple[set[str], int]) -> None:
+    reader = OutputReader()
+    reader.read(output)
+    assert (reader.sent, reader.n_bytes) == expected
+
+
+def escape(name: bytes) -> str:
+    r"""Write a name as rsync does with --8-bit-output (log.c, filtered_fwrite)."""
+    written = bytearray()
+    for place, byte in enumerate(name):
+        after = name[place + 1 : place + 5]
+        is_like_escape = byte == ord("\\") and len(after) == 4 and after[:1] == b"#" and after[1:].isdigit()
+        is_control = (byte < 0x20 and byte != 0x09) or byte == 0x7F
+        written += b"\\#%03o" % byte if is_like_escape or is_control else bytes([byte])
+    return os.fsdecode(bytes(written))
+
+
+@given(st.one_of(st.binary(), st.text("\\#0123789a\n").map(str.encode)))
+@example(b"\\#033\\#777\\#12")
+def test_escaped_names_come_back(name: bytes) -> None:
+    assert unescape(escape(name)) == os.fsdecode(name)
+
+
+@given(st.text("\\#0123456789a"))
+def test_whatever_rsync_prints_is_a_name(text: str) -> None:
+    assert isinstance(unescape(text), str)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param("rsync  version 3.5.0  protocol version 32", RsyncVersion((3, 5, 0), 32), id="3.5.0"),
+        pytest.param("rsync  version 3.2.7  protocol version 31", RsyncVersion((3, 2, 7), 31), id="Debian 12"),
+        pytest.param("rsync  version 3.1.2  protocol version 31", RsyncVersion((3, 1, 2), 31), id="CentOS 7"),
+        pytest.param("rsync  version 3.0.6  protocol version 30", RsyncVersion((3, 0, 6), 30), id="CentOS 6"),
+        pytest.param("rsync  version 2.6.9  protocol version 29", RsyncVersion((2, 6, 9), 29), id="old macOS"),
+        pytest.param("rsync  version v3.2.0pre1  protocol version 31", RsyncVersion((3, 2, 0), 31), id="candidate"),
+        pytest.param("rsync  version 3.4.2dev  protocol version 32", RsyncVersion((3, 4, 2), 32), id="development"),
+        pytest.param("openrsync: protocol version 29, rsync version 2.6.9 compatible", None, id="openrsync"),
+        pytest.param("rsync: command not found", None, id="a shell's complaint"),
+        pytest.param("", None, id="nothing"),
+    ],
+)
+def test_versions(line: str, expected: RsyncVersion | None) -> None:
+    assert parse_version(line) == expected
+
+
+def test_a_version_is_shown_as_rsync_writes_it() -> None:
+    assert RsyncVersion((3, 2, 7), 31).text == "3.2.7"
+
+
+def test_this_machines_rsync_tells_its_version(require_program: Callable[..., None]) -> None:
+    require_program("rsync")
+    line = Runner().run(["rsync", "--version"], timeout_seconds=20).stdout.decode().partition("\n")[0]
+    if sys.platform == "darwin" and "openrsync" in line:
+        pytest.skip("openrsync")
+    version = parse_version(line)
+    assert version is not None
+    assert version.text in line
