@@ -92,7 +92,7 @@ def _complete_sweep(incomplete: str) -> list[str]:
     """The sweeps that exist here, for the shell's completion; silent when anything is wrong."""
     from hsm.discover.sweeps import list_sweeps
     from hsm.remote.local import LocalEndpoint
-    from hsm.sync.push import make_layout
+    from hsm.sync.source import make_layout
 
     try:
         known = list_sweeps(LocalEndpoint(), make_layout(_load()))

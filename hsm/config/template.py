@@ -42,6 +42,9 @@ sync_targets:
     #   options:                          # further options of ssh_config(5), none that runs programs
     #     ServerAliveInterval: 15
 
+    # secrets: warn                # small text files that seem to hold keys or tokens: warn of them,
+    #                              # refuse to send anything, or ignore them
+
     # options:
     #   sync_sweep_metadata: true  # send the sweep's own folder
     #   sync_wandb_runs: true      # send the sweep's wandb runs
@@ -51,6 +54,9 @@ sync_targets:
     #   parallel_transfers: 4      # workers that send at the same time, 1 to 64
     #   check_remote_first: true   # compare with what the target has before anything is sent
     #   exclude: []                # files never sent, patterns as in .gitignore, for example ["*.ckpt"]
+    #   secret_patterns:           # likewise, left out as secrets; a list of your own takes the place of this one
+    #     [.netrc, .env, ".env.*", "*.pem", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*",
+    #      .ssh/, "**/.aws/credentials", credentials.json, "**/wandb/settings"]
 """
 
 

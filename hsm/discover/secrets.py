@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from hsm.endpoint import Endpoint
 from hsm.model import Problem, SourceFile
+from hsm.plan.safety import POSSIBLE_SECRET
 
-KIND = "possible_secret"
 MOST_BYTES = 256 * 1024
 MOST_NAMED = 20
 _TEXT_BYTES = 8 * 1024
@@ -136,11 +136,13 @@ def _iter_problems(endpoint: Endpoint, file: SourceFile) -> Iterator[Problem]:
     for what, (line, n_places) in find_in_text(content[:MOST_BYTES]).items():
         more = f", and {n_places - 1:,} more below" if n_places > 1 else ""
         message = f"Line {line} looks as if it held {what}{more}."
-        yield Problem(file.path, KIND, message, _HINT, is_failure=False)
+        yield Problem(file.path, POSSIBLE_SECRET, message, _HINT, is_failure=False)
 
 
 def _sum_up(problems: Sequence[Problem]) -> Iterator[Problem]:
     yield from problems[:MOST_NAMED]
     n_more = len(problems) - MOST_NAMED
     if n_more > 0:
-        yield Problem("", KIND, f"{n_more:,} more places look as if they held secrets.", _HINT, is_failure=False)
+        yield Problem(
+            "", POSSIBLE_SECRET, f"{n_more:,} more places look as if they held secrets.", _HINT, is_failure=False
+        )

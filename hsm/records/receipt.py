@@ -18,7 +18,7 @@ RECEIPT_FOLDER = ".hsm-sync"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Sender:
     """Where files came from: the project's random id, its host and its absolute path."""
 
     id: str
@@ -39,7 +39,7 @@ class Receipt:
     """
 
     sweep: str
-    source: Source
+    source: Sender
     generation: int
     written_at: str
     runs: Mapping[str, RunRecord]
@@ -82,7 +82,7 @@ def parse_receipt(content: bytes) -> Receipt:
             raise ValueError(f"schema {document['schema']!r} instead of {SCHEMA}")
         return Receipt(
             sweep=str(document["sweep"]),
-            source=Source(**document["source"]),
+            source=Sender(**document["source"]),
             generation=int(document["generation"]),
             written_at=str(document["written_at"]),
             runs={

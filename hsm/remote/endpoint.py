@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from hsm.endpoint import FileEnds, Listing, Survey, Tree
+from hsm.endpoint import FileEnds, Listing, Machine, Survey, Tree
 from hsm.errors import TargetError
 from hsm.remote.guard import make_receipts_program, parse_receipt_checksums
 from hsm.remote.listing import make_listing_requests, parse_listing
@@ -37,11 +37,17 @@ class RemoteEndpoint:
     def __init__(self, shell: RemoteShell, *, rsync_path: str = "rsync") -> None:
         self._shell = shell
         self._rsync_path = rsync_path
+        self._machine: Machine | None = None
 
     @property
     def name(self) -> str:
         """The target's name."""
         return self._shell.name
+
+    @property
+    def machine(self) -> Machine:
+        """What the last survey learned of the machine; without one it makes a small one."""
+        return self._machine or self.survey([Tree("/", (), 0)]).machine
 
     def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
@@ -66,6 +72,7 @@ class RemoteEndpoint:
             checksums.update(parse_receipt_checksums(rest))
             for tree, listing in zip(request.trees, found, strict=True):
                 listings[indices[id(tree)]] = listing
+        self._machine = machine
         return Survey(machine, tuple(listings[index] for index in range(len(trees))), checksums)
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int) -> Iterator[FileEnds]:

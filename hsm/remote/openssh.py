@@ -6,6 +6,7 @@ that a second factor is asked for once and a session costs no new login. See doc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -404,7 +405,8 @@ def _make_control_folder() -> Path:
         UnreachableError: Someone else owns it or may write to it.
     """
     folder = Path(f"/tmp/hsm-{os.getuid()}")  # noqa: S108 - owner and mode are checked below
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     status = folder.lstat()
     is_private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077 == 0
     if not is_private or status.st_uid != os.getuid():

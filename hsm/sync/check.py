@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hsm.endpoint import Endpoint, Listing, Machine, Tree
+from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import TargetError
 from hsm.model import EntryKind, Inventory, Root
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
@@ -20,13 +20,11 @@ class Check:
 
     Attributes:
         destination: For the plan: the roots that are synced.
-        machine: The destination's machine.
         receipts: The checksums of the sweep's receipts there, by file name.
         places: Where HSM's own things lie there.
     """
 
     destination: Destination
-    machine: Machine
     receipts: Mapping[str, str]
     places: GuardPlaces
 
@@ -79,7 +77,7 @@ def check_destination(
         temporary=tuple(get_temporary_folder(path, inventory.sweep) for path in paths),
         partial=tuple(get_partial_folder(path, inventory.sweep) for path in paths),
     )
-    return Check(destination, survey.machine, survey.receipts, places)
+    return Check(destination, survey.receipts, places)
 
 
 def _check_guard(listing: Listing, name: str) -> None:

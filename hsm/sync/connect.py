@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hsm.config.schema import TargetSettings
-from hsm.endpoint import Endpoint, Machine
+from hsm.endpoint import Endpoint
+from hsm.errors import UnreachableError
 from hsm.model import Root
+from hsm.progress import Reporter, Waiting
 from hsm.records.journal import Route
 from hsm.remote.command import Runner
 from hsm.remote.endpoint import RemoteEndpoint
@@ -21,27 +23,38 @@ def get_roots(settings: TargetSettings) -> dict[Root, str]:
     return {Root.SWEEPS: settings.paths.sweeps, Root.WANDB: settings.paths.wandb}
 
 
+def make_ssh(name: str, settings: TargetSettings, runner: Runner, reporter: Reporter) -> OpenSsh:
+    """The SSH client of a target, which tells the reporter when it waits for a dropped connection."""
+
+    def note(seconds: float, error: UnreachableError) -> None:
+        reporter.report(Waiting(name, seconds, error.message))
+
+    return OpenSsh(name, settings, runner, on_wait=note)
+
+
 def make_push_ends(name: str, settings: TargetSettings, *, source: Endpoint, ssh: OpenSsh, runner: Runner) -> Ends:
     """The ends of a push: this machine is the source, the target the destination. Starts nothing."""
-    rsync_path = settings.rsync_path or "rsync"
-    destination = RemoteEndpoint(ssh, rsync_path=rsync_path)
-    make_engine = make_rsync_maker(runner, ssh=ssh, rsync_path=settings.rsync_path)
+    destination = RemoteEndpoint(ssh, rsync_path=settings.rsync_path or "rsync")
+    make_engine = make_rsync_maker(runner, destination, ssh=ssh, rsync_path=settings.rsync_path)
     return Ends(name, source, destination, get_roots(settings), make_engine, runner.sleep)
 
 
-def make_rsync_maker(runner: Runner, *, ssh: OpenSsh, rsync_path: str | None, pulls: bool = False) -> MakeEngine:
+def make_rsync_maker(
+    runner: Runner, remote: RemoteEndpoint, *, ssh: OpenSsh, rsync_path: str | None, pulls: bool = False
+) -> MakeEngine:
     """A maker of rsync engines that first checks the rsync of both ends.
 
     Args:
         runner: Starts the processes.
-        ssh: The client of the remote end.
-        rsync_path: The remote rsync, as configured.
+        remote: The remote end.
+        ssh: Its client.
+        rsync_path: Its rsync, as configured.
         pulls: The remote end is the source.
     """
 
-    def make_engine(roots: Mapping[Root, str], machine: Machine, *, sweep: str, skips_newer: bool) -> Engine:
+    def make_engine(roots: Mapping[Root, str], *, sweep: str, skips_newer: bool) -> Engine:
         here = read_local_version(runner)
-        there = check_remote_version(machine.rsync_version, name=ssh.name)
+        there = check_remote_version(remote.machine.rsync_version, name=ssh.name)
         return RsyncEngine(
             runner,
             roots,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from hsm.endpoint import Endpoint, Machine
+from hsm.endpoint import Endpoint
 from hsm.errors import ExitCode, HsmError, LockedError, RefusedError, UnreachableError
 from hsm.model import Inventory, Problem, Root, SyncPlan
 from hsm.plan.destination import Destination
@@ -28,12 +28,11 @@ from hsm.transfer.pool import Patience, Transfer
 class MakeEngine(Protocol):
     """Chooses and makes the engine between the two ends."""
 
-    def __call__(self, roots: Mapping[Root, str], machine: Machine, *, sweep: str, skips_newer: bool) -> Engine:
+    def __call__(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool) -> Engine:
         """Make it.
 
         Args:
             roots: The destination's folders, real paths.
-            machine: What the check learned of the destination's machine.
             sweep: Whose files are sent.
             skips_newer: Leave what is newer at the destination.
 
@@ -206,7 +205,7 @@ class _Exchange:
 
     def _make_engine(self, check: Check, plan: SyncPlan) -> Engine:
         skips_newer = not plan.is_checked and not self._options.plan.overwrite
-        return self._ends.make_engine(check.roots, check.machine, sweep=plan.sweep, skips_newer=skips_newer)
+        return self._ends.make_engine(check.roots, sweep=plan.sweep, skips_newer=skips_newer)
 
     def _send(self, check: Check, plan: SyncPlan, engine: Engine | None) -> TargetReport:
         """With the lock held: send, and write down what is proven."""

@@ -24,7 +24,7 @@ from hsm.records.lock import (
 )
 from hsm.records.receipt import (
     Receipt,
-    Source,
+    Sender,
     get_receipt_name,
     make_receipt_content,
     parse_receipt,
@@ -50,7 +50,7 @@ class Books:
     project: Path
     target: str
     route: Route
-    source: Source
+    source: Sender
     shell: RemoteShell
     breaks_lock: bool = False
 

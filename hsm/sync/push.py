@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 from hsm.config.load import LoadedConfig
 from hsm.config.schema import SyncOptions, TargetSettings
-from hsm.discover.index import load_index, save_index
-from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
-from hsm.endpoint import Endpoint
-from hsm.errors import ExitCode, HsmError, UnreachableError, UsageError
+from hsm.errors import ExitCode, HsmError, UsageError
 from hsm.model import Inventory, Root
 from hsm.plan.planner import PlanOptions
-from hsm.progress import Reporter, TargetEnded, Waiting
+from hsm.progress import Reporter, TargetEnded
 from hsm.records.project import load_source_id
-from hsm.records.receipt import Source
+from hsm.records.receipt import Sender
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.remote.openssh import OpenSsh
-from hsm.sync.connect import make_push_ends, make_route
+from hsm.sync.connect import make_push_ends, make_route, make_ssh
 from hsm.sync.exchange import ExchangeOptions, Stopwatch, exchange, make_failure
 from hsm.sync.ledger import Books, Ledger
 from hsm.sync.report import State, SweepReport, SyncReport, TargetReport
+from hsm.sync.serve import serve_targets
+from hsm.sync.source import Inventories, Source, find_source, read_inventories
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,6 @@ class PushRequest:
     breaks_lock: bool = False
 
 
-_Inventories = Mapping[tuple[str, int | None], Inventory]
-
-
-def make_layout(loaded: LoadedConfig) -> Layout:
-    """Where the project's sweeps and runs lie on this machine."""
-    project = loaded.project
-    source = loaded.config.source
-    return Layout(str(project), str(project / source.sweeps), str(project / source.wandb))
-
-
 def push(loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter: Reporter) -> SyncReport:
     """Bring sweeps to targets. The logins are opened while the sweeps are looked at.
 
@@ -73,43 +61,15 @@ def push(loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter
     Raises:
         UsageError: A sweep does not exist, or nothing is left to be brought; nothing was started.
     """
-    source = LocalEndpoint()
-    layout = make_layout(loaded)
-    known = list_sweeps(source, layout)
-    sweeps = list(dict.fromkeys(find_sweep(known, word) for word in request.sweeps))
+    source = find_source(loaded, LocalEndpoint(), request.sweeps)
     options = {name: _make_options(name, settings, request) for name, settings in request.targets.items()}
-    work = _Push(loaded, request, source, sweeps, options, runner, reporter)
-    found: Future[_Inventories] = Future()
-    with ThreadPoolExecutor(max(1, len(request.targets)), thread_name_prefix="hsm-target") as executor:
-        futures = {name: executor.submit(work.serve, name, found) for name in request.targets}
-        try:
-            found.set_result(work.read_inventories(layout, known))
-            reports = {name: future.result() for name, future in futures.items()}
-        except KeyboardInterrupt:
-            reports = _interrupt(runner, found, futures)
-        except BaseException as error:
-            runner.stop()
-            found.set_exception(error)
-            raise
+    work = _Push(source, request, options, runner, reporter)
+    reports = serve_targets(list(request.targets), work.serve, read=work.read, runner=runner)
     by_sweep = [
         SweepReport(sweep.id, tuple(reports[name][index] for name in request.targets))
-        for index, sweep in enumerate(sweeps)
+        for index, sweep in enumerate(source.sweeps)
     ]
     return SyncReport("sync to", "push", request.is_dry_run, tuple(by_sweep))
-
-
-def _interrupt(
-    runner: Runner, found: Future[_Inventories], futures: Mapping[str, Future[list[TargetReport]]]
-) -> dict[str, list[TargetReport]]:
-    """End the workers and let every target tidy up; a second Ctrl-C ends that too."""
-    try:
-        runner.interrupt()
-        if not found.done():
-            found.set_exception(CommandStoppedError())
-        return {name: future.result() for name, future in futures.items()}
-    except KeyboardInterrupt:
-        runner.stop()
-        return {name: future.result() for name, future in futures.items()}
 
 
 class _Push:
@@ -117,53 +77,34 @@ class _Push:
 
     def __init__(
         self,
-        loaded: LoadedConfig,
+        source: Source,
         request: PushRequest,
-        source: Endpoint,
-        sweeps: Sequence[SweepFolder],
         options: Mapping[str, ExchangeOptions],
         runner: Runner,
         reporter: Reporter,
     ) -> None:
-        self._project = loaded.project
-        self._request = request
         self._source = source
-        self._sweeps = sweeps
+        self._request = request
         self._options = options
         self._runner = runner
         self._reporter = reporter
+        self._source_id = "" if request.is_dry_run else load_source_id(source.project)
 
-    def read_inventories(self, layout: Layout, known: Sequence[SweepFolder]) -> _Inventories:
-        """Read what the source has of every sweep, for every depth that a target asks for."""
-        path = self._project / ".hsm" / "cache" / "runs.json"
-        index, notices = load_index(path)
-        options = list(self._options.values())
-        wanted = {root for option in options for root in option.roots}
-        inventories = {
-            (sweep.id, max_depth): read_inventory(
-                self._source,
-                layout,
-                sweep,
-                max_depth=max_depth,
-                index=index,
-                known_sweeps=frozenset(sweep.id for sweep in known),
-                include_sweep=Root.SWEEPS in wanted,
-                include_runs=Root.WANDB in wanted,
-                include_versions=any(option.plan.latest_only for option in options),
-            )
-            for sweep in self._sweeps
-            for max_depth in {option.max_depth for option in options}
-        }
-        if not self._request.is_dry_run:
-            notices += save_index(index, path)
-        return {
-            key: replace(inventory, problems=(*notices, *inventory.problems)) for key, inventory in inventories.items()
-        }
+    def read(self) -> Inventories:
+        """Read what the source has of every sweep."""
+        options = self._options.values()
+        return read_inventories(
+            self._source,
+            depths=[option.max_depth for option in options],
+            roots={root for option in options for root in option.roots},
+            with_versions=any(option.plan.latest_only for option in options),
+            saves_cache=not self._request.is_dry_run,
+        )
 
-    def serve(self, name: str, found: Future[_Inventories]) -> list[TargetReport]:
+    def serve(self, name: str, found: Future[Inventories]) -> list[TargetReport]:
         """Bring every sweep to one target: one report per sweep, whatever happens."""
         stopwatch = Stopwatch(name, self._reporter)
-        ssh = OpenSsh(name, self._request.targets[name], self._runner, on_wait=self._make_waiting_note(name))
+        ssh = make_ssh(name, self._request.targets[name], self._runner, self._reporter)
         try:
             with stopwatch.step("login"):
                 ssh.login(may_ask=self._request.may_ask)
@@ -175,7 +116,7 @@ class _Push:
         except CommandStoppedError:
             return self._end_all(_make_interrupted(name))
         reports: list[TargetReport] = []
-        for sweep in self._sweeps:
+        for sweep in self._source.sweeps:
             if reports and reports[-1].state is State.INTERRUPTED:
                 reports.append(_make_interrupted(name))
                 continue
@@ -188,7 +129,7 @@ class _Push:
         self, name: str, ssh: OpenSsh, inventory: Inventory, books: Books, stopwatch: Stopwatch
     ) -> TargetReport:
         settings = self._request.targets[name]
-        ends = make_push_ends(name, settings, source=self._source, ssh=ssh, runner=self._runner)
+        ends = make_push_ends(name, settings, source=self._source.endpoint, ssh=ssh, runner=self._runner)
         return exchange(
             ends,
             inventory,
@@ -199,26 +140,19 @@ class _Push:
         )
 
     def _make_books(self, name: str, ssh: OpenSsh) -> Books:
-        source_id = "" if self._request.is_dry_run else load_source_id(self._project)
         return Books(
-            project=self._project,
+            project=self._source.project,
             target=name,
             route=make_route(self._request.targets[name], direction="push"),
-            source=Source(source_id, socket.gethostname(), str(self._project)),
+            source=Sender(self._source_id, socket.gethostname(), str(self._source.project)),
             shell=ssh,
             breaks_lock=self._request.breaks_lock,
         )
 
-    def _make_waiting_note(self, name: str) -> Callable[[float, UnreachableError], None]:
-        def note(seconds: float, error: UnreachableError) -> None:
-            self._reporter.report(Waiting(name, seconds, error.message))
-
-        return note
-
     def _end_all(self, report: TargetReport) -> list[TargetReport]:
         """The same report for every sweep."""
         self._reporter.report(TargetEnded(report.name, report.state.value))
-        return [report for _ in self._sweeps]
+        return [report for _ in self._source.sweeps]
 
 
 def _make_interrupted(name: str) -> TargetReport:

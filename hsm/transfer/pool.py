@@ -118,8 +118,13 @@ class Transfer:
         skipped = {(batch.root, file.path) for batch, _ in answers for file in batch.files} - sent
         tried = [file for key, file in state.open.items() if key in state.tried]
         doubtful = [file for file in tried if (file.root, file.path) not in sent]
-        arrived = find_arrived(self._destination, self._roots, doubtful) if doubtful else set()
-        state.sort(sent=sent, arrived=arrived, skipped=skipped, now=refresh(self._source, tried))
+        now = refresh(self._source, tried)
+        try:
+            arrived = find_arrived(self._destination, self._roots, doubtful) if doubtful else set()
+        except (HsmError, CommandStoppedError):
+            state.sort(sent=sent, arrived=set(), skipped=set(), now=now)
+            raise
+        state.sort(sent=sent, arrived=arrived, skipped=skipped, now=now)
 
 
 class _State:

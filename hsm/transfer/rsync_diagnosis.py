@@ -136,7 +136,8 @@ def _diagnose_start(
 def _make_missing_expression(rsync_path: str) -> re.Pattern[str]:
     """What sh, bash, ksh, zsh, tcsh, fish and env say when they cannot start rsync, but no other program."""
     program = rf"(?:[^\s:]*/)?{re.escape(rsync_path.rpartition('/')[2])}"
-    what = r"(?:[Cc]ommand not found\.?|not found|No such file or directory|[Pp]ermission denied|cannot execute.*)(?: \[.*\])?"
+    missing = r"(?:[Cc]ommand not found\.?|not found|No such file or directory)(?: \[.*\])?"
+    what = rf"(?:{missing}|[Pp]ermission denied|cannot execute.*)"
     return re.compile(
         rf"^(?:[^\s:]+: )?(?:(?:line )?\d+: )?(?:exec: )?[\"'\u2018\u201c`]?{program}[\"'\u2019\u201d]?: {what}$"
         rf"|^\S+ command not found: {program}$"

@@ -200,7 +200,7 @@ def test_a_login_that_dies_under_a_session_is_a_dropped_connection(
 @pytest.mark.parametrize(
     "foreign",
     [
-        pytest.param("file", marks=pytest.mark.xfail(raises=FileExistsError, strict=True, reason="mkdir() raises")),
+        "file",
         "link",
         "mode",
         "owner",

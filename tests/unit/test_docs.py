@@ -4,7 +4,7 @@ import ast
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -172,48 +172,58 @@ def _iter_parameters(node: ast.FunctionDef | ast.ClassDef) -> Iterator[str]:
     )
 
 
-def iter_error_kinds(tree: ast.Module) -> Iterator[str]:
+def iter_error_kinds(tree: ast.Module, constants: Mapping[str, ast.expr] | None = None) -> Iterator[str]:
     """The kinds of errors and problems that a module can make.
 
     They are: keyword arguments `kind="..."`; positional arguments of what takes a `kind` (functions and classes of
-    the module, and Problem); assignments to a name `kind`; and tables that a loop takes a `kind` from.
+    the module, and Problem); assignments to a name `kind`; and tables that a loop takes a `kind` from. Constants may
+    stand for the text; `constants` are those of other modules.
     """
-    positions, tables = find_places(tree)
+    positions, values = find_places(tree)
+    values = {**(constants or {}), **values}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            yield from _iter_texts(*(word.value for word in node.keywords if word.arg == "kind"))
+            yield from _iter_texts([word.value for word in node.keywords if word.arg == "kind"], values)
             position = positions.get(getattr(node.func, "id", getattr(node.func, "attr", "")))
             if position is not None:
-                yield from _iter_texts(*node.args[position : position + 1])
+                yield from _iter_texts(node.args[position : position + 1], values)
         elif isinstance(node, ast.Assign):
-            yield from _iter_assigned(node.targets[0], node.value)
-        elif isinstance(node, ast.For) and isinstance(node.iter, ast.Name) and node.iter.id in tables:
-            for row in getattr(tables[node.iter.id], "elts", []):
-                yield from _iter_assigned(node.target, row)
+            yield from _iter_assigned(node.targets[0], node.value, values)
+        elif isinstance(node, ast.For) and isinstance(node.iter, ast.Name) and node.iter.id in values:
+            for row in getattr(values[node.iter.id], "elts", []):
+                yield from _iter_assigned(node.target, row, values)
 
 
-def _iter_assigned(target: ast.expr, value: ast.expr) -> Iterator[str]:
+def _iter_assigned(target: ast.expr, value: ast.expr, values: Mapping[str, ast.expr]) -> Iterator[str]:
     if isinstance(value, ast.IfExp):
-        yield from _iter_assigned(target, value.body)
-        yield from _iter_assigned(target, value.orelse)
+        yield from _iter_assigned(target, value.body, values)
+        yield from _iter_assigned(target, value.orelse, values)
     elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
         for part, item in zip(target.elts, value.elts, strict=False):
-            yield from _iter_assigned(part, item)
+            yield from _iter_assigned(part, item, values)
     elif isinstance(target, ast.Name) and target.id == "kind":
-        yield from _iter_texts(value)
+        yield from _iter_texts([value], values)
 
 
-def _iter_texts(*values: ast.expr) -> Iterator[str]:
-    for value in values:
-        for part in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                yield part.value
+def _iter_texts(parts: Iterable[ast.expr], values: Mapping[str, ast.expr]) -> Iterator[str]:
+    """The texts that expressions stand for: literals, both branches of a condition, constants of the module."""
+    for part in parts:
+        if isinstance(part, ast.IfExp):
+            yield from _iter_texts([part.body, part.orelse], values)
+        elif isinstance(part, ast.Name) and part.id.isupper():
+            yield from _iter_texts([values[part.id]] if part.id in values else [], {})
+        elif isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield part.value
 
 
 def list_error_kinds() -> set[str]:
     paths = [path for path in (REPOSITORY / "hsm").rglob("*.py") if "render" not in path.parts]
     modules = [ast.parse(path.read_text("utf-8")) for path in paths]
-    return {kind for module in modules for kind in iter_error_kinds(module)} | set(CHECKS)
+    constants: dict[str, ast.expr] = {}
+    for module in modules:
+        constants.update({name: value for name, value in find_places(module)[1].items() if name.isupper()})
+    kinds = {kind for module in modules for kind in iter_error_kinds(module, constants)}
+    return (kinds | set(CHECKS)) - {""}
 
 
 def make_example_document() -> dict[str, Any]:
@@ -264,10 +274,12 @@ class Other:
     def list(self, number, kind: EntryKind): ...
 TABLE = (("of_a_table", 1), ("of_a_table_too", 2))
 OTHER: tuple = (("of_an_annotated_table", 1),)
+NAMED = "of_a_constant"
 def f(error):
     raise HsmError("x", kind="of_a_keyword" if error else "of_the_other_branch")
     Problem(path, "of_a_problem", "message")
     _pattern(1, "of_a_position")
+    Problem(path, NAMED, "message")
     Complaint(1, "of_a_class")
     self.method(1, "of_a_method")
     self.list(1, "of_a_listing")
@@ -277,8 +289,10 @@ def f(error):
     for kind, number in OTHER: ...
     other = "of_nothing"
 """
-    kinds = "a_table a_table_too an_annotated_table a_keyword the_other_branch a_problem a_position a_class a_method"
-    expected = {f"of_{kind}" for kind in [*kinds.split(), "an_assignment", "a_condition"]}
+    kinds = "a_table a_table_too an_annotated_table a_keyword the_other_branch a_problem a_position"
+    expected = {
+        f"of_{kind}" for kind in [*kinds.split(), "a_class", "a_method", "a_constant", "an_assignment", "a_condition"]
+    }
     assert_same(set(iter_error_kinds(ast.parse(source))), expected)
 
 

@@ -290,7 +290,7 @@ colour: red
         ),
         pytest.param(
             '    "a\\nb": 1',
-            ["5 {d}.'a\\nb': unknown, allowed: the keys host, user, port, rsync_path, paths, ssh, options"],
+            ["5 {d}.'a\\nb': unknown, allowed: the keys host, user, port, rsync_path, paths, ssh, secrets, options"],
             id="line break in a key",
         ),
     ],

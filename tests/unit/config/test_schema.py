@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from hsm.config.rules import SECRET_PATTERNS
 from hsm.config.schema import (
     SourceSettings,
     SshSettings,
@@ -52,7 +53,9 @@ def test_defaults() -> None:
         "parallel_transfers": 4,
         "check_remote_first": True,
         "exclude": (),
+        "secret_patterns": SECRET_PATTERNS,
     }
+    assert target.secrets == "warn"
 
 
 def test_values_cannot_be_changed() -> None:
@@ -385,6 +388,7 @@ def test_good_option(key: str, value: object) -> None:
         ("check_remote_first", "true"),
         ("check_remote_first", 1),
         ("exclude", "*.ckpt"),
+        ("secret_patterns", ".env"),
     ],
 )
 def test_bad_option(key: str, value: object) -> None:
@@ -394,6 +398,27 @@ def test_bad_option(key: str, value: object) -> None:
 def test_exclude_keeps_good_patterns_in_order() -> None:
     patterns = ["*.ckpt", "!best.ckpt", "checkpoints/", "/a/**/b", "[ab]?", "\\#x"]
     assert SyncOptions.model_validate({"exclude": patterns}).exclude == tuple(patterns)
+
+
+@pytest.mark.parametrize("written", [[], ["*.key", "!public.key"]])
+def test_secret_patterns_replace_the_default(written: list[str]) -> None:
+    assert SyncOptions.model_validate({"secret_patterns": written}).secret_patterns == tuple(written)
+
+
+@pytest.mark.parametrize("pattern", SECRET_PATTERNS)
+def test_every_default_secret_pattern_could_be_written(pattern: str) -> None:
+    assert SyncOptions.model_validate({"secret_patterns": [pattern]}).secret_patterns == (pattern,)
+
+
+@pytest.mark.parametrize("written", ["warn", "refuse", "ignore"])
+def test_what_to_do_about_secrets(written: str) -> None:
+    assert make_target(secrets=written).secrets == written
+
+
+@pytest.mark.parametrize("written", ["error", "", True, ["refuse"]])
+def test_what_else_cannot_be_done_about_secrets(written: object) -> None:
+    with pytest.raises(ValidationError):
+        make_target(secrets=written)
 
 
 @pytest.mark.parametrize("pattern", ["", " ", "#x", "!", "\\", "/", "a[z-b]", "a\nb"])

@@ -34,11 +34,13 @@ def test_template_shows_every_setting(model: type[SyncConfig]) -> None:
 
 
 def test_commented_settings_are_right_when_uncommented() -> None:
-    text = re.sub(r"^( *)# ((  )*\w+:.*)$", r"\1\2", make_template("p"), flags=re.MULTILINE)
+    text = re.sub(r"^( *)# ((  )*(\w+:| *\[| *\.ssh/).*)$", r"\1\2", make_template("p"), flags=re.MULTILINE)
     config = parse_config(text, "f")
     target = config.sync_targets["desktop"]
     assert config.source == SourceSettings()
     assert target.options == SyncOptions()
+    assert "secret_patterns" in target.options.model_fields_set
+    assert target.secrets == "warn"
     assert (target.user, target.port, target.rsync_path) == ("me", 22, "/opt/bin/rsync")
     assert target.ssh.options == {"ServerAliveInterval": "15"}
 

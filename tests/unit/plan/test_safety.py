@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hsm.endpoint import Space
-from hsm.model import Entry, EntryKind, PlanItem, Reason, Root, SourceFile, SyncPlan
+from hsm.model import Entry, EntryKind, PlanItem, Problem, Reason, Root, SourceFile, SyncPlan
 from hsm.plan.destination import DestinationRoot
-from hsm.plan.safety import CHECKS, check_plan
+from hsm.plan.safety import CHECKS, POSSIBLE_SECRET, check_plan, check_secrets
 
 FILE = SourceFile(Root.WANDB, "run-1/f", "/p/wandb", 100, 1, 1, "run-1")
 THERE = {"run-1/f": Entry("run-1/f", EntryKind.FILE, 1, 1, 1)}
@@ -59,3 +59,28 @@ def test_two_roots_of_one_file_system_share_its_space() -> None:
     refusals = check_plan(plan, {Root.SWEEPS: there, Root.WANDB: there})
     assert [refusal.check for refusal in refusals] == ["space"]
     assert "50 are missing" in refusals[0].message
+
+
+def make_found(*paths: str) -> list[Problem]:
+    return [Problem(path, POSSIBLE_SECRET, "Line 1 ...", is_failure=False) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("problems", "end"),
+    [
+        pytest.param(make_found("a"), ": a.", id="one"),
+        pytest.param(make_found("a", "a", "b"), ": a, b.", id="each file once"),
+        pytest.param(make_found(*"abcdef"), ": a, b, c, d, e, and more.", id="many"),
+        pytest.param(make_found("a", ""), ": a, and more.", id="summed up by the scan"),
+        pytest.param([Problem("c", "conflict", "..."), *make_found("a")], ": a.", id="others do not count"),
+    ],
+)
+def test_files_that_seem_to_hold_secrets_are_refused_by_name(problems: list[Problem], end: str) -> None:
+    (refusal,) = check_secrets(problems)
+    assert refusal.check in CHECKS
+    assert refusal.message.endswith(end)
+    assert f"--allow {refusal.check}" in refusal.hint
+
+
+def test_other_problems_are_no_secrets() -> None:
+    assert check_secrets([Problem("c", "conflict", "..."), Problem("s", "secret", "...", is_failure=False)]) == ()

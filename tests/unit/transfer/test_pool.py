@@ -380,7 +380,6 @@ def test_an_interrupt_while_waiting_keeps_what_is_proven() -> None:
     assert (result.is_interrupted, outcomes(result)) == (True, {"log": "unsettled", "rests": "sent"})
 
 
-@pytest.mark.xfail(strict=True, reason="what a clean batch brought is lost when the destination cannot be asked")
 def test_a_destination_that_is_away_does_not_undo_what_the_engine_vouched_for() -> None:
     def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         return unclean(DROPPED) if batch.files[0].path == "b" else world.bring_all(batch, on_moved)

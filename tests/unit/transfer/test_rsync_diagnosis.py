@@ -23,7 +23,7 @@ CLOSED = "rsync: connection unexpectedly closed (0 bytes received so far) [sende
     ("returncode", "text", "kind"),
     [
         pytest.param(11, FULL, "no_space", id="a full disk"),
-        pytest.param(23, INODES, "no_space", id="no inodes"),
+        pytest.param(23, INODES, "no_inodes", id="no inodes"),
         pytest.param(
             11,
             'rsync: [receiver] write failed on "/d/a": Disk quota exceeded (122)',
@@ -62,7 +62,9 @@ CLOSED = "rsync: connection unexpectedly closed (0 bytes received so far) [sende
         pytest.param(35, "rsync error: timeout waiting for daemon connection", "connection_dropped", id="35"),
         pytest.param(255, "rsync error: unexplained error (code 255)", "connection_dropped", id="ssh"),
         pytest.param(-9, "", "connection_dropped", id="killed"),
-        pytest.param(23, 'rsync: [sender] link_stat "/p/a" failed: Stale file handle (116)', "rsync_failed", id="new"),
+        pytest.param(
+            23, 'rsync: [sender] link_stat "/p/a" failed: Stale file handle (116)', "failing_disk", id="a stale handle"
+        ),
         pytest.param(5, "", "rsync_failed", id="nothing said"),
     ],
 )
@@ -78,7 +80,9 @@ def test_an_end_has_a_kind_and_a_next_step(returncode: int, text: str, kind: str
 
 
 def test_the_way_to_a_noisy_shell_is_named() -> None:
-    error = diagnose_rsync(2, "is your shell clean?", name="desktop", ssh_command="ssh -p 22 cluster")
+    error = diagnose_rsync(
+        2, "protocol version mismatch -- is your shell clean?\n", name="desktop", ssh_command="ssh -p 22 cluster"
+    )
     assert "`ssh -p 22 cluster true`" in error.hint
 
 

@@ -1,0 +1,60 @@
+"""`hsm sync doctor`: looks in advance at everything that a sync needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hsm.errors import HsmError
+
+
+def _complete_target(incomplete: str) -> list[str]:
+    """The configured targets, for the shell's completion; silent when anything is wrong."""
+    from hsm.config.load import load_config
+
+    try:
+        targets = load_config(Path.cwd()).config.sync_targets
+    except HsmError:
+        return []
+    return [name for name in targets if name.startswith(incomplete)]
+
+
+def doctor(
+    target: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TARGET]...", help="Configured targets.", autocompletion=_complete_target, show_default="all"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Also show the raw messages of what failed.")
+    ] = 0,
+) -> None:
+    """Check in advance what a sync needs, here and at the targets: nothing is sent, and nothing is written.
+
+    Of each target: its name, connection, host key, login, shell, rsync, clock, folders, room, and how many
+    sessions it allows. Each finding comes with what to do about it. It makes one login per target, which later
+    commands go on to use.
+
+    Exit codes: 0 all is well or only warnings, 1 something would fail, 2 configuration, 10 a target cannot be
+    reached; several targets: the common code if all agree, else 1.
+    """
+    from hsm.cli.render.doctor import show_checkups
+    from hsm.config.load import load_config, select_targets
+    from hsm.remote.command import Runner
+    from hsm.remote.openssh import has_terminal
+    from hsm.sync.checks import make_doctor_document
+    from hsm.sync.doctor import examine
+
+    config = load_config(Path.cwd()).config
+    targets = select_targets(config, target or list(config.sync_targets))
+    report = examine(targets, runner=Runner(), may_ask=has_terminal() and not as_json)
+    if as_json:
+        typer.echo(json.dumps(make_doctor_document(report), indent=2))
+    else:
+        show_checkups(report, verbosity=verbose)
+    raise typer.Exit(int(report.exit_code))

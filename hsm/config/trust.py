@@ -1,0 +1,143 @@
+"""Whether a configuration may decide how ssh runs: to ssh a configuration is code (`Match exec`, `ProxyCommand`).
+
+So an `ssh.config` must be the user's own and out of reach of others, and `ssh.*` counts only where `.hsm/` is the
+user's own. Group-writable by itself is no reason to distrust `.hsm/`: on many clusters the umask is 002 and the group
+is the user's private one. An `ssh.config` is held to what sshd's StrictModes asks of `authorized_keys`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from hsm.config.load import LoadedConfig
+from hsm.config.schema import SshSettings, TargetSettings
+from hsm.errors import ConfigError
+
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig, tuple[str, ...]]:
+    """Leave out of a configuration what must not count because others can write it. Looks at files, changes none.
+
+    Args:
+        loaded: The configuration.
+        is_trusted: The user says that all of it counts (`--trust`).
+
+    Returns:
+        The configuration to go on with, and a sentence for each thing that was left out; the same configuration and
+        none where it is the user's own, or has nothing that would have to be left out.
+    """
+    targets = loaded.config.sync_targets
+    names = [name for name, target in targets.items() if target.ssh != SshSettings()]
+    reason = "" if is_trusted or not names else _find_foreign_hand(loaded.path)
+    if not reason:
+        return loaded, ()
+    kept = {name: target.model_copy(update={"ssh": SshSettings()}) for name, target in targets.items()}
+    config = loaded.config.model_copy(update={"sync_targets": kept})
+    warning = f"{reason}, so the ssh settings of {', '.join(names)} are ignored; `--trust` lets them count."
+    return replace(loaded, config=config), (warning,)
+
+
+def check_trust(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> None:
+    """Refuse an `ssh.config` that others can write or that came with the project. Looks at files, changes none.
+
+    Args:
+        loaded: The configuration, as `apply_trust` gave it.
+        targets: Those of the call, by name.
+
+    Raises:
+        ConfigError: An `ssh.config` is missing, lies in the project, or is not the user's alone (kind
+            `bad_ssh_config`); the message names every one, and the hint says what to do.
+    """
+    found = []
+    for name, target in targets.items():
+        if target.ssh.config is not None:
+            path = Path(target.ssh.config).expanduser()
+            problem, remedy = _check_ssh_config(path, loaded.project)
+            if problem:
+                found.append((f"{name}: ssh.config {path} {problem}", remedy))
+    if found:
+        raise ConfigError(
+            "\n".join(message for message, _ in found),
+            hint="\n".join(dict.fromkeys(remedy for _, remedy in found)),
+            kind="bad_ssh_config",
+        )
+
+
+def _find_foreign_hand(path: Path) -> str:
+    """Say why the configuration file or its folder may hold what others wrote; empty where they cannot."""
+    try:
+        real = path.resolve()
+        for place in dict.fromkeys((path.parent, path, real.parent, real)):
+            owners = {place.lstat().st_uid, place.stat().st_uid}
+            foreign = [uid for uid in owners if not _is_own(uid)]
+            if foreign:
+                return f"{place} belongs to {_get_user_name(foreign[0])}, not to you"
+            if place.stat().st_mode & stat.S_IWOTH:
+                return f"Everybody may write to {place}"
+    except OSError as error:
+        return f"{path} cannot be looked at ({error.strerror})"
+    return ""
+
+
+def _check_ssh_config(path: Path, project: Path) -> tuple[str, str]:
+    """Say what is wrong with an ssh configuration, and what to do about it; both empty for nothing."""
+    try:
+        real = path.resolve(strict=True)
+        if not real.is_file():
+            return "is no file", "Correct `ssh.config` of the target."
+        if _is_in_project(path, real, project.resolve()):
+            return f"lies in the project {project}", f"Move it out of the project, for example to ~/.ssh/{path.name}."
+        places = _iter_places(path, real)
+        return next((found for found in map(_check_place, places) if found), ("", ""))
+    except (OSError, RuntimeError) as error:  # RuntimeError: before Python 3.13 symlinks that lead in a circle
+        reason = getattr(error, "strerror", None) or "its symlinks lead in a circle"
+        return f"cannot be read: {reason}", "Correct `ssh.config` of the target."
+
+
+def _is_in_project(path: Path, real: Path, project: Path) -> bool:
+    """Whether a file or the symlink to it came with the project. `~/.ssh` did not, even where the project is `~`."""
+    home = Path.home().resolve()
+    own = (home / ".ssh").resolve()
+    inside = [place for place in (path.parent.resolve() / path.name, real) if place.is_relative_to(project)]
+    return any(not (home.is_relative_to(project) and place.is_relative_to(own)) for place in inside)
+
+
+def _iter_places(path: Path, real: Path) -> Iterator[Path]:
+    """The file, a symlink to it, and the folders above both, up to the home folder where they lie in it."""
+    home = Path.home()
+    ends = {home, home.resolve()}
+    for place in dict.fromkeys((real, path)):
+        for above in (place, *place.parents):
+            yield above
+            if above in ends:
+                break
+
+
+def _check_place(place: Path) -> tuple[str, str] | None:
+    status = place.lstat()
+    if not _is_own(status.st_uid):
+        owner = _get_user_name(status.st_uid)
+        return f"is not yours alone: {place} belongs to {owner}", "Copy it to ~/.ssh/ and name the copy."
+    # In a sticky folder, as /tmp is one, others cannot replace what is the user's. A symlink has no mode of its own.
+    is_guarded = stat.S_ISLNK(status.st_mode) or (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX)
+    if status.st_mode & _OTHERS_MAY_WRITE and not is_guarded:
+        return f"is not yours alone: others may write to {place}", f"Run `chmod go-w {shlex.quote(str(place))}`."
+    return None
+
+
+def _is_own(uid: int) -> bool:
+    return uid in (0, os.geteuid())
+
+
+def _get_user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

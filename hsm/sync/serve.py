@@ -1,0 +1,59 @@
+"""Serving several targets at the same time, while this thread reads the source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from hsm.remote.command import CommandStoppedError, Runner
+
+_Read = TypeVar("_Read")
+_Answer = TypeVar("_Answer")
+
+
+def serve_targets(
+    names: Sequence[str],
+    serve: Callable[[str, Future[_Read]], _Answer],
+    *,
+    read: Callable[[], _Read],
+    runner: Runner,
+) -> dict[str, _Answer]:
+    """Call `serve` for every target in a thread of its own, and hand it what `read` returns as soon as it has.
+
+    Ctrl-C (KeyboardInterrupt in this thread) ends what runs; every target may then tidy up and still answers. A
+    second Ctrl-C ends that too.
+
+    Args:
+        names: The targets'.
+        serve: Serves one target; a wait for its second argument may raise CommandStoppedError.
+        read: Reads the source, in this thread.
+        runner: Starts all processes of the targets.
+
+    Returns:
+        What `serve` answered, by target.
+    """
+    found: Future[_Read] = Future()
+    with ThreadPoolExecutor(max(1, len(names)), thread_name_prefix="hsm-target") as executor:
+        futures = {name: executor.submit(serve, name, found) for name in names}
+        try:
+            found.set_result(read())
+            return _collect(futures)
+        except KeyboardInterrupt:
+            runner.interrupt()
+        except BaseException as error:
+            runner.stop()
+            if not found.done():
+                found.set_exception(error)
+            raise
+        try:
+            if not found.done():
+                found.set_exception(CommandStoppedError())
+            return _collect(futures)
+        except KeyboardInterrupt:
+            runner.stop()
+            return _collect(futures)
+
+
+def _collect(futures: Mapping[str, Future[_Answer]]) -> dict[str, _Answer]:
+    return {name: future.result() for name, future in futures.items()}

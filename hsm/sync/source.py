@@ -1,0 +1,95 @@
+"""The project on this machine as a source: which sweeps a command means, and what there is of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hsm.config.load import LoadedConfig
+from hsm.discover.index import load_index, save_index
+from hsm.discover.inventory import read_inventory
+from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
+from hsm.endpoint import Endpoint
+from hsm.model import Inventory, Root
+
+Inventories = Mapping[tuple[str, int | None], Inventory]
+"""By sweep id and depth of the sweep folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The sweeps that a command means.
+
+    Attributes:
+        project: The project's folder.
+        endpoint: This machine.
+        layout: Where sweeps and runs lie.
+        known: All sweeps of the project.
+        sweeps: Those that are meant, each once, in the order asked for.
+    """
+
+    project: Path
+    endpoint: Endpoint
+    layout: Layout
+    known: tuple[SweepFolder, ...]
+    sweeps: tuple[SweepFolder, ...]
+
+
+def make_layout(loaded: LoadedConfig) -> Layout:
+    """Where the project's sweeps and runs lie on this machine."""
+    project = loaded.project
+    source = loaded.config.source
+    return Layout(str(project), str(project / source.sweeps), str(project / source.wandb))
+
+
+def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) -> Source:
+    """Find the sweeps that words of a command line mean: ids, unambiguous prefixes, `latest`.
+
+    Raises:
+        UsageError: One of them means none, or several.
+    """
+    layout = make_layout(loaded)
+    known = list_sweeps(endpoint, layout)
+    sweeps = tuple(dict.fromkeys(find_sweep(known, word) for word in words))
+    return Source(loaded.project, endpoint, layout, known, sweeps)
+
+
+def read_inventories(
+    source: Source,
+    *,
+    depths: Collection[int | None],
+    roots: Collection[Root],
+    with_versions: bool,
+    saves_cache: bool,
+) -> Inventories:
+    """Read what there is of every sweep that is meant.
+
+    Args:
+        source: Which.
+        depths: Levels of the sweep folder, each wanted once.
+        roots: Which of the two folders are wanted.
+        with_versions: Read which media are superseded.
+        saves_cache: Remember what was read of the runs.
+    """
+    path = source.project / ".hsm" / "cache" / "runs.json"
+    index, notices = load_index(path)
+    ids = frozenset(sweep.id for sweep in source.known)
+    inventories = {
+        (sweep.id, max_depth): read_inventory(
+            source.endpoint,
+            source.layout,
+            sweep,
+            max_depth=max_depth,
+            index=index,
+            known_sweeps=ids,
+            include_sweep=Root.SWEEPS in roots,
+            include_runs=Root.WANDB in roots,
+            include_versions=with_versions,
+        )
+        for sweep in source.sweeps
+        for max_depth in set(depths)
+    }
+    if saves_cache:
+        notices += save_index(index, path)
+    return {key: replace(inventory, problems=(*notices, *inventory.problems)) for key, inventory in inventories.items()}

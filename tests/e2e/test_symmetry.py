@@ -1,0 +1,86 @@
+"""Source and destination are of one kind: what pushes also pulls, with the same parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hsm.config.load import load_config
+from hsm.discover.index import RunIndex
+from hsm.discover.inventory import read_inventory
+from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
+from hsm.model import Root
+from hsm.progress import SilentReporter
+from hsm.records.receipt import Sender
+from hsm.remote.command import Runner
+from hsm.remote.endpoint import RemoteEndpoint
+from hsm.remote.local import LocalEndpoint, LocalShell
+from hsm.remote.openssh import OpenSsh
+from hsm.sync.connect import make_route, make_rsync_maker
+from hsm.sync.exchange import Ends, ExchangeOptions, Stopwatch, exchange
+from hsm.sync.ledger import Books, Ledger
+from hsm.sync.report import State, TargetReport, count_files, count_runs
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import MakeProject
+
+
+@pytest.fixture(autouse=True)
+def _programs(require_program: Any) -> None:
+    require_program("rsync", "ssh", "sshd")
+
+
+def pull(remote_project: Path, here: Path, config: Path, word: str) -> TargetReport:
+    """Bring a sweep from the far project here, with the parts that push."""
+    settings = load_config(config).config.sync_targets["desktop"]
+    runner = Runner()
+    ssh = OpenSsh("desktop", settings, runner)
+    source, destination = RemoteEndpoint(ssh), LocalEndpoint(runner)
+    layout = Layout(str(remote_project), str(remote_project / "sweeps"), str(remote_project / "wandb"))
+    known = list_sweeps(source, layout)
+    sweep = find_sweep(known, word)
+    ids = [found.id for found in known]
+    inventory = read_inventory(source, layout, sweep, max_depth=1, index=RunIndex(), known_sweeps=ids)
+    roots = {root: str(here / root.value) for root in Root}
+    make_engine = make_rsync_maker(runner, source, ssh=ssh, rsync_path=None, pulls=True)
+    ends = Ends("desktop", source, destination, roots, make_engine, runner.sleep)
+    books = Books(
+        here, "desktop", make_route(settings, direction="pull"), Sender("a" * 16, "far", "/far"), LocalShell(runner)
+    )
+    reporter = SilentReporter()
+    return exchange(
+        ends,
+        inventory,
+        ExchangeOptions(),
+        ledger=Ledger(books, sweep.id),
+        reporter=reporter,
+        stopwatch=Stopwatch("desktop", reporter),
+    )
+
+
+def test_a_remote_source_and_a_local_destination_work_with_the_same_parts(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    project = make_project(real=True)
+    flat, nested = sorted(path.name for path in (project.folder / "sweeps/outputs").iterdir())
+    here = tmp_path / "here"
+    here.mkdir()
+    for word, n_runs in ((flat, 18), (nested, 15)):
+        report = pull(project.folder, here, project.folder, word)
+        assert report.state is State.DONE, report.error
+        assert count_runs(report)["total"] == n_runs
+        assert count_files(report)["sent"] == count_files(report)["planned"] > 0
+    arrived = {path.relative_to(here / "wandb") for path in (here / "wandb").rglob("*") if path.is_file()}
+    assert len({path.parts[0] for path in arrived}) == 33
+    for path in arrived:
+        source = next(
+            root / path
+            for root in (project.folder / "wandb", project.folder / f"wandb/{nested}/wandb")
+            if (root / path).exists()
+        )
+        assert (here / "wandb" / path).read_bytes() == source.read_bytes()
+        assert (here / "wandb" / path).stat().st_mtime_ns == source.stat().st_mtime_ns
+    assert (here / f"sweeps/outputs/{flat}/.hsm-sync/receipt-{'a' * 16}.json").exists()
+    assert pull(project.folder, here, project.folder, flat).state is State.NOTHING_TO_DO
