@@ -213,6 +213,36 @@ def send_to(
     raise typer.Exit(int(report.exit_code))
 
 
+@app.command(name="verify")
+def verify_sweeps(
+    sweeps: _Sweeps,
+    target: _Targets = None,
+    as_json: _Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing where all is equal.")] = False,
+) -> None:
+    """Compare sweeps with their targets by checksum: both ends read every file that counts. Changes nothing.
+
+    Exit codes: 0 all that counts is equal, 1 something differs or is missing there (it is listed), 2 usage or
+    configuration, 10 target unreachable or login refused, 130 interrupted.
+    """
+    from hsm.cli.render import make_reporter, show_lines
+    from hsm.config.load import select_targets
+    from hsm.remote.command import Runner
+    from hsm.remote.openssh import has_terminal
+    from hsm.sync.verify import describe_verdicts, make_verify_document, verify
+
+    loaded = _load()
+    targets = select_targets(loaded.config, target or ())
+    may_ask = has_terminal() and not as_json
+    with make_reporter(is_quiet=quiet, targets=list(targets)) as reporter:
+        report = verify(loaded, sweeps, targets, runner=Runner(), reporter=reporter, may_ask=may_ask)
+    if as_json:
+        typer.echo(json.dumps(make_verify_document(report), indent=2))
+    elif not quiet or report.exit_code:
+        show_lines(describe_verdicts(report))
+    raise typer.Exit(int(report.exit_code))
+
+
 @app.command()
 def login(target: _TargetName) -> None:
     """Open the shared login to a target, in the foreground: passwords and second factors are asked for here.

@@ -307,7 +307,7 @@ class OpenSsh:
 
     def _explain_login(self, log: str, complaint: str) -> UnreachableError:
         """Explain by the log; where it says nothing known, by the rest too, which may be the server's banner."""
-        error = self.explain(log)
+        error = self.explain(log or complaint)
         return error if error.kind != "unreachable" else self.explain(f"{log}\n{complaint}")
 
     def _is_live(self, path: Path) -> bool:

@@ -62,7 +62,7 @@ def push(loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter
         UsageError: A sweep does not exist, or nothing is left to be brought; nothing was started.
     """
     source = find_source(loaded, LocalEndpoint(), request.sweeps)
-    options = {name: _make_options(name, settings, request) for name, settings in request.targets.items()}
+    options = {name: make_options(name, settings, request) for name, settings in request.targets.items()}
     work = _Push(source, request, options, runner, reporter)
     reports = serve_targets(list(request.targets), work.serve, read=work.read, runner=runner)
     by_sweep = [
@@ -159,7 +159,12 @@ def _make_interrupted(name: str) -> TargetReport:
     return TargetReport(name, State.INTERRUPTED, ExitCode.INTERRUPTED)
 
 
-def _make_options(name: str, settings: TargetSettings, request: PushRequest) -> ExchangeOptions:
+def make_options(name: str, settings: TargetSettings, request: PushRequest) -> ExchangeOptions:
+    """How a target's settings and a command line together want a sweep brought over.
+
+    Raises:
+        UsageError: Nothing is left to be brought.
+    """
     options = settings.options
     roots = tuple(root for root in request.roots if _is_wanted(root, options))
     if not roots:

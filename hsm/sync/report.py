@@ -84,10 +84,15 @@ class SyncReport:
         """130 if anything was interrupted, else the common code if all agree, else 1."""
         if self.error is not None:
             return self.error.exit_code
-        codes = {target.exit_code for sweep in self.sweeps for target in sweep.targets}
-        if ExitCode.INTERRUPTED in codes:
-            return ExitCode.INTERRUPTED
-        return codes.pop() if len(codes) == 1 else ExitCode.PARTIAL if codes else ExitCode.DONE
+        return merge_exit_codes(target.exit_code for sweep in self.sweeps for target in sweep.targets)
+
+
+def merge_exit_codes(codes: Iterable[ExitCode]) -> ExitCode:
+    """The exit code of several targets or sweeps: 130 if interrupted, else the common one if all agree, else 1."""
+    found = set(codes)
+    if ExitCode.INTERRUPTED in found:
+        return ExitCode.INTERRUPTED
+    return found.pop() if len(found) == 1 else ExitCode.PARTIAL if found else ExitCode.DONE
 
 
 def make_document(report: SyncReport, *, with_plan: bool) -> dict[str, object]:

@@ -84,6 +84,19 @@ class BatchEnd:
     error: HsmError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a comparison by content found; whatever is in neither set is equal.
+
+    Attributes:
+        different: Destination paths of files whose content there is another one.
+        missing: Destination paths of files that are not there.
+    """
+
+    different: frozenset[str]
+    missing: frozenset[str]
+
+
 OnMoved = Callable[[int, int], None]
 """Takes the bytes and the files that a call of `send` has moved so far: its own running totals."""
 
@@ -110,6 +123,15 @@ class Engine(Protocol):
         Raises:
             hsm.remote.command.CommandStoppedError: The user interrupted; as after any failure, every final name
                 holds the old file or the new one.
+        """
+
+    def compare(self, batch: Batch) -> Comparison:
+        """Compare the files of a batch by checksum; both ends read all of them. Changes nothing.
+
+        Needs neither the lock nor HSM's own folders.
+
+        Raises:
+            hsm.errors.HsmError: A file could not be read, or the connection broke: nothing is known.
         """
 
     def stop(self) -> None:

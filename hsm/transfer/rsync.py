@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.model import Root
@@ -13,6 +14,7 @@ from hsm.transfer.base import (
     Batch,
     BatchEnd,
     Capabilities,
+    Comparison,
     OnMoved,
     get_partial_folder,
     get_temporary_folder,
@@ -25,6 +27,7 @@ from hsm.transfer.rsync_command import (
     RsyncVersion,
     make_argv,
     make_file_list,
+    parse_comparison,
     parse_version,
 )
 from hsm.transfer.rsync_diagnosis import diagnose_rsync, find_complaints
@@ -99,6 +102,19 @@ class RsyncEngine:
         text = completed.stderr_text
         error = self._explain(completed.returncode, text)
         return BatchEnd(is_clean=False, sent=sent, complaints=find_complaints(text, batch.files), error=error)
+
+    def compare(self, batch: Batch) -> Comparison:
+        """See `hsm.transfer.base.Engine.compare`."""
+        output = bytearray()
+        argv = make_argv(replace(self._make_call(batch.root), compares=True))
+        try:
+            completed = self._runner.stream(argv, stdin=make_file_list(batch.files), on_output=output.extend)
+        except ProgramMissingError as error:
+            raise make_missing_here_error() from error
+        if completed.returncode != 0:
+            raise self._explain(completed.returncode, completed.stderr_text)
+        different, missing = parse_comparison(bytes(output))
+        return Comparison(frozenset(different), frozenset(missing))
 
     def stop(self) -> None:
         """See `hsm.transfer.base.Engine.stop`."""

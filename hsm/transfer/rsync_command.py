@@ -56,6 +56,7 @@ class RsyncCall:
         rsync_path: The program at the remote end; empty for what its PATH finds.
         protocol: The lower of both ends' protocols.
         skips_newer: Leave what is newer at the destination (when nothing was compared).
+        compares: Compare by checksum and change nothing.
         program: The rsync of this machine.
     """
 
@@ -68,6 +69,7 @@ class RsyncCall:
     rsync_path: str = ""
     protocol: int = 30
     skips_newer: bool = False
+    compares: bool = False
     program: str = "rsync"
 
 
@@ -94,19 +96,11 @@ def make_argv(call: RsyncCall) -> list[str]:
         "--times",
         "--omit-dir-times",
         "--copy-links",
-        "--chmod=Du+rwx,Fu+rw",
-        f"--temp-dir={call.temporary}",
-        f"--partial-dir={call.partial}",
-        f"--timeout={IO_TIMEOUT_SECONDS}",
         "--8-bit-output",
-        "--no-human-readable",
-        "--info=progress2",
-        "--outbuf=L",
-        f"--out-format={_NAME_PREFIX}%n",
+        *(_make_comparing_options() if call.compares else _make_sending_options(call)),
     ]
     if call.protocol >= 30:
         argv.append("--no-implied-dirs")
-    argv += ["--update", "--modify-window=-1"] if call.skips_newer else ["--ignore-times"]
     source, destination = "/", f"{folder}/"
     if call.direction is not Direction.LOCAL:
         argv += ["--protect-args", f"--rsh={make_remote_shell(call.ssh_argv)}"]
@@ -117,6 +111,25 @@ def make_argv(call: RsyncCall) -> list[str]:
     elif call.direction is Direction.PULL:
         source = f"{call.address}:{source}"
     return [*argv, "--", source, destination]
+
+
+def _make_sending_options(call: RsyncCall) -> list[str]:
+    return [
+        "--chmod=Du+rwx,Fu+rw",
+        f"--temp-dir={call.temporary}",
+        f"--partial-dir={call.partial}",
+        f"--timeout={IO_TIMEOUT_SECONDS}",
+        "--no-human-readable",
+        "--info=progress2",
+        "--outbuf=L",
+        f"--out-format={_NAME_PREFIX}%n",
+        *(["--update", "--modify-window=-1"] if call.skips_newer else ["--ignore-times"]),
+    ]
+
+
+def _make_comparing_options() -> list[str]:
+    """No `--timeout`: while an end reads a large file nothing travels; ssh's keepalive watches the link."""
+    return ["--dry-run", "--checksum", f"--out-format={_NAME_PREFIX}%i %n"]
 
 
 def make_remote_shell(argv: Sequence[str]) -> str:
@@ -159,6 +172,21 @@ class OutputReader:
         match = _PROGRESS.match(line)
         if match is not None:
             self.n_bytes = max(self.n_bytes, int(re.sub(r"\D", "", match[1])))
+
+
+def parse_comparison(output: bytes) -> tuple[set[str], set[str]]:
+    """Read what a comparing rsync printed: itemised changes, `<f` or `>f` for files that would be sent.
+
+    Returns:
+        Destination paths of files that differ in content, and of those that are missing.
+    """
+    different: set[str] = set()
+    missing: set[str] = set()
+    for line in os.fsdecode(output).split("\n"):
+        changes, _, name = line.removeprefix(_NAME_PREFIX).partition(" ")
+        if line.startswith(_NAME_PREFIX) and changes[:2] in ("<f", ">f"):
+            (missing if "+" in changes else different).add(unescape(name))
+    return different, missing
 
 
 def unescape(name: str) -> str:

@@ -188,6 +188,24 @@ def test_permissions_are_the_destinations_and_files_stay_writable(bench: Bench) 
     assert bench.there("run-1/f").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_comparison_tells_what_differs_in_content_and_changes_nothing(bench: Bench) -> None:
+    names = ["run-1/same", "run-1/it's\n2", "run-1/other-time", "run-1/other-content", "run-1/longer", "run-1/missing"]
+    files = [bench.write(name, b"content") for name in names]
+    bench.send(*files[:-1])
+    os.utime(bench.there(names[2]), ns=(T - 10**12, T - 10**12))
+    bench.there(names[3]).write_bytes(b"CONTENT")
+    os.utime(bench.there(names[3]), ns=(T, T))
+    bench.there(names[4]).write_bytes(b"content and more")
+    before = {path: path.stat() for path in bench.there("").rglob("*")}
+    found = bench.engine.compare(Batch(Root.WANDB, tuple(files)))
+    assert found.different == {names[3], names[4]}
+    assert found.missing == {names[5]}
+    after = {path: path.stat() for path in bench.there("").rglob("*")}
+    assert {path: (s.st_ino, s.st_mtime_ns) for path, s in after.items()} == {
+        path: (s.st_ino, s.st_mtime_ns) for path, s in before.items()
+    }
+
+
 def test_progress_only_grows(bench: Bench) -> None:
     seen: list[tuple[int, int]] = []
     files = tuple(bench.write(f"run-1/{number}", os.urandom(500_000)) for number in range(5))

@@ -304,7 +304,7 @@ def test_a_forwarded_port_that_is_taken_does_not_break_the_login(sshd: PrivateSs
         taken.bind((sshd.host, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        config = add_settings(sshd, f"LocalForward {port} 127.0.0.1:9", "ExitOnForwardFailure yes")
+        config = add_settings(sshd, f"LocalForward {sshd.host}:{port} {sshd.host}:9", "ExitOnForwardFailure yes")
         assert make_ssh(sshd, config=config).run("printf in").stdout == b"in"
 
 
@@ -324,14 +324,15 @@ def test_at_the_servers_limit_of_sessions_no_new_login_is_made(
     start_sshd: StartSshd, make_ssh: MakeSsh, tmp_path: Path
 ) -> None:
     sshd = start_sshd(settings={"MaxSessions": "1"})
-    client = make_ssh(sshd)
+    config = add_settings(sshd, "LogLevel QUIET")  # which must not hide the reason
+    client = make_ssh(sshd, config=config)
     client.login()
     os.mkfifo(tmp_path / "begun")
     os.mkfifo(tmp_path / "go")
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(client.run, f"echo >{tmp_path}/begun; cat {tmp_path}/go; echo done")
         (tmp_path / "begun").read_text()
-        error = refuse(make_ssh(sshd))
+        error = refuse(make_ssh(sshd, config=config))
         (tmp_path / "go").write_text("")
         assert future.result().stdout == b"done\n"
     assert error.kind == "sessions_refused"

@@ -122,7 +122,7 @@ def test_the_upload_mark_of_a_run_without_an_exit_record_stays(state: RunState, 
 
 def test_patterns_exclude_by_the_path_inside_the_run() -> None:
     files = [make_file("files/model.ckpt"), make_file("files/keep.txt"), make_file("tmp/x")]
-    result = plan(files, options=PlanOptions(exclude=("*.ckpt", "/tmp/")))  # noqa: S108
+    result = plan(files, options=PlanOptions(exclude=("*.ckpt", "/tmp/")))
     assert [item.reason for item in result.items] == [Reason.NEW, Reason.EXCLUDED, Reason.EXCLUDED]
 
 

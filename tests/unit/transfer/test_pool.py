@@ -217,6 +217,17 @@ def test_what_a_clean_batch_left_alone_is_a_conflict() -> None:
     assert [(problem.path, problem.kind) for problem in result.problems] == [("b", "conflict")]
 
 
+def test_what_a_clean_batch_left_alone_and_is_there_is_unchanged() -> None:
+    def act(world: World, batch: Batch, _on_moved: OnMoved) -> BatchEnd:
+        world.bring(batch.files)
+        return BatchEnd(is_clean=True)
+
+    world = World(act=act)
+    result = world.run(file := world.add("a"))
+    assert (outcomes(result), result.problems) == ({"a": "unchanged"}, ())
+    assert result.files == {(Root.WANDB, "a"): file}
+
+
 def test_a_file_that_changed_is_sent_again_as_it_is_now() -> None:
     def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         end = world.bring_all(batch, on_moved)

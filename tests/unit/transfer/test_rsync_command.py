@@ -274,6 +274,7 @@ def test_escaped_names_come_back(name: bytes) -> None:
 
 
 @given(st.text("\\#0123456789a"))
+@example("\\#777")
 def test_whatever_rsync_prints_is_a_name(text: str) -> None:
     assert isinstance(unescape(text), str)
 

@@ -119,6 +119,12 @@ SAME_NAMES = ("run-1/output.log", "run-2/output.log", "other-run-1/output.log")
             {"run-1/output.log"},
             id="the same name in many runs",
         ),
+        pytest.param(
+            'rsync: [sender] link_stat "/p/wandb/other-run-1/output.log" failed: No such file or directory (2)',
+            SAME_NAMES,
+            {"other-run-1/output.log"},
+            id="a run whose name ends like another's",
+        ),
         pytest.param('file has vanished: "/p/wandb/run-1/a"', ("run-1/a",), {"run-1/a"}, id="vanished"),
         pytest.param(
             'rsync: [receiver] mkstemp "/d/.hsm-tmp/.output.log.7Zq1xK" failed: No space left on device (28)',

@@ -1,0 +1,265 @@
+"""`hsm sync verify`: compares by checksum what counts of a sweep here with what lies at its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from hsm.config.load import LoadedConfig
+from hsm.config.schema import TargetSettings
+from hsm.errors import ExitCode, HsmError
+from hsm.model import EntryKind, Inventory, Problem, Reason, Root, SourceFile, SyncPlan
+from hsm.plan.destination import Destination
+from hsm.plan.planner import make_plan
+from hsm.progress import Reporter, Step, TargetEnded
+from hsm.remote.command import CommandStoppedError, Runner
+from hsm.remote.local import LocalEndpoint
+from hsm.sync.check import check_destination
+from hsm.sync.connect import make_push_ends, make_ssh
+from hsm.sync.exchange import Ends, ExchangeOptions
+from hsm.sync.push import PushRequest, make_options
+from hsm.sync.report import make_error_document, merge_exit_codes
+from hsm.sync.serve import serve_targets
+from hsm.sync.source import Inventories, Source, find_source, read_inventories
+from hsm.transfer.base import Engine
+from hsm.transfer.batches import make_batches
+from hsm.transfer.outcome import Key
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one sweep at one target compares with its source.
+
+    Attributes:
+        target: The target's name.
+        exit_code: 0 where all that counts is equal, 1 where something differs or is missing.
+        error: Why it could not be told; None otherwise.
+        n_equal: Files whose content is the same at both ends.
+        different: Destination paths of files with another content or type there.
+        missing: Destination paths of files that are not there.
+        only_there: Destination paths of files that the source does not have.
+        left: How many files do not count, by reason; they were not compared.
+        problems: Found while looking at the source.
+    """
+
+    target: str
+    exit_code: ExitCode
+    error: HsmError | None = None
+    n_equal: int = 0
+    different: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    only_there: tuple[str, ...] = ()
+    left: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """A whole call: verdicts by sweep, in the order of targets."""
+
+    sweeps: Mapping[str, tuple[Verdict, ...]]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The common code if all agree, else 1; 130 if anything was interrupted."""
+        return merge_exit_codes(verdict.exit_code for verdicts in self.sweeps.values() for verdict in verdicts)
+
+
+def verify(
+    loaded: LoadedConfig,
+    words: Sequence[str],
+    targets: Mapping[str, TargetSettings],
+    *,
+    runner: Runner,
+    reporter: Reporter,
+    may_ask: bool = False,
+) -> VerifyReport:
+    """Compare sweeps with their targets. Changes nothing at either end, and needs no lock.
+
+    Raises:
+        UsageError: A sweep does not exist.
+    """
+    source = find_source(loaded, LocalEndpoint(), words)
+    request = PushRequest(tuple(words), targets, is_dry_run=True, may_ask=may_ask)
+    work = _Verify(source, request, runner, reporter)
+    verdicts = serve_targets(list(targets), work.serve, read=work.read, runner=runner)
+    return VerifyReport(
+        {sweep.id: tuple(verdicts[name][index] for name in targets) for index, sweep in enumerate(source.sweeps)}
+    )
+
+
+def make_verify_document(report: VerifyReport) -> dict[str, object]:
+    """The report as JSON values (docs/SYNC.md)."""
+    return {
+        "schema": SCHEMA,
+        "command": "sync verify",
+        "direction": "push",
+        "dry_run": False,
+        "exit_code": int(report.exit_code),
+        "error": None,
+        "sweeps": [
+            {"sweep": sweep, "targets": [_make_verdict_document(verdict) for verdict in verdicts]}
+            for sweep, verdicts in report.sweeps.items()
+        ],
+    }
+
+
+def _make_verdict_document(verdict: Verdict) -> dict[str, object]:
+    return {
+        "name": verdict.target,
+        "exit_code": int(verdict.exit_code),
+        "error": make_error_document(verdict.error),
+        "equal": verdict.n_equal,
+        "different": list(verdict.different),
+        "missing": list(verdict.missing),
+        "only_there": list(verdict.only_there),
+        "left": dict(verdict.left),
+    }
+
+
+class _Verify:
+    def __init__(self, source: Source, request: PushRequest, runner: Runner, reporter: Reporter) -> None:
+        self._source = source
+        self._request = request
+        self._runner = runner
+        self._reporter = reporter
+        self._options = {name: make_options(name, settings, request) for name, settings in request.targets.items()}
+
+    def read(self) -> Inventories:
+        return read_inventories(
+            self._source,
+            depths=[options.max_depth for options in self._options.values()],
+            roots=tuple(Root),
+            with_versions=True,
+            saves_cache=False,
+        )
+
+    def serve(self, name: str, found: Future[Inventories]) -> list[Verdict]:
+        settings = self._request.targets[name]
+        ssh = make_ssh(name, settings, self._runner, self._reporter)
+        try:
+            self._reporter.report(Step(name, "login"))
+            ssh.login(may_ask=self._request.may_ask)
+            inventories = found.result()
+        except HsmError as error:
+            return [Verdict(name, error.exit_code, error)] * len(self._source.sweeps)
+        except CommandStoppedError:
+            return [Verdict(name, ExitCode.INTERRUPTED)] * len(self._source.sweeps)
+        ends = make_push_ends(name, settings, source=self._source.endpoint, ssh=ssh, runner=self._runner)
+        options = self._options[name]
+        verdicts = [
+            self._verify_sweep(ends, inventories[sweep.id, options.max_depth], options) for sweep in self._source.sweeps
+        ]
+        self._reporter.report(TargetEnded(name, "verified"))
+        return verdicts
+
+    def _verify_sweep(self, ends: Ends, inventory: Inventory, options: ExchangeOptions) -> Verdict:
+        try:
+            self._reporter.report(Step(ends.name, "check"))
+            check = check_destination(
+                ends.destination, ends.roots, inventory, roots=options.roots, max_depth=options.max_depth
+            )
+            plan = make_plan(inventory, check.destination, options.plan)
+            there, missing, different = _sort_by_presence(plan, check.destination)
+            if there:
+                self._reporter.report(Step(ends.name, "verify"))
+                engine = ends.make_engine(check.roots, sweep=plan.sweep, skips_newer=False)
+                found_different, found_missing = _compare(engine, there, n_workers=options.n_workers)
+                different |= found_different
+                missing |= found_missing
+        except HsmError as error:
+            return Verdict(ends.name, error.exit_code, error, problems=inventory.problems)
+        except CommandStoppedError:
+            return Verdict(ends.name, ExitCode.INTERRUPTED)
+        return Verdict(
+            target=ends.name,
+            exit_code=ExitCode.PARTIAL if missing or different else ExitCode.DONE,
+            n_equal=len(there) - len(found_different if there else ()) - len(found_missing if there else ()),
+            different=_sort_paths(different),
+            missing=_sort_paths(missing),
+            only_there=_sort_paths(_find_only_there(plan, check.destination)),
+            left=_count_left(plan),
+            problems=plan.problems,
+        )
+
+
+def _sort_by_presence(plan: SyncPlan, destination: Destination) -> tuple[list[SourceFile], set[Key], set[Key]]:
+    """The files that count: those that lie there, those that are missing, those of another type there."""
+    there: list[SourceFile] = []
+    missing: set[Key] = set()
+    different: set[Key] = set()
+    for item in plan.items:
+        if not (item.reason.is_send or item.reason in (Reason.SAME, Reason.CONFLICT)):
+            continue
+        entry = destination[item.file.root].entries.get(item.file.path)
+        key = (item.file.root, item.file.path)
+        if entry is None:
+            missing.add(key)
+        elif entry.kind is EntryKind.FILE:
+            there.append(item.file)
+        else:
+            different.add(key)
+    return there, missing, different
+
+
+def _compare(engine: Engine, files: Sequence[SourceFile], *, n_workers: int) -> tuple[set[Key], set[Key]]:
+    batches = make_batches(files, n_workers=n_workers)
+    with ThreadPoolExecutor(min(n_workers, engine.capabilities.max_workers)) as executor:
+        found = list(executor.map(engine.compare, batches))
+    different = {(batch.root, path) for batch, answer in zip(batches, found, strict=True) for path in answer.different}
+    missing = {(batch.root, path) for batch, answer in zip(batches, found, strict=True) for path in answer.missing}
+    return different, missing
+
+
+def _find_only_there(plan: SyncPlan, destination: Destination) -> set[Key]:
+    known = {(item.file.root, item.file.path) for item in plan.items}
+    there = {
+        (root, path)
+        for root, listed in destination.items()
+        for path, entry in listed.entries.items()
+        if entry.kind is not EntryKind.FOLDER
+    }
+    return there - known
+
+
+def _count_left(plan: SyncPlan) -> dict[str, int]:
+    left = {"deeper": sum(plan.deeper.values())} if plan.deeper else {}
+    for item in plan.items:
+        if not (item.reason.is_send or item.reason in (Reason.SAME, Reason.CONFLICT)):
+            left[item.reason.value] = left.get(item.reason.value, 0) + 1
+    return left
+
+
+def _sort_paths(keys: set[Key]) -> tuple[str, ...]:
+    return tuple(path for _, path in sorted(keys))
+
+
+def describe_verdicts(report: VerifyReport) -> list[str]:
+    """The report as lines for people; paths are not escaped yet."""
+    lines = []
+    for sweep, verdicts in report.sweeps.items():
+        for verdict in verdicts:
+            lines.append(f"{sweep} at {verdict.target}: {_describe(verdict)}")
+            for words, paths in (
+                ("differs", verdict.different),
+                ("is missing there", verdict.missing),
+                ("is only there", verdict.only_there),
+            ):
+                lines += [f"  {path} {words}" for path in paths]
+    return lines
+
+
+def _describe(verdict: Verdict) -> str:
+    if verdict.error is not None:
+        hint = f" {verdict.error.hint}" if verdict.error.hint else ""
+        return f"could not be verified. {verdict.error.message}{hint}"
+    if verdict.exit_code is ExitCode.INTERRUPTED:
+        return "interrupted, nothing is known."
+    left = ", ".join(f"{n} {reason}" for reason, n in verdict.left.items())
+    words = f"{verdict.n_equal} files are equal, by checksum of what was read from disk at both ends"
+    if verdict.exit_code is not ExitCode.DONE:
+        words = f"{words}; {len(verdict.different)} differ, {len(verdict.missing)} are missing there"
+    return f"{words}{f'; not compared: {left}' if left else ''}."

@@ -1,0 +1,340 @@
+"""`hsm sync doctor`: what it finds at real servers, and that it is polite."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from private_sshd import PrivateSshd
+
+from hsm.sync.doctor import NAMES
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import MakeProject, Project
+
+StartSshd = Callable[..., PrivateSshd]
+Rows = dict[str, dict[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _programs(require_program: Any) -> None:
+    require_program("rsync", "ssh", "sshd")
+
+
+def run_doctor(project: Project, *args: str, **options: Any) -> tuple[int, dict[str, Rows]]:
+    """Run it with `--json`; returns the exit code, and the rows by target (`here`: this machine) and name."""
+    completed = project.hsm("sync", "doctor", *args, "--json", **options)
+    document = json.loads(completed.stdout)
+    assert (document["schema"], document["command"], document["error"]) == (1, "sync doctor", None)
+    assert document["exit_code"] == completed.returncode
+    assert completed.stderr == ""
+    groups = {"here": document["here"], **{target["name"]: target for target in document["targets"]}}
+    for group in groups.values():
+        assert all(set(check) == {"name", "state", "found", "hint"} and check["found"] for check in group["checks"])
+        assert all(check["hint"] for check in group["checks"] if check["state"] in ("warning", "failed"))
+    return completed.returncode, {
+        name: {check["name"]: check for check in group["checks"]} for name, group in groups.items()
+    }
+
+
+def get_states(rows: Rows) -> dict[str, str]:
+    return {name: row["state"] for name, row in rows.items()}
+
+
+def assert_ends_at(rows: Rows, failed: str) -> None:
+    """The row failed, those before it are right, and of those after it none was looked at."""
+    states = get_states(rows)
+    names = list(NAMES)
+    assert list(states) == names
+    position = names.index(failed)
+    assert states[failed] == "failed"
+    assert {states[name] for name in names[:position]} <= {"ok"}
+    assert {states[name] for name in names[position + 1 :]} <= {"not_checked"}
+
+
+def count_connections_made(sshd: PrivateSshd) -> int:
+    return sshd.log_text().count("Connection from ")
+
+
+def make_tools(folder: Path, *, without: str) -> str:
+    """Make a folder with all programs but one, and return it as a PATH."""
+    folder.mkdir()
+    for path in Path("/usr/bin").iterdir():
+        if path.name != without:
+            (folder / path.name).symlink_to(path)
+    return str(folder)
+
+
+def test_a_target_that_is_ready(make_project: MakeProject) -> None:
+    project = make_project(options={"parallel_transfers": 3})
+    code, groups = run_doctor(project)
+    rows = groups["desktop"]
+    assert set(groups["here"]) == {"hsm", "python", "ssh", "rsync"}
+    assert "OpenSSH" in groups["here"]["ssh"]["found"]
+    assert list(rows) == list(NAMES)
+    assert set(get_states(rows).values()) <= {"ok", "warning"}
+    assert code == 0
+    assert f"port {project.sshd.port}" in rows["settings"]["found"]
+    assert "SHA256:" in rows["host_key"]["found"]
+    assert "protocol" in rows["rsync"]["found"]
+    assert "3 at once" in rows["sessions"]["found"]
+    assert "can be made" in rows["wandb_folder"]["found"]
+
+
+def test_it_makes_one_login_and_leaves_nothing_but_that(make_project: MakeProject) -> None:
+    project = make_project()
+    known = project.sshd.known_hosts.read_bytes()
+    here = sorted(project.folder.rglob("*"))
+    run_doctor(project)
+    run_doctor(project)
+    assert project.sshd.count_logins() == count_connections_made(project.sshd) == 1
+    assert not project.target_root.exists()
+    assert list(project.sshd.home.iterdir()) == []
+    assert sorted(project.folder.rglob("*")) == here
+    assert project.sshd.known_hosts.read_bytes() == known
+
+
+def test_a_name_that_does_not_resolve(make_project: MakeProject) -> None:
+    project = make_project()
+    project.set_target(host="no-such-host.invalid")
+    code, groups = run_doctor(project)
+    assert code == 10
+    assert_ends_at(groups["desktop"], "name")
+
+
+def test_a_closed_port(make_project: MakeProject) -> None:
+    project = make_project()
+    project.set_target(port=1)
+    code, groups = run_doctor(project)
+    assert code == 10
+    assert_ends_at(groups["desktop"], "connection")
+    assert "refuses connections to port 1" in groups["desktop"]["connection"]["found"]
+
+
+def test_a_server_that_is_no_ssh_server(make_project: MakeProject) -> None:
+    project = make_project()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        project.set_target(port=server.getsockname()[1])
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(4096):
+                    pass
+
+        import threading
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        code, groups = run_doctor(project)
+        thread.join()
+    assert code == 10
+    assert_ends_at(groups["desktop"], "connection")
+    assert "does not speak SSH: it says 'HTTP/1.1 400 Bad Request'" in groups["desktop"]["connection"]["found"]
+
+
+def test_a_server_that_drops_connections(start_sshd: StartSshd, make_project: MakeProject) -> None:
+    sshd = start_sshd(settings={"MaxStartups": "1:100:1"})
+    with socket.create_connection((sshd.host, sshd.port)) as waiting:
+        assert waiting.recv(10).startswith(b"SSH-2.0")
+        code, groups = run_doctor(make_project(sshd))
+    assert code == 10
+    assert_ends_at(groups["desktop"], "connection")
+    assert "The server is dropping connections" in groups["desktop"]["connection"]["found"]
+    assert "MaxStartups" in groups["desktop"]["connection"]["found"]
+
+
+@pytest.mark.parametrize("is_changed", [False, True], ids=["unknown", "changed"])
+def test_a_host_key_that_is_not_known(is_changed: bool, start_sshd: StartSshd, make_project: MakeProject) -> None:
+    sshd, other = start_sshd(), start_sshd()
+    place, key = sshd.known_hosts.read_text().split()[0], other.known_hosts.read_text().partition(" ")[2]
+    sshd.known_hosts.write_text(f"{place} {key}" if is_changed else "")
+    code, groups = run_doctor(make_project(sshd))
+    assert code == 10
+    assert_ends_at(groups["desktop"], "host_key")
+    row = groups["desktop"]["host_key"]
+    assert row["found"].count("SHA256:") == (2 if is_changed else 1)
+    assert ("ssh-keygen -R" in row["hint"]) is is_changed
+    assert count_connections_made(sshd) == 1
+
+
+def test_a_refused_key_is_tried_once(start_sshd: StartSshd, make_project: MakeProject) -> None:
+    sshd, other = start_sshd(), start_sshd()
+    project = make_project(sshd)
+    options = {"UserKnownHostsFile": str(sshd.known_hosts), "IdentitiesOnly": "yes"}
+    project.set_target(ssh={"identity_file": str(other.identity_file), "options": options})
+    code, groups = run_doctor(project)
+    assert code == 10
+    assert_ends_at(groups["desktop"], "login")
+    assert "it takes publickey" in groups["desktop"]["login"]["found"]
+    assert (sshd.count_logins(), count_connections_made(sshd)) == (0, 1)
+
+
+def test_settings_that_ssh_does_not_take(make_project: MakeProject) -> None:
+    project = make_project()
+    project.set_target(ssh={"options": {"NoSuchOption": "1"}})
+    code, groups = run_doctor(project)
+    assert code == 2
+    assert_ends_at(groups["desktop"], "settings")
+    assert count_connections_made(project.sshd) == 0
+
+
+def test_a_shell_that_prints(start_sshd: StartSshd, make_project: MakeProject) -> None:
+    sshd = start_sshd(shell="bash")
+    (sshd.home / ".bashrc").write_text("printf 'Quota:\\t\\033[1m90%%\\n'\n")
+    code, groups = run_doctor(make_project(sshd))
+    assert code == 1
+    states = get_states(groups["desktop"])
+    assert [name for name, state in states.items() if state == "failed"] == ["shell"]
+    assert "not_checked" not in states.values()
+    assert r'"Quota:\t\x1b[1m90%\n"' in groups["desktop"]["shell"]["found"]
+    assert ".bashrc" in groups["desktop"]["shell"]["hint"]
+
+
+def test_a_server_that_runs_no_commands(start_sshd: StartSshd, make_project: MakeProject) -> None:
+    code, groups = run_doctor(make_project(start_sshd(sftp_only=True)))
+    assert code == 1
+    assert_ends_at(groups["desktop"], "shell")
+    assert "sftp connections only" in groups["desktop"]["shell"]["found"]
+
+
+def test_no_rsync_there(start_sshd: StartSshd, make_project: MakeProject, tmp_path: Path) -> None:
+    sshd = start_sshd(environment={"PATH": make_tools(tmp_path / "tools", without="rsync")})
+    code, groups = run_doctor(make_project(sshd))
+    assert code == 1
+    states = get_states(groups["desktop"])
+    assert [name for name, state in states.items() if state == "failed"] == ["rsync"]
+    assert "rsync_path" in groups["desktop"]["rsync"]["hint"]
+    assert groups["here"]["rsync"]["state"] != "failed"
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "words"),
+    [
+        pytest.param("rsync  version 3.2.7  protocol version 31", "warning", "older than 3.4.3", id="with known holes"),
+        pytest.param("rsync  version 3.0.9  protocol version 30", "failed", "cannot be used", id="too old"),
+        pytest.param("openrsync: protocol version 29", "failed", "cannot be used", id="another program"),
+    ],
+)
+def test_the_rsync_there_is_judged(
+    line: str, state: str, words: str, make_project: MakeProject, tmp_path: Path
+) -> None:
+    program = tmp_path / "old rsync"
+    program.write_text(f"#!/bin/sh\necho '{line}'\n")
+    program.chmod(0o755)
+    project = make_project()
+    project.set_target(rsync_path=str(program))
+    code, groups = run_doctor(project)
+    assert code == (1 if state == "failed" else 0)
+    assert groups["desktop"]["rsync"]["state"] == state
+    assert words in groups["desktop"]["rsync"]["found"]
+    assert ("unless your distribution backported" in groups["desktop"]["rsync"]["hint"]) is (state == "warning")
+
+
+@pytest.mark.parametrize(("name", "code"), [("rsync", 1), ("ssh", 10)])
+def test_what_this_machine_lacks(name: str, code: int, make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project()
+    found, groups = run_doctor(project, env={"PATH": make_tools(tmp_path / "tools", without=name)})
+    assert found == code
+    assert groups["here"][name]["state"] == "failed"
+    assert project.sshd.count_logins() == (1 if name == "rsync" else 0)
+    if name == "ssh":
+        assert_ends_at(groups["desktop"], "settings")
+
+
+@pytest.mark.parametrize("n_allowed", [1, 2])
+def test_sessions_are_counted_without_a_further_login(
+    n_allowed: int, start_sshd: StartSshd, make_project: MakeProject
+) -> None:
+    sshd = start_sshd(settings={"MaxSessions": str(n_allowed)})
+    code, groups = run_doctor(make_project(sshd, options={"parallel_transfers": 4}))
+    assert code == 0
+    row = groups["desktop"]["sessions"]
+    assert row["state"] == "warning"
+    assert row["found"].startswith(f"{n_allowed} at once over one login, 4 are wanted")
+    assert f"parallel_transfers: {n_allowed}" in row["hint"]
+    assert sshd.count_logins() == count_connections_made(sshd) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_something_in_the_way_of_a_folder(kind: str, make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project()
+    project.target_root.mkdir(parents=True)
+    if kind == "file":
+        project.target_wandb.write_text("")
+    else:
+        project.target_wandb.symlink_to(tmp_path / "nowhere")
+    code, groups = run_doctor(project)
+    assert code == 1
+    assert groups["desktop"]["wandb_folder"]["state"] == "failed"
+    assert f"{project.target_wandb} is in the way" in groups["desktop"]["wandb_folder"]["found"]
+    assert groups["desktop"]["sweeps_folder"]["state"] == "ok"
+
+
+def test_folders_below_the_home_folder(make_project: MakeProject) -> None:
+    project = make_project()
+    project.set_target(paths={"sweeps": "~/my results/sweeps", "wandb": "~/my results/wandb"})
+    (project.sshd.home / "my results" / "wandb").mkdir(parents=True)
+    _, groups = run_doctor(project)
+    assert groups["desktop"]["wandb_folder"]["found"] == "~/my results/wandb is there"
+    assert groups["desktop"]["sweeps_folder"]["found"].endswith(f"can be made in {project.sshd.home}/my results")
+
+
+def test_a_jump_host(start_sshd: StartSshd, make_project: MakeProject) -> None:
+    jump, sshd = start_sshd(alias="jump"), start_sshd()
+    # ssh gives its `-F` to the ssh of a jump host
+    config = jump.ssh_config.read_text() + sshd.ssh_config.read_text() + "    ProxyJump jump\n"
+    sshd.ssh_config.write_text(config)
+    project = make_project(sshd, style="alias")
+    code, groups = run_doctor(project)
+    assert code == 0
+    states = get_states(groups["desktop"])
+    assert [name for name, state in states.items() if state == "not_checked"] == ["name"]
+    assert "through jump" in groups["desktop"]["connection"]["found"]
+    assert (jump.count_logins(), sshd.count_logins()) == (1, 1)
+
+
+def test_several_targets_are_told_apart(make_project: MakeProject) -> None:
+    project = make_project()
+    config = project.read_config()
+    alive = config["sync_targets"]["desktop"]
+    config["sync_targets"]["dead"] = {**alive, "port": 1}
+    project.write_config(config)
+    code, groups = run_doctor(project)
+    assert code == 1
+    assert set(groups) == {"here", "desktop", "dead"}
+    assert groups["dead"]["connection"]["state"] == "failed"
+    assert groups["desktop"]["sessions"]["state"] == "ok"
+    code, groups = run_doctor(project, "dead")
+    assert (code, set(groups)) == (10, {"here", "dead"})
+    assert run_doctor(project, "desktop")[0] == 0
+
+
+def test_the_table_names_every_row_and_the_next_step(make_project: MakeProject) -> None:
+    project = make_project()
+    project.set_target(port=1)
+    plain, loud = project.hsm("sync", "doctor"), project.hsm("sync", "doctor", "-v")
+    assert plain.returncode == loud.returncode == 10
+    for name in NAMES:
+        assert f"\n  {name.replace('_', ' ')} " in plain.stdout
+    assert "Next: connection: Is an SSH server running there" in plain.stdout
+    assert plain.stdout.endswith("1 target checked, 1 not ready\n")
+    raw = "ssh: connect to host 127.0.0.1 port 1: Connection refused"
+    assert raw in loud.stdout
+    assert raw not in plain.stdout
+    assert "debug1" not in loud.stdout
+
+
+def test_an_unknown_target_is_a_usage_error(make_project: MakeProject) -> None:
+    project = make_project()
+    completed = project.hsm("sync", "doctor", "nowhere")
+    assert completed.returncode == 2
+    assert "nowhere" in completed.stderr
+    assert os.listdir(project.sshd.home) == []
