@@ -26,7 +26,7 @@ def doctor(
     target: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TARGET]...", help="Configured targets.", autocompletion=_complete_target, show_default="all"
+            metavar="TARGET", help="Configured targets.", autocompletion=_complete_target, show_default="all"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,

@@ -164,7 +164,10 @@ def send_to(
     ] = False,
     as_json: _Json = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Show every file, and raw messages of failures.")
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Show every file, and raw messages of failures."
+        ),
     ] = 0,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress and no summary; only what went wrong.")
@@ -175,10 +178,7 @@ def send_to(
     Run it as often as you like, also while the sweep still runs: only what is new or changed is sent, nothing is
     ever deleted at a target, and what is newer there is kept. `hsm sync run` is the same command.
 
-    Examples:
-      hsm sync to latest --dry-run
-
-      hsm sync to sweep_20251020_212836 --target desktop --target backup
+    For example `hsm sync to latest --dry-run`, or `hsm sync to sweep_20251020_212836 -t desktop -t backup`.
 
     Exit codes: 0 all done, 1 some items failed or are unsettled, 2 usage or configuration, 10 target unreachable
     or login refused, 11 locked, 12 refused by a safety check, 130 interrupted.

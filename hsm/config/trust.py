@@ -75,11 +75,10 @@ def _find_foreign_hand(path: Path) -> str:
     try:
         real = path.resolve()
         for place in dict.fromkeys((path.parent, path, real.parent, real)):
-            owners = {place.lstat().st_uid, place.stat().st_uid}
-            foreign = [uid for uid in owners if not _is_own(uid)]
-            if foreign:
-                return f"{place} belongs to {_get_user_name(foreign[0])}, not to you"
-            if place.stat().st_mode & stat.S_IWOTH:
+            status = place.lstat()
+            if not _is_own(status.st_uid):
+                return f"{place} belongs to {_get_user_name(status.st_uid)}, not to you"
+            if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
                 return f"Everybody may write to {place}"
     except OSError as error:
         return f"{path} cannot be looked at ({error.strerror})"

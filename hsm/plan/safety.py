@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from hsm.endpoint import Space
-from hsm.model import EntryKind, Problem, Reason, SyncPlan
+from hsm.model import EntryKind, Problem, Reason, Root, SyncPlan
 from hsm.plan.destination import Destination
 
 POSSIBLE_SECRET = "possible_secret"  # noqa: S105 - a kind of problem
@@ -37,10 +37,16 @@ class Refusal:
     hint: str
 
 
-def check_plan(plan: SyncPlan, destination: Destination) -> tuple[Refusal, ...]:
-    """Look for reasons not to carry out `plan`; an empty answer means that it may go on."""
+def check_plan(plan: SyncPlan, destination: Destination, *, known: Collection[str] = ()) -> tuple[Refusal, ...]:
+    """Look for reasons not to carry out `plan`; an empty answer means that it may go on.
+
+    Args:
+        plan: What is to be done.
+        destination: What is there.
+        known: Runs of which files are proven there from before; the sweep folder is the empty name.
+    """
     return (
-        *_check_source(plan, destination),
+        *_check_source(plan, destination, known),
         *_check_types(destination),
         *_check_space(plan, destination),
     )
@@ -62,14 +68,15 @@ def check_secrets(problems: Iterable[Problem]) -> tuple[Refusal, ...]:
     return (Refusal("secrets", message, hint),)
 
 
-def _check_source(plan: SyncPlan, destination: Destination) -> list[Refusal]:
+def _check_source(plan: SyncPlan, destination: Destination, known: Collection[str]) -> list[Refusal]:
     refusals = []
     for root, there in destination.items():
-        n_files = sum(entry.kind is EntryKind.FILE for entry in there.entries.values())
-        has_source = any(item.file.root is root for item in plan.items) or plan.deeper
-        if n_files and not has_source:
-            message = f"The source has no files of {plan.sweep} for {there.path}, which holds {n_files}."
-            hint = "Is the source's disk mounted? `--allow source-empty` goes on."
+        has_source = any(item.file.root is root for item in plan.items) or (root is Root.SWEEPS and plan.deeper)
+        was_there = any((name == "") is (root is Root.SWEEPS) for name in known)
+        is_there = any(entry.kind is EntryKind.FILE for entry in there.entries.values())
+        if not has_source and (is_there or was_there):
+            message = f"The source has nothing of {plan.sweep} for {there.path}, which holds files of it."
+            hint = "Is the source's disk mounted, or was it moved? `--allow source-empty` goes on."
             refusals.append(Refusal("source-empty", message, hint))
     return refusals
 

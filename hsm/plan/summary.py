@@ -29,6 +29,7 @@ class Row:
         n_bytes: To send.
         left: How many files are left out, by reason; those that are the same do not count.
         n_same: How many are there already.
+        n_overwrites: How many of those to send replace something newer.
     """
 
     run: Run | None
@@ -37,6 +38,7 @@ class Row:
     n_bytes: int
     left: Mapping[Reason, int]
     n_same: int
+    n_overwrites: int = 0
 
 
 def make_rows(plan: SyncPlan) -> tuple[Row, ...]:
@@ -75,4 +77,4 @@ def _make_row(run: Run | None, items: list[PlanItem]) -> Row:
         change = Change.NEW
     else:
         change = Change.UPDATED
-    return Row(run, change, len(sends), sum(item.file.size for item in sends), left, n_same)
+    return Row(run, change, len(sends), sum(item.file.size for item in sends), left, n_same, counts[Reason.OVERWRITE])

@@ -21,12 +21,11 @@ CHANGED = "host_key_changed"
 _TIMEOUT_SECONDS = 20
 _MOST_SHOWN = 3
 _ASK_UNKNOWN = (
-    "Ask whoever runs the machine for its fingerprint. Only if it is the same, log in once by hand and accept it: "
-    "`{command}`"
+    "Ask whoever runs the machine for its fingerprint. Only if it is the same, log in once by hand and accept it:"
 )
 _ASK_CHANGED = (
     "Ask whoever runs the machine whether its key was replaced, and for the new fingerprint. Only if that is the "
-    "offered one: {removals}, then accept it by hand: `{command}`"
+    "offered one, remove the stored key, then log in once by hand and accept the new one:"
 )
 _OFFERED = re.compile(r"^debug1: Server host (?:key|certificate): (?P<kind>\S+) (?P<print>\w+:[^\s,]+)", re.MULTILINE)
 _SENT = re.compile(
@@ -155,21 +154,24 @@ def explain_host_key(error: UnreachableError, log: str, *, runner: Runner, name:
     offered, offending = parse_offered_key(log), parse_offending_keys(log)
     if error.kind == UNKNOWN and offered:
         message = f"The host key that {name} offers is not known here: {offered}."
-        return UnreachableError(
-            message, hint=_ASK_UNKNOWN.format(command=command), kind=error.kind, detail=error.detail
-        )
+        return UnreachableError(message, hint=_make_hint(_ASK_UNKNOWN, [command]), kind=error.kind, detail=error.detail)
     if error.kind != CHANGED or not offending:
         return error
     found = [key for place in offending for key in list_stored_keys(runner, place.path, name=name) if not key.marker]
     stored = list(dict.fromkeys(found)) or offending
-    removals = [f"`ssh-keygen -R {quote(name)} -f {quote(path)}`" for path in dict.fromkeys(key.path for key in stored)]
+    removals = [f"ssh-keygen -R {quote(name)} -f {quote(path)}" for path in dict.fromkeys(key.path for key in stored)]
     offer = offered or "another one"
     return UnreachableError(
         f"The host key of {name} has changed: it offers {offer}, stored is {_list_some(stored)}.",
-        hint=_ASK_CHANGED.format(removals=", ".join(removals), command=command),
+        hint=_make_hint(_ASK_CHANGED, [*removals, command]),
         kind=error.kind,
         detail=error.detail,
     )
+
+
+def _make_hint(text: str, commands: Sequence[str]) -> str:
+    """A sentence, and below it the commands to type, each a line of its own."""
+    return "\n".join([text, *(f"  {command}" for command in commands)])
 
 
 def _list_some(stored: Sequence[StoredKey]) -> str:

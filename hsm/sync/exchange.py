@@ -240,7 +240,11 @@ class _Exchange:
             return replace(result, error=result.error or error, problems=(*result.problems, problem))
 
     def _refuse_harm(self, plan: SyncPlan, destination: Destination) -> None:
-        refusals = [refusal for refusal in check_plan(plan, destination) if refusal.check not in self._options.allowed]
+        refusals = [
+            refusal
+            for refusal in check_plan(plan, destination, known=self._ledger.known)
+            if refusal.check not in self._options.allowed
+        ]
         if refusals:
             raise RefusedError(
                 "\n".join(refusal.message for refusal in refusals),

@@ -77,6 +77,11 @@ class Ledger:
         """By run: what was proven there, as a digest of paths, sizes and times."""
         return {name: record.digest for name, record in self._journal.runs.items()}
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The runs of which files are proven there; the sweep folder under its empty name."""
+        return frozenset(name for name, record in self._journal.runs.items() if record.n_files)
+
     @contextmanager
     def open(self, *, is_dry_run: bool) -> Iterator[None]:
         """Hold this side's lock while inside, with the journal read; a dry run only reads it.

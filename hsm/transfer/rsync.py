@@ -87,7 +87,7 @@ class RsyncEngine:
 
         def read(chunk: bytes) -> None:
             reader.read(chunk)
-            on_moved(reader.n_bytes, len(reader.sent))
+            on_moved(reader.n_bytes, max(0, len(reader.sent) - 1))
 
         try:
             argv = make_argv(self._make_call(batch.root))

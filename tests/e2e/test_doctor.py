@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,8 +133,6 @@ def test_a_server_that_is_no_ssh_server(make_project: MakeProject) -> None:
                 connection.shutdown(socket.SHUT_WR)
                 while connection.recv(4096):
                     pass
-
-        import threading
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -330,6 +333,22 @@ def test_the_table_names_every_row_and_the_next_step(make_project: MakeProject) 
     assert raw in loud.stdout
     assert raw not in plain.stdout
     assert "debug1" not in loud.stdout
+
+
+def test_an_interrupt_ends_it_soon(start_sshd: StartSshd, make_project: MakeProject) -> None:
+    sshd = start_sshd(shell="bash")
+    (sshd.home / ".bashrc").write_text("sleep 60\n")
+    project = make_project(sshd)
+    argv = [sys.executable, "-m", "hsm", "sync", "doctor"]
+    with subprocess.Popen(argv, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as hsm:
+        deadline = time.monotonic() + 20
+        while sshd.count_sessions() == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        hsm.send_signal(signal.SIGINT)
+        stdout, stderr = hsm.communicate(timeout=10)
+    assert (hsm.returncode, stdout) == (130, "")
+    assert "Interrupted" in stderr
 
 
 def test_an_unknown_target_is_a_usage_error(make_project: MakeProject) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +55,8 @@ def refuse(project: Project) -> str:
 
 
 def find_commands(said: str) -> list[str]:
-    """The commands that the last line of an error names."""
-    return re.findall(r"`([^`]+)`", said.splitlines()[-1])
+    """The commands that an error names, each in a line of its own below the text."""
+    return [line.strip() for line in said.splitlines() if line.startswith("        ")]
 
 
 def follow(commands: list[str], tmp_path: Path) -> None:

@@ -42,9 +42,17 @@ def _print_checks(printer: Printer, checks: Sequence[Check], *, verbosity: int) 
     printer.print_table(_COLUMNS, rows, indent=2)
     for check in checks:
         if check.hint:
-            printer.print_hint(f"{_name(check)}: {check.hint}", indent=2)
+            _print_hint(printer, check)
         if verbosity and check.detail:
             printer.print_many(f"    {line}" for line in escape_lines(check.detail))
+
+
+def _print_hint(printer: Printer, check: Check) -> None:
+    """Print what to do next; commands, which are lines that begin with blanks, stay whole."""
+    first, *more = escape_lines(check.hint)
+    printer.print_hint(f"{_name(check)}: {first}", indent=2)
+    for line in more:
+        (printer.print_name if line.startswith(" ") else printer.print)(line, indent=8)
 
 
 def _name(check: Check) -> str:

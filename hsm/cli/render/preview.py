@@ -143,6 +143,9 @@ def _iter_remarks(plan: SyncPlan, rows: Sequence[Row]) -> Iterator[str]:
     n_same = sum(row.n_same for row in rows)
     if n_same:
         yield f"{format_count(n_same, 'file is', 'files are')} there already"
+    n_overwrites = sum(row.n_overwrites for row in rows)
+    if n_overwrites:
+        yield f"{format_count(n_overwrites, 'file')} there will be overwritten although newer (-v names them)"
     if not plan.is_checked:
         yield "conflicts not checked: what is there was not compared (check_remote_first: false)"
 

@@ -197,6 +197,8 @@ def _describe_whole(report: SyncReport, served: Sequence[tuple[str, TargetReport
 
 
 def _make_last_line(served: Sequence[tuple[str, TargetReport]]) -> str:
+    if any(target.error is not None for _, target in served):
+        return "Nothing was touched."
     if any(target.plan is not None and target.plan.sends for _, target in served):
         return "Nothing was touched. The same command without --dry-run sends it."
     return "Nothing was touched, and there is nothing to send."

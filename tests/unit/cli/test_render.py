@@ -199,7 +199,7 @@ def test_dry_run_by_run(capsys: pytest.CaptureFixture[str]) -> None:
         "total 4 1.2 MB 2 superseded, 1 excluded, 1 upload mark of an unfinished run, 1 conflict",
         "4 runs: 2 new, 1 updated, 1 unchanged; 1 finished, 1 failed, 1 running, 1 unknown",
         "2 files are there already",
-        "214 files in logs/, tasks/ left out: deeper than max_depth",
+        "214 files in logs/, tasks/ left out: max_depth 1",
         "",
         "Nothing was touched. The same command without --dry-run sends it.",
     ]

@@ -94,8 +94,20 @@ class TestApply:
         path.symlink_to(shared)
         loaded = load_config(project)
         assert apply_trust(loaded, is_trusted=False) == (loaded, ())
+        (project / ".hsm").chmod(0o777)
+        assert len(apply_trust(loaded, is_trusted=False)[1]) == 1
+        (project / ".hsm").chmod(0o755)
         make_foreign(shared)
         assert len(apply_trust(loaded, is_trusted=False)[1]) == 1
+
+    def test_a_symlink_of_somebody_else_to_the_users_own(
+        self, project: Path, tmp_path: Path, make_foreign: MakeForeign
+    ) -> None:
+        path = project / ".hsm/sync_config.yaml"
+        path.rename(tmp_path / "own.yaml")
+        path.symlink_to(tmp_path / "own.yaml")
+        make_foreign(path)
+        assert len(apply_trust(load_config(project), is_trusted=False)[1]) == 1
 
     def test_a_configuration_in_an_open_folder_behind_a_symlink(self, project: Path, tmp_path: Path) -> None:
         (tmp_path / "open").mkdir()

@@ -27,6 +27,7 @@ def list_files(folder: Path) -> list[SourceFile]:
     [
         pytest.param({"run/a": "../x/real"}, ["../x/real", "x/real"], id="relative"),
         pytest.param({"run/a": "{top}/x/real"}, ["x/real"], id="absolute"),
+        pytest.param({"run/a": "{top}/d/real", "d": "x"}, ["d/real", "x/real"], id="absolute, through a folder"),
         pytest.param({"run/a": "../b", "b": "x/real"}, ["../b", "b", "x/real"], id="a symlink to a symlink"),
         pytest.param({"run/a": "../d/real", "d": "x"}, ["../d/real", "x/real"], id="through a symlinked folder"),
         pytest.param({"run/a": "../d/../real", "d": "x/y"}, ["../d/../real", "x/real"], id="up behind a symlink"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.model import Entry, EntryKind, Inventory, Reason, Root, Run, SourceFile, SyncPlan
+from hsm.model import Entry, EntryKind, Inventory, Problem, Reason, Root, Run, SourceFile, SyncPlan
 from hsm.plan.collisions import find_collisions, fold_name, folds_names, make_collision_problems
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.planner import PlanOptions, make_plan
@@ -149,9 +149,7 @@ def test_elsewhere_another_spelling_is_another_file() -> None:
 
 
 def test_a_folder_that_is_unreadable_in_its_own_spelling_is_in_the_way() -> None:
-    from hsm.model import Problem
-
-    there = DestinationRoot("/d", EntryKind.FOLDER, problems=(Problem(f"r/{NFD}", "unreadable", "x"),))
+    there = DestinationRoot("/d", EntryKind.FOLDER, problems=(Problem(f"r/{NFC.upper()}", "unreadable", "x"),))
     inventory = Inventory("s", runs=(Run("r", "/p"),), files=(make_file(f"r/{NFC}/f"),))
     result = make_plan(inventory, {Root.WANDB: there}, PlanOptions(folds_names=True))
     assert reasons(result) == {f"r/{NFC}/f": Reason.CONFLICT}

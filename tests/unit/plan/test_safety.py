@@ -84,3 +84,12 @@ def test_files_that_seem_to_hold_secrets_are_refused_by_name(problems: list[Prob
 
 def test_other_problems_are_no_secrets() -> None:
     assert check_secrets([Problem("c", "conflict", "..."), Problem("s", "secret", "...", is_failure=False)]) == ()
+
+
+@pytest.mark.parametrize(
+    ("known", "checks"),
+    [(["run-1"], ["source-empty"]), (["", "run-1"], ["source-empty"]), ([""], []), ([], [])],
+)
+def test_runs_that_were_proven_and_are_gone_from_the_source_are_missed(known: list[str], checks: list[str]) -> None:
+    there = DestinationRoot("/d", EntryKind.FOLDER)
+    assert [refusal.check for refusal in check_plan(SyncPlan("s"), {Root.WANDB: there}, known=known)] == checks

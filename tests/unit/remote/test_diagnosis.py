@@ -8,7 +8,7 @@ import pytest
 
 from hsm.errors import UnreachableError
 from hsm.remote.command import Runner
-from hsm.remote.diagnosis import diagnose_ssh
+from hsm.remote.diagnosis import diagnose_ssh, show_bytes
 
 CHANGED = """\
 @@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
@@ -266,3 +266,120 @@ def test_this_machines_ssh_is_understood(
     completed = Runner().run(argv, timeout_seconds=30)
     assert completed.returncode == 255
     assert diagnose(completed.stderr_text).kind == kind
+
+
+# What the log of a login holds besides: OpenSSH 9.2 at DEBUG1.
+CONNECTED = """\
+debug1: Connecting to cluster [192.0.2.7] port 22.
+debug1: Connection established.
+debug1: Local version string SSH-2.0-OpenSSH_9.2p1
+"""
+GREETED = f"{CONNECTED}debug1: Remote protocol version 2.0, remote software version OpenSSH_9.2p1\n"
+AUTHENTICATING = f"{GREETED}debug1: SSH2_MSG_SERVICE_ACCEPT received\n"
+CLOSED = "kex_exchange_identification: Connection closed by remote host\nConnection closed by 192.0.2.7 port 22\n"
+RESET = "kex_exchange_identification: read: Connection reset by peer\nConnection reset by 192.0.2.7 port 22\n"
+
+
+def make_banner(text: str) -> str:
+    return f"{CONNECTED}debug1: kex_exchange_identification: banner line 0: {text}\n{RESET}"
+
+
+@pytest.mark.parametrize(
+    ("log", "kind", "words"),
+    [
+        pytest.param(CONNECTED + CLOSED, "throttled", "The server is dropping connections", id="closed at once"),
+        pytest.param(CONNECTED + RESET, "throttled", "The server is dropping connections", id="reset at once"),
+        pytest.param(
+            f"{CONNECTED}ssh_exchange_identification: Connection closed by remote host", "throttled", "", id="old ssh"
+        ),
+        pytest.param(f"{GREETED}Connection reset by 192.0.2.7 port 22", "throttled", "", id="reset after a greeting"),
+        pytest.param(make_banner("Exceeded MaxStartups"), "throttled", "(MaxStartups)", id="MaxStartups"),
+        pytest.param(
+            make_banner("Not allowed at this time"), "throttled", "as it does after failed logins", id="a penalty"
+        ),
+        pytest.param(make_banner("220 mail ready"), "not_ssh", "it says '220 mail ready'", id="a mail server"),
+        pytest.param(
+            f"{AUTHENTICATING}Connection closed by 192.0.2.7 port 22",
+            "login_refused",
+            "in the middle of the login",
+            id="closed while the login is made",
+        ),
+        pytest.param(
+            f"{AUTHENTICATING}Received disconnect from 192.0.2.7 port 22:2: Account is locked",
+            "login_refused",
+            "in the middle of the login",
+            id="told to go while the login is made",
+        ),
+        pytest.param(
+            f"{AUTHENTICATING}ada@cluster: Permission denied (publickey,keyboard-interactive).",
+            "login_refused",
+            "it takes publickey, keyboard-interactive",
+            id="refused",
+        ),
+        pytest.param(f"{CONNECTED}Something new.", "unreachable", ": Something new.", id="an unknown complaint"),
+        pytest.param(CONNECTED, "unreachable", "ssh said nothing", id="nothing said"),
+    ],
+)
+def test_the_log_of_a_login_tells_how_far_it_came(log: str, kind: str, words: str) -> None:
+    error = diagnose(log)
+    assert error.kind == kind
+    assert words in error.message
+    assert "debug1" not in error.message + error.hint + error.detail
+
+
+def test_what_ends_at_a_jump_host_is_not_blamed_on_the_target() -> None:
+    log = f"{CONNECTED}kex_exchange_identification: Connection closed by remote host\n"
+    log += "Connection closed by UNKNOWN port 65535\n"
+    words = {"target": "desktop", "host": "cluster", "port": "22", "command": "ssh cluster"}
+    error = diagnose_ssh(log, **words, jump="gate")
+    assert (error.kind, "through gate" in error.message) == ("jump_failed", True)
+    assert diagnose_ssh(log.replace(CONNECTED, ""), **words, jump="gate").kind == "connection_dropped"
+
+
+COMPLAINTS = [
+    "ssh: connect to host cluster port 22: Connection refused",
+    "ssh: Could not resolve hostname cluster: Name or service not known",
+    "Connection timed out during banner exchange",
+    "Host key verification failed.",
+    "Host key for cluster has changed and you have requested strict checking.",
+    "ada@cluster: Permission denied (publickey).",
+    "Received disconnect from 192.0.2.7 port 22:2: Too many authentication failures",
+    "mux_client_request_session: session request failed: Session open refused by peer",
+    "kex_exchange_identification: Connection closed by remote host",
+    "Connection closed by 192.0.2.7 port 22",
+    "client_loop: send disconnect: Broken pipe",
+    "Timeout, server cluster not responding.",
+    "Bad owner or permissions on /home/ada/.ssh/config",
+    'Load key "/home/ada/.ssh/id": invalid format',
+]
+
+
+@pytest.mark.parametrize("complaint", COMPLAINTS)
+@pytest.mark.parametrize(
+    "line",
+    [
+        'rsync: [sender] send_files failed to open "/p/{}": Permission denied (13)',
+        'file has vanished: "/p/{}"',
+        "/home/ada/.bashrc: line 3: {}: No such file or directory",
+        "Welcome to the cluster. {} is what you see when it is down.",
+    ],
+)
+def test_a_name_or_a_text_that_holds_a_complaint_is_none(complaint: str, line: str) -> None:
+    assert diagnose(complaint).kind != "unreachable"
+    assert diagnose(line.format(complaint)).kind == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        pytest.param(b"Welcome\n", r'"Welcome\n"', id="a line"),
+        pytest.param(b"\x1b[1mbold\x00", r'"\x1b[1mbold\x00"', id="control characters"),
+        pytest.param("Grüße".encode(), '"Grüße"', id="letters"),
+        pytest.param(b"\xff\xfe", r'"\xff\xfe"', id="no UTF-8"),
+        pytest.param("\u202e".encode(), r'"\u202e"', id="a bidirectional control"),
+        pytest.param(b"a" * 21, '"' + "a" * 20 + '"...', id="too long"),
+        pytest.param(b"", '""', id="nothing"),
+    ],
+)
+def test_noise_is_shown_escaped(content: bytes, shown: str) -> None:
+    assert show_bytes(content, limit=20) == shown
