@@ -21,13 +21,26 @@ receipts() {
 }
 """
 
-# $d the folder, $n the nonce, $minutes, and the lists made by `own` and `temporary`.
-_TAKE = r"""
+# $d the folder, $n the nonce, $size what standard input must bring (a broken connection brings less), $minutes, and
+# the lists made by `own` and `temporary`.
+_COMMON = r"""
 give() { printf '%s\0' "$1"; }
-fail() { give failed; give "$1"; exit 0; }
-if [ -L "$d" ]; then fail "$d is a symlink"; fi
+whole() { [ $(($(wc -c <"$1"))) -eq "$size" ] || { echo "the connection broke"; return 1; }; }
+mine() { [ -f "$d/lock" ] && grep -q "$n" "$d/lock" 2>/dev/null; }
+"""
+
+_TAKE = r"""
+fail() {
+  rm -f -- "$d/lock.$n"
+  if mine; then own rmdir >/dev/null 2>&1; rm -f -- "$d/lock"; fi
+  rmdir -- "$d" 2>/dev/null
+  give failed; give "$1"; exit 0
+}
+if [ -L "$d" ]; then give failed; give "$d is a symlink"; exit 0; fi
 e=$(mkdir -p -- "$d" 2>&1) || fail "$e"
-e=$( { cat >"$d/lock.$n"; } 2>&1) || { rm -f -- "$d/lock.$n"; fail "$e"; }
+if [ -L "$d/lock" ] || { [ -e "$d/lock" ] && [ ! -f "$d/lock" ]; }; then fail "$d/lock is no file"; fi
+e=$( { cat >"$d/lock.$n" && whole "$d/lock.$n"; } 2>&1) || fail "$e"
+c=$(cat "$d/lock.$n")
 if [ -n "$break" ] && ! cmp -s "$d/lock.$n" "$d/lock"; then
   mv -- "$d/lock" "$d/old.$n" 2>/dev/null
   if [ "$break" = stale ] && [ "$(cksum <"$d/old.$n" 2>/dev/null)" != "$stale" ]; then
@@ -37,32 +50,40 @@ if [ -n "$break" ] && ! cmp -s "$d/lock.$n" "$d/lock"; then
 fi
 if ln -- "$d/lock.$n" "$d/lock" 2>/dev/null; then r=taken
 elif cmp -s "$d/lock.$n" "$d/lock"; then r=taken
-elif [ ! -e "$d/lock" ] && (set -C; cat "$d/lock.$n" >"$d/lock") 2>/dev/null; then r=taken
+elif [ ! -e "$d/lock" ] && (set -C; printf '%s\n' "$c" >"$d/lock") 2>/dev/null; then r=taken
 else r=held; fi
-rm -f -- "$d/lock.$n"
 if [ $r = held ]; then
   give held; cat "$d/lock" 2>/dev/null; give ''
   give "$(cksum <"$d/lock" 2>/dev/null)"
-  give "$( { find "$d/lock" -mmin "-$minutes"; temporary find -mmin "-$minutes"; } 2>/dev/null | head -n 1)"
+  give "$( {
+    find "$d/lock" -mmin "-$minutes"; own find -mmin "-$minutes"
+    find "$d/lock.$n" -mmin -2 | grep -q . || echo "its clock is not its disk's"
+  } 2>/dev/null | head -n 1)"
+  rm -f -- "$d/lock.$n"
   exit 0
 fi
-e=$(own check 2>&1 && temporary rm 2>&1; own mkdir 2>&1) || fail "$e"
+rm -f -- "$d"/lock.?* "$d"/old.?* "$d"/new.?*
+e=$( { own check && { temporary rm; own mkdir; }; } 2>&1) || fail "$e"
 give taken; receipts
 """
 
 _RELEASE = r"""
-give() { printf '%s\0' "$1"; }
+write() {
+  cat >"$d/new.$n" && whole "$d/new.$n" && { sync "$d/new.$n" 2>/dev/null || sync; } || return
+  if [ -n "$aside" ] && [ ! -d "$d/$receipt.damaged" ]; then mv -f -- "$d/$receipt" "$d/$receipt.damaged"; fi
+  if [ -d "$d/$receipt" ]; then echo "$d/$receipt is a folder"; return 1; fi
+  mv -f -- "$d/new.$n" "$d/$receipt"
+}
 r=released
-if ! grep -q "$n" "$d/lock" 2>/dev/null; then r=lost
+if ! mine; then
+  r=lost
+  if [ -n "$receipt" ] && cmp -s - "$d/$receipt"; then r=released; fi
 elif [ -n "$receipt" ]; then
-  if [ -n "$aside" ]; then mv -f -- "$d/$receipt" "$d/$receipt.damaged" 2>/dev/null; fi
-  write() { cat >"$d/new.$n" && { sync "$d/new.$n" 2>/dev/null || sync; } && mv -f -- "$d/new.$n" "$d/$receipt"; }
   e=$(write 2>&1) || { rm -f -- "$d/new.$n"; r=failed; }
 fi
 give "$r"; give "$e"
 receipts
-own rmdir 2>/dev/null
-[ $r = lost ] || rm -f -- "$d/lock"
+if mine; then own rmdir >/dev/null 2>&1; rm -f -- "$d/lock"; fi
 rmdir -- "$d" 2>/dev/null
 exit 0
 """
@@ -75,12 +96,10 @@ class GuardPlaces:
     Attributes:
         folder: For the lock and the receipts.
         temporary: Emptied by whoever takes the lock.
-        partial: Made, and kept while something lies in it.
     """
 
     folder: str
     temporary: tuple[str, ...]
-    partial: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +120,8 @@ class Held:
     Attributes:
         content: What the lock file holds.
         checksum: Of that content, to take over just this lock.
-        is_fresh: The lock or a temporary file there is younger than the limit, by the destination's clock.
+        is_fresh: The lock or something in HSM's own folders there is younger than the limit, by the destination's
+            clock; or that clock differs so much from the one of its disk that nothing can be said.
     """
 
     content: bytes
@@ -126,7 +146,8 @@ class Guard:
     def take(self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False) -> Taken | Held:
         """Take the lock; with it, empty the temporary folders and make the own ones. One round trip.
 
-        A repeated call with the same content finds the lock taken.
+        A repeated call with the same content finds the lock taken. What a holder that was killed left beside the
+        lock is removed.
 
         Args:
             content: For the lock file.
@@ -135,21 +156,21 @@ class Guard:
             breaks: Take over whatever lock is there.
 
         Raises:
-            TargetError: A folder or file of HSM's own cannot be made.
+            TargetError: A folder or file of HSM's own cannot be made; the lock is not kept.
         """
         how = "any" if breaks else "stale" if stale else ""
         head = f"minutes={int(minutes)} break={how} stale={quote(stale or '')}"
         answer, *fields = self._run(f"{head}\n{_TAKE}", content)
-        if answer == b"failed":
-            raise self._make_error(fields)
         if answer == b"held":
             return Held(fields[0], fields[1].decode(), is_fresh=bool(fields[2]))
+        if answer != b"taken":
+            raise self._make_error(fields)
         return Taken(parse_receipt_checksums(fields))
 
     def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> Taken | None:
         """Write the receipt, if any, give the lock back and remove the own folders that are empty. One round trip.
 
-        The receipt is on disk before it takes its name.
+        The receipt is on disk before it takes its name. A repeated call finds it written.
 
         Args:
             receipt: File name and content.
@@ -162,9 +183,9 @@ class Guard:
             TargetError: The receipt could not be written; the lock has been given back.
         """
         name, content = receipt or ("", b"")
-        head = f"receipt={quote(name)} aside={int(sets_aside) or ''} e="
+        head = f"receipt={quote(name)} aside={int(sets_aside) or ''}"
         answer, complaint, *fields = self._run(f"{head}\n{_RELEASE}", content)
-        if answer == b"failed":
+        if answer not in (b"released", b"lost"):
             raise self._make_error([complaint])
         return None if answer == b"lost" else Taken(parse_receipt_checksums(fields))
 
@@ -172,17 +193,17 @@ class Guard:
         places = self._places
         temporary = _quote_all(places.temporary)
         head = [
-            f"d={quote(places.folder)} n={quote(self._nonce)}",
-            f"own() {{ c=$1; for o in {temporary} {_quote_all(places.partial)}; do",
+            f"d={quote(places.folder)} n={quote(self._nonce)} size={len(stdin)} e=",
+            f"own() {{ c=$1; for o in {temporary}; do",
             '  if [ -L "$o" ] || [ -L "${o%/*}" ]; then echo "$o is or lies below a symlink"; return 1; fi',
             "  case $c in",
             "  check) ;;",
-            '  mkdir) mkdir -p -- "$o" || return ;;',
+            '  find) find "$o" "$2" "$3" ;;',
+            '  mkdir) mkdir -p -- "$o" 2>/dev/null || mkdir -p -- "$o" || return ;;',
             '  rmdir) rmdir -- "$o" && rmdir -- "${o%/*}" ;; esac; done; }',
-            "temporary() { case $1 in rm) rm -rf -- " + temporary + " ;;",
-            "  find) shift; find " + temporary + ' "$@" ;; esac; }',
+            f"temporary() {{ rm -rf -- {temporary}; }}",
         ]
-        completed = self._shell.run("\n".join([*head, _RECEIPTS, f"({program})"]), stdin=stdin)
+        completed = self._shell.run("\n".join([*head, _COMMON, _RECEIPTS, f"({program})"]), stdin=stdin)
         fields = completed.stdout.split(b"\0")[:-1]
         if not fields:
             raise self._make_error([completed.stderr])

@@ -281,29 +281,39 @@ class OpenSsh:
         )
 
     def _start_master(self, path: Path, *, may_ask: bool) -> None:
-        from filelock import FileLock  # noqa: PLC0415 - only a login needs it
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - only a login needs it
 
-        with FileLock(f"{path}.lock", timeout=FOREGROUND_LOGIN_TIMEOUT_SECONDS):
-            if self._is_live(path):
-                return
-            path.unlink(missing_ok=True)
-            log = path.with_suffix(".log")
+        try:
+            with FileLock(f"{path}.lock", timeout=FOREGROUND_LOGIN_TIMEOUT_SECONDS):
+                self._start_master_alone(path, may_ask=may_ask)
+        except Timeout as error:
+            raise UnreachableError(
+                f"Another login to {self.name} has been under way for minutes.",
+                hint="Finish or end it, then run the same command again.",
+                kind="login_busy",
+            ) from error
+
+    def _start_master_alone(self, path: Path, *, may_ask: bool) -> None:
+        if self._is_live(path):
+            return
+        path.unlink(missing_ok=True)
+        log = path.with_suffix(".log")
+        log.unlink(missing_ok=True)
+        checking = "ask" if may_ask else "yes"
+        fixed = (
+            f"ControlPersist={PERSIST_SECONDS}",
+            f"StrictHostKeyChecking={checking}",
+            *(() if may_ask else ("BatchMode=yes",)),
+            *_LOGIN_OPTIONS,
+        )
+        argv = ["ssh", "-M", "-N", "-f", "-E", str(log), *self._make_options(path, fixed)]
+        limit = FOREGROUND_LOGIN_TIMEOUT_SECONDS if may_ask else LOGIN_TIMEOUT_SECONDS
+        try:
+            completed = self._run([*argv, "--", self._settings.host], timeout_seconds=limit, foreground=may_ask)
+            if completed.returncode != 0 or not self._is_live(path):
+                raise self._explain_login(_read_text(log), completed.stderr_text)
+        finally:
             log.unlink(missing_ok=True)
-            checking = "ask" if may_ask else "yes"
-            fixed = (
-                f"ControlPersist={PERSIST_SECONDS}",
-                f"StrictHostKeyChecking={checking}",
-                *(() if may_ask else ("BatchMode=yes",)),
-                *_LOGIN_OPTIONS,
-            )
-            argv = ["ssh", "-M", "-N", "-f", "-E", str(log), *self._make_options(path, fixed)]
-            limit = FOREGROUND_LOGIN_TIMEOUT_SECONDS if may_ask else LOGIN_TIMEOUT_SECONDS
-            try:
-                completed = self._run([*argv, "--", self._settings.host], timeout_seconds=limit, foreground=may_ask)
-                if completed.returncode != 0 or not self._is_live(path):
-                    raise self._explain_login(_read_text(log), completed.stderr_text)
-            finally:
-                log.unlink(missing_ok=True)
 
     def _explain_login(self, log: str, complaint: str) -> UnreachableError:
         """Explain by the log; where it says nothing known, by the rest too, which may be the server's banner."""

@@ -11,7 +11,7 @@ from hsm.model import EntryKind, Inventory, Root
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
 from hsm.records.receipt import RECEIPT_FOLDER
 from hsm.remote.guard import GuardPlaces
-from hsm.transfer.base import get_partial_folder, get_temporary_folder
+from hsm.transfer.base import get_temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,6 @@ def check_destination(
     places = GuardPlaces(
         folder=f"{guard_listing.base.rstrip('/')}/{own}",
         temporary=tuple(get_temporary_folder(path, inventory.sweep) for path in paths),
-        partial=tuple(get_partial_folder(path, inventory.sweep) for path in paths),
     )
     return Check(destination, survey.receipts, places)
 

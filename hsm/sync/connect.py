@@ -15,7 +15,7 @@ from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.openssh import OpenSsh
 from hsm.sync.exchange import Ends, MakeEngine
 from hsm.transfer.base import Engine
-from hsm.transfer.rsync import RsyncEngine, check_remote_version, read_local_version
+from hsm.transfer.rsync import FINE_TIMES_VERSION, RsyncEngine, check_remote_version, read_local_version
 
 
 def get_roots(settings: TargetSettings) -> dict[Root, str]:
@@ -64,6 +64,7 @@ def make_rsync_maker(
             rsync_path=rsync_path,
             protocol=min(here.protocol, there.protocol),
             skips_newer=skips_newer,
+            has_fine_times=min(here.version, there.version) >= FINE_TIMES_VERSION,
         )
 
     return make_engine

@@ -12,7 +12,7 @@ import platform
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -228,7 +228,7 @@ class _Examination:
     def _check_login(self) -> bool:
         """How far ssh came tells which rows are right: those before the one that it failed at."""
         error = self._log_in()
-        failed = _find_row(error.kind) if error is not None else ""
+        failed = find_row(error.kind) if error is not None else ""
         if error is not None and failed == "settings":
             self._put(make_failure(failed, error, ExitCode.USAGE))
             return False
@@ -318,11 +318,10 @@ class _Examination:
             ("sweeps_folder", (paths.sweeps, f"{paths.sweeps}/outputs")),
             ("wandb_folder", (paths.wandb,)),
         )
-        calls = [f"probe {quote_path(path)}" for _, group in wanted for path in group]
-        completed = self._shell.run("\n".join([_PROBE, *calls]))
+        completed = self._shell.run(make_probe_program([path for _, group in wanted for path in group]))
         fields = iter(os.fsdecode(completed.stdout).split("\0"))
         for name, group in wanted:
-            rows = [_judge_folder(name, path, next(fields), next(fields), next(fields)) for path in group]
+            rows = [judge_folder(name, path, next(fields), next(fields), next(fields)) for path in group]
             self._put(next((row for row in rows if row.state is not CheckState.OK), rows[0]))
         return True
 
@@ -346,7 +345,7 @@ class _Examination:
         return True
 
 
-def _find_row(kind: str) -> str:
+def find_row(kind: str) -> str:
     """Which row a failed login belongs to."""
     if kind == "bad_ssh_configuration":
         return "settings"
@@ -357,7 +356,12 @@ def _find_row(kind: str) -> str:
     return "connection" if kind in _BY_CONNECTION else "login"
 
 
-def _judge_folder(name: str, path: str, nearest: str, is_folder: str, is_writable: str) -> Check:
+def make_probe_program(paths: Sequence[str]) -> str:
+    """A program that prints three fields a path: its nearest existing parent, `y` if that is a folder, if writable."""
+    return "\n".join([_PROBE, *(f"probe {quote_path(path)}" for path in paths)])
+
+
+def judge_folder(name: str, path: str, nearest: str, is_folder: str, is_writable: str) -> Check:
     """Judge a folder by its nearest parent that exists; `is_folder` and `is_writable` are `y` or `n`."""
     is_there = nearest == path or (path.startswith("~/") and nearest.endswith(path[1:]))
     if is_folder == "n":

@@ -149,8 +149,8 @@ def count_bytes(report: TargetReport) -> dict[str, int]:
     """The bytes that were planned and that are proven to have arrived."""
     if report.plan is None:
         return {"planned": 0, "sent": 0}
-    outcomes = _outcomes(report)
-    sent = sum(f.size for f in report.plan.sends if outcomes.get((f.root, f.path)) is Outcome.SENT)
+    outcomes, proven = _outcomes(report), report.result.files if report.result is not None else {}
+    sent = sum(file.size for key, file in proven.items() if outcomes.get(key) is Outcome.SENT)
     return {"planned": count_sent_bytes(report.plan), "sent": sent}
 
 

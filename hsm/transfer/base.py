@@ -17,17 +17,15 @@ TEMPORARY_FOLDER = ".hsm-tmp"
 """Below each destination root: where files are written before they take their names."""
 
 PARTIAL_FOLDER = ".hsm-partial"
-"""Below each destination root: what an interrupted transfer left of a file, to go on from."""
+"""In the folder of each file that was cut off: what arrived of it, to go on from.
+
+Not one folder for all: files of one name would meet there, and rsync writes into a partial file in place, so that
+two workers tore a file under its final name."""
 
 
 def get_temporary_folder(root: str, sweep: str) -> str:
     """Where files of a sweep are written below a destination root; of each sweep its own, as its lock is."""
     return f"{root.rstrip('/')}/{TEMPORARY_FOLDER}/{sweep}"
-
-
-def get_partial_folder(root: str, sweep: str) -> str:
-    """Where parts of a sweep's files wait below a destination root."""
-    return f"{root.rstrip('/')}/{PARTIAL_FOLDER}/{sweep}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +102,8 @@ OnMoved = Callable[[int, int], None]
 class Engine(Protocol):
     """Brings files from one endpoint to another.
 
-    The destination's lock is held, and HSM's own folders are there (`get_temporary_folder`, `get_partial_folder`).
-    An engine writes each file to a temporary name inside the first and renames it over its place, so
+    The destination's lock is held, and HSM's temporary folder is there (`get_temporary_folder`). An
+    engine writes each file to a temporary name inside it and renames it over its place, so
     that a final name never holds half a file, whenever and however it is killed. It deletes nothing else, sends
     a symlink as the file it leads to, keeps modification times and leaves owner, group and permissions to the
     destination.
@@ -128,7 +126,7 @@ class Engine(Protocol):
     def compare(self, batch: Batch) -> Comparison:
         """Compare the files of a batch by checksum; both ends read all of them. Changes nothing.
 
-        Needs neither the lock nor HSM's own folders.
+        Needs neither the lock nor HSM's temporary folder.
 
         Raises:
             hsm.errors.HsmError: A file could not be read, or the connection broke: nothing is known.

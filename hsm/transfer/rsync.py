@@ -16,7 +16,6 @@ from hsm.transfer.base import (
     Capabilities,
     Comparison,
     OnMoved,
-    get_partial_folder,
     get_temporary_folder,
 )
 from hsm.transfer.rsync_command import (
@@ -31,6 +30,9 @@ from hsm.transfer.rsync_command import (
     parse_version,
 )
 from hsm.transfer.rsync_diagnosis import diagnose_rsync, find_complaints
+
+FINE_TIMES_VERSION = (3, 1, 3)
+"""From here on a receiver compares times to the nanosecond (`--modify-window=-1`)."""
 
 MAX_WORKERS = 8
 """sshd allows ten sessions over one login by default; two stay free for HSM's own."""
@@ -48,6 +50,7 @@ class RsyncEngine:
         rsync_path: The program at the remote end, as configured.
         protocol: The lower protocol of both ends, see `check_versions`.
         skips_newer: Leave what is newer at the destination.
+        has_fine_times: Both ends compare times to the nanosecond.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class RsyncEngine:
         rsync_path: str | None = None,
         protocol: int = 30,
         skips_newer: bool = False,
+        has_fine_times: bool = True,
     ) -> None:
         self._runner = runner.make_child()
         self._roots = roots
@@ -70,6 +74,7 @@ class RsyncEngine:
         self._rsync_path = quote_path(rsync_path) if rsync_path else ""
         self._protocol = protocol
         self._skips_newer = skips_newer
+        self._has_fine_times = has_fine_times
 
     @property
     def capabilities(self) -> Capabilities:
@@ -98,6 +103,7 @@ class RsyncEngine:
             return BatchEnd(is_clean=False, error=make_missing_here_error())
         sent = frozenset(reader.sent)
         if completed.returncode == 0:
+            on_moved(reader.n_bytes, len(sent))
             return BatchEnd(is_clean=True, sent=sent)
         text = completed.stderr_text
         error = self._explain(completed.returncode, text)
@@ -138,12 +144,12 @@ class RsyncEngine:
             direction=self._direction,
             destination=self._roots[root],
             temporary=get_temporary_folder(self._roots[root], self._sweep),
-            partial=get_partial_folder(self._roots[root], self._sweep),
             address=self._ssh.address if self._ssh else "",
             ssh_argv=tuple(self._ssh.make_session_argv()) if self._ssh else (),
             rsync_path=self._rsync_path,
             protocol=self._protocol,
             skips_newer=self._skips_newer,
+            has_fine_times=self._has_fine_times,
         )
 
 

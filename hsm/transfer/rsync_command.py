@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hsm.model import SourceFile
+from hsm.transfer.base import PARTIAL_FOLDER
 
 IO_TIMEOUT_SECONDS = 60
 MIN_VERSION = (3, 1, 0)
@@ -50,12 +51,12 @@ class RsyncCall:
         direction: Which end is remote.
         destination: Real path of the destination root.
         temporary: Where files are written there.
-        partial: Where parts of files wait there.
         address: The remote host in rsync's form; empty for a local copy.
         ssh_argv: The ssh command of a session, without the host.
         rsync_path: The program at the remote end; empty for what its PATH finds.
         protocol: The lower of both ends' protocols.
         skips_newer: Leave what is newer at the destination (when nothing was compared).
+        has_fine_times: Both ends can compare times to the nanosecond (3.1.3).
         compares: Compare by checksum and change nothing.
         program: The rsync of this machine.
     """
@@ -63,12 +64,12 @@ class RsyncCall:
     direction: Direction
     destination: str
     temporary: str
-    partial: str
     address: str = ""
     ssh_argv: tuple[str, ...] = ()
     rsync_path: str = ""
     protocol: int = 30
     skips_newer: bool = False
+    has_fine_times: bool = True
     compares: bool = False
     program: str = "rsync"
 
@@ -117,13 +118,14 @@ def _make_sending_options(call: RsyncCall) -> list[str]:
     return [
         "--chmod=Du+rwx,Fu+rw",
         f"--temp-dir={call.temporary}",
-        f"--partial-dir={call.partial}",
+        f"--partial-dir={PARTIAL_FOLDER}",
         f"--timeout={IO_TIMEOUT_SECONDS}",
         "--no-human-readable",
         "--info=progress2",
         "--outbuf=L",
         f"--out-format={_NAME_PREFIX}%n",
-        *(["--update", "--modify-window=-1"] if call.skips_newer else ["--ignore-times"]),
+        *(["--update"] if call.skips_newer else ["--ignore-times"]),
+        *(["--modify-window=-1"] if call.skips_newer and call.has_fine_times else []),
     ]
 
 

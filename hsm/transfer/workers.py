@@ -14,7 +14,9 @@ from hsm.remote.command import CommandStoppedError
 from hsm.transfer.base import Batch, BatchEnd, Engine
 
 SESSIONS_REFUSED = "sessions_refused"
-_STOPPING_KINDS = frozenset({"no_space", "quota", "read_only", "rsync_missing", "noisy_shell"})
+_STOPPING_KINDS = frozenset(
+    {"no_space", "no_inodes", "quota", "read_only", "failing_disk", "rsync_missing", "noisy_shell"}
+)
 """What every other worker would run into as well."""
 
 
@@ -84,19 +86,23 @@ def run_round(engine: Engine, batches: Sequence[Batch], *, n_workers: int, progr
     tried: list[Batch] = []
     pending: dict[Future[BatchEnd], Batch] = {}
     with ThreadPoolExecutor(n_workers, thread_name_prefix="hsm-worker") as executor:
-        while waiting or pending:
-            while waiting and len(pending) < n_workers and not round_.is_over:
-                batch = waiting.pop()
-                tried.append(batch)
-                pending[executor.submit(round_.send, batch)] = batch
-            if not pending:
-                break
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                batch = pending.pop(future)
-                if round_.take(batch, future, is_alone=not pending):
-                    n_workers = len(pending)
-                    waiting.append(batch)
+        try:
+            while waiting or pending:
+                while waiting and len(pending) < n_workers and not round_.is_over:
+                    batch = waiting.pop()
+                    tried.append(batch)
+                    pending[executor.submit(round_.send, batch)] = batch
+                if not pending:
+                    break
+                done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    batch = pending.pop(future)
+                    if round_.take(batch, future, is_alone=not pending):
+                        n_workers = len(pending)
+                        waiting.append(batch)
+        except BaseException:
+            engine.stop()
+            raise
     return RoundEnd(tuple(tried), tuple(round_.ends), round_.error, n_workers, round_.is_interrupted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from hsm.transfer.base import (
     Batch,
     BatchEnd,
     Engine,
-    get_partial_folder,
     get_temporary_folder,
 )
 from hsm.transfer.outcome import Outcome
@@ -82,8 +82,7 @@ class Bench:
 
     def make_own_folders(self) -> None:
         for root in self.roots.values():
-            for make in (get_temporary_folder, get_partial_folder):
-                Path(make(root, SWEEP)).mkdir(parents=True, exist_ok=True)
+            Path(get_temporary_folder(root, SWEEP)).mkdir(parents=True, exist_ok=True)
 
     def there(self, path: str) -> Path:
         return Path(self.roots[Root.WANDB]) / path
@@ -107,6 +106,19 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_pro
     return Bench(engine, source, destination, tmp_path / "src", roots, runner)
 
 
+def make_transfer(bench: Bench) -> Transfer:
+    return Transfer(
+        bench.engine,
+        source=bench.source,
+        destination=bench.destination,
+        roots=bench.roots,
+        reporter=SilentReporter(),
+        target="desktop",
+        sleep=bench.runner.sleep,
+        patience=Patience(settle_seconds=()),
+    )
+
+
 def test_files_arrive_whole_with_their_times_from_many_folders(bench: Bench) -> None:
     files = [
         bench.write("run-1/files/a", b"a" * 1000),
@@ -124,7 +136,6 @@ def test_files_arrive_whole_with_their_times_from_many_folders(bench: Bench) -> 
         "run-2",
         "run-3",
         TEMPORARY_FOLDER,
-        PARTIAL_FOLDER,
     }
 
 
@@ -188,6 +199,25 @@ def test_permissions_are_the_destinations_and_files_stay_writable(bench: Bench) 
     assert bench.there("run-1/f").stat().st_mode & 0o777 == 0o600
 
 
+def test_cut_files_of_one_name_go_on_apart_and_end_equal(bench: Bench) -> None:
+    """A shared folder for parts let two workers write into one file, which ended torn under a final name."""
+    content = {f"run-{number}": os.urandom(3_000_000) for number in range(4)}
+    files = [bench.write(f"{run}/big.bin", data) for run, data in content.items()]
+    for file in files:
+        part = bench.there(file.path).parent / PARTIAL_FOLDER / "big.bin"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(content[file.run][:1_500_000])
+    transfer = make_transfer(bench)
+    bench.make_own_folders()
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(lambda file: bench.engine.send(Batch(Root.WANDB, (file,)), lambda _b, _f: None), files))
+    result = transfer.run(sorted(files), n_workers=4)
+    assert set(result.outcomes.values()) == {Outcome.SENT}
+    for run, data in content.items():
+        assert bench.there(f"{run}/big.bin").read_bytes() == data
+    assert not list(bench.there("").rglob(PARTIAL_FOLDER))
+
+
 def test_a_comparison_tells_what_differs_in_content_and_changes_nothing(bench: Bench) -> None:
     names = ["run-1/same", "run-1/it's\n2", "run-1/other-time", "run-1/other-content", "run-1/longer", "run-1/missing"]
     files = [bench.write(name, b"content") for name in names]
@@ -232,16 +262,7 @@ def test_a_transfer_proves_what_it_sent(bench: Bench, n_workers: int) -> None:
     os.utime(Path(changed.prefix) / changed.path, ns=(T + 1, T + 1))
     (Path(gone.prefix) / gone.path).unlink()
     bench.make_own_folders()
-    transfer = Transfer(
-        bench.engine,
-        source=bench.source,
-        destination=bench.destination,
-        roots=bench.roots,
-        reporter=SilentReporter(),
-        target="desktop",
-        sleep=bench.runner.sleep,
-        patience=Patience(settle_seconds=()),
-    )
+    transfer = make_transfer(bench)
     result = transfer.run(sorted(files), n_workers=n_workers)
     outcomes = {path: outcome for (_, path), outcome in result.outcomes.items()}
     expected = dict.fromkeys((file.path for file in files), Outcome.SENT)

@@ -11,7 +11,7 @@ import pytest
 
 from hsm.endpoint import Tree
 from hsm.errors import TargetError
-from hsm.remote.command import Runner
+from hsm.remote.command import Completed, Runner
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.guard import Guard, GuardPlaces, Held, Taken
 from hsm.remote.local import LocalEndpoint, LocalShell
@@ -41,6 +41,29 @@ class Bench:
         return Path(self.places.folder)
 
 
+@dataclass
+class CutShell:
+    """A shell whose connection breaks after the first bytes of what a program is to read."""
+
+    shell: RemoteShell
+    name: str = "cut"
+
+    def run(self, program: str, *, stdin: bytes = b"") -> Completed:
+        return self.shell.run(program, stdin=stdin[:5])
+
+
+@dataclass
+class LateShell:
+    """A shell at a machine whose disk is two hours behind its clock."""
+
+    shell: RemoteShell
+    name: str = "late"
+
+    def run(self, program: str, *, stdin: bytes = b"") -> Completed:
+        late = 'cat() { command cat "$@"; touch -t 202001010000 "$d/lock.$n" 2>/dev/null; }'
+        return self.shell.run(f"{late}\n{program}", stdin=stdin)
+
+
 @pytest.fixture
 def bench(kind: str, tmp_path: Path, make_endpoint: Callable[[str], LocalEndpoint | RemoteEndpoint]) -> Bench:
     endpoint = make_endpoint(kind)
@@ -49,7 +72,6 @@ def bench(kind: str, tmp_path: Path, make_endpoint: Callable[[str], LocalEndpoin
     places = GuardPlaces(
         folder=str(root / "sweeps/outputs/s 1/.hsm-sync"),
         temporary=tuple(str(root / name / ".hsm-tmp/s 1") for name in ("sweeps", "wandb")),
-        partial=tuple(str(root / name / ".hsm-partial/s 1") for name in ("sweeps", "wandb")),
     )
     return Bench(root, shell, endpoint, places)
 
@@ -60,7 +82,7 @@ def list_all(root: Path) -> set[str]:
 
 def test_taking_makes_the_own_folders_and_giving_back_leaves_nothing(bench: Bench) -> None:
     assert bench.take("aaaa") == Taken({})
-    assert all(Path(path).is_dir() for path in (*bench.places.temporary, *bench.places.partial))
+    assert all(Path(path).is_dir() for path in bench.places.temporary)
     assert os.listdir(bench.folder) == ["lock"]
     assert bench.guard("aaaa").release(None) == Taken({})
     assert list_all(bench.root) == {"sweeps", "sweeps/outputs", "sweeps/outputs/s 1", "wandb"}
@@ -83,7 +105,7 @@ def test_a_lock_is_stale_when_it_and_all_temporary_files_are_old(bench: Bench) -
     part = Path(bench.places.temporary[1]) / "part"
     part.write_text("x")
     old = (1_600_000_000, 1_600_000_000)
-    for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
+    for path in (bench.folder / "lock", *map(Path, (*bench.places.temporary, *bench.places.partial))):
         os.utime(path, old)
     still_fresh = bench.take("bbbb")
     os.utime(part, old)
@@ -114,15 +136,14 @@ def test_a_lock_can_be_broken_and_its_old_holder_writes_nothing_any_more(bench: 
     assert (bench.folder / "lock").read_text() == "held by bbbb\n"
 
 
-def test_whoever_takes_the_lock_empties_the_temporary_folders_but_keeps_the_partial_ones(bench: Bench) -> None:
+def test_whoever_takes_the_lock_empties_the_temporary_folders(bench: Bench) -> None:
     bench.take("aaaa")
-    for path in (*bench.places.temporary, *bench.places.partial):
+    for path in bench.places.temporary:
         (Path(path) / "left").write_text("x")
     seen = bench.take("bbbb")
     assert isinstance(seen, Held)
     bench.take("bbbb", stale=seen.checksum)
     assert [os.listdir(path) for path in bench.places.temporary] == [[], []]
-    assert [os.listdir(path) for path in bench.places.partial] == [["left"], ["left"]]
 
 
 def test_the_receipt_is_written_and_its_checksum_is_what_the_check_sees(bench: Bench) -> None:
@@ -139,6 +160,84 @@ def test_the_receipt_is_written_and_its_checksum_is_what_the_check_sees(bench: B
         "receipt-a.json",
         "receipt-b.json",
     }
+
+
+def test_what_the_connection_cut_is_neither_a_lock_nor_a_receipt(bench: Bench) -> None:
+    cut = CutShell(bench.shell)
+    with pytest.raises(TargetError, match="broke"):
+        Guard(cut, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15)
+    assert list_all(bench.root) == {"sweeps", "sweeps/outputs", "sweeps/outputs/s 1"}
+    bench.take("aaaa")
+    (bench.folder / "receipt-a.json").write_text("the one before")
+    with pytest.raises(TargetError, match="broke"):
+        Guard(cut, bench.places, "aaaa").release(("receipt-a.json", b"{}\n" * 1000), sets_aside=True)
+    assert os.listdir(bench.folder) == ["receipt-a.json"]
+    assert (bench.folder / "receipt-a.json").read_text() == "the one before"
+
+
+def test_a_release_whose_answer_was_lost_can_be_repeated(bench: Bench) -> None:
+    bench.take("aaaa")
+    first = bench.guard("aaaa").release(("receipt-a.json", b"{}\n"))
+    assert bench.guard("aaaa").release(("receipt-a.json", b"{}\n")) == first
+    assert bench.guard("aaaa").release(("receipt-a.json", b"{ }\n")) is None
+    assert (bench.folder / "receipt-a.json").read_text() == "{}\n"
+
+
+def test_giving_back_a_lock_that_was_lost_leaves_the_new_holder_its_folders(bench: Bench) -> None:
+    bench.take("aaaa")
+    bench.take("bbbb", breaks=True)
+    assert bench.guard("aaaa").release(None) is None
+    assert all(Path(path).is_dir() for path in (*bench.places.temporary, *bench.places.partial))
+    assert os.listdir(bench.folder) == ["lock"]
+
+
+def test_a_lock_that_cannot_be_used_is_not_kept(bench: Bench) -> None:
+    (bench.root / "wandb").mkdir(parents=True)
+    (bench.root / "wandb/.hsm-tmp").write_text("a file")
+    with pytest.raises(TargetError):
+        bench.take("aaaa")
+    assert list_all(bench.root) == {"sweeps", "sweeps/outputs", "sweeps/outputs/s 1", "wandb", "wandb/.hsm-tmp"}
+
+
+def test_whoever_takes_the_lock_removes_what_a_killed_holder_left_beside_it(bench: Bench) -> None:
+    bench.folder.mkdir(parents=True)
+    for name in ("lock.dead", "old.dead", "new.dead", "receipt-a.json"):
+        (bench.folder / name).write_text("x")
+    bench.take("aaaa")
+    assert sorted(os.listdir(bench.folder)) == ["lock", "receipt-a.json"]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.parent.parent)])
+def test_a_lock_that_is_no_file_is_refused(bench: Bench, make: Callable[[Path], object]) -> None:
+    bench.folder.mkdir(parents=True)
+    make(bench.folder / "lock")
+    before = list_all(bench.root)
+    with pytest.raises(TargetError, match="is no file"):
+        bench.take("aaaa")
+    assert list_all(bench.root) == before
+
+
+def test_a_folder_in_the_receipts_place_is_not_written_into(bench: Bench) -> None:
+    outside = bench.root / "outside"
+    outside.mkdir(parents=True)
+    bench.take("aaaa")
+    (bench.folder / "receipt-a.json").symlink_to(outside)
+    with pytest.raises(TargetError, match="is a folder"):
+        bench.guard("aaaa").release(("receipt-a.json", b"{}"))
+    assert os.listdir(outside) == []
+    assert os.listdir(bench.folder) == ["receipt-a.json"]
+
+
+def test_a_target_whose_clock_is_not_its_disks_never_calls_a_lock_stale(bench: Bench) -> None:
+    """A stand-in for a file server that is two hours behind: `cat` gives what it writes an old time."""
+    bench.take("aaaa")
+    for path in (bench.folder / "lock", *map(Path, (*bench.places.temporary, *bench.places.partial))):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    behind = LateShell(bench.shell)
+    answer = Guard(behind, bench.places, "bbbb").take(b"held by bbbb\n", minutes=15)
+    assert isinstance(answer, Held)
+    assert answer.is_fresh
+    assert os.listdir(bench.folder) == ["lock"]
 
 
 def test_a_damaged_receipt_is_set_aside(bench: Bench) -> None:

@@ -45,6 +45,12 @@ class Said:
         return f"{error['message']}\n{error['hint']}" if error else ""
 
     @property
+    def why(self) -> str:
+        """All that was said, for a test that fails."""
+        shown = {name: self.target[name] for name in ("state", "error", "files", "bytes", "problems", "seconds")}
+        return f"{json.dumps(shown, indent=1)}\n{self.stderr}"
+
+    @property
     def n_sent(self) -> int:
         """How many files were sent."""
         return int(self.target["files"]["sent"])
@@ -68,6 +74,11 @@ def parse_said(completed: subprocess.CompletedProcess[str]) -> Said:
     (sweep,) = document["sweeps"]
     (target,) = sweep["targets"]
     return Said(target, completed.stderr)
+
+
+def assert_end(said: Said, state: str, exit_code: int, kind: str = "") -> None:
+    """A target ended so."""
+    assert (said.end, said.kind) == ((state, exit_code), kind), said.why
 
 
 def list_runs(project: Project) -> list[Path]:

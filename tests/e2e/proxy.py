@@ -56,9 +56,9 @@ class LinkProxy:
         self._is_over = True
         self._flows.set()
         self.cut()
-        self._listener.close()
         for thread in self._threads:
             thread.join(10)
+        self._listener.close()
 
     def freeze(self) -> None:
         """Forward nothing from now on."""

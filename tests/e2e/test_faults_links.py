@@ -25,6 +25,7 @@ from tests.e2e.aftermath import (
     Said,
     add_file,
     assert_all_arrived,
+    assert_end,
     assert_no_half_file,
     assert_nothing_left,
     assert_records_valid,
@@ -134,12 +135,12 @@ def test_a_server_with_few_sessions_gets_all_over_one_login(
     for run in list_runs(project)[:8]:
         add_file(run, "zeros.bin", 17 * MB, is_random=False)
     said = sync(project)
-    assert said.end == ("done", 0)
+    assert_end(said, "done", 0)
     assert (sshd.count_logins(), count_contacts(project)) == (1, 1)
     assert "no more sessions" in sshd.log_text()
     assert count_workers(project) >= 8
     assert_all_arrived(project)
-    assert sync(project).end == ("nothing_to_do", 0)
+    assert_end(sync(project), "nothing_to_do", 0)
 
 
 def test_a_login_killed_amid_four_workers_is_made_anew_once(
@@ -153,7 +154,8 @@ def test_a_login_killed_amid_four_workers_is_made_anew_once(
         wait_until(lambda: count_workers(project) == 4 and proxy.n_bytes > 4 * MB, future)
         os.kill(master, signal.SIGKILL)
         said = future.result()
-    assert said.end == ("done", 0)
+    assert_no_half_file(project)
+    assert_end(said, "done", 0)
     assert said.n_sent == said.n_planned
     assert project.sshd.count_logins() == proxy.n_connections == 2
     assert_all_arrived(project)
@@ -170,7 +172,7 @@ def test_a_control_socket_that_nobody_answers_is_no_obstacle(
     path = find_control_path(project)
     os.kill(find_master(path), number)
     assert path.is_socket()
-    assert sync(project).end == ("done", 0)
+    assert_end(sync(project), "done", 0)
     assert project.sshd.count_logins() == 2
     assert_all_arrived(project)
 
@@ -180,7 +182,7 @@ def test_a_control_path_of_the_user_that_is_too_long_is_not_used(length: int, ma
     project = make(style="alias")
     with project.sshd.ssh_config.open("a") as stream:
         stream.write(f"    ControlPath ~/{'c' * length}-%C\n    ControlMaster auto\n")
-    assert sync(project).end == ("done", 0)
+    assert_end(sync(project), "done", 0)
     assert project.sshd.count_logins() == 1
     assert_all_arrived(project)
 
@@ -205,7 +207,7 @@ def test_a_control_folder_that_is_not_private_stops_before_any_contact(options: 
     assert f"{folder} must be a folder that belongs to you" in completed.stderr
     assert count_contacts(project) == 0
     assert not project.target_root.exists()
-    assert sync(project).end == ("done", 0)
+    assert_end(sync(project), "done", 0)
 
 
 def test_a_throttled_login_is_waited_for_and_tried_again(start_sshd: StartSshd, make: Callable[..., Project]) -> None:
@@ -219,7 +221,8 @@ def test_a_throttled_login_is_waited_for_and_tried_again(start_sshd: StartSshd, 
             wait_until(lambda: "MaxStartups" in sshd.log_text(), future)
             stack.close()
             said = future.result()
-    assert said.end == ("done", 0)
+    assert_no_half_file(project)
+    assert_end(said, "done", 0)
     assert sshd.count_logins() == 1
     assert_all_arrived(project)
 
@@ -231,14 +234,14 @@ def test_a_wrong_key_is_one_attempt_and_code_10(start_sshd: StartSshd, make: Cal
     foreign = {"identity_file": str(other.identity_file), "options": {**ssh["options"], "IdentitiesOnly": "yes"}}
     project.set_target(ssh=foreign)
     said = sync(project)
-    assert (said.end, said.kind) == (("unreachable", 10), "login_refused")
+    assert_end(said, "unreachable", 10, "login_refused")
     assert "refused the login of target desktop" in said.text
     assert "`hsm sync login desktop`" in said.text
     assert (sshd.count_logins(), count_contacts(project)) == (0, 1)
     assert not project.target_root.exists()
     assert_nothing_left(project)
     project.set_target(ssh=ssh)
-    assert sync(project).end == ("done", 0)
+    assert_end(sync(project), "done", 0)
 
 
 @pytest.mark.parametrize("case", ["unknown", "changed"])
@@ -252,13 +255,13 @@ def test_a_host_key_that_is_not_known_is_refused_and_not_stored(
     bad = "" if case == "unknown" else f"{place} {other.known_hosts.read_text().partition(' ')[2]}"
     sshd.known_hosts.write_text(bad)
     said = sync(project)
-    assert (said.end, said.kind) == (("unreachable", 10), f"host_key_{case}")
+    assert_end(said, "unreachable", 10, f"host_key_{case}")
     assert "`ssh " in said.text
     assert sshd.known_hosts.read_text() == bad
     assert (sshd.count_logins(), count_contacts(project)) == (0, 1)
     assert_nothing_left(project)
     sshd.known_hosts.write_text(good)
-    assert sync(project).end == ("done", 0)
+    assert_end(sync(project), "done", 0)
 
 
 def test_a_link_that_is_cut_and_comes_back_ends_complete(
@@ -272,7 +275,8 @@ def test_a_link_that_is_cut_and_comes_back_ends_complete(
         wait_until(lambda: proxy.n_connections >= 2, future)  # the first try to come back is dropped too
         proxy.mend()
         said = future.result()
-    assert said.end == ("done", 0)
+    assert_no_half_file(project)
+    assert_end(said, "done", 0)
     assert said.n_sent == said.n_planned
     assert "next try" in said.stderr or "again" in said.stderr, said.stderr
     assert project.sshd.count_logins() == 2
@@ -288,7 +292,7 @@ def test_what_a_cut_link_brought_of_a_file_is_not_sent_again(
     proxy = start_proxy(project, bytes_per_second=30 * MB)
     proxy.at_bytes(22 * MB, proxy.cut)
     said = sync(project)
-    assert said.end == ("done", 0)
+    assert_end(said, "done", 0)
     assert proxy.n_bytes < 45 * MB
     assert_all_arrived(project)
 
@@ -304,7 +308,8 @@ def test_a_frozen_link_is_given_up_and_made_anew(
         wait_until(lambda: proxy.n_connections == 2, future)  # ssh has given up, and tries anew
         proxy.thaw()
         said = future.result()
-    assert said.end == ("done", 0)
+    assert_no_half_file(project)
+    assert_end(said, "done", 0)
     assert said.n_sent == said.n_planned
     assert project.sshd.count_logins() == 2
     assert_all_arrived(project)

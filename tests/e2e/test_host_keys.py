@@ -182,9 +182,7 @@ def test_a_login_adds_no_further_keys_to_the_known_hosts(
     assert len(sshd.known_hosts.read_text().splitlines()) > 1, "ssh by itself would have added one"
 
 
-def test_a_jump_host_with_an_unknown_key_is_asked_once(
-    start_sshd: StartSshd, make_project: MakeProject
-) -> None:
+def test_a_jump_host_with_an_unknown_key_is_asked_once(start_sshd: StartSshd, make_project: MakeProject) -> None:
     jump, sshd = start_sshd(alias="jump"), start_sshd()
     jump.known_hosts.write_text("")
     config = jump.ssh_config.read_text() + sshd.ssh_config.read_text() + "    ProxyJump jump\n"

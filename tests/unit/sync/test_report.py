@@ -105,7 +105,10 @@ def make_target(
 ) -> TargetReport:
     result = None
     if outcomes is not None:
-        result = TransferResult({(Root.WANDB, path): outcome for path, outcome in outcomes.items()})
+        result = TransferResult(
+            {(Root.WANDB, path): outcome for path, outcome in outcomes.items()},
+            {(item.file.root, item.file.path): item.file for item in items},
+        )
     plan = SyncPlan(SWEEP, runs, tuple(items), deeper or {})
     return TargetReport(
         "desktop",

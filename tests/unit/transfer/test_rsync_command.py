@@ -31,7 +31,6 @@ PUSH = RsyncCall(
     Direction.PUSH,
     "/data/my wandb",
     "/data/my wandb/.tmp",
-    "/data/my wandb/.partial",
     address="cluster",
     ssh_argv=("ssh", "-o", "ControlPath=/tmp/a b"),
 )
@@ -44,7 +43,7 @@ ALWAYS = [
     "--copy-links",
     "--chmod=Du+rwx,Fu+rw",
     "--temp-dir=/data/my wandb/.tmp",
-    "--partial-dir=/data/my wandb/.partial",
+    "--partial-dir=.hsm-partial",
     "--timeout=60",
     "--8-bit-output",
     "--no-human-readable",
