@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hsm.errors import HsmError, TargetError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hsm.config.load import LoadedConfig
+    from hsm.config.schema import TargetSettings
     from hsm.model import Root
+    from hsm.remote.openssh import OpenSsh
 
 app = typer.Typer(
     help="Bring the results of sweeps home: configure, preview, send, log in.",
@@ -130,6 +134,10 @@ _Targets = Annotated[
         show_default="default_target",
     ),
 ]
+_Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Use the configuration's `ssh` settings although others may write the file."),
+]
 _TargetName = Annotated[
     str, typer.Argument(metavar="TARGET", help="A configured target.", autocompletion=_complete_target)
 ]
@@ -162,6 +170,7 @@ def send_to(
     break_lock: Annotated[
         bool, typer.Option("--break-lock", help="Take the sweep's lock although somebody seems to hold it.")
     ] = False,
+    trust: _Trust = False,
     as_json: _Json = False,
     verbose: Annotated[
         int,
@@ -184,17 +193,16 @@ def send_to(
     or login refused, 11 locked, 12 refused by a safety check, 130 interrupted.
     """
     from hsm.cli.render import make_reporter, show_report
-    from hsm.config.load import select_targets
     from hsm.remote.command import Runner
     from hsm.remote.openssh import has_terminal
     from hsm.sync.push import PushRequest, push
     from hsm.sync.report import make_document
 
     roots = _choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
-    loaded = _load()
+    loaded, targets = _load_targets(target or (), is_trusted=trust)
     request = PushRequest(
         sweeps=tuple(sweeps),
-        targets=select_targets(loaded.config, target or ()),
+        targets=targets,
         is_dry_run=dry_run,
         roots=roots,
         all_versions=all_versions,
@@ -217,6 +225,7 @@ def send_to(
 def verify_sweeps(
     sweeps: _Sweeps,
     target: _Targets = None,
+    trust: _Trust = False,
     as_json: _Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing where all is equal.")] = False,
 ) -> None:
@@ -226,13 +235,11 @@ def verify_sweeps(
     configuration, 10 target unreachable or login refused, 130 interrupted.
     """
     from hsm.cli.render import make_reporter, show_lines
-    from hsm.config.load import select_targets
     from hsm.remote.command import Runner
     from hsm.remote.openssh import has_terminal
     from hsm.sync.verify import describe_verdicts, make_verify_document, verify
 
-    loaded = _load()
-    targets = select_targets(loaded.config, target or ())
+    loaded, targets = _load_targets(target or (), is_trusted=trust)
     may_ask = has_terminal() and not as_json
     with make_reporter(is_quiet=quiet, targets=list(targets)) as reporter:
         report = verify(loaded, sweeps, targets, runner=Runner(), reporter=reporter, may_ask=may_ask)
@@ -244,7 +251,7 @@ def verify_sweeps(
 
 
 @app.command()
-def login(target: _TargetName) -> None:
+def login(target: _TargetName, trust: _Trust = False) -> None:
     """Open the shared login to a target, in the foreground: passwords and second factors are asked for here.
 
     Later commands use it without asking, until `hsm sync logout` or ten minutes without use.
@@ -252,7 +259,7 @@ def login(target: _TargetName) -> None:
     from hsm.cli.render import show_lines
     from hsm.remote.openssh import PERSIST_SECONDS, has_terminal
 
-    ssh = _make_ssh(target)
+    ssh = _make_ssh(target, is_trusted=trust)
     ssh.login(may_ask=has_terminal())
     show_lines([f"Logged in to {target}. The login stays open for {PERSIST_SECONDS // 60} minutes after its last use."])
 
@@ -263,13 +270,14 @@ def logout(
         str | None,
         typer.Argument(metavar="[TARGET]", help="A configured target.", autocompletion=_complete_target),
     ] = None,
+    trust: _Trust = False,
 ) -> None:
     """Close the shared login to a target, or to all."""
     from hsm.cli.render import show_lines
 
     names = [target] if target else list(_load().config.sync_targets)
     for name in names:
-        was_open = _make_ssh(name).logout()
+        was_open = _make_ssh(name, is_trusted=trust).logout()
         show_lines([f"Logged out of {name}." if was_open else f"There was no open login to {name}."])
 
 
@@ -279,13 +287,26 @@ def _load() -> LoadedConfig:
     return load_config(Path.cwd())
 
 
-def _make_ssh(target: str) -> Any:  # noqa: ANN401 - the type costs its import
+def _load_targets(names: Sequence[str], *, is_trusted: bool) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
+    """The configuration, as far as its owner can be trusted, and the targets that a command means."""
+    from hsm.cli.render import show_note
     from hsm.config.load import select_targets
+    from hsm.config.trust import apply_trust, check_trust
+
+    loaded, warnings = apply_trust(_load(), is_trusted=is_trusted)
+    for warning in warnings:
+        show_note(f"Warning: {warning}")
+    targets = select_targets(loaded.config, names)
+    check_trust(loaded, targets)
+    return loaded, targets
+
+
+def _make_ssh(target: str, *, is_trusted: bool) -> OpenSsh:
     from hsm.remote.command import Runner
     from hsm.remote.openssh import OpenSsh
 
-    settings = select_targets(_load().config, [target])[target]
-    return OpenSsh(target, settings, Runner())
+    _, targets = _load_targets([target], is_trusted=is_trusted)
+    return OpenSsh(target, targets[target], Runner())
 
 
 def _choose_roots(*, sweep_only: bool, wandb_only: bool) -> tuple[Root, ...]:

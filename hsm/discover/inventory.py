@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hsm.discover.index import RunIndex
+from hsm.discover.links import resolve_links
 from hsm.discover.results import is_own, make_file
 from hsm.discover.run_files import read_run_files, read_run_versions
 from hsm.discover.sweeps import WANDB_NAMES, Layout, SweepFolder, is_run_name
@@ -78,7 +79,7 @@ def read_inventory(
     return Inventory(
         sweep=sweep.id,
         runs=runs.runs,
-        files=(*files, *runs.files),
+        files=resolve_links(endpoint, (*files, *runs.files)),
         versions=runs.versions,
         deeper=dict(deeper) if include_sweep else {},
         max_depth=max_depth,

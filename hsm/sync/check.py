@@ -22,11 +22,13 @@ class Check:
         destination: For the plan: the roots that are synced.
         receipts: The checksums of the sweep's receipts there, by file name.
         places: Where HSM's own things lie there.
+        system: As `uname -s` says there.
     """
 
     destination: Destination
     receipts: Mapping[str, str]
     places: GuardPlaces
+    system: str = ""
 
     @property
     def roots(self) -> dict[Root, str]:
@@ -76,7 +78,7 @@ def check_destination(
         folder=f"{guard_listing.base.rstrip('/')}/{own}",
         temporary=tuple(get_temporary_folder(path, inventory.sweep) for path in paths),
     )
-    return Check(destination, survey.receipts, places)
+    return Check(destination, survey.receipts, places, survey.machine.system)
 
 
 def _check_guard(listing: Listing, name: str) -> None:

@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
+from hsm.discover.secrets import scan_files
 from hsm.endpoint import Endpoint
 from hsm.errors import ExitCode, HsmError, LockedError, RefusedError, UnreachableError
 from hsm.model import Inventory, Problem, Root, SyncPlan
+from hsm.plan.collisions import folds_names
 from hsm.plan.destination import Destination
 from hsm.plan.planner import PlanOptions, make_plan, select
-from hsm.plan.safety import check_plan
+from hsm.plan.safety import check_plan, check_secrets
 from hsm.progress import Reporter, Step, TargetEnded
 from hsm.remote.command import CommandStoppedError
 from hsm.sync.check import Check, check_destination
@@ -81,6 +83,7 @@ class ExchangeOptions:
     n_workers: int = 4
     roots: tuple[Root, ...] = tuple(Root)
     allowed: frozenset[str] = frozenset()
+    secrets: Literal["warn", "refuse", "ignore"] = "warn"
     is_dry_run: bool = False
     patience: Patience = field(default_factory=Patience)
 
@@ -198,8 +201,12 @@ class _Exchange:
 
     def _make_plan(self, check: Check) -> SyncPlan:
         with self._stopwatch.step("plan"):
-            options = replace(self._options.plan, proven=self._ledger.digests)
-            plan = self._plan = make_plan(self._inventory, check.destination, options)
+            options = replace(self._options.plan, proven=self._ledger.digests, folds_names=folds_names(check.system))
+            plan = make_plan(self._inventory, check.destination, options)
+            if self._options.secrets != "ignore":
+                found = scan_files(self._ends.source, plan.sends)
+                plan = replace(plan, problems=(*plan.problems, *found))
+            self._plan = plan
             self._refuse_harm(plan, check.destination)
             return plan
 
@@ -240,9 +247,10 @@ class _Exchange:
             return replace(result, error=result.error or error, problems=(*result.problems, problem))
 
     def _refuse_harm(self, plan: SyncPlan, destination: Destination) -> None:
+        secrets = check_secrets(plan.problems) if self._options.secrets == "refuse" else ()
         refusals = [
             refusal
-            for refusal in check_plan(plan, destination, known=self._ledger.known)
+            for refusal in (*check_plan(plan, destination, known=self._ledger.known), *secrets)
             if refusal.check not in self._options.allowed
         ]
         if refusals:

@@ -176,6 +176,7 @@ def make_options(name: str, settings: TargetSettings, request: PushRequest) -> E
     plan = PlanOptions(
         latest_only=False if request.all_versions else options.latest_only,
         exclude=options.exclude,
+        secret_patterns=options.secret_patterns,
         is_checked=options.check_remote_first,
         overwrite=request.overwrite,
     )
@@ -185,6 +186,7 @@ def make_options(name: str, settings: TargetSettings, request: PushRequest) -> E
         n_workers=options.parallel_transfers,
         roots=roots,
         allowed=request.allowed,
+        secrets=settings.secrets,
         is_dry_run=request.is_dry_run,
     )
 

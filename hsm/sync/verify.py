@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hsm.config.load import LoadedConfig
 from hsm.config.schema import TargetSettings
 from hsm.errors import ExitCode, HsmError
 from hsm.model import EntryKind, Inventory, Problem, Reason, Root, SourceFile, SyncPlan
+from hsm.plan.collisions import fold_name, folds_names
 from hsm.plan.destination import Destination
 from hsm.plan.planner import make_plan
 from hsm.progress import Reporter, Step, TargetEnded
@@ -162,8 +163,10 @@ class _Verify:
             check = check_destination(
                 ends.destination, ends.roots, inventory, roots=options.roots, max_depth=options.max_depth
             )
-            plan = make_plan(inventory, check.destination, options.plan)
-            there, missing, different = _sort_by_presence(plan, check.destination)
+            fold = fold_name if folds_names(check.system) else str
+            plan_options = replace(options.plan, folds_names=folds_names(check.system))
+            plan = make_plan(inventory, check.destination, plan_options)
+            there, missing, different = _sort_by_presence(plan, check.destination, fold)
             if there:
                 self._reporter.report(Step(ends.name, "verify"))
                 engine = ends.make_engine(check.roots, sweep=plan.sweep, skips_newer=False)
@@ -180,21 +183,26 @@ class _Verify:
             n_equal=len(there) - len(found_different if there else ()) - len(found_missing if there else ()),
             different=_sort_paths(different),
             missing=_sort_paths(missing),
-            only_there=_sort_paths(_find_only_there(plan, check.destination)),
+            only_there=_sort_paths(_find_only_there(plan, check.destination, fold)),
             left=_count_left(plan),
             problems=plan.problems,
         )
 
 
-def _sort_by_presence(plan: SyncPlan, destination: Destination) -> tuple[list[SourceFile], set[Key], set[Key]]:
+def _sort_by_presence(
+    plan: SyncPlan, destination: Destination, fold: Callable[[str], str]
+) -> tuple[list[SourceFile], set[Key], set[Key]]:
     """The files that count: those that lie there, those that are missing, those of another type there."""
+    entries = {
+        (root, fold(path)): entry for root, listed in destination.items() for path, entry in listed.entries.items()
+    }
     there: list[SourceFile] = []
     missing: set[Key] = set()
     different: set[Key] = set()
     for item in plan.items:
         if not (item.reason.is_send or item.reason in (Reason.SAME, Reason.CONFLICT)):
             continue
-        entry = destination[item.file.root].entries.get(item.file.path)
+        entry = entries.get((item.file.root, fold(item.file.path)))
         key = (item.file.root, item.file.path)
         if entry is None:
             missing.add(key)
@@ -214,15 +222,14 @@ def _compare(engine: Engine, files: Sequence[SourceFile], *, n_workers: int) -> 
     return different, missing
 
 
-def _find_only_there(plan: SyncPlan, destination: Destination) -> set[Key]:
-    known = {(item.file.root, item.file.path) for item in plan.items}
-    there = {
+def _find_only_there(plan: SyncPlan, destination: Destination, fold: Callable[[str], str]) -> set[Key]:
+    known = {(item.file.root, fold(item.file.path)) for item in plan.items}
+    return {
         (root, path)
         for root, listed in destination.items()
         for path, entry in listed.entries.items()
-        if entry.kind is not EntryKind.FOLDER
+        if entry.kind is not EntryKind.FOLDER and (root, fold(path)) not in known
     }
-    return there - known
 
 
 def _count_left(plan: SyncPlan) -> dict[str, int]:

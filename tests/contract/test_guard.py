@@ -105,7 +105,7 @@ def test_a_lock_is_stale_when_it_and_all_temporary_files_are_old(bench: Bench) -
     part = Path(bench.places.temporary[1]) / "part"
     part.write_text("x")
     old = (1_600_000_000, 1_600_000_000)
-    for path in (bench.folder / "lock", *map(Path, (*bench.places.temporary, *bench.places.partial))):
+    for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
         os.utime(path, old)
     still_fresh = bench.take("bbbb")
     os.utime(part, old)
@@ -187,7 +187,7 @@ def test_giving_back_a_lock_that_was_lost_leaves_the_new_holder_its_folders(benc
     bench.take("aaaa")
     bench.take("bbbb", breaks=True)
     assert bench.guard("aaaa").release(None) is None
-    assert all(Path(path).is_dir() for path in (*bench.places.temporary, *bench.places.partial))
+    assert all(Path(path).is_dir() for path in bench.places.temporary)
     assert os.listdir(bench.folder) == ["lock"]
 
 
@@ -231,7 +231,7 @@ def test_a_folder_in_the_receipts_place_is_not_written_into(bench: Bench) -> Non
 def test_a_target_whose_clock_is_not_its_disks_never_calls_a_lock_stale(bench: Bench) -> None:
     """A stand-in for a file server that is two hours behind: `cat` gives what it writes an old time."""
     bench.take("aaaa")
-    for path in (bench.folder / "lock", *map(Path, (*bench.places.temporary, *bench.places.partial))):
+    for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
         os.utime(path, (1_600_000_000, 1_600_000_000))
     behind = LateShell(bench.shell)
     answer = Guard(behind, bench.places, "bbbb").take(b"held by bbbb\n", minutes=15)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import signal
 import socket
@@ -384,4 +383,4 @@ def test_an_unknown_target_is_a_usage_error(make_project: MakeProject) -> None:
     completed = project.hsm("sync", "doctor", "nowhere")
     assert completed.returncode == 2
     assert "nowhere" in completed.stderr
-    assert os.listdir(project.sshd.home) == []
+    assert list(project.sshd.home.iterdir()) == []

@@ -31,6 +31,7 @@ from tests.e2e.aftermath import (
     assert_records_valid,
     count_complete,
     list_runs,
+    parse_said,
     sync,
 )
 from tests.e2e.proxy import LinkProxy
@@ -148,7 +149,7 @@ def test_a_login_killed_amid_four_workers_is_made_anew_once(
 ) -> None:
     project = make(options={"parallel_transfers": 4})
     add_big_files(project, 4, 17 * MB)
-    proxy = start_proxy(project, bytes_per_second=20 * MB)
+    proxy = start_proxy(project, bytes_per_second=30 * MB)
     master = find_master(find_control_path(project))
     with begin(project) as future:
         wait_until(lambda: count_workers(project) == 4 and proxy.n_bytes > 4 * MB, future)
@@ -162,15 +163,10 @@ def test_a_login_killed_amid_four_workers_is_made_anew_once(
     assert sync(project).n_planned == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_control_socket_that_nobody_answers_is_no_obstacle(
-    number: signal.Signals, make: Callable[..., Project]
-) -> None:
-    if number is signal.SIGSTOP:
-        pytest.skip("a stopped master is waited for as long as a slow one")
+def test_a_control_socket_that_nobody_answers_is_no_obstacle(make: Callable[..., Project]) -> None:
     project = make()
     path = find_control_path(project)
-    os.kill(find_master(path), number)
+    os.kill(find_master(path), signal.SIGKILL)
     assert path.is_socket()
     assert_end(sync(project), "done", 0)
     assert project.sshd.count_logins() == 2
@@ -197,14 +193,15 @@ def test_a_control_folder_that_is_not_private_stops_before_any_contact(options: 
     folder.mkdir(mode=0o700, exist_ok=True)
     project = make()
     cover = f'mount -t tmpfs -o {options} hsm-test {folder} && exec "$@"'
-    argv = ["unshare", "--mount", "sh", "-c", cover, "sh", sys.executable, "-m", "hsm", "sync", "to", SWEEP]
+    argv = ["unshare", "--mount", "sh", "-c", cover, "sh", sys.executable, "-m", "hsm", "sync", "to", SWEEP, "--json"]
     completed = subprocess.run(
         argv, cwd=project.folder, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
     )
     if "unshare" in completed.stderr or "mount:" in completed.stderr:
         pytest.skip(f"no mount of one's own here: {completed.stderr}")
-    assert completed.returncode == 10
-    assert f"{folder} must be a folder that belongs to you" in completed.stderr
+    said = parse_said(completed)
+    assert_end(said, "unreachable", 10, "control_folder")
+    assert f"{folder} must be a folder that belongs to you" in said.text
     assert count_contacts(project) == 0
     assert not project.target_root.exists()
     assert_end(sync(project), "done", 0)
@@ -223,6 +220,7 @@ def test_a_throttled_login_is_waited_for_and_tried_again(start_sshd: StartSshd, 
             said = future.result()
     assert_no_half_file(project)
     assert_end(said, "done", 0)
+    assert "more logins under way than it allows (MaxStartups). Trying again in 5 s." in said.stderr
     assert sshd.count_logins() == 1
     assert_all_arrived(project)
 
@@ -256,7 +254,7 @@ def test_a_host_key_that_is_not_known_is_refused_and_not_stored(
     sshd.known_hosts.write_text(bad)
     said = sync(project)
     assert_end(said, "unreachable", 10, f"host_key_{case}")
-    assert "`ssh " in said.text
+    assert f"-p {sshd.port} {sshd.host}" in said.text
     assert sshd.known_hosts.read_text() == bad
     assert (sshd.count_logins(), count_contacts(project)) == (0, 1)
     assert_nothing_left(project)
@@ -278,7 +276,7 @@ def test_a_link_that_is_cut_and_comes_back_ends_complete(
     assert_no_half_file(project)
     assert_end(said, "done", 0)
     assert said.n_sent == said.n_planned
-    assert "next try" in said.stderr or "again" in said.stderr, said.stderr
+    assert "Trying again in 5 s." in said.stderr
     assert project.sshd.count_logins() == 2
     assert_all_arrived(project)
     assert sync(project).n_planned == 0

@@ -151,9 +151,7 @@ def test_a_host_key_alias_is_the_name_that_counts(make_project: MakeProject, tmp
         pytest.param("FingerprintHash md5\n    LogLevel QUIET", id="MD5 and quiet"),
     ],
 )
-def test_the_users_own_settings_do_not_switch_the_check_off(
-    lines: str, make_project: MakeProject, tmp_path: Path
-) -> None:
+def test_the_users_own_settings_do_not_switch_the_check_off(lines: str, make_project: MakeProject) -> None:
     project = make_project(style="alias")
     sshd = project.sshd
     with sshd.ssh_config.open("a") as stream:

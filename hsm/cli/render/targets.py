@@ -43,6 +43,8 @@ def _iter_settings(settings: TargetSettings) -> Iterator[tuple[str, str]]:
     yield "wandb", settings.paths.wandb
     if settings.paths.project_root is not None:
         yield "project_root", settings.paths.project_root
+    if settings.secrets != "warn":
+        yield "secrets", settings.secrets
     if settings.rsync_path is not None:
         yield "rsync_path", settings.rsync_path
     yield from (("options", change) for change in _describe_changes(settings.options))

@@ -165,7 +165,7 @@ def test_every_shell_is_understood_when_rsync_is_missing(
     start_there: Callable[[str], subprocess.CompletedProcess[str]],
     require_program: Callable[..., None],
 ) -> None:
-    require_program(shell.split()[0])
+    require_program(shell.split(maxsplit=1)[0])
     completed = start_there(f"{shell} '{program}'\nexit 12")
     error = diagnose(completed, rsync_path=program)
     assert (error.kind, "rsync_path" in error.hint) == ("rsync_missing", True)
