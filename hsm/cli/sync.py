@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.errors import HsmError, TargetError, UsageError
+from hsm.cli.arguments import (
+    Json,
+    Sweeps,
+    TargetName,
+    Targets,
+    Trust,
+    complete_target,
+    load,
+    load_targets,
+    make_ssh,
+)
+from hsm.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hsm.config.load import LoadedConfig
-    from hsm.config.schema import TargetSettings
     from hsm.model import Root
-    from hsm.remote.openssh import OpenSsh
 
 app = typer.Typer(
     help="Bring the results of sweeps home: configure, preview, send, log in.",
@@ -24,8 +30,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
 
 @app.command()
@@ -72,9 +76,9 @@ def init(
 
 
 @app.command(name="list")
-def list_targets(as_json: _Json = False) -> None:
+def list_targets(as_json: Json = False) -> None:
     """Show the configured targets and their settings."""
-    loaded = _load()
+    loaded = load()
     if as_json:
         document = {
             "schema": 1,
@@ -92,62 +96,11 @@ def list_targets(as_json: _Json = False) -> None:
     show_targets(loaded)
 
 
-def _complete_sweep(incomplete: str) -> list[str]:
-    """The sweeps that exist here, for the shell's completion; silent when anything is wrong."""
-    from hsm.discover.sweeps import list_sweeps
-    from hsm.remote.local import LocalEndpoint
-    from hsm.sync.source import make_layout
-
-    try:
-        known = list_sweeps(LocalEndpoint(), make_layout(_load()))
-    except HsmError:
-        return []
-    return [name for name in ("latest", *(sweep.id for sweep in known)) if name.startswith(incomplete)]
-
-
-def _complete_target(incomplete: str) -> list[str]:
-    """The configured targets, for the shell's completion; silent when anything is wrong."""
-    try:
-        targets = _load().config.sync_targets
-    except HsmError:
-        return []
-    return [name for name in targets if name.startswith(incomplete)]
-
-
-_Sweeps = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SWEEP",
-        help="Ids, unambiguous prefixes of ids, or `latest`.",
-        autocompletion=_complete_sweep,
-        show_default=False,
-    ),
-]
-_Targets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--target",
-        "-t",
-        metavar="NAME",
-        help="A configured target; may be given several times.",
-        autocompletion=_complete_target,
-        show_default="default_target",
-    ),
-]
-_Trust = Annotated[
-    bool,
-    typer.Option("--trust", help="Use the configuration's `ssh` settings although others may write the file."),
-]
-_TargetName = Annotated[
-    str, typer.Argument(metavar="TARGET", help="A configured target.", autocompletion=_complete_target)
-]
-
-
 @app.command(name="run", hidden=True)
 @app.command(name="to")
 def send_to(
-    sweeps: _Sweeps,
-    target: _Targets = None,
+    sweeps: Sweeps,
+    target: Targets = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Show the plan that would be carried out; touch nothing.")
     ] = False,
@@ -170,8 +123,8 @@ def send_to(
     break_lock: Annotated[
         bool, typer.Option("--break-lock", help="Take the sweep's lock although somebody seems to hold it.")
     ] = False,
-    trust: _Trust = False,
-    as_json: _Json = False,
+    trust: Trust = False,
+    as_json: Json = False,
     verbose: Annotated[
         int,
         typer.Option(
@@ -199,7 +152,7 @@ def send_to(
     from hsm.sync.report import make_document
 
     roots = _choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
-    loaded, targets = _load_targets(target or (), is_trusted=trust)
+    loaded, targets = load_targets(target or (), is_trusted=trust)
     request = PushRequest(
         sweeps=tuple(sweeps),
         targets=targets,
@@ -223,10 +176,10 @@ def send_to(
 
 @app.command(name="verify")
 def verify_sweeps(
-    sweeps: _Sweeps,
-    target: _Targets = None,
-    trust: _Trust = False,
-    as_json: _Json = False,
+    sweeps: Sweeps,
+    target: Targets = None,
+    trust: Trust = False,
+    as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing where all is equal.")] = False,
 ) -> None:
     """Compare sweeps with their targets by checksum: both ends read every file that counts. Changes nothing.
@@ -239,7 +192,7 @@ def verify_sweeps(
     from hsm.remote.openssh import has_terminal
     from hsm.sync.verify import describe_verdicts, make_verify_document, verify
 
-    loaded, targets = _load_targets(target or (), is_trusted=trust)
+    loaded, targets = load_targets(target or (), is_trusted=trust)
     may_ask = has_terminal() and not as_json
     with make_reporter(is_quiet=quiet, targets=list(targets)) as reporter:
         report = verify(loaded, sweeps, targets, runner=Runner(), reporter=reporter, may_ask=may_ask)
@@ -251,7 +204,7 @@ def verify_sweeps(
 
 
 @app.command()
-def login(target: _TargetName, trust: _Trust = False) -> None:
+def login(target: TargetName, trust: Trust = False) -> None:
     """Open the shared login to a target, in the foreground: passwords and second factors are asked for here.
 
     Later commands use it without asking, until `hsm sync logout` or ten minutes without use.
@@ -259,7 +212,7 @@ def login(target: _TargetName, trust: _Trust = False) -> None:
     from hsm.cli.render import show_lines
     from hsm.remote.openssh import PERSIST_SECONDS, has_terminal
 
-    ssh = _make_ssh(target, is_trusted=trust)
+    ssh = make_ssh(target, is_trusted=trust)
     ssh.login(may_ask=has_terminal())
     show_lines([f"Logged in to {target}. The login stays open for {PERSIST_SECONDS // 60} minutes after its last use."])
 
@@ -268,45 +221,17 @@ def login(target: _TargetName, trust: _Trust = False) -> None:
 def logout(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[TARGET]", help="A configured target.", autocompletion=_complete_target),
+        typer.Argument(metavar="[TARGET]", help="A configured target.", autocompletion=complete_target),
     ] = None,
-    trust: _Trust = False,
+    trust: Trust = False,
 ) -> None:
     """Close the shared login to a target, or to all."""
     from hsm.cli.render import show_lines
 
-    names = [target] if target else list(_load().config.sync_targets)
+    names = [target] if target else list(load().config.sync_targets)
     for name in names:
-        was_open = _make_ssh(name, is_trusted=trust).logout()
+        was_open = make_ssh(name, is_trusted=trust).logout()
         show_lines([f"Logged out of {name}." if was_open else f"There was no open login to {name}."])
-
-
-def _load() -> LoadedConfig:
-    from hsm.config.load import load_config
-
-    return load_config(Path.cwd())
-
-
-def _load_targets(names: Sequence[str], *, is_trusted: bool) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
-    """The configuration, as far as its owner can be trusted, and the targets that a command means."""
-    from hsm.cli.render import show_note
-    from hsm.config.load import select_targets
-    from hsm.config.trust import apply_trust, check_trust
-
-    loaded, warnings = apply_trust(_load(), is_trusted=is_trusted)
-    for warning in warnings:
-        show_note(f"Warning: {warning}")
-    targets = select_targets(loaded.config, names)
-    check_trust(loaded, targets)
-    return loaded, targets
-
-
-def _make_ssh(target: str, *, is_trusted: bool) -> OpenSsh:
-    from hsm.remote.command import Runner
-    from hsm.remote.openssh import OpenSsh
-
-    _, targets = _load_targets([target], is_trusted=is_trusted)
-    return OpenSsh(target, targets[target], Runner())
 
 
 def _choose_roots(*, sweep_only: bool, wandb_only: bool) -> tuple[Root, ...]:

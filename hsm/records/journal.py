@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,8 @@ from hsm.model import Problem
 from hsm.records.record import RunRecord, make_record_document, parse_record
 
 SCHEMA = 1
+_MOST_NAME_BYTES = 200
+"""Of a sweep's name in a file's name, which ends at 255 with what the lock beside it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,11 @@ class Journal:
 
 
 def get_journal_path(project: Path, target: str, sweep: str) -> Path:
-    """Where the journal of a sweep at a target lies."""
+    """Where the journal of a sweep at a target lies; a very long name is cut and told apart by its checksum."""
+    name = os.fsencode(sweep)
+    if len(name) > _MOST_NAME_BYTES:
+        digest = hashlib.sha256(name).hexdigest()[:16]
+        sweep = f"{os.fsdecode(name[: _MOST_NAME_BYTES - 17])}-{digest}"
     return project / ".hsm" / "sync" / target / f"{sweep}.json"
 
 
@@ -78,7 +85,7 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
         if document is None:
             return Journal(route), ()
         journal = _parse(document)
-    except (DamagedFileError, ValueError, OSError) as error:
+    except (DamagedFileError, ValueError, RecursionError, OSError) as error:
         message = f"The journal is not used: {error}."
         return Journal(route), (_drop(path, "damaged_journal", message, sets_aside=sets_aside),)
     if journal.route != route:
@@ -110,7 +117,7 @@ def _parse(document: Mapping[str, Any]) -> Journal:
             last_error=str(document["last_error"]),
             runs={str(name): parse_record(record) for name, record in document["runs"].items()},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"it is no journal ({error})") from error
 
 
@@ -118,8 +125,9 @@ def _drop(path: Path, kind: str, message: str, *, sets_aside: bool) -> Problem:
     aside = path.with_suffix(".json.old")
     if not sets_aside:
         return Problem(str(path), kind, message, is_failure=False)
+    hint = f"The old one is {aside.name} beside it."
     try:
         os.replace(path, aside)  # noqa: PTH105 - replaces an older one too
     except OSError as error:
-        message = f"{message} It cannot be set aside: {error.strerror}."
-    return Problem(str(path), kind, message, f"The old one is {aside.name} beside it.", is_failure=False)
+        hint = f"It cannot be set aside ({error.strerror}): move it away."
+    return Problem(str(path), kind, message, hint, is_failure=False)

@@ -7,10 +7,12 @@ host. At the target a file made exclusively; this module says what it holds and 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from pathlib import Path
 from hsm.errors import LockedError, TargetError
 from hsm.files import PRIVATE_FILE_MODE, make_private_folder
 
+_MOST_PID = 2**31
 STALE_MINUTES = 15
 """A lock of another host is stale when neither it nor HSM's temporary files at the target are younger."""
 
@@ -32,6 +35,7 @@ class Holder:
         host: Name of the machine that the process runs on.
         pid: The process.
         since: By that machine's clock, ISO 8601 in UTC.
+        machine: Tells machines, and containers, of one name apart; empty where nothing does.
     """
 
     nonce: str
@@ -39,11 +43,12 @@ class Holder:
     host: str
     pid: int
     since: str
+    machine: str = ""
 
 
 def make_holder(source_id: str, since: str) -> Holder:
     """This process as the holder of a new lock."""
-    return Holder(secrets.token_hex(8), source_id, socket.gethostname(), os.getpid(), since)
+    return Holder(secrets.token_hex(8), source_id, socket.gethostname(), os.getpid(), since, _read_machine())
 
 
 def make_lock_content(holder: Holder) -> bytes:
@@ -55,14 +60,16 @@ def parse_holder(content: bytes) -> Holder | None:
     """Read a lock file; None when it is damaged (it is written in one step, so somebody else wrote it)."""
     try:
         found = Holder(**json.loads(content))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
-    return found if isinstance(found.pid, int) and found.pid > 0 else None
+    texts = (found.nonce, found.source_id, found.host, found.since, found.machine)
+    is_right = type(found.pid) is int and 0 < found.pid < _MOST_PID and all(type(text) is str for text in texts)
+    return found if is_right else None
 
 
 def is_dead_here(holder: Holder) -> bool:
     """Whether the holder was a process of this machine that no longer lives."""
-    if holder.host != socket.gethostname():
+    if (holder.host, holder.machine) != (socket.gethostname(), _read_machine()):
         return False
     try:
         os.kill(holder.pid, 0)
@@ -71,6 +78,16 @@ def is_dead_here(holder: Holder) -> bool:
     except PermissionError:
         return False
     return False
+
+
+def _read_machine() -> str:
+    """A word for this machine and, in a container, for its own numbers of processes: machine-id(5), namespaces(7)."""
+    known = b""
+    with contextlib.suppress(OSError):
+        known += Path("/etc/machine-id").read_bytes()
+    with contextlib.suppress(OSError):
+        known += str(Path("/proc/self/ns/pid").stat().st_ino).encode()
+    return hashlib.sha256(b"hsm" + known).hexdigest()[:16] if known else ""
 
 
 def make_locked_error(holder: Holder | None, *, sweep: str, target: str) -> LockedError:
@@ -102,7 +119,7 @@ def hold_local_lock(path: Path, *, sweep: str, target: str, breaks: bool) -> Ite
     lock = SoftFileLock(path, timeout=0, mode=PRIVATE_FILE_MODE)
     try:
         make_private_folder(path.parent)
-        if breaks:
+        if breaks or _is_abandoned(path):
             path.unlink(missing_ok=True)
         lock.acquire()
     except OSError as error:
@@ -121,6 +138,15 @@ def hold_local_lock(path: Path, *, sweep: str, target: str, breaks: bool) -> Ite
         yield
     finally:
         lock.release()
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether a lock file is old and empty: its maker died before it wrote who it is, and `filelock` never takes it."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return status.st_size == 0 and time.time() - status.st_mtime > STALE_MINUTES * 60
 
 
 def _describe_local_holder(path: Path) -> str:

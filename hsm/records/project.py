@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import secrets
 from pathlib import Path
@@ -14,7 +16,7 @@ _SOURCE_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def load_source_id(project: Path) -> str:
-    """Read the project's id; the first call makes it.
+    """Read the project's id; the first call makes it. Of several first calls at once, all get the same.
 
     Raises:
         ConfigError: The file is damaged or cannot be written.
@@ -23,15 +25,28 @@ def load_source_id(project: Path) -> str:
     try:
         document = load_json(path, schema=SCHEMA)
         if document is None:
-            source_id = secrets.token_hex(8)
-            save_json(path, {"source_id": source_id}, schema=SCHEMA)
-            return source_id
+            _make_file(path, secrets.token_hex(8))
+            document = load_json(path, schema=SCHEMA) or {}
     except (DamagedFileError, OSError) as error:
         raise _make_error(path, str(error)) from error
     source_id = str(document.get("source_id"))
     if not _SOURCE_ID.fullmatch(source_id):
         raise _make_error(path, "it holds no source id")
     return source_id
+
+
+def _make_file(path: Path, source_id: str) -> None:
+    """Write the file unless somebody else was quicker."""
+    beside = path.with_name(f".hsm-{source_id}")
+    save_json(beside, {"source_id": source_id}, schema=SCHEMA)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(beside, path)
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _make_error(path: Path, reason: str) -> ConfigError:

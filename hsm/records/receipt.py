@@ -76,8 +76,8 @@ def parse_receipt(content: bytes) -> Receipt:
     Raises:
         ValueError: It is damaged, or of a schema that this version does not know.
     """
-    document: Any = json.loads(content)
     try:
+        document: Any = json.loads(content)
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']!r} instead of {SCHEMA}")
         return Receipt(
@@ -90,5 +90,5 @@ def parse_receipt(content: bytes) -> Receipt:
                 **{str(name): parse_record(record) for name, record in document["runs"].items()},
             },
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no receipt: {error}") from error

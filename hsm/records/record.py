@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hsm.model import PlanItem, Reason, Root, Run, SourceFile, SyncPlan
@@ -14,6 +14,18 @@ SWEEP_FOLDER = ""
 """The name under which the sweep's own folder stands among the runs."""
 
 Key = tuple[Root, str]
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "state": (str,),
+    "exit_code": (int, type(None)),
+    "is_complete": (bool,),
+    "is_whole": (bool,),
+    "n_files": (int,),
+    "n_bytes": (int,),
+    "digest": (str,),
+}
+"""What JSON may hold for each field but `left`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +83,14 @@ def parse_record(document: Any) -> RunRecord:  # noqa: ANN401 - from JSON
         ValueError: It is none.
     """
     try:
-        return RunRecord(**document)
-    except TypeError as error:
+        record = RunRecord(**document)
+        counts = {str(reason): int(count) for reason, count in dict(record.left).items()}
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"no record of a run: {error}") from error
+    for field_, kinds in _KINDS.items():
+        if type(getattr(record, field_)) not in kinds:
+            raise ValueError(f"no record of a run: {field_} is {getattr(record, field_)!r}")
+    return replace(record, left=counts)
 
 
 def _make_record(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint
-from hsm.errors import HsmError, UnreachableError
+from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.model import Problem, Root, SourceFile
 from hsm.progress import ProblemFound, Reporter
 from hsm.remote.command import CommandStoppedError
 from hsm.transfer.base import BatchEnd, Engine
 from hsm.transfer.batches import make_batches
 from hsm.transfer.outcome import Key, Outcome, TransferResult
-from hsm.transfer.proof import find_arrived, refresh
+from hsm.transfer.proof import find_arrived, measure_lack, refresh
 from hsm.transfer.workers import Progress, RoundEnd, run_round
 
 
@@ -82,6 +83,7 @@ class Transfer:
         n_workers = max(1, min(n_workers, self._engine.capabilities.max_workers))
         try:
             self._run_rounds(state, n_workers, Progress(self._reporter, self._target, files))
+            self._tell_lack(state)
         except HsmError as error:
             state.error = error
         except CommandStoppedError:
@@ -125,6 +127,22 @@ class Transfer:
             state.sort(sent=sent, arrived=set(), skipped=set(), now=now)
             raise
         state.sort(sent=sent, arrived=arrived, skipped=skipped, now=now)
+
+    def _tell_lack(self, state: _State) -> None:
+        """Add to the error of a destination that ran full how much is missing there."""
+        error = state.error
+        if error is None or error.kind not in _LACKS:
+            return
+        with contextlib.suppress(HsmError):
+            lacks = measure_lack(self._destination, self._roots, list(state.open.values()))
+            index, what = _LACKS[error.kind]
+            if lacks[index]:
+                message = f"{error.message} At least {lacks[index]} {what} are missing for the rest."
+                state.error = TargetError(message, hint=error.hint, kind=error.kind, detail=error.detail)
+
+
+_LACKS: Mapping[str, tuple[int, str]] = {"no_space": (0, "bytes"), "no_inodes": (1, "free inodes")}
+"""By kind of error: what of `measure_lack` tells how much."""
 
 
 class _State:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from hsm.endpoint import Endpoint, Tree
+from hsm.endpoint import Endpoint, Space, Tree
 from hsm.model import Entry, EntryKind, Root, SourceFile
 from hsm.plan.planner import is_same_time
+from hsm.transfer.base import PARTIAL_FOLDER
 from hsm.transfer.outcome import Key
 
 
@@ -57,6 +58,40 @@ def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequen
         for entry in listing.entries
     }
     return {(file.root, file.path) for file in files if _has_arrived(file, there.get((file.root, file.path)))}
+
+
+def measure_lack(
+    destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]
+) -> tuple[int, int]:
+    """Look at how much room a destination that ran full lacks for `files`.
+
+    Returns:
+        How many bytes and how many files have no room there; 0 where they have, or nobody knows. It is a lower bound:
+        what waits of a file in `PARTIAL_FOLDER` counts as there, folders do not count.
+    """
+    by_root = {root: tuple(members) for root, members in groupby(sorted(files), key=lambda file: file.root)}
+    if not by_root:
+        return 0, 0
+    trees = [
+        Tree(roots[root], (*(file.path for file in members), *map(_get_partial_path, members)), max_depth=0)
+        for root, members in by_root.items()
+    ]
+    needs: dict[Space, tuple[int, int]] = {}
+    for members, listing in zip(by_root.values(), destination.survey(trees).listings, strict=True):
+        sizes = {entry.path: entry.size for entry in listing.entries}
+        n_bytes, n_files = needs.get(listing.space, (0, 0))
+        n_bytes += sum(max(0, file.size - sizes.get(_get_partial_path(file), 0)) for file in members)
+        n_files += sum(file.path not in sizes for file in members)
+        needs[listing.space] = (n_bytes, n_files)
+    return (
+        sum(max(0, needed[0] - space.free_bytes) for space, needed in needs.items() if space.free_bytes is not None),
+        sum(max(0, needed[1] - space.free_inodes) for space, needed in needs.items() if space.free_inodes is not None),
+    )
+
+
+def _get_partial_path(file: SourceFile) -> str:
+    folder, slash, name = file.path.rpartition("/")
+    return f"{folder}{slash}{PARTIAL_FOLDER}/{name}"
 
 
 def _get_prefix(file: SourceFile) -> str:

@@ -71,6 +71,7 @@ class RsyncEngine:
         self._sweep = sweep
         self._ssh = ssh
         self._direction = Direction.LOCAL if ssh is None else Direction.PULL if pulls else Direction.PUSH
+        self._program = rsync_path or "rsync"
         self._rsync_path = quote_path(rsync_path) if rsync_path else ""
         self._protocol = protocol
         self._skips_newer = skips_newer
@@ -132,7 +133,15 @@ class RsyncEngine:
 
     def _explain(self, returncode: int, text: str) -> HsmError:
         command_line = self._ssh.command_line if self._ssh else ""
-        error = diagnose_rsync(returncode, text, name=self._name, ssh_command=command_line)
+        error = diagnose_rsync(
+            returncode,
+            text,
+            name=self._name,
+            ssh_command=command_line,
+            pulls=self._direction is Direction.PULL,
+            rsync_path=self._program,
+            noise=self._ssh.noise if self._ssh else b"",
+        )
         if self._ssh is None or not isinstance(error, UnreachableError):
             return error
         self._ssh.forget_login()

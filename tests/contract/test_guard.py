@@ -20,6 +20,10 @@ from hsm.remote.shell import RemoteShell
 pytestmark = pytest.mark.parametrize("kind", ["local", "gnu", "busybox", "tcsh"])
 
 
+def list_names(folder: Path | str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
 @dataclass
 class Bench:
     """A destination, and guards of two processes that want it."""
@@ -83,7 +87,7 @@ def list_all(root: Path) -> set[str]:
 def test_taking_makes_the_own_folders_and_giving_back_leaves_nothing(bench: Bench) -> None:
     assert bench.take("aaaa") == Taken({})
     assert all(Path(path).is_dir() for path in bench.places.temporary)
-    assert os.listdir(bench.folder) == ["lock"]
+    assert list_names(bench.folder) == ["lock"]
     assert bench.guard("aaaa").release(None) == Taken({})
     assert list_all(bench.root) == {"sweeps", "sweeps/outputs", "sweeps/outputs/s 1", "wandb"}
 
@@ -93,7 +97,7 @@ def test_a_second_process_is_told_who_holds_it(bench: Bench) -> None:
     answer = bench.take("bbbb")
     assert isinstance(answer, Held)
     assert (answer.content, answer.is_fresh) == (b"held by aaaa\n", True)
-    assert os.listdir(bench.folder) == ["lock"]
+    assert list_names(bench.folder) == ["lock"]
 
 
 def test_a_repeated_call_of_the_holder_finds_it_taken(bench: Bench) -> None:
@@ -125,14 +129,14 @@ def test_only_the_stale_lock_that_was_seen_is_taken_over(bench: Bench) -> None:
     assert bench.take("bbbb", stale=seen.checksum) == Taken({})
     assert isinstance(bench.take("cccc", stale=seen.checksum), Held)
     assert (bench.folder / "lock").read_text() == "held by bbbb\n"
-    assert os.listdir(bench.folder) == ["lock"]
+    assert list_names(bench.folder) == ["lock"]
 
 
 def test_a_lock_can_be_broken_and_its_old_holder_writes_nothing_any_more(bench: Bench) -> None:
     bench.take("aaaa")
     assert bench.take("bbbb", breaks=True) == Taken({})
     assert bench.guard("aaaa").release(("receipt-a.json", b"{}")) is None
-    assert os.listdir(bench.folder) == ["lock"]
+    assert list_names(bench.folder) == ["lock"]
     assert (bench.folder / "lock").read_text() == "held by bbbb\n"
 
 
@@ -143,7 +147,7 @@ def test_whoever_takes_the_lock_empties_the_temporary_folders(bench: Bench) -> N
     seen = bench.take("bbbb")
     assert isinstance(seen, Held)
     bench.take("bbbb", stale=seen.checksum)
-    assert [os.listdir(path) for path in bench.places.temporary] == [[], []]
+    assert [list_names(path) for path in bench.places.temporary] == [[], []]
 
 
 def test_the_receipt_is_written_and_its_checksum_is_what_the_check_sees(bench: Bench) -> None:
@@ -151,7 +155,7 @@ def test_the_receipt_is_written_and_its_checksum_is_what_the_check_sees(bench: B
     content = os.urandom(200_000)
     written = bench.guard("aaaa").release(("receipt-a.json", content))
     assert (bench.folder / "receipt-a.json").read_bytes() == content
-    assert os.listdir(bench.folder) == ["receipt-a.json"]
+    assert list_names(bench.folder) == ["receipt-a.json"]
     survey = bench.endpoint.survey([Tree(str(bench.root))], receipts=bench.places.folder)
     assert written == Taken(survey.receipts)
     assert bench.take("bbbb") == Taken(survey.receipts)
@@ -171,7 +175,7 @@ def test_what_the_connection_cut_is_neither_a_lock_nor_a_receipt(bench: Bench) -
     (bench.folder / "receipt-a.json").write_text("the one before")
     with pytest.raises(TargetError, match="broke"):
         Guard(cut, bench.places, "aaaa").release(("receipt-a.json", b"{}\n" * 1000), sets_aside=True)
-    assert os.listdir(bench.folder) == ["receipt-a.json"]
+    assert list_names(bench.folder) == ["receipt-a.json"]
     assert (bench.folder / "receipt-a.json").read_text() == "the one before"
 
 
@@ -188,7 +192,7 @@ def test_giving_back_a_lock_that_was_lost_leaves_the_new_holder_its_folders(benc
     bench.take("bbbb", breaks=True)
     assert bench.guard("aaaa").release(None) is None
     assert all(Path(path).is_dir() for path in bench.places.temporary)
-    assert os.listdir(bench.folder) == ["lock"]
+    assert list_names(bench.folder) == ["lock"]
 
 
 def test_a_lock_that_cannot_be_used_is_not_kept(bench: Bench) -> None:
@@ -204,7 +208,7 @@ def test_whoever_takes_the_lock_removes_what_a_killed_holder_left_beside_it(benc
     for name in ("lock.dead", "old.dead", "new.dead", "receipt-a.json"):
         (bench.folder / name).write_text("x")
     bench.take("aaaa")
-    assert sorted(os.listdir(bench.folder)) == ["lock", "receipt-a.json"]
+    assert list_names(bench.folder) == ["lock", "receipt-a.json"]
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.parent.parent)])
@@ -224,8 +228,8 @@ def test_a_folder_in_the_receipts_place_is_not_written_into(bench: Bench) -> Non
     (bench.folder / "receipt-a.json").symlink_to(outside)
     with pytest.raises(TargetError, match="is a folder"):
         bench.guard("aaaa").release(("receipt-a.json", b"{}"))
-    assert os.listdir(outside) == []
-    assert os.listdir(bench.folder) == ["receipt-a.json"]
+    assert list_names(outside) == []
+    assert list_names(bench.folder) == ["receipt-a.json"]
 
 
 def test_a_target_whose_clock_is_not_its_disks_never_calls_a_lock_stale(bench: Bench) -> None:
@@ -237,7 +241,7 @@ def test_a_target_whose_clock_is_not_its_disks_never_calls_a_lock_stale(bench: B
     answer = Guard(behind, bench.places, "bbbb").take(b"held by bbbb\n", minutes=15)
     assert isinstance(answer, Held)
     assert answer.is_fresh
-    assert os.listdir(bench.folder) == ["lock"]
+    assert list_names(bench.folder) == ["lock"]
 
 
 def test_a_damaged_receipt_is_set_aside(bench: Bench) -> None:

@@ -169,7 +169,8 @@ def planned(plan: SyncPlan, name: str = "desktop", **more: object) -> TargetRepo
 
 def make_result(plan: SyncPlan, *outcomes: Outcome, **more: object) -> TransferResult:
     keys = [(file.root, file.path) for file in plan.sends]
-    return TransferResult(dict(zip(keys, outcomes, strict=False)), **more)  # type: ignore[arg-type]
+    files = {(file.root, file.path): file for file in plan.sends}
+    return TransferResult(dict(zip(keys, outcomes, strict=False)), files, **more)  # type: ignore[arg-type]
 
 
 def report(*targets: TargetReport, is_dry_run: bool = False, direction: str = "push") -> SyncReport:

@@ -1,0 +1,101 @@
+"""What the commands of `hsm sync` share: arguments, options, and the configuration that they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hsm.errors import HsmError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hsm.config.load import LoadedConfig
+    from hsm.config.schema import TargetSettings
+    from hsm.remote.openssh import OpenSsh
+
+
+def complete_sweep(incomplete: str) -> list[str]:
+    """The sweeps that exist here, for the shell's completion; silent when anything is wrong."""
+    from hsm.discover.sweeps import list_sweeps
+    from hsm.remote.local import LocalEndpoint
+    from hsm.sync.source import make_layout
+
+    try:
+        known = list_sweeps(LocalEndpoint(), make_layout(load()))
+    except HsmError:
+        return []
+    return [name for name in ("latest", *(sweep.id for sweep in known)) if name.startswith(incomplete)]
+
+
+def complete_target(incomplete: str) -> list[str]:
+    """The configured targets, for the shell's completion; silent when anything is wrong."""
+    try:
+        targets = load().config.sync_targets
+    except HsmError:
+        return []
+    return [name for name in targets if name.startswith(incomplete)]
+
+
+Sweeps = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SWEEP",
+        help="Ids, unambiguous prefixes of ids, or `latest`.",
+        autocompletion=complete_sweep,
+        show_default=False,
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="NAME",
+        help="A configured target; may be given several times.",
+        autocompletion=complete_target,
+        show_default="default_target",
+    ),
+]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Use the configuration's `ssh` settings although others may write the file."),
+]
+TargetName = Annotated[
+    str, typer.Argument(metavar="TARGET", help="A configured target.", autocompletion=complete_target)
+]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+
+def load() -> LoadedConfig:
+    """The configuration of the project that the working folder belongs to."""
+    from hsm.config.load import load_config
+
+    return load_config(Path.cwd())
+
+
+def load_targets(names: Sequence[str], *, is_trusted: bool) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
+    """The configuration, as far as its owner can be trusted, and the targets that a command means."""
+    from hsm.cli.render import show_note
+    from hsm.config.load import select_targets
+    from hsm.config.trust import apply_trust, check_trust
+
+    loaded, warnings = apply_trust(load(), is_trusted=is_trusted)
+    for warning in warnings:
+        show_note(f"Warning: {warning}")
+    targets = select_targets(loaded.config, names)
+    check_trust(loaded, targets)
+    return loaded, targets
+
+
+def make_ssh(target: str, *, is_trusted: bool) -> OpenSsh:
+    """The SSH client of one configured target."""
+    from hsm.remote.command import Runner
+    from hsm.remote.openssh import OpenSsh
+
+    _, targets = load_targets([target], is_trusted=is_trusted)
+    return OpenSsh(target, targets[target], Runner())

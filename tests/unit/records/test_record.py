@@ -1,0 +1,122 @@
+"""What is proven of a run, as values and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
+from hsm.plan.digest import make_digest
+from hsm.records.record import RunRecord, make_record_document, make_records, parse_record
+
+T = 1_760_000_000_123_456_789
+FINISHED = Run("run-1", "/p/wandb", state=RunState.FINISHED, exit_code=0)
+LATER = SourceFile(Root.WANDB, "run-1/sent", "/p/wandb", 11, T + 1, 7, "run-1")
+
+
+def make_item(name: str, reason: Reason, *, run: str = "run-1") -> PlanItem:
+    root, path = (Root.WANDB, f"{run}/{name}") if run else (Root.SWEEPS, f"outputs/s/{name}")
+    return PlanItem(SourceFile(root, path, "/p/wandb", 10, T, 7, run), reason)
+
+
+def make_one(*items: PlanItem, run: Run = FINISHED, proven: tuple[SourceFile, ...] = ()) -> RunRecord:
+    plan = SyncPlan("s", (run,), items)
+    return make_records(plan, {(file.root, file.path): file for file in proven})[run.name]
+
+
+@pytest.mark.parametrize(
+    ("run", "is_complete"),
+    [
+        pytest.param(FINISHED, True, id="finished"),
+        pytest.param(Run("run-1", "/p", state=RunState.FAILED, exit_code=3), True, id="failed"),
+        pytest.param(Run("run-1", "/p", state=RunState.RUNNING), False, id="running"),
+        pytest.param(Run("run-1", "/p", state=RunState.UNKNOWN), False, id="killed"),
+        pytest.param(Run("run-1", "/p", state=RunState.FINISHED, at_rest=False), False, id="log still moves"),
+    ],
+)
+def test_only_a_run_that_has_ended_and_rests_is_complete(run: Run, *, is_complete: bool) -> None:
+    record = make_one(make_item("a", Reason.SAME), run=run)
+    assert (record.is_complete, record.is_whole) == (is_complete, is_complete)
+    assert (record.state, record.exit_code, record.n_files, record.n_bytes) == (run.state.value, run.exit_code, 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_complete", "word"),
+    [
+        (Reason.NEW, False, "not proven"),
+        (Reason.SIZE, False, "not proven"),
+        (Reason.TIME, False, "not proven"),
+        (Reason.UNCHECKED, False, "not proven"),
+        (Reason.OVERWRITE, False, "not proven"),
+        (Reason.CONFLICT, False, "conflict"),
+        (Reason.SUPERSEDED, True, "superseded"),
+        (Reason.EXCLUDED, True, "excluded"),
+        (Reason.SECRET, True, "secret"),
+        (Reason.UNFINISHED, True, "upload mark of an unfinished run"),
+    ],
+)
+def test_what_is_left_is_counted_and_never_whole(reason: Reason, word: str, *, is_complete: bool) -> None:
+    record = make_one(make_item("a", Reason.SAME), make_item("b", reason))
+    assert (record.is_complete, record.is_whole, record.n_files) == (is_complete, False, 1)
+    assert record.left == {word: 1}
+
+
+def test_every_reason_has_its_line_in_the_tables_above() -> None:
+    assert len(Reason) == 10 + 1
+
+
+def test_a_sent_file_counts_as_it_was_proven_not_as_it_was_planned() -> None:
+    record = make_one(make_item("sent", Reason.NEW), make_item("same", Reason.SAME), proven=(LATER,))
+    assert (record.n_files, record.n_bytes, record.is_whole) == (2, 21, True)
+    assert record.digest == make_digest([LATER, make_item("same", Reason.SAME).file])
+
+
+def test_what_was_sent_of_another_plan_proves_nothing_here() -> None:
+    elsewhere = LATER._replace(root=Root.SWEEPS)
+    assert make_one(make_item("sent", Reason.NEW), proven=(elsewhere,)).left == {"not proven": 1}
+
+
+def test_the_sweep_folder_is_complete_without_an_exit_record_and_counts_what_lies_deeper() -> None:
+    plan = SyncPlan("s", (), (make_item("a", Reason.SAME, run=""),), deeper={"logs": 3, "tasks": 2})
+    (record,) = make_records(plan, {}).values()
+    assert (record.is_complete, record.is_whole, record.left) == (True, False, {"deeper": 5})
+
+
+def test_a_run_without_files_has_a_record() -> None:
+    assert make_one() == RunRecord("finished", 0, True, True, digest=make_digest([]))
+
+
+records = st.builds(
+    RunRecord,
+    state=st.text(),
+    exit_code=st.none() | st.integers(),
+    is_complete=st.booleans(),
+    is_whole=st.booleans(),
+    n_files=st.integers(),
+    n_bytes=st.integers(),
+    digest=st.text(),
+    left=st.dictionaries(st.text(), st.integers()),
+)
+anything: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(records)
+def test_a_record_survives_json(record: RunRecord) -> None:
+    assert parse_record(json.loads(json.dumps(make_record_document(record)))) == record
+
+
+@given(anything, st.sampled_from(list(RunRecord.__dataclass_fields__)))
+def test_what_is_no_record_is_refused_or_can_be_written_again(value: Any, field: str) -> None:
+    for document in (value, {field: value}):
+        try:
+            record = parse_record(document)
+        except ValueError:
+            continue
+        assert parse_record(json.loads(json.dumps(make_record_document(record)))) == record
