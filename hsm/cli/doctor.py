@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hsm.errors import HsmError
-
-
-def _complete_target(incomplete: str) -> list[str]:
-    """The configured targets, for the shell's completion; silent when anything is wrong."""
-    from hsm.config.load import load_config
-
-    try:
-        targets = load_config(Path.cwd()).config.sync_targets
-    except HsmError:
-        return []
-    return [name for name in targets if name.startswith(incomplete)]
+from hsm.cli.arguments import Json, Trust, complete_target, load, load_targets
 
 
 def doctor(
     target: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TARGET", help="Configured targets.", autocompletion=_complete_target, show_default="all"
+            metavar="TARGET", help="Configured targets.", autocompletion=complete_target, show_default="all"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
+    trust: Trust = False,
+    as_json: Json = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Also show the raw messages of what failed.")
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Also show the raw messages of what failed."
+        ),
     ] = 0,
 ) -> None:
     """Check in advance what a sync needs, here and at the targets: nothing is sent, and nothing is written.
@@ -44,14 +36,12 @@ def doctor(
     reached; several targets: the common code if all agree, else 1.
     """
     from hsm.cli.render.doctor import show_checkups
-    from hsm.config.load import load_config, select_targets
     from hsm.remote.command import Runner
     from hsm.remote.openssh import has_terminal
     from hsm.sync.checks import make_doctor_document
     from hsm.sync.doctor import examine
 
-    config = load_config(Path.cwd()).config
-    targets = select_targets(config, target or list(config.sync_targets))
+    _, targets = load_targets(target or list(load().config.sync_targets), is_trusted=trust)
     report = examine(targets, runner=Runner(), may_ask=has_terminal() and not as_json)
     if as_json:
         typer.echo(json.dumps(make_doctor_document(report), indent=2))

@@ -19,6 +19,7 @@ from hsm.cli.arguments import (
     load_targets,
     make_ssh,
 )
+from hsm.cli.doctor import doctor
 from hsm.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
@@ -201,6 +202,9 @@ def verify_sweeps(
     elif not quiet or report.exit_code:
         show_lines(describe_verdicts(report))
     raise typer.Exit(int(report.exit_code))
+
+
+app.command(name="doctor")(doctor)
 
 
 @app.command()

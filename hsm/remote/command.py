@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from typing import IO
 
 _CHUNK_BYTES = 64 * 1024
 _KEPT_STDERR_BYTES = 64 * 1024
+_LOOK_SECONDS = 0.2
 _GRACE_SECONDS = 2.0
 _STRAGGLER_SECONDS = 0.2
 _POLL_SECONDS = 0.01
@@ -129,10 +131,7 @@ class Runner:
         n_interrupts = self._n_interrupts
         with self._start(argv, foreground=foreground) as process:
             try:
-                stdout, stderr = process.communicate(stdin, timeout=timeout_seconds)
-            except subprocess.TimeoutExpired as error:
-                _end(process)
-                raise CommandTimeoutError(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
+                stdout, stderr = self._communicate(process, stdin, timeout_seconds, n_interrupts)
             except BaseException:
                 _end(process)
                 raise
@@ -154,11 +153,12 @@ class Runner:
             CommandStoppedError: The runner was stopped before, or interrupted meanwhile.
         """
         kept = bytearray()
+        is_over = threading.Event()
         n_interrupts = self._n_interrupts
         with self._start(argv) as process:
             threads = [
                 threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True),
-                threading.Thread(target=_keep_tail, args=(process.stderr, kept), daemon=True),
+                threading.Thread(target=_keep_tail, args=(process.stderr, kept, is_over), daemon=True),
             ]
             for thread in threads:
                 thread.start()
@@ -170,10 +170,29 @@ class Runner:
                 _end(process)
                 raise
             finally:
+                is_over.set()
                 for thread in threads:
                     thread.join()
         self._check_not_ended(n_interrupts)
         return Completed(process.returncode, b"", bytes(kept))
+
+    def _communicate(
+        self, process: subprocess.Popen[bytes], stdin: bytes, timeout_seconds: float, n_interrupts: int
+    ) -> tuple[bytes, bytes]:
+        """Feed and read a process to its end.
+
+        An ssh hands its pipes on to the control master, which keeps them open until the far end is done, also when
+        the ssh was killed. So the end of its output is not waited for without looking whether it still matters.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return process.communicate(stdin, timeout=max(0.0, min(_LOOK_SECONDS, left)))
+            except subprocess.TimeoutExpired as error:
+                self._check_not_ended(n_interrupts)
+                if left <= 0:
+                    raise CommandTimeoutError(f"it did not end within {timeout_seconds:g} s") from error
 
     def _check_not_ended(self, n_interrupts: int) -> None:
         """Raise when the runner was interrupted since `n_interrupts` were counted."""
@@ -247,10 +266,19 @@ def _feed(stream: IO[bytes] | None, content: bytes) -> None:
             stream.write(content)
 
 
-def _keep_tail(stream: IO[bytes] | None, kept: bytearray) -> None:
-    for chunk in _iter_chunks(stream):
-        kept.extend(chunk)
-        del kept[:-_KEPT_STDERR_BYTES]
+def _keep_tail(stream: IO[bytes] | None, kept: bytearray, is_over: threading.Event) -> None:
+    """Keep the end of what is complained, until the pipe is closed, or the process has ended and nothing is left."""
+    while stream is not None:
+        was_over = is_over.is_set()
+        readable, _, _ = select.select([stream], [], [], 0.0 if was_over else _LOOK_SECONDS)
+        if not readable and was_over:
+            return
+        if readable:
+            chunk = os.read(stream.fileno(), _CHUNK_BYTES)
+            if not chunk:
+                return
+            kept.extend(chunk)
+            del kept[:-_KEPT_STDERR_BYTES]
 
 
 def _iter_chunks(stream: IO[bytes] | None) -> Iterator[bytes]:

@@ -63,7 +63,7 @@ if [ $r = held ]; then
   exit 0
 fi
 rm -f -- "$d"/lock.?* "$d"/old.?* "$d"/new.?*
-e=$( { own check && { temporary rm; own mkdir; }; } 2>&1) || fail "$e"
+e=$( { own check && { temporary; own mkdir; }; } 2>&1) || fail "$e"
 give taken; receipts
 """
 
@@ -83,7 +83,7 @@ elif [ -n "$receipt" ]; then
 fi
 give "$r"; give "$e"
 receipts
-if mine; then own rmdir >/dev/null 2>&1; rm -f -- "$d/lock"; fi
+if mine; then { own check && { temporary; own rmdir; }; } >/dev/null 2>&1; rm -f -- "$d/lock"; fi
 rmdir -- "$d" 2>/dev/null
 exit 0
 """
@@ -95,7 +95,7 @@ class GuardPlaces:
 
     Attributes:
         folder: For the lock and the receipts.
-        temporary: Emptied by whoever takes the lock.
+        temporary: Emptied by whoever takes the lock, and removed when it is given back.
     """
 
     folder: str
@@ -168,7 +168,7 @@ class Guard:
         return Taken(parse_receipt_checksums(fields))
 
     def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> Taken | None:
-        """Write the receipt, if any, give the lock back and remove the own folders that are empty. One round trip.
+        """Write the receipt, if any, give the lock back and remove the temporary folders. One round trip.
 
         The receipt is on disk before it takes its name. A repeated call finds it written.
 
@@ -200,7 +200,7 @@ class Guard:
             "  check) ;;",
             '  find) find "$o" "$2" "$3" ;;',
             '  mkdir) mkdir -p -- "$o" 2>/dev/null || mkdir -p -- "$o" || return ;;',
-            '  rmdir) rmdir -- "$o" && rmdir -- "${o%/*}" ;; esac; done; }',
+            '  rmdir) rmdir -- "$o"; rmdir -- "${o%/*}" ;; esac; done; }',
             f"temporary() {{ rm -rf -- {temporary}; }}",
         ]
         completed = self._shell.run("\n".join([*head, _COMMON, _RECEIPTS, f"({program})"]), stdin=stdin)

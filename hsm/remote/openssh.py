@@ -68,7 +68,7 @@ _KEEPALIVE_OPTIONS = ("ServerAliveInterval=15", "ServerAliveCountMax=4")
 _PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", "sessions_refused", "throttled"})
 """A server that throttles drops connections; whatever else fails at the first contact will fail again."""
 
-_PASSING_KINDS = _PASSING_KINDS_AT_FIRST | {"connection_refused", "connection_timeout", "host_unknown"}
+PASSING_KINDS = _PASSING_KINDS_AT_FIRST | {"connection_refused", "connection_timeout", "host_unknown"}
 """Once a connection has stood, these say that the link is away, or the server restarts."""
 
 _Answer = TypeVar("_Answer")
@@ -232,7 +232,7 @@ class OpenSsh:
                 return call()
             except UnreachableError as error:
                 self.forget_login()
-                if error.kind not in (_PASSING_KINDS if self._has_connected else _PASSING_KINDS_AT_FIRST):
+                if error.kind not in (PASSING_KINDS if self._has_connected else _PASSING_KINDS_AT_FIRST):
                     raise
                 seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - spreads tries, keeps no secret
                 if self._on_wait is not None:

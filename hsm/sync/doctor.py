@@ -24,7 +24,7 @@ from hsm.remote.command import CommandTimeoutError, Completed, ProgramMissingErr
 from hsm.remote.diagnosis import show_bytes
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.openssh import OpenSsh
-from hsm.remote.shell import quote_path
+from hsm.remote.shell import RemoteShell, quote_path
 from hsm.sync.checks import (
     Check,
     CheckState,
@@ -146,17 +146,19 @@ def _check_rsync_here(runner: Runner) -> Check:
 
 
 @dataclass(frozen=True, slots=True)
-class _PatientShell:
-    """A shell that waits for the server to count sessions that ended a moment ago as ended."""
+class PatientShell:
+    """Keeps `hsm.remote.shell.RemoteShell`; waits for the server to count sessions that just ended as ended."""
 
-    ssh: OpenSsh
+    ssh: RemoteShell
     runner: Runner
 
     @property
     def name(self) -> str:
+        """The target's name."""
         return self.ssh.name
 
     def run(self, program: str, *, stdin: bytes = b"") -> Completed:
+        """Run a /bin/sh program there."""
         for _ in range(_N_TRIES):
             try:
                 return self.ssh.run(program, stdin=stdin)
@@ -176,7 +178,7 @@ class _Examination:
         self._runner = runner
         self._asking = asking
         self._ssh = OpenSsh(name, settings, runner, pauses_seconds=())
-        self._shell = _PatientShell(self._ssh, runner)
+        self._shell = PatientShell(self._ssh, runner)
         self._rows: dict[str, Check] = {}
         self._samples: list[float] = []
 

@@ -11,6 +11,7 @@ from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.model import Problem, Root, SourceFile
 from hsm.progress import ProblemFound, Reporter
 from hsm.remote.command import CommandStoppedError
+from hsm.remote.openssh import PASSING_KINDS
 from hsm.transfer.base import BatchEnd, Engine
 from hsm.transfer.batches import make_batches
 from hsm.transfer.outcome import Key, Outcome, TransferResult
@@ -100,33 +101,42 @@ class Transfer:
             end = run_round(self._engine, batches, n_workers=n_workers, progress=progress)
             n_before = len(state.sent)
             state.begin_round(end)
-            self._prove(state, end)
+            has_torn = self._prove(state, end)
             progress.settle(*state.count_sent())
             n_workers = end.n_workers
             if end.is_interrupted:
                 raise CommandStoppedError
             n_fruitless = n_fruitless + 1 if len(state.sent) == n_before else 0
-            if state.is_broken and n_fruitless < self._patience.n_fruitless_rounds:
+            if (state.is_broken or has_torn) and n_fruitless < self._patience.n_fruitless_rounds:
                 continue
             if state.error is not None or not state.changed or not pauses:
                 return
             self._sleep(pauses.pop(0))
             state.reopen_changed()
 
-    def _prove(self, state: _State, end: RoundEnd) -> None:
-        """Sort the files of a round by what a fresh look at both ends shows."""
+    def _prove(self, state: _State, end: RoundEnd) -> bool:
+        """Sort the files of a round by what a fresh look at both ends shows.
+
+        After a connection that broke before, also what the engine vouches for is looked at: what still runs at the other end,
+        and has not noticed, may have put its own part in the place of the one that was gone on with.
+
+        Returns:
+            Whether something that the engine vouches for is not there.
+        """
         answers = [answer for answer in end.ends if answer[1].is_clean]
         sent = {(batch.root, path) for batch, answer in answers for path in answer.sent}
         skipped = {(batch.root, file.path) for batch, _ in answers for file in batch.files} - sent
         tried = [file for key, file in state.open.items() if key in state.tried]
-        doubtful = [file for file in tried if (file.root, file.path) not in sent]
+        doubtful = [file for file in tried if state.was_broken or (file.root, file.path) not in sent]
         now = refresh(self._source, tried)
         try:
             arrived = find_arrived(self._destination, self._roots, doubtful) if doubtful else set()
         except (HsmError, CommandStoppedError):
-            state.sort(sent=sent, arrived=set(), skipped=set(), now=now)
+            state.sort(sent=set() if state.was_broken else sent, arrived=set(), skipped=set(), now=now)
             raise
-        state.sort(sent=sent, arrived=arrived, skipped=skipped, now=now)
+        torn = sent - arrived if state.was_broken else set()
+        state.sort(sent=sent - torn, arrived=arrived, skipped=skipped, now=now)
+        return not torn.isdisjoint(state.open)
 
     def _tell_lack(self, state: _State) -> None:
         """Add to the error of a destination that ran full how much is missing there."""
@@ -157,14 +167,17 @@ class _State:
         self.tried: set[Key] = set()
         self.error: HsmError | None = None
         self.is_interrupted = False
+        self.was_broken = False
         self._complaints: dict[Key, tuple[str, HsmError | None]] = {}
 
     @property
     def is_broken(self) -> bool:
         """The connection broke: what is still open may be tried again."""
-        return isinstance(self.error, UnreachableError) and bool(self.open)
+        is_passing = isinstance(self.error, UnreachableError) and self.error.kind in PASSING_KINDS
+        return is_passing and bool(self.open)
 
     def begin_round(self, end: RoundEnd) -> None:
+        self.was_broken = self.was_broken or isinstance(self.error, UnreachableError)
         self.error = end.error
         self.tried = {(batch.root, file.path) for batch in end.tried for file in batch.files}
         for batch, answer in end.ends:

@@ -60,9 +60,7 @@ def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequen
     return {(file.root, file.path) for file in files if _has_arrived(file, there.get((file.root, file.path)))}
 
 
-def measure_lack(
-    destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]
-) -> tuple[int, int]:
+def measure_lack(destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]) -> tuple[int, int]:
     """Look at how much room a destination that ran full lacks for `files`.
 
     Returns:

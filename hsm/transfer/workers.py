@@ -15,7 +15,7 @@ from hsm.transfer.base import Batch, BatchEnd, Engine
 
 SESSIONS_REFUSED = "sessions_refused"
 _STOPPING_KINDS = frozenset(
-    {"no_space", "no_inodes", "quota", "read_only", "failing_disk", "rsync_missing", "noisy_shell"}
+    {"no_space", "no_inodes", "quota", "read_only", "failing_disk", "rsync_missing", "rsync_too_old", "noisy_shell"}
 )
 """What every other worker would run into as well."""
 

@@ -187,6 +187,16 @@ def test_a_release_whose_answer_was_lost_can_be_repeated(bench: Bench) -> None:
     assert (bench.folder / "receipt-a.json").read_text() == "{}\n"
 
 
+def test_what_a_killed_worker_left_goes_with_the_lock(bench: Bench) -> None:
+    bench.take("aaaa")
+    for path in bench.places.temporary:
+        (Path(path) / "model.bin.x1Yz9q").write_text("half")
+    bench.guard("aaaa").release(("receipt-a.json", b"{}\n"))
+    receipt = "sweeps/outputs/s 1/.hsm-sync/receipt-a.json"
+    folders = {str(path) for path in Path(receipt).parents} - {"."}
+    assert list_all(bench.root) == {*folders, receipt, "wandb"}
+
+
 def test_giving_back_a_lock_that_was_lost_leaves_the_new_holder_its_folders(bench: Bench) -> None:
     bench.take("aaaa")
     bench.take("bbbb", breaks=True)

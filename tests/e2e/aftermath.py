@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 SWEEP = "sweep_20251020_212836"
 N_RUNS = 18
+_TIDY_SECONDS = 10
+"""In which an rsync at the target that lost its other end removes its temporary file."""
+
 _UNSENT = {"debug-core.log"}
 """A link of wandb's that leads out of the run to a folder of its own."""
 
@@ -110,15 +114,14 @@ def list_expected(project: Project) -> dict[str, Path]:
 
 
 def list_arrived(project: Project) -> dict[str, Path]:
-    """Every file below the target's root but the receipts and what waits in `.hsm-partial`."""
+    """Every file below the target's root but HSM's own."""
     root = project.target_root
     found = {str(path.relative_to(root)): path for path in root.rglob("*") if not path.is_dir()}
     return {name: path for name, path in found.items() if not _is_own(name)}
 
 
 def _is_own(name: str) -> bool:
-    folders = name.split("/")[:-1]
-    return ".hsm-partial" in folders or (".hsm-sync" in folders and name.rpartition("/")[2].startswith("receipt-"))
+    return any(folder in {".hsm-partial", ".hsm-sync", ".hsm-tmp"} for folder in name.split("/")[:-1])
 
 
 def assert_all_arrived(project: Project, *, unit_ns: int = 1) -> None:
@@ -135,7 +138,7 @@ def assert_all_arrived(project: Project, *, unit_ns: int = 1) -> None:
         sent = path.stat().st_mtime_ns // unit_ns * unit_ns
         assert (project.target_root / name).stat().st_mtime_ns == sent, name
     assert_nothing_left(project)
-    assert not list(project.target_root.rglob(".hsm-partial"))
+    assert [*project.target_root.rglob(".hsm-partial"), *project.target_root.rglob(".hsm-tmp")] == []
 
 
 def assert_no_half_file(project: Project) -> None:
@@ -148,8 +151,10 @@ def assert_no_half_file(project: Project) -> None:
 
 def assert_nothing_left(project: Project) -> None:
     """No lock and no temporary file at either end; journal and receipts can be read and agree."""
-    left = [path for path in project.target_root.rglob(".hsm-tmp/*/*") if not path.is_dir()]
-    assert left == []
+    deadline = time.monotonic() + _TIDY_SECONDS
+    while left := [path for path in project.target_root.rglob(".hsm-tmp/*/*") if not path.is_dir()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
     names = {path.name for path in project.target_root.glob("sweeps/outputs/*/.hsm-sync/*")}
     assert all(name.startswith("receipt-") and name.endswith(".json") for name in names), names
     here = sorted(path.name for path in (project.folder / ".hsm/sync").rglob("*") if path.is_file())

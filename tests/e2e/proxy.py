@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 _CHUNK_BYTES = 64 * 1024
 _POLL_SECONDS = 0.02
+
+
+@dataclass(eq=False)
+class _Pair:
+    """The two ends of one connection, and whether bytes pass between them."""
+
+    client: socket.socket
+    server: socket.socket
+    flows: threading.Event = field(default_factory=threading.Event)
 
 
 class LinkProxy:
@@ -40,7 +50,7 @@ class LinkProxy:
         self._flows.set()
         self._lock = threading.Lock()
         self._turn = threading.Lock()
-        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._pairs: set[_Pair] = set()
         self._threads: list[threading.Thread] = []
         self._events: list[tuple[int, Callable[[], object]]] = []
         self._listener = socket.create_server((HOST, 0))
@@ -55,6 +65,7 @@ class LinkProxy:
     ) -> None:
         self._is_over = True
         self._flows.set()
+        self.release()
         self.cut()
         for thread in self._threads:
             thread.join(10)
@@ -68,13 +79,25 @@ class LinkProxy:
         """Forward again, first what has waited."""
         self._flows.set()
 
+    def strand(self) -> None:
+        """Freeze the connections of this moment; new ones pass. What the client closes the server still has open."""
+        with self._lock:
+            for pair in self._pairs:
+                pair.flows.clear()
+
+    def release(self) -> None:
+        """Let stranded connections go on: the server learns that its client has gone."""
+        with self._lock:
+            for pair in self._pairs:
+                pair.flows.set()
+
     def cut(self, *, is_closed: bool = False) -> None:
-        """Reset every connection; with `is_closed`, each new one too until `mend()`."""
+        """End every connection that is not stranded; with `is_closed`, each new one too until `mend()`."""
         with self._lock:
             self._drops = is_closed
-            pairs = list(self._pairs)
+            pairs = [pair for pair in self._pairs if pair.flows.is_set()]
         for pair in pairs:
-            for end in pair:
+            for end in (pair.client, pair.server):
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
@@ -111,30 +134,35 @@ class LinkProxy:
 
     def _serve(self, client: socket.socket, server: socket.socket) -> None:
         """Forward in both directions until either end closes, then close both."""
-        pair = (client, server)
+        pair = _Pair(client, server)
+        pair.flows.set()
         with self._lock:
             self._pairs.add(pair)
-        back = threading.Thread(target=self._forward, args=(server, client, False), daemon=True)
+        back = threading.Thread(target=self._forward, args=(pair, server, client), daemon=True)
         back.start()
-        self._forward(client, server, True)
+        self._forward(pair, client, server)
         back.join()
         with self._lock:
             self._pairs.discard(pair)
         client.close()
         server.close()
 
-    def _forward(self, source: socket.socket, sink: socket.socket, is_counted: bool) -> None:  # noqa: FBT001
+    def _forward(self, pair: _Pair, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while chunk := source.recv(_CHUNK_BYTES):
-                self._flows.wait()
-                if is_counted:
+                self._wait(pair)
+                if source is pair.client:
                     self._count(len(chunk))
-                    self._flows.wait()
+                    self._wait(pair)
                 sink.sendall(chunk)
-        self._flows.wait()
+        self._wait(pair)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def _wait(self, pair: _Pair) -> None:
+        self._flows.wait()
+        pair.flows.wait()
 
     def _count(self, n_bytes: int) -> None:
         with self._turn:

@@ -152,6 +152,7 @@ def test_a_server_that_drops_connections(start_sshd: StartSshd, make_project: Ma
     assert_ends_at(groups["desktop"], "connection")
     assert "The server is dropping connections" in groups["desktop"]["connection"]["found"]
     assert "MaxStartups" in groups["desktop"]["connection"]["found"]
+    assert sshd.log_text().count("drop connection") == 1
 
 
 @pytest.mark.parametrize("is_changed", [False, True], ids=["unknown", "changed"])
@@ -281,6 +282,16 @@ def test_something_in_the_way_of_a_folder(kind: str, make_project: MakeProject, 
     assert groups["desktop"]["sweeps_folder"]["state"] == "ok"
 
 
+def test_the_folder_in_which_sweeps_land_counts(make_project: MakeProject) -> None:
+    project = make_project()
+    project.target_sweeps.mkdir(parents=True)
+    assert run_doctor(project)[1]["desktop"]["sweeps_folder"]["found"] == f"{project.target_sweeps} is there"
+    (project.target_sweeps / "outputs").write_text("")
+    assert (
+        f"{project.target_sweeps}/outputs is in the way" in run_doctor(project)[1]["desktop"]["sweeps_folder"]["found"]
+    )
+
+
 def test_folders_below_the_home_folder(make_project: MakeProject) -> None:
     project = make_project()
     project.set_target(paths={"sweeps": "~/my results/sweeps", "wandb": "~/my results/wandb"})
@@ -335,17 +346,7 @@ def test_the_table_names_every_row_and_the_next_step(make_project: MakeProject) 
     assert "debug1" not in loud.stdout
 
 
-HANGING_SESSION = pytest.param(
-    "session",
-    marks=pytest.mark.xfail(
-        raises=subprocess.TimeoutExpired,
-        strict=True,
-        reason="Runner.run() reads on after it ended ssh: the shared login still holds the pipe",
-    ),
-)
-
-
-@pytest.mark.parametrize("hanging", ["login", HANGING_SESSION])
+@pytest.mark.parametrize("hanging", ["login", "session"])
 def test_an_interrupt_ends_it_soon(hanging: str, start_sshd: StartSshd, make_project: MakeProject) -> None:
     sshd = start_sshd(shell="bash")
     (sshd.home / ".bashrc").write_text("sleep 60\n")

@@ -21,7 +21,6 @@ from hsm.config.load import load_config
 from hsm.remote.command import Runner
 from hsm.remote.openssh import OpenSsh
 from tests.e2e.aftermath import (
-    N_RUNS,
     SWEEP,
     Said,
     add_file,
@@ -30,7 +29,6 @@ from tests.e2e.aftermath import (
     assert_no_half_file,
     assert_nothing_left,
     assert_records_valid,
-    count_complete,
     list_runs,
     parse_said,
     sync,
@@ -70,7 +68,7 @@ def make(make_project: MakeProject) -> Callable[..., Project]:
 
 
 @pytest.fixture
-def start_proxy(tmp_path: Path) -> Iterator[Callable[..., LinkProxy]]:
+def start_proxy() -> Iterator[Callable[..., LinkProxy]]:
     """Return a function that puts a proxy between a project and its target; all are closed at the end."""
     with contextlib.ExitStack() as stack:
 
@@ -98,6 +96,31 @@ def wait_until(is_so: Callable[[], bool], future: Future[Said] | None = None) ->
         assert future is None or not future.done(), future.result()
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+PUSH = """
+import json, sys
+from pathlib import Path
+from hsm.config.load import load_config
+from hsm.progress import SilentReporter
+from hsm.remote.command import Runner
+from hsm.sync.push import PushRequest, push
+from hsm.sync.report import make_document
+loaded = load_config(Path.cwd())
+pauses = tuple(float(word) for word in sys.argv[2:])
+request = PushRequest((sys.argv[1],), loaded.config.sync_targets, pauses_seconds=pauses)
+report = push(loaded, request, runner=Runner(), reporter=SilentReporter())
+print(json.dumps(make_document(report, with_plan=False)))
+sys.exit(report.exit_code)
+"""
+
+
+def sync_with_pauses(project: Project, *pauses_seconds: float) -> Said:
+    """Sync with other pauses after a dropped connection than 5, 15 and 45 seconds."""
+    argv = [sys.executable, "-c", PUSH, SWEEP, *map(str, pauses_seconds)]
+    return parse_said(
+        subprocess.run(argv, cwd=project.folder, capture_output=True, text=True, timeout=100, check=False)
+    )
 
 
 def count_workers(project: Project) -> int:
@@ -196,7 +219,9 @@ def test_a_control_path_of_the_user_that_is_too_long_is_not_used(length: int, ma
 @pytest.mark.parametrize(
     "options", [pytest.param("uid=65534,mode=700", id="another owner"), pytest.param("mode=777", id="open to all")]
 )
-def test_a_control_folder_that_is_not_private_stops_before_any_contact(options: str, make: Callable[..., Project]) -> None:
+def test_a_control_folder_that_is_not_private_stops_before_any_contact(
+    options: str, make: Callable[..., Project]
+) -> None:
     folder = Path(f"/tmp/hsm-{os.getuid()}")
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("only the superuser can put another folder over this one, for one process alone")
@@ -323,3 +348,85 @@ def test_a_frozen_link_is_given_up_and_made_anew(
     assert project.sshd.count_logins() == 2
     assert_all_arrived(project)
     assert sync(project).n_planned == 0
+
+
+def test_what_a_lost_connection_left_running_there_does_no_harm(
+    make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
+) -> None:
+    """The server has not noticed that its client is gone; its rsyncs end after the sync."""
+    project = make(options={"parallel_transfers": 2})
+    add_big_files(project, 2, 17 * MB)
+    proxy = start_proxy(project, bytes_per_second=30 * MB, ssh_options=IMPATIENT)
+    proxy.at_bytes(8 * MB, proxy.strand)
+    assert_end(sync(project), "done", 0)
+    assert project.sshd.count_connections() == project.sshd.count_logins() == 2
+    assert_all_arrived(project)
+    proxy.release()
+    wait_until(lambda: project.sshd.count_connections() == 1)
+    assert_no_half_file(project)
+    assert_nothing_left(project)
+    assert [path for path in project.target_root.rglob(".hsm-partial/*") if path.is_file()] == []
+    assert_end(sync(project), "nothing_to_do", 0)
+
+
+def test_a_late_end_of_a_lost_rsync_does_not_tear_a_file_that_is_gone_on_with(
+    make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
+) -> None:
+    """An rsync that lost its client keeps its part when it ends, at the place where another one goes on by then."""
+    project = make(options={"parallel_transfers": 1})
+    add_big_files(project, 1, 40 * MB)
+    proxy = start_proxy(project, bytes_per_second=20 * MB, ssh_options=IMPATIENT)
+
+    def strand_then_cut_then_release() -> None:
+        proxy.strand()
+        proxy.at_bytes(20 * MB, cut_then_release)
+
+    def cut_then_release() -> None:
+        proxy.cut()
+        proxy.at_bytes(5 * MB, proxy.release)
+
+    proxy.at_bytes(8 * MB, strand_then_cut_then_release)
+    said = sync(project)
+    assert_no_half_file(project)
+    assert_end(said, "done", 0)
+    assert_all_arrived(project)
+    assert_end(sync(project), "nothing_to_do", 0)
+
+
+@pytest.mark.xfail(strict=True, reason="the pauses cannot be chosen, nor ssh's ConnectTimeout")
+def test_a_link_that_stays_frozen_is_given_up_and_gone_on_with_by_the_next_call(
+    make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
+) -> None:
+    project = make(options={"parallel_transfers": 2})
+    add_big_files(project, 2, 17 * MB)
+    proxy = start_proxy(project, bytes_per_second=30 * MB, ssh_options={**IMPATIENT, "ConnectTimeout": "1"})
+    proxy.at_bytes(8 * MB, proxy.freeze)
+    said = sync_with_pauses(project, 0.1, 0.1)
+    assert said.end in (("unreachable", 10), ("partial", 1)), said.why
+    assert said.kind == "connection_timeout", said.why
+    assert "does not answer" in said.text
+    assert proxy.n_connections == 1 + 3
+    assert_no_half_file(project)
+    assert_records_valid(project)
+    proxy.thaw()
+    project.sshd.wait_no_connections()
+    assert_end(sync(project), "done", 0)
+    assert_all_arrived(project)
+
+
+@pytest.mark.xfail(strict=True, reason="the pauses cannot be chosen")
+def test_a_server_that_keeps_throttling_is_told_after_the_last_pause(
+    start_sshd: StartSshd, make: Callable[..., Project]
+) -> None:
+    sshd = start_sshd(settings={"MaxStartups": "3:100:3"})
+    project = make(sshd)
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            other = stack.enter_context(socket.create_connection((sshd.host, sshd.port)))
+            assert other.recv(4) == b"SSH-"
+        said = sync_with_pauses(project, 0.1, 0.1)
+        assert_end(said, "unreachable", 10, "throttled")
+        assert "Wait a few minutes" in said.text
+    assert sshd.count_logins() == 0
+    assert_nothing_left(project)
+    assert_end(sync(project), "done", 0)

@@ -222,7 +222,8 @@ def check_two_calls_and_a_change(project: Project, *, unit_ns: int) -> None:
     rewrite_within_the_second(path)
     changed = sync(project)
     assert_end(changed, "done", 0)
-    assert changed.n_sent == changed.n_planned == 1
+    assert changed.n_sent == changed.n_planned > 0
+    assert unit_ns > 1 or changed.n_sent == 1  # cut times prove a run as a whole, so all of it goes
     assert_all_arrived(project, unit_ns=unit_ns)
     assert_end(sync(project), "nothing_to_do", 0)
 
@@ -331,7 +332,7 @@ def test_a_disk_that_fills_up_stops_all_workers_and_is_gone_on_with(
 
 
 def test_a_disk_that_others_fill_meanwhile_is_told(
-    make: Callable[..., Project], mount_disk: MountDisk, start_sshd: StartSshd, tmp_path: Path
+    make: Callable[..., Project], mount_disk: MountDisk, tmp_path: Path
 ) -> None:
     """The check saw enough room; when rsync starts there, it is gone."""
     stand_in = tmp_path / "rsync"
@@ -339,7 +340,9 @@ def test_a_disk_that_others_fill_meanwhile_is_told(
     disk = mount_disk(project.target_root, "size=20m")
     filler = project.target_root / "theirs"
     stand_in.write_text(
-        f'#!/bin/sh\nif [ "$1" = --server ]; then head -c 20000000 /dev/zero >"{filler}" 2>/dev/null; fi\nexec rsync "$@"\n'
+        "#!/bin/sh\n"
+        f'if [ "$1" = --server ]; then head -c 20000000 /dev/zero >"{filler}" 2>/dev/null; fi\n'
+        'exec rsync "$@"\n'
     )
     stand_in.chmod(0o755)
     project.set_target(rsync_path=str(stand_in))

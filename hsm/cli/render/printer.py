@@ -103,7 +103,7 @@ class Printer:
         first, *more = escape_lines(hint)
         self.print(("Next: ", "bold"), first, indent=indent, hang=6)
         for line in more:
-            self.print(line, indent=indent + 6)
+            (self.print_name if line.startswith(" ") else self.print)(line, indent=indent + 6)
 
     def _print_text(self, text: Text, *, indent: int, hang: int) -> None:
         breaks = _find_breaks(text.plain, self._width - indent, hang)

@@ -162,3 +162,12 @@ def test_where_the_stored_key_cannot_be_read_its_place_is_told(tmp_path: Path) -
         "  ssh -p 2222 cluster",
     ]
     assert (error.kind, error.detail) == (CHANGED, "raw")
+
+
+def test_an_authority_is_not_in_the_way(make_key: Callable[[str], tuple[str, str]], tmp_path: Path) -> None:
+    (authority, print_authority), (old, print_old) = make_key("ed25519"), make_key("ed25519")
+    path = tmp_path / "known"
+    path.write_text(f"@cert-authority [cluster]:2222 {authority}\n[cluster]:2222 {old}\n")
+    error = explain(CHANGED, OFFERED.format("ssh-ed25519") + f"Offending ED25519 key in {path}:2\n")
+    assert f"stored is ED25519 {print_old} in {path}:2." in error.message
+    assert print_authority not in error.message

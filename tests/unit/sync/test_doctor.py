@@ -12,6 +12,7 @@ import pytest
 
 from hsm.endpoint import Space
 from hsm.errors import ExitCode, TargetError, UnreachableError
+from hsm.remote.command import Completed, Runner
 from hsm.remote.shell import quote
 from hsm.sync.checks import (
     Check,
@@ -32,7 +33,7 @@ from hsm.sync.checks import (
     make_warning,
     measure_skew,
 )
-from hsm.sync.doctor import NAMES, find_row, judge_folder, make_probe_program
+from hsm.sync.doctor import NAMES, PatientShell, find_row, judge_folder, make_probe_program
 from hsm.transfer.rsync_command import RsyncVersion
 
 SECOND = 10**9
@@ -251,3 +252,29 @@ def test_folders_below_the_home_folder(open_folder: Path, monkeypatch: pytest.Mo
 
 def test_a_path_is_quoted_for_the_other_end() -> None:
     assert quote("/a b'$(x)") in make_probe_program(["/a b'$(x)"])
+
+
+class BusyShell:
+    """A shell whose server refuses the first sessions."""
+
+    name = "desktop"
+
+    def __init__(self, *refusals: str) -> None:
+        self.refusals = list(refusals)
+
+    def run(self, program: str, *, stdin: bytes = b"") -> Completed:
+        if self.refusals:
+            raise UnreachableError("refused", kind=self.refusals.pop(0))
+        return Completed(0, program.encode() + stdin, b"")
+
+
+def test_a_session_that_is_refused_once_is_asked_for_again() -> None:
+    shell = PatientShell(BusyShell("sessions_refused", "sessions_refused"), Runner())
+    assert (shell.name, shell.run("a", stdin=b"b").stdout) == ("desktop", b"ab")
+
+
+def test_whatever_else_fails_is_not_tried_again() -> None:
+    busy = BusyShell("sessions_refused", "connection_dropped", "never")
+    with pytest.raises(UnreachableError) as caught:
+        PatientShell(busy, Runner()).run("a")
+    assert (caught.value.kind, busy.refusals) == ("connection_dropped", ["never"])

@@ -58,7 +58,7 @@ def run(*argv: str | Path, cwd: Path | None = None, user: str | None = None) -> 
 def test_a_destination_that_takes_nothing_more(
     options: str, program: str, kind: str, words: str, tmp_path: Path
 ) -> None:
-    mount, source = tmp_path / "mount", tmp_path / "mkdir source"
+    mount, source = tmp_path / "mkdir mount", tmp_path / "source"
     for folder in (mount, source):
         folder.mkdir()
     for number in range(20):
@@ -66,8 +66,8 @@ def test_a_destination_that_takes_nothing_more(
     (source / "large").write_bytes(b"x" * 3_000_000)
     if shutil.which("unshare") is None or run(*TMPFS, "mount", "-t", "tmpfs", "tmpfs", mount).returncode:
         pytest.skip("a file system cannot be mounted here")
-    script = program.format(source="'mkdir source'", mount="mount")
-    mounting = f"mount -t tmpfs -o {options} tmpfs mount"
+    script = program.format(source="source", mount="'mkdir mount'")
+    mounting = f"mount -t tmpfs -o {options} tmpfs 'mkdir mount'"
     error = diagnose(run(*TMPFS, "sh", "-c", f"{mounting} && {{ {script}; }}", cwd=tmp_path))
     assert error.kind == kind
     assert words in error.message
@@ -224,3 +224,15 @@ def test_a_stream_without_life_is_a_dropped_connection(tmp_path: Path) -> None:
 )
 def test_the_number_of_an_error_counts_not_its_words(line: str, kind: str) -> None:
     assert diagnose_rsync(23, f"{line}\n", name="desktop", ssh_command="").kind == kind
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Welcome. rsync: the disk was: full (28)",
+        'skipping "/p/rsync: a: b (28)"',
+        "created directory /d/rsync: a: b (13)",
+    ],
+)
+def test_what_is_no_line_of_rsync_has_no_number(line: str) -> None:
+    assert diagnose_rsync(23, f"{line}\n", name="desktop", ssh_command="").kind == "rsync_failed"
