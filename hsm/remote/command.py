@@ -185,11 +185,13 @@ class Runner:
         the ssh was killed. So the end of its output is not waited for without looking whether it still matters.
         """
         deadline = time.monotonic() + timeout_seconds
+        content: bytes | None = stdin
         while True:
             left = deadline - time.monotonic()
             try:
-                return process.communicate(stdin, timeout=max(0.0, min(_LOOK_SECONDS, left)))
+                return process.communicate(content, timeout=max(0.0, min(_LOOK_SECONDS, left)))
             except subprocess.TimeoutExpired as error:
+                content = None  # it goes on with what it was given first
                 self._check_not_ended(n_interrupts)
                 if left <= 0:
                     raise CommandTimeoutError(f"it did not end within {timeout_seconds:g} s") from error
