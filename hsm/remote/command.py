@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import signal
 import subprocess
 import threading
@@ -128,15 +128,21 @@ class Runner:
             CommandTimeoutError: It took too long.
             CommandStoppedError: The runner was stopped before or meanwhile.
         """
+        stdout, stderr = bytearray(), bytearray()
         n_interrupts = self._n_interrupts
         with self._start(argv, foreground=foreground) as process:
+            sinks = {process.stdout: stdout.extend, process.stderr: stderr.extend}
+            deadline = time.monotonic() + timeout_seconds
             try:
-                stdout, stderr = self._communicate(process, stdin, timeout_seconds, n_interrupts)
+                self._pump(process, stdin, sinks, n_interrupts=n_interrupts, deadline=deadline)
+            except CommandTimeoutError as error:
+                _end(process)
+                raise CommandTimeoutError(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
             except BaseException:
                 _end(process)
                 raise
         self._check_not_ended(n_interrupts)
-        return Completed(process.returncode, stdout, stderr or b"")
+        return Completed(process.returncode, bytes(stdout), bytes(stderr))
 
     def stream(self, argv: Sequence[str], *, stdin: bytes, on_output: Callable[[bytes], None]) -> Completed:
         """Run a program and hand over what it prints while it runs.
@@ -153,48 +159,64 @@ class Runner:
             CommandStoppedError: The runner was stopped before, or interrupted meanwhile.
         """
         kept = bytearray()
-        is_over = threading.Event()
+
+        def keep(chunk: bytes) -> None:
+            kept.extend(chunk)
+            del kept[:-_KEPT_STDERR_BYTES]
+
         n_interrupts = self._n_interrupts
         with self._start(argv) as process:
-            threads = [
-                threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True),
-                threading.Thread(target=_keep_tail, args=(process.stderr, kept, is_over), daemon=True),
-            ]
-            for thread in threads:
-                thread.start()
             try:
-                for chunk in _iter_chunks(process.stdout):
-                    on_output(chunk)
-                process.wait()
+                sinks = {process.stdout: on_output, process.stderr: keep}
+                self._pump(process, stdin, sinks, n_interrupts=n_interrupts, deadline=None)
             except BaseException:
                 _end(process)
                 raise
-            finally:
-                is_over.set()
-                for thread in threads:
-                    thread.join()
         self._check_not_ended(n_interrupts)
         return Completed(process.returncode, b"", bytes(kept))
 
-    def _communicate(
-        self, process: subprocess.Popen[bytes], stdin: bytes, timeout_seconds: float, n_interrupts: int
-    ) -> tuple[bytes, bytes]:
-        """Feed and read a process to its end.
+    def _pump(
+        self,
+        process: subprocess.Popen[bytes],
+        stdin: bytes,
+        sinks: Mapping[IO[bytes] | None, Callable[[bytes], object]],
+        *,
+        n_interrupts: int,
+        deadline: float | None,
+    ) -> None:
+        """Feed a process and hand over what it prints, until it has closed its output and ended.
 
-        An ssh hands its pipes on to the control master, which keeps them open until the far end is done, also when
-        the ssh was killed. So the end of its output is not waited for without looking whether it still matters.
+        Not `Popen.communicate`: an ssh hands its pipes on to the control master, which keeps them open until the far
+        end is done, also when the ssh was killed. So whether the end still matters is looked at again and again, and
+        `communicate` cannot be called again while some of the input is unsent.
         """
-        deadline = time.monotonic() + timeout_seconds
-        content: bytes | None = stdin
-        while True:
-            left = deadline - time.monotonic()
-            try:
-                return process.communicate(content, timeout=max(0.0, min(_LOOK_SECONDS, left)))
-            except subprocess.TimeoutExpired as error:
-                content = None  # it goes on with what it was given first
+        with selectors.DefaultSelector() as selector:
+            for stream, sink in sinks.items():
+                if stream is not None:
+                    selector.register(stream, selectors.EVENT_READ, sink)
+            feed = _Feed(process.stdin, stdin)
+            feed.register(selector)
+            while len(selector.get_map()) > feed.is_open:
+                for key, _ in selector.select(_LOOK_SECONDS):
+                    if key.data is feed:
+                        feed.write(selector)
+                    elif chunk := os.read(key.fd, _CHUNK_BYTES):
+                        key.data(chunk)
+                    else:
+                        selector.unregister(key.fileobj)
                 self._check_not_ended(n_interrupts)
-                if left <= 0:
-                    raise CommandTimeoutError(f"it did not end within {timeout_seconds:g} s") from error
+                if deadline is not None and time.monotonic() > deadline:
+                    raise CommandTimeoutError
+        self._wait(process, n_interrupts, deadline)
+
+    def _wait(self, process: subprocess.Popen[bytes], n_interrupts: int, deadline: float | None) -> None:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_SECONDS)
+                return
+            self._check_not_ended(n_interrupts)
+            if deadline is not None and time.monotonic() > deadline:
+                raise CommandTimeoutError
 
     def _check_not_ended(self, n_interrupts: int) -> None:
         """Raise when the runner was interrupted since `n_interrupts` were counted."""
@@ -262,28 +284,34 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _feed(stream: IO[bytes] | None, content: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError), stream or contextlib.nullcontext():
-        if stream is not None:
-            stream.write(content)
+class _Feed:
+    """What is still to be written to a process's standard input."""
 
+    def __init__(self, stream: IO[bytes] | None, content: bytes) -> None:
+        self._stream = stream
+        self._left = memoryview(content)
+        self.is_open = False
 
-def _keep_tail(stream: IO[bytes] | None, kept: bytearray, is_over: threading.Event) -> None:
-    """Keep the end of what is complained, until the pipe is closed, or the process has ended and nothing is left."""
-    while stream is not None:
-        was_over = is_over.is_set()
-        readable, _, _ = select.select([stream], [], [], 0.0 if was_over else _LOOK_SECONDS)
-        if not readable and was_over:
+    def register(self, selector: selectors.BaseSelector) -> None:
+        if self._stream is None:
             return
-        if readable:
-            chunk = os.read(stream.fileno(), _CHUNK_BYTES)
-            if not chunk:
-                return
-            kept.extend(chunk)
-            del kept[:-_KEPT_STDERR_BYTES]
+        if not self._left:
+            self._stream.close()
+            return
+        os.set_blocking(self._stream.fileno(), False)
+        selector.register(self._stream, selectors.EVENT_WRITE, self)
+        self.is_open = True
 
-
-def _iter_chunks(stream: IO[bytes] | None) -> Iterator[bytes]:
-    if stream is not None:
-        while chunk := os.read(stream.fileno(), _CHUNK_BYTES):
-            yield chunk
+    def write(self, selector: selectors.BaseSelector) -> None:
+        """Write what fits; a process that does not want the rest is no error."""
+        if self._stream is None:
+            return
+        with contextlib.suppress(BlockingIOError):
+            try:
+                self._left = self._left[os.write(self._stream.fileno(), self._left[:_CHUNK_BYTES]) :]
+            except BrokenPipeError:
+                self._left = self._left[:0]
+            if not self._left:
+                selector.unregister(self._stream)
+                self._stream.close()
+                self.is_open = False

@@ -117,8 +117,8 @@ class Transfer:
     def _prove(self, state: _State, end: RoundEnd) -> bool:
         """Sort the files of a round by what a fresh look at both ends shows.
 
-        After a connection that broke before, also what the engine vouches for is looked at: what still runs at the other end,
-        and has not noticed, may have put its own part in the place of the one that was gone on with.
+        Once a connection broke, later rounds look also at what the engine vouches for: what still runs at the other
+        end, and has not noticed, may have put its own part in the place of the one that was gone on with.
 
         Returns:
             Whether something that the engine vouches for is not there.
