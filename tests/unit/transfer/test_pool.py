@@ -400,6 +400,22 @@ def test_a_destination_that_is_away_does_not_undo_what_the_engine_vouched_for() 
     assert outcomes(result) == {"a": "sent", "b": "failed"}
 
 
+def test_after_a_broken_connection_nothing_is_taken_on_trust() -> None:
+    """What was left running at the other end may have replaced a part that was gone on with."""
+
+    def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
+        if len(world.sent) == 1:
+            return unclean(DROPPED)
+        end = world.bring_all(batch, on_moved)
+        if len(world.sent) == 2:
+            world.there["/d/wandb/a"] = world.there["/d/wandb/a"]._replace(size=1)
+        return end
+
+    world = World(act=act)
+    result = world.run(world.add("a"))
+    assert (outcomes(result), result.error, len(world.sent)) == ({"a": "sent"}, None, 3)
+
+
 def test_a_destination_that_is_away_leaves_the_rest_failed() -> None:
     world = World(act=lambda *_: unclean(DROPPED), destination_error=DROPPED)
     result = world.run(world.add("a"))
