@@ -331,18 +331,38 @@ def time_command(command: Command, scratch: Path) -> Timed:
             stderr=stream,
             start_new_session=True,
         )
-        try:
-            returncode = process.wait(RUN_SECONDS)
-        except BaseException as error:
-            end_group(process)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise TooSlowError(f"ended after {RUN_SECONDS:g} s, unfinished") from error
-            raise
+        returncode = wait(process)
         seconds = time.perf_counter() - begin
     text = output.read_text(errors="replace")
     if returncode != 0:
         raise BenchmarkError(f"{shlex.join(command.argv)}\nended with {returncode}:\n{text[-3000:]}")
     return Timed(seconds, text, returncode)
+
+
+def wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process. Not with `Popen.wait(timeout)`, which looks every 50 ms only.
+
+    Raises:
+        TooSlowError: It took too long, and was ended.
+    """
+    is_late = threading.Event()
+
+    def end_late() -> None:
+        is_late.set()
+        end_group(process)
+
+    alarm = threading.Timer(RUN_SECONDS, end_late)
+    alarm.start()
+    try:
+        returncode = process.wait()
+    except BaseException:
+        end_group(process)
+        raise
+    finally:
+        alarm.cancel()
+    if is_late.is_set():
+        raise TooSlowError(f"ended after {RUN_SECONDS:g} s, unfinished")
+    return returncode
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -401,11 +421,10 @@ def measure_peak(command: Command, scratch: Path) -> Peak | None:
         watcher = _Watcher(process.pid)
         watcher.start()
         try:
-            returncode = process.wait(RUN_SECONDS)
+            returncode = wait(process)
         finally:
             watcher.is_over = True
             watcher.join()
-            end_group(process)
     if returncode != 0:
         raise BenchmarkError(f"{shlex.join(command.argv)}\nended with {returncode} while its memory was watched")
     return Peak(watcher.program, watcher.children)

@@ -85,6 +85,7 @@ def write_project(folder: Path, workload: Workload) -> None:
     if made.exists():
         return
     rng = random.Random(workload.name)
+    (folder / "wandb").mkdir(exist_ok=True)
     sweep = folder / "sweeps" / "outputs" / SWEEP
     _write(sweep / "sweep_config.yaml", f"sweep: {SWEEP}\ngrid: {{seed: [1, 2, 3]}}\n".encode())
     for index in range(workload.n_checkpoints):

@@ -67,6 +67,11 @@ e=$( { own check && { temporary; own mkdir; }; } 2>&1) || fail "$e"
 give taken; receipts
 """
 
+_TIDY = r"""
+if mine; then { own check && { temporary; own mkdir; }; } >/dev/null 2>&1; fi
+printf 'tidied\0'
+"""
+
 _RELEASE = r"""
 write() {
   cat >"$d/new.$n" && whole "$d/new.$n" && { sync "$d/new.$n" 2>/dev/null || sync; } || return
@@ -188,6 +193,14 @@ class Guard:
         if answer not in (b"released", b"lost"):
             raise self._make_error([complaint])
         return None if answer == b"lost" else Taken(parse_receipt_checksums(fields))
+
+    def tidy(self) -> None:
+        """Empty the temporary folders, while the lock is ours. One round trip.
+
+        An rsync that lost its client unnoticed keeps its part when it ends, by renaming it over the one that
+        another rsync may be going on with by then; without its temporary file it cannot.
+        """
+        self._run(_TIDY, b"")
 
     def _run(self, program: str, stdin: bytes) -> list[bytes]:
         places = self._places

@@ -46,7 +46,6 @@ _FIXED_OPTIONS = (
     "UpdateHostKeys=no",
     "CheckHostIP=no",
     "LogLevel=INFO",
-    f"ConnectTimeout={CONNECT_TIMEOUT_SECONDS}",
 )
 """Normal settings of users break a shared login or hide what went wrong; these win over them.
 
@@ -61,7 +60,14 @@ Not `-v`, which a jump host's ssh would get too: it then keeps this process's st
 
 _NOISE_BYTES = 200
 
-_KEEPALIVE_OPTIONS = ("ServerAliveInterval=15", "ServerAliveCountMax=4")
+PAUSES_SECONDS = (5.0, 15.0, 45.0)
+"""How long to wait before each further try after a dropped connection."""
+
+_KEEPALIVE_OPTIONS = (
+    f"ConnectTimeout={CONNECT_TIMEOUT_SECONDS}",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=4",
+)
 """A frozen link ends within a minute. After the user's own options, which may say otherwise."""
 
 
@@ -95,7 +101,7 @@ class OpenSsh:
         settings: TargetSettings,
         runner: Runner,
         *,
-        pauses_seconds: Sequence[float] = (5, 15, 45),
+        pauses_seconds: Sequence[float] = PAUSES_SECONDS,
         on_wait: Callable[[float, UnreachableError], None] | None = None,
     ) -> None:
         self.name = name
@@ -321,7 +327,7 @@ class OpenSsh:
         return error if error.kind != "unreachable" else self.explain(f"{log}\n{complaint}")
 
     def _is_live(self, path: Path) -> bool:
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110 - false where the name is too long or the way to it barred
             return False
         argv = ["ssh", *self._make_options(path), "-O", "check", "--", self._settings.host]
         return self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0

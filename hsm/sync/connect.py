@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
@@ -12,7 +12,7 @@ from hsm.progress import Reporter, Waiting
 from hsm.records.journal import Route
 from hsm.remote.command import Runner
 from hsm.remote.endpoint import RemoteEndpoint
-from hsm.remote.openssh import OpenSsh
+from hsm.remote.openssh import PAUSES_SECONDS, OpenSsh
 from hsm.sync.exchange import Ends, MakeEngine
 from hsm.transfer.base import Engine
 from hsm.transfer.rsync import FINE_TIMES_VERSION, RsyncEngine, check_remote_version, read_local_version
@@ -23,13 +23,20 @@ def get_roots(settings: TargetSettings) -> dict[Root, str]:
     return {Root.SWEEPS: settings.paths.sweeps, Root.WANDB: settings.paths.wandb}
 
 
-def make_ssh(name: str, settings: TargetSettings, runner: Runner, reporter: Reporter) -> OpenSsh:
+def make_ssh(
+    name: str,
+    settings: TargetSettings,
+    runner: Runner,
+    reporter: Reporter,
+    *,
+    pauses_seconds: Sequence[float] = PAUSES_SECONDS,
+) -> OpenSsh:
     """The SSH client of a target, which tells the reporter when it waits for a dropped connection."""
 
     def note(seconds: float, error: UnreachableError) -> None:
         reporter.report(Waiting(name, seconds, error.message))
 
-    return OpenSsh(name, settings, runner, on_wait=note)
+    return OpenSsh(name, settings, runner, pauses_seconds=pauses_seconds, on_wait=note)
 
 
 def make_push_ends(name: str, settings: TargetSettings, *, source: Endpoint, ssh: OpenSsh, runner: Runner) -> Ends:

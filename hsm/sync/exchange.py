@@ -227,6 +227,7 @@ class _Exchange:
                 target=self._ends.name,
                 sleep=self._ends.sleep,
                 patience=self._options.patience,
+                tidy=self._ledger.tidy,
             )
             with self._stopwatch.step("transfer"):
                 result = transfer.run(plan.sends, n_workers=self._options.n_workers)

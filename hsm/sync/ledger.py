@@ -122,6 +122,15 @@ class Ledger:
         self._guard, self._receipts = guard, answer.receipts
         return answer.receipts
 
+    def tidy(self) -> None:
+        """Empty the destination's temporary folders in the middle of the work.
+
+        Raises:
+            HsmError: The destination is out of reach.
+        """
+        if self._guard is not None:
+            self._guard.tidy()
+
     def give_back(self) -> None:
         """Give the destination's lock back without a receipt; a destination out of reach keeps it, dead."""
         guard, self._guard = self._guard, None

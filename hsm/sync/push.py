@@ -17,7 +17,7 @@ from hsm.records.project import load_source_id
 from hsm.records.receipt import Sender
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.local import LocalEndpoint
-from hsm.remote.openssh import OpenSsh
+from hsm.remote.openssh import PAUSES_SECONDS, OpenSsh
 from hsm.sync.connect import make_push_ends, make_route, make_ssh
 from hsm.sync.exchange import ExchangeOptions, Stopwatch, exchange, make_failure
 from hsm.sync.ledger import Books, Ledger
@@ -40,6 +40,7 @@ class PushRequest:
         allowed: Safety checks that are waived.
         may_ask: ssh may ask in this terminal.
         breaks_lock: Take the locks of a sweep whoever holds them.
+        pauses_seconds: Before each further try after a dropped connection.
     """
 
     sweeps: tuple[str, ...]
@@ -51,6 +52,7 @@ class PushRequest:
     allowed: frozenset[str] = field(default_factory=frozenset)
     may_ask: bool = False
     breaks_lock: bool = False
+    pauses_seconds: tuple[float, ...] = PAUSES_SECONDS
 
 
 def push(loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter: Reporter) -> SyncReport:
@@ -104,7 +106,8 @@ class _Push:
     def serve(self, name: str, found: Future[Inventories]) -> list[TargetReport]:
         """Bring every sweep to one target: one report per sweep, whatever happens."""
         stopwatch = Stopwatch(name, self._reporter)
-        ssh = make_ssh(name, self._request.targets[name], self._runner, self._reporter)
+        request = self._request
+        ssh = make_ssh(name, request.targets[name], self._runner, self._reporter, pauses_seconds=request.pauses_seconds)
         try:
             with stopwatch.step("login"):
                 ssh.login(may_ask=self._request.may_ask)

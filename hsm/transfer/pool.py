@@ -44,6 +44,8 @@ class Transfer:
         target: The target's name in events.
         sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
         patience: How long to wait and how often to try.
+        tidy: Called before what a broken connection left open is sent again: takes from what still runs at the other
+            end the files that it could yet put somewhere.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Transfer:
         target: str,
         sleep: Callable[[float], None],
         patience: Patience | None = None,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._source = source
@@ -66,6 +69,7 @@ class Transfer:
         self._target = target
         self._sleep = sleep
         self._patience = patience or Patience()
+        self._tidy = tidy
 
     def run(self, files: Sequence[SourceFile], *, n_workers: int) -> TransferResult:
         """Send files and prove what arrived.
@@ -108,6 +112,7 @@ class Transfer:
                 raise CommandStoppedError
             n_fruitless = n_fruitless + 1 if len(state.sent) == n_before else 0
             if (state.is_broken or has_torn) and n_fruitless < self._patience.n_fruitless_rounds:
+                self._tidy()
                 continue
             if state.error is not None or not state.changed or not pauses:
                 return

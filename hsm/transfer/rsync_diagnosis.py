@@ -201,7 +201,8 @@ def find_complaints(text: str, files: Sequence[SourceFile]) -> dict[str, str]:
             continue
         quoted = match["path"]
         name = quoted.rpartition("/")[2]
-        candidates = by_name.get(name) or by_name.get(re.sub(r"^\.(.*)\.\w{6}$", r"\1", name), [])
+        stem = re.sub(r"\.\w{6}$", "", name)
+        candidates = by_name.get(name) or by_name.get(stem) or by_name.get(stem.removeprefix("."), [])
         for path in candidates:
             if len(candidates) == 1 or f"/{quoted}".endswith(f"/{path}"):
                 found.setdefault(path, line.partition(": ")[2] or line)

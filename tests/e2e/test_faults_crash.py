@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,9 +34,12 @@ from tests.e2e.aftermath import (
     sync,
 )
 from tests.e2e.proxy import LinkProxy
+from tests.e2e.synthetic import write_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from private_sshd import PrivateSshd
 
     from tests.e2e.conftest import MakeProject, Project
 
@@ -206,3 +210,47 @@ def test_after_a_kill_the_next_call_ends_with_equal_trees(project: Project, seed
 @pytest.mark.parametrize("seed", range(5, N_SEEDS))
 def test_after_many_kills_the_next_call_ends_with_equal_trees(project: Project, seed: int) -> None:
     crash_and_go_on(project, seed)
+
+
+def test_what_rsync_kept_of_a_cut_file_is_not_sent_again(project: Project) -> None:
+    add_file(list_runs(project)[0], "big.bin", 20 * MB)
+    with slow_link(project, LINK_BYTES_PER_SECOND) as proxy:
+        proxy.at_bytes(15 * MB, proxy.cut)
+        said = sync(project)
+        assert_end(said, "done", 0)
+        assert proxy.n_connections == 2
+        assert 20 * MB < proxy.n_bytes < 29 * MB
+    assert_all_arrived(project)
+
+
+# The session that takes the lock, or gives it back, dies at each of its steps.
+
+STEPS = ("mkdir", "wc", "ln", "rm", "cksum", "cat", "sync", "mv", "rmdir")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_session_that_dies_at_the_lock_leaves_nothing_that_stays(
+    make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], tmp_path: Path, step: str, moment: str
+) -> None:
+    """A stand-in for each program that the session runs kills the session, once, before or after it did its work."""
+    tools, died = tmp_path / "tools", tmp_path / "died"
+    tools.mkdir()
+    program = tools / step
+    die = f'[ -e "{died}" ] || {{ : >"{died}"; kill -9 0; }}'
+    real = shutil.which(step)
+    lines = [f'"{real}" "$@" || exit', die] if moment == "after" else [die, f'exec "{real}" "$@"']
+    program.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    program.chmod(0o755)
+    project = make_project(start_sshd(environment={"PATH": f"{tools}:{os.environ['PATH']}"}))
+    project.set_options(latest_only=False)
+    write_project(project.folder)
+    first = sync(project)
+    assert died.exists()
+    assert first.target["exit_code"] in (0, 1, 10), first.why
+    assert_each_is_whole(project, {})
+    assert_records_can_be_read(project)
+    again = sync(project)
+    assert again.end in (("done", 0), ("nothing_to_do", 0)), again.why
+    assert_all_arrived(project)
+    assert_end(sync(project), "nothing_to_do", 0)

@@ -202,9 +202,7 @@ def test_a_control_socket_that_nobody_answers_is_no_obstacle(make: Callable[...,
     "length",
     [
         100,
-        pytest.param(
-            300, marks=pytest.mark.xfail(strict=True, reason="a name too long for the file system is taken for a bug")
-        ),
+        300,
     ],
 )
 def test_a_control_path_of_the_user_that_is_too_long_is_not_used(length: int, make: Callable[..., Project]) -> None:
@@ -393,7 +391,6 @@ def test_a_late_end_of_a_lost_rsync_does_not_tear_a_file_that_is_gone_on_with(
     assert_end(sync(project), "nothing_to_do", 0)
 
 
-@pytest.mark.xfail(strict=True, reason="the pauses cannot be chosen, nor ssh's ConnectTimeout")
 def test_a_link_that_stays_frozen_is_given_up_and_gone_on_with_by_the_next_call(
     make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:
@@ -414,7 +411,6 @@ def test_a_link_that_stays_frozen_is_given_up_and_gone_on_with_by_the_next_call(
     assert_all_arrived(project)
 
 
-@pytest.mark.xfail(strict=True, reason="the pauses cannot be chosen")
 def test_a_server_that_keeps_throttling_is_told_after_the_last_pause(
     start_sshd: StartSshd, make: Callable[..., Project]
 ) -> None:
