@@ -67,8 +67,19 @@ def parse_holder(content: bytes) -> Holder | None:
     return found if is_right else None
 
 
+_abandoned: set[str] = set()
+"""Nonces of locks that this process had to leave at a destination out of reach."""
+
+
+def abandon(nonce: str) -> None:
+    """Remember a lock that could not be given back, so that a later call in this process takes it over."""
+    _abandoned.add(nonce)
+
+
 def is_dead_here(holder: Holder) -> bool:
-    """Whether the holder was a process of this machine that no longer lives."""
+    """Whether the holder was a process of this machine that no longer lives, or this one, which had to leave it."""
+    if holder.nonce in _abandoned:
+        return True
     if (holder.host, holder.machine) != (socket.gethostname(), _read_machine()):
         return False
     try:

@@ -146,7 +146,7 @@ class Guard:
     def __init__(self, shell: RemoteShell, places: GuardPlaces, nonce: str) -> None:
         self._shell = shell
         self._places = places
-        self._nonce = nonce
+        self.nonce = nonce
 
     def take(self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False) -> Taken | Held:
         """Take the lock; with it, empty the temporary folders and make the own ones. One round trip.
@@ -206,7 +206,7 @@ class Guard:
         places = self._places
         temporary = _quote_all(places.temporary)
         head = [
-            f"d={quote(places.folder)} n={quote(self._nonce)} size={len(stdin)} e=",
+            f"d={quote(places.folder)} n={quote(self.nonce)} size={len(stdin)} e=",
             f"own() {{ c=$1; for o in {temporary}; do",
             '  if [ -L "$o" ] || [ -L "${o%/*}" ]; then echo "$o is or lies below a symlink"; return 1; fi',
             "  case $c in",

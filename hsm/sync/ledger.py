@@ -15,6 +15,7 @@ from hsm.model import Problem, SourceFile, SyncPlan
 from hsm.records.journal import Journal, Route, get_journal_path, load_journal, save_journal
 from hsm.records.lock import (
     STALE_MINUTES,
+    abandon,
     hold_local_lock,
     is_dead_here,
     make_holder,
@@ -30,6 +31,7 @@ from hsm.records.receipt import (
     parse_receipt,
 )
 from hsm.records.record import Key, RunRecord, make_records
+from hsm.remote.command import CommandStoppedError
 from hsm.remote.guard import Guard, GuardPlaces, Held
 from hsm.remote.shell import RemoteShell
 
@@ -135,8 +137,10 @@ class Ledger:
         """Give the destination's lock back without a receipt; a destination out of reach keeps it, dead."""
         guard, self._guard = self._guard, None
         if guard is not None:
-            with contextlib.suppress(HsmError):
+            try:
                 guard.release(None)
+            except (HsmError, CommandStoppedError):
+                abandon(guard.nonce)
 
     def is_current(self, plan: SyncPlan, receipts: Mapping[str, str]) -> bool:
         """Whether journal and receipt say already what a plan without anything to send proves."""
@@ -186,7 +190,9 @@ class Ledger:
 
     def record_here(self, plan: SyncPlan, sent: Mapping[Key, SourceFile], *, error: str) -> None:
         """Write what is proven into the journal alone; the destination's lock stays there, dead."""
-        self._guard = None
+        if self._guard is not None:
+            abandon(self._guard.nonce)
+            self._guard = None
         self._save(replace(self._journal, runs=self._merge(plan, sent), last_error=error))
 
     def note_error(self, message: str) -> None:
