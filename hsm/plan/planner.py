@@ -67,7 +67,7 @@ def make_plan(inventory: Inventory, destination: Destination, options: PlanOptio
         latest_only=options.latest_only, exclude=options.exclude, secret_patterns=options.secret_patterns
     )
     items: list[PlanItem] = []
-    problems = list(inventory.problems)
+    problems = [_judge(problem, options.proven) for problem in inventory.problems]
     for root in Root:
         files = sorted(file for file in inventory.files if file.root is root)
         if files:
@@ -84,6 +84,12 @@ def make_plan(inventory: Inventory, destination: Destination, options: PlanOptio
         problems=tuple(problems),
         is_checked=options.is_checked,
     )
+
+
+def _judge(problem: Problem, proven: Mapping[str, str]) -> Problem:
+    """Of a run folder that cannot be read it is not known whose it is, unless it was brought before."""
+    is_known = problem.kind == "unreadable" and problem.path.partition("/")[0] in proven
+    return replace(problem, is_failure=True) if is_known else problem
 
 
 def _plan_root(

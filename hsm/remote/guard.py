@@ -55,10 +55,12 @@ else r=held; fi
 if [ $r = held ]; then
   give held; cat "$d/lock" 2>/dev/null; give ''
   give "$(cksum <"$d/lock" 2>/dev/null)"
-  give "$( {
+  fresh=$( {
     find "$d/lock" -mmin "-$minutes"; own find -mmin "-$minutes"
     find "$d/lock.$n" -mmin -2 | grep -q . || echo "its clock is not its disk's"
-  } 2>/dev/null | head -n 1)"
+  } 2>/dev/null | head -n 1)
+  [ -n "$fresh" ] || fresh=$(own parts 2>/dev/null | head -n 1)  # rsync goes on with a part where it lies
+  give "$fresh"
   rm -f -- "$d/lock.$n"
   exit 0
 fi
@@ -212,6 +214,7 @@ class Guard:
             "  case $c in",
             "  check) ;;",
             '  find) find "$o" "$2" "$3" ;;',
+            '  parts) find "${o%/*/*}" -path "*/.hsm-partial/*" -type f -mmin "-$minutes" ;;',
             '  mkdir) mkdir -p -- "$o" 2>/dev/null || mkdir -p -- "$o" || return ;;',
             '  rmdir) rmdir -- "$o"; rmdir -- "${o%/*}" ;; esac; done; }',
             f"temporary() {{ rm -rf -- {temporary}; }}",

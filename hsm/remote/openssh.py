@@ -6,11 +6,8 @@ that a second factor is asked for once and a session costs no new login. See doc
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import random
-import stat
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,51 +22,27 @@ from hsm.remote.command import (
     ProgramMissingError,
     Runner,
 )
+from hsm.remote.control_folder import make_control_folder
 from hsm.remote.diagnosis import diagnose_ssh, show_bytes
 from hsm.remote.host_keys import StoredKey, explain_host_key, list_known_keys, make_known_name
 from hsm.remote.shell import frame, make_mark, make_remote_command, parse_framed, quote
+from hsm.remote.ssh_words import (
+    LOGIN_OPTIONS,
+    make_control_name,
+    make_user_words,
+    make_words,
+    parse_resolved,
+)
 
 PERSIST_SECONDS = 600
-CONNECT_TIMEOUT_SECONDS = 20
 SESSION_TIMEOUT_SECONDS = 600
 LOGIN_TIMEOUT_SECONDS = 60
 FOREGROUND_LOGIN_TIMEOUT_SECONDS = 300
-
-_FIXED_OPTIONS = (
-    "RemoteCommand=none",
-    "RequestTTY=no",
-    "ClearAllForwardings=yes",
-    "ForwardAgent=no",
-    "ForwardX11=no",
-    "PermitLocalCommand=no",
-    "NoHostAuthenticationForLocalhost=no",
-    "UpdateHostKeys=no",
-    "CheckHostIP=no",
-    "LogLevel=INFO",
-)
-"""Normal settings of users break a shared login or hide what went wrong; these win over them.
-
-Host keys are checked always, and with UpdateHostKeys or CheckHostIP ssh would add to the known hosts by itself.
-"""
-
-_LOGIN_OPTIONS = ("LogLevel=DEBUG1", "FingerprintHash=sha256")
-"""For the log of a login: an offered host key, and why a server drops a connection, are told at DEBUG1 alone.
-
-Not `-v`, which a jump host's ssh would get too: it then keeps this process's standard error open.
-"""
 
 _NOISE_BYTES = 200
 
 PAUSES_SECONDS = (5.0, 15.0, 45.0)
 """How long to wait before each further try after a dropped connection."""
-
-_KEEPALIVE_OPTIONS = (
-    f"ConnectTimeout={CONNECT_TIMEOUT_SECONDS}",
-    "ServerAliveInterval=15",
-    "ServerAliveCountMax=4",
-)
-"""A frozen link ends within a minute. After the user's own options, which may say otherwise."""
-
 
 _PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", "sessions_refused", "throttled"})
 """A server that throttles drops connections; whatever else fails at the first contact will fail again."""
@@ -152,7 +125,7 @@ class OpenSsh:
         self._control_path = None
         if not path.exists():
             return False
-        argv = ["ssh", *self._make_options(path), "-O", "exit", "--", self._settings.host]
+        argv = ["ssh", *make_words(self._settings, path), "-O", "exit", "--", self._settings.host]
         was_open = self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0
         path.unlink(missing_ok=True)
         return was_open
@@ -179,7 +152,7 @@ class OpenSsh:
         """
         control_path = self._login_once()
         fixed = ("ControlMaster=no", "BatchMode=yes", "ProxyCommand=false", "StrictHostKeyChecking=yes")
-        return ["ssh", *self._make_options(control_path, fixed)]
+        return ["ssh", *make_words(self._settings, control_path, fixed)]
 
     def explain(self, text: str) -> UnreachableError:
         """Turn what ssh complained into the error to raise."""
@@ -229,7 +202,7 @@ class OpenSsh:
         words = ["ssh"]
         if self._resolved.get("stricthostkeychecking", "ask") != "ask":
             words += ["-o", "StrictHostKeyChecking=ask"]
-        return " ".join(quote(word) for word in [*words, *self._make_user_options(), self._settings.host])
+        return " ".join(quote(word) for word in [*words, *make_user_words(self._settings), self._settings.host])
 
     def _retry(self, call: Callable[[], _Answer]) -> _Answer:
         """Call until the connection holds, or no pause is left, or waiting would not help."""
@@ -310,9 +283,9 @@ class OpenSsh:
             f"ControlPersist={PERSIST_SECONDS}",
             f"StrictHostKeyChecking={checking}",
             *(() if may_ask else ("BatchMode=yes",)),
-            *_LOGIN_OPTIONS,
+            *LOGIN_OPTIONS,
         )
-        argv = ["ssh", "-M", "-N", "-f", "-E", str(log), *self._make_options(path, fixed)]
+        argv = ["ssh", "-M", "-N", "-f", "-E", str(log), *make_words(self._settings, path, fixed)]
         limit = FOREGROUND_LOGIN_TIMEOUT_SECONDS if may_ask else LOGIN_TIMEOUT_SECONDS
         try:
             completed = self._run([*argv, "--", self._settings.host], timeout_seconds=limit, foreground=may_ask)
@@ -329,51 +302,26 @@ class OpenSsh:
     def _is_live(self, path: Path) -> bool:
         if not os.path.exists(path):  # noqa: PTH110 - false where the name is too long or the way to it barred
             return False
-        argv = ["ssh", *self._make_options(path), "-O", "check", "--", self._settings.host]
+        argv = ["ssh", *make_words(self._settings, path), "-O", "check", "--", self._settings.host]
         return self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0
 
     def _make_control_path(self) -> Path:
-        settings = self._settings
-        asked = repr((settings.host, settings.user, settings.port, settings.ssh.model_dump(mode="json")))
-        digest = hashlib.sha256((asked + repr(sorted(self._resolve().items()))).encode("utf-8", "replace"))
-        return _make_control_folder() / digest.hexdigest()[:16]
+        return make_control_folder() / make_control_name(self._settings, self._resolve())
 
     def _resolve(self) -> dict[str, str]:
         """The settings in force for this host, as `ssh -G` prints them; runs once."""
         if not self._resolved:
-            argv = ["ssh", *self._make_user_options(), "-G", "--", self._settings.host]
+            argv = ["ssh", *make_user_words(self._settings), "-G", "--", self._settings.host]
             completed = self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS)
             if completed.returncode != 0:
                 raise self.explain(completed.stderr_text)
-            lines = completed.stdout.decode("utf-8", "replace").splitlines()
-            pairs = [line.partition(" ") for line in lines]
-            for key, _, value in pairs:
-                self._resolved[key] = f"{self._resolved[key]}\n{value}" if key in self._resolved else value
+            self._resolved = parse_resolved(completed.stdout.decode("utf-8", "replace"))
         return self._resolved
-
-    def _make_options(self, control_path: Path, fixed: Sequence[str] = ()) -> list[str]:
-        settings = [f"ControlPath={control_path}", *fixed, *_FIXED_OPTIONS]
-        words = [word for setting in settings for word in ("-o", setting)]
-        return [*words, *self._make_user_options(), *_make_option_words(_KEEPALIVE_OPTIONS)]
-
-    def _make_user_options(self) -> list[str]:
-        settings = self._settings
-        words = [f"{key}={value}" for key, value in settings.ssh.options.items()]
-        argv = _make_option_words(words)
-        if settings.ssh.config:
-            argv += ["-F", _expand(settings.ssh.config)]
-        if settings.ssh.identity_file:
-            argv += ["-i", _expand(settings.ssh.identity_file)]
-        if settings.user:
-            argv += ["-l", settings.user]
-        if settings.port:
-            argv += ["-p", str(settings.port)]
-        return argv
 
     @property
     def command_line(self) -> str:
         """The command a person types to try this login."""
-        return " ".join(quote(word) for word in ["ssh", *self._make_user_options(), self._settings.host])
+        return " ".join(quote(word) for word in ["ssh", *make_user_words(self._settings), self._settings.host])
 
     def _run(
         self, argv: list[str], *, timeout_seconds: float, stdin: bytes = b"", foreground: bool = False
@@ -399,36 +347,8 @@ def has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _make_option_words(settings: Sequence[str]) -> list[str]:
-    return [word for setting in settings for word in ("-o", setting)]
-
-
-def _expand(path: str) -> str:
-    return os.path.expanduser(path)  # noqa: PTH111 - a name without a home stays as it is
-
-
 def _read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _make_control_folder() -> Path:
-    """The folder of control sockets: short (a socket's path ends at 104 bytes), this user's alone.
-
-    Raises:
-        UnreachableError: Someone else owns it or may write to it.
-    """
-    folder = Path(f"/tmp/hsm-{os.getuid()}")  # noqa: S108 - owner and mode are checked below
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    status = folder.lstat()
-    is_private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077 == 0
-    if not is_private or status.st_uid != os.getuid():
-        raise UnreachableError(
-            f"{folder} must be a folder that belongs to you and that nobody else may enter.",
-            hint=f"Remove it (`rm -r {folder}`), or ask the machine's administrator to.",
-            kind="control_folder",
-        )
-    return folder

@@ -1,0 +1,98 @@
+"""ssh's command line, built from a target's settings, and what `ssh -G` prints, read. Pure but for `~`.
+
+ssh takes the first value that it meets: HSM's fixed options come first, then the target's own, then what fills gaps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hsm.config.schema import TargetSettings
+
+CONNECT_TIMEOUT_SECONDS = 20
+
+_FIXED_OPTIONS = (
+    "RemoteCommand=none",
+    "RequestTTY=no",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "PermitLocalCommand=no",
+    "NoHostAuthenticationForLocalhost=no",
+    "UpdateHostKeys=no",
+    "CheckHostIP=no",
+    "LogLevel=INFO",
+)
+"""Normal settings of users break a shared login or hide what went wrong; these win over them.
+
+Host keys are checked always, and with UpdateHostKeys or CheckHostIP ssh would add to the known hosts by itself.
+"""
+
+LOGIN_OPTIONS = ("LogLevel=DEBUG1", "FingerprintHash=sha256")
+"""For the log of a login: an offered host key, and why a server drops a connection, are told at DEBUG1 alone.
+
+Not `-v`, which a jump host's ssh would get too: it then keeps this process's standard error open.
+"""
+
+_KEEPALIVE_OPTIONS = (
+    f"ConnectTimeout={CONNECT_TIMEOUT_SECONDS}",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=4",
+)
+"""A frozen link ends within a minute. After the user's own options, which may say otherwise."""
+
+
+def make_words(settings: TargetSettings, control_path: Path, fixed: Sequence[str] = ()) -> list[str]:
+    """The options of every ssh over a control path, without the program and the host.
+
+    Args:
+        settings: The target's.
+        control_path: Of the shared login.
+        fixed: Further options that win over everything, as `Name=value`.
+    """
+    first = [f"ControlPath={control_path}", *fixed, *_FIXED_OPTIONS]
+    return [*_make_option_words(first), *make_user_words(settings), *_make_option_words(_KEEPALIVE_OPTIONS)]
+
+
+def make_user_words(settings: TargetSettings) -> list[str]:
+    """The options that the target's settings ask for, as a person would type them."""
+    words = _make_option_words([f"{name}={value}" for name, value in settings.ssh.options.items()])
+    if settings.ssh.config:
+        words += ["-F", _expand(settings.ssh.config)]
+    if settings.ssh.identity_file:
+        words += ["-i", _expand(settings.ssh.identity_file)]
+    if settings.user:
+        words += ["-l", settings.user]
+    if settings.port:
+        words += ["-p", str(settings.port)]
+    return words
+
+
+def make_control_name(settings: TargetSettings, resolved: Mapping[str, str]) -> str:
+    """The name of a target's control socket: 16 hex digits over everything that decides the login.
+
+    Not ssh's `%C`, which ignores keys and options and changes with a jump host.
+    """
+    asked = repr((settings.host, settings.user, settings.port, settings.ssh.model_dump(mode="json")))
+    digest = hashlib.sha256((asked + repr(sorted(resolved.items()))).encode("utf-8", "replace"))
+    return digest.hexdigest()[:16]
+
+
+def parse_resolved(text: str) -> dict[str, str]:
+    """Read what `ssh -G` printed: by name in lower case; several values of one name in lines."""
+    resolved: dict[str, str] = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        resolved[name] = f"{resolved[name]}\n{value}" if name in resolved else value
+    return resolved
+
+
+def _make_option_words(settings: Sequence[str]) -> list[str]:
+    return [word for setting in settings for word in ("-o", setting)]
+
+
+def _expand(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111 - a name without a home stays as it is
