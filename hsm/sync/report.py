@@ -195,7 +195,7 @@ def _make_target_document(report: TargetReport, *, with_plan: bool) -> dict[str,
         "files": count_files(report),
         "bytes": count_bytes(report),
         "runs": count_runs(report),
-        "problems": [_make_problem_document(problem) for problem in report.problems],
+        "problems": [make_problem_document(problem) for problem in report.problems],
         "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
     }
     if with_plan and report.plan is not None:
@@ -221,7 +221,8 @@ def _iter_item_documents(
         }
 
 
-def _make_problem_document(problem: Problem) -> dict[str, object]:
+def make_problem_document(problem: Problem) -> dict[str, object]:
+    """A problem as JSON values."""
     return {
         "path": problem.path,
         "kind": problem.kind,

@@ -20,7 +20,7 @@ from hsm.sync.check import check_destination
 from hsm.sync.connect import make_push_ends, make_ssh
 from hsm.sync.exchange import Ends, ExchangeOptions
 from hsm.sync.push import PushRequest, make_options
-from hsm.sync.report import make_error_document, merge_exit_codes
+from hsm.sync.report import make_error_document, make_problem_document, merge_exit_codes
 from hsm.sync.serve import serve_targets
 from hsm.sync.source import Inventories, Source, find_source, read_inventories
 from hsm.transfer.base import Engine
@@ -118,6 +118,7 @@ def _make_verdict_document(verdict: Verdict) -> dict[str, object]:
         "missing": list(verdict.missing),
         "only_there": list(verdict.only_there),
         "left": dict(verdict.left),
+        "problems": [make_problem_document(problem) for problem in verdict.problems],
     }
 
 
@@ -256,6 +257,7 @@ def describe_verdicts(report: VerifyReport) -> list[str]:
                 ("is only there", verdict.only_there),
             ):
                 lines += [f"  {path} {words}" for path in paths]
+            lines += [f"  {problem.path}: {problem.message}" for problem in verdict.problems]
     return lines
 
 
@@ -266,7 +268,8 @@ def _describe(verdict: Verdict) -> str:
     if verdict.exit_code is ExitCode.INTERRUPTED:
         return "interrupted, nothing is known."
     left = ", ".join(f"{n} {reason}" for reason, n in verdict.left.items())
-    words = f"{verdict.n_equal} files are equal, by checksum of what was read from disk at both ends"
+    files = "1 file is" if verdict.n_equal == 1 else f"{verdict.n_equal:,} files are"
+    words = f"{files} equal, by checksum of what was read from disk at both ends"
     if verdict.exit_code is not ExitCode.DONE:
         words = f"{words}; {len(verdict.different)} differ, {len(verdict.missing)} are missing there"
     return f"{words}{f'; not compared: {left}' if left else ''}."

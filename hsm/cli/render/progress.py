@@ -36,9 +36,11 @@ _STEPS = {
     "check": "checking what is there",
     "plan": "planning",
     "transfer": "starting",
+    "lock": "taking the lock",
+    "verify": "comparing",
     "record": "recording",
 }
-_MILESTONES = {"login": "logging in", "check": "checking what is there", "plan": "checked"}
+_MILESTONES = {"login": "logging in", "check": "checking what is there", "plan": "checked", "verify": "comparing"}
 _PERCENT_STEP = 10
 _LONGEST_SILENCE_SECONDS = 30.0
 _SHORTEST_PAUSE_SECONDS = 2.0
