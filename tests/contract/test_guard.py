@@ -120,6 +120,22 @@ def test_a_lock_is_stale_when_it_and_all_temporary_files_are_old(bench: Bench) -
     assert (still_fresh.is_fresh, stale.is_fresh) == (True, False)
 
 
+def test_a_part_that_grows_where_it_lies_is_a_sign_of_life(bench: Bench) -> None:
+    bench.take("aaaa")
+    part = bench.root / "wandb/run 1/files/.hsm-partial/model.bin"
+    part.parent.mkdir(parents=True)
+    part.write_text("half")
+    old = (1_600_000_000, 1_600_000_000)
+    for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
+        os.utime(path, old)
+    fresh = bench.take("bbbb")
+    os.utime(part, old)
+    stale = bench.take("bbbb")
+    assert isinstance(fresh, Held)
+    assert isinstance(stale, Held)
+    assert (fresh.is_fresh, stale.is_fresh) == (True, False)
+
+
 def test_only_the_stale_lock_that_was_seen_is_taken_over(bench: Bench) -> None:
     bench.take("aaaa")
     seen = bench.take("bbbb")
