@@ -5,17 +5,17 @@ VENV := .venv
 READY := $(VENV)/.ready
 SETUP := sh examples/demo/setup_machine.sh
 RUN := $(VENV)/bin/python -m
-# What to hand to pytest besides, e.g. make test ARGS="-k planner"
+# What to hand to pytest or to the benchmark besides, e.g. make test ARGS="-k planner"
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak clean programs
+.PHONY: help demo test lint soak bench bench-large clean programs
 
 help: ## List what make can do here
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo "Another Python: make PYTHON=/path/to/python3 ...   Some tests: make test ARGS='-k planner'"
 
 demo: programs $(READY) ## See HSM bring a sweep over a private sshd on 127.0.0.1
@@ -35,8 +35,14 @@ lint: $(READY) ## Check style, types and imports
 	@$(RUN) mypy
 	@$(VENV)/bin/lint-imports
 
-clean: ## Remove .venv, .demo and caches, nothing else
-	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+bench: programs $(READY) ## Time HSM beside its peers (under 10 minutes); writes benchmarks/RESULTS.md
+	@$(RUN) benchmarks.bench $(ARGS)
+
+bench-large: programs $(READY) ## The same with up to 150,000 files; call it again after a break and it goes on
+	@$(RUN) benchmarks.bench --large $(ARGS)
+
+clean: ## Remove .venv, .demo, .bench and caches, nothing else
+	@rm -rf $(VENV) .demo .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find $(wildcard hsm tests examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 programs:

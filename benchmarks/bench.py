@@ -160,7 +160,9 @@ class Ground:
                 with config.open("a") as stream, sshd.known_hosts.open("a") as known:
                     stream.write(entry)
                     known.write(f"[{sshd.host}]:{port} {key}")
-                self.links[name] = Link(name, alias, config, self.scratch / f"m{ms:g}")
+                login = {"host": sshd.host, "port": str(port), "user": sshd.user, "key": str(sshd.identity_file)}
+                login["known_hosts"] = str(sshd.known_hosts)
+                self.links[name] = Link(name, alias, config, self.scratch / f"m{ms:g}", login)
             self._stack = self._stack.pop_all()
         return self
 
@@ -374,6 +376,7 @@ def main() -> int:
         (place / "short.json").unlink(missing_ok=True)
     (place / name).mkdir(parents=True, exist_ok=True)
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    stamp += f", the machine's load before: {os.getloadavg()[0]:.1f}"
     steps = select_steps(LARGE if arguments.large else SHORT, arguments.only)
     try:
         check_programs()

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,12 +53,14 @@ class Link:
         alias: The `Host` entry in the configuration.
         ssh_config: For `ssh -F`.
         control_path: Of the peers' own master.
+        login: The same for a program that reads no ssh configuration: host, port, user, files of keys.
     """
 
     name: str
     alias: str
     ssh_config: Path
     control_path: Path
+    login: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,7 @@ class PerRunRsync(Rsync):
 class Tar(Contender):
     """`tar | ssh tar`: sends everything, whatever is there."""
 
-    name = "tar | ssh"
+    name = "tar over ssh"
 
     def make_command(self) -> Command:
         """Packed here, unpacked there."""
@@ -255,11 +257,13 @@ class Rclone(Contender):
     name = "rclone, 4 transfers"
 
     def make_command(self) -> Command:
-        """The remote is described in the command itself."""
-        ssh = shlex.join([*self._make_ssh(), self.link.alias])
-        remote = f':sftp,ssh="{ssh}",shell_type=unix:{self.target}'
-        words = [f"--filter=+ /{top}/**" for top in ("sweeps", "wandb")]
-        argv = ["rclone", "sync", "--config=/dev/null", f"--transfers={_N_WORKERS}", *words, "--filter=- *"]
+        """The remote is described in the command itself; rclone has an SSH client of its own."""
+        login = self.link.login
+        words = {"host": login["host"], "port": login["port"], "user": login["user"], "key_file": login["key"]}
+        words |= {"known_hosts_file": login["known_hosts"], "shell_type": "unix"}
+        remote = f":sftp,{','.join(f'{name}={value}' for name, value in words.items())}:{self.target}"
+        filters = [f"--filter=+ /{top}/**" for top in ("sweeps", "wandb")]
+        argv = ["rclone", "sync", "--config=/dev/null", f"--transfers={_N_WORKERS}", *filters, "--filter=- *"]
         return Command([*argv, str(self.project), remote], self.project)
 
 

@@ -251,13 +251,14 @@ def _write_real_runs(folder: Path, n_runs: int) -> None:
     for first in range(n_made, n_runs, _RUNS_AT_ONCE):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-            argv = [sys.executable, "-m", "benchmarks.wandb_runs", str(folder), SWEEP]
+            argv = [sys.executable, "-m", "benchmarks.wandb_runs", str(folder.resolve()), SWEEP]
             argv += [str(first), str(min(_RUNS_AT_ONCE, n_runs - first))]
             output = Path(scratch, "output")
             with output.open("w+") as stream:  # a file: what wandb started may live on and keep a pipe open
                 completed = subprocess.run(
                     argv,
                     check=False,
+                    cwd=Path(__file__).resolve().parents[1],
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=stream,

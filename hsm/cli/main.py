@@ -85,8 +85,13 @@ def _root(
 
 
 def main() -> None:
-    """Run the program with this process's arguments; SIGTERM ends it as Ctrl-C does."""
+    """Run the program with this process's arguments; SIGTERM and a hang-up end it as Ctrl-C does.
+
+    Under nohup a hang-up stays ignored.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _interrupt)
     app()
 
 

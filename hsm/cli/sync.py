@@ -49,20 +49,20 @@ def init(
     from hsm.config.template import GITIGNORE, check_project_name, make_template
 
     folder = Path.cwd() / ".hsm"
-    template = make_template(check_project_name(project_name or Path.cwd().name))
+    template = make_template(check_project_name(Path.cwd().name if project_name is None else project_name))
     path = folder / "sync_config.yaml"
-    if path.exists() and not force:
-        raise UsageError(
-            f"{path} exists already.",
-            hint="Edit it, or replace it with `hsm sync init --force`.",
-            kind="config_exists",
-        )
     try:
         folder.mkdir(mode=0o755, exist_ok=True)
-        path.write_text(template, encoding="utf-8")
         ignore = folder / ".gitignore"
         if force or not ignore.exists():
             ignore.write_text(GITIGNORE, encoding="utf-8")
+        if path.exists() and not force:
+            raise UsageError(
+                f"{path} exists already.",
+                hint="Edit it, or replace it with `hsm sync init --force`.",
+                kind="config_exists",
+            )
+        path.write_text(template, encoding="utf-8")
     except OSError as error:
         raise TargetError(
             f"{folder} cannot be written: {error.strerror}.", hint="Check its permissions.", kind="no_permission"

@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from hsm.errors import LockedError, TargetError
@@ -163,8 +164,9 @@ def _is_abandoned(path: Path) -> bool:
 def _describe_local_holder(path: Path) -> str:
     try:
         words = path.read_text("utf-8", "replace").split()
+        since = f" since {datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec='seconds')}"
     except OSError:
-        words = []
+        words, since = [], ""
     if len(words) < 2:
         return "another process"
-    return f"process {words[0]} on {words[1]}"
+    return f"process {words[0]} on {words[1]}{since}"

@@ -263,7 +263,7 @@ class OpenSsh:
         from filelock import FileLock, Timeout  # noqa: PLC0415 - only a login needs it
 
         try:
-            with FileLock(f"{path}.lock", timeout=FOREGROUND_LOGIN_TIMEOUT_SECONDS):
+            with FileLock(f"{path}.lock", timeout=FOREGROUND_LOGIN_TIMEOUT_SECONDS, mode=0o600):
                 self._start_master_alone(path, may_ask=may_ask)
         except Timeout as error:
             raise UnreachableError(

@@ -11,7 +11,7 @@ from hsm.model import EntryKind, Inventory, Root
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
 from hsm.records.receipt import RECEIPT_FOLDER
 from hsm.remote.guard import GuardPlaces
-from hsm.transfer.base import get_temporary_folder
+from hsm.transfer.base import PARTIAL_FOLDER, get_temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,12 @@ def check_destination(
     survey = endpoint.survey([guard_tree, *trees.values()], receipts=receipts)
     guard_listing = survey.listings[0]
     listings = dict(zip(trees, survey.listings[1:], strict=True))
-    destination = {
-        root: _without_own(make_destination_root([guard_listing, listing] if root is Root.SWEEPS else [listing]))
-        for root, listing in listings.items()
-    }
     _check_guard(guard_listing, endpoint.name)
+    destination: dict[Root, DestinationRoot] = {}
+    for root, listing in listings.items():
+        there = make_destination_root([guard_listing, listing] if root is Root.SWEEPS else [listing])
+        _check_parts(there, endpoint.name)
+        destination[root] = _without_own(there)
     paths = dict.fromkeys(there.path for there in destination.values())
     places = GuardPlaces(
         folder=f"{guard_listing.base.rstrip('/')}/{own}",
@@ -89,6 +90,17 @@ def _check_guard(listing: Listing, name: str) -> None:
             hint="Only the folders in `paths` may be symlinks. Move it away there, or correct `paths`.",
             kind="type_conflict",
         )
+
+
+def _check_parts(there: DestinationRoot, name: str) -> None:
+    """Refuse a symlink where rsync keeps a part: 3.2.7 writes through it, into whatever has the file's name."""
+    for path, entry in there.entries.items():
+        if path.rpartition("/")[2] == PARTIAL_FOLDER and entry.kind is not EntryKind.FOLDER:
+            raise TargetError(
+                f"At {name}, {there.path}/{path} is no folder, so there is no place for parts of cut files.",
+                hint="HSM makes it itself: move it away there.",
+                kind="type_conflict",
+            )
 
 
 def _without_own(there: DestinationRoot) -> DestinationRoot:

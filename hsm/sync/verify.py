@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -14,10 +14,11 @@ from hsm.plan.collisions import fold_name, folds_names
 from hsm.plan.destination import Destination
 from hsm.plan.planner import make_plan
 from hsm.progress import Reporter, Step, TargetEnded
+from hsm.records.journal import get_journal_path, load_journal
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.check import check_destination
-from hsm.sync.connect import make_push_ends, make_ssh
+from hsm.sync.connect import make_push_ends, make_route, make_ssh
 from hsm.sync.exchange import Ends, ExchangeOptions
 from hsm.sync.push import PushRequest, make_options
 from hsm.sync.report import make_error_document, make_problem_document, merge_exit_codes
@@ -158,7 +159,15 @@ class _Verify:
         self._reporter.report(TargetEnded(name, "verified"))
         return verdicts
 
+    def _read_known(self, name: str, sweep: str) -> frozenset[str]:
+        """The runs that the journal knows at a target."""
+        path = get_journal_path(self._source.project, name, sweep)
+        route = make_route(self._request.targets[name], direction="push")
+        journal, _ = load_journal(path, route, sets_aside=False)
+        return frozenset(run for run, record in journal.runs.items() if record.n_files)
+
     def _verify_sweep(self, ends: Ends, inventory: Inventory, options: ExchangeOptions) -> Verdict:
+        known = self._read_known(ends.name, inventory.sweep)
         try:
             self._reporter.report(Step(ends.name, "check"))
             check = check_destination(
@@ -178,15 +187,16 @@ class _Verify:
             return Verdict(ends.name, error.exit_code, error, problems=inventory.problems)
         except CommandStoppedError:
             return Verdict(ends.name, ExitCode.INTERRUPTED)
+        problems = (*(p for p in plan.problems if p.kind != "conflict"), *_find_gone(plan, known))
         return Verdict(
             target=ends.name,
-            exit_code=ExitCode.PARTIAL if missing or different else ExitCode.DONE,
+            exit_code=ExitCode.PARTIAL if missing or different or _has_failure(problems) else ExitCode.DONE,
             n_equal=len(there) - len(found_different if there else ()) - len(found_missing if there else ()),
             different=_sort_paths(different),
             missing=_sort_paths(missing),
             only_there=_sort_paths(_find_only_there(plan, check.destination, fold)),
             left=_count_left(plan),
-            problems=plan.problems,
+            problems=problems,
         )
 
 
@@ -231,6 +241,17 @@ def _find_only_there(plan: SyncPlan, destination: Destination, fold: Callable[[s
         for path, entry in listed.entries.items()
         if entry.kind is not EntryKind.FOLDER and (root, fold(path)) not in known
     }
+
+
+def _find_gone(plan: SyncPlan, known: Collection[str]) -> list[Problem]:
+    """The runs that were proven there and are no longer here: they cannot be compared."""
+    message = "It was proven there and is no longer here, so it was not compared."
+    here = {run.name for run in plan.runs}
+    return [Problem(name, "gone_here", message) for name in sorted(known) if name and name not in here]
+
+
+def _has_failure(problems: Sequence[Problem]) -> bool:
+    return any(problem.is_failure for problem in problems)
 
 
 def _count_left(plan: SyncPlan) -> dict[str, int]:

@@ -196,10 +196,7 @@ RSYNCS_PLACES = [
     "wandb/RUN",
     "wandb/RUN/files",
     "wandb/RUN/files/config.yaml",
-    pytest.param(
-        "wandb/RUN/files/.hsm-partial",
-        marks=pytest.mark.xfail(strict=True, reason="the check does not look at .hsm-partial"),
-    ),
+    "wandb/RUN/files/.hsm-partial",
 ]
 HSMS_PLACES = [
     "sweeps/outputs",

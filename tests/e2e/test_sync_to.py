@@ -79,7 +79,7 @@ def test_exactly_the_right_runs_arrive_byte_for_byte(project: Project) -> None:
         name
         for run in runs
         for name in (f"{run}/{path}" for path in list_files(source / run))
-        if not Path(name).name == "debug-core.log"
+        if Path(name).name != "debug-core.log"
     }
     arrived = set(list_files(project.target_wandb))
     assert arrived == expected

@@ -166,7 +166,7 @@ def _iter_count_lines(target: TargetReport) -> Iterator[str]:
         waiting = {state: runs[state.value] for state in (RunState.RUNNING, RunState.UNKNOWN)}
         states = describe_states(waiting)
         fresh = sum(run.has_exit_record and not run.at_rest for run in target.plan.runs) if target.plan else 0
-        moments = [f"{fresh:,} ended moments ago, complete with the next sync"] if fresh else []
+        moments = [f"{fresh:,} ended moments ago, complete with a sync a little later"] if fresh else []
         complete = f"{runs['complete']:,} of {format_count(runs['total'], 'run')} complete"
         yield "; ".join([complete, *filter(None, [states]), *moments])
 
