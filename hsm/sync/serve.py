@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from hsm.remote.command import CommandStoppedError, Runner
+
+_LOOK_SECONDS = 0.2
 
 _Read = TypeVar("_Read")
 _Answer = TypeVar("_Answer")
@@ -56,4 +58,10 @@ def serve_targets(
 
 
 def _collect(futures: Mapping[str, Future[_Answer]]) -> dict[str, _Answer]:
+    """Wait for all answers.
+
+    In short waits: a signal that another thread takes does not wake this one, which alone can act on it.
+    """
+    while wait(futures.values(), timeout=_LOOK_SECONDS).not_done:
+        pass
     return {name: future.result() for name, future in futures.items()}

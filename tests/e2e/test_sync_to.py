@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    import subprocess
-
     from tests.conftest import RunHsm
     from tests.e2e.conftest import MakeProject, Project
 
@@ -338,3 +339,29 @@ def test_login_and_logout_open_and_close_the_shared_login(project: Project) -> N
     assert "no open login" in project.hsm("sync", "logout", "desktop").stdout
     sync(project, flat, "--dry-run")
     assert project.sshd.count_logins() == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_workers_gives_the_lock_back_and_keeps_the_login(
+    project: Project, number: signal.Signals
+) -> None:
+    flat, _ = find_sweeps(project)
+    slow = project.folder / "slow-rsync"
+    slow.write_text('#!/bin/sh\n[ "$1" = --version ] || sleep 20\nexec rsync "$@"\n')
+    slow.chmod(0o755)
+    project.set_target(rsync_path=str(slow))
+    argv = [sys.executable, "-m", "hsm", "sync", "to", flat]
+    with subprocess.Popen(argv, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as hsm:
+        assert hsm.stderr is not None
+        for line in hsm.stderr:
+            if "transfer started" in line:
+                break
+        hsm.send_signal(number)
+        stdout, _ = hsm.communicate(timeout=30)
+    assert hsm.returncode == 130
+    assert "interrupted" in stdout
+    folder = project.target_sweeps / "outputs" / flat / ".hsm-sync"
+    assert [path.name.split("-")[0] for path in folder.iterdir()] == ["receipt"]
+    project.set_target(rsync_path="rsync")
+    assert sync(project, flat)["exit_code"] == 0
+    assert project.sshd.count_logins() == 1
