@@ -42,6 +42,7 @@ from hsm.sync.checks import (
     make_warning,
     measure_skew,
 )
+from hsm.sync.serve import wait_awake
 from hsm.transfer.rsync import MAX_WORKERS, check_remote_version, read_local_version
 
 NAMES = (
@@ -111,6 +112,7 @@ def examine(targets: Mapping[str, TargetSettings], *, runner: Runner, may_ask: b
             for name, settings in targets.items()
         ]
         try:
+            wait_awake(checkups)
             return DoctorReport(here.result(), tuple(checkup.result() for checkup in checkups))
         except BaseException:
             runner.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -57,11 +57,16 @@ def serve_targets(
             return _collect(futures)
 
 
-def _collect(futures: Mapping[str, Future[_Answer]]) -> dict[str, _Answer]:
-    """Wait for all answers.
+def wait_awake(futures: Iterable[Future[_Answer]]) -> None:
+    """Wait in the main thread until all are done, and act on signals meanwhile.
 
     In short waits: a signal that another thread takes does not wake this one, which alone can act on it.
     """
-    while wait(futures.values(), timeout=_LOOK_SECONDS).not_done:
+    awaited = list(futures)
+    while wait(awaited, timeout=_LOOK_SECONDS).not_done:
         pass
+
+
+def _collect(futures: Mapping[str, Future[_Answer]]) -> dict[str, _Answer]:
+    wait_awake(futures.values())
     return {name: future.result() for name, future in futures.items()}
