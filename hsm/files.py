@@ -21,6 +21,10 @@ class DamagedFileError(Exception):
     """A file of HSM's own cannot be understood: no JSON, or no schema that this version knows."""
 
 
+class NewerFileError(DamagedFileError):
+    """A newer version of HSM wrote the file: nothing is wrong with it, but this version must leave it alone."""
+
+
 def make_private_folder(folder: Path) -> None:
     """Make a folder of HSM's own and its missing parents, for the user alone; an existing one stays as it is.
 
@@ -68,6 +72,7 @@ def load_json(path: Path, *, schema: int) -> dict[str, object] | None:
         The data with `schema` and `hsm`, or None when there is no such file.
 
     Raises:
+        NewerFileError: Its schema is newer than `schema`.
         DamagedFileError: It is no JSON object, or its schema is not `schema`.
         OSError: It is there but cannot be read.
     """
@@ -82,8 +87,8 @@ def load_json(path: Path, *, schema: int) -> dict[str, object] | None:
     if not isinstance(data, dict):
         raise DamagedFileError(f"{path} holds no JSON object")
     found = data.get("schema")
+    if isinstance(found, int) and found > schema:
+        raise NewerFileError(f"{path} was written by HSM {data.get('hsm')} and has schema {found}, newer than {schema}")
     if found != schema:
-        newer = isinstance(found, int) and found > schema
-        hint = f"; HSM {data.get('hsm')} wrote it: upgrade this one" if newer else ""
-        raise DamagedFileError(f"{path} has schema {found!r}, this version reads {schema}{hint}")
+        raise DamagedFileError(f"{path} has schema {found!r}, this version reads {schema}")
     return data

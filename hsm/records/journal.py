@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hsm.files import DamagedFileError, load_json, save_json
+from hsm.errors import ConfigError
+from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
 from hsm.model import Problem
 from hsm.records.record import RunRecord, make_record_document, parse_record
 
@@ -79,12 +80,17 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
 
     Returns:
         The journal, empty when there is none to be used; and a notice when one could not.
+
+    Raises:
+        ConfigError: A newer version of HSM wrote it.
     """
     try:
         document = load_json(path, schema=SCHEMA)
         if document is None:
             return Journal(route), ()
         journal = _parse(document)
+    except NewerFileError as error:
+        raise ConfigError(f"{error}.", hint="Upgrade HSM here.", kind="newer_schema") from error
     except (DamagedFileError, ValueError, RecursionError, OSError) as error:
         message = f"The journal is not used: {error}."
         return Journal(route), (_drop(path, "damaged_journal", message, sets_aside=sets_aside),)

@@ -11,7 +11,9 @@ from hsm.discover.index import load_index, save_index
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.endpoint import Endpoint
+from hsm.errors import UsageError
 from hsm.model import Inventory, Root
+from hsm.records.journal import get_journal_path
 
 Inventories = Mapping[tuple[str, int | None], Inventory]
 """By sweep id and depth of the sweep folder."""
@@ -51,8 +53,19 @@ def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) 
     """
     layout = make_layout(loaded)
     known = list_sweeps(endpoint, layout)
-    sweeps = tuple(dict.fromkeys(find_sweep(known, word) for word in words))
+    sweeps = tuple(dict.fromkeys(_find(known, loaded.project, word) for word in words))
     return Source(loaded.project, endpoint, layout, known, sweeps)
+
+
+def _find(known: tuple[SweepFolder, ...], project: Path, word: str) -> SweepFolder:
+    """Find a sweep; one that was synced before counts also when nothing of it is left, so that the plan can miss it."""
+    try:
+        return find_sweep(known, word)
+    except UsageError as error:
+        folders = (project / ".hsm" / "sync").glob("*/") if error.kind == "unknown_sweep" else ()
+        if any(get_journal_path(project, folder.name, word).is_file() for folder in folders):
+            return SweepFolder(word)
+        raise
 
 
 def read_inventories(

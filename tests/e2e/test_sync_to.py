@@ -210,6 +210,27 @@ def test_without_the_comparison_newer_files_are_still_kept(make_project: MakePro
     assert again["files"]["conflict"] == 1
 
 
+def test_a_sweep_folder_that_vanished_after_a_sync_is_missed_not_unknown(project: Project) -> None:
+    flat, _ = find_sweeps(project)
+    sync(project, flat)
+    (project.folder / "sweeps/outputs" / flat).rename(project.folder / "away")
+    refused = sync(project, flat)
+    assert (refused["state"], refused["exit_code"], refused["error"]["kind"]) == ("refused", 12, "source-empty")
+    runs_alone = sync(project, flat, "--wandb-only")
+    assert (runs_alone["state"], runs_alone["runs"]["total"]) == ("nothing_to_do", 18)
+
+
+def test_a_journal_of_a_newer_version_is_left_alone(project: Project) -> None:
+    flat, _ = find_sweeps(project)
+    sync(project, flat)
+    journal = project.folder / ".hsm/sync/desktop" / f"{flat}.json"
+    journal.write_text(json.dumps({**json.loads(journal.read_text()), "schema": 99}))
+    before = journal.read_bytes()
+    refused = sync(project, flat)
+    assert (refused["exit_code"], refused["error"]["kind"]) == (2, "newer_schema")
+    assert journal.read_bytes() == before
+
+
 def test_several_targets_are_served_each_with_its_own_outcome(project: Project) -> None:
     flat, _ = find_sweeps(project)
     config = project.read_config()

@@ -172,7 +172,7 @@ def test_a_missing_file_is_none(tmp_path: Path) -> None:
         pytest.param(b'{"schema": "2"}', "has schema '2', this version reads 2", id="a text"),
         pytest.param(
             b'{"schema": 3, "hsm": "9.1"}',
-            "has schema 3, this version reads 2; HSM 9.1 wrote it: upgrade this one",
+            "was written by HSM 9.1 and has schema 3, newer than 2",
             id="newer",
         ),
     ],
