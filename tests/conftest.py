@@ -70,7 +70,10 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def require_program() -> Callable[..., None]:
-    """Return a function that skips the test where a program is missing; under HSM_REQUIRE_E2E=1 it fails for those needed."""
+    """Return a function that skips the test where a program is missing.
+
+    Under HSM_REQUIRE_E2E=1 it fails instead for the programs that are needed.
+    """
 
     def require(*names: str) -> None:
         for name in names:
