@@ -140,7 +140,7 @@ def _make_missing_expression(rsync_path: str) -> re.Pattern[str]:
     what = rf"(?:{missing}|[Pp]ermission denied|cannot execute.*)"
     return re.compile(
         rf"^(?:[^\s:]+: )?(?:(?:line )?\d+: )?(?:exec: )?[\"'\u2018\u201c`]?{program}[\"'\u2019\u201d]?: {what}$"
-        rf"|^\S+ command not found: {program}$"
+        rf"|^\S+ (?:command not found|no such file or directory): {program}$"
         rf"|^fish: Unknown command:? [\"'\u201c]?{program}[\"'\u201d]?$"
         r"|^rsync error: remote command not found \(code 127\)",
         re.MULTILINE,
