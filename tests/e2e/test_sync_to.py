@@ -372,6 +372,8 @@ def test_a_signal_ends_the_workers_gives_the_lock_back_and_keeps_the_login(
     slow.chmod(0o755)
     project.set_target(rsync_path=str(slow))
     argv = [sys.executable, "-m", "hsm", "sync", "to", flat]
+    wake = "import os, signal, sys; signal.signal(int(sys.argv[1]), 0); os.execv(sys.argv[2], sys.argv[2:])"
+    argv = [sys.executable, "-c", wake, str(int(number)), *argv]  # under nohup a hang-up would stay ignored
     with subprocess.Popen(argv, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as hsm:
         assert hsm.stderr is not None
         for line in hsm.stderr:
