@@ -23,7 +23,7 @@ demo: programs $(READY) ## See HSM bring a sweep over a private sshd on 127.0.0.
 
 test: $(READY) ## Run the tests (under 5 minutes)
 	@$(SETUP) programs $(if $(filter 1,$(HSM_REQUIRE_E2E)),,--optional)
-	@$(RUN) pytest -n auto --dist=worksteal -m "not soak" $(ARGS)
+	@$(RUN) pytest -n 4 --dist=worksteal -m "not soak" $(ARGS)
 
 soak: $(READY) ## Run the long tests
 	@$(SETUP) programs

@@ -13,19 +13,10 @@ import random
 import sys
 from pathlib import Path
 
+from examples.demo.write_sweep import QUIET
+
 N_STEPS = 60
 MEDIA_EVERY = 20
-
-QUIET = {
-    "WANDB_MODE": "offline",
-    "WANDB_SILENT": "true",
-    "WANDB_CONSOLE": "off",
-    "WANDB_DISABLE_CODE": "true",
-    "WANDB_DISABLE_GIT": "true",
-    "WANDB_ERROR_REPORTING": "false",
-    "WANDB_X_DISABLE_STATS": "true",
-    "WANDB_X_DISABLE_MACHINE_INFO": "true",
-}
 
 
 def write_run(project: Path, sweep: str, number: int) -> None:

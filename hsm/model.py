@@ -164,7 +164,6 @@ class Inventory:
         deeper: Folder of the sweep folder -> number of files below it that lie deeper than `max_depth`.
         max_depth: Levels of the sweep folder whose files are in `files`; None for all.
         problems: Found while looking.
-        is_present: False when the sweep's folder and runs are gone from the source.
     """
 
     sweep: str
@@ -174,7 +173,6 @@ class Inventory:
     deeper: Mapping[str, int] = field(default_factory=dict)
     max_depth: int | None = 1
     problems: tuple[Problem, ...] = ()
-    is_present: bool = True
 
 
 class Reason(str, Enum):

@@ -28,11 +28,6 @@ class RunIndex:
         self._records: dict[str, _Record] = dict(records or {})
         self.is_changed = False
 
-    @property
-    def n_logs(self) -> int:
-        """How many logs it knows."""
-        return len(self._records)
-
     def get_facts(self, log: str, *, size: int, mtime_ns: int) -> LogFacts | None:
         """Get what the ends of a log said, if it is still the log that was read."""
         found = self._get(log, size, mtime_ns, 2)

@@ -75,7 +75,6 @@ def read_inventory(
             known_sweeps=known_sweeps,
             include_versions=include_versions,
         )
-    is_folder = folder is not None and folder.kind is EntryKind.FOLDER
     return Inventory(
         sweep=sweep.id,
         runs=runs.runs,
@@ -84,7 +83,6 @@ def read_inventory(
         deeper=dict(deeper) if include_sweep else {},
         max_depth=max_depth,
         problems=(*problems, *runs.problems),
-        is_present=is_folder or bool(runs.runs),
     )
 
 

@@ -154,7 +154,7 @@ class _Exchange:
             with self._ledger.open(is_dry_run=self._options.is_dry_run):
                 return self._run() if self._options.is_dry_run else self._run_held()
         except HsmError as error:
-            return make_failure(self._ends.name, error, self._stopwatch.seconds, plan=self._plan)
+            return self._report_failure(error)
         except CommandStoppedError:
             return self._report(State.INTERRUPTED, ExitCode.INTERRUPTED)
 
@@ -238,14 +238,17 @@ class _Exchange:
         """Write down what is proven; a target that is out of reach learns of it the next time."""
         try:
             with self._stopwatch.step("record"):
+                error = result.error.message if result.error is not None else ""
                 if isinstance(result.error, UnreachableError):
-                    self._ledger.record_here(plan, result.files, error=result.error.message)
+                    self._ledger.record_here(plan, result.files, error=error)
                     return result
-                problems = self._ledger.record(plan, result.files, places=check.places, endpoint=self._ends.destination)
+                problems = self._ledger.record(
+                    plan, result.files, places=check.places, endpoint=self._ends.destination, error=error
+                )
                 return replace(result, problems=(*result.problems, *problems))
-        except HsmError as error:
-            problem = Problem(check.places.folder, error.kind, error.message, error.hint)
-            return replace(result, error=result.error or error, problems=(*result.problems, problem))
+        except HsmError as failure:
+            problem = Problem(check.places.folder, failure.kind, failure.message, failure.hint)
+            return replace(result, error=result.error or failure, problems=(*result.problems, problem))
 
     def _refuse_harm(self, plan: SyncPlan, destination: Destination) -> None:
         secrets = check_secrets(plan.problems) if self._options.secrets == "refuse" else ()
@@ -278,8 +281,12 @@ class _Exchange:
             state = State.DONE if ends[Outcome.SENT] else State.NOTHING_TO_DO
             return self._report(state, ExitCode.DONE, result)
         if result.error is not None and not ends[Outcome.SENT]:
-            return make_failure(self._ends.name, result.error, self._stopwatch.seconds, plan=plan, result=result)
+            return self._report_failure(result.error, result)
         return self._report(State.PARTIAL, ExitCode.PARTIAL, result)
+
+    def _report_failure(self, error: HsmError, result: TransferResult | None = None) -> TargetReport:
+        state = get_failure_state(error)
+        return replace(self._report(state, error.exit_code, result), error=error)
 
     def _report(self, state: State, code: ExitCode, result: TransferResult | None = None) -> TargetReport:
         planned = (*self._ledger.notices, *(self._plan or self._inventory).problems)
@@ -303,22 +310,11 @@ _FAILURE_STATES: Mapping[ExitCode, State] = {
 }
 
 
-def make_failure(
-    name: str,
-    error: HsmError,
-    seconds: Mapping[str, float],
-    *,
-    plan: SyncPlan | None = None,
-    result: TransferResult | None = None,
-) -> TargetReport:
-    """The report of a target at which the work could not go on."""
-    return TargetReport(
-        name=name,
-        state=_FAILURE_STATES.get(error.exit_code, State.FAILED),
-        exit_code=error.exit_code,
-        error=error,
-        plan=plan,
-        result=result,
-        problems=(*(plan.problems if plan else ()), *(result.problems if result else ())),
-        seconds=dict(seconds),
-    )
+def get_failure_state(error: HsmError) -> State:
+    """The word for a target at which the work could not go on."""
+    return _FAILURE_STATES.get(error.exit_code, State.FAILED)
+
+
+def make_failure(name: str, error: HsmError, seconds: Mapping[str, float]) -> TargetReport:
+    """The report of a target at which the work could not begin."""
+    return TargetReport(name, get_failure_state(error), error.exit_code, error, seconds=dict(seconds))

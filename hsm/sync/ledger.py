@@ -148,7 +148,13 @@ class Ledger:
         return is_intact and self._merge(plan, {}) == self._journal.runs
 
     def record(
-        self, plan: SyncPlan, sent: Mapping[Key, SourceFile], *, places: GuardPlaces, endpoint: Endpoint
+        self,
+        plan: SyncPlan,
+        sent: Mapping[Key, SourceFile],
+        *,
+        places: GuardPlaces,
+        endpoint: Endpoint,
+        error: str = "",
     ) -> tuple[Problem, ...]:
         """Write what is proven: the receipt first, with which the lock is given back, then the journal.
 
@@ -157,6 +163,7 @@ class Ledger:
             sent: What the transfer proved.
             places: Where the receipt lies.
             endpoint: Reads a receipt that the journal does not know.
+            error: What went wrong all the same; empty when nothing did.
 
         Returns:
             A notice where a receipt had to be set aside, a failure where the lock was lost meanwhile.
@@ -165,7 +172,7 @@ class Ledger:
             HsmError: The receipt could not be written; the journal has been, without it.
         """
         runs = self._merge(plan, sent)
-        journal = replace(self._journal, runs=runs, updated_ns=_now_ns(), last_error="")
+        journal = replace(self._journal, runs=runs, updated_ns=_now_ns(), last_error=error)
         guard, self._guard = self._guard, None
         if guard is None:
             raise AssertionError("record() follows take()")
@@ -184,6 +191,9 @@ class Ledger:
             if is_damaged:
                 message = "The receipt there was damaged; it has been set aside and written anew."
                 problems.append(Problem(places.folder, "damaged_receipt", message, is_failure=False))
+        except (HsmError, CommandStoppedError):
+            abandon(guard.nonce)
+            raise
         finally:
             self._save(journal)
         return tuple(problems)

@@ -10,7 +10,7 @@ import yaml
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from private_sshd import PrivateSshd
@@ -119,6 +119,17 @@ def make_project(request: pytest.FixtureRequest, tmp_path: Path, hsm: RunHsm) ->
             target["options"] = dict(options)
         project.write_config({"default_target": "desktop", "sync_targets": {"desktop": target}})
         return project
+
+    return make
+
+
+@pytest.fixture
+def make(make_project: MakeProject) -> Callable[..., Project]:
+    """Return a function that makes a project whose runs are sent with all their versions."""
+
+    def make(*args: Any, **options: Any) -> Project:
+        every = {"latest_only": False, **options.pop("options", {})}
+        return make_project(*args, real=True, options=every, **options)
 
     return make
 

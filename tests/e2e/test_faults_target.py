@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from private_sshd import PrivateSshd
 
-    from tests.e2e.conftest import MakeProject, Project
+    from tests.e2e.conftest import Project
 
     StartSshd = Callable[..., PrivateSshd]
     MountDisk = Callable[..., SmallDisk]
@@ -49,17 +49,6 @@ OLD_PACKAGE = "rsync=3.2.7-1+deb12u6"
 @pytest.fixture(autouse=True)
 def _programs(require_program: Any) -> None:
     require_program("rsync", "ssh", "sshd")
-
-
-@pytest.fixture
-def make(make_project: MakeProject) -> Callable[..., Project]:
-    """Return a function that makes a project whose runs are sent with all their versions."""
-
-    def make(*args: Any, **options: Any) -> Project:
-        every = {"latest_only": False, **options.pop("options", {})}
-        return make_project(*args, real=True, options=every, **options)
-
-    return make
 
 
 @pytest.fixture

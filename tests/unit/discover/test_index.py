@@ -56,13 +56,13 @@ def test_drops_vanished_logs_of_listed_folders_alone() -> None:
     for log in ("/p/wandb/run-1/run-1.wandb", "/p/wandb/run-2/run-2.wandb", "/other/run-3/run-3.wandb"):
         index.put_facts(log, size=1, mtime_ns=1, facts=FACTS)
     index.drop_vanished({"/p/wandb"}, {"/p/wandb/run-1/run-1.wandb"})
-    assert index.n_logs == 2
+    assert len(index.make_document()["logs"]) == 2
     assert index.get_facts("/p/wandb/run-2/run-2.wandb", size=1, mtime_ns=1) is None
 
 
 def test_a_missing_cache_is_empty(tmp_path: Path) -> None:
     index, problems = load_index(tmp_path / "runs.json")
-    assert (index.n_logs, problems) == (0, ())
+    assert (len(index.make_document()["logs"]), problems) == (0, ())
 
 
 DAMAGED = {
@@ -78,7 +78,7 @@ def test_a_damaged_cache_is_ignored_with_a_notice(tmp_path: Path, content: str |
     path = tmp_path / "runs.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     index, (problem,) = load_index(path)
-    assert index.n_logs == 0
+    assert len(index.make_document()["logs"]) == 0
     assert (problem.kind, problem.is_failure) == ("damaged_cache", False)
 
 

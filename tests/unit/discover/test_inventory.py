@@ -208,7 +208,7 @@ def test_takes_only_what_is_asked_for(sweep: MadeProject) -> None:
     without_sweep = sweep.read(SWEEP, include_sweep=False)
     assert {file.root for file in without_sweep.files} == {Root.WANDB}
     assert [run.name for run in without_sweep.runs] == [RUN, f"{RUN}b"]
-    assert (without_sweep.deeper, without_sweep.problems, without_sweep.is_present) == ({}, (), True)
+    assert (without_sweep.deeper, without_sweep.problems) == ({}, ())
 
 
 def page(step: int) -> str:
