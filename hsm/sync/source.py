@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hsm.config.load import LoadedConfig
 from hsm.discover.index import load_index, save_index
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
-from hsm.endpoint import Endpoint
+from hsm.endpoint import Endpoint, Tree
 from hsm.errors import UsageError
-from hsm.model import Inventory, Root
+from hsm.model import EntryKind, Inventory, Problem, Root
 from hsm.records.journal import get_journal_path
 
 Inventories = Mapping[tuple[str, int | None], Inventory]
@@ -29,6 +29,7 @@ class Source:
         layout: Where sweeps and runs lie.
         known: All sweeps of the project.
         sweeps: Those that are meant, each once, in the order asked for.
+        missing: Folders that the configuration names and that are not there, by what should lie in them.
     """
 
     project: Path
@@ -36,6 +37,7 @@ class Source:
     layout: Layout
     known: tuple[SweepFolder, ...]
     sweeps: tuple[SweepFolder, ...]
+    missing: Mapping[Root, str] = field(default_factory=dict)
 
 
 def make_layout(loaded: LoadedConfig) -> Layout:
@@ -54,7 +56,18 @@ def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) 
     layout = make_layout(loaded)
     known = list_sweeps(endpoint, layout)
     sweeps = tuple(dict.fromkeys(_find(known, loaded.project, word) for word in words))
-    return Source(loaded.project, endpoint, layout, known, sweeps)
+    return Source(loaded.project, endpoint, layout, known, sweeps, _find_missing(loaded, endpoint, layout))
+
+
+def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> dict[Root, str]:
+    """A project may lack a default folder; one that its configuration names is missed."""
+    named = loaded.config.source.model_fields_set
+    folders = {root: getattr(layout, root.value) for root in Root if root.value in named}
+    if not folders:
+        return {}
+    listings = endpoint.survey([Tree(folder, (), 0) for folder in folders.values()]).listings
+    found = dict(zip(folders, listings, strict=True))
+    return {root: folders[root] for root, listing in found.items() if listing.kind is not EntryKind.FOLDER}
 
 
 def _find(known: tuple[SweepFolder, ...], project: Path, word: str) -> SweepFolder:
@@ -105,4 +118,14 @@ def read_inventories(
     }
     if saves_cache:
         notices += save_index(index, path)
-    return {key: replace(inventory, problems=(*notices, *inventory.problems)) for key, inventory in inventories.items()}
+    missing = tuple(
+        Problem(
+            folder, "source_missing", f"There is no folder {folder}.", f"Mount it, or correct `source.{root.value}`."
+        )
+        for root, folder in source.missing.items()
+        if root in roots
+    )
+    return {
+        key: replace(inventory, problems=(*notices, *missing, *inventory.problems))
+        for key, inventory in inventories.items()
+    }

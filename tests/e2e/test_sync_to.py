@@ -220,6 +220,18 @@ def test_a_sweep_folder_that_vanished_after_a_sync_is_missed_not_unknown(project
     assert (runs_alone["state"], runs_alone["runs"]["total"]) == ("nothing_to_do", 18)
 
 
+@pytest.mark.parametrize(("named", "code", "kinds"), [(True, 1, ["source_missing"]), (False, 0, [])])
+def test_a_source_folder_that_the_configuration_names_is_missed(
+    project: Project, named: bool, code: int, kinds: list[str]
+) -> None:
+    flat, _ = find_sweeps(project)
+    (project.folder / "wandb").rename(project.folder / "elsewhere")
+    if named:
+        project.write_config({**project.read_config(), "source": {"wandb": "wandb"}})
+    result = sync(project, flat)
+    assert (result["exit_code"], [problem["kind"] for problem in result["problems"]]) == (code, kinds)
+
+
 def test_a_journal_of_a_newer_version_is_left_alone(project: Project) -> None:
     flat, _ = find_sweeps(project)
     sync(project, flat)
