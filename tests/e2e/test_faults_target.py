@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -314,8 +315,11 @@ def test_a_disk_that_fills_up_stops_all_workers_and_is_gone_on_with(
     assert_no_half_file(project)
     assert_nothing_left(project)
     assert count_complete(project) < N_RUNS
+    (journal,) = (project.folder / ".hsm/sync/desktop").glob("*.json")
+    assert "is full" in json.loads(journal.read_text())["last_error"]
     disk.remount("size=120m")
     assert_end(sync(project), "done", 0)
+    assert json.loads(journal.read_text())["last_error"] == ""
     assert_all_arrived(project)
     assert sync(project).n_planned == 0
 
