@@ -76,7 +76,7 @@ class Machine:
     Attributes:
         system: As `uname -s` says, for example `Linux`.
         home: The user's home folder, absolute.
-        rsync_version: First line of `rsync --version`; empty when there is no rsync.
+        rsync_version: What `rsync --version` says; empty when there is no rsync.
         clock_ns: The machine's clock when it answered, nanoseconds since the epoch; 0 where unknown.
     """
 
@@ -142,12 +142,13 @@ class Endpoint(Protocol):
             receipts: A folder, absolute or `~/...`, whose receipts' checksums are wanted.
         """
 
-    def read_ends(self, paths: Sequence[str], *, n_blocks: int) -> Iterator[FileEnds]:
-        """Read the first and last `n_blocks` blocks of 32 KiB of each file.
+    def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
+        """Read the first bytes and the last `n_blocks` blocks of 32 KiB of each file, all in one session.
 
         Args:
             paths: Absolute paths.
-            n_blocks: Whole blocks at each end; the tail begins at a multiple of 32,768 bytes.
+            n_blocks: Whole blocks at the end, beginning at a multiple of 32,768 bytes; 0 for none.
+            head_bytes: Bytes at the beginning, however many for the whole file; by default as many blocks.
 
         Yields:
             One answer per file that could be read, in the order of `paths`; others are skipped.

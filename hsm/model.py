@@ -107,6 +107,7 @@ class SourceFile(NamedTuple):
         is_link: A symlink at the source, travels as the file it leads to.
         leads_to: Of a symlink: what it holds, then the real path of every further one on the way, and of the
             content, as far as they are known (`hsm.discover.links`).
+        real: Of a symlink: the real path of its content; empty where it is not known.
     """
 
     root: Root
@@ -118,6 +119,7 @@ class SourceFile(NamedTuple):
     run: str = ""
     is_link: bool = False
     leads_to: tuple[str, ...] = ()
+    real: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,10 @@ from hsm.errors import HsmError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hsm.config.layers import Layer
     from hsm.config.load import LoadedConfig
     from hsm.config.schema import TargetSettings
-    from hsm.remote.openssh import OpenSsh
+    from hsm.sync.connect import Connection
 
 
 def complete_sweep(incomplete: str) -> list[str]:
@@ -67,6 +69,22 @@ TargetName = Annotated[
     str, typer.Argument(metavar="TARGET", help="A configured target.", autocompletion=complete_target)
 ]
 
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Another setting for this call, as `options.parallel_transfers=8`; may be given several times.",
+    ),
+]
+ToSweeps = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Where sweep folders land for this call, as `paths.sweeps`."),
+]
+ToWandb = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Where run folders land for this call, as `paths.wandb`."),
+]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
@@ -78,24 +96,47 @@ def load() -> LoadedConfig:
     return load_config(Path.cwd())
 
 
-def load_targets(names: Sequence[str], *, is_trusted: bool) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
-    """The configuration, as far as its owner can be trusted, and the targets that a command means."""
+def parse_overrides(assignments: Sequence[str] | None, to_sweeps: str | None, to_wandb: str | None) -> Layer:
+    """What the command line sets for the targets of its call."""
+    from hsm.config.overrides import parse_assignments
+
+    folders = {"--to-sweeps": (("paths", "sweeps"), to_sweeps), "--to-wandb": (("paths", "wandb"), to_wandb)}
+    texts = {option: (key, text) for option, (key, text) in folders.items() if text is not None}
+    return parse_assignments(assignments or (), texts=texts)
+
+
+def load_targets(
+    names: Sequence[str], *, is_trusted: bool, overrides: Layer | None = None
+) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
+    """The configuration, as far as its owner can be trusted, and the targets that a command means.
+
+    Args:
+        names: As typed; none means the default.
+        is_trusted: `--trust`.
+        overrides: What the command line sets for these targets.
+    """
     from hsm.cli.render import show_note
     from hsm.config.load import select_targets
+    from hsm.config.resolve import resolve_targets
     from hsm.config.trust import apply_trust, check_trust
 
     loaded, warnings = apply_trust(load(), is_trusted=is_trusted)
     for warning in warnings:
         show_note(f"Warning: {warning}")
     targets = select_targets(loaded.config, names)
+    if overrides:
+        loaded = replace(loaded, layers=replace(loaded.layers, command_line=overrides))
+        targets = resolve_targets(loaded.layers, targets)
     check_trust(loaded, targets)
     return loaded, targets
 
 
-def make_ssh(target: str, *, is_trusted: bool) -> OpenSsh:
-    """The SSH client of one configured target."""
+def make_connection(target: str, *, is_trusted: bool) -> Connection:
+    """What one configured target is reached by."""
+    from hsm.progress import SilentReporter
     from hsm.remote.command import Runner
-    from hsm.remote.openssh import OpenSsh
+    from hsm.sync.connect import connect
+    from hsm.sync.source import make_layout
 
-    _, targets = load_targets([target], is_trusted=is_trusted)
-    return OpenSsh(target, targets[target], Runner())
+    loaded, targets = load_targets([target], is_trusted=is_trusted)
+    return connect(target, targets[target], Runner(), SilentReporter(), layout=make_layout(loaded))

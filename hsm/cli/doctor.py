@@ -40,9 +40,10 @@ def doctor(
     from hsm.remote.openssh import has_terminal
     from hsm.sync.checks import make_doctor_document
     from hsm.sync.doctor import examine
+    from hsm.sync.source import make_layout
 
-    _, targets = load_targets(target or list(load().config.sync_targets), is_trusted=trust)
-    report = examine(targets, runner=Runner(), may_ask=has_terminal() and not as_json)
+    loaded, targets = load_targets(target or list(load().config.sync_targets), is_trusted=trust)
+    report = examine(targets, layout=make_layout(loaded), runner=Runner(), may_ask=has_terminal() and not as_json)
     if as_json:
         typer.echo(json.dumps(make_doctor_document(report), indent=2))
     else:

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from hsm._version import __version__
-from hsm.cli import sync
+from hsm.cli import hosts, sync
 from hsm.errors import ExitCode, HsmError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(sync.app, name="sync")
+app.add_typer(hosts.app, name="hosts")
 
 
 def _show_version(value: bool) -> None:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from hsm.cli.arguments import (
+    Assignments,
     Json,
     Sweeps,
     TargetName,
     Targets,
+    ToSweeps,
+    ToWandb,
     Trust,
+    complete_sweep,
     complete_target,
     load,
     load_targets,
-    make_ssh,
+    make_connection,
+    parse_overrides,
 )
+from hsm.cli.choices import check_allowed, choose_roots
 from hsm.cli.doctor import doctor
+from hsm.cli.pull import receive_from, show_sweeps
+from hsm.cli.report import report
+from hsm.cli.resolved import make_settings_document, show_resolved
+from hsm.cli.status import status
 from hsm.errors import TargetError, UsageError
-
-if TYPE_CHECKING:
-    from hsm.model import Root
 
 app = typer.Typer(
     help="Bring the results of sweeps home: configure, preview, send, log in.",
@@ -77,8 +84,56 @@ def init(
 
 
 @app.command(name="list")
-def list_targets(as_json: Json = False) -> None:
-    """Show the configured targets and their settings."""
+def list_targets(
+    resolved: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SWEEP",
+            help="Show every value that targets have for a sweep, and where it comes from.",
+            autocompletion=complete_sweep,
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME",
+            help="With --resolved or --sweeps: this target; may be given several times.",
+            autocompletion=complete_target,
+            show_default="all, or this project",
+        ),
+    ] = None,
+    sweeps: Annotated[
+        bool,
+        typer.Option("--sweeps", help="Show the sweeps of this project, or with --target those that lie there."),
+    ] = False,
+    assignments: Assignments = None,
+    to_sweeps: ToSweeps = None,
+    to_wandb: ToWandb = None,
+    as_json: Json = False,
+) -> None:
+    """Show the configured targets and their settings.
+
+    With --sweeps, the sweeps that there are: runs by state, size, newest change; of this project, or at a target as
+    with `hsm sync list --sweeps -t hpc`.
+
+    With --resolved, what `hsm sync to SWEEP` with the same --set, --to-sweeps and --to-wandb would use:
+    `hsm sync list --resolved latest --set options.parallel_transfers=8`.
+    """
+    if resolved is not None:
+        overrides = parse_overrides(assignments, to_sweeps, to_wandb)
+        show_resolved(resolved, target or (), overrides, as_json=as_json)
+        return
+    if sweeps and not (assignments or to_sweeps or to_wandb):
+        show_sweeps(target or (), as_json=as_json)
+        return
+    if target or assignments or to_sweeps is not None or to_wandb is not None:
+        raise UsageError(
+            "--target, --set, --to-sweeps and --to-wandb go with --resolved here.",
+            hint="Try `hsm sync list --resolved latest`.",
+            kind="usage",
+        )
     loaded = load()
     if as_json:
         document = {
@@ -88,7 +143,7 @@ def list_targets(as_json: Json = False) -> None:
             "error": None,
             "config": str(loaded.path),
             "project": str(loaded.project),
-            **loaded.config.model_dump(mode="json"),
+            **make_settings_document(loaded.config),
         }
         typer.echo(json.dumps(document, indent=2))
         return
@@ -117,6 +172,9 @@ def send_to(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also send over files that are newer at the target.")
     ] = False,
+    assignments: Assignments = None,
+    to_sweeps: ToSweeps = None,
+    to_wandb: ToWandb = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(metavar="CHECK", help="Waive a safety check by its name; may be given several times."),
@@ -152,8 +210,9 @@ def send_to(
     from hsm.sync.push import PushRequest, push
     from hsm.sync.report import make_document
 
-    roots = _choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
-    loaded, targets = load_targets(target or (), is_trusted=trust)
+    roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
+    overrides = parse_overrides(assignments, to_sweeps, to_wandb)
+    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides)
     request = PushRequest(
         sweeps=tuple(sweeps),
         targets=targets,
@@ -161,7 +220,7 @@ def send_to(
         roots=roots,
         all_versions=all_versions,
         overwrite=overwrite,
-        allowed=_check_allowed(allow or ()),
+        allowed=check_allowed(allow or ()),
         may_ask=has_terminal() and not as_json,
         breaks_lock=break_lock,
     )
@@ -204,7 +263,10 @@ def verify_sweeps(
     raise typer.Exit(int(report.exit_code))
 
 
+app.command(name="from")(receive_from)
+app.command(name="status")(status)
 app.command(name="doctor")(doctor)
+app.command(name="report")(report)
 
 
 @app.command()
@@ -214,11 +276,16 @@ def login(target: TargetName, trust: Trust = False) -> None:
     Later commands use it without asking, until `hsm sync logout` or ten minutes without use.
     """
     from hsm.cli.render import show_lines
-    from hsm.remote.openssh import PERSIST_SECONDS, has_terminal
+    from hsm.remote.openssh import has_terminal
 
-    ssh = make_ssh(target, is_trusted=trust)
-    ssh.login(may_ask=has_terminal())
-    show_lines([f"Logged in to {target}. The login stays open for {PERSIST_SECONDS // 60} minutes after its last use."])
+    connection = make_connection(target, is_trusted=trust)
+    connection.login(may_ask=has_terminal())
+    if connection.is_folder:
+        show_lines([f"{target} is a folder of this machine: there is no login."])
+        return
+    minutes = connection.login_lasts_seconds // 60
+    stays = f"The login stays open for {minutes} minutes after its last use." if minutes else "It ends with this call."
+    show_lines([f"Logged in to {target}. {stays}"])
 
 
 @app.command()
@@ -234,27 +301,5 @@ def logout(
 
     names = [target] if target else list(load().config.sync_targets)
     for name in names:
-        was_open = make_ssh(name, is_trusted=trust).logout()
+        was_open = make_connection(name, is_trusted=trust).logout()
         show_lines([f"Logged out of {name}." if was_open else f"There was no open login to {name}."])
-
-
-def _choose_roots(*, sweep_only: bool, wandb_only: bool) -> tuple[Root, ...]:
-    from hsm.model import Root
-
-    if sweep_only and wandb_only:
-        raise UsageError(
-            "--sweep-only and --wandb-only leave nothing to bring.",
-            hint="Give one of them, or neither to bring both.",
-            kind="usage",
-        )
-    return (Root.SWEEPS,) if sweep_only else (Root.WANDB,) if wandb_only else tuple(Root)
-
-
-def _check_allowed(names: list[str] | tuple[()]) -> frozenset[str]:
-    from hsm.plan.safety import CHECKS
-
-    for name in names:
-        if name not in CHECKS:
-            known = "; ".join(f"{check}: {meaning}" for check, meaning in CHECKS.items())
-            raise UsageError(f"There is no safety check {name!r}.", hint=f"There are: {known}.", kind="usage")
-    return frozenset(names)

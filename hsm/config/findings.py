@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -12,7 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from hsm.config.document import Finding, Location, locate, make_dotted, show_value
-from hsm.config.schema import SyncConfig, TargetSettings
+from hsm.config.layers import get_member, get_section
+from hsm.config.schema import SyncConfig
 from hsm.errors import ConfigError
 
 HINT = "correct the file, then look at it with `hsm sync list`"
@@ -38,13 +38,28 @@ def make_error(findings: Sequence[Finding], shown: str) -> ConfigError:
 
 def make_finding(error: ErrorDetails, root: yaml.MappingNode) -> Finding:
     """Say in which line of the document a validation error lies, and what is wrong there."""
-    location: Location = error["loc"]
-    is_key = location[-1:] == ("[key]",)
-    if is_key:
-        location = location[:-1]
+    location = get_location(error)
     line, node = locate(root, location)
-    text = _word_key(error, location) if is_key else _word_value(error, location, node)
-    return Finding(line, make_dotted(location), text)
+    return Finding(line, make_dotted(location), describe_error(error, location, node))
+
+
+def get_location(error: ErrorDetails) -> Location:
+    """Where a validation error lies, whether the key is wrong or its value."""
+    location: Location = error["loc"]
+    return location[:-1] if location[-1:] == ("[key]",) else location
+
+
+def describe_error(error: ErrorDetails, location: Location, node: yaml.Node | None) -> str:
+    """Say what is wrong in our own words; pydantic's speak of types, not of settings.
+
+    Args:
+        error: Of the validation.
+        location: Where it lies in the file, or would.
+        node: The value; None where there is none.
+    """
+    if error["loc"][-1:] == ("[key]",):
+        return _word_key(error, location)
+    return _word_value(error, location, node)
 
 
 def _word_key(error: ErrorDetails, location: Location) -> str:
@@ -52,7 +67,6 @@ def _word_key(error: ErrorDetails, location: Location) -> str:
 
 
 def _word_value(error: ErrorDetails, location: Location, node: yaml.Node | None) -> str:
-    """Say what is wrong in our own words; pydantic's speak of types, not of settings."""
     kind = error["type"]
     allowed = _list_allowed(location)
     if kind == "extra_forbidden":
@@ -76,7 +90,7 @@ def _word_unknown(location: Location) -> str:
     if model is None:
         return "unknown"
     for section, field in model.model_fields.items():
-        inner = _get_model(field)
+        inner = get_section(field)
         if inner and name in inner.model_fields:
             return f"unknown here, it belongs into {section}"
     near = difflib.get_close_matches(name.lower(), model.model_fields, 1)
@@ -87,22 +101,20 @@ def _is_filled(node: yaml.Node) -> bool:
     return not isinstance(node, yaml.ScalarNode) and bool(node.value)
 
 
-def _get_model(field: FieldInfo) -> type[BaseModel] | None:
-    annotation = field.annotation
-    if get_origin(annotation):  # Python 3.10 takes `dict[...]` for a class
-        return None
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
 def _get_section(location: Location) -> type[BaseModel] | None:
     """Return the model whose keys stand at `location`."""
     if not location:
         return SyncConfig
-    if location[0] == "sync_targets" and len(location) == 2:
-        return TargetSettings
-    parent = _get_section(location[:-1])
-    field = parent.model_fields.get(str(location[-1])) if parent else None
-    return _get_model(field) if field else None
+    field = _get_field(location)
+    if field is not None:
+        return get_section(field)
+    holder = _get_field(location[:-1])
+    return get_member(holder) if holder is not None else None
+
+
+def _get_field(location: Location) -> FieldInfo | None:
+    parent = _get_section(location[:-1]) if location else None
+    return parent.model_fields.get(str(location[-1])) if parent else None
 
 
 def list_keys(model: type[BaseModel]) -> str:
@@ -115,7 +127,6 @@ def _list_allowed(location: Location) -> str:
     model = _get_section(location)
     if model:
         return list_keys(model)
-    parent = _get_section(location[:-1])
-    field = parent.model_fields.get(str(location[-1])) if parent else None
+    field = _get_field(location)
     extra = field.json_schema_extra if field else None
     return str(extra["allowed"]) if isinstance(extra, dict) else _list_allowed(location[:-1])

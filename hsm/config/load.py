@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hsm.config.document import Builder, compose, is_null, show_value
-from hsm.config.findings import HINT, list_keys, make_error, make_finding
+from hsm.config.document import Builder, Location, compose, is_null, make_dotted, show_value
+from hsm.config.file_layers import iter_pattern_findings, make_file_layers
+from hsm.config.findings import HINT, describe_error, get_location, list_keys, make_error, make_finding
+from hsm.config.layers import Layers, Setting
+from hsm.config.overrides import parse_environment
+from hsm.config.resolve import make_override_error, resolve_targets
 from hsm.config.schema import SyncConfig, TargetSettings
 from hsm.errors import ConfigError, UsageError
 
@@ -26,14 +31,16 @@ class LoadedConfig:
     """A configuration and where it was found.
 
     Attributes:
-        config: What the file says.
+        config: What the file and the environment say, without what the file says of some sweeps.
         path: The file, absolute.
         project: The folder that holds `.hsm/`, absolute.
+        layers: What was said of each target, and where.
     """
 
     config: SyncConfig
     path: Path
     project: Path
+    layers: Layers = field(default_factory=Layers)
 
 
 def find_config(start: Path) -> Path:
@@ -62,18 +69,50 @@ def find_config(start: Path) -> Path:
     )
 
 
-def load_config(start: Path) -> LoadedConfig:
-    """Load the configuration of the project that `start` lies in.
+def load_config(start: Path, *, environment: Mapping[str, str] | None = None) -> LoadedConfig:
+    """Load the configuration of the project that `start` lies in, with what environment variables override.
+
+    Args:
+        start: A folder.
+        environment: Variables; this process's by default.
 
     Raises:
         ConfigError: There is none (kind `no_config`), it is no YAML (`bad_yaml`), or it cannot be read or
-            says what it must not (`bad_config`); the message then lists every problem, by line.
+            says what it must not (`bad_config`), or a variable does (`bad_override`); the message then lists every
+            problem, by line.
     """
     path = find_config(start)
     project = path.parent.parent
     shown = str(CONFIG_PATH) if project == start.resolve() else str(path)
-    config = parse_config(_read_text(path, shown), shown)
-    return LoadedConfig(config=config, path=path, project=project)
+    config, layers = parse_document(_read_text(path, shown), shown)
+    top, by_target = parse_environment(os.environ if environment is None else environment, config.sync_targets)
+    layers = replace(layers, environment=by_target)
+    return LoadedConfig(_override(config, layers, top), path, project, layers)
+
+
+def _override(config: SyncConfig, layers: Layers, top: Mapping[Location, Setting]) -> SyncConfig:
+    """Apply what the environment says: its settings of targets lie in `layers`, all others in `top`."""
+    targets = {**config.sync_targets, **resolve_targets(layers, layers.environment)}
+    changes: dict[str, object] = {"sync_targets": targets}
+    if top:
+        source: dict[str, object] = config.source.model_dump(exclude_unset=True)
+        source |= {str(place[1]): setting.value for place, setting in top.items() if place[0] == "source"}
+        data = {"source": source, "sync_targets": targets}
+        if default := top.get(("default_target",)):
+            data["default_target"] = default.value
+        outcome = _validate(data)
+        if not isinstance(outcome, SyncConfig):
+            raise make_override_error([_describe_top(error, top) for error in outcome])
+        changes["source"] = outcome.source
+        if default:
+            changes["default_target"] = outcome.default_target
+    return config.model_copy(update=changes)
+
+
+def _describe_top(error: ErrorDetails, top: Mapping[Location, Setting]) -> str:
+    location = get_location(error)
+    setting = top.get(location) or top[location[:1]]
+    return f"{setting.origin.place}: {make_dotted(location)}: {describe_error(error, location, setting.node)}"
 
 
 def parse_config(text: str, shown: str) -> SyncConfig:
@@ -86,6 +125,11 @@ def parse_config(text: str, shown: str) -> SyncConfig:
     Raises:
         ConfigError: As `load_config`.
     """
+    return parse_document(text, shown)[0]
+
+
+def parse_document(text: str, shown: str) -> tuple[SyncConfig, Layers]:
+    """Make the configuration that a document describes, and its settings with their lines; as `parse_config`."""
     root = compose(text, shown)
     if root is None or is_null(root):
         hint = "`hsm sync init --force` writes a new one"
@@ -95,9 +139,13 @@ def parse_config(text: str, shown: str) -> SyncConfig:
         message = f"{shown}: line {root.start_mark.line + 1}: found {found}, allowed: {list_keys(SyncConfig)}"
         raise ConfigError(message, hint=HINT, kind="bad_config")
     builder = Builder()
-    outcome = _validate(builder.make_value(root, ()))
+    data = builder.make_value(root, ())
+    outcome = _validate(data)
     if isinstance(outcome, SyncConfig) and not builder.findings:
-        return outcome
+        layers = make_file_layers(data, root, shown)
+        if findings := list(iter_pattern_findings(layers, root)):
+            raise make_error(findings, shown)
+        return outcome, layers
     errors = [] if isinstance(outcome, SyncConfig) else outcome
     raise make_error([*builder.findings, *(make_finding(error, root) for error in errors)], shown)
 

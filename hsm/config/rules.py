@@ -148,6 +148,32 @@ def check_path(text: str) -> str:
     return "/".join([head, *parts])
 
 
+def check_root_path(text: str) -> str:
+    """Return `text` if it is a path as in `check_path`, or one relative to a project's folder.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if check_printable(text).startswith(("/", "~", "$")):
+        return check_path(text)
+    check_path(f"/project/{text}")
+    return text
+
+
+def check_sweep_pattern(text: str) -> str:
+    """Return `text` if it is a pattern that the id of a sweep can match.
+
+    Raises:
+        ValueError: It is none.
+    """
+    check_printable(text)
+    if "/" in text:
+        raise ValueError("has a slash, which no sweep's id has")
+    if text[0] in "-.":
+        raise ValueError(f"begins with {text[0]}, which no sweep's id does")
+    return text
+
+
 def check_program(text: str) -> str:
     """Return `text` if it is a path as in `check_path`, or the bare name of a program."""
     return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", text) else check_path(text)

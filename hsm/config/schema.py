@@ -7,7 +7,7 @@ right; `hsm.config.findings` makes one line of the two.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -29,7 +29,9 @@ from hsm.config.rules import (
     check_pattern,
     check_printable,
     check_program,
+    check_root_path,
     check_source_path,
+    check_sweep_pattern,
     check_target_name,
     check_user,
     make_option_text,
@@ -39,6 +41,7 @@ _PATH = "an absolute path or ~/... (not / or ~ itself, no ..)"
 _SOURCE_PATH: dict[str, Any] = {"allowed": "a path relative to the project, or an absolute one (no ..)"}
 _ROOT_PATH = "an absolute path, ~/... or one relative to project_root (not / or ~ itself, no ..)"
 _TARGETS = "at least one section, named with up to 64 letters, digits and . _ - (first a letter or digit)"
+_PATTERNS = 'a section for each pattern of sweep ids, for example "sweep_2025*"'
 _SWITCH: dict[str, Any] = {"allowed": "true or false"}
 
 TargetName = Annotated[str, AfterValidator(check_target_name)]
@@ -46,6 +49,18 @@ TargetPath = Annotated[str, AfterValidator(check_path)]
 OptionName = Annotated[str, AfterValidator(check_option_name)]
 OptionText = Annotated[str, BeforeValidator(make_option_text), AfterValidator(check_printable)]
 Pattern = Annotated[str, AfterValidator(check_pattern)]
+SweepPattern = Annotated[str, AfterValidator(check_sweep_pattern)]
+RootPath = Annotated[str, AfterValidator(check_root_path)]
+
+
+def _check_known_target(name: str, info: ValidationInfo) -> str:
+    known: Collection[str] = (info.context or {}).get("targets", ())
+    if known and name not in known:
+        raise ValueError(f"no target is named {name}; there are: {', '.join(known)}")
+    return name
+
+
+KnownTarget = Annotated[TargetName, AfterValidator(_check_known_target)]
 
 
 class Section(BaseModel):
@@ -123,6 +138,11 @@ class TargetPaths(Section):
 class SshSettings(Section):
     """How ssh reaches a target, beyond the user's own ssh configuration."""
 
+    client: Literal["auto", "openssh", "paramiko"] = Field(
+        default="auto",
+        description="What speaks SSH: the system's OpenSSH where there is one, else paramiko.",
+        json_schema_extra={"allowed": "auto, openssh or paramiko"},
+    )
     config: TargetPath | None = Field(
         default=None,
         description="Another ssh configuration file (ssh -F).",
@@ -202,30 +222,67 @@ class SyncOptions(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
-class TargetSettings(Section):
-    """One machine that receives."""
+_Value = TypeVar("_Value")
 
-    host: Annotated[str, AfterValidator(check_host)] = Field(
-        description="Name, address or alias of ~/.ssh/config.",
+
+def _check_has_host(value: _Value, info: ValidationInfo) -> _Value:
+    """Refuse what makes no sense at a folder of this machine. A host that is wrong itself has its own line."""
+    if value is not None and info.data.get("host") == "":
+        raise ValueError("needs `host`; without it the target is a folder of this machine")
+    return value
+
+
+def _check_engine(engine: str, info: ValidationInfo) -> str:
+    host = info.data.get("host")
+    if engine == "sftp":
+        return _check_has_host(engine, info)
+    if engine == "copy" and host:
+        raise ValueError("copies within this machine, and there is a `host`")
+    return engine
+
+
+def _check_ssh(ssh: SshSettings, info: ValidationInfo) -> SshSettings:
+    if ssh != SshSettings():
+        _check_has_host(ssh, info)
+    if ssh.client == "paramiko" and info.data.get("engine") == "rsync":
+        raise ValueError("has `client: paramiko`, which cannot carry `engine: rsync`")
+    return ssh
+
+
+class TargetSettings(Section):
+    """One machine that receives, or a folder of this one."""
+
+    null_is_value: ClassVar[frozenset[str]] = frozenset({"host"})
+
+    host: Annotated[str, AfterValidator(check_host)] = Field(  # first, because the validators of others look at it
+        default="",
+        description="Name, address or alias of ~/.ssh/config; without it the target is a folder of this machine.",
         json_schema_extra={"allowed": "a host name, an address or an alias of ~/.ssh/config"},
     )
-    user: Annotated[str, AfterValidator(check_user)] | None = Field(
+    user: Annotated[str, AfterValidator(check_user), AfterValidator(_check_has_host)] | None = Field(
         default=None,
         description="Login name; without it ssh's own configuration decides.",
         json_schema_extra={"allowed": "a login name"},
     )
-    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+    port: Annotated[int, Field(ge=1, le=65535), AfterValidator(_check_has_host)] | None = Field(
         default=None,
         description="Port of the ssh server; without it ssh's own configuration decides.",
         json_schema_extra={"allowed": "a whole number from 1 to 65535"},
     )
-    rsync_path: Annotated[str, AfterValidator(check_program)] | None = Field(
+    engine: Annotated[Literal["auto", "rsync", "sftp", "copy"], AfterValidator(_check_engine)] = Field(
+        default="auto",
+        description="What carries the files: rsync where both ends have it, else SFTP, or a copy within this machine.",
+        json_schema_extra={"allowed": "auto, rsync, sftp (with host) or copy (without host)"},
+    )
+    rsync_path: Annotated[str, AfterValidator(check_program), AfterValidator(_check_has_host)] | None = Field(
         default=None,
         description="The rsync to run at the target.",
         json_schema_extra={"allowed": "an absolute path, ~/..., or a program's name without arguments"},
     )
     paths: TargetPaths = Field(description="The folders at the target.")
-    ssh: SshSettings = Field(default=SshSettings(), description="How ssh reaches the target.")
+    ssh: Annotated[SshSettings, AfterValidator(_check_ssh)] = Field(
+        default=SshSettings(), description="How ssh reaches the target."
+    )
     secrets: Literal["warn", "refuse", "ignore"] = Field(
         default="warn",
         description="What to do about small text files to be sent that look as if they held a secret.",
@@ -233,12 +290,50 @@ class TargetSettings(Section):
     )
     options: SyncOptions = Field(default=SyncOptions(), description="What is sent, and how.")
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether the target is a folder of this machine."""
+        return not self.host
+
+
+class PathChanges(Section):
+    """Folders at a target that some sweeps have in place of the target's own."""
+
+    project_root: TargetPath | None = Field(
+        default=None,
+        description="In place of the target's; its relative paths then start from here.",
+        json_schema_extra={"allowed": _PATH},
+    )
+    sweeps: RootPath | None = Field(
+        default=None, description="In place of the target's.", json_schema_extra={"allowed": _ROOT_PATH}
+    )
+    wandb: RootPath | None = Field(
+        default=None, description="In place of the target's.", json_schema_extra={"allowed": _ROOT_PATH}
+    )
+
+
+class TargetChanges(Section):
+    """What some sweeps have in place of a target's own settings; only keys that are set count."""
+
+    paths: PathChanges = Field(default=PathChanges(), description="Folders in place of the target's.")
+    options: SyncOptions = Field(default=SyncOptions(), description="Options in place of the target's.")
+
+
+class SweepSettings(TargetChanges):
+    """The changes for the sweeps that a pattern matches, at every target and at single ones."""
+
+    targets: dict[KnownTarget, TargetChanges] = Field(
+        default_factory=dict,
+        description="Changes at single targets, which win over those of the pattern.",
+        json_schema_extra={"allowed": "a section for each target, named as in sync_targets"},
+    )
+
 
 class SyncConfig(Section):
     """The whole of `.hsm/sync_config.yaml`.
 
     The validation context may hold `targets`, the names in the file: with it a wrong `default_target` is
-    found even when a target is wrong too.
+    found even when a target is wrong too, and names in `sweeps` are checked.
     """
 
     source: SourceSettings = Field(default=SourceSettings(), description="Where sweeps and runs lie in this project.")
@@ -251,6 +346,11 @@ class SyncConfig(Section):
         default=(),
         description="The target, or the list of targets, of a call that names none.",
         json_schema_extra={"allowed": "a target's name, or a list of names"},
+    )
+    sweeps: dict[SweepPattern, SweepSettings] = Field(
+        default_factory=dict,
+        description="Other settings for the sweeps whose id a pattern matches.",
+        json_schema_extra={"allowed": _PATTERNS},
     )
 
     @field_validator("default_target", mode="before")

@@ -26,10 +26,12 @@ default_target: desktop          # the target of a call that names none; a list 
 
 sync_targets:
   desktop:                       # a name of your choice; add a section for each further machine
-    host: desktop.example.org    # name, address or alias of ~/.ssh/config
+    host: desktop.example.org    # name, address or alias of ~/.ssh/config; without this line the target
+    #                            # is a folder of this machine, such as a mounted disk
     # user: me                   # login name; without it your ssh configuration decides
     # port: 22                   # without it your ssh configuration decides
     # rsync_path: /opt/bin/rsync # the rsync to run there, where it is not found by itself
+    # engine: auto               # rsync where both ends have it, else sftp; copy: within this machine
 
     paths:                       # at the target: absolute, or ~/... for its home folder
       project_root: {project_root}  # optional: relative paths below start from here
@@ -37,6 +39,7 @@ sync_targets:
       wandb: {wandb}  # run folders land here
 
     # ssh:
+    #   client: auto                      # openssh where this machine has it, else paramiko
     #   config: ~/.ssh/hpc_config         # another ssh configuration file (ssh -F)
     #   identity_file: ~/.ssh/id_hpc      # the private key to log in with (ssh -i)
     #   options:                          # further options of ssh_config(5), none that runs programs

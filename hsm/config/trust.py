@@ -1,8 +1,9 @@
 """Whether a configuration may decide how ssh runs: to ssh a configuration is code (`Match exec`, `ProxyCommand`).
 
-So an `ssh.config` must be the user's own and out of reach of others, and `ssh.*` counts only where `.hsm/` is the
-user's own. Group-writable by itself is no reason to distrust `.hsm/`: on many clusters the umask is 002 and the group
-is the user's private one. An `ssh.config` is held to what sshd's StrictModes asks of `authorized_keys`.
+So an `ssh.config` must be the user's own and out of reach of others, and what the file says of `ssh` counts only where
+`.hsm/` is the user's own; environment and command line are. Group-writable by itself is no reason to distrust `.hsm/`:
+on many clusters the umask is 002 and the group is the user's private one. An `ssh.config` is held to what sshd's
+StrictModes asks of `authorized_keys`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hsm.config.load import LoadedConfig
-from hsm.config.schema import SshSettings, TargetSettings
+from hsm.config.resolve import resolve_targets
+from hsm.config.schema import TargetSettings
 from hsm.errors import ConfigError
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -34,14 +36,15 @@ def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig
         none where it is the user's own, or has nothing that would have to be left out.
     """
     targets = loaded.config.sync_targets
-    names = [name for name, target in targets.items() if target.ssh != SshSettings()]
+    names = [name for name in targets if any(key[0] == "ssh" for key in loaded.layers.file.get(name, {}))]
     reason = "" if is_trusted or not names else _find_foreign_hand(loaded.path)
     if not reason:
         return loaded, ()
-    kept = {name: target.model_copy(update={"ssh": SshSettings()}) for name, target in targets.items()}
+    layers = loaded.layers.without_ssh()
+    kept = resolve_targets(layers, targets)
     config = loaded.config.model_copy(update={"sync_targets": kept})
     warning = f"{reason}, so the ssh settings of {', '.join(names)} are ignored; `--trust` lets them count."
-    return replace(loaded, config=config), (warning,)
+    return replace(loaded, config=config, layers=layers), (warning,)
 
 
 def check_trust(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> None:

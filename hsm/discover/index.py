@@ -32,8 +32,10 @@ class RunIndex:
         """Get what the ends of a log said, if it is still the log that was read."""
         found = self._get(log, size, mtime_ns, 2)
         try:
-            run_id, group, sweep_id, config_sweep_id, args, exit_code, is_empty, is_whole = found
-            return LogFacts(run_id, group, sweep_id, config_sweep_id, tuple(args), exit_code, is_empty, is_whole)
+            run_id, group, sweep_id, config_sweep_id, args, *others = found
+            exit_code, is_empty, is_whole, is_head = others
+            names = (run_id, group, sweep_id, config_sweep_id)
+            return LogFacts(*names, tuple(args), exit_code, is_empty, is_whole, is_head)
         except (TypeError, ValueError):
             return None
 

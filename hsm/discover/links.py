@@ -11,7 +11,7 @@ _MOST_HOPS = 10
 
 
 def resolve_links(endpoint: Endpoint, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
-    """Add to every symlink's `leads_to` the real paths that it leads to; changes nothing at the source.
+    """Add to every symlink's `leads_to` the real paths that it leads to, and `real`; changes nothing at the source.
 
     Costs one survey for each hop of the longest chain, and none where there are no symlinks. What cannot be
     looked at, and what a far side does not tell (a `stat` without GNU's formats), stays unknown.
@@ -25,20 +25,23 @@ def resolve_links(endpoint: Endpoint, files: Sequence[SourceFile]) -> tuple[Sour
     """
     found = {index: list(file.leads_to) for index, file in enumerate(files) if file.leads_to}
     waiting = {index: _join(_get_folder(_get_path(files[index])), hops[0]) for index, hops in found.items()}
+    ends: dict[int, str] = {}
     for _ in range(_MOST_HOPS):
         if not waiting:
             break
         entries = _look(endpoint, list(waiting.values()))
         reached = {index: entries[path] for index, path in waiting.items() if path in entries}
-        for index, (real, _) in reached.items():
+        for index, (real, entry) in reached.items():
             found[index].append(real)
+            if entry.kind is EntryKind.FILE:
+                ends[index] = real
         waiting = {
             index: _join(_get_folder(real), entry.link_target)
             for index, (real, entry) in reached.items()
             if entry.kind is EntryKind.SYMLINK and entry.link_target
         }
     return tuple(
-        file._replace(leads_to=tuple(dict.fromkeys(found[index]))) if index in found else file
+        file._replace(leads_to=tuple(dict.fromkeys(found[index])), real=ends.get(index, "")) if index in found else file
         for index, file in enumerate(files)
     )
 

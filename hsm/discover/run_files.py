@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hsm.discover.index import RunIndex
-from hsm.discover.membership import make_run
+from hsm.discover.membership import Candidate, make_run
 from hsm.discover.results import is_own, make_file
 from hsm.discover.wandb_log import LogMedia, read_versions
-from hsm.discover.wandb_runs import Member
+from hsm.discover.wandb_runs import Member, cut_by_bytes
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile
 from hsm.plan.versions import has_versions, parse_media_path
 
 _FILES = "files/"
+_WHOLE = 2**40
+"""More bytes than a log has."""
 
 
 def read_run_files(
@@ -54,14 +56,9 @@ def read_run_versions(
         path = file.path.partition("/")[2]
         if path.startswith("files/media/"):
             paths.setdefault(file.run, []).append(path)
-    versions: dict[str, RunVersions] = {}
-    for member in members:
-        name = member.candidate.name
-        if name in paths and has_versions(paths[name]):
-            media = _read_media(endpoint, member, index)
-            if media is not None and not media.is_damaged:
-                versions[name] = make_versions(media, paths[name])
-    return versions
+    versioned = [member for member in members if has_versions(paths.get(member.candidate.name, ()))]
+    media = _read_media(endpoint, [member.candidate for member in versioned if member.candidate.log], index)
+    return {name: make_versions(found, paths[name]) for name, found in media.items() if not found.is_damaged}
 
 
 def make_versions(media: LogMedia, paths: Iterable[str]) -> RunVersions:
@@ -82,21 +79,23 @@ def make_versions(media: LogMedia, paths: Iterable[str]) -> RunVersions:
     return RunVersions(media.versions.named | unknown, media.versions.incremental)
 
 
-def _read_media(endpoint: Endpoint, member: Member, index: RunIndex) -> LogMedia | None:
-    candidate = member.candidate
-    if not candidate.log:
-        return None
-    size, mtime_ns = candidate.log_size, candidate.log_mtime_ns
-    known = index.get_media(candidate.log_path, size=size, mtime_ns=mtime_ns)
-    if known is not None:
-        return known
-    try:
-        log = endpoint.read_file(candidate.log_path)
-    except FileNotFoundError:
-        return None
-    media = read_versions(log)
-    if len(log) == size:
-        index.put_media(candidate.log_path, size=size, mtime_ns=mtime_ns, media=media)
+def _read_media(endpoint: Endpoint, candidates: Sequence[Candidate], index: RunIndex) -> dict[str, LogMedia]:
+    """Read whole logs, in one session for as many as memory has room for; by run."""
+    media: dict[str, LogMedia] = {}
+    unread: dict[str, Candidate] = {}
+    for candidate in candidates:
+        path, size, mtime_ns = candidate.log_path, candidate.log_size, candidate.log_mtime_ns
+        known = index.get_media(path, size=size, mtime_ns=mtime_ns)
+        if known is not None:
+            media[candidate.name] = known
+        else:
+            unread[path] = candidate
+    for part in cut_by_bytes(unread, lambda path: unread[path].log_size):
+        for ends in endpoint.read_ends(part, n_blocks=0, head_bytes=_WHOLE):
+            candidate = unread[ends.path]
+            media[candidate.name] = found = read_versions(ends.head)
+            if ends.size == candidate.log_size:
+                index.put_media(ends.path, size=ends.size, mtime_ns=candidate.log_mtime_ns, media=found)
     return media
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import UsageError
-from hsm.model import Entry, EntryKind
+from hsm.model import Entry, EntryKind, Root
 
 LATEST = "latest"
 WANDB_NAMES = frozenset({"wandb", ".wandb"})
@@ -80,6 +80,23 @@ def check_sweep_name(word: str) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SweepsFound:
+    """What a look at an endpoint's folders shows.
+
+    Attributes:
+        layout: As asked for, with the home folder in place of `~`.
+        sweeps: Oldest first, see `list_sweeps`.
+        folders: Real paths of the folders that are there: the sweeps', the runs' and the project's.
+        missing: Which of the two folders are not there.
+    """
+
+    layout: Layout
+    sweeps: tuple[SweepFolder, ...]
+    folders: tuple[str, ...] = ()
+    missing: tuple[Root, ...] = ()
+
+
 def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[SweepFolder, ...]:
     """List the project's sweeps, oldest first.
 
@@ -93,16 +110,40 @@ def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[SweepFolder, ...]:
     Returns:
         One for each place, so a name that lies in both kinds of `outputs` is there twice.
     """
-    outputs = [(prefix, f"{prefix}/outputs") for prefix in (layout.sweeps, layout.project)]
-    trees = [Tree(path, max_depth=1, follow=True) for _, path in outputs]
-    listings = endpoint.survey([*trees, Tree(layout.wandb, max_depth=1)]).listings
+    return look_for_sweeps(endpoint, layout).sweeps
+
+
+def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
+    """List the project's sweeps as `list_sweeps` does, and say which of its folders are there.
+
+    Args:
+        endpoint: Where they lie.
+        layout: May begin with `~/`.
+    """
+    bases = dict.fromkeys((layout.sweeps, layout.project))
+    trees = [Tree(f"{base}/outputs", max_depth=1, follow=True) for base in bases]
+    places = (layout.wandb, layout.sweeps, layout.project)
+    survey = endpoint.survey([*trees, Tree(layout.wandb, max_depth=1), *(Tree(place, (), 0) for place in places)])
+    wandb, there = survey.listings[len(trees)], survey.listings[len(trees) + 1 :]
+    home = survey.machine.home
     found: dict[tuple[str, str], SweepFolder] = {}
-    for (prefix, path), listing in zip(outputs, listings, strict=False):
+    for base, listing in zip(bases, survey.listings, strict=False):
+        prefix = _expand(base, home)
         for name in _iter_sweep_names(listing):
-            found.setdefault((listing.base, name), SweepFolder(name, prefix, f"{path}/{name}"))
+            found.setdefault((listing.base, name), SweepFolder(name, prefix, f"{prefix}/outputs/{name}"))
     known = {sweep.id for sweep in found.values()}
-    only_runs = [SweepFolder(name) for name in _iter_run_groups(endpoint, listings[-1]) if name not in known]
-    return tuple(sorted([*found.values(), *only_runs], key=_make_age_key))
+    only_runs = [SweepFolder(name) for name in _iter_run_groups(endpoint, wandb) if name not in known]
+    roots = zip((Root.WANDB, Root.SWEEPS), there, strict=False)
+    return SweepsFound(
+        layout=Layout(*(_expand(path, home) for path in (layout.project, layout.sweeps, layout.wandb))),
+        sweeps=tuple(sorted([*found.values(), *only_runs], key=_make_age_key)),
+        folders=tuple(dict.fromkeys(listing.base for listing in there if listing.kind is EntryKind.FOLDER)),
+        missing=tuple(root for root, listing in roots if listing.kind is not EntryKind.FOLDER),
+    )
+
+
+def _expand(path: str, home: str) -> str:
+    return f"{home}{path[1:]}" if path.startswith("~/") else path
 
 
 def find_sweep(sweeps: Sequence[SweepFolder], word: str) -> SweepFolder:

@@ -21,6 +21,7 @@ FILE_HEADER = b":W&B\xe1\xbe\x00"
 
 _CHUNK_HEADER = struct.Struct("<IHB")
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_CHECKSUM_OF_FULL = zlib.crc32(bytes([_FULL]))
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MOST_VARINT_BYTES = 10
 
@@ -54,7 +55,11 @@ def parse_records(data: bytes, *, offset: int = 0) -> Records:
     payloads: list[bytes] = []
     parts: list[bytes] = []
     is_damaged = False
-    while (chunk := _parse_chunk(data, position)) is not None:
+    while True:
+        position = _take_full(data, position, payloads, parts)
+        chunk = _parse_chunk(data, position)
+        if chunk is None:
+            break
         kind, content, position = chunk
         if kind == 0:
             is_damaged, parts = True, []
@@ -69,6 +74,30 @@ def parse_records(data: bytes, *, offset: int = 0) -> Records:
                 payloads.append(b"".join(parts))
                 parts = []
     return Records(tuple(payloads), is_damaged)
+
+
+def _take_full(data: bytes, position: int, payloads: list[bytes], parts: list[bytes]) -> int:
+    """Take the records that lie whole in chunks of their own, which most do; return where the first other begins.
+
+    A shortcut of `_parse_chunk`, for logs of hundreds of megabytes.
+    """
+    last = len(data) - _CHUNK_HEADER.size
+    block_end = position - position % BLOCK_BYTES + BLOCK_BYTES
+    while position <= last:
+        checksum, length, kind = _CHUNK_HEADER.unpack_from(data, position)
+        start = position + _CHUNK_HEADER.size
+        end = start + length
+        content = data[start:end]
+        if kind != _FULL or end > block_end or len(content) != length:
+            break
+        if zlib.crc32(content, _CHECKSUM_OF_FULL) != checksum:
+            break
+        payloads.append(content)
+        parts.clear()
+        position = end
+        if block_end - position < _CHUNK_HEADER.size:
+            break
+    return position
 
 
 def _parse_chunk(data: bytes, position: int) -> tuple[int, bytes, int] | None:
@@ -100,18 +129,18 @@ def iter_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """
     position = 0
     while position < len(message):
-        tag, position = _parse_varint(message, position)
+        tag, position = parse_varint(message, position)
         wire = tag & 7
         if tag < 8:
             return
         if wire == _VARINT:
-            value, position = _parse_varint(message, position)
+            value, position = parse_varint(message, position)
             if value < 0:
                 return
             yield tag >> 3, value
             continue
         if wire == _LENGTH:
-            length, position = _parse_varint(message, position)
+            length, position = parse_varint(message, position)
         else:
             length = {_FIXED64: 8, _FIXED32: 4}.get(wire, -1)
         if length < 0 or position + length > len(message):
@@ -120,7 +149,7 @@ def iter_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         position += length
 
 
-def _parse_varint(message: bytes, position: int) -> tuple[int, int]:
+def parse_varint(message: bytes, position: int) -> tuple[int, int]:
     """Read a base-128 number and where it ends; -1 when it has no end."""
     value = 0
     for shift, byte in enumerate(message[position : position + _MOST_VARINT_BYTES]):

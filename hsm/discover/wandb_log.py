@@ -1,25 +1,35 @@
 """Our own reader of the `.wandb` log: whose run it is, whether it has ended, which media are still needed.
 
-Each record is a protobuf `Record` of `wandb/proto/wandb_internal.proto`; the numbers used here are the same in
-0.15.12 and 0.31.0. wandb itself is never imported: its own reader is gone since 0.30.
+wandb itself is never imported: its own reader is gone since 0.30. What a run recorded is read in `run_log`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hsm.discover.wandb_format import FILE_HEADER, iter_fields, parse_records
+from hsm.discover.wandb_records import (
+    CONFIG,
+    ENVIRONMENT,
+    EXIT,
+    FINAL,
+    FOOTER,
+    HISTORY,
+    RUN,
+    SUMMARY,
+    Key,
+    decode_text,
+    iter_items,
+    parse_exit_code,
+    parse_json,
+)
 from hsm.endpoint import FileEnds
 from hsm.model import RunVersions
 from hsm.plan.versions import parse_media_path
 
-_HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT, _FINAL, _FOOTER, _ENVIRONMENT = 2, 3, 5, 17, 18, 20, 22, 26
 _RUN_ID, _RUN_CONFIG, _RUN_GROUP, _RUN_SWEEP_ID = 1, 4, 6, 12
-_EXIT_CODE = 1
 _ENVIRONMENT_ARGS = 5
-_ITEM, _ITEM_KEY, _ITEM_NESTED_KEY, _ITEM_VALUE = 1, 1, 2, 16
 _HISTORY_STEP, _STEP_NUMBER = 2, 1
 
 _CONFIG_SWEEP_ID = ("sweep_id",)
@@ -27,8 +37,6 @@ _MEDIA = b"media/"
 _INCREMENTAL = b"incremental-table-file"
 
 _NOTHING = RunVersions()
-
-Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,7 @@ class LogFacts:
         is_empty: Nothing but a header yet, so nothing can be said.
         is_whole: The run record was found, and the exit record if there can be one. If not, a second look with
             more blocks may find it.
+        is_head: Only the head was read, which tells whose run it is; how far it has come was not looked at.
     """
 
     run_id: str = ""
@@ -55,6 +64,7 @@ class LogFacts:
     exit_code: int | None = None
     is_empty: bool = False
     is_whole: bool = True
+    is_head: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,32 +138,32 @@ class _Found:
         self.has_footer = False
 
     def add(self, number: int, message: bytes) -> None:
-        if number == _RUN:
+        if number == RUN:
             self._add_run(message)
-        elif number == _CONFIG:
+        elif number == CONFIG:
             self._add_config(message)
-        elif number == _ENVIRONMENT:
-            self.args = tuple(_decode(value) for field, value in iter_fields(message) if field == _ENVIRONMENT_ARGS)
-        elif number == _EXIT:
-            self.exit_code = _parse_exit_code(message)
-        elif number in (_FINAL, _FOOTER):
+        elif number == ENVIRONMENT:
+            self.args = tuple(decode_text(value) for field, value in iter_fields(message) if field == _ENVIRONMENT_ARGS)
+        elif number == EXIT:
+            self.exit_code = parse_exit_code(message)
+        elif number in (FINAL, FOOTER):
             self.has_footer = True
 
     def _add_run(self, message: bytes) -> None:
         for field, value in iter_fields(message):
             if field == _RUN_ID:
-                self.run_id = _decode(value)
+                self.run_id = decode_text(value)
             elif field == _RUN_GROUP:
-                self.group = _decode(value)
+                self.group = decode_text(value)
             elif field == _RUN_SWEEP_ID:
-                self.sweep_id = _decode(value)
+                self.sweep_id = decode_text(value)
             elif field == _RUN_CONFIG and isinstance(value, bytes):
                 self._add_config(value)
 
     def _add_config(self, message: bytes) -> None:
-        for key, value in _iter_items(message):
+        for key, value in iter_items(message):
             if key == _CONFIG_SWEEP_ID:
-                parsed = _parse_json(value)
+                parsed = parse_json(value)
                 self.config_sweep_id = "" if parsed is None else str(parsed)
 
 
@@ -165,26 +175,10 @@ def _iter_end_payloads(ends: FileEnds) -> Iterator[bytes]:
     yield from parse_records(ends.tail, offset=ends.tail_offset).payloads
 
 
-def _iter_items(message: bytes) -> Iterator[tuple[Key, bytes]]:
-    """Read the items of a config, summary or history record: where each belongs, and its JSON."""
-    for field, item in iter_fields(message):
-        if field != _ITEM or not isinstance(item, bytes):
-            continue
-        key, nested, value_json = "", [], b""
-        for number, part in iter_fields(item):
-            if number == _ITEM_KEY:
-                key = _decode(part)
-            elif number == _ITEM_NESTED_KEY:
-                nested.append(_decode(part))
-            elif number == _ITEM_VALUE and isinstance(part, bytes):
-                value_json = part
-        yield tuple(nested) or (key,), value_json
-
-
 def _iter_media_items(payload: bytes) -> Iterator[tuple[Key, bytes]]:
     for number, message in iter_fields(payload):
-        if number in (_HISTORY, _SUMMARY) and isinstance(message, bytes):
-            for key, value in _iter_items(message):
+        if number in (HISTORY, SUMMARY) and isinstance(message, bytes):
+            for key, value in iter_items(message):
                 if _MEDIA in value or _INCREMENTAL in value:
                     yield key, value
 
@@ -195,7 +189,7 @@ def _add_media(key: Key, value: bytes, *, state: dict[Key, frozenset[str]], incr
     Versions before 0.19 write a media value as one object, later ones each of its fields by itself; both end in
     the same keys here.
     """
-    for leaf, parsed in _iter_leaves(key, _parse_json(value)):
+    for leaf, parsed in _iter_leaves(key, parse_json(value)):
         if parsed == _INCREMENTAL.decode() and leaf[-1] == "_type":
             incremental.add(leaf[:-1])
         paths = frozenset(_iter_media_paths(parsed))
@@ -231,7 +225,7 @@ def _find_last_step(payloads: tuple[bytes, ...]) -> int:
     """Find the step of the last history row; rows are written in the order of their steps."""
     for payload in reversed(payloads):
         for number, message in iter_fields(payload):
-            if number == _HISTORY and isinstance(message, bytes):
+            if number == HISTORY and isinstance(message, bytes):
                 step = _parse_step(message)
                 if step is not None:
                     return step
@@ -239,31 +233,12 @@ def _find_last_step(payloads: tuple[bytes, ...]) -> int:
 
 
 def _parse_step(history: bytes) -> int | None:
-    for key, value in _iter_items(history):
+    for key, value in iter_items(history):
         if key == ("_step",):
-            parsed = _parse_json(value)
+            parsed = parse_json(value)
             return parsed if isinstance(parsed, int) else None
     for field, message in iter_fields(history):
         if field == _HISTORY_STEP and isinstance(message, bytes):
             steps = [step for number, step in iter_fields(message) if number == _STEP_NUMBER]
             return next((step for step in steps if isinstance(step, int)), 0)
     return None
-
-
-def _parse_exit_code(message: bytes) -> int:
-    code = 0
-    for field, value in iter_fields(message):
-        if field == _EXIT_CODE and isinstance(value, int):
-            code = value & 0xFFFFFFFF
-    return code - (1 << 32) if code >> 31 else code
-
-
-def _parse_json(value: bytes) -> object:
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _decode(value: int | bytes) -> str:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""

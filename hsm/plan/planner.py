@@ -22,6 +22,7 @@ from hsm.model import (
 from hsm.plan.collisions import find_collisions, fold_name, make_collision_problems
 from hsm.plan.destination import Destination, DestinationRoot
 from hsm.plan.digest import make_digest
+from hsm.plan.outside import make_link_notices
 from hsm.plan.secrets import make_secret_notices
 from hsm.plan.selection import Selection
 
@@ -41,6 +42,10 @@ class PlanOptions:
         overwrite: Send what is newer at the destination after all.
         folds_names: The destination takes names for one that differ only in case or Unicode form.
         proven: By run, the digest of what was proven at the destination before (`hsm.plan.digest`).
+        foreign: Files at the destination that did not come from this source, by root and path, with whose they are
+            in words: what differs from them is a conflict, whichever is newer.
+        equal: Files whose content there is known to be the source's, whatever their times.
+        link_folders: Real paths at the source; symlinks that lead out of them are left. None: all are followed.
     """
 
     latest_only: bool | Literal["uploaded"] = True
@@ -50,6 +55,9 @@ class PlanOptions:
     overwrite: bool = False
     folds_names: bool = False
     proven: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[tuple[Root, str], str] = field(default_factory=dict)
+    equal: frozenset[tuple[Root, str]] = frozenset()
+    link_folders: tuple[str, ...] | None = None
 
 
 def make_plan(inventory: Inventory, destination: Destination, options: PlanOptions) -> SyncPlan:
@@ -64,7 +72,10 @@ def make_plan(inventory: Inventory, destination: Destination, options: PlanOptio
         options: What the user asked for.
     """
     selection = Selection(
-        latest_only=options.latest_only, exclude=options.exclude, secret_patterns=options.secret_patterns
+        latest_only=options.latest_only,
+        exclude=options.exclude,
+        secret_patterns=options.secret_patterns,
+        link_folders=options.link_folders,
     )
     items: list[PlanItem] = []
     problems = [_judge(problem, options.proven) for problem in inventory.problems]
@@ -75,6 +86,7 @@ def make_plan(inventory: Inventory, destination: Destination, options: PlanOptio
             items += _plan_root(files, inventory, selection, comparison)
             problems += comparison.problems
     problems += make_secret_notices(items)
+    problems += make_link_notices(items)
     return SyncPlan(
         sweep=inventory.sweep,
         runs=inventory.runs,
@@ -177,10 +189,12 @@ class _Comparison:
             if file.mtime_ns != entry.mtime_ns:
                 self._coarse.add(file.path)
             return PlanItem(file, Reason.SAME)
-        conflict = ""
-        if file.path.endswith(".wandb") and file.size < entry.size:
+        if (file.root, file.path) in self._options.equal:
+            return PlanItem(file, Reason.SAME, "the same content, with another time")
+        conflict = self._options.foreign.get((file.root, file.path), "")
+        if not conflict and file.path.endswith(".wandb") and file.size < entry.size:
             conflict = f"the log there is longer ({entry.size} bytes, here {file.size})"
-        elif entry.mtime_ns > file.mtime_ns and not same_time:
+        elif not conflict and entry.mtime_ns > file.mtime_ns and not same_time:
             conflict = "newer at the destination"
         if conflict and not self._options.overwrite:
             hint = "Look at both; `--overwrite` sends this one after all."

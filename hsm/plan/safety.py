@@ -10,10 +10,12 @@ from hsm.model import EntryKind, Problem, Reason, Root, SyncPlan
 from hsm.plan.destination import Destination
 
 POSSIBLE_SECRET = "possible_secret"  # noqa: S105 - a kind of problem
+DESTINATION_GONE = "destination-gone"
 _MOST_PATHS = 5
 
 CHECKS: Mapping[str, str] = {
     "source-empty": "the source has nothing of the sweep while the destination has files of it",
+    DESTINATION_GONE: "a target's folder on this machine is missing or empty, although sweeps were brought there",
     "destination-type": "a folder of `paths` is something else there, or something else is in its way",
     "space": "the files to send need more bytes than are free there",
     "inodes": "the files to send are more than the file system there takes",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from hsm.model import Inventory, PlanItem, Reason, Run, RunVersions, SourceFile
+from hsm.plan.outside import leads_out, make_link_detail
 from hsm.plan.patterns import Patterns
 from hsm.plan.secrets import find_secrets
 from hsm.plan.versions import find_superseded, find_superseded_artifacts
@@ -14,8 +15,8 @@ from hsm.plan.versions import find_superseded, find_superseded_artifacts
 class Selection:
     """The user's choice, and the rules that come with it.
 
-    Where several apply to a file, the first is told: excluded, a secret, the upload mark of a run that has not ended,
-    superseded.
+    Where several apply to a file, the first is told: excluded, a symlink that leads out, a secret, the upload mark of
+    a run that has not ended, superseded.
     """
 
     def __init__(
@@ -24,10 +25,12 @@ class Selection:
         latest_only: bool | Literal["uploaded"],
         exclude: Sequence[str],
         secret_patterns: Sequence[str],
+        link_folders: Sequence[str] | None = None,
     ) -> None:
         self._latest_only = latest_only
         self._excluded = Patterns(exclude)
         self._secret = Patterns(secret_patterns)
+        self._link_folders = link_folders
 
     def find_left(self, files: Sequence[SourceFile], inventory: Inventory, run: Run | None) -> dict[str, PlanItem]:
         """Tell which files of one folder are left out, by path.
@@ -46,6 +49,8 @@ class Selection:
         for file, name in zip(files, names, strict=True):
             if name in excluded:
                 left[file.path] = PlanItem(file, Reason.EXCLUDED, "excluded by the configuration")
+            elif self._link_folders is not None and leads_out(file, self._link_folders):
+                left[file.path] = PlanItem(file, Reason.EXCLUDED, make_link_detail(file))
             elif file.path in secrets:
                 left[file.path] = PlanItem(file, Reason.SECRET, secrets[file.path])
             elif run is not None and name == f"{run.log}.synced" and not run.has_exit_record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -98,6 +99,17 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
         message = "The target's address or paths have changed, so it counts as new."
         return Journal(route), (_drop(path, "new_route", message, sets_aside=sets_aside),)
     return journal, ()
+
+
+def list_journals(project: Path, target: str) -> list[Journal]:
+    """Read what is known of every sweep at a target; journals that cannot be used are left out. Changes nothing."""
+    found = []
+    for path in sorted(get_journal_path(project, target, "x").parent.glob("*.json")):
+        with contextlib.suppress(NewerFileError, DamagedFileError, ValueError, RecursionError, OSError):
+            document = load_json(path, schema=SCHEMA)
+            if document is not None:
+                found.append(_parse(document))
+    return found
 
 
 def save_journal(path: Path, journal: Journal) -> None:

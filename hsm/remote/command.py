@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
 
-_CHUNK_BYTES = 64 * 1024
+from hsm.remote.pump import Pump
+
 _KEPT_STDERR_BYTES = 64 * 1024
 _LOOK_SECONDS = 0.2
 _GRACE_SECONDS = 2.0
@@ -129,19 +128,14 @@ class Runner:
             CommandStoppedError: The runner was stopped before or meanwhile.
         """
         stdout, stderr = bytearray(), bytearray()
-        n_interrupts = self._n_interrupts
-        with self._start(argv, foreground=foreground) as process:
-            sinks = {process.stdout: stdout.extend, process.stderr: stderr.extend}
-            deadline = time.monotonic() + timeout_seconds
+        check = self.make_check(timeout_seconds)
+        with self._start(argv, foreground=foreground) as process, _ending(process):
+            pump = Pump(process.stdin, {process.stdout: stdout.extend, process.stderr: stderr.extend})
             try:
-                self._pump(process, stdin, sinks, n_interrupts=n_interrupts, deadline=deadline)
+                _finish(process, pump, stdin, check)
             except CommandTimeoutError as error:
-                _end(process)
                 raise CommandTimeoutError(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
-            except BaseException:
-                _end(process)
-                raise
-        self._check_not_ended(n_interrupts)
+        check()
         return Completed(process.returncode, bytes(stdout), bytes(stderr))
 
     def stream(self, argv: Sequence[str], *, stdin: bytes, on_output: Callable[[bytes], None]) -> Completed:
@@ -164,64 +158,37 @@ class Runner:
             kept.extend(chunk)
             del kept[:-_KEPT_STDERR_BYTES]
 
-        n_interrupts = self._n_interrupts
-        with self._start(argv) as process:
-            try:
-                sinks = {process.stdout: on_output, process.stderr: keep}
-                self._pump(process, stdin, sinks, n_interrupts=n_interrupts, deadline=None)
-            except BaseException:
-                _end(process)
-                raise
-        self._check_not_ended(n_interrupts)
+        check = self.make_check(None)
+        with self._start(argv) as process, _ending(process):
+            pump = Pump(process.stdin, {process.stdout: on_output, process.stderr: keep})
+            _finish(process, pump, stdin, check)
+        check()
         return Completed(process.returncode, b"", bytes(kept))
 
-    def _pump(
-        self,
-        process: subprocess.Popen[bytes],
-        stdin: bytes,
-        sinks: Mapping[IO[bytes] | None, Callable[[bytes], object]],
-        *,
-        n_interrupts: int,
-        deadline: float | None,
-    ) -> None:
-        """Feed a process and hand over what it prints, until it has closed its output and ended.
+    def open(self, argv: Sequence[str]) -> Dialogue:
+        """Start a program that is asked again and again.
 
-        Not `Popen.communicate`: an ssh hands its pipes on to the control master, which keeps them open until the far
-        end is done, also when the ssh was killed. So whether the end still matters is looked at again and again, and
-        `communicate` cannot be called again while some of the input is unsent.
+        Raises:
+            ProgramMissingError: There is no such program.
+            CommandStoppedError: The runner was stopped before.
         """
-        with selectors.DefaultSelector() as selector:
-            for stream, sink in sinks.items():
-                if stream is not None:
-                    selector.register(stream, selectors.EVENT_READ, sink)
-            feed = _Feed(process.stdin, stdin)
-            feed.register(selector)
-            while len(selector.get_map()) > feed.is_open:
-                for key, _ in selector.select(_LOOK_SECONDS):
-                    if key.data is feed:
-                        feed.write(selector)
-                    elif chunk := os.read(key.fd, _CHUNK_BYTES):
-                        key.data(chunk)
-                    else:
-                        selector.unregister(key.fileobj)
-                self._check_not_ended(n_interrupts)
-                if deadline is not None and time.monotonic() > deadline:
-                    raise CommandTimeoutError
-        self._wait(process, n_interrupts, deadline)
+        stack = contextlib.ExitStack()
+        process = stack.enter_context(self._start(argv))
+        stack.callback(_end, process)
+        return Dialogue(self, process, stack)
 
-    def _wait(self, process: subprocess.Popen[bytes], n_interrupts: int, deadline: float | None) -> None:
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_LOOK_SECONDS)
-                return
-            self._check_not_ended(n_interrupts)
+    def make_check(self, timeout_seconds: float | None) -> Callable[[], None]:
+        """Make what raises CommandStoppedError once this runner is interrupted, CommandTimeoutError once it is late."""
+        n_interrupts = self._n_interrupts
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+
+        def check() -> None:
+            if self._is_stopped or self._n_interrupts != n_interrupts:
+                raise CommandStoppedError
             if deadline is not None and time.monotonic() > deadline:
                 raise CommandTimeoutError
 
-    def _check_not_ended(self, n_interrupts: int) -> None:
-        """Raise when the runner was interrupted since `n_interrupts` were counted."""
-        if self._is_stopped or self._n_interrupts != n_interrupts:
-            raise CommandStoppedError
+        return check
 
     @contextlib.contextmanager
     def _start(self, argv: Sequence[str], *, foreground: bool = False) -> Iterator[subprocess.Popen[bytes]]:
@@ -246,6 +213,104 @@ class Runner:
         finally:
             with self._lock:
                 self._running.discard(process)
+
+
+def _finish(process: subprocess.Popen[bytes], pump: Pump, stdin: bytes, check: Callable[[], None]) -> None:
+    """Feed a process and hand over what it prints, until it has closed its output and ended."""
+    with contextlib.closing(pump):
+        pump.feed(stdin, closes=True)
+        pump.run(is_done=lambda: False, check=check)
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LOOK_SECONDS)
+            return
+        check()
+
+
+@contextlib.contextmanager
+def _ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the process when anything is raised inside."""
+    try:
+        yield
+    except BaseException:
+        _end(process)
+        raise
+
+
+class Dialogue:
+    """A program that is told something and answers, again and again, until it is closed. Used by one thread at a time.
+
+    Made by `Runner.open`, which ends it too when it is interrupted.
+
+    Attributes:
+        wait_seconds: How long the last answer took to begin.
+    """
+
+    def __init__(self, runner: Runner, process: subprocess.Popen[bytes], stack: contextlib.ExitStack) -> None:
+        self._runner = runner
+        self._process = process
+        self._stack = stack
+        self.wait_seconds = float("inf")
+        self._stdout, self._stderr = bytearray(), bytearray()
+        self._pump = Pump(process.stdin, {process.stdout: self._stdout.extend, process.stderr: self._stderr.extend})
+
+    def ask(self, words: bytes, *, ends: tuple[bytes, bytes], timeout_seconds: float) -> Completed:
+        """Tell it something and take its answer.
+
+        Args:
+            words: For its standard input.
+            ends: What standard output and standard error hold at the end of the answer.
+            timeout_seconds: For the whole answer.
+
+        Returns:
+            What it printed; with a return code other than 0 the program has ended instead, and must be closed.
+
+        Raises:
+            CommandTimeoutError: There was no answer in time; close it.
+            CommandStoppedError: The runner was interrupted; close it.
+        """
+        found = (_Search(self._stdout, ends[0]), _Search(self._stderr, ends[1]))
+        check = self._runner.make_check(timeout_seconds)
+        begin = time.monotonic()
+        self.wait_seconds = float("inf")
+
+        def is_done() -> bool:
+            if self._stdout and self.wait_seconds == float("inf"):
+                self.wait_seconds = time.monotonic() - begin
+            return all(search.is_found() for search in found)
+
+        self._pump.feed(words, closes=False)
+        self._pump.run(is_done=is_done, check=check)
+        code = 0 if is_done() else self._wait()
+        answer = Completed(code, bytes(self._stdout), bytes(self._stderr))
+        self._stdout.clear()
+        self._stderr.clear()
+        return answer
+
+    def close(self) -> None:
+        """End the program. May be called twice."""
+        self._stack.close()
+        self._pump.close()
+
+    def _wait(self) -> int:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_SECONDS)
+        return self._process.returncode or -signal.SIGTERM
+
+
+class _Search:
+    """Looks for the end of an answer in what comes in, each byte once."""
+
+    def __init__(self, content: bytearray, end: bytes) -> None:
+        self._content = content
+        self._end = end
+        self._begin = 0
+
+    def is_found(self) -> bool:
+        is_found = self._content.find(self._end, self._begin) >= 0
+        if not is_found:
+            self._begin = max(0, len(self._content) - len(self._end))
+        return is_found
 
 
 def _make_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -282,36 +347,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         time.sleep(_POLL_SECONDS)
     _signal_group(process, signal.SIGKILL)
     process.wait()
-
-
-class _Feed:
-    """What is still to be written to a process's standard input."""
-
-    def __init__(self, stream: IO[bytes] | None, content: bytes) -> None:
-        self._stream = stream
-        self._left = memoryview(content)
-        self.is_open = False
-
-    def register(self, selector: selectors.BaseSelector) -> None:
-        if self._stream is None:
-            return
-        if not self._left:
-            self._stream.close()
-            return
-        os.set_blocking(self._stream.fileno(), False)
-        selector.register(self._stream, selectors.EVENT_WRITE, self)
-        self.is_open = True
-
-    def write(self, selector: selectors.BaseSelector) -> None:
-        """Write what fits; a process that does not want the rest is no error."""
-        if self._stream is None:
-            return
-        with contextlib.suppress(BlockingIOError):
-            try:
-                self._left = self._left[os.write(self._stream.fileno(), self._left[:_CHUNK_BYTES]) :]
-            except BrokenPipeError:
-                self._left = self._left[:0]
-            if not self._left:
-                selector.unregister(self._stream)
-                self._stream.close()
-                self.is_open = False

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import secrets
 import stat
 from pathlib import Path
 
 from hsm.errors import UnreachableError
 
 
-def make_control_folder() -> Path:
+def make_control_folder() -> Path | None:
     """Make it if need be, and check whose it is.
+
+    Returns:
+        The folder; None where it cannot be made, as on a read-only disk.
 
     Raises:
         UnreachableError: Someone else owns it or may write to it.
     """
     folder = Path(f"/tmp/hsm-{os.getuid()}")  # noqa: S108 - owner and mode are checked below
-    with contextlib.suppress(FileExistsError):
+    try:
         folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except OSError:
+        return None
     status = folder.lstat()
     is_private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077 == 0
     if not is_private or status.st_uid != os.getuid():
@@ -28,3 +35,17 @@ def make_control_folder() -> Path:
             kind="control_folder",
         )
     return folder
+
+
+def can_hold_sockets(folder: Path) -> bool:
+    """Whether sockets can be made in a folder: not on a disk that is full, read-only or of a kind that knows none."""
+    import socket  # noqa: PLC0415 - only before a login
+
+    path = folder / f"probe-{secrets.token_hex(4)}"
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.bind(str(path))
+        except OSError:
+            return False
+    path.unlink(missing_ok=True)
+    return True

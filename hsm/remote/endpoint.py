@@ -8,25 +8,10 @@ from dataclasses import replace
 
 from hsm.endpoint import FileEnds, Listing, Machine, Survey, Tree
 from hsm.errors import TargetError
+from hsm.remote.file_ends import BLOCK_BYTES, EndsRequest, make_ends_program, parse_ends
 from hsm.remote.guard import make_receipts_program, parse_receipt_checksums
 from hsm.remote.listing import make_listing_requests, parse_listing
 from hsm.remote.shell import RemoteShell, make_mark, quote_path
-
-BLOCK_BYTES = 32768
-"""The block of a `.wandb` log; the ends of files are read in whole blocks."""
-
-_READ_ENDS = r"""
-for f do
-  [ -f "$f" ] && [ -r "$f" ] || continue
-  s=$(wc -c <"$f") && s=$(($s)) || continue
-  t=$(( (s - 1) / %(block)d - %(n_blocks)d + 1 )); [ "$t" -lt 0 ] && t=0
-  h=$(( %(n_blocks)d * %(block)d )); [ "$h" -gt "$s" ] && h=$s
-  o=$(( t * %(block)d ))
-  printf '%%s\0%%s\0%%s\0' "%(mark)s$f" "$s" "$o"
-  head -c "$h" <"$f"
-  tail -c +$(( o + 1 )) <"$f" | head -c $(( s - o ))
-done
-"""
 
 
 class RemoteEndpoint:
@@ -63,27 +48,34 @@ class RemoteEndpoint:
             try:
                 machine, found, rest = parse_listing(completed.stdout, completed.stderr, request=request, mark=mark)
             except ValueError as error:
-                raise TargetError(
-                    f"The listing of {self.name} cannot be understood.",
-                    hint="Run the command with -v and report what it prints.",
-                    kind="bad_listing",
-                    detail=f"{error}\n{completed.stderr_text[-400:]}",
-                ) from error
+                raise self._make_bad_answer(error, completed.stderr_text) from error
             checksums.update(parse_receipt_checksums(rest))
             for tree, listing in zip(request.trees, found, strict=True):
                 listings[indices[id(tree)]] = listing
         self._machine = machine
         return Survey(machine, tuple(listings[index] for index in range(len(trees))), checksums)
 
-    def read_ends(self, paths: Sequence[str], *, n_blocks: int) -> Iterator[FileEnds]:
-        """See `hsm.endpoint.Endpoint.read_ends`."""
+    def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
+        """See `hsm.endpoint.Endpoint.read_ends`; one session, and another for files that changed meanwhile."""
+        request = EndsRequest(n_blocks, n_blocks * BLOCK_BYTES if head_bytes is None else head_bytes, make_mark())
+        found, changed = self._read_ends(paths, request, careful=False)
+        if changed:
+            again = {ends.path: ends for ends in self._read_ends(changed, request, careful=True)[0]}
+            known = {**{ends.path: ends for ends in found}, **again}
+            found = [known[path] for path in paths if path in known]
+        yield from found
+
+    def _read_ends(
+        self, paths: Sequence[str], request: EndsRequest, *, careful: bool
+    ) -> tuple[list[FileEnds], list[str]]:
         if not paths:
-            return
-        mark = make_mark()
-        script = _READ_ENDS % {"block": BLOCK_BYTES, "n_blocks": n_blocks, "mark": mark}
+            return [], []
         names = b"".join(os.fsencode(path) + b"\0" for path in paths)
-        completed = self._shell.run(f"xargs -0 sh -c '{_escape(script)}' read", stdin=names)
-        yield from _iter_ends(completed.stdout, n_blocks, mark)
+        completed = self._shell.run(make_ends_program(request, careful=careful), stdin=names)
+        try:
+            return parse_ends(completed.stdout, request)
+        except ValueError as error:
+            raise self._make_bad_answer(error, completed.stderr_text) from error
 
     def read_file(self, path: str) -> bytes:
         """See `hsm.endpoint.Endpoint.read_file`."""
@@ -92,15 +84,10 @@ class RemoteEndpoint:
             raise FileNotFoundError(path)
         return completed.stdout[:-1]
 
-
-def _escape(script: str) -> str:
-    return script.replace("'", "'\\''")
-
-
-def _iter_ends(content: bytes, n_blocks: int, mark: str) -> Iterator[FileEnds]:
-    for record in content.split(mark.encode())[1:]:
-        path, size_text, offset_text, ends = record.split(b"\0", 3)
-        size, offset = int(size_text), int(offset_text)
-        n_head = min(size, n_blocks * BLOCK_BYTES)
-        if len(ends) == n_head + size - offset:  # else it was cut while it was read
-            yield FileEnds(os.fsdecode(path), size, ends[:n_head], ends[n_head:], offset)
+    def _make_bad_answer(self, error: ValueError, complaint: str) -> TargetError:
+        return TargetError(
+            f"The listing of {self.name} cannot be understood.",
+            hint="Run the command with -v and report what it prints.",
+            kind="bad_listing",
+            detail=f"{error}\n{complaint[-400:]}",
+        )

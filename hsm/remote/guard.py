@@ -7,8 +7,9 @@ below the folders they are given, never through a symlink, and a cut connection 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from hsm.errors import TargetError
 from hsm.remote.shell import RemoteShell, quote
@@ -136,8 +137,33 @@ class Held:
     is_fresh: bool
 
 
+class Keeper(Protocol):
+    """Keeps the lock, the own folders and the receipt of one sweep at one destination, by whatever means work there.
+
+    `Guard` does it by programs of a shell; its methods say what each call promises, and
+    `tests/contract/test_guard.py` holds every keeper to it.
+    """
+
+    @property
+    def nonce(self) -> str:
+        """This process's, as in the lock's content."""
+
+    def take(self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False) -> Taken | Held:
+        """See `Guard.take`."""
+
+    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> Taken | None:
+        """See `Guard.release`."""
+
+    def tidy(self) -> None:
+        """See `Guard.tidy`."""
+
+
+MakeKeeper = Callable[[GuardPlaces, str], Keeper]
+"""Makes a keeper of places at one destination, for a process's nonce; `partial(Guard, shell)` is one."""
+
+
 class Guard:
-    """The lock, the own folders and the receipt of one sweep at one destination.
+    """Keeps `Keeper` with programs for a shell.
 
     Args:
         shell: Runs the programs there; on this machine `hsm.remote.local.LocalShell`.

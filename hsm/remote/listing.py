@@ -28,7 +28,7 @@ field() { printf '%s\0' "$1"; }
 kind() { if [ -d "$1" ]; then echo d; elif [ -f "$1" ]; then echo f; elif [ -e "$1" ]; then echo o; fi; }
 machine() {
   field "$(uname -s)"; field "$HOME"; field "$(date +%s)"
-  field "$("$1" --version 2>/dev/null </dev/null | head -n 1)"
+  field "$("$1" --version 2>/dev/null </dev/null | head -n 40)"
 }
 nearest() {
   n=$1

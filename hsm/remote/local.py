@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hsm.endpoint import FileEnds, Machine, Survey, Tree
 from hsm.remote.command import Completed, Runner
-from hsm.remote.endpoint import BLOCK_BYTES
+from hsm.remote.file_ends import BLOCK_BYTES, get_tail_offset
 from hsm.remote.guard import make_receipts_program, parse_receipt_checksums
 from hsm.remote.shell import quote_path
 from hsm.tree import list_tree
@@ -20,9 +20,8 @@ SESSION_TIMEOUT_SECONDS = 600
 class LocalShell:
     """Runs /bin/sh programs on this machine; keeps `hsm.remote.shell.RemoteShell`."""
 
-    name = "this machine"
-
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, *, name: str = "this machine") -> None:
+        self.name = name
         self._runner = runner
 
     def run(self, program: str, *, stdin: bytes = b"") -> Completed:
@@ -35,8 +34,8 @@ class LocalEndpoint:
 
     is_remote = False
 
-    def __init__(self, runner: Runner | None = None) -> None:
-        self.name = "here"
+    def __init__(self, runner: Runner | None = None, *, name: str = "here") -> None:
+        self.name = name
         self._runner = runner or Runner()
 
     def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
@@ -49,14 +48,15 @@ class LocalEndpoint:
             checksums = parse_receipt_checksums(completed.stdout.split(b"\0"))
         return Survey(machine, tuple(list_tree(tree) for tree in trees), checksums)
 
-    def read_ends(self, paths: Sequence[str], *, n_blocks: int) -> Iterator[FileEnds]:
+    def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`."""
+        n_head = n_blocks * BLOCK_BYTES if head_bytes is None else head_bytes
         for path in paths:
             try:
                 with open(path, "rb") as stream:  # noqa: PTH123 - bytes that are no UTF-8 stay as they are
                     size = os.fstat(stream.fileno()).st_size
-                    offset = max(0, (size - 1) // BLOCK_BYTES - n_blocks + 1) * BLOCK_BYTES
-                    head = stream.read(min(size, n_blocks * BLOCK_BYTES))
+                    offset = get_tail_offset(size, n_blocks)
+                    head = stream.read(min(size, n_head))
                     stream.seek(offset)
                     tail = stream.read(size - offset)
             except OSError:

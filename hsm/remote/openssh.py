@@ -1,50 +1,61 @@
 """The system's OpenSSH as client: one login per target, shared by every later session.
 
-HSM keeps an OpenSSH control master per target, started on the first use and left behind for ten minutes, so
-that a second factor is asked for once and a session costs no new login. See docs/DESIGN.md, "One login".
+What is asked of a target's shell goes to one that is kept open, so that a question costs a round trip; workers have
+sessions of their own beside it. See docs/DESIGN.md, "One login".
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 import random
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from hsm.config.schema import TargetSettings
 from hsm.errors import TargetError, UnreachableError
-from hsm.remote.command import (
-    CommandTimeoutError,
-    Completed,
-    ProgramMissingError,
-    Runner,
-)
-from hsm.remote.control_folder import make_control_folder
-from hsm.remote.diagnosis import diagnose_ssh, show_bytes
-from hsm.remote.host_keys import StoredKey, explain_host_key, list_known_keys, make_known_name
-from hsm.remote.shell import frame, make_mark, make_remote_command, parse_framed, quote
-from hsm.remote.ssh_words import (
-    LOGIN_OPTIONS,
-    make_control_name,
-    make_user_words,
+from hsm.remote.command import CommandTimeoutError, Completed, Dialogue, Runner
+from hsm.remote.diagnosis import show_bytes
+from hsm.remote.login import Login
+from hsm.remote.shell import (
+    MAX_WORDS_BYTES,
+    OPEN_SHELL,
+    frame,
+    make_ends,
+    make_mark,
+    make_remote_command,
     make_words,
-    parse_resolved,
+    parse_answer,
+    parse_framed,
 )
+from hsm.remote.ssh_words import LOGIN_OPTIONS, make_session_words
 
-PERSIST_SECONDS = 600
+if TYPE_CHECKING:
+    from hsm.config.schema import TargetSettings
+    from hsm.remote.host_keys import StoredKey
+
 SESSION_TIMEOUT_SECONDS = 600
-LOGIN_TIMEOUT_SECONDS = 60
-FOREGROUND_LOGIN_TIMEOUT_SECONDS = 300
 
-_NOISE_BYTES = 200
+MAX_SESSIONS = 8
+"""sshd allows ten sessions over one login by default; two stay free for the shell and for what the user does."""
+
+MAX_LOGINS = 4
+"""Where logins cannot be shared: one for the shell, the rest for workers."""
+
+SPACING_SECONDS = 1.0
+"""Between such logins, since servers drop those that come in bursts."""
 
 PAUSES_SECONDS = (5.0, 15.0, 45.0)
 """How long to wait before each further try after a dropped connection."""
 
-_PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", "sessions_refused", "throttled"})
+SESSIONS_REFUSED = "sessions_refused"
+
+_NOISE_BYTES = 200
+
+_PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", SESSIONS_REFUSED, "throttled"})
 """A server that throttles drops connections; whatever else fails at the first contact will fail again."""
 
 PASSING_KINDS = _PASSING_KINDS_AT_FIRST | {"connection_refused", "connection_timeout", "host_unknown"}
@@ -65,6 +76,7 @@ class OpenSsh:
         settings: Its configuration.
         runner: Starts the processes.
         pauses_seconds: How long to wait before each further try after a dropped connection, but for jitter.
+        spacing_seconds: The least time between two logins where they cannot be shared.
         on_wait: Told the seconds of each such pause, and what went wrong.
     """
 
@@ -75,16 +87,24 @@ class OpenSsh:
         runner: Runner,
         *,
         pauses_seconds: Sequence[float] = PAUSES_SECONDS,
+        spacing_seconds: float = SPACING_SECONDS,
         on_wait: Callable[[float, UnreachableError], None] | None = None,
     ) -> None:
         self.name = name
         self._settings = settings
         self._runner = runner
         self._pauses_seconds = pauses_seconds
-        self._on_wait = on_wait
-        self._resolved: dict[str, str] = {}
+        self._spacing_seconds = spacing_seconds
+        self.on_wait = on_wait
+        self._login = Login(name, settings, runner)
+        self._is_open = False
         self._control_path: Path | None = None
         self._has_connected = False
+        self._begun: Future[None] | None = None
+        self._keeps_shell = False
+        self._shell: Dialogue | None = None
+        self._round_trip_seconds: float | None = None
+        self._last_login = float("-inf")
         self._noise = b""
         self._lock = threading.RLock()
 
@@ -99,6 +119,26 @@ class OpenSsh:
         """What start-up files there printed in the last session, before its program; rsync cannot do with any."""
         return self._noise
 
+    @property
+    def max_workers(self) -> int:
+        """How many sessions workers may have at the same time, known once the login is open."""
+        return MAX_SESSIONS if self._control_path is not None else MAX_LOGINS - 1
+
+    @property
+    def round_trip_seconds(self) -> float | None:
+        """The quickest beginning of an answer of the shell that is kept open; None: not measured."""
+        return self._round_trip_seconds
+
+    @property
+    def jump(self) -> str:
+        """What the connection goes through by the settings in force, once they are read; empty: straight there."""
+        return self._login.jump
+
+    @property
+    def command_line(self) -> str:
+        """The command a person types to try this login."""
+        return self._login.command_line
+
     def login(self, *, may_ask: bool = False) -> None:
         """Make sure that the shared login is open; one that is open already is used.
 
@@ -110,10 +150,28 @@ class OpenSsh:
         """
         self._retry(lambda: self._login_once(may_ask=may_ask))
 
+    def begin(self) -> None:
+        """Begin to log in, and to open the shell where it is kept, in a thread; what needs them then waits for it."""
+        begun: Future[None] = Future()
+        self._begun = begun
+
+        def work() -> None:
+            try:
+                self._login_alone(may_ask=False)
+                if self._keeps_shell:
+                    self._open_shell()
+            except BaseException as error:
+                begun.set_exception(error)
+            else:
+                begun.set_result(None)
+
+        threading.Thread(target=work, name=f"hsm-login-{self.name}", daemon=True).start()
+
     def forget_login(self) -> None:
         """Look anew, before the next session, whether the shared login is still open."""
         with self._lock:
-            self._control_path = None
+            self._is_open = False
+            self.close_shell()
 
     def logout(self) -> bool:
         """Close the shared login that HSM opened; the user's own master is left alone.
@@ -121,24 +179,42 @@ class OpenSsh:
         Returns:
             Whether there was one.
         """
-        path = self._make_control_path()
-        self._control_path = None
-        if not path.exists():
-            return False
-        argv = ["ssh", *make_words(self._settings, path), "-O", "exit", "--", self._settings.host]
-        was_open = self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0
-        path.unlink(missing_ok=True)
-        return was_open
+        self.forget_login()
+        return self._login.close()
+
+    @contextlib.contextmanager
+    def keep_shell(self) -> Iterator[None]:
+        """Keep one shell open while inside, so that `run` costs a session once and a round trip later."""
+        self._keeps_shell = True
+        try:
+            yield
+        finally:
+            self._keeps_shell = False
+            with contextlib.suppress(Exception):
+                self._take_begun()
+            self.close_shell()
+
+    def close_shell(self) -> bool:
+        """Close the shell that is kept open, to make room for another session; the next `run` opens it again.
+
+        Returns:
+            Whether there was one.
+        """
+        with self._lock:
+            shell, self._shell = self._shell, None
+            if shell is not None:
+                shell.close()
+            return shell is not None
 
     def run(self, program: str, *, stdin: bytes = b"") -> Completed:
-        """Run a /bin/sh program in a session over the shared login.
+        """Run a /bin/sh program in a session over the shared login, or in the shell that is kept open.
 
         Args:
             program: Its text; data goes over `stdin`.
             stdin: What the program reads.
 
         Returns:
-            What it printed, without the noise of start-up files, and its complaints; the return code is ssh's.
+            What it printed, without the noise of start-up files, and its complaints; the return code is the program's.
 
         Raises:
             UnreachableError: The session could not be opened or broke before the program's end.
@@ -148,61 +224,25 @@ class OpenSsh:
     def make_session_argv(self) -> list[str]:
         """The `ssh` command of a session over the shared login, without the host; logs in if need be, once.
 
-        At the server's MaxSessions ssh would open a new login by itself; `ProxyCommand=false` makes it fail.
+        At the server's MaxSessions ssh would open a new login by itself; HSM's options make it fail. Where logins
+        cannot be shared, the session is a login, and this waits until the next one is polite.
         """
         control_path = self._login_once()
-        fixed = ("ControlMaster=no", "BatchMode=yes", "ProxyCommand=false", "StrictHostKeyChecking=yes")
-        return ["ssh", *make_words(self._settings, control_path, fixed)]
+        if control_path is None:
+            self._space()
+        return ["ssh", *make_session_words(self._settings, control_path)]
 
     def explain(self, text: str) -> UnreachableError:
         """Turn what ssh complained into the error to raise."""
-        resolved = self._resolved
-        error = diagnose_ssh(
-            text,
-            target=self.name,
-            host=resolved.get("hostname", self._settings.host),
-            port=resolved.get("port", ""),
-            command=self.command_line,
-            jump=self.jump,
-        )
-        return explain_host_key(error, text, runner=self._runner, name=self._known_name, command=self._asking_command)
-
-    @property
-    def jump(self) -> str:
-        """What the connection goes through by the settings in force, once they are read; empty: straight there."""
-        for key, prefix in (("proxyjump", ""), ("proxycommand", "the ProxyCommand ")):
-            value = self._resolved.get(key, "none")
-            if value != "none":
-                return f"{prefix}{value}"
-        return ""
+        return self._login.explain(text)
 
     def resolve(self) -> Mapping[str, str]:
-        """The settings in force for this host, as `ssh -G` prints them, names in small letters.
-
-        Runs ssh once. Values of a setting that has several are in lines.
-
-        Raises:
-            UnreachableError: ssh does not accept its configuration, or is missing.
-        """
-        return self._resolve()
+        """The settings in force for this host; see `hsm.remote.login.Login.resolve`."""
+        return self._login.resolve()
 
     def list_known_keys(self) -> list[StoredKey]:
-        """Look the host's keys up in the files of known hosts, the user's first. Reads, and changes nothing."""
-        return list_known_keys(self._runner, self._resolve(), name=self._known_name)
-
-    @property
-    def _known_name(self) -> str:
-        settings = self._resolved
-        host = settings.get("hostname", self._settings.host)
-        return make_known_name(host, settings.get("port", ""), settings.get("hostkeyalias", ""))
-
-    @property
-    def _asking_command(self) -> str:
-        """The command by which a person is asked about an unknown host key, whatever the settings say."""
-        words = ["ssh"]
-        if self._resolved.get("stricthostkeychecking", "ask") != "ask":
-            words += ["-o", "StrictHostKeyChecking=ask"]
-        return " ".join(quote(word) for word in [*words, *make_user_words(self._settings), self._settings.host])
+        """The host's keys in the files of known hosts; see `hsm.remote.login.Login.list_known_keys`."""
+        return self._login.list_known_keys()
 
     def _retry(self, call: Callable[[], _Answer]) -> _Answer:
         """Call until the connection holds, or no pause is left, or waiting would not help."""
@@ -214,37 +254,93 @@ class OpenSsh:
                 if error.kind not in (PASSING_KINDS if self._has_connected else _PASSING_KINDS_AT_FIRST):
                     raise
                 seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - spreads tries, keeps no secret
-                if self._on_wait is not None:
-                    self._on_wait(seconds, error)
+                if self.on_wait is not None:
+                    self.on_wait(seconds, error)
                 self._runner.sleep(seconds)
         return call()
 
-    def _login_once(self, *, may_ask: bool = False) -> Path:
+    def _login_once(self, *, may_ask: bool = False) -> Path | None:
+        self._take_begun()
+        return self._login_alone(may_ask=may_ask)
+
+    def _take_begun(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.result()
+
+    def _login_alone(self, *, may_ask: bool) -> Path | None:
         with self._lock:
-            if self._control_path is None:
-                self._control_path = self._open_login(may_ask=may_ask)
-                self._has_connected = True
+            if not self._is_open:
+                self._control_path = self._login.open(may_ask=may_ask)
+                self._is_open = True
+                self._has_connected = self._has_connected or self._control_path is not None
             return self._control_path
 
-    def _open_login(self, *, may_ask: bool) -> Path:
-        users_own = self._resolve().get("controlpath", "none")
-        if users_own not in ("", "none") and self._is_live(Path(users_own)):
-            return Path(users_own)
-        path = self._make_control_path()
-        if not self._is_live(path):
-            self._start_master(path, may_ask=may_ask)
-        return path
-
     def _run_once(self, program: str, stdin: bytes) -> Completed:
+        control_path = self._login_once()
+        is_short = len(program) + len(stdin) < MAX_WORDS_BYTES
+        if self._keeps_shell and (is_short or control_path is None):
+            return self._ask(program, stdin)
+        try:
+            return self._run_apart(program, stdin)
+        except UnreachableError as error:
+            if error.kind != SESSIONS_REFUSED or not self.close_shell():
+                raise
+        return self._run_apart(program, stdin)
+
+    def _ask(self, program: str, stdin: bytes) -> Completed:
+        """Run a program in the shell that is kept open, which is opened if need be."""
+        mark = make_mark()
+        with self._lock:
+            shell = self._shell or self._open_shell()
+            try:
+                words = make_words(program, stdin, mark)
+                completed = shell.ask(words, ends=make_ends(mark), timeout_seconds=SESSION_TIMEOUT_SECONDS)
+            except BaseException as error:
+                self.close_shell()
+                if isinstance(error, CommandTimeoutError):
+                    raise self._login.make_timeout_error("a command did not end") from error
+                raise
+            if completed.returncode != 0:
+                self.close_shell()
+                raise self._explain_failed_session(completed, completed.stdout)
+        self._has_connected = True
+        self._round_trip_seconds = min(self._round_trip_seconds or shell.wait_seconds, shell.wait_seconds)
+        answer, noise = parse_answer(completed, mark)
+        self._noise = self._noise or noise
+        return answer
+
+    def _open_shell(self) -> Dialogue:
+        with self._lock:
+            control_path = self._login_alone(may_ask=False)
+            options = LOGIN_OPTIONS if control_path is None else ()
+            if control_path is None:
+                self._space()
+            words = make_session_words(self._settings, control_path, options)
+            self._noise = b""
+            self._shell = self._runner.open(["ssh", *words, "--", self._settings.host, OPEN_SHELL])
+            return self._shell
+
+    def _run_apart(self, program: str, stdin: bytes) -> Completed:
+        """Run a program in a session of its own."""
         mark = make_mark()
         command = make_remote_command(frame(program, mark))
         argv = [*self.make_session_argv(), "--", self._settings.host, command]
-        completed = self._run(argv, stdin=stdin, timeout_seconds=SESSION_TIMEOUT_SECONDS)
+        completed = self._login.run(argv, stdin=stdin, timeout_seconds=SESSION_TIMEOUT_SECONDS)
         content, noise = parse_framed(completed.stdout, mark)
         if content is None:
             raise self._explain_failed_session(completed, noise)
+        self._has_connected = True
         self._noise = noise
         return Completed(completed.returncode, content, completed.stderr)
+
+    def _space(self) -> None:
+        """Wait until another login is polite, where each session is one."""
+        with self._lock:
+            wait = self._last_login + self._spacing_seconds - time.monotonic()
+            if wait > 0:
+                self._runner.sleep(wait)
+            self._last_login = time.monotonic()
 
     def _explain_failed_session(self, completed: Completed, noise: bytes) -> UnreachableError | TargetError:
         if completed.returncode == 255:
@@ -259,96 +355,7 @@ class OpenSsh:
             detail=(noise + completed.stderr).decode("utf-8", "replace")[-1000:].strip(),
         )
 
-    def _start_master(self, path: Path, *, may_ask: bool) -> None:
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - only a login needs it
-
-        try:
-            with FileLock(f"{path}.lock", timeout=FOREGROUND_LOGIN_TIMEOUT_SECONDS, mode=0o600):
-                self._start_master_alone(path, may_ask=may_ask)
-        except Timeout as error:
-            raise UnreachableError(
-                f"Another login to {self.name} has been under way for minutes.",
-                hint="Finish or end it, then run the same command again.",
-                kind="login_busy",
-            ) from error
-
-    def _start_master_alone(self, path: Path, *, may_ask: bool) -> None:
-        if self._is_live(path):
-            return
-        path.unlink(missing_ok=True)
-        log = path.with_suffix(".log")
-        log.unlink(missing_ok=True)
-        checking = "ask" if may_ask else "yes"
-        fixed = (
-            f"ControlPersist={PERSIST_SECONDS}",
-            f"StrictHostKeyChecking={checking}",
-            *(() if may_ask else ("BatchMode=yes",)),
-            *LOGIN_OPTIONS,
-        )
-        argv = ["ssh", "-M", "-N", "-f", "-E", str(log), *make_words(self._settings, path, fixed)]
-        limit = FOREGROUND_LOGIN_TIMEOUT_SECONDS if may_ask else LOGIN_TIMEOUT_SECONDS
-        try:
-            completed = self._run([*argv, "--", self._settings.host], timeout_seconds=limit, foreground=may_ask)
-            if completed.returncode != 0 or not self._is_live(path):
-                raise self._explain_login(_read_text(log), completed.stderr_text)
-        finally:
-            log.unlink(missing_ok=True)
-
-    def _explain_login(self, log: str, complaint: str) -> UnreachableError:
-        """Explain by the log; where it says nothing known, by the rest too, which may be the server's banner."""
-        error = self.explain(log or complaint)
-        return error if error.kind != "unreachable" else self.explain(f"{log}\n{complaint}")
-
-    def _is_live(self, path: Path) -> bool:
-        if not os.path.exists(path):  # noqa: PTH110 - false where the name is too long or the way to it barred
-            return False
-        argv = ["ssh", *make_words(self._settings, path), "-O", "check", "--", self._settings.host]
-        return self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0
-
-    def _make_control_path(self) -> Path:
-        return make_control_folder() / make_control_name(self._settings, self._resolve())
-
-    def _resolve(self) -> dict[str, str]:
-        """The settings in force for this host, as `ssh -G` prints them; runs once."""
-        if not self._resolved:
-            argv = ["ssh", *make_user_words(self._settings), "-G", "--", self._settings.host]
-            completed = self._run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS)
-            if completed.returncode != 0:
-                raise self.explain(completed.stderr_text)
-            self._resolved = parse_resolved(completed.stdout.decode("utf-8", "replace"))
-        return self._resolved
-
-    @property
-    def command_line(self) -> str:
-        """The command a person types to try this login."""
-        return " ".join(quote(word) for word in ["ssh", *make_user_words(self._settings), self._settings.host])
-
-    def _run(
-        self, argv: list[str], *, timeout_seconds: float, stdin: bytes = b"", foreground: bool = False
-    ) -> Completed:
-        try:
-            return self._runner.run(argv, stdin=stdin, timeout_seconds=timeout_seconds, foreground=foreground)
-        except ProgramMissingError as error:
-            raise UnreachableError(
-                "There is no `ssh` on this machine.",
-                hint="Install OpenSSH's client, for example `apt-get install openssh-client`.",
-                kind="ssh_missing",
-            ) from error
-        except CommandTimeoutError as error:
-            raise UnreachableError(
-                f"Target {self.name} ({self._settings.host}) does not answer: {error}.",
-                hint=f"Try `{self.command_line}` by hand.",
-                kind="connection_timeout",
-            ) from error
-
 
 def has_terminal() -> bool:
     """Whether ssh could ask the user something here."""
     return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""

@@ -75,3 +75,54 @@ def parse_framed(output: bytes, mark: str) -> tuple[bytes | None, bytes]:
         return None, output
     content, found, _ = rest.rpartition(end)
     return (content if found else None), noise
+
+
+MAX_WORDS_BYTES = 32 * 1024
+"""What is told to an open shell at once: bash reads its script from a pipe byte by byte, a system call for each."""
+
+OPEN_SHELL = "exec /bin/sh"
+"""The command of a session that is told programs on its standard input; every login shell knows it."""
+
+
+def make_words(program: str, stdin: bytes, mark: str) -> bytes:
+    """What to tell an open shell so that it runs `program` apart from itself and prints its answer between marks.
+
+    Standard input travels as a here-document, since the shell's own is where programs come from. The answer ends as
+    `make_ends` says.
+    """
+    begin, end = [b"("], b")</dev/null"
+    if stdin:
+        decode = "base64 -d 2>/dev/null||base64 -D||openssl base64 -d"
+        begin = [f"({decode})<<'{mark}'|(".encode(), base64.encodebytes(stdin).rstrip(b"\n"), mark.encode()]
+        end = b")"
+    lines = [
+        *begin,
+        f"printf '\\n%s<' {mark}".encode(),
+        program.encode("utf-8", "surrogateescape"),
+        end,
+        f"printf '%s?%s%s>' {mark} $? {mark}; printf '%s\\n' {mark} >&2".encode(),
+        b"",
+    ]
+    return b"\n".join(lines)
+
+
+def make_ends(mark: str) -> tuple[bytes, bytes]:
+    """What standard output and standard error of an open shell hold at the end of an answer."""
+    return mark.encode() + b">", mark.encode() + b"\n"
+
+
+def parse_answer(completed: Completed, mark: str) -> tuple[Completed, bytes]:
+    """Read the answer to `make_words`.
+
+    Returns:
+        What the program printed, with its exit status; and the noise before.
+
+    Raises:
+        ValueError: It is no such answer.
+    """
+    noise, found, rest = completed.stdout.partition(b"\n" + mark.encode() + b"<")
+    content, asked, tail = rest.partition(mark.encode() + b"?")
+    if not (found and asked):
+        raise ValueError("an answer without its marks")
+    complaints = completed.stderr.rpartition(make_ends(mark)[1])[0]
+    return Completed(int(tail.partition(mark.encode())[0]), content, complaints), noise

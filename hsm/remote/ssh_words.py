@@ -57,6 +57,20 @@ def make_words(settings: TargetSettings, control_path: Path, fixed: Sequence[str
     return [*_make_option_words(first), *make_user_words(settings), *_make_option_words(_KEEPALIVE_OPTIONS)]
 
 
+def make_session_words(settings: TargetSettings, control_path: Path | None, fixed: Sequence[str] = ()) -> list[str]:
+    """The options of a session that asks nothing: over a shared login and never a new one, or as a login of its own.
+
+    Args:
+        settings: The target's.
+        control_path: Of the shared login; None for a login of its own. `ProxyCommand=false` makes ssh fail where it
+            would open a new one by itself.
+        fixed: As in `make_words`.
+    """
+    only = ("ProxyCommand=false",) if control_path is not None else ()
+    always = ("ControlMaster=no", "BatchMode=yes", *only, "StrictHostKeyChecking=yes")
+    return make_words(settings, control_path or Path("none"), (*fixed, *always))
+
+
 def make_user_words(settings: TargetSettings) -> list[str]:
     """The options that the target's settings ask for, as a person would type them."""
     words = _make_option_words([f"{name}={value}" for name, value in settings.ssh.options.items()])

@@ -10,7 +10,8 @@ from enum import Enum
 from hsm.endpoint import Space
 from hsm.errors import ExitCode, HsmError
 from hsm.sync.report import SCHEMA
-from hsm.transfer.rsync_command import RsyncVersion
+from hsm.transfer.base import Capabilities
+from hsm.transfer.rsync_probe import RsyncVersion
 
 SAFE_RSYNC = (3, 4, 3)
 """The last release but one that fixed holes which a hostile other end can use; distributions mend older ones."""
@@ -140,6 +141,8 @@ def make_not_checked(name: str, reason: str) -> Check:
 def check_rsync(name: str, version: RsyncVersion) -> Check:
     """Judge an rsync that HSM can work with."""
     found = f"{version.text}, protocol {version.protocol}"
+    if version.is_openrsync:
+        return make_ok(name, f"{found}: it can receive, and keeps whole seconds")
     if version.version >= SAFE_RSYNC:
         return make_ok(name, found)
     safe = ".".join(map(str, SAFE_RSYNC))
@@ -149,6 +152,16 @@ def check_rsync(name: str, version: RsyncVersion) -> Check:
         f"rsync {safe} and the releases before it fixed security holes: update it, unless your distribution "
         "backported the fixes (its changelog says so).",
     )
+
+
+def describe_engine(engine: Capabilities) -> str:
+    """Say what carries the files of a target, and what it cannot."""
+    lacks = [
+        word
+        for word, has in (("goes on with a cut file", engine.resumes), ("sends only what changed", engine.sends_deltas))
+        if not has
+    ]
+    return f"{engine.name}, {engine.max_workers} workers at most" + (f"; never {' or '.join(lacks)}" if lacks else "")
 
 
 def check_sessions_speed(name: str, seconds: Sequence[float]) -> Check:

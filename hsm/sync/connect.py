@@ -1,21 +1,214 @@
-"""From a target's configuration to the two ends of an exchange."""
+"""From a target's configuration to what works there: the one place that chooses client, endpoint, guard and engine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from enum import Enum
+from functools import partial
+from typing import Protocol
 
 from hsm.config.schema import TargetSettings
+from hsm.discover.sweeps import Layout
 from hsm.endpoint import Endpoint
 from hsm.errors import UnreachableError
-from hsm.model import Root
-from hsm.progress import Reporter, Waiting
-from hsm.records.journal import Route
+from hsm.model import Problem, Root
+from hsm.progress import ProblemFound, Reporter, Waiting
 from hsm.remote.command import Runner
 from hsm.remote.endpoint import RemoteEndpoint
+from hsm.remote.guard import Guard, MakeKeeper
+from hsm.remote.login import PERSIST_SECONDS
 from hsm.remote.openssh import PAUSES_SECONDS, OpenSsh
-from hsm.sync.exchange import Ends, MakeEngine
+from hsm.remote.paramiko_client import ParamikoClient
+from hsm.sync.exchange import Ends
+from hsm.sync.folder_target import FolderTarget
+from hsm.sync.sftp_target import AutoTarget, SftpTarget
 from hsm.transfer.base import Engine
-from hsm.transfer.rsync import FINE_TIMES_VERSION, RsyncEngine, check_remote_version, read_local_version
+from hsm.transfer.rsync import RsyncEngine
+from hsm.transfer.rsync_probe import RsyncVersion, check_remote_version, make_pair, read_local_version
+
+
+class Client(str, Enum):
+    """What a target is reached by."""
+
+    OPENSSH = "openssh"
+    PARAMIKO = "paramiko"
+    NONE = "none"
+
+
+class Connection(Protocol):
+    """A target, and what works there. One object serves one target for one call of the program; thread-safe.
+
+    Making it starts nothing; `login` comes before everything else.
+    """
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The target's end."""
+
+    @property
+    def make_guard(self) -> MakeKeeper:
+        """Makes what keeps lock and receipt there."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine, so that there is no login."""
+
+    @property
+    def login_lasts_seconds(self) -> int:
+        """How long a login stays open for later calls after its last use; 0 where it ends with the call."""
+
+    def login(self, *, may_ask: bool = False) -> None:
+        """Make sure that the target is there and lets us in.
+
+        Args:
+            may_ask: The user may be asked in this terminal.
+
+        Raises:
+            HsmError: It is not, or does not.
+        """
+
+    def logout(self) -> bool:
+        """Close what login left open; whether there was something."""
+
+    def keep_open(self) -> AbstractContextManager[None]:
+        """Keep open, while inside, what questions go over, and close it at the end; needs no login yet."""
+
+    def check_roots(self, roots: Mapping[Root, str]) -> None:
+        """Refuse folders at the target, as configured, before anything there is looked at.
+
+        Raises:
+            HsmError: They are not what they should be.
+        """
+
+    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
+        """Choose and make the engine between this machine and the target, see `hsm.sync.exchange.MakeEngine`.
+
+        Args:
+            roots: The destination's folders, real paths.
+            sweep: Whose files are sent.
+            skips_newer: Leave what is newer at the destination.
+            pulls: The target is the source.
+
+        Raises:
+            HsmError: No engine can work between the two.
+        """
+
+
+def choose_client(settings: TargetSettings) -> Client:
+    """Tell by what a target is reached. Pure."""
+    if settings.is_folder:
+        return Client.NONE
+    if settings.ssh.client == "paramiko" or settings.engine == "sftp":
+        return Client.PARAMIKO
+    return Client.OPENSSH
+
+
+def connect(
+    name: str,
+    settings: TargetSettings,
+    runner: Runner,
+    reporter: Reporter,
+    *,
+    layout: Layout,
+    pauses_seconds: Sequence[float] = PAUSES_SECONDS,
+    allowed: frozenset[str] = frozenset(),
+) -> Connection:
+    """Choose what a target is reached by: OpenSSH with rsync, from which `auto` turns to SFTP. Starts nothing.
+
+    Args:
+        name: The target's name.
+        settings: Its configuration.
+        runner: Starts the processes.
+        reporter: Told of each wait for a dropped connection.
+        layout: Where the project's own sweeps and runs lie on this machine.
+        pauses_seconds: Before each further try after a dropped connection.
+        allowed: Names of safety checks that are waived.
+
+    Raises:
+        ConfigError: The configuration asks for what HSM cannot do.
+    """
+
+    def note(seconds: float, error: UnreachableError) -> None:
+        reporter.report(Waiting(name, seconds, error.message))
+
+    client = choose_client(settings)
+    if client is Client.NONE:
+        return FolderTarget(name, settings, runner, layout=layout, allowed=allowed)
+    second = SftpTarget(
+        ParamikoClient(name, settings, runner, pauses_seconds=pauses_seconds, on_wait=note), settings, runner
+    )
+    if client is Client.PARAMIKO:
+        return second
+    ssh = OpenSsh(name, settings, runner, pauses_seconds=pauses_seconds, on_wait=note)
+    first = OpenSshTarget(ssh, settings, runner)
+    if settings.engine != "auto":
+        return first
+
+    def tell(text: str) -> None:
+        reporter.report(ProblemFound(name, Problem("", "by_sftp", text, is_failure=False)))
+
+    return AutoTarget(
+        first,
+        second,
+        tell,
+        login_lasts_seconds=first.login_lasts_seconds,
+        may_change_client=settings.ssh.client == "auto",
+    )
+
+
+class OpenSshTarget:
+    """Keeps `Connection` with the system's OpenSSH and rsync.
+
+    Args:
+        ssh: The client.
+        settings: The target's.
+        runner: Starts the processes.
+    """
+
+    is_folder = False
+    login_lasts_seconds = PERSIST_SECONDS
+
+    def __init__(self, ssh: OpenSsh, settings: TargetSettings, runner: Runner) -> None:
+        self.name = ssh.name
+        self.ssh = ssh
+        self.endpoint = RemoteEndpoint(ssh, rsync_path=settings.rsync_path or "rsync")
+        self.make_guard: MakeKeeper = partial(Guard, ssh)
+        self.logout: Callable[[], bool] = ssh.logout
+        self.keep_open: Callable[[], AbstractContextManager[None]] = ssh.keep_shell
+        self._settings = settings
+        self._runner = runner
+        self._here: RsyncVersion | None = None
+
+    def login(self, *, may_ask: bool = False) -> None:
+        """See `Connection.login`."""
+        self.ssh.login(may_ask=may_ask)
+
+    def check_roots(self, roots: Mapping[Root, str]) -> None:
+        """See `Connection.check_roots`: only the check over there can tell."""
+
+    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
+        """See `Connection.make_engine`; the rsync of both ends is checked first."""
+        if self._here is None:
+            self._here = read_local_version(self._runner)
+        there = check_remote_version(self.endpoint.machine.rsync_version, name=self.name)
+        pair = make_pair(self._here, there, name=self.name, pulls=pulls)
+        return RsyncEngine(
+            self._runner,
+            roots,
+            sweep=sweep,
+            ssh=self.ssh,
+            pulls=pulls,
+            rsync_path=self._settings.rsync_path,
+            protocol=pair.protocol,
+            skips_newer=skips_newer,
+            has_fine_times=pair.has_fine_times,
+            to_openrsync=pair.to_openrsync,
+        )
 
 
 def get_roots(settings: TargetSettings) -> dict[Root, str]:
@@ -23,67 +216,15 @@ def get_roots(settings: TargetSettings) -> dict[Root, str]:
     return {Root.SWEEPS: settings.paths.sweeps, Root.WANDB: settings.paths.wandb}
 
 
-def make_ssh(
-    name: str,
-    settings: TargetSettings,
-    runner: Runner,
-    reporter: Reporter,
-    *,
-    pauses_seconds: Sequence[float] = PAUSES_SECONDS,
-) -> OpenSsh:
-    """The SSH client of a target, which tells the reporter when it waits for a dropped connection."""
-
-    def note(seconds: float, error: UnreachableError) -> None:
-        reporter.report(Waiting(name, seconds, error.message))
-
-    return OpenSsh(name, settings, runner, pauses_seconds=pauses_seconds, on_wait=note)
-
-
-def make_push_ends(name: str, settings: TargetSettings, *, source: Endpoint, ssh: OpenSsh, runner: Runner) -> Ends:
+def make_push_ends(connection: Connection, settings: TargetSettings, *, source: Endpoint, runner: Runner) -> Ends:
     """The ends of a push: this machine is the source, the target the destination. Starts nothing."""
-    destination = RemoteEndpoint(ssh, rsync_path=settings.rsync_path or "rsync")
-    make_engine = make_rsync_maker(runner, destination, ssh=ssh, rsync_path=settings.rsync_path)
-    return Ends(name, source, destination, get_roots(settings), make_engine, runner.sleep)
-
-
-def make_rsync_maker(
-    runner: Runner, remote: RemoteEndpoint, *, ssh: OpenSsh, rsync_path: str | None, pulls: bool = False
-) -> MakeEngine:
-    """A maker of rsync engines that first checks the rsync of both ends.
-
-    Args:
-        runner: Starts the processes.
-        remote: The remote end.
-        ssh: Its client.
-        rsync_path: Its rsync, as configured.
-        pulls: The remote end is the source.
-    """
-
-    def make_engine(roots: Mapping[Root, str], *, sweep: str, skips_newer: bool) -> Engine:
-        here = read_local_version(runner)
-        there = check_remote_version(remote.machine.rsync_version, name=ssh.name)
-        return RsyncEngine(
-            runner,
-            roots,
-            sweep=sweep,
-            ssh=ssh,
-            pulls=pulls,
-            rsync_path=rsync_path,
-            protocol=min(here.protocol, there.protocol),
-            skips_newer=skips_newer,
-            has_fine_times=min(here.version, there.version) >= FINE_TIMES_VERSION,
-        )
-
-    return make_engine
-
-
-def make_route(settings: TargetSettings, *, direction: str) -> Route:
-    """Between which places a journal of this target speaks."""
-    return Route(
-        direction=direction,
-        host=settings.host,
-        user=settings.user,
-        port=settings.port,
-        sweeps=settings.paths.sweeps,
-        wandb=settings.paths.wandb,
+    make_engine = partial(connection.make_engine, pulls=False)
+    return Ends(
+        connection.name,
+        source,
+        connection.endpoint,
+        get_roots(settings),
+        make_engine,
+        runner.sleep,
+        connection.check_roots,
     )

@@ -7,7 +7,6 @@ login tells whether the name, the connection and the host key are right. Nothing
 from __future__ import annotations
 
 import math
-import os
 import platform
 import socket
 import threading
@@ -18,13 +17,14 @@ from dataclasses import dataclass
 
 from hsm._version import __version__
 from hsm.config.schema import TargetSettings
+from hsm.discover.sweeps import Layout
 from hsm.endpoint import Tree
 from hsm.errors import ExitCode, HsmError, UnreachableError
 from hsm.remote.command import CommandTimeoutError, Completed, ProgramMissingError, Runner
 from hsm.remote.diagnosis import show_bytes
 from hsm.remote.endpoint import RemoteEndpoint
-from hsm.remote.openssh import OpenSsh
-from hsm.remote.shell import RemoteShell, quote_path
+from hsm.remote.openssh import MAX_SESSIONS, OpenSsh
+from hsm.remote.shell import RemoteShell
 from hsm.sync.checks import (
     Check,
     CheckState,
@@ -42,8 +42,9 @@ from hsm.sync.checks import (
     make_warning,
     measure_skew,
 )
+from hsm.sync.doctor_folders import check_folders, examine_folder
 from hsm.sync.serve import wait_awake
-from hsm.transfer.rsync import MAX_WORKERS, check_remote_version, read_local_version
+from hsm.transfer.rsync_probe import check_remote_version, read_local_version
 
 NAMES = (
     "settings",
@@ -81,34 +82,27 @@ _BY_CONNECTION = frozenset(
     }
 )
 
-# For each path: its nearest existing parent (a symlink that leads nowhere counts), a folder?, may be written to?
-_PROBE = r"""
-probe() {
-  n=$1
-  while [ -n "$n" ] && [ "$n" != / ] && [ ! -e "$n" ] && [ ! -L "$n" ]; do n=${n%/*}; done
-  n=${n:-/} d=n w=n
-  [ -d "$n" ] && d=y
-  [ -w "$n" ] && [ -x "$n" ] && w=y
-  printf '%s\0%s\0%s\0' "$n" "$d" "$w"
-}
-"""
 
-
-def examine(targets: Mapping[str, TargetSettings], *, runner: Runner, may_ask: bool = False) -> DoctorReport:
+def examine(
+    targets: Mapping[str, TargetSettings], *, layout: Layout, runner: Runner, may_ask: bool = False
+) -> DoctorReport:
     """Check this machine and targets.
 
     Whatever is wrong is a row of the report; nothing is raised for it.
 
     Args:
         targets: By name.
+        layout: Where the project's own sweeps and runs lie.
         runner: Starts the processes.
         may_ask: ssh may ask in this terminal; logins are then made one after the other.
     """
     asking = threading.Lock()
     with ThreadPoolExecutor(len(targets) + 1, thread_name_prefix="hsm-doctor") as executor:
-        here = executor.submit(_examine_here, runner)
+        here = executor.submit(_examine_here, runner, list(targets.values()))
         checkups = [
-            executor.submit(_Examination(name, settings, runner, asking if may_ask else None).run)
+            executor.submit(examine_folder, name, settings, layout, runner)
+            if settings.is_folder
+            else executor.submit(_Examination(name, settings, runner, asking if may_ask else None).run)
             for name, settings in targets.items()
         ]
         try:
@@ -119,12 +113,14 @@ def examine(targets: Mapping[str, TargetSettings], *, runner: Runner, may_ask: b
             raise
 
 
-def _examine_here(runner: Runner) -> tuple[Check, ...]:
+def _examine_here(runner: Runner, targets: Sequence[TargetSettings]) -> tuple[Check, ...]:
+    needs_ssh = any(not settings.is_folder for settings in targets)
+    needs_rsync = needs_ssh or any(settings.engine == "rsync" for settings in targets)
     return (
         make_ok("hsm", __version__),
         make_ok("python", f"{platform.python_version()} on {platform.system()}"),
-        _check_ssh_here(runner),
-        _check_rsync_here(runner),
+        _check_ssh_here(runner) if needs_ssh else make_not_checked("ssh", "no target needs it"),
+        _check_rsync_here(runner) if needs_rsync else make_not_checked("rsync", "each target says what it uses"),
     )
 
 
@@ -317,21 +313,12 @@ class _Examination:
         return True
 
     def _check_folders(self) -> bool:
-        paths = self._settings.paths
-        wanted = (
-            ("sweeps_folder", (paths.sweeps, f"{paths.sweeps}/outputs")),
-            ("wandb_folder", (paths.wandb,)),
-        )
-        completed = self._shell.run(make_probe_program([path for _, group in wanted for path in group]))
-        fields = iter(os.fsdecode(completed.stdout).split("\0"))
-        for name, group in wanted:
-            rows = [judge_folder(name, path, next(fields), next(fields), next(fields)) for path in group]
-            self._put(next((row for row in rows if row.state is not CheckState.OK), rows[0]))
+        self._put(*check_folders(self._shell, self._settings))
         return True
 
     def _check_sessions(self) -> bool:
         """Open sessions over the shared login, all at once, and count those that are refused."""
-        n_wanted = min(self._settings.options.parallel_transfers, MAX_WORKERS)
+        n_wanted = min(self._settings.options.parallel_transfers, MAX_SESSIONS)
         seconds = min(5, math.ceil(1 + 4 * max(self._samples)))  # all begin before the first one ends
         self._runner.sleep(_PAUSE_SECONDS)
         with ThreadPoolExecutor(n_wanted, thread_name_prefix="hsm-session") as executor:
@@ -358,23 +345,3 @@ def find_row(kind: str) -> str:
     if kind.startswith("host_key_"):
         return "host_key"
     return "connection" if kind in _BY_CONNECTION else "login"
-
-
-def make_probe_program(paths: Sequence[str]) -> str:
-    """A program that prints three fields a path: its nearest existing parent, `y` if that is a folder, if writable."""
-    return "\n".join([_PROBE, *(f"probe {quote_path(path)}" for path in paths)])
-
-
-def judge_folder(name: str, path: str, nearest: str, is_folder: str, is_writable: str) -> Check:
-    """Judge a folder by its nearest parent that exists; `is_folder` and `is_writable` are `y` or `n`."""
-    is_there = nearest == path or (path.startswith("~/") and nearest.endswith(path[1:]))
-    if is_folder == "n":
-        return make_failed(
-            name, f"{nearest} is in the way: it is no folder", "Remove or rename it, or choose other `paths`."
-        )
-    if is_writable == "n":
-        found = f"{nearest} may not be written to" + ("" if is_there else f", so {path} cannot be made")
-        return make_failed(
-            name, found, "Check its permissions and whether it is mounted read-only, or choose other `paths`."
-        )
-    return make_ok(name, f"{path} is there" if is_there else f"{path} can be made in {nearest}")

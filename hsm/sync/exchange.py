@@ -54,6 +54,7 @@ class Ends:
         roots: The destination's folders as configured.
         make_engine: Makes what carries files between them.
         sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
+        check_roots: Raises an HsmError where the configured folders are not what they should be.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Ends:
     roots: Mapping[Root, str]
     make_engine: MakeEngine
     sleep: Callable[[float], None]
+    check_roots: Callable[[Mapping[Root, str]], None] = lambda _roots: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ class _Exchange:
 
     def _check(self) -> Check:
         with self._stopwatch.step("check"):
+            self._ends.check_roots(self._ends.roots)
             return check_destination(
                 self._ends.destination,
                 self._ends.roots,
@@ -201,7 +204,14 @@ class _Exchange:
 
     def _make_plan(self, check: Check) -> SyncPlan:
         with self._stopwatch.step("plan"):
-            options = replace(self._options.plan, proven=self._ledger.digests, folds_names=folds_names(check.system))
+            origins = self._ledger.find_origins(self._inventory, check.destination)
+            options = replace(
+                self._options.plan,
+                proven=self._ledger.digests,
+                folds_names=folds_names(check.system),
+                foreign=origins.foreign,
+                equal=origins.equal,
+            )
             plan = make_plan(self._inventory, check.destination, options)
             if self._options.secrets != "ignore":
                 found = scan_files(self._ends.source, plan.sends)
@@ -218,6 +228,7 @@ class _Exchange:
         """With the lock held: send, and write down what is proven."""
         result = TransferResult()
         if engine is not None:
+            self._ledger.begin(plan)
             transfer = Transfer(
                 engine,
                 source=self._ends.source,

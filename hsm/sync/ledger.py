@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, TargetError
-from hsm.model import Problem, SourceFile, SyncPlan
+from hsm.model import Inventory, Problem, SourceFile, SyncPlan
+from hsm.plan.destination import Destination
 from hsm.records.journal import Journal, Route, get_journal_path, load_journal, save_journal
 from hsm.records.lock import (
     STALE_MINUTES,
@@ -32,8 +33,7 @@ from hsm.records.receipt import (
 )
 from hsm.records.record import Key, RunRecord, make_records
 from hsm.remote.command import CommandStoppedError
-from hsm.remote.guard import Guard, GuardPlaces, Held
-from hsm.remote.shell import RemoteShell
+from hsm.remote.guard import GuardPlaces, Held, Keeper, MakeKeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Books:
         target: The target's name.
         route: Between which places files travel.
         source: Named in receipts.
-        shell: Runs programs at the destination.
+        make_guard: Makes what keeps lock and receipt at the destination.
         breaks_lock: Take locks whoever holds them.
     """
 
@@ -53,8 +53,21 @@ class Books:
     target: str
     route: Route
     source: Sender
-    shell: RemoteShell
+    make_guard: MakeKeeper
     breaks_lock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOrigins:
+    """What is known of files at the destination that differ from the source's.
+
+    Attributes:
+        foreign: Those that did not come from this source, with whose they are in words.
+        equal: Those that have the same content all the same.
+    """
+
+    foreign: Mapping[Key, str] = field(default_factory=dict)
+    equal: frozenset[Key] = frozenset()
 
 
 class Ledger:
@@ -71,7 +84,7 @@ class Ledger:
         self._path = get_journal_path(books.project, books.target, sweep)
         self._journal = Journal(books.route)
         self.notices: tuple[Problem, ...] = ()
-        self._guard: Guard | None = None
+        self._guard: Keeper | None = None
         self._receipts: Mapping[str, str] = {}
 
     @property
@@ -111,7 +124,7 @@ class Ledger:
             TargetError: HSM's own files cannot be written there.
         """
         holder = make_holder(self._books.source.id, _now().isoformat(timespec="seconds"))
-        guard = Guard(self._books.shell, places, holder.nonce)
+        guard = self._books.make_guard(places, holder.nonce)
         content = make_lock_content(holder)
         answer = guard.take(content, minutes=STALE_MINUTES, breaks=self._books.breaks_lock)
         if isinstance(answer, Held):
@@ -123,6 +136,17 @@ class Ledger:
                 raise make_locked_error(found, sweep=self._sweep, target=self._books.target)
         self._guard, self._receipts = guard, answer.receipts
         return answer.receipts
+
+    def find_origins(self, inventory: Inventory, destination: Destination) -> FoundOrigins:  # noqa: ARG002
+        """Tell whose the files at the destination are that differ from the source's; a push takes them for its own."""
+        return FoundOrigins()
+
+    def begin(self, plan: SyncPlan) -> None:
+        """Note, with both locks held, what is about to be sent.
+
+        Raises:
+            TargetError: It could not be written down.
+        """
 
     def tidy(self) -> None:
         """Empty the destination's temporary folders in the middle of the work.

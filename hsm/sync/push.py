@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hsm.config.load import LoadedConfig
+from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import SyncOptions, TargetSettings
 from hsm.errors import ExitCode, HsmError, UsageError
 from hsm.model import Inventory, Root
@@ -17,11 +18,12 @@ from hsm.records.project import load_source_id
 from hsm.records.receipt import Sender
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.local import LocalEndpoint
-from hsm.remote.openssh import PAUSES_SECONDS, OpenSsh
-from hsm.sync.connect import make_push_ends, make_route, make_ssh
+from hsm.remote.openssh import PAUSES_SECONDS
+from hsm.sync.connect import Connection, connect, make_push_ends
 from hsm.sync.exchange import ExchangeOptions, Stopwatch, exchange, make_failure
 from hsm.sync.ledger import Books, Ledger
 from hsm.sync.report import State, SweepReport, SyncReport, TargetReport
+from hsm.sync.route import make_route
 from hsm.sync.serve import serve_targets
 from hsm.sync.source import Inventories, Source, find_source, read_inventories
 
@@ -32,7 +34,7 @@ class PushRequest:
 
     Attributes:
         sweeps: As typed: ids, unambiguous prefixes, `latest`.
-        targets: By name, in the order asked for.
+        targets: By name, in the order asked for; without what the file says of single sweeps.
         is_dry_run: Plan only.
         roots: Which of the two folders (`--sweep-only`, `--wandb-only`).
         all_versions: Send superseded versions too.
@@ -62,10 +64,15 @@ def push(loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter
 
     Raises:
         UsageError: A sweep does not exist, or nothing is left to be brought; nothing was started.
+        ConfigError: What the file says of a sweep is not right with the rest; nothing was started.
     """
     source = find_source(loaded, LocalEndpoint(), request.sweeps)
-    options = {name: make_options(name, settings, request) for name, settings in request.targets.items()}
-    work = _Push(source, request, options, runner, reporter)
+    settings = {
+        (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
+        for name, target in request.targets.items()
+        for sweep in source.sweeps
+    }
+    work = _Push(source, request, settings, runner, reporter)
     reports = serve_targets(list(request.targets), work.serve, read=work.read, runner=runner)
     by_sweep = [
         SweepReport(sweep.id, tuple(reports[name][index] for name in request.targets))
@@ -81,13 +88,14 @@ class _Push:
         self,
         source: Source,
         request: PushRequest,
-        options: Mapping[str, ExchangeOptions],
+        settings: Mapping[tuple[str, str], TargetSettings],
         runner: Runner,
         reporter: Reporter,
     ) -> None:
         self._source = source
         self._request = request
-        self._options = options
+        self._settings = settings
+        self._options = {key: make_options(key[0], found, request) for key, found in settings.items()}
         self._runner = runner
         self._reporter = reporter
         self._source_id = "" if request.is_dry_run else load_source_id(source.project)
@@ -107,48 +115,65 @@ class _Push:
         """Bring every sweep to one target: one report per sweep, whatever happens."""
         stopwatch = Stopwatch(name, self._reporter)
         request = self._request
-        ssh = make_ssh(name, request.targets[name], self._runner, self._reporter, pauses_seconds=request.pauses_seconds)
         try:
-            with stopwatch.step("login"):
-                ssh.login(may_ask=self._request.may_ask)
-            with stopwatch.step("scan"):
-                inventories = found.result()
-            books = self._make_books(name, ssh)
+            connection = connect(
+                name,
+                request.targets[name],
+                self._runner,
+                self._reporter,
+                layout=self._source.layout,
+                pauses_seconds=request.pauses_seconds,
+                allowed=request.allowed,
+            )
+            with connection.keep_open():
+                return self._serve(connection, found, stopwatch)
         except HsmError as error:
             return self._end_all(make_failure(name, error, stopwatch.seconds))
         except CommandStoppedError:
             return self._end_all(_make_interrupted(name))
+
+    def _serve(
+        self, connection: Connection, found: Future[Inventories], stopwatch: Stopwatch
+    ) -> list[TargetReport]:
+        name = connection.name
+        with stopwatch.step("login"):
+            connection.login(may_ask=self._request.may_ask)
+        with stopwatch.step("scan"):
+            inventories = found.result()
+        books = self._make_books(connection)
         reports: list[TargetReport] = []
         for sweep in self._source.sweeps:
             if reports and reports[-1].state is State.INTERRUPTED:
                 reports.append(_make_interrupted(name))
                 continue
-            inventory = inventories[sweep.id, self._options[name].max_depth]
-            reports.append(self._serve_sweep(name, ssh, inventory, books, stopwatch))
+            inventory = inventories[sweep.id, self._options[name, sweep.id].max_depth]
+            reports.append(self._serve_sweep(connection, inventory, books, stopwatch))
             stopwatch = Stopwatch(name, self._reporter)
         return reports
 
     def _serve_sweep(
-        self, name: str, ssh: OpenSsh, inventory: Inventory, books: Books, stopwatch: Stopwatch
+        self, connection: Connection, inventory: Inventory, books: Books, stopwatch: Stopwatch
     ) -> TargetReport:
-        settings = self._request.targets[name]
-        ends = make_push_ends(name, settings, source=self._source.endpoint, ssh=ssh, runner=self._runner)
+        name = connection.name
+        settings = self._settings[name, inventory.sweep]
+        books = replace(books, route=make_route(settings, direction="push"))
+        ends = make_push_ends(connection, settings, source=self._source.endpoint, runner=self._runner)
         return exchange(
             ends,
             inventory,
-            self._options[name],
+            self._options[name, inventory.sweep],
             ledger=Ledger(books, inventory.sweep),
             reporter=self._reporter,
             stopwatch=stopwatch,
         )
 
-    def _make_books(self, name: str, ssh: OpenSsh) -> Books:
+    def _make_books(self, connection: Connection) -> Books:
         return Books(
             project=self._source.project,
-            target=name,
-            route=make_route(self._request.targets[name], direction="push"),
+            target=connection.name,
+            route=make_route(self._request.targets[connection.name], direction="push"),
             source=Sender(self._source_id, socket.gethostname(), str(self._source.project)),
-            shell=ssh,
+            make_guard=connection.make_guard,
             breaks_lock=self._request.breaks_lock,
         )
 

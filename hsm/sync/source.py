@@ -30,6 +30,7 @@ class Source:
         known: All sweeps of the project.
         sweeps: Those that are meant, each once, in the order asked for.
         missing: Folders that the configuration names and that are not there, by what should lie in them.
+        cache: Name of the file in `.hsm/cache/` with what was read of the runs.
     """
 
     project: Path
@@ -38,6 +39,7 @@ class Source:
     known: tuple[SweepFolder, ...]
     sweeps: tuple[SweepFolder, ...]
     missing: Mapping[Root, str] = field(default_factory=dict)
+    cache: str = "runs"
 
 
 def make_layout(loaded: LoadedConfig) -> Layout:
@@ -55,7 +57,7 @@ def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) 
     """
     layout = make_layout(loaded)
     known = list_sweeps(endpoint, layout)
-    sweeps = tuple(dict.fromkeys(_find(known, loaded.project, word) for word in words))
+    sweeps = tuple(dict.fromkeys(find_known_sweep(known, loaded.project, word) for word in words))
     return Source(loaded.project, endpoint, layout, known, sweeps, _find_missing(loaded, endpoint, layout))
 
 
@@ -70,12 +72,22 @@ def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> d
     return {root: folders[root] for root, listing in found.items() if listing.kind is not EntryKind.FOLDER}
 
 
-def _find(known: tuple[SweepFolder, ...], project: Path, word: str) -> SweepFolder:
-    """Find a sweep; one that was synced before counts also when nothing of it is left, so that the plan can miss it."""
+def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, target: str = "*") -> SweepFolder:
+    """Find a sweep; one that was synced before counts also when nothing of it is left, so that the plan can miss it.
+
+    Args:
+        known: All sweeps of the source.
+        project: Holds the journals.
+        word: As typed.
+        target: Whose journals count; by default all.
+
+    Raises:
+        UsageError: The word means none, or several.
+    """
     try:
         return find_sweep(known, word)
     except UsageError as error:
-        folders = (project / ".hsm" / "sync").glob("*/") if error.kind == "unknown_sweep" else ()
+        folders = (project / ".hsm" / "sync").glob(f"{target}/") if error.kind == "unknown_sweep" else ()
         if any(get_journal_path(project, folder.name, word).is_file() for folder in folders):
             return SweepFolder(word)
         raise
@@ -98,7 +110,7 @@ def read_inventories(
         with_versions: Read which media are superseded.
         saves_cache: Remember what was read of the runs.
     """
-    path = source.project / ".hsm" / "cache" / "runs.json"
+    path = source.project / ".hsm" / "cache" / f"{source.cache}.json"
     index, notices = load_index(path)
     ids = frozenset(sweep.id for sweep in source.known)
     inventories = {

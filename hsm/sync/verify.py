@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from hsm.config.load import LoadedConfig
+from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.errors import ExitCode, HsmError
 from hsm.model import EntryKind, Inventory, Problem, Reason, Root, SourceFile, SyncPlan
@@ -18,10 +19,11 @@ from hsm.records.journal import get_journal_path, load_journal
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.check import check_destination
-from hsm.sync.connect import make_push_ends, make_route, make_ssh
+from hsm.sync.connect import Connection, connect, make_push_ends
 from hsm.sync.exchange import Ends, ExchangeOptions
 from hsm.sync.push import PushRequest, make_options
 from hsm.sync.report import make_error_document, make_problem_document, merge_exit_codes
+from hsm.sync.route import make_route
 from hsm.sync.serve import serve_targets
 from hsm.sync.source import Inventories, Source, find_source, read_inventories
 from hsm.transfer.base import Engine
@@ -86,7 +88,12 @@ def verify(
     """
     source = find_source(loaded, LocalEndpoint(), words)
     request = PushRequest(tuple(words), targets, is_dry_run=True, may_ask=may_ask)
-    work = _Verify(source, request, runner, reporter)
+    settings = {
+        (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
+        for name, target in targets.items()
+        for sweep in source.sweeps
+    }
+    work = _Verify(source, request, settings, runner, reporter)
     verdicts = serve_targets(list(targets), work.serve, read=work.read, runner=runner)
     return VerifyReport(
         {sweep.id: tuple(verdicts[name][index] for name in targets) for index, sweep in enumerate(source.sweeps)}
@@ -124,12 +131,20 @@ def _make_verdict_document(verdict: Verdict) -> dict[str, object]:
 
 
 class _Verify:
-    def __init__(self, source: Source, request: PushRequest, runner: Runner, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        source: Source,
+        request: PushRequest,
+        settings: Mapping[tuple[str, str], TargetSettings],
+        runner: Runner,
+        reporter: Reporter,
+    ) -> None:
         self._source = source
         self._request = request
         self._runner = runner
         self._reporter = reporter
-        self._options = {name: make_options(name, settings, request) for name, settings in request.targets.items()}
+        self._settings = settings
+        self._options = {key: make_options(key[0], found, request) for key, found in settings.items()}
 
     def read(self) -> Inventories:
         return read_inventories(
@@ -142,27 +157,31 @@ class _Verify:
 
     def serve(self, name: str, found: Future[Inventories]) -> list[Verdict]:
         settings = self._request.targets[name]
-        ssh = make_ssh(name, settings, self._runner, self._reporter)
         try:
+            connection = connect(name, settings, self._runner, self._reporter, layout=self._source.layout)
             self._reporter.report(Step(name, "login"))
-            ssh.login(may_ask=self._request.may_ask)
+            connection.login(may_ask=self._request.may_ask)
             inventories = found.result()
         except HsmError as error:
             return [Verdict(name, error.exit_code, error)] * len(self._source.sweeps)
         except CommandStoppedError:
             return [Verdict(name, ExitCode.INTERRUPTED)] * len(self._source.sweeps)
-        ends = make_push_ends(name, settings, source=self._source.endpoint, ssh=ssh, runner=self._runner)
-        options = self._options[name]
-        verdicts = [
-            self._verify_sweep(ends, inventories[sweep.id, options.max_depth], options) for sweep in self._source.sweeps
-        ]
+        verdicts = []
+        for sweep in self._source.sweeps:
+            options = self._options[name, sweep.id]
+            inventory = inventories[sweep.id, options.max_depth]
+            verdicts.append(self._verify_sweep(self._make_ends(connection, sweep.id), inventory, options))
         self._reporter.report(TargetEnded(name, "verified"))
         return verdicts
+
+    def _make_ends(self, connection: Connection, sweep: str) -> Ends:
+        settings = self._settings[connection.name, sweep]
+        return make_push_ends(connection, settings, source=self._source.endpoint, runner=self._runner)
 
     def _read_known(self, name: str, sweep: str) -> frozenset[str]:
         """The runs that the journal knows at a target."""
         path = get_journal_path(self._source.project, name, sweep)
-        route = make_route(self._request.targets[name], direction="push")
+        route = make_route(self._settings[name, sweep], direction="push")
         journal, _ = load_journal(path, route, sets_aside=False)
         return frozenset(run for run, record in journal.runs.items() if record.n_files)
 
@@ -170,6 +189,7 @@ class _Verify:
         known = self._read_known(ends.name, inventory.sweep)
         try:
             self._reporter.report(Step(ends.name, "check"))
+            ends.check_roots(ends.roots)
             check = check_destination(
                 ends.destination, ends.roots, inventory, roots=options.roots, max_depth=options.max_depth
             )
@@ -225,7 +245,7 @@ def _sort_by_presence(
 
 
 def _compare(engine: Engine, files: Sequence[SourceFile], *, n_workers: int) -> tuple[set[Key], set[Key]]:
-    batches = make_batches(files, n_workers=n_workers)
+    batches = make_batches(files, n_streams=n_workers)
     with ThreadPoolExecutor(min(n_workers, engine.capabilities.max_workers)) as executor:
         found = list(executor.map(engine.compare, batches))
     different = {(batch.root, path) for batch, answer in zip(batches, found, strict=True) for path in answer.different}

@@ -37,12 +37,14 @@ class Capabilities:
         resumes: A file cut off goes on where it stopped.
         sends_deltas: Of a changed file only what changed travels.
         max_workers: How many calls of `send` may run at the same time.
+        round_trip_seconds: Of the link, as it was measured; None where unknown.
     """
 
     name: str
     resumes: bool
     sends_deltas: bool
     max_workers: int
+    round_trip_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

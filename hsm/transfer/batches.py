@@ -2,50 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from itertools import groupby
 
-from hsm.model import SourceFile
+from hsm.model import Root, SourceFile
 from hsm.transfer.base import Batch
+
+WINDOW_BYTES = 2 * 1024 * 1024
+"""What one SSH channel carries in a round trip (`CHAN_SES_WINDOW_DEFAULT` of OpenSSH's channels.h)."""
+
+STREAM_SECONDS = 0.03
+"""What another stream costs: two processes at each end and their session."""
+
+FAR_SECONDS = 0.05
+"""The round trip of a link that was not measured."""
 
 _FILE_COST_BYTES = 16 * 1024
 """What a file costs beside its content: opening, naming and renaming it."""
 
-_MIN_BATCH_COST_BYTES = 16 * 1024 * 1024
-"""Below this a second stream costs more than it brings."""
+
+def choose_streams(n_bytes: int, *, n_workers: int, round_trip_seconds: float | None) -> int:
+    """Choose how many streams bring so many bytes soonest.
+
+    A channel waits for the other end once its window is full, so n streams need `n_bytes / (n * window)` round trips
+    and n times `STREAM_SECONDS`; the least sum is at the root of their ratio. On a fast link that is one stream,
+    since all channels of a login are encrypted by one process.
+
+    Args:
+        n_bytes: All that is to be sent.
+        n_workers: At most so many.
+        round_trip_seconds: Of the link; None where unknown, which counts as `FAR_SECONDS`.
+    """
+    trip = FAR_SECONDS if round_trip_seconds is None else round_trip_seconds
+    best = math.sqrt(n_bytes / WINDOW_BYTES * trip / STREAM_SECONDS)
+    return max(1, min(n_workers, round(best)))
 
 
-def make_batches(files: Sequence[SourceFile], *, n_workers: int) -> list[Batch]:
-    """Cut files into batches for `n_workers` workers, equal in cost and each in the files' order.
+def make_batches(files: Sequence[SourceFile], *, n_streams: int) -> list[Batch]:
+    """Cut files into batches for streams that run side by side, equal in cost.
 
     Args:
         files: Sorted by root, as a plan's `sends` are.
-        n_workers: At least 1.
+        n_streams: At least 1.
 
     Returns:
-        The batches, largest first, so that the last worker does not trail. Every file is in exactly one.
+        The batches, largest first: at most `n_streams`, but one for each root. Every file is in exactly one. A batch
+        begins with what is too large to share a stream fairly, and goes on in the files' order, so that a folder's
+        files stay together.
     """
-    total = sum(_cost(file) for file in files)
-    limit = max(-(-total // max(1, n_workers)), _MIN_BATCH_COST_BYTES)
-    batches = [
-        Batch(root, part)
-        for root, members in groupby(files, key=lambda file: file.root)
-        for part in _iter_parts(members, limit)
-    ]
-    return sorted(batches, key=lambda batch: -sum(_cost(file) for file in batch.files))
+    by_root = {root: list(members) for root, members in groupby(files, key=lambda file: file.root)}
+    shares = _share(by_root, n_streams)
+    batches = [Batch(root, tuple(part)) for root, members in by_root.items() for part in _cut(members, shares[root])]
+    return sorted(batches, key=lambda batch: -sum(map(_cost, batch.files)))
 
 
-def _iter_parts(files: Iterator[SourceFile], limit: int) -> Iterator[tuple[SourceFile, ...]]:
-    part: list[SourceFile] = []
-    cost = 0
+def _share(by_root: dict[Root, list[SourceFile]], n_streams: int) -> dict[Root, int]:
+    """Give each root a stream, and each further one to the root whose streams have most to do."""
+    costs = {root: sum(map(_cost, members)) for root, members in by_root.items()}
+    shares = dict.fromkeys(by_root, 1)
+    for _ in range(n_streams - len(shares)):
+        if shares:
+            busiest = max(shares, key=lambda root: costs[root] / shares[root])
+            shares[busiest] += 1
+    return shares
+
+
+def _cut(files: Sequence[SourceFile], n_parts: int) -> list[list[SourceFile]]:
+    """Deal out what is larger than a quarter of a part, each to the part that has least; fill up with the rest."""
+    fair = sum(map(_cost, files)) / n_parts
+    parts: list[list[SourceFile]] = [[] for _ in range(n_parts)]
+    loads = [0.0] * n_parts
+    for file in sorted((file for file in files if _cost(file) > fair / 4), key=_cost, reverse=True):
+        least = loads.index(min(loads))
+        parts[least].append(file)
+        loads[least] += _cost(file)
+    number = 0
     for file in files:
-        if part and cost + _cost(file) > limit:
-            yield tuple(part)
-            part, cost = [], 0
-        part.append(file)
-        cost += _cost(file)
-    if part:
-        yield tuple(part)
+        if _cost(file) <= fair / 4:
+            while loads[number] >= fair and number < n_parts - 1:
+                number += 1
+            parts[number].append(file)
+            loads[number] += _cost(file)
+    return [part for part in parts if part]
 
 
 def _cost(file: SourceFile) -> int:

@@ -13,7 +13,7 @@ from hsm.progress import ProblemFound, Reporter
 from hsm.remote.command import CommandStoppedError
 from hsm.remote.openssh import PASSING_KINDS
 from hsm.transfer.base import BatchEnd, Engine
-from hsm.transfer.batches import make_batches
+from hsm.transfer.batches import choose_streams, make_batches
 from hsm.transfer.outcome import Key, Outcome, TransferResult
 from hsm.transfer.proof import find_arrived, measure_lack, refresh
 from hsm.transfer.workers import Progress, RoundEnd, run_round
@@ -101,7 +101,7 @@ class Transfer:
         pauses = list(self._patience.settle_seconds)
         n_fruitless = 0
         while state.open:
-            batches = make_batches(sorted(state.open.values()), n_workers=n_workers)
+            batches = make_batches(sorted(state.open.values()), n_streams=self._choose_streams(state, n_workers))
             end = run_round(self._engine, batches, n_workers=n_workers, progress=progress)
             n_before = len(state.sent)
             state.begin_round(end)
@@ -118,6 +118,14 @@ class Transfer:
                 return
             self._sleep(pauses.pop(0))
             state.reopen_changed()
+
+    def _choose_streams(self, state: _State, n_workers: int) -> int:
+        """As many as the link repays; what must be sent to two folders may use two."""
+        files = state.open.values()
+        n_bytes = sum(file.size for file in files)
+        trip = self._engine.capabilities.round_trip_seconds
+        n_streams = choose_streams(n_bytes, n_workers=n_workers, round_trip_seconds=trip)
+        return min(n_workers, max(n_streams, len({file.root for file in files})))
 
     def _prove(self, state: _State, end: RoundEnd) -> bool:
         """Sort the files of a round by what a fresh look at both ends shows.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hsm.errors import HsmError, TargetError, UnreachableError
+from hsm.errors import HsmError, UnreachableError
 from hsm.model import Root
-from hsm.remote.command import ProgramMissingError, Runner
-from hsm.remote.openssh import OpenSsh
+from hsm.remote.command import Completed, ProgramMissingError, Runner
+from hsm.remote.openssh import SESSIONS_REFUSED, OpenSsh
 from hsm.remote.shell import quote_path
 from hsm.transfer.base import (
+    TEMPORARY_FOLDER,
     Batch,
     BatchEnd,
     Capabilities,
@@ -19,23 +20,21 @@ from hsm.transfer.base import (
     get_temporary_folder,
 )
 from hsm.transfer.rsync_command import (
-    MIN_VERSION,
     Direction,
     OutputReader,
     RsyncCall,
-    RsyncVersion,
     make_argv,
     make_file_list,
+    make_names,
     parse_comparison,
-    parse_version,
 )
 from hsm.transfer.rsync_diagnosis import diagnose_rsync, find_complaints
+from hsm.transfer.rsync_probe import make_missing_here_error
 
-FINE_TIMES_VERSION = (3, 1, 3)
-"""From here on a receiver compares times to the nanosecond (`--modify-window=-1`)."""
+MAX_LOCAL_WORKERS = 8
 
-MAX_WORKERS = 8
-"""sshd allows ten sessions over one login by default; two stay free for HSM's own."""
+PART_BYTES = 1024 * 1024
+"""Of smaller files nothing is kept when they are cut off; looking for their parts costs more."""
 
 
 class RsyncEngine:
@@ -51,6 +50,7 @@ class RsyncEngine:
         protocol: The lower protocol of both ends, see `check_versions`.
         skips_newer: Leave what is newer at the destination.
         has_fine_times: Both ends compare times to the nanosecond.
+        to_openrsync: The other end is openrsync.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class RsyncEngine:
         protocol: int = 30,
         skips_newer: bool = False,
         has_fine_times: bool = True,
+        to_openrsync: bool = False,
     ) -> None:
         self._runner = runner.make_child()
         self._roots = roots
@@ -76,6 +77,7 @@ class RsyncEngine:
         self._protocol = protocol
         self._skips_newer = skips_newer
         self._has_fine_times = has_fine_times
+        self._to_openrsync = to_openrsync
 
     @property
     def capabilities(self) -> Capabilities:
@@ -84,7 +86,8 @@ class RsyncEngine:
             "rsync",
             resumes=True,
             sends_deltas=self._direction is not Direction.LOCAL,
-            max_workers=MAX_WORKERS,
+            max_workers=self._ssh.max_workers if self._ssh else MAX_LOCAL_WORKERS,
+            round_trip_seconds=self._ssh.round_trip_seconds if self._ssh else None,
         )
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
@@ -96,8 +99,7 @@ class RsyncEngine:
             on_moved(reader.n_bytes, max(0, len(reader.sent) - 1))
 
         try:
-            argv = make_argv(self._make_call(batch.root))
-            completed = self._runner.stream(argv, stdin=make_file_list(batch.files), on_output=read)
+            completed = self._stream(self._make_call(batch.root), batch, read)
         except HsmError as failure:
             return BatchEnd(is_clean=False, error=failure)
         except ProgramMissingError:
@@ -108,14 +110,15 @@ class RsyncEngine:
             return BatchEnd(is_clean=True, sent=sent)
         text = completed.stderr_text
         error = self._explain(completed.returncode, text)
+        if error.kind == SESSIONS_REFUSED and self._ssh is not None and self._ssh.close_shell():
+            return self.send(batch, on_moved)
         return BatchEnd(is_clean=False, sent=sent, complaints=find_complaints(text, batch.files), error=error)
 
     def compare(self, batch: Batch) -> Comparison:
         """See `hsm.transfer.base.Engine.compare`."""
         output = bytearray()
-        argv = make_argv(replace(self._make_call(batch.root), compares=True))
         try:
-            completed = self._runner.stream(argv, stdin=make_file_list(batch.files), on_output=output.extend)
+            completed = self._stream(replace(self._make_call(batch.root), compares=True), batch, output.extend)
         except ProgramMissingError as error:
             raise make_missing_here_error() from error
         if completed.returncode != 0:
@@ -131,6 +134,12 @@ class RsyncEngine:
     def _name(self) -> str:
         return self._ssh.name if self._ssh else "this machine"
 
+    def _stream(self, call: RsyncCall, batch: Batch, on_output: Callable[[bytes], None]) -> Completed:
+        names = make_names(batch.files, self._direction)
+        keeps_parts = any(file.size >= PART_BYTES for file in batch.files)
+        argv = make_argv(replace(call, names=names, keeps_parts=keeps_parts))
+        return self._runner.stream(argv, stdin=b"" if names else make_file_list(batch.files), on_output=on_output)
+
     def _explain(self, returncode: int, text: str) -> HsmError:
         command_line = self._ssh.command_line if self._ssh else ""
         error = diagnose_rsync(
@@ -144,67 +153,26 @@ class RsyncEngine:
         )
         if self._ssh is None or not isinstance(error, UnreachableError):
             return error
-        self._ssh.forget_login()
         by_ssh = self._ssh.explain(text)
+        if by_ssh.kind != SESSIONS_REFUSED:
+            self._ssh.forget_login()
         return error if by_ssh.kind == "unreachable" else by_ssh
 
     def _make_call(self, root: Root) -> RsyncCall:
         return RsyncCall(
             direction=self._direction,
             destination=self._roots[root],
-            temporary=get_temporary_folder(self._roots[root], self._sweep),
+            temporary=self._make_temporary(root),
             address=self._ssh.address if self._ssh else "",
             ssh_argv=tuple(self._ssh.make_session_argv()) if self._ssh else (),
             rsync_path=self._rsync_path,
             protocol=self._protocol,
             skips_newer=self._skips_newer,
             has_fine_times=self._has_fine_times,
+            to_openrsync=self._to_openrsync,
         )
 
-
-def read_local_version(runner: Runner) -> RsyncVersion:
-    """Ask this machine's rsync for its version.
-
-    Raises:
-        TargetError: There is none, or it is too old or another program.
-    """
-    try:
-        completed = runner.run(["rsync", "--version"], timeout_seconds=20)
-    except ProgramMissingError as error:
-        raise make_missing_here_error() from error
-    return _check_version(completed.stdout.decode("utf-8", "replace").partition("\n")[0], "on this machine")
-
-
-def check_remote_version(line: str, *, name: str) -> RsyncVersion:
-    """Check the rsync that the survey found at a target.
-
-    Raises:
-        TargetError: There is none, or it is too old or another program.
-    """
-    if not line:
-        raise TargetError(
-            f"There is no rsync at {name}.",
-            hint="Install it there, or name it with `rsync_path` in the target's configuration.",
-            kind="rsync_missing",
-        )
-    return _check_version(line, f"at {name}")
-
-
-def make_missing_here_error() -> TargetError:
-    """The error for a machine without rsync."""
-    return TargetError(
-        "There is no rsync on this machine.",
-        hint="Install it, for example `apt-get install rsync` or `brew install rsync`.",
-        kind="rsync_missing_here",
-    )
-
-
-def _check_version(line: str, place: str) -> RsyncVersion:
-    version = parse_version(line)
-    if version is None or version.version < MIN_VERSION:
-        raise TargetError(
-            f"The rsync {place} cannot be used: {line.strip() or 'it names no version'}.",
-            hint="HSM needs samba's rsync from 3.1.0 on; name another one with `rsync_path`.",
-            kind="rsync_too_old",
-        )
-    return version
+    def _make_temporary(self, root: Root) -> str:
+        """Relative to the destination; openrsync looks from where it was started."""
+        folder = get_temporary_folder(self._roots[root], self._sweep)
+        return folder if self._to_openrsync else f"{TEMPORARY_FOLDER}/{self._sweep}"

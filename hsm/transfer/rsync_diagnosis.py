@@ -1,19 +1,19 @@
 """What rsync's exit codes and complaints mean. Pure.
 
 Exit codes: rsync's `errcode.h`. A complaint about a system call ends with the error's number (`log.c`, `rsyserr`),
-which counts whatever language the other end speaks; the numbers are Linux's, and macOS's where they differ. Patterns
-are whole lines, because a file may be named like any message.
+which counts whatever language the other end speaks (`hsm.transfer.complaints`). Patterns are whole lines, because a
+file may be named like any message.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.model import SourceFile
 from hsm.remote.diagnosis import show_bytes
+from hsm.transfer.complaints import COMPLAINTS
 
 _N_DETAIL_LINES = 10
 _N_NOISE_BYTES = 120
@@ -23,50 +23,6 @@ _TIMEOUT_CODE = 30
 _SYSTEM_CALL = re.compile(r"^rsync: (?:\[(?P<role>\w+)\] )?(?P<action>.+): [^\"\n]+ \((?P<number>\d+)\)$", re.MULTILINE)
 _QUOTED_PATH = re.compile(r'"(?P<path>[^"]+)"')
 _MAKING = re.compile(r"mkstemp |mkdir |symlink |mknod |link ")
-_AGAIN = "then run the same command again."
-
-
-@dataclass(frozen=True, slots=True)
-class _Complaint:
-    kind: str
-    numbers: frozenset[int]
-    message: str
-    hint: str
-
-
-_COMPLAINTS = (
-    _Complaint("no_space", frozenset({28}), "The disk {at} is full.", f"Free some space there, {_AGAIN}"),
-    _Complaint(
-        "no_inodes",
-        frozenset({28}),
-        "No further file can be made {at}: its file system has no free inodes (or not even room for a name).",
-        f"Remove files that nobody needs there (`df -i` counts them), {_AGAIN}",
-    ),
-    _Complaint(
-        "quota",
-        frozenset({122, 69}),
-        "The quota {at} is used up: of space, or of files.",
-        f"Free some space or files there (`quota -s` shows the limits on many machines), {_AGAIN}",
-    ),
-    _Complaint(
-        "read_only",
-        frozenset({30}),
-        "The file system {at} is read-only.",
-        "Choose other `paths`, or have it mounted for writing.",
-    ),
-    _Complaint(
-        "no_permission",
-        frozenset({13, 1}),
-        "Permission is missing for a file or folder {at}.",
-        "Look at the paths that are named and their permissions.",
-    ),
-    _Complaint(
-        "failing_disk",
-        frozenset({5, 116}),
-        "The file system {at} fails: it cannot be read or written.",
-        "Try again later; if it stays so, tell whoever runs the machine.",
-    ),
-)
 
 
 def diagnose_rsync(
@@ -152,14 +108,13 @@ def _diagnose_system_calls(text: str, name: str, pulls: bool) -> HsmError | None
         (int(match["number"]), match["action"].partition('"')[0], (match["role"] or "").lower())
         for match in _SYSTEM_CALL.finditer(text)
     ]
-    for complaint in _COMPLAINTS:
+    for complaint in COMPLAINTS:
         calls = [(action, role) for number, action, role in found if number in complaint.numbers]
         if complaint.kind == "no_space" and all(map(_MAKING.search, (action for action, _ in calls))):
             continue  # a file that is already there could still be written to
         if calls:
             roles = {role for _, role in calls}
-            words = {"at": _name_place(roles, name, pulls)}
-            return TargetError(complaint.message.format(**words), hint=complaint.hint, kind=complaint.kind)
+            return complaint.make_error(_name_place(roles, name, pulls))
     return None
 
 

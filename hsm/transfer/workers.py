@@ -11,9 +11,9 @@ from hsm.errors import HsmError, UnreachableError
 from hsm.model import SourceFile
 from hsm.progress import Reporter, TransferMoved, TransferStarted
 from hsm.remote.command import CommandStoppedError
+from hsm.remote.openssh import SESSIONS_REFUSED
 from hsm.transfer.base import Batch, BatchEnd, Engine
 
-SESSIONS_REFUSED = "sessions_refused"
 _STOPPING_KINDS = frozenset(
     {"no_space", "no_inodes", "quota", "read_only", "failing_disk", "rsync_missing", "rsync_too_old", "noisy_shell"}
 )

@@ -18,6 +18,8 @@ from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.local import LocalEndpoint
 from hsm.remote.openssh import OpenSsh
+from hsm.remote.paramiko_client import ParamikoClient
+from hsm.remote.sftp_endpoint import SftpEndpoint
 from hsm.transfer.base import (
     PARTIAL_FOLDER,
     TEMPORARY_FOLDER,
@@ -26,11 +28,15 @@ from hsm.transfer.base import (
     Engine,
     get_temporary_folder,
 )
+from hsm.transfer.local import CopyEngine
 from hsm.transfer.outcome import Outcome
 from hsm.transfer.pool import Patience, Transfer
 from hsm.transfer.rsync import RsyncEngine
+from hsm.transfer.sftp import SftpEngine
+from tests.contract.conftest import start_sftp_only
 
 SWEEP = "sweep_1"
+SECOND = 10**9
 T = 1_760_000_000_123_456_789
 HOSTILE = [
     "it's",
@@ -46,7 +52,19 @@ HOSTILE = [
     "x" * 255,
 ]
 
-pytestmark = pytest.mark.parametrize("kind", ["rsync-push", "rsync-pull", "rsync-local"])
+KINDS = [
+    "rsync-push",
+    "rsync-pull",
+    "rsync-local",
+    "copy-local",
+    "sftp-push",
+    "sftp-pull",
+    "sftp-only-push",
+    "sftp-only-pull",
+]
+"""What carries and which way; `sftp-only`: the server lets no command run."""
+
+pytestmark = pytest.mark.parametrize("kind", KINDS)
 
 
 @dataclass
@@ -59,6 +77,11 @@ class Bench:
     source_folder: Path
     roots: dict[Root, str]
     runner: Runner
+    grain_ns: int = 1
+
+    def keeps(self, mtime_ns: int) -> int:
+        """What is left of a time at the destination."""
+        return mtime_ns - mtime_ns % self.grain_ns
 
     def write(self, path: str, content: bytes = b"content", *, mtime_ns: int = T, prefix: str = "wandb") -> SourceFile:
         target = self.source_folder / prefix / path
@@ -66,13 +89,14 @@ class Bench:
         target.write_bytes(content)
         os.utime(target, ns=(mtime_ns, mtime_ns))
         status = target.stat()
+        told = isinstance(self.source, SftpEndpoint)  # which knows whole seconds and no inodes
         return SourceFile(
             Root.WANDB,
             path,
             str(self.source_folder / prefix),
             len(content),
-            mtime_ns,
-            status.st_ino,
+            self.keeps(mtime_ns) if told else mtime_ns,
+            0 if told else status.st_ino,
             path.split("/")[0],
         )
 
@@ -90,17 +114,30 @@ class Bench:
 
 @pytest.fixture
 def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_program: Callable[..., None]) -> Bench:
-    require_program("rsync")
+    if kind.startswith("rsync"):
+        require_program("rsync")
     roots = {root: str(tmp_path / "there with space" / root.value) for root in Root}
     runner = Runner()
     here = LocalEndpoint()
     if kind == "rsync-local":
         return Bench(RsyncEngine(runner, roots, sweep=SWEEP), here, here, tmp_path / "src", roots, runner)
+    if kind == "copy-local":
+        return Bench(CopyEngine(runner, roots, sweep=SWEEP), here, here, tmp_path / "src", roots, runner)
+    pulls = kind.endswith("-pull")
+    if kind.startswith("sftp"):
+        start_sshd = request.getfixturevalue("start_sshd")
+        is_only = kind.startswith("sftp-only")
+        client: ParamikoClient = request.getfixturevalue("make_paramiko")(
+            start_sftp_only(start_sshd, tmp_path) if is_only else start_sshd(), runner=runner
+        )
+        far: Endpoint = SftpEndpoint(client) if is_only else RemoteEndpoint(client)
+        source, destination = (far, here) if pulls else (here, far)
+        sftp = SftpEngine(client, runner, roots, sweep=SWEEP, pulls=pulls)
+        return Bench(sftp, source, destination, tmp_path / "src", roots, runner, SECOND if kind != "sftp-pull" else 1)
     sshd: PrivateSshd = request.getfixturevalue("sshd")
     ssh: OpenSsh = request.getfixturevalue("make_ssh")(sshd)
     ssh._runner = runner
     there = RemoteEndpoint(ssh)
-    pulls = kind == "rsync-pull"
     source, destination = (there, here) if pulls else (here, there)
     engine = RsyncEngine(runner, roots, sweep=SWEEP, ssh=ssh, pulls=pulls)
     return Bench(engine, source, destination, tmp_path / "src", roots, runner)
@@ -130,7 +167,7 @@ def test_files_arrive_whole_with_their_times_from_many_folders(bench: Bench) -> 
     for file in files:
         there = bench.there(file.path)
         assert there.read_bytes() == (Path(file.prefix) / file.path).read_bytes()
-        assert there.stat().st_mtime_ns == T
+        assert there.stat().st_mtime_ns == bench.keeps(T)
     assert {path.name for path in bench.there("").iterdir()} == {
         "run-1",
         "run-2",
@@ -259,7 +296,7 @@ def test_after_a_stop_nothing_is_started(bench: Bench) -> None:
 def test_a_transfer_proves_what_it_sent(bench: Bench, n_workers: int) -> None:
     files = [bench.write(f"run-{number}/f", os.urandom(100_000)) for number in range(30)]
     changed, gone = files[3], files[7]
-    os.utime(Path(changed.prefix) / changed.path, ns=(T + 1, T + 1))
+    os.utime(Path(changed.prefix) / changed.path, ns=(T + SECOND, T + SECOND))
     (Path(gone.prefix) / gone.path).unlink()
     bench.make_own_folders()
     transfer = make_transfer(bench)

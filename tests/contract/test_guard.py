@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from hsm.endpoint import Tree
+from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
 from hsm.remote.command import Completed, Runner
 from hsm.remote.endpoint import RemoteEndpoint
-from hsm.remote.guard import Guard, GuardPlaces, Held, Taken
-from hsm.remote.local import LocalEndpoint, LocalShell
+from hsm.remote.guard import Guard, GuardPlaces, Held, Keeper, MakeKeeper, Taken
+from hsm.remote.local import LocalShell
+from hsm.remote.sftp_endpoint import SftpEndpoint
+from hsm.remote.sftp_guard import SftpGuard
 from hsm.remote.shell import RemoteShell
 
-pytestmark = pytest.mark.parametrize("kind", ["local", "gnu", "busybox", "tcsh"])
+pytestmark = pytest.mark.parametrize("kind", ["local", "gnu", "busybox", "bsd", "tcsh", "paramiko", "sftp"])
 
 
 def list_names(folder: Path | str) -> list[str]:
@@ -29,12 +32,18 @@ class Bench:
     """A destination, and guards of two processes that want it."""
 
     root: Path
-    shell: RemoteShell
-    endpoint: LocalEndpoint | RemoteEndpoint
+    make_keeper: MakeKeeper
+    shell: RemoteShell | None
+    endpoint: Endpoint
     places: GuardPlaces
 
-    def guard(self, nonce: str) -> Guard:
-        return Guard(self.shell, self.places, nonce)
+    def guard(self, nonce: str) -> Keeper:
+        return self.make_keeper(self.places, nonce)
+
+    def need_shell(self) -> RemoteShell:
+        if self.shell is None:
+            pytest.skip("a stand-in for a shell, and there is none")
+        return self.shell
 
     def take(self, nonce: str, *, minutes: int = 15, stale: str | None = None, breaks: bool = False) -> Taken | Held:
         content = f"held by {nonce}\n".encode()
@@ -69,15 +78,18 @@ class LateShell:
 
 
 @pytest.fixture
-def bench(kind: str, tmp_path: Path, make_endpoint: Callable[[str], LocalEndpoint | RemoteEndpoint]) -> Bench:
+def bench(kind: str, tmp_path: Path, make_endpoint: Callable[[str], Endpoint]) -> Bench:
     endpoint = make_endpoint(kind)
-    shell = endpoint._shell if isinstance(endpoint, RemoteEndpoint) else LocalShell(Runner())
+    shell: RemoteShell | None = LocalShell(Runner())
+    if isinstance(endpoint, RemoteEndpoint | SftpEndpoint):
+        shell = endpoint._shell if isinstance(endpoint, RemoteEndpoint) else None
+    make_keeper = partial(SftpGuard, endpoint._client) if isinstance(endpoint, SftpEndpoint) else partial(Guard, shell)
     root = tmp_path / "it's there"
     places = GuardPlaces(
         folder=str(root / "sweeps/outputs/s 1/.hsm-sync"),
         temporary=tuple(str(root / name / ".hsm-tmp/s 1") for name in ("sweeps", "wandb")),
     )
-    return Bench(root, shell, endpoint, places)
+    return Bench(root, make_keeper, shell, endpoint, places)
 
 
 def list_all(root: Path) -> set[str]:
@@ -183,7 +195,7 @@ def test_the_receipt_is_written_and_its_checksum_is_what_the_check_sees(bench: B
 
 
 def test_what_the_connection_cut_is_neither_a_lock_nor_a_receipt(bench: Bench) -> None:
-    cut = CutShell(bench.shell)
+    cut = CutShell(bench.need_shell())
     with pytest.raises(TargetError, match="broke"):
         Guard(cut, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15)
     assert list_all(bench.root) == {"sweeps", "sweeps/outputs", "sweeps/outputs/s 1"}
@@ -263,7 +275,7 @@ def test_a_target_whose_clock_is_not_its_disks_never_calls_a_lock_stale(bench: B
     bench.take("aaaa")
     for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
         os.utime(path, (1_600_000_000, 1_600_000_000))
-    behind = LateShell(bench.shell)
+    behind = LateShell(bench.need_shell())
     answer = Guard(behind, bench.places, "bbbb").take(b"held by bbbb\n", minutes=15)
     assert isinstance(answer, Held)
     assert answer.is_fresh

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _CHUNK_BYTES = 64 * 1024
+_SHORT_BYTES = 4096
 _POLL_SECONDS = 0.02
 
 
@@ -37,10 +38,12 @@ class LinkProxy:
     Args:
         to_port: Where connections go.
         bytes_per_second: The most that goes to the server, over all connections; None: as fast as it can.
+        delay_seconds: What every short message waits on its way to the server, so that the link seems long.
     """
 
-    def __init__(self, to_port: int, *, bytes_per_second: float | None = None) -> None:
+    def __init__(self, to_port: int, *, bytes_per_second: float | None = None, delay_seconds: float = 0.0) -> None:
         self._to_port = to_port
+        self._delay_seconds = delay_seconds
         self.bytes_per_second = bytes_per_second
         self.n_bytes = 0
         self.n_connections = 0
@@ -152,6 +155,8 @@ class LinkProxy:
             while chunk := source.recv(_CHUNK_BYTES):
                 self._wait(pair)
                 if source is pair.client:
+                    if len(chunk) < _SHORT_BYTES and not self._is_over:
+                        time.sleep(self._delay_seconds)
                     self._count(len(chunk))
                     self._wait(pair)
                 sink.sendall(chunk)

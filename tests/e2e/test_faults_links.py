@@ -112,6 +112,18 @@ def sync_with_pauses(project: Project, *pauses_seconds: float) -> Said:
     )
 
 
+def sync_under(project: Project, mount: str) -> Said:
+    """Sync where, for this one process alone, a command has mounted something."""
+    argv = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+    argv += [sys.executable, "-m", "hsm", "sync", "to", SWEEP, "--json"]
+    completed = subprocess.run(
+        argv, cwd=project.folder, capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL, check=False
+    )
+    if "unshare" in completed.stderr or "mount:" in completed.stderr:
+        pytest.skip(f"no mount of one's own here: {completed.stderr}")
+    return parse_said(completed)
+
+
 def count_workers(project: Project) -> int:
     """How many rsyncs were started at the target."""
     return sum("rsync" in command and "--server" in command for command in project.sshd.read_commands())
@@ -141,18 +153,19 @@ def add_big_files(project: Project, count: int, n_bytes: int) -> None:
         add_file(run, "big.bin", n_bytes)
 
 
-@pytest.mark.parametrize("n_sessions", [4, 1])
+@pytest.mark.parametrize("n_sessions", [10, 4, 1])
 def test_a_server_with_few_sessions_gets_all_over_one_login(
-    n_sessions: int, start_sshd: StartSshd, make: Callable[..., Project]
+    n_sessions: int, start_sshd: StartSshd, make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:
     sshd = start_sshd(settings={"MaxSessions": str(n_sessions)})
     project = make(sshd, options={"parallel_transfers": 8})
     for run in list_runs(project)[:8]:
         add_file(run, "zeros.bin", 17 * MB, is_random=False)
+    start_proxy(project, delay_seconds=0.05)
     said = sync(project)
     assert_end(said, "done", 0)
     assert (sshd.count_logins(), count_contacts(project)) == (1, 1)
-    assert "no more sessions" in sshd.log_text()
+    assert ("no more sessions" in sshd.log_text()) is (n_sessions < 8)
     assert count_workers(project) >= 8
     assert_all_arrived(project)
     assert_end(sync(project), "nothing_to_do", 0)
@@ -163,7 +176,7 @@ def test_a_login_killed_amid_four_workers_is_made_anew_once(
 ) -> None:
     project = make(options={"parallel_transfers": 4})
     add_big_files(project, 4, 17 * MB)
-    proxy = start_proxy(project, bytes_per_second=30 * MB)
+    proxy = start_proxy(project, bytes_per_second=30 * MB, delay_seconds=0.05)
     master = find_master(find_control_path(project))
     with begin(project) as future:
         wait_until(lambda: count_workers(project) == 4 and proxy.n_bytes > 4 * MB, future)
@@ -214,19 +227,28 @@ def test_a_control_folder_that_is_not_private_stops_before_any_contact(
         pytest.skip("only the superuser can put another folder over this one, for one process alone")
     folder.mkdir(mode=0o700, exist_ok=True)
     project = make()
-    cover = f'mount -t tmpfs -o {options} hsm-test {folder} && exec "$@"'
-    argv = ["unshare", "--mount", "sh", "-c", cover, "sh", sys.executable, "-m", "hsm", "sync", "to", SWEEP, "--json"]
-    completed = subprocess.run(
-        argv, cwd=project.folder, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
-    )
-    if "unshare" in completed.stderr or "mount:" in completed.stderr:
-        pytest.skip(f"no mount of one's own here: {completed.stderr}")
-    said = parse_said(completed)
+    said = sync_under(project, f"mount -t tmpfs -o {options} hsm-test {folder}")
     assert_end(said, "unreachable", 10, "control_folder")
     assert f"{folder} must be a folder that belongs to you" in said.text
     assert count_contacts(project) == 0
     assert not project.target_root.exists()
     assert_end(sync(project), "done", 0)
+
+
+def test_where_no_login_can_be_shared_there_are_four_at_most(make: Callable[..., Project]) -> None:
+    folder = Path(f"/tmp/hsm-{os.getuid()}")
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("only the superuser can put another folder over this one, for one process alone")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    project = make(options={"parallel_transfers": 8})
+    add_big_files(project, 8, 17 * MB)
+    said = sync_under(project, f"mount -t tmpfs -o ro,mode=700 hsm-test {folder}")
+    assert_end(said, "done", 0)
+    assert said.n_sent == said.n_planned
+    assert 1 < project.sshd.count_logins() == count_contacts(project) <= 4
+    assert_all_arrived(project)
+    said = sync_under(project, f"mount -t tmpfs -o ro,mode=700 hsm-test {folder}")
+    assert_end(said, "nothing_to_do", 0)
 
 
 def test_a_throttled_login_is_waited_for_and_tried_again(start_sshd: StartSshd, make: Callable[..., Project]) -> None:

@@ -19,7 +19,7 @@ from private_sshd import PrivateSshd
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import UnreachableError
-from hsm.remote.command import Runner
+from hsm.remote.command import Completed, Runner
 from hsm.remote.openssh import OpenSsh
 
 StartSshd = Callable[..., PrivateSshd]
@@ -235,6 +235,55 @@ def test_a_control_folder_that_is_not_private_is_refused(
             folder.rmdir()
         else:
             folder.unlink()
+
+
+class CountingRunner(Runner):
+    """Writes down for how long it was to wait, and does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+def test_where_no_login_can_be_shared_each_session_is_one_and_they_are_spaced(
+    sshd: PrivateSshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: "no/such/folder")
+    runner = CountingRunner()
+    client = OpenSsh("desktop", make_settings(sshd), runner, pauses_seconds=(), spacing_seconds=50.0)
+    with client.keep_shell():
+        assert [client.run("cat", stdin=word).stdout for word in (b"a", b"b", b"")] == [b"a", b"b", b""]
+        assert client.max_workers == 3
+        argv = client.make_session_argv()
+        assert Runner().run([*argv, "--", sshd.host, "echo in"], timeout_seconds=30).stdout == b"in\n"
+    assert sshd.count_logins() == 2
+    assert len(runner.waits) == 1
+    assert 45 < runner.waits[0] <= 50
+
+
+def test_a_shell_that_is_kept_open_answers_again_and_again(sshd: PrivateSshd, make_ssh: MakeSsh) -> None:
+    client = make_ssh(sshd)
+    with client.keep_shell():
+        assert client.run("echo out; echo err >&2; exit 7") == Completed(7, b"out\n", b"err\n")
+        assert client.run("cat; printf '\\0\\377'", stdin=b"\0\n\377") == Completed(0, b"\0\n\377\0\377", b"")
+        assert client.run("cat") == Completed(0, b"", b"")
+        assert client.run("wc -c", stdin=b"x" * 100_000).stdout.strip() == b"100000"  # in a session of its own
+        assert client.round_trip_seconds is not None
+        assert sum("/bin/sh" in command for command in sshd.read_commands()) >= 1
+        n_sessions = sshd.log_text().count("Starting session")
+    assert (n_sessions, sshd.count_logins()) == (2, 1)
+
+
+def test_a_shell_that_was_killed_is_opened_anew(sshd: PrivateSshd, make_ssh: MakeSsh) -> None:
+    client = make_ssh(sshd, pauses_seconds=(0.0,))
+    with client.keep_shell():
+        pid = int(client.run("echo $$").stdout)
+        os.kill(pid, 9)
+        assert client.run("echo in").stdout == b"in\n"
+    assert sshd.count_logins() == 1
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from hsm.remote.command import Runner
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.openssh import OpenSsh
-from hsm.sync.connect import make_route, make_rsync_maker
+from hsm.sync.connect import make_rsync_maker
+from hsm.sync.route import make_route
 from hsm.sync.exchange import Ends, ExchangeOptions, Stopwatch, exchange
 from hsm.sync.ledger import Books, Ledger
 from hsm.sync.report import State, TargetReport, count_files, count_runs

@@ -126,7 +126,7 @@ def test_the_second_call_sends_nothing_and_a_touched_file_goes_alone(project: Pr
     assert changed == {f"wandb/{run}/{log.name}"}
 
 
-def test_a_whole_sync_with_four_workers_is_one_login(make_project: MakeProject) -> None:
+def test_a_whole_sync_is_one_login(make_project: MakeProject) -> None:
     project = make_project(real=True, options={"parallel_transfers": 4})
     flat, _ = find_sweeps(project)
     for number in range(6):
@@ -135,7 +135,7 @@ def test_a_whole_sync_with_four_workers_is_one_login(make_project: MakeProject) 
     result = sync(project, flat)
     commands = project.sshd.read_commands()
     assert result["state"] == "done"
-    assert sum("rsync" in command and "--server" in command for command in commands) >= 4
+    assert sum("rsync" in command and "--server" in command for command in commands) == 2  # one for each folder there
     assert project.sshd.count_logins() == 1
 
 

@@ -17,6 +17,8 @@ from hsm.cli.main import app
 from hsm.config.load import parse_config
 from hsm.config.schema import SyncConfig
 from hsm.errors import ExitCode, HsmError
+from hsm.hosts.document import parse_hosts
+from hsm.hosts.schema import EloSyncEntry, NodeEntry
 from hsm.model import PlanItem, Problem, Reason, Root, RunState, SourceFile, SyncPlan
 from hsm.plan.safety import CHECKS
 from hsm.sync.report import State, SweepReport, SyncReport, TargetReport, make_document
@@ -25,6 +27,7 @@ from hsm.transfer.outcome import Outcome, TransferResult
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *(REPOSITORY / "docs").glob("*.md")])
 GUIDE = (REPOSITORY / "docs" / "SYNC.md").read_text("utf-8")
+HOSTS_GUIDE = (REPOSITORY / "docs" / "HOSTS.md").read_text("utf-8")
 
 # The heading of the guide under which the keys of a section stand, by the section's place in the file.
 CONFIG_HEADINGS = {
@@ -116,6 +119,11 @@ COMMANDS = dict(iter_commands(typer.main.get_command(app)))
 VISIBLE = [name for name, command in COMMANDS.items() if not command.hidden]
 
 
+def get_guide(name: str) -> str:
+    """The page that a command's group has."""
+    return HOSTS_GUIDE if name.startswith("hsm hosts") else GUIDE
+
+
 def list_options(name: str) -> set[str]:
     command = COMMANDS[name]
     names = {name for option in command.params for name in option.opts if name.startswith("-")}
@@ -136,7 +144,7 @@ def show_default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if value is None:
+    if value in (None, ""):
         return "none"
     if isinstance(value, BaseModel):
         return "see below"
@@ -330,15 +338,16 @@ def test_sections_and_rows_are_read() -> None:
 
 @pytest.mark.parametrize("name", VISIBLE)
 def test_options_of_a_command_are_in_the_guide(name: str) -> None:
-    section = find_section(find_section(GUIDE, "Commands"), f"`{name}`")
+    section = find_section(find_section(get_guide(name), "Commands"), f"`{name}`")
     documented = {span.split()[0] for span in iter_first_spans(section)}
     assert_same(documented, list_options(name))
 
 
 def test_every_command_has_its_heading_and_no_other() -> None:
-    section = find_section(GUIDE, "Commands")
-    headings = {line[5:-1] for line in section.splitlines() if line.startswith("### `")}
-    assert_same(headings, set(VISIBLE))
+    sections = [find_section(guide, "Commands") for guide in (GUIDE, HOSTS_GUIDE)]
+    headings = [line[5:-1] for section in sections for line in section.splitlines() if line.startswith("### `")]
+    assert_same(set(headings), set(VISIBLE))
+    assert len(headings) == len(VISIBLE)
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in VISIBLE])
@@ -358,14 +367,31 @@ def test_settings_and_their_defaults_are_in_the_guide(place: str, model: type[Ba
             assert documented[f"`{name}`"][1] == extra["allowed"]
 
 
+@pytest.mark.parametrize(("heading", "model"), [("A machine", NodeEntry), ("Scores", EloSyncEntry)])
+def test_keys_of_the_hosts_file_are_in_its_guide(heading: str, model: type[BaseModel]) -> None:
+    documented = {cells[0]: cells[1:3] for cells in iter_rows(find_section(HOSTS_GUIDE, heading))}
+    expected = {
+        f"`{name}`": [show_default(field), (field.json_schema_extra or {})["allowed"]]  # type: ignore[index]
+        for name, field in model.model_fields.items()
+    }
+    assert documented == expected
+
+
+def test_the_hosts_file_of_the_guide_loads() -> None:
+    blocks = [block for block in iter_blocks(HOSTS_GUIDE, "yaml") if block.startswith("hosts:")]
+    assert blocks
+    for block in blocks:
+        assert parse_hosts(block, "HOSTS.md", {}).nodes
+
+
 def test_exit_codes_are_in_the_guide() -> None:
     codes = [cells[0] for cells in iter_rows(find_section(GUIDE, "Exit codes"))]
     assert codes == [str(code.value) for code in ExitCode]
 
 
 def test_kinds_of_errors_are_in_the_guide() -> None:
-    documented = set(iter_first_spans(find_section(GUIDE, "Troubleshooting")))
-    assert_same(documented, list_error_kinds())
+    pages = [find_section(guide, "Troubleshooting") for guide in (GUIDE, HOSTS_GUIDE)]
+    assert_same({kind for page in pages for kind in iter_first_spans(page)}, list_error_kinds())
 
 
 def test_safety_checks_are_in_the_guide() -> None:
@@ -446,6 +472,8 @@ def test_commands_in_a_page_exist(page: Path) -> None:
 
 def is_known_command(line: str) -> bool:
     words = shlex.split(line, comments=True)
+    if "--" in words:
+        words = words[: words.index("--")]  # the rest is a command for another machine
     name = words.pop(0)
     while words and f"{name} {words[0]}" in COMMANDS:
         name = f"{name} {words.pop(0)}"
@@ -462,7 +490,7 @@ def is_known_command(line: str) -> bool:
         ("hsm sync to latest --target desktop   # a comment", True),
         ("hsm sync vanish", False),
         ("hsm sync to latest --delete", False),
-        ("hsm hosts", False),
+        ("hsm cockpit", False),
     ],
 )
 def test_commands_that_do_not_exist_are_noticed(line: str, is_known: bool) -> None:

@@ -29,13 +29,21 @@ _NOUNS = {
 _STYLES = {Change.NEW: "green", Change.UPDATED: "yellow", Change.UNCHANGED: ""}
 
 
-def print_preview(printer: Printer, plan: SyncPlan, *, verbosity: int, indent: int) -> None:
-    """Print the plan by run and, under `-v`, by file (`-vv`: also the files that are the same)."""
+def print_preview(printer: Printer, plan: SyncPlan, *, verbosity: int, indent: int, place: str = "there") -> None:
+    """Print the plan by run and, under `-v`, by file (`-vv`: also the files that are the same).
+
+    Args:
+        printer: Where to.
+        plan: What would be done.
+        verbosity: How often `-v` was given.
+        indent: Columns before each line.
+        place: Where files would arrive, in a word.
+    """
     rows = make_rows(plan)
     if rows:
         table = [*_iter_table_rows(rows, is_whole=verbosity > 0), _make_total(rows)]
         printer.print_table(_COLUMNS, table, label="left out: ", indent=indent)
-    for line in _iter_remarks(plan, rows):
+    for line in _iter_remarks(plan, rows, place):
         printer.print(line, indent=indent, hang=2)
     print_deeper(printer, plan, verbosity=verbosity, indent=indent)
     if verbosity:
@@ -134,7 +142,7 @@ def _sum_up(rows: Iterable[Row]) -> tuple[str, str, str]:
     return (f"{n_files:,}" if n_files else "", format_bytes(n_bytes) if n_files else "", describe_left(left))
 
 
-def _iter_remarks(plan: SyncPlan, rows: Sequence[Row]) -> Iterator[str]:
+def _iter_remarks(plan: SyncPlan, rows: Sequence[Row], place: str) -> Iterator[str]:
     runs = [row for row in rows if row.run is not None]
     if runs:
         changes = Counter(row.change for row in runs)
@@ -142,10 +150,10 @@ def _iter_remarks(plan: SyncPlan, rows: Sequence[Row]) -> Iterator[str]:
         yield f"{format_count(len(runs), 'run')}: {words}; {describe_states(count_states(plan.runs))}"
     n_same = sum(row.n_same for row in rows)
     if n_same:
-        yield f"{format_count(n_same, 'file is', 'files are')} there already"
+        yield f"{format_count(n_same, 'file is', 'files are')} {place} already"
     n_overwrites = sum(row.n_overwrites for row in rows)
     if n_overwrites:
-        yield f"{format_count(n_overwrites, 'file')} there will be overwritten although newer (-v names them)"
+        yield f"{format_count(n_overwrites, 'file')} {place} will be overwritten although newer (-v names them)"
     if not plan.is_checked:
         yield "conflicts not checked: what is there was not compared (check_remote_first: false)"
 

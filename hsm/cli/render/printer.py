@@ -43,6 +43,11 @@ class Printer:
         self._console = _drawn_on[-1] if is_error and _drawn_on else make_console(is_error=is_error)
         self._width = self._console.width if self._console.is_terminal else _ANY_WIDTH
 
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; very many in a pipe."""
+        return self._width
+
     def print(self, *parts: Part, indent: int = 0, hang: int = 0) -> None:
         """Print one line, wrapped where it is too long.
 

@@ -52,7 +52,7 @@ def show_report(report: SyncReport, *, verbosity: int, is_quiet: bool) -> None:
         printer.print(*_describe_whole(report, served), hang=2)
     if report.is_dry_run:
         printer.print()
-        printer.print(_make_last_line(served))
+        printer.print(_make_last_line(served, verb="bring" if report.direction == "pull" else "send"))
 
 
 class _TargetPrinter:
@@ -67,11 +67,12 @@ class _TargetPrinter:
     def print(self, report: SyncReport) -> None:
         target = self._target
         if target.state is not State.PLANNED:
-            word, rest = describe_outcome(target)
+            word, rest = describe_outcome(target, place=_get_place(report))
             self._printer.print((word, _STYLES.get(target.state, _BAD_STYLE)), rest, indent=2, hang=2)
         if target.plan is not None and not self._is_quiet:
             if report.is_dry_run:
-                print_preview(self._printer, target.plan, verbosity=self._verbosity, indent=2)
+                place = _get_place(report)
+                print_preview(self._printer, target.plan, verbosity=self._verbosity, indent=2, place=place)
             else:
                 self._print_counts(target.plan)
         print_problems(
@@ -97,11 +98,20 @@ class _TargetPrinter:
             self._printer.print("conflicts not checked (check_remote_first: false)", indent=2, hang=2)
 
 
-def describe_outcome(target: TargetReport) -> tuple[str, str]:
-    """Return how a sweep ended at a target: the state, and what that means in numbers."""
+def _get_place(report: SyncReport) -> str:
+    return "here" if report.direction == "pull" else "there"
+
+
+def describe_outcome(target: TargetReport, *, place: str = "there") -> tuple[str, str]:
+    """Return how a sweep ended at a target: the state, and what that means in numbers.
+
+    Args:
+        target: What happened.
+        place: Where files arrive, in a word.
+    """
     state = target.state
     if state is State.NOTHING_TO_DO:
-        return "nothing to do", f": {_describe_present(target)}"
+        return "nothing to do", f": {_describe_present(target, place)}"
     if state is State.DONE:
         sent = count_files(target)["sent"]
         size = format_bytes(count_bytes(target)["sent"])
@@ -126,12 +136,12 @@ def _describe_sent(files: dict[str, int], sizes: dict[str, int]) -> str:
     return f"{files['sent']:,} of {format_count(files['planned'], 'file')} ({part})"
 
 
-def _describe_present(target: TargetReport) -> str:
+def _describe_present(target: TargetReport, place: str) -> str:
     runs, files = count_runs(target), count_files(target)
     if runs["total"]:
-        return f"{format_count(runs['total'], 'run is', 'runs are')} there already"
+        return f"{format_count(runs['total'], 'run is', 'runs are')} {place} already"
     if files["unchanged"]:
-        return f"{format_count(files['unchanged'], 'file is', 'files are')} there already"
+        return f"{format_count(files['unchanged'], 'file is', 'files are')} {place} already"
     return "the sweep has no files to send"
 
 
@@ -196,9 +206,9 @@ def _describe_whole(report: SyncReport, served: Sequence[tuple[str, TargetReport
     return [*parts, f"; {format_count(n_files, 'file')}, {format_bytes(n_bytes)} {verb}"]
 
 
-def _make_last_line(served: Sequence[tuple[str, TargetReport]]) -> str:
+def _make_last_line(served: Sequence[tuple[str, TargetReport]], *, verb: str) -> str:
     if any(target.error is not None for _, target in served):
         return "Nothing was touched."
     if any(target.plan is not None and target.plan.sends for _, target in served):
-        return "Nothing was touched. The same command without --dry-run sends it."
-    return "Nothing was touched, and there is nothing to send."
+        return f"Nothing was touched. The same command without --dry-run {verb}s it."
+    return f"Nothing was touched, and there is nothing to {verb}."

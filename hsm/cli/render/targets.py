@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hsm.cli.render.printer import Column, Part, Printer
 from hsm.cli.render.words import format_count
 
 if TYPE_CHECKING:
+    from hsm.config.layers import Pattern
     from hsm.config.load import LoadedConfig
+    from hsm.config.resolve import Resolved
     from hsm.config.schema import Section, TargetSettings
 
 _COLUMNS = (Column("target"), Column("setting"), Column("value"))
+_PATTERN_COLUMNS = (Column("sweeps"), Column("target"), Column("setting"), Column("value"))
+_RESOLVED_COLUMNS = (Column("key"), Column("from"), Column("value"))
 
 
 def show_targets(loaded: LoadedConfig) -> None:
@@ -30,6 +34,9 @@ def show_targets(loaded: LoadedConfig) -> None:
         for number, (setting, value) in enumerate(_iter_settings(settings)):
             rows.append(((title if not number else "", "bold"), setting, value))
     printer.print_table(_COLUMNS, rows)
+    if loaded.layers.patterns:
+        printer.print()
+        printer.print_table(_PATTERN_COLUMNS, list(_iter_changes(loaded.layers.patterns)))
     printer.print()
     n_targets = format_count(len(config.sync_targets), "target")
     default = ", ".join(config.default_target)
@@ -37,25 +44,59 @@ def show_targets(loaded: LoadedConfig) -> None:
     printer.print(f"{n_targets}; {more}; what is not shown has its default", hang=2)
 
 
+def show_resolved_targets(loaded: LoadedConfig, sweep: str, resolved: Sequence[Resolved]) -> None:
+    """Print every value that targets have for a sweep, and where it comes from."""
+    from hsm.config.resolve import iter_shown
+
+    printer = Printer()
+    printer.print_name(("Configuration: ", "bold"), str(loaded.path))
+    printer.print_name(("Sweep: ", "bold"), sweep)
+    for target in resolved:
+        printer.print()
+        printer.print_name((target.target, "bold"))
+        rows = [
+            (shown.key, shown.origin.place or shown.origin.kind.value, _describe_value(shown.value))
+            for shown in iter_shown(target)
+        ]
+        printer.print_table(_RESOLVED_COLUMNS, rows, indent=2)
+
+
 def _iter_settings(settings: TargetSettings) -> Iterator[tuple[str, str]]:
+    from hsm.config.resolve import is_secret
+
     yield "address", _describe_address(settings)
     yield "sweeps", settings.paths.sweeps
     yield "wandb", settings.paths.wandb
     if settings.paths.project_root is not None:
         yield "project_root", settings.paths.project_root
+    if settings.engine != "auto":
+        yield "engine", settings.engine
     if settings.secrets != "warn":
         yield "secrets", settings.secrets
     if settings.rsync_path is not None:
         yield "rsync_path", settings.rsync_path
     yield from (("options", change) for change in _describe_changes(settings.options))
+    if settings.ssh.client != "auto":
+        yield "ssh", f"client: {settings.ssh.client}"
     if settings.ssh.config is not None:
         yield "ssh", f"config: {settings.ssh.config}"
     if settings.ssh.identity_file is not None:
         yield "ssh", f"identity_file: {settings.ssh.identity_file}"
-    yield from (("ssh", f"{name} {value}") for name, value in settings.ssh.options.items())
+    for name, value in settings.ssh.options.items():
+        yield "ssh", f"{name} {'(not shown)' if is_secret(('ssh', 'options', name)) else value}"
+
+
+def _iter_changes(patterns: Sequence[Pattern]) -> Iterator[tuple[Part, Part, Part, Part]]:
+    for pattern in patterns:
+        for target, layer in (("all", pattern.common), *pattern.targets.items()):
+            for key, setting in layer.items():
+                value = tuple(setting.value) if isinstance(setting.value, list) else setting.value
+                yield pattern.glob, target, ".".join(key), _describe_value(value)
 
 
 def _describe_address(settings: TargetSettings) -> str:
+    if settings.is_folder:
+        return "a folder of this machine"
     host = f"[{settings.host}]" if ":" in settings.host and settings.port else settings.host
     user = f"{settings.user}@" if settings.user else ""
     port = f":{settings.port}" if settings.port else ""
@@ -77,4 +118,6 @@ def _describe_value(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "[]"
+    return str(value) if value != "" else '""'

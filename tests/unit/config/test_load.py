@@ -290,7 +290,10 @@ colour: red
         ),
         pytest.param(
             '    "a\\nb": 1',
-            ["5 {d}.'a\\nb': unknown, allowed: the keys host, user, port, rsync_path, paths, ssh, secrets, options"],
+            [
+                "5 {d}.'a\\nb': unknown, allowed: the keys host, user, port, engine, rsync_path, paths, ssh, secrets, "
+                "options"
+            ],
             id="line break in a key",
         ),
     ],
@@ -328,7 +331,6 @@ def test_what_is_left_empty_counts_as_absent(section: str) -> None:
 def test_an_empty_target_misses_what_it_needs() -> None:
     lines = problems_of("sync_targets:\n  d:\n")
     assert [line.split(",")[0] for line in lines] == [
-        "2 sync_targets.d.host: is missing",
         "2 sync_targets.d.paths: is missing",
     ]
 

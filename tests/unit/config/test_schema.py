@@ -58,6 +58,50 @@ def test_defaults() -> None:
     assert target.secrets == "warn"
 
 
+def test_a_target_without_host_is_a_folder_of_this_machine() -> None:
+    folder = TargetSettings.model_validate({"paths": PATHS})
+    assert (folder.is_folder, folder.host, folder.engine, folder.ssh.client) == (True, "", "auto", "auto")
+    assert not make_target().is_folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"user": "me"}, "user"),
+        ({"port": 22}, "port"),
+        ({"rsync_path": "/opt/bin/rsync"}, "rsync_path"),
+        ({"ssh": {"identity_file": "~/.ssh/id"}}, "ssh"),
+        ({"ssh": {"client": "paramiko"}}, "ssh"),
+        ({"engine": "sftp"}, "engine"),
+    ],
+)
+def test_what_only_another_machine_can_have(settings: dict[str, Any], key: str) -> None:
+    assert "needs `host`" in reason_of(TargetSettings, {"paths": PATHS, **settings}, key)
+    assert make_target(**settings)
+
+
+@pytest.mark.parametrize("host", ["", None])
+def test_an_empty_host_is_a_mistake_and_no_folder(host: str | None) -> None:
+    reason_of(TargetSettings, {"host": host, "paths": PATHS}, "host")
+
+
+def test_a_wrong_host_is_one_problem() -> None:
+    reason_of(TargetSettings, {"host": "a b", "user": "me", "engine": "sftp", "paths": PATHS}, "host")
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "reason"),
+    [
+        ({"engine": "copy"}, "engine", "within this machine"),
+        ({"engine": "rsync", "ssh": {"client": "paramiko"}}, "ssh", "cannot carry"),
+        ({"engine": "scp"}, "engine", "Input should be"),
+        ({"engine": None, "ssh": {"client": "putty"}}, "ssh.client", "Input should be"),
+    ],
+)
+def test_engines_and_clients_that_do_not_go_together(settings: dict[str, Any], key: str, reason: str) -> None:
+    assert reason in reason_of(TargetSettings, {"host": "h", "paths": PATHS, **settings}, key)
+
+
 def test_values_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         make_target().host = "other"

@@ -172,7 +172,8 @@ def test_a_file_that_shrinks_while_it_is_read_is_skipped(
 ) -> None:
     # `wc` says what the size was before the file became shorter.
     real = shutil.which("wc")
-    endpoint = with_programs({"wc": f'n=$({real} "$@"); if [ $((n)) -eq 70000 ]; then echo 90000; else echo $n; fi'})
+    wc = f'n=$({real} "$@"); if [ $((n)) -eq 70000 ]; then echo 90000; else echo $n; fi'
+    endpoint = with_programs({"find": "exit 1", "wc": wc})
     sizes = {"before": 10, "cut": 70000, "after": 5 * BLOCK_BYTES}
     for name, size in sizes.items():
         (tmp_path / name).write_bytes(os.urandom(size))
@@ -185,7 +186,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_skipped(
 def test_a_file_that_vanishes_while_it_is_read_is_skipped(
     with_programs: Callable[[dict[str, str]], RemoteEndpoint], tmp_path: Path
 ) -> None:
-    endpoint = with_programs({"wc": f'{shutil.which("wc")} "$@" | grep -v "^ *5$"'})
+    endpoint = with_programs({"find": "exit 1", "wc": f'{shutil.which("wc")} "$@" | grep -v "^ *5$"'})
     for name in ("five!", "longer"):
         (tmp_path / name).write_text(name)
     found = list(endpoint.read_ends([str(tmp_path / name) for name in ("five!", "longer")], n_blocks=1))

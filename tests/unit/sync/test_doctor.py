@@ -33,8 +33,9 @@ from hsm.sync.checks import (
     make_warning,
     measure_skew,
 )
-from hsm.sync.doctor import NAMES, PatientShell, find_row, judge_folder, make_probe_program
-from hsm.transfer.rsync_command import RsyncVersion
+from hsm.sync.doctor import NAMES, PatientShell, find_row
+from hsm.sync.doctor_folders import judge_folder, make_probe_program
+from hsm.transfer.rsync_probe import RsyncVersion
 
 SECOND = 10**9
 OK, WARNING, FAILED = CheckState.OK, CheckState.WARNING, CheckState.FAILED

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from hsm.model import Root, SourceFile
 from hsm.transfer.base import Batch
-from hsm.transfer.batches import make_batches
+from hsm.transfer.batches import choose_streams, make_batches
 
+MB = 1000 * 1000
 MIB = 1024 * 1024
 
 
@@ -25,49 +26,83 @@ def count(batches: Sequence[Batch]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "n_workers", "expected"),
+    ("n_bytes", "round_trip_seconds", "expected"),
+    [
+        pytest.param(80 * MB, 0.0002, 1, id="many small files, the same machine"),
+        pytest.param(80 * MB, 0.04, 4, id="many small files, another country"),
+        pytest.param(80 * MB, 0.001, 1, id="many small files, the next building"),
+        pytest.param(4 * MB, 0.04, 2, id="some files, another country"),
+        pytest.param(1000, 0.3, 1, id="hardly anything"),
+        pytest.param(400 * MB, 0.1, 4, id="large files, another continent"),
+        pytest.param(0, 0.1, 1, id="empty files"),
+        pytest.param(100 * 1000 * MB, 0.0002, 4, id="very much on a fast link"),
+        pytest.param(80 * MB, None, 4, id="who knows"),
+    ],
+)
+def test_streams_are_as_many_as_the_link_repays(n_bytes: int, round_trip_seconds: float | None, expected: int) -> None:
+    assert choose_streams(n_bytes, n_workers=4, round_trip_seconds=round_trip_seconds) == expected
+
+
+def test_there_is_always_a_stream() -> None:
+    assert choose_streams(80 * MB, n_workers=0, round_trip_seconds=0.04) == 1
+    assert choose_streams(0, n_workers=4, round_trip_seconds=None) == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_streams", "expected"),
     [
         pytest.param([], 4, [], id="nothing"),
         pytest.param([0], 4, [1], id="one empty file"),
-        pytest.param([100] * 500, 4, [500], id="little work is one stream"),
+        pytest.param([100] * 500, 1, [500], id="one stream"),
         pytest.param([20 * MIB] * 4, 4, [1, 1, 1, 1], id="one each"),
         pytest.param([20 * MIB] * 8, 4, [2, 2, 2, 2], id="two each"),
-        pytest.param([20 * MIB] * 8, 1, [8], id="one worker"),
-        pytest.param([20 * MIB] * 8, 0, [8], id="no worker counts as one"),
-        pytest.param([1, 100 * MIB, 1], 2, [1, 1, 1], id="a large file goes alone"),
+        pytest.param([1, 100 * MIB, 1], 2, [1, 2], id="a large file goes alone, small ones beside it"),
+        pytest.param([1, 100 * MIB, 1, 50 * MIB, 50 * MIB], 2, [2, 3], id="large ones are dealt out"),
         pytest.param([0] * 4096, 2, [2048, 2048], id="many small files are cut by their number"),
     ],
 )
-def test_files_are_cut_by_cost(sizes: list[int], n_workers: int, expected: list[int]) -> None:
-    assert count(make_batches(make_files(sizes), n_workers=n_workers)) == expected
+def test_files_are_cut_by_cost(sizes: list[int], n_streams: int, expected: list[int]) -> None:
+    assert sorted(count(make_batches(make_files(sizes), n_streams=n_streams))) == sorted(expected)
 
 
-def test_a_batch_is_of_one_root() -> None:
-    files = make_files([1, 2], Root.SWEEPS) + make_files([3], Root.WANDB)
-    batches = make_batches(files, n_workers=1)
-    assert {(batch.root, batch.n_bytes) for batch in batches} == {(Root.SWEEPS, 3), (Root.WANDB, 3)}
+def test_small_files_stay_in_their_order() -> None:
+    batches = make_batches(make_files([100] * 1000), n_streams=4)
+    by_place = sorted(batches, key=lambda batch: batch.files[0].path)
+    assert [file for batch in by_place for file in batch.files] == make_files([100] * 1000)
+
+
+@pytest.mark.parametrize(
+    ("n_streams", "n_sweeps", "n_wandb"),
+    [
+        pytest.param(1, 1, 1, id="one more than wanted"),
+        pytest.param(2, 1, 1, id="one each"),
+        pytest.param(4, 1, 3, id="the rest where the work is"),
+    ],
+)
+def test_a_batch_is_of_one_root(n_streams: int, n_sweeps: int, n_wandb: int) -> None:
+    files = make_files([1, 2], Root.SWEEPS) + make_files([MIB] * 30, Root.WANDB)
+    batches = make_batches(files, n_streams=n_streams)
+    assert [batch.root for batch in batches].count(Root.SWEEPS) == n_sweeps
+    assert [batch.root for batch in batches].count(Root.WANDB) == n_wandb
 
 
 SIZES = st.lists(st.one_of(st.integers(0, 1000), st.integers(0, 300 * MIB)), max_size=60)
 
 
 @given(SIZES, SIZES, st.integers(1, 8))
-def test_every_file_is_in_one_batch_in_order_and_there_are_few(
-    sweeps: list[int], wandb: list[int], n_workers: int
-) -> None:
+def test_every_file_is_in_one_batch_and_there_are_few(sweeps: list[int], wandb: list[int], n_streams: int) -> None:
     files = make_files(sweeps, Root.SWEEPS) + make_files(wandb, Root.WANDB)
-    batches = make_batches(files, n_workers=n_workers)
-    by_place = sorted(batches, key=lambda batch: files.index(batch.files[0]))
-    assert [file for batch in by_place for file in batch.files] == files
+    batches = make_batches(files, n_streams=n_streams)
+    assert sorted(file for batch in batches for file in batch.files) == sorted(files)
     assert all(batch.files and {file.root for file in batch.files} == {batch.root} for batch in batches)
-    assert len(batches) <= 2 * n_workers + 2
+    assert len(batches) <= max(2, n_streams)
 
 
 @given(SIZES, st.integers(1, 8))
-def test_batches_come_largest_first_and_none_trails(sizes: list[int], n_workers: int) -> None:
+def test_batches_come_largest_first_and_none_trails(sizes: list[int], n_streams: int) -> None:
     files = make_files(sizes)
-    batches = make_batches(files, n_workers=n_workers)
+    batches = make_batches(files, n_streams=n_streams)
     costs = [sum(file.size + 16 * 1024 for file in batch.files) for batch in batches]
     assert all(one >= other for one, other in pairwise(costs))
-    fair = max(sum(costs) / n_workers + 1, 16 * MIB)
-    assert all(cost <= fair or len(batch.files) == 1 for cost, batch in zip(costs, batches, strict=True))
+    largest = max((file.size + 16 * 1024 for file in files), default=0)
+    assert all(cost <= sum(costs) / n_streams + max(largest, 1) for cost in costs)

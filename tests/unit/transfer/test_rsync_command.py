@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -19,11 +18,9 @@ from hsm.transfer.rsync_command import (
     Direction,
     OutputReader,
     RsyncCall,
-    RsyncVersion,
     make_argv,
     make_file_list,
     make_remote_shell,
-    parse_version,
     unescape,
 )
 
@@ -69,6 +66,12 @@ USUAL = ["--no-implied-dirs", "--ignore-times"]
             id="local",
         ),
         pytest.param(replace(PUSH, protocol=29), ["--ignore-times", *REMOTE], None, id="protocol 29"),
+        pytest.param(
+            replace(PUSH, protocol=29, to_openrsync=True),
+            ["--ignore-times", "--protocol=29", "--no-protect-args", REMOTE[1]],
+            None,
+            id="openrsync there",
+        ),
         pytest.param(replace(PUSH, protocol=32), [*USUAL, *REMOTE], None, id="protocol 32"),
         pytest.param(
             replace(PUSH, skips_newer=True),
@@ -276,36 +279,3 @@ def test_escaped_names_come_back(name: bytes) -> None:
 @example("\\#777")
 def test_whatever_rsync_prints_is_a_name(text: str) -> None:
     assert isinstance(unescape(text), str)
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        pytest.param("rsync  version 3.5.0  protocol version 32", RsyncVersion((3, 5, 0), 32), id="3.5.0"),
-        pytest.param("rsync  version 3.2.7  protocol version 31", RsyncVersion((3, 2, 7), 31), id="Debian 12"),
-        pytest.param("rsync  version 3.1.2  protocol version 31", RsyncVersion((3, 1, 2), 31), id="CentOS 7"),
-        pytest.param("rsync  version 3.0.6  protocol version 30", RsyncVersion((3, 0, 6), 30), id="CentOS 6"),
-        pytest.param("rsync  version 2.6.9  protocol version 29", RsyncVersion((2, 6, 9), 29), id="old macOS"),
-        pytest.param("rsync  version v3.2.0pre1  protocol version 31", RsyncVersion((3, 2, 0), 31), id="candidate"),
-        pytest.param("rsync  version 3.4.2dev  protocol version 32", RsyncVersion((3, 4, 2), 32), id="development"),
-        pytest.param("openrsync: protocol version 29, rsync version 2.6.9 compatible", None, id="openrsync"),
-        pytest.param("rsync: command not found", None, id="a shell's complaint"),
-        pytest.param("", None, id="nothing"),
-    ],
-)
-def test_versions(line: str, expected: RsyncVersion | None) -> None:
-    assert parse_version(line) == expected
-
-
-def test_a_version_is_shown_as_rsync_writes_it() -> None:
-    assert RsyncVersion((3, 2, 7), 31).text == "3.2.7"
-
-
-def test_this_machines_rsync_tells_its_version(require_program: Callable[..., None]) -> None:
-    require_program("rsync")
-    line = Runner().run(["rsync", "--version"], timeout_seconds=20).stdout.decode().partition("\n")[0]
-    if sys.platform == "darwin" and "openrsync" in line:
-        pytest.skip("openrsync")
-    version = parse_version(line)
-    assert version is not None
-    assert version.text in line

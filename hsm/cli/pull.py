@@ -1,0 +1,129 @@
+"""`hsm sync from`: brings sweeps from targets into this project; and the sweeps of `hsm sync list --sweeps`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hsm.cli.arguments import Assignments, Json, Targets, Trust, load, load_targets, parse_overrides
+from hsm.cli.choices import check_allowed, choose_roots
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FarSweeps = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SWEEP",
+        help="Ids of sweeps at the target, unambiguous prefixes of ids, or `latest`.",
+        show_default=False,
+    ),
+]
+
+
+def receive_from(
+    sweeps: FarSweeps,
+    target: Targets = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show the plan that would be carried out; touch nothing.")
+    ] = False,
+    sweep_only: Annotated[
+        bool, typer.Option("--sweep-only", help="Only the sweep folder, not its wandb runs.")
+    ] = False,
+    wandb_only: Annotated[
+        bool, typer.Option("--wandb-only", help="Only the wandb runs, not the sweep folder.")
+    ] = False,
+    all_versions: Annotated[
+        bool, typer.Option("--all-versions", help="Also superseded media and artifact versions.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also bring what is a conflict: newer here, or from another place.")
+    ] = False,
+    assignments: Assignments = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="Waive a safety check by its name; may be given several times."),
+    ] = None,
+    break_lock: Annotated[
+        bool, typer.Option("--break-lock", help="Take the sweep's lock although somebody seems to hold it.")
+    ] = False,
+    trust: Trust = False,
+    as_json: Json = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Show every file, and raw messages of failures."
+        ),
+    ] = 0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no summary; only what went wrong.")
+    ] = False,
+) -> None:
+    """Bring sweeps from targets into this project: their folders and the wandb runs that belong to them.
+
+    The other way round than `hsm sync to`, for clusters that cannot reach this machine: the target's `paths` are
+    read, the project's own folders receive. Run it as often as you like: only what is new or changed comes, nothing
+    is ever deleted here. A sweep that ran on two clusters is brought from both into one folder; a file that differs
+    and came from another place is a conflict, and is kept.
+
+    For example `hsm sync from latest -t hpc --dry-run`; `hsm sync list --sweeps -t hpc` shows what is there.
+
+    Exit codes: 0 all done, 1 some items failed, are conflicts or unsettled, 2 usage or configuration, 10 target
+    unreachable or login refused, 11 locked, 12 refused by a safety check, 130 interrupted.
+    """
+    from hsm.cli.render import make_reporter, show_report
+    from hsm.remote.command import Runner
+    from hsm.remote.openssh import has_terminal
+    from hsm.sync.pull import pull
+    from hsm.sync.push import PushRequest
+    from hsm.sync.report import make_document
+
+    roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
+    overrides = parse_overrides(assignments, None, None)
+    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides)
+    request = PushRequest(
+        sweeps=tuple(sweeps),
+        targets=targets,
+        is_dry_run=dry_run,
+        roots=roots,
+        all_versions=all_versions,
+        overwrite=overwrite,
+        allowed=check_allowed(allow or ()),
+        may_ask=has_terminal() and not as_json,
+        breaks_lock=break_lock,
+    )
+    with make_reporter(is_quiet=quiet, targets=list(request.targets)) as reporter:
+        report = pull(loaded, request, runner=Runner(), reporter=reporter)
+    if as_json:
+        typer.echo(json.dumps(make_document(report, with_plan=dry_run or verbose > 0), indent=2))
+    else:
+        show_report(report, verbosity=verbose, is_quiet=quiet)
+    raise typer.Exit(int(report.exit_code))
+
+
+def show_sweeps(names: Sequence[str], *, as_json: bool) -> None:
+    """Print the sweeps of this project, or those at targets.
+
+    Args:
+        names: Targets; none means this project.
+        as_json: Print a document.
+    """
+    from hsm.remote.command import Runner
+    from hsm.remote.openssh import has_terminal
+    from hsm.sync.overview import list_sweeps_at, list_sweeps_here, make_overview_document
+
+    if names:
+        loaded, targets = load_targets(names, is_trusted=False)
+        places = list_sweeps_at(loaded, targets, runner=Runner(), may_ask=has_terminal() and not as_json)
+    else:
+        places = (list_sweeps_here(load()),)
+    document = make_overview_document(places)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        from hsm.cli.render.sweeps import show_places
+
+        show_places(places)
+    raise typer.Exit(int(str(document["exit_code"])))

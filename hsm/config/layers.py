@@ -1,0 +1,178 @@
+"""Settings of targets by their keys, each with where it comes from, and which of them counts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import NamedTuple, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from hsm.config.schema import Section
+
+Key = tuple[str, ...]
+"""Where a setting stands below its target, for example `("paths", "wandb")`."""
+
+
+class OriginKind(str, Enum):
+    """What kind of place a value comes from, from the weakest to the strongest."""
+
+    DEFAULT = "default"
+    FILE = "file"
+    SWEEPS = "sweeps"
+    ENVIRONMENT = "environment"
+    COMMAND_LINE = "command_line"
+
+
+class Origin(NamedTuple):
+    """Where a value comes from: the kind, and the place as people would look it up (a line, a variable's name)."""
+
+    kind: OriginKind
+    place: str = ""
+
+
+class Setting(NamedTuple):
+    """A value as it was written, where that is, and its YAML node."""
+
+    value: object
+    origin: Origin
+    node: yaml.Node
+
+
+Layer = Mapping[Key, Setting]
+"""What one place says, by key. A value of None is the default, except where null is a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What the file says of the sweeps that a pattern matches.
+
+    Attributes:
+        glob: The pattern, as `fnmatch` reads it; case counts.
+        common: For every target.
+        targets: For single targets; stronger than `common`.
+    """
+
+    glob: str
+    common: Layer = field(default_factory=dict)
+    targets: Mapping[str, Layer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Everything that was said of the targets, wherever it was said.
+
+    Attributes:
+        file: Of each target's own section.
+        patterns: In the order of the file.
+        environment: Of each target.
+        command_line: Of every target.
+    """
+
+    file: Mapping[str, Layer] = field(default_factory=dict)
+    patterns: tuple[Pattern, ...] = ()
+    environment: Mapping[str, Layer] = field(default_factory=dict)
+    command_line: Layer = field(default_factory=dict)
+
+    def choose(self, target: str, sweep: str | None) -> dict[Key, Setting]:
+        """Choose what counts of a target for a sweep, key by key; what is absent has its default.
+
+        The command line wins over the environment, the environment over the patterns, those over the target's own
+        section. Every pattern that matches counts; where two set the same key, the later one wins. In a pattern, what
+        it says of a single target wins over what it says of all.
+
+        Args:
+            target: A name in the file.
+            sweep: Its id; None where no sweep is meant, which no pattern matches.
+        """
+        layers = [self.file.get(target, {})]
+        for pattern in self.patterns if sweep is not None else ():
+            if fnmatchcase(sweep or "", pattern.glob):
+                layers += [pattern.common, pattern.targets.get(target, {})]
+        return merge_layers([*layers, self.environment.get(target, {}), self.command_line])
+
+    def without_ssh(self) -> Layers:
+        """Leave out what the file says of ssh."""
+        return replace(self, file={name: _without_ssh(layer) for name, layer in self.file.items()})
+
+
+def merge_layers(layers: Iterable[Layer]) -> dict[Key, Setting]:
+    """Merge layers from the weakest to the strongest. Names of ssh options are the same in any case."""
+    merged: dict[Key, tuple[Key, Setting]] = {}
+    for layer in layers:
+        for key, setting in layer.items():
+            merged[_fold(key)] = (key, setting)
+    return dict(merged.values())
+
+
+def nest(layer: Layer) -> dict[str, object]:
+    """Make the sections, as values, that a layer's keys describe."""
+    nested: dict[str, object] = {}
+    for key, setting in layer.items():
+        section = nested
+        for name in key[:-1]:
+            inner = section.setdefault(name, {})
+            section = inner if isinstance(inner, dict) else {}
+        section[key[-1]] = setting.value
+    return nested
+
+
+def iter_values(model: type[Section], data: object, key: Key = ()) -> Iterator[tuple[Key, object]]:
+    """Yield the single settings of a section, as the file has it; keys that are left empty count as absent.
+
+    Args:
+        model: Of the section.
+        data: Its values; unknown keys and wrong values are passed over or yielded as they are.
+        key: Of the section.
+    """
+    for name, value in data.items() if isinstance(data, Mapping) else ():
+        known = model.model_fields.get(name)
+        inner = get_section(known) if known else None
+        if inner is not None:
+            yield from iter_values(inner, value, (*key, name))
+        elif known is not None and is_open(known) and isinstance(value, Mapping):
+            yield from (((*key, name, str(word)), item) for word, item in value.items() if item is not None)
+        elif known is not None and (value is not None or name in model.null_is_value):
+            yield (*key, name), value
+
+
+def iter_keys(model: type[BaseModel], key: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
+    """Yield every key that a section can have, in the schema's order; of open sections the section's own."""
+    for name, known in model.model_fields.items():
+        inner = get_section(known)
+        if inner is None:
+            yield (*key, name), known
+        else:
+            yield from iter_keys(inner, (*key, name))
+
+
+def get_section(known: FieldInfo) -> type[Section] | None:
+    """The model of a key that is a section."""
+    annotation = known.annotation
+    if get_origin(annotation):  # Python 3.10 takes `dict[...]` for a class
+        return None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def get_member(known: FieldInfo) -> type[Section] | None:
+    """The model of the members of a key that holds sections by name."""
+    members = get_args(known.annotation) if get_origin(known.annotation) is dict else ()
+    found = members[-1] if members else None
+    return found if isinstance(found, type) and issubclass(found, Section) else None
+
+
+def is_open(known: FieldInfo) -> bool:
+    """Whether a key holds settings under names of the user's choice."""
+    return get_origin(known.annotation) is dict and get_member(known) is None
+
+
+def _without_ssh(layer: Layer) -> Layer:
+    return {key: setting for key, setting in layer.items() if key[0] != "ssh"}
+
+
+def _fold(key: Key) -> Key:
+    return (*key[:2], *(name.lower() for name in key[2:])) if key[:2] == ("ssh", "options") else key

@@ -1,0 +1,162 @@
+"""The settings that a target has for a sweep, and where each comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from hsm.config.document import Location, make_dotted
+from hsm.config.findings import describe_error, get_location
+from hsm.config.layers import Key, Layer, Layers, Origin, OriginKind, Setting, is_open, iter_keys, nest
+from hsm.config.schema import TargetSettings
+from hsm.errors import ConfigError
+
+_DEFAULT = Origin(OriginKind.DEFAULT)
+_STRENGTH = tuple(OriginKind)
+_SECRET_OPTIONS = frozenset({"setenv"})
+"""Options of ssh_config(5) whose values may be secrets: what they hold goes to the target's environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A target as it is for one sweep.
+
+    Attributes:
+        target: Its name.
+        settings: What counts.
+        chosen: What was said of it, by key; other keys have their defaults.
+    """
+
+    target: str
+    settings: TargetSettings
+    chosen: Layer
+
+
+class Shown(NamedTuple):
+    """One value of a target for people: its dotted key, the value, and where it comes from."""
+
+    key: str
+    value: object
+    origin: Origin
+
+
+def resolve_target(layers: Layers, target: str, sweep: str | None = None) -> Resolved:
+    """Make the settings of a target, for a sweep or for none. Pure; see `Layers.choose` for what wins.
+
+    Raises:
+        ConfigError: Together they are not right (kind `bad_override`); the message names where each comes from.
+    """
+    chosen = layers.choose(target, sweep)
+    outcome = validate_target(chosen)
+    if isinstance(outcome, TargetSettings):
+        return Resolved(target, outcome, chosen)
+    raise make_override_error([describe_wrong(error, target, chosen) for error in outcome])
+
+
+def resolve_targets(layers: Layers, targets: Iterable[str]) -> dict[str, TargetSettings]:
+    """Make the settings of several targets, for no sweep; as `resolve_target`, with all that is wrong at once."""
+    resolved: dict[str, TargetSettings] = {}
+    wrong: list[str] = []
+    for target in targets:
+        try:
+            resolved[target] = resolve_target(layers, target).settings
+        except ConfigError as error:
+            wrong.append(error.message)
+    if wrong:
+        raise make_override_error(wrong)
+    return resolved
+
+
+def resolve_for_sweep(layers: Layers, target: str, sweep: str, settings: TargetSettings) -> TargetSettings:
+    """Make the settings of a target for a sweep out of those for none.
+
+    Args:
+        layers: What was said of it.
+        target: Its name.
+        sweep: The sweep's id.
+        settings: Without what the file says of sweeps; the answer where no pattern of the file matches.
+
+    Raises:
+        ConfigError: As `resolve_target`.
+    """
+    is_changed = any(setting.origin.kind is OriginKind.SWEEPS for setting in layers.choose(target, sweep).values())
+    return resolve_target(layers, target, sweep).settings if is_changed else settings
+
+
+def validate_target(chosen: Layer) -> TargetSettings | list[ErrorDetails]:
+    """Make the settings, or say what is wrong with them."""
+    # No exception may be raised while the ValidationError is handled: a traceback of both would print the data.
+    try:
+        return TargetSettings.model_validate(nest(chosen))
+    except ValidationError as error:
+        return error.errors(include_url=False)
+
+
+def make_override_error(lines: Sequence[str]) -> ConfigError:
+    """Make one error of all that is wrong with settings that override others; each line names its place."""
+    return ConfigError(
+        "\n".join(dict.fromkeys(lines)),
+        hint="correct it where it was set; an environment variable is taken back with `unset`",
+        kind="bad_override",
+    )
+
+
+def describe_wrong(error: ErrorDetails, target: str, chosen: Layer) -> str:
+    """Say what is wrong with a setting, where it comes from, and what else had a part in it."""
+    location = get_location(error)
+    key, setting = _find(location, chosen)
+    rank = _STRENGTH.index(setting.origin.kind) if setting else 0
+    stronger = [
+        other.origin.place
+        for place, other in chosen.items()
+        if place[:1] == key[:1] or not key
+        if _STRENGTH.index(other.origin.kind) > max(rank, _STRENGTH.index(OriginKind.FILE))
+    ]
+    node = _find_node(setting, location[len(key) :]) if setting and not is_secret(key) else None
+    text = describe_error(error, ("sync_targets", target, *location), node)
+    with_others = f" (with {', '.join(dict.fromkeys(stronger))})" if stronger else ""
+    place = f"{setting.origin.place}: " if setting else ""
+    return f"{place}{make_dotted((target, *location))}{with_others}: {text}"
+
+
+def iter_shown(resolved: Resolved) -> Iterator[Shown]:
+    """Yield every value of a target in the schema's order; what may be a secret is not shown."""
+    origins = {make_dotted(key).lower(): setting.origin for key, setting in resolved.chosen.items()}
+    for key, known in iter_keys(TargetSettings):
+        value: object = resolved.settings
+        for name in key:
+            value = getattr(value, name)
+        dotted = make_dotted(key)
+        if is_open(known) and isinstance(value, Mapping) and value:
+            for name, item in value.items():
+                shown = "(not shown)" if is_secret((*key, name)) else item
+                yield Shown(f"{dotted}.{name}", shown, origins.get(f"{dotted}.{name}".lower(), _DEFAULT))
+        else:
+            yield Shown(dotted, value, origins.get(dotted, _DEFAULT))
+
+
+def is_secret(key: Key) -> bool:
+    """Whether the value under a key of a target may be a secret, which is never shown."""
+    return key[:2] == ("ssh", "options") and key[-1].lower() in _SECRET_OPTIONS
+
+
+def _find(location: Location, chosen: Layer) -> tuple[Key, Setting | None]:
+    """The setting that a location lies in; no setting where it is a section."""
+    for length in range(len(location), 0, -1):
+        key = tuple(map(str, location[:length]))
+        if key in chosen:
+            return key, chosen[key]
+    return tuple(map(str, location)), None
+
+
+def _find_node(setting: Setting, rest: Location) -> yaml.Node | None:
+    """The node of a value, or of the member of a list."""
+    node = setting.node
+    if rest and isinstance(node, yaml.SequenceNode) and isinstance(rest[0], int):
+        return node.value[rest[0]] if rest[0] < len(node.value) else None
+    return node

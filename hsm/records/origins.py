@@ -1,0 +1,115 @@
+"""Which files here a target brought: `.hsm/sync/<target>/pulled/<sweep>.json`, written by pulls alone.
+
+A journal keeps one digest for each run. That proves what is complete; it does not tell whether one file here is this
+target's own earlier version or came from another place. This file does, by the size and the time that each file had
+here when it had been brought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from hsm.errors import ConfigError
+from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
+from hsm.model import Root
+from hsm.records.journal import Route, get_journal_path
+from hsm.records.record import Key
+
+SCHEMA = 1
+_FOLDER = "pulled"
+_SOURCE_NAME = ".source.json"
+"""No sweep's name begins with a dot."""
+
+Mark = tuple[int, int]
+"""Size and time in nanoseconds of a file here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """What one target brought of one sweep.
+
+    Attributes:
+        route: Between which places.
+        files: Each file as it was here when it had been brought; None while it is being brought, so that a pull that
+            is killed knows its own files again.
+    """
+
+    route: Route
+    files: Mapping[Key, Mark | None] = field(default_factory=dict)
+
+
+def get_origins_path(project: Path, target: str, sweep: str) -> Path:
+    """Where what a target brought of a sweep is kept."""
+    journal = get_journal_path(project, target, sweep)
+    return journal.parent / _FOLDER / journal.name
+
+
+def list_origins_paths(project: Path, sweep: str) -> list[Path]:
+    """The files of all targets that brought something of a sweep."""
+    name = get_journal_path(project, "any", sweep).name
+    folders = sorted((project / ".hsm" / "sync").glob(f"*/{_FOLDER}"))
+    return [folder / name for folder in folders if (folder / name).is_file()]
+
+
+def load_origins(path: Path) -> Origins | None:
+    """Read what a target brought; None where there is nothing, or nothing that can be understood.
+
+    Raises:
+        ConfigError: A newer version of HSM wrote it.
+    """
+    try:
+        document = load_json(path, schema=SCHEMA)
+        return _parse(document) if document is not None else None
+    except NewerFileError as error:
+        raise ConfigError(f"{error}.", hint="Upgrade HSM here.", kind="newer_schema") from error
+    except (DamagedFileError, LookupError, TypeError, ValueError, AttributeError, RecursionError, OSError):
+        return None
+
+
+def save_origins(path: Path, origins: Origins) -> None:
+    """Replace what is known of what a target brought.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    files: dict[str, dict[str, Mark | None]] = {root.value: {} for root in Root}
+    for (root, name), mark in sorted(origins.files.items()):
+        files[root.value][name] = mark
+    save_json(path, {"route": asdict(origins.route), "files": files}, schema=SCHEMA)
+
+
+def load_source_ids(project: Path) -> dict[str, tuple[Route, str]]:
+    """By target, under which id its project stands in receipts here, and between which places that was."""
+    found: dict[str, tuple[Route, str]] = {}
+    for path in sorted((project / ".hsm" / "sync").glob(f"*/{_FOLDER}/{_SOURCE_NAME}")):
+        try:
+            document = load_json(path, schema=SCHEMA) or {}
+            route = document["route"]
+            if isinstance(route, dict):
+                found[path.parent.parent.name] = (Route(**route), str(document["source_id"]))
+        except (DamagedFileError, KeyError, TypeError, RecursionError, OSError):
+            continue
+    return found
+
+
+def save_source_id(project: Path, target: str, route: Route, source_id: str) -> None:
+    """Remember under which id a target's project stands in receipts here.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    path = project / ".hsm" / "sync" / target / _FOLDER / _SOURCE_NAME
+    save_json(path, {"route": asdict(route), "source_id": source_id}, schema=SCHEMA)
+
+
+def _parse(document: Mapping[str, object]) -> Origins:
+    route, files = document["route"], document["files"]
+    if not isinstance(route, dict) or not isinstance(files, dict):
+        raise TypeError("no sections")
+    found: dict[Key, Mark | None] = {}
+    for root in Root:
+        for name, mark in files.get(root.value, {}).items():
+            found[root, name] = None if mark is None else (int(mark[0]), int(mark[1]))
+    return Origins(Route(**route), found)

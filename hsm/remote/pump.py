@@ -1,0 +1,99 @@
+"""Feeding a process and taking what it prints, at the same time, in one thread.
+
+Not `Popen.communicate`: an ssh hands its pipes on to the control master, which keeps them open until the far end is
+done, also when the ssh was killed. So whether the end still matters is looked at again and again, and `communicate`
+cannot be called again while some of the input is unsent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+from collections.abc import Callable, Mapping
+from typing import IO
+
+_CHUNK_BYTES = 64 * 1024
+_LOOK_SECONDS = 0.2
+
+Sink = Callable[[bytes], object]
+"""Takes a chunk of what a process printed."""
+
+
+class Pump:
+    """Moves bytes between this process and the pipes of another one. Used by one thread.
+
+    Args:
+        stdin: The other one's standard input, if it has one.
+        sinks: Takers of its outputs.
+    """
+
+    def __init__(self, stdin: IO[bytes] | None, sinks: Mapping[IO[bytes] | None, Sink]) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._stdin = stdin
+        self._left = memoryview(b"")
+        self._closes = False
+        self._n_outputs = 0
+        if stdin is not None:
+            os.set_blocking(stdin.fileno(), False)
+        for stream, sink in sinks.items():
+            if stream is not None:
+                self._selector.register(stream, selectors.EVENT_READ, sink)
+                self._n_outputs += 1
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the process has closed all its outputs."""
+        return self._n_outputs == 0
+
+    def feed(self, content: bytes, *, closes: bool) -> None:
+        """Write `content` while the pump runs; the one before must have been written.
+
+        Args:
+            content: For standard input.
+            closes: Close it afterwards.
+        """
+        self._closes = closes
+        self._left = memoryview(content)
+        if self._stdin is None or self._stdin.closed:
+            return
+        if self._left:
+            self._selector.register(self._stdin, selectors.EVENT_WRITE, None)
+        elif closes:
+            self._stdin.close()
+
+    def run(self, *, is_done: Callable[[], bool], check: Callable[[], None]) -> None:
+        """Move bytes until `is_done` says so or the outputs have ended.
+
+        Args:
+            is_done: Asked after every chunk.
+            check: Called at least five times a second; raises what ends the work early.
+        """
+        while not self.is_ended and not is_done():
+            for key, _ in self._selector.select(_LOOK_SECONDS):
+                if key.data is None:
+                    self._write()
+                elif chunk := os.read(key.fd, _CHUNK_BYTES):
+                    key.data(chunk)
+                else:
+                    self._selector.unregister(key.fileobj)
+                    self._n_outputs -= 1
+            check()
+
+    def close(self) -> None:
+        """Let go of the pipes, which stay open."""
+        self._selector.close()
+
+    def _write(self) -> None:
+        """Write what fits; a process that does not want the rest is no error."""
+        if self._stdin is None:
+            return
+        with contextlib.suppress(BlockingIOError):
+            try:
+                self._left = self._left[os.write(self._stdin.fileno(), self._left[:_CHUNK_BYTES]) :]
+            except BrokenPipeError:
+                self._left = self._left[:0]
+            if not self._left:
+                self._selector.unregister(self._stdin)
+                if self._closes:
+                    self._stdin.close()

@@ -1,0 +1,25 @@
+"""Questions to the person at this terminal, one at a time."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import threading
+
+_one_at_a_time = threading.Lock()
+
+
+def ask_in_terminal(question: str, is_shown: bool) -> str:
+    """Ask, and read a line.
+
+    Args:
+        question: May come from a server: what is no visible character is shown as an escape.
+        is_shown: Show the answer while it is typed.
+    """
+    text = "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in question)
+    with _one_at_a_time:
+        if not is_shown:
+            return getpass.getpass(text)
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        return sys.stdin.readline().rstrip("\n")

@@ -1,0 +1,162 @@
+"""How what is proven of a sweep at a target compares with what is here. Pure, and without a look at the target."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import groupby
+
+from hsm.config.schema import SyncOptions
+from hsm.model import Inventory, Reason, Root, SourceFile
+from hsm.plan.digest import make_digest
+from hsm.plan.selection import Selection
+from hsm.records.record import SWEEP_FOLDER, RunRecord
+
+_OPEN_ENDS = ("not proven", Reason.CONFLICT.value)
+"""Reasons of a record that leave a run open although it was brought over."""
+
+
+class Standing(str, Enum):
+    """How far a run, or the sweep's folder, has come at a target.
+
+    COMPLETE: it has ended, and everything that counts is proven there as it is here. SENT: all of that, but it had
+    not ended. PENDING: it is new, or has changed since. UNSETTLED: the last time some of its files failed, changed
+    while they were sent, or were kept there as conflicts.
+    """
+
+    COMPLETE = "complete"
+    SENT = "sent"
+    PENDING = "pending"
+    UNSETTLED = "unsettled"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How a sweep stands at a target.
+
+    Attributes:
+        runs: By run, those here and those that are only known from before.
+        sweep_folder: The sweep's own folder; None where it is not brought or there is nothing of it.
+        whole: Runs of which nothing was left out, the sweep's folder under its empty name.
+        n_files: Proven files.
+        n_bytes: Of the proven files.
+        pending_bytes: Of all files of what is pending or unsettled, so what a sync sends is at most that.
+        left: How many files were left out the last time, by reason.
+    """
+
+    runs: Mapping[str, Standing] = field(default_factory=dict)
+    sweep_folder: Standing | None = None
+    whole: frozenset[str] = frozenset()
+    n_files: int = 0
+    n_bytes: int = 0
+    pending_bytes: int = 0
+    left: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is something, and all of it is complete."""
+        found = [*self.runs.values(), *([self.sweep_folder] if self.sweep_folder else [])]
+        return bool(found) and all(standing is Standing.COMPLETE for standing in found)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is complete, and nothing was left out for any reason."""
+        names = {*self.runs, *([SWEEP_FOLDER] if self.sweep_folder else [])}
+        return self.is_complete and names <= self.whole
+
+
+def make_tally(
+    records: Mapping[str, RunRecord], inventory: Inventory | None, options: SyncOptions, *, roots: Collection[Root]
+) -> Tally:
+    """Compare what is proven with what is here.
+
+    Args:
+        records: Of the journal.
+        inventory: What is here, to the depth of `options`; None where nothing here tells (a pull).
+        options: What counts at the target. What was brought with `--all-versions` counts as well.
+        roots: Which of the two folders are brought.
+    """
+    here = _group(inventory, roots)
+    chooser = _Chooser(inventory, options) if inventory is not None else None
+    expected = {run.name for run in inventory.runs} if inventory is not None and Root.WANDB in roots else set()
+    known = {name for name, record in records.items() if record != RunRecord()}
+    standings: dict[str, Standing] = {}
+    pending_bytes = 0
+    for name in sorted({*here, *expected, *known}):
+        record = records.get(name)
+        if chooser is None or (name not in here and name not in expected):
+            if record is not None:
+                standings[name] = judge_record(record)
+            continue
+        standings[name] = _judge(record, chooser, here.get(name, []))
+        if standings[name] in (Standing.PENDING, Standing.UNSETTLED):
+            pending_bytes += sum(file.size for file in here.get(name, []))
+    return Tally(
+        runs={name: standing for name, standing in standings.items() if name != SWEEP_FOLDER},
+        sweep_folder=standings.get(SWEEP_FOLDER),
+        whole=frozenset(name for name, record in records.items() if record.is_whole),
+        n_files=sum(record.n_files for record in records.values()),
+        n_bytes=sum(record.n_bytes for record in records.values()),
+        pending_bytes=pending_bytes,
+        left=sum_left(records.values()),
+    )
+
+
+def sum_left(records: Collection[RunRecord]) -> dict[str, int]:
+    """How many files were left out, by reason."""
+    left: Counter[str] = Counter()
+    for record in records:
+        left.update(record.left)
+    return dict(sorted(left.items()))
+
+
+def is_proven(record: RunRecord, files: Sequence[SourceFile]) -> bool:
+    """Whether files are exactly those that a record proves, by path, size and time."""
+    is_alike = record.n_files == len(files) and record.n_bytes == sum(file.size for file in files)
+    return is_alike and make_digest(files) == record.digest
+
+
+class _Chooser:
+    """Tells in which ways the files of a run may count; the cheap ones first."""
+
+    def __init__(self, inventory: Inventory, options: SyncOptions) -> None:
+        self._inventory = inventory
+        self._runs = {run.name: run for run in inventory.runs}
+        modes = dict.fromkeys((options.latest_only, False))
+        self._selections = [
+            Selection(latest_only=mode, exclude=options.exclude, secret_patterns=options.secret_patterns)
+            for mode in modes
+        ]
+
+    def iter_choices(self, files: list[SourceFile]) -> Iterator[list[SourceFile]]:
+        """Yield all files, then without what the options leave out, then without that but with all versions."""
+        yield files
+        for selection in self._selections if files else ():
+            left = selection.find_left(files, self._inventory, self._runs.get(files[0].run))
+            yield [file for file in files if file.path not in left]
+
+
+def _group(inventory: Inventory | None, roots: Collection[Root]) -> dict[str, list[SourceFile]]:
+    files = sorted(file for file in inventory.files if file.root in roots) if inventory is not None else []
+    return {name: list(members) for name, members in groupby(files, key=lambda file: file.run)}
+
+
+def _judge(record: RunRecord | None, chooser: _Chooser, files: list[SourceFile]) -> Standing:
+    if record is None:
+        return Standing.PENDING
+    if any(is_proven(record, chosen) for chosen in chooser.iter_choices(files)):
+        return Standing.COMPLETE if record.is_complete else Standing.SENT
+    return Standing.UNSETTLED if _is_open(record) else Standing.PENDING
+
+
+def judge_record(record: RunRecord) -> Standing:
+    """What a record says by itself, of a run that is not here to be compared."""
+    if record.is_complete:
+        return Standing.COMPLETE
+    return Standing.UNSETTLED if _is_open(record) else Standing.SENT
+
+
+def _is_open(record: RunRecord) -> bool:
+    return any(reason in record.left for reason in _OPEN_ENDS)

@@ -1,0 +1,82 @@
+"""What the number of a failed system call means for a transfer. Pure.
+
+The numbers are Linux's, and macOS's where they differ, because they may come from either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hsm.errors import TargetError
+
+_AGAIN = "then run the same command again."
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What some numbers of errors mean.
+
+    Attributes:
+        kind: As in `hsm.errors.HsmError`.
+        numbers: Of `errno`.
+        message: With `{at}` for the place.
+        hint: What to do next.
+    """
+
+    kind: str
+    numbers: frozenset[int]
+    message: str
+    hint: str
+
+    def make_error(self, at: str) -> TargetError:
+        """The error for a place, such as `at desktop` or `on this machine`."""
+        return TargetError(self.message.format(at=at), hint=self.hint, kind=self.kind)
+
+
+COMPLAINTS = (
+    Complaint("no_space", frozenset({28}), "The disk {at} is full.", f"Free some space there, {_AGAIN}"),
+    Complaint(
+        "no_inodes",
+        frozenset({28}),
+        "No further file can be made {at}: its file system has no free inodes (or not even room for a name).",
+        f"Remove files that nobody needs there (`df -i` counts them), {_AGAIN}",
+    ),
+    Complaint(
+        "quota",
+        frozenset({122, 69}),
+        "The quota {at} is used up: of space, or of files.",
+        f"Free some space or files there (`quota -s` shows the limits on many machines), {_AGAIN}",
+    ),
+    Complaint(
+        "read_only",
+        frozenset({30}),
+        "The file system {at} is read-only.",
+        "Choose other `paths`, or have it mounted for writing.",
+    ),
+    Complaint(
+        "no_permission",
+        frozenset({13, 1}),
+        "Permission is missing for a file or folder {at}.",
+        "Look at the paths that are named and their permissions.",
+    ),
+    Complaint(
+        "failing_disk",
+        frozenset({5, 116}),
+        "The file system {at} fails: it cannot be read or written.",
+        "Try again later; if it stays so, tell whoever runs the machine.",
+    ),
+)
+
+
+def explain_number(number: int, at: str, *, is_making: bool = False) -> TargetError | None:
+    """The error that an `errno` stands for; None for one that says nothing of the place.
+
+    Args:
+        number: Its value.
+        at: The place, such as `at desktop` or `on this machine`.
+        is_making: A file or folder was to be made, which also fails where only names have no room.
+    """
+    for complaint in COMPLAINTS:
+        if number in complaint.numbers and not (is_making and complaint.kind == "no_space"):
+            return complaint.make_error(at)
+    return None

@@ -1,0 +1,251 @@
+"""The plain copy between folders of this machine, for where rsync is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from hsm.errors import HsmError, TargetError
+from hsm.model import Root, SourceFile
+from hsm.remote.command import Runner
+from hsm.transfer.base import (
+    PARTIAL_FOLDER,
+    Batch,
+    BatchEnd,
+    Capabilities,
+    Comparison,
+    OnMoved,
+    get_temporary_folder,
+)
+from hsm.transfer.complaints import explain_number
+
+MAX_WORKERS = 8
+_CHUNK_BYTES = 1024 * 1024
+_ENDING_KINDS = frozenset({"no_space", "no_inodes", "quota", "read_only", "failing_disk"})
+"""After these the other files of a batch would fail as well."""
+
+
+class CopyEngine:
+    """Keeps `hsm.transfer.base.Engine` by reading and writing.
+
+    A file is not forced onto the disk before it takes its name; what HSM claims is that it was copied whole.
+
+    Args:
+        runner: Interrupts what runs here too.
+        roots: The destination's folders, real paths.
+        sweep: Whose files are sent.
+        skips_newer: Leave what is newer at the destination, and what has the same size and time.
+    """
+
+    def __init__(self, runner: Runner, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool = False) -> None:
+        self._runner = runner.make_child()
+        self._roots = roots
+        self._sweep = sweep
+        self._skips_newer = skips_newer
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `hsm.transfer.base.Engine.capabilities`."""
+        return Capabilities("copy", resumes=False, sends_deltas=False, max_workers=MAX_WORKERS)
+
+    def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
+        """See `hsm.transfer.base.Engine.send`."""
+        root = self._roots[batch.root]
+        state = _State(on_moved)
+        for file in batch.files:
+            self._runner.sleep(0)
+            path = f"{root.rstrip('/')}/{file.path}"
+            if self._skips_newer and _is_as_new(file, path):
+                continue
+            try:
+                self._copy(file, root, path, state)
+            except OSError as error:
+                state.add_failure(file, error)
+                if state.error is not None and state.error.kind in _ENDING_KINDS:
+                    break
+            else:
+                state.add_sent(file)
+        return BatchEnd(state.error is None, frozenset(state.sent), dict(state.complaints), state.error)
+
+    def compare(self, batch: Batch) -> Comparison:
+        """See `hsm.transfer.base.Engine.compare`; byte by byte."""
+        root = self._roots[batch.root]
+        different: set[str] = set()
+        missing: set[str] = set()
+        for file in batch.files:
+            try:
+                if self._differs(_get_source_path(file), f"{root.rstrip('/')}/{file.path}"):
+                    different.add(file.path)
+            except _MissingThereError:
+                missing.add(file.path)
+            except OSError as error:
+                raise _explain(error, file) from error
+        return Comparison(frozenset(different), frozenset(missing))
+
+    def stop(self) -> None:
+        """See `hsm.transfer.base.Engine.stop`."""
+        self._runner.stop()
+
+    def _copy(self, file: SourceFile, root: str, path: str, state: _State) -> None:
+        """Write beside, check, and rename; a failure leaves nothing under the final name that was not there."""
+        temporary = f"{get_temporary_folder(root, self._sweep)}/{secrets.token_hex(6)}"
+        with open(_get_source_path(file), "rb", buffering=0) as source:  # noqa: PTH123 - bytes that are no UTF-8 stay
+            folder, _, name = file.path.rpartition("/")
+            has_parts = state.make_folders(root, folder)
+            status = os.fstat(source.fileno())
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _choose_mode(status, path))
+            try:
+                with os.fdopen(descriptor, "wb", buffering=0) as copy:
+                    n_bytes = 0
+                    for chunk in self._iter_chunks(source.fileno()):
+                        _write(copy.fileno(), chunk)
+                        n_bytes += len(chunk)
+                        state.add_bytes(len(chunk))
+                    _check_size(os.fstat(copy.fileno()).st_size, n_bytes)
+                os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
+                os.replace(temporary, path)  # noqa: PTH105 - as above
+                if has_parts:
+                    _drop_part(root, folder, name)
+            except BaseException:
+                os.unlink(temporary)  # noqa: PTH108 - as above
+                raise
+
+    def _iter_chunks(self, descriptor: int) -> Iterator[bytes]:
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            self._runner.sleep(0)
+            yield chunk
+
+    def _differs(self, here: str, there: str) -> bool:
+        with open(here, "rb", buffering=0) as source:  # noqa: PTH123 - as above
+            try:
+                copy = open(there, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed below
+            except FileNotFoundError as error:
+                raise _MissingThereError from error
+            with copy:
+                if os.fstat(source.fileno()).st_size != os.fstat(copy.fileno()).st_size:
+                    return True
+                for chunk in self._iter_chunks(source.fileno()):
+                    if _read(copy.fileno(), len(chunk)) != chunk:
+                        return True
+                return bool(os.read(copy.fileno(), 1))
+
+
+class _MissingThereError(Exception):
+    """The destination does not have the file."""
+
+
+@dataclass(slots=True)
+class _State:
+    """What one call of `send` has done so far."""
+
+    on_moved: OnMoved
+    n_bytes: int = 0
+    sent: set[str] = field(default_factory=set)
+    complaints: dict[str, str] = field(default_factory=dict)
+    error: HsmError | None = None
+    folders: dict[str, bool] = field(default_factory=dict)
+
+    def make_folders(self, root: str, folder: str) -> bool:
+        """Make a folder of the destination, once; whether rsync left parts of files in it."""
+        if folder not in self.folders:
+            _make_folders(root, folder)
+            parts = f"{root}/{folder}/{PARTIAL_FOLDER}"
+            self.folders[folder] = os.path.isdir(parts) and not os.path.islink(parts)  # noqa: PTH112, PTH114 - as above
+        return self.folders[folder]
+
+    def add_bytes(self, n_bytes: int) -> None:
+        self.n_bytes += n_bytes
+        self.on_moved(self.n_bytes, len(self.sent))
+
+    def add_sent(self, file: SourceFile) -> None:
+        self.sent.add(file.path)
+        self.on_moved(self.n_bytes, len(self.sent))
+
+    def add_failure(self, file: SourceFile, error: OSError) -> None:
+        """Keep what is said of the file, and the error that says most of the whole."""
+        self.complaints[file.path] = error.strerror or str(error)
+        explained = _explain(error, file)
+        if self.error is None or explained.kind in _ENDING_KINDS:
+            self.error = explained
+
+
+def _explain(error: OSError, file: SourceFile) -> TargetError:
+    if error.errno == errno.ENOENT and error.filename == _get_source_path(file):
+        return TargetError("A file vanished while it was sent.", hint="Run the same command again.", kind="vanished")
+    is_making = error.filename is not None  # `os.write` names no file
+    known = explain_number(error.errno or 0, "on this machine", is_making=is_making)
+    if known is not None:
+        known.detail = str(error)
+        return known
+    return TargetError(
+        f"{file.path} could not be copied: {error.strerror or error}.",
+        hint="Look at the two files, then run the same command again.",
+        kind="copy_failed",
+        detail=str(error),
+    )
+
+
+def _get_source_path(file: SourceFile) -> str:
+    return f"{file.prefix.rstrip('/')}/{file.path}"
+
+
+def _is_as_new(file: SourceFile, path: str) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    is_same = status.st_size == file.size and status.st_mtime_ns == file.mtime_ns
+    return is_same or status.st_mtime_ns > file.mtime_ns
+
+
+def _choose_mode(source: os.stat_result, path: str) -> int:
+    """As rsync without `--perms`: what is replaced keeps its mode, what is new has the source's under the umask."""
+    try:
+        there = os.lstat(path)
+    except OSError:
+        return source.st_mode & 0o777 | 0o600
+    return (there.st_mode if stat.S_ISREG(there.st_mode) else source.st_mode) & 0o777 | 0o600
+
+
+def _make_folders(root: str, folder: str) -> None:
+    """Make a folder below the root, which is there, without walking through a symlink."""
+    path = root.rstrip("/")
+    for name in folder.split("/") if folder else ():
+        path = f"{path}/{name}"
+        try:
+            os.mkdir(path)  # noqa: PTH102 - bytes that are no UTF-8 stay as they are
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
+
+
+def _drop_part(root: str, folder: str, name: str) -> None:
+    """Remove what rsync kept of a file that is whole, and the folder of such parts once it is empty."""
+    parts = f"{root}/{folder}/{PARTIAL_FOLDER}"
+    with contextlib.suppress(OSError):
+        os.unlink(f"{parts}/{name}")  # noqa: PTH108 - as above
+        os.rmdir(parts)  # noqa: PTH106 - as above
+
+
+def _write(descriptor: int, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _read(descriptor: int, n_bytes: int) -> bytes:
+    """Read so many bytes, or to the end."""
+    parts = bytearray()
+    while len(parts) < n_bytes and (chunk := os.read(descriptor, n_bytes - len(parts))):
+        parts += chunk
+    return bytes(parts)
+
+
+def _check_size(found: int, expected: int) -> None:
+    if found != expected:
+        raise OSError(errno.EIO, f"{expected} bytes were written, {found} are there")

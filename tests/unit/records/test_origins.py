@@ -1,0 +1,76 @@
+"""Which files here a target brought, on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hsm.errors import ConfigError
+from hsm.model import Root
+from hsm.records.journal import Route
+from hsm.records.origins import (
+    Origins,
+    get_origins_path,
+    list_origins_paths,
+    load_origins,
+    load_source_ids,
+    save_origins,
+    save_source_id,
+)
+
+ROUTE = Route("pull", "hpc.example.org", None, 22, "/p/sweeps", "/p/wandb")
+SWEEP = "sweep_1"
+ORIGINS = Origins(ROUTE, {(Root.WANDB, "run-1/x"): (5, 7), (Root.SWEEPS, "outputs/\udcff"): None})
+
+
+def test_what_was_saved_is_read(tmp_path: Path) -> None:
+    path = get_origins_path(tmp_path, "hpc", SWEEP)
+    assert load_origins(path) is None
+    save_origins(path, ORIGINS)
+    assert load_origins(path) == ORIGINS
+    assert list_origins_paths(tmp_path, SWEEP) == [path]
+    assert list_origins_paths(tmp_path, "sweep_10") == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"schema": 1}', '{"schema": 1, "route": 1, "files": {}}', '{"schema": 1, "route": {}, "files": {}}'],
+)
+def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: str) -> None:
+    path = get_origins_path(tmp_path, "hpc", SWEEP)
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    assert load_origins(path) is None
+
+
+@pytest.mark.parametrize("mark", ["x", 1, [1], ["a", "b"], {}])
+def test_a_damaged_mark_is_as_good_as_none(tmp_path: Path, mark: object) -> None:
+    path = get_origins_path(tmp_path, "hpc", SWEEP)
+    save_origins(path, ORIGINS)
+    document = json.loads(path.read_text())
+    document["files"]["wandb"]["run-1/x"] = mark
+    path.write_text(json.dumps(document))
+    assert load_origins(path) is None
+
+
+def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
+    path = get_origins_path(tmp_path, "hpc", SWEEP)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"schema": 2}')
+    with pytest.raises(ConfigError) as caught:
+        load_origins(path)
+    assert caught.value.kind == "newer_schema"
+
+
+def test_the_ids_of_targets_are_kept_by_their_route(tmp_path: Path) -> None:
+    save_source_id(tmp_path, "hpc", ROUTE, "0" * 16)
+    save_source_id(tmp_path, "lab", replace(ROUTE, host="lab"), "1" * 16)
+    (tmp_path / ".hsm/sync/bad/pulled").mkdir(parents=True)
+    (tmp_path / ".hsm/sync/bad/pulled/.source.json").write_text("{}")
+    assert load_source_ids(tmp_path) == {
+        "hpc": (ROUTE, "0" * 16),
+        "lab": (replace(ROUTE, host="lab"), "1" * 16),
+    }
