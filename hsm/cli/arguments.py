@@ -11,7 +11,7 @@ import typer
 from hsm.errors import HsmError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hsm.config.layers import Layer
     from hsm.config.load import LoadedConfig
@@ -106,7 +106,7 @@ def parse_overrides(assignments: Sequence[str] | None, to_sweeps: str | None, to
 
 
 def load_targets(
-    names: Sequence[str], *, is_trusted: bool, overrides: Layer | None = None
+    names: Sequence[str], *, is_trusted: bool, overrides: Layer | None = None, remembers: bool = False
 ) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
     """The configuration, as far as its owner can be trusted, and the targets that a command means.
 
@@ -114,6 +114,7 @@ def load_targets(
         names: As typed; none means the default.
         is_trusted: `--trust`.
         overrides: What the command line sets for these targets.
+        remembers: Leave them behind for the next call, so that it begins its logins before all is read.
     """
     from hsm.cli.render import show_note
     from hsm.config.load import select_targets
@@ -128,6 +129,8 @@ def load_targets(
         loaded = replace(loaded, layers=replace(loaded.layers, command_line=overrides))
         targets = resolve_targets(loaded.layers, targets)
     check_trust(loaded, targets)
+    if remembers and not (warnings or is_trusted or overrides or loaded.layers.environment):
+        remember(loaded, targets)
     return loaded, targets
 
 
@@ -140,3 +143,12 @@ def make_connection(target: str, *, is_trusted: bool) -> Connection:
 
     loaded, targets = load_targets([target], is_trusted=is_trusted)
     return connect(target, targets[target], Runner(), SilentReporter(), layout=make_layout(loaded))
+
+
+def remember(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> None:
+    """Leave the targets that OpenSSH reaches behind for the next call."""
+    from hsm.remote.early import remember_targets
+    from hsm.sync.connect import Client, choose_client
+
+    known = {name: settings for name, settings in targets.items() if choose_client(settings) is Client.OPENSSH}
+    remember_targets(loaded.path, known, loaded.config.default_target)

@@ -13,6 +13,7 @@ import typer
 from hsm.cli.arguments import Json
 from hsm.cli.hosts_options import Gpu, HostsFile, Names, Role, Timeout, load_nodes
 from hsm.cli.hosts_run import run
+from hsm.cli.hosts_scores import app as scores_app
 from hsm.cli.hosts_serve import fetch, serve
 from hsm.errors import ExitCode, TargetError, UsageError
 
@@ -146,6 +147,7 @@ def urls(
 app.command(name="run", context_settings={"allow_interspersed_args": False})(run)
 app.command()(serve)
 app.command()(fetch)
+app.add_typer(scores_app, name="scores")
 
 
 @app.command(name="import")

@@ -35,10 +35,11 @@ def serve(
     loopback every request must bring the bearer token. It needs the extra `serve`.
     """
     from hsm.cli.render import show_note
+    from hsm.hosts.identity import is_loopback
     from hsm.hosts.web import TOKEN_VARIABLE
 
     try:
-        from hsm.hosts.server import is_loopback, make_app, run_server
+        from hsm.hosts.server import make_app, run_server
     except ImportError as error:
         raise TargetError(
             "The data server is not installed.",

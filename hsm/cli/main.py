@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -14,9 +13,6 @@ from typer.core import TyperGroup
 from hsm._version import __version__
 from hsm.cli import hosts, sync
 from hsm.errors import ExitCode, HsmError
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 _ARGUMENTS = "hsm.arguments"
 
@@ -85,19 +81,17 @@ def _root(
     pass
 
 
-def main() -> None:
-    """Run the program with this process's arguments; SIGTERM and a hang-up end it as Ctrl-C does.
+def run() -> int:
+    """Run the command of this process's command line.
 
-    Under nohup a hang-up stays ignored.
+    Returns:
+        The exit code.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, _interrupt)
-    app()
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+    try:
+        app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
 def _end(error: HsmError, arguments: Sequence[str]) -> NoReturn:

@@ -74,7 +74,7 @@ def receive_from(
     unreachable or login refused, 11 locked, 12 refused by a safety check, 130 interrupted.
     """
     from hsm.cli.render import make_reporter, show_report
-    from hsm.remote.command import Runner
+    from hsm.remote.early import early_logins
     from hsm.remote.openssh import has_terminal
     from hsm.sync.pull import pull
     from hsm.sync.push import PushRequest
@@ -82,7 +82,7 @@ def receive_from(
 
     roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
     overrides = parse_overrides(assignments, None, None)
-    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides)
+    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides, remembers=True)
     request = PushRequest(
         sweeps=tuple(sweeps),
         targets=targets,
@@ -95,7 +95,7 @@ def receive_from(
         breaks_lock=break_lock,
     )
     with make_reporter(is_quiet=quiet, targets=list(request.targets)) as reporter:
-        report = pull(loaded, request, runner=Runner(), reporter=reporter)
+        report = pull(loaded, request, runner=early_logins.take_runner(), reporter=reporter)
     if as_json:
         typer.echo(json.dumps(make_document(report, with_plan=dry_run or verbose > 0), indent=2))
     else:

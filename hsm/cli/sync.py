@@ -205,14 +205,14 @@ def send_to(
     or login refused, 11 locked, 12 refused by a safety check, 130 interrupted.
     """
     from hsm.cli.render import make_reporter, show_report
-    from hsm.remote.command import Runner
+    from hsm.remote.early import early_logins
     from hsm.remote.openssh import has_terminal
     from hsm.sync.push import PushRequest, push
     from hsm.sync.report import make_document
 
     roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
     overrides = parse_overrides(assignments, to_sweeps, to_wandb)
-    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides)
+    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides, remembers=True)
     request = PushRequest(
         sweeps=tuple(sweeps),
         targets=targets,
@@ -225,7 +225,7 @@ def send_to(
         breaks_lock=break_lock,
     )
     with make_reporter(is_quiet=quiet, targets=list(request.targets)) as reporter:
-        report = push(loaded, request, runner=Runner(), reporter=reporter)
+        report = push(loaded, request, runner=early_logins.take_runner(), reporter=reporter)
     if as_json:
         document = make_document(report, with_plan=dry_run or verbose > 0)
         typer.echo(json.dumps(document, indent=2))

@@ -176,9 +176,9 @@ def _parse_value(text: str, shown: str) -> yaml.Node:
     return _make_scalar_node(text, tag.rpartition(":")[2])
 
 
-def _make_scalar_node(text: str, kind: str) -> yaml.ScalarNode:
+def _make_scalar_node(text: str, tag: str) -> yaml.ScalarNode:
     mark = yaml.Mark("", 0, 0, 0, None, 0)
-    return yaml.ScalarNode(f"tag:yaml.org,2002:{kind}", text, mark, mark)
+    return yaml.ScalarNode(f"tag:yaml.org,2002:{tag}", text, mark, mark)
 
 
 def _split(found: Mapping[Location, Setting]) -> tuple[dict[Location, Setting], dict[str, dict[Key, Setting]]]:

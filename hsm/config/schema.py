@@ -192,6 +192,11 @@ class SyncOptions(Section):
         description="Number of workers that send at the same time.",
         json_schema_extra={"allowed": "a whole number from 1 to 64"},
     )
+    compress: Literal["auto", "zstd", "lz4", "none"] = Field(
+        default="auto",
+        description="What content is compressed with on its way; auto: zstd over a long link, nothing on a fast one.",
+        json_schema_extra={"allowed": "auto, zstd, lz4 or none"},
+    )
     check_remote_first: bool = Field(
         default=True,
         description="Compare with what the target has before anything is sent.",

@@ -55,11 +55,18 @@ sync_targets:
     #                              # uploaded: leave it out only of runs that wandb has already
     #   max_depth: 1               # levels of the sweep's folder: 1 its own files, null all depths
     #   parallel_transfers: 4      # workers that send at the same time, 1 to 64
+    #   compress: auto             # auto, zstd, lz4 or none
     #   check_remote_first: true   # compare with what the target has before anything is sent
     #   exclude: []                # files never sent, patterns as in .gitignore, for example ["*.ckpt"]
     #   secret_patterns:           # likewise, left out as secrets; a list of your own takes the place of this one
     #     [.netrc, .env, ".env.*", "*.pem", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*",
     #      .ssh/, "**/.aws/credentials", credentials.json, "**/wandb/settings"]
+
+# sweeps:                        # other `paths` and `options` for the sweeps whose id a pattern matches
+#   "sweep_2024*":
+#     paths: {{wandb: /archive/wandb}}
+#     targets:                   # or for single targets
+#       desktop: {{options: {{max_depth: 2}}}}
 """
 
 

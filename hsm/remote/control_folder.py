@@ -37,6 +37,17 @@ def make_control_folder() -> Path | None:
     return folder
 
 
+def find_control_folder() -> Path | None:
+    """The folder where it is this user's alone already; None where it is not."""
+    folder = Path(f"/tmp/hsm-{os.getuid()}")  # noqa: S108 - as above
+    try:
+        status = folder.lstat()
+    except OSError:
+        return None
+    is_private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077 == 0
+    return folder if is_private and status.st_uid == os.getuid() else None
+
+
 def can_hold_sockets(folder: Path) -> bool:
     """Whether sockets can be made in a folder: not on a disk that is full, read-only or of a kind that knows none."""
     import socket  # noqa: PLC0415 - only before a login

@@ -9,21 +9,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hsm.config.schema import TargetSettings
 from hsm.errors import UnreachableError
 from hsm.remote.command import CommandTimeoutError, Completed, ProgramMissingError, Runner
 from hsm.remote.control_folder import can_hold_sockets, make_control_folder
-from hsm.remote.diagnosis import diagnose_ssh
-from hsm.remote.host_keys import StoredKey, explain_host_key, list_known_keys, make_known_name
 from hsm.remote.shell import quote
 from hsm.remote.ssh_words import (
     LOGIN_OPTIONS,
+    SshSettings,
+    make_cipher_wish,
     make_control_name,
     make_user_words,
     make_words,
     parse_resolved,
 )
+
+if TYPE_CHECKING:
+    from hsm.remote.host_keys import StoredKey
 
 PERSIST_SECONDS = 600
 LOGIN_TIMEOUT_SECONDS = 60
@@ -39,7 +42,7 @@ class Login:
         runner: Starts the processes.
     """
 
-    def __init__(self, name: str, settings: TargetSettings, runner: Runner) -> None:
+    def __init__(self, name: str, settings: SshSettings, runner: Runner) -> None:
         self._name = name
         self._settings = settings
         self._runner = runner
@@ -57,16 +60,28 @@ class Login:
         Raises:
             UnreachableError: No login; its kind says why.
         """
-        users_own = self.resolve().get("controlpath", "none")
-        if users_own not in ("", "none") and self._is_live(Path(users_own)):
-            return Path(users_own)
+        live = self.find()
+        if live is not None:
+            return live
         path = self._make_control_path()
-        if path is None or self._is_live(path):
-            return path
+        if path is None:
+            return None
         if not can_hold_sockets(path.parent):
             return None
         self._start_master(path, may_ask=may_ask)
         return path
+
+    def find(self) -> Path | None:
+        """Find the control socket of a login that is open: the user's own or HSM's.
+
+        Raises:
+            UnreachableError: ssh does not accept its configuration, or is missing.
+        """
+        users_own = self.resolve().get("controlpath", "none")
+        if users_own not in ("", "none") and self._is_live(Path(users_own)):
+            return Path(users_own)
+        path = self._make_control_path()
+        return path if path is not None and self._is_live(path) else None
 
     def close(self) -> bool:
         """Close the shared login that HSM opened; the user's own master is left alone.
@@ -84,6 +99,9 @@ class Login:
 
     def explain(self, text: str) -> UnreachableError:
         """Turn what ssh complained into the error to raise."""
+        from hsm.remote.diagnosis import diagnose_ssh  # noqa: PLC0415 - its patterns take time
+        from hsm.remote.host_keys import explain_host_key  # noqa: PLC0415 - as above
+
         resolved = self._resolved
         error = diagnose_ssh(
             text,
@@ -122,10 +140,14 @@ class Login:
 
     def list_known_keys(self) -> list[StoredKey]:
         """Look the host's keys up in the files of known hosts, the user's first. Reads, and changes nothing."""
+        from hsm.remote.host_keys import list_known_keys  # noqa: PLC0415 - few need it
+
         return list_known_keys(self._runner, self.resolve(), name=self._known_name)
 
     @property
     def _known_name(self) -> str:
+        from hsm.remote.host_keys import make_known_name  # noqa: PLC0415 - few need it
+
         settings = self._resolved
         host = settings.get("hostname", self._settings.host)
         return make_known_name(host, settings.get("port", ""), settings.get("hostkeyalias", ""))
@@ -169,7 +191,15 @@ class Login:
             *(() if may_ask else ("BatchMode=yes",)),
             *LOGIN_OPTIONS,
         )
-        argv = ["ssh", "-M", "-N", "-f", "-E", str(log), *make_words(self._settings, path, fixed)]
+        argv = [
+            "ssh",
+            "-M",
+            "-N",
+            "-f",
+            "-E",
+            str(log),
+            *make_words(self._settings, path, fixed, wishes=make_cipher_wish(self.resolve())),
+        ]
         limit = FOREGROUND_LOGIN_TIMEOUT_SECONDS if may_ask else LOGIN_TIMEOUT_SECONDS
         try:
             completed = self.run([*argv, "--", self._settings.host], timeout_seconds=limit, foreground=may_ask)

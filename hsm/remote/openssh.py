@@ -12,13 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hsm.errors import TargetError, UnreachableError
 from hsm.remote.command import CommandTimeoutError, Completed, Dialogue, Runner
-from hsm.remote.diagnosis import show_bytes
 from hsm.remote.login import Login
 from hsm.remote.shell import (
     MAX_WORDS_BYTES,
@@ -34,8 +32,8 @@ from hsm.remote.shell import (
 from hsm.remote.ssh_words import LOGIN_OPTIONS, make_session_words
 
 if TYPE_CHECKING:
-    from hsm.config.schema import TargetSettings
     from hsm.remote.host_keys import StoredKey
+    from hsm.remote.ssh_words import SshSettings
 
 SESSION_TIMEOUT_SECONDS = 600
 
@@ -83,7 +81,7 @@ class OpenSsh:
     def __init__(
         self,
         name: str,
-        settings: TargetSettings,
+        settings: SshSettings,
         runner: Runner,
         *,
         pauses_seconds: Sequence[float] = PAUSES_SECONDS,
@@ -92,15 +90,15 @@ class OpenSsh:
     ) -> None:
         self.name = name
         self._settings = settings
-        self._runner = runner
-        self._pauses_seconds = pauses_seconds
+        self.runner = runner
+        self.pauses_seconds = pauses_seconds
         self._spacing_seconds = spacing_seconds
         self.on_wait = on_wait
         self._login = Login(name, settings, runner)
         self._is_open = False
         self._control_path: Path | None = None
         self._has_connected = False
-        self._begun: Future[None] | None = None
+        self._begun: _Begun | None = None
         self._keeps_shell = False
         self._shell: Dialogue | None = None
         self._round_trip_seconds: float | None = None
@@ -150,22 +148,26 @@ class OpenSsh:
         """
         self._retry(lambda: self._login_once(may_ask=may_ask))
 
-    def begin(self) -> None:
-        """Begin to log in, and to open the shell where it is kept, in a thread; what needs them then waits for it."""
-        begun: Future[None] = Future()
-        self._begun = begun
+    def begin(self, *, only_live: bool = False) -> None:
+        """Begin to log in and to open the shell, in a thread; what needs them then waits for it.
+
+        Args:
+            only_live: Only where the shared login is open already.
+        """
 
         def work() -> None:
-            try:
-                self._login_alone(may_ask=False)
-                if self._keeps_shell:
+            with self._lock:
+                if not only_live or self._login.find() is not None:
+                    self._login_alone(may_ask=False)
                     self._open_shell()
-            except BaseException as error:
-                begun.set_exception(error)
-            else:
-                begun.set_result(None)
 
-        threading.Thread(target=work, name=f"hsm-login-{self.name}", daemon=True).start()
+        self._begun = _Begun(work, name=f"hsm-login-{self.name}")
+
+    def drop_begun(self) -> None:
+        """Wait for what `begin` began, whatever came of it, and close the shell that it opened."""
+        with contextlib.suppress(Exception):
+            self._take_begun()
+        self.close_shell()
 
     def forget_login(self) -> None:
         """Look anew, before the next session, whether the shared login is still open."""
@@ -190,9 +192,7 @@ class OpenSsh:
             yield
         finally:
             self._keeps_shell = False
-            with contextlib.suppress(Exception):
-                self._take_begun()
-            self.close_shell()
+            self.drop_begun()
 
     def close_shell(self) -> bool:
         """Close the shell that is kept open, to make room for another session; the next `run` opens it again.
@@ -246,7 +246,7 @@ class OpenSsh:
 
     def _retry(self, call: Callable[[], _Answer]) -> _Answer:
         """Call until the connection holds, or no pause is left, or waiting would not help."""
-        for pause in self._pauses_seconds:
+        for pause in self.pauses_seconds:
             try:
                 return call()
             except UnreachableError as error:
@@ -256,7 +256,7 @@ class OpenSsh:
                 seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - spreads tries, keeps no secret
                 if self.on_wait is not None:
                     self.on_wait(seconds, error)
-                self._runner.sleep(seconds)
+                self.runner.sleep(seconds)
         return call()
 
     def _login_once(self, *, may_ask: bool = False) -> Path | None:
@@ -266,7 +266,7 @@ class OpenSsh:
     def _take_begun(self) -> None:
         begun, self._begun = self._begun, None
         if begun is not None:
-            begun.result()
+            begun.wait()
 
     def _login_alone(self, *, may_ask: bool) -> Path | None:
         with self._lock:
@@ -318,7 +318,7 @@ class OpenSsh:
                 self._space()
             words = make_session_words(self._settings, control_path, options)
             self._noise = b""
-            self._shell = self._runner.open(["ssh", *words, "--", self._settings.host, OPEN_SHELL])
+            self._shell = self.runner.open(["ssh", *words, "--", self._settings.host, OPEN_SHELL])
             return self._shell
 
     def _run_apart(self, program: str, stdin: bytes) -> Completed:
@@ -339,10 +339,12 @@ class OpenSsh:
         with self._lock:
             wait = self._last_login + self._spacing_seconds - time.monotonic()
             if wait > 0:
-                self._runner.sleep(wait)
+                self.runner.sleep(wait)
             self._last_login = time.monotonic()
 
     def _explain_failed_session(self, completed: Completed, noise: bytes) -> UnreachableError | TargetError:
+        from hsm.remote.diagnosis import show_bytes  # noqa: PLC0415 - its patterns take time
+
         if completed.returncode == 255:
             return self.explain(completed.stderr_text)
         answer = noise.strip() or completed.stderr.strip()
@@ -354,6 +356,28 @@ class OpenSsh:
             kind="noisy_shell",
             detail=(noise + completed.stderr).decode("utf-8", "replace")[-1000:].strip(),
         )
+
+
+class _Begun:
+    """Work in a thread of its own, and what went wrong there."""
+
+    def __init__(self, work: Callable[[], None], *, name: str) -> None:
+        self._error: BaseException | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for its end; raises what went wrong."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self._error = error
 
 
 def has_terminal() -> bool:

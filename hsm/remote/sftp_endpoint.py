@@ -107,8 +107,8 @@ class SftpEndpoint:
         return found[path]
 
 
-def _read_home(session: SftpSession, _check: Check) -> str:
-    (reply,) = session.ask(make_path(Kind.REALPATH, "."))
+def _read_home(session: SftpSession, check: Check) -> str:
+    (reply,) = session.ask(make_path(Kind.REALPATH, "."), check=check)
     names = parse_names(reply)
     return names[0][0] if names else "/"
 

@@ -17,6 +17,8 @@ from hsm.remote.sftp_wire import (
     Code,
     Kind,
     Open,
+    Reply,
+    Request,
     SftpError,
     check_status,
     make_fsync,
@@ -50,9 +52,12 @@ class SftpFiles:
         """Whether the server makes hard links."""
         return HARD_LINK in self._session.extensions
 
+    def _ask(self, *requests: Request) -> list[Reply]:
+        return self._session.ask(*requests, check=self._check)
+
     def get_kind(self, path: str, *, follow: bool = False) -> EntryKind | None:
         """What lies at a path; None for nothing, or nothing that can be seen."""
-        (reply,) = self._session.ask(make_path(Kind.STAT if follow else Kind.LSTAT, path))
+        (reply,) = self._ask(make_path(Kind.STAT if follow else Kind.LSTAT, path))
         try:
             return get_kind(parse_attributes(reply))
         except SftpError as error:
@@ -62,7 +67,7 @@ class SftpFiles:
 
     def get_mtime(self, path: str, *, default: int) -> int:
         """When a file was changed, by the server's clock, in seconds."""
-        (reply,) = self._session.ask(make_path(Kind.LSTAT, path))
+        (reply,) = self._ask(make_path(Kind.LSTAT, path))
         try:
             return parse_attributes(reply).mtime or default
         except SftpError:
@@ -72,7 +77,7 @@ class SftpFiles:
         """Make a folder and those above it, where they are missing."""
         parts = path.strip("/").split("/")
         folders = ["/" + "/".join(parts[:n]) for n in range(1, len(parts) + 1)]
-        replies = self._session.ask(*(make_path(Kind.STAT, folder) for folder in folders))
+        replies = self._ask(*(make_path(Kind.STAT, folder) for folder in folders))
         for folder, reply in zip(folders, replies, strict=True):
             try:
                 parse_attributes(reply)
@@ -84,7 +89,7 @@ class SftpFiles:
             raise SftpError(Code.FAILURE, "is no folder", path)
 
     def _make_folder(self, path: str) -> None:
-        (reply,) = self._session.ask(make_mkdir(path))
+        (reply,) = self._ask(make_mkdir(path))
         try:
             check_status(reply)
         except SftpError:
@@ -103,13 +108,13 @@ class SftpFiles:
         Returns:
             When it was written, by the server's clock, in seconds.
         """
-        (reply,) = self._session.ask(make_open(path, Open.WRITE | Open.CREATE | Open.EXCLUSIVE))
+        (reply,) = self._ask(make_open(path, Open.WRITE | Open.CREATE | Open.EXCLUSIVE))
         handle = parse_handle(reply)
         starts = range(0, len(content), CHUNK_BYTES)
         requests = [make_write(handle, start, content[start : start + CHUNK_BYTES], path) for start in starts]
         if syncs and FSYNC in self._session.extensions:
             requests.append(make_fsync(handle, path))
-        *replies, status, closed = self._session.ask(
+        *replies, status, closed = self._ask(
             *requests, make_handle(Kind.FSTAT, handle, path), make_handle(Kind.CLOSE, handle, path)
         )
         for each in (*replies, closed):
@@ -121,18 +126,18 @@ class SftpFiles:
 
     def link(self, old: str, new: str) -> None:
         """Give a file a further name, which must be free."""
-        (reply,) = self._session.ask(make_two_paths(HARD_LINK, old, new))
+        (reply,) = self._ask(make_two_paths(HARD_LINK, old, new))
         check_status(reply)
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file to a name that is free."""
-        (reply,) = self._session.ask(make_two_paths("", old, new))
+        (reply,) = self._ask(make_two_paths("", old, new))
         check_status(reply)
 
     def replace(self, old: str, new: str) -> None:
         """Rename a file over another one: in one step where the server can."""
         if POSIX_RENAME in self._session.extensions:
-            (reply,) = self._session.ask(make_two_paths(POSIX_RENAME, old, new))
+            (reply,) = self._ask(make_two_paths(POSIX_RENAME, old, new))
             check_status(reply)
             return
         self.remove(new)
@@ -141,11 +146,11 @@ class SftpFiles:
     def remove(self, *paths: str) -> None:
         """Remove files, as far as it can be done."""
         if paths:
-            self._session.ask(*(make_path(Kind.REMOVE, path) for path in paths))
+            self._ask(*(make_path(Kind.REMOVE, path) for path in paths))
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder if it is empty."""
-        self._session.ask(make_path(Kind.RMDIR, path))
+        self._ask(make_path(Kind.RMDIR, path))
 
     def list_names(self, path: str) -> list[str]:
         """The names in a folder."""
@@ -166,7 +171,7 @@ class SftpFiles:
         self.remove(*(f"{path}/{entry.path}" for entry in listing if entry.kind is not EntryKind.FOLDER))
         for folder in sorted(folders, key=lambda name: -name.count("/")):
             self.remove_folder(f"{path}/{folder}")
-        (reply,) = self._session.ask(make_path(Kind.RMDIR, path))
+        (reply,) = self._ask(make_path(Kind.RMDIR, path))
         check_status(reply)
 
     def read_receipts(self, path: str) -> dict[str, str]:

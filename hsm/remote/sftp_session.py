@@ -145,7 +145,8 @@ class SftpSession:
 
         Args:
             works: Taken one after another, as there is room for a further one; a deque may be added to meanwhile.
-            check: Called about five times a second and between pieces; raises what ends the work early.
+            check: Called before each sending and receiving, and five times a second meanwhile; raises what ends the
+                work early.
             n_at_once: How many may be under way; by default as many as the server has handles for.
 
         Raises:
@@ -178,14 +179,14 @@ class SftpSession:
                     self._n_at_once = max(LEAST_AT_ONCE, min(parse_most_handles(reply) // 2, MOST_AT_ONCE))
         return self._n_at_once
 
-    def ask(self, *requests: Request) -> list[Reply]:
-        """Send requests at once, and wait for all the replies, which have the order of the requests."""
+    def ask(self, *requests: Request, check: Callable[[], None] | None = None) -> list[Reply]:
+        """Send requests at once and wait for all replies, which have the order of the requests; raises as `run`."""
         found: list[Reply] = []
 
         def work() -> Work:
             found.extend((yield Step(requests)))
 
-        self.run([work()], n_at_once=1)
+        self.run([work()], check=check, n_at_once=1)
         return found
 
     def _run(self, queue: deque[Work], n_at_once: int) -> None:
@@ -275,6 +276,7 @@ class SftpSession:
     def _patiently(self, call: Callable[[], _Answer]) -> _Answer:
         """Call until it does not time out, the connection is dead or the work is ended."""
         began = time.monotonic()
+        self._check()
         while True:
             try:
                 return call()

@@ -7,7 +7,7 @@ word that every shell passes on unchanged, runs in /bin/sh, and prints between r
 from __future__ import annotations
 
 import base64
-import secrets
+import os
 import shlex
 from typing import Protocol
 
@@ -43,7 +43,7 @@ def quote_path(path: str) -> str:
 
 def make_mark() -> str:
     """A word that no noise holds: 32 hex digits."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 def make_remote_command(program: str) -> str:

@@ -15,6 +15,7 @@ from hsm.errors import UnreachableError
 from hsm.model import Problem, Root
 from hsm.progress import ProblemFound, Reporter, Waiting
 from hsm.remote.command import Runner
+from hsm.remote.early import early_logins
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.guard import Guard, MakeKeeper
 from hsm.remote.login import PERSIST_SECONDS
@@ -144,7 +145,8 @@ def connect(
     )
     if client is Client.PARAMIKO:
         return second
-    ssh = OpenSsh(name, settings, runner, pauses_seconds=pauses_seconds, on_wait=note)
+    ssh = early_logins.take(name, settings, runner) or OpenSsh(name, settings, runner)
+    ssh.pauses_seconds, ssh.on_wait = pauses_seconds, note
     first = OpenSshTarget(ssh, settings, runner)
     if settings.engine != "auto":
         return first
@@ -208,6 +210,8 @@ class OpenSshTarget:
             skips_newer=skips_newer,
             has_fine_times=pair.has_fine_times,
             to_openrsync=pair.to_openrsync,
+            compress=self._settings.options.compress,
+            compressions=pair.compressions,
         )
 
 

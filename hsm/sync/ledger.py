@@ -88,6 +88,11 @@ class Ledger:
         self._receipts: Mapping[str, str] = {}
 
     @property
+    def _place(self) -> str:
+        """What is locked, in words."""
+        return self._books.target
+
+    @property
     def digests(self) -> Mapping[str, str]:
         """By run: what was proven there, as a digest of paths, sizes and times."""
         return {name: record.digest for name, record in self._journal.runs.items()}
@@ -108,7 +113,7 @@ class Ledger:
         breaks = self._books.breaks_lock
         hold: AbstractContextManager[None] = contextlib.nullcontext()
         if not is_dry_run:
-            hold = hold_local_lock(path, sweep=self._sweep, target=self._books.target, breaks=breaks)
+            hold = hold_local_lock(path, sweep=self._sweep, target=self._place, breaks=breaks)
         with hold:
             self._journal, self.notices = load_journal(self._path, self._books.route, sets_aside=not is_dry_run)
             yield
@@ -133,7 +138,7 @@ class Ledger:
             if is_stale:
                 answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum)
             if isinstance(answer, Held):
-                raise make_locked_error(found, sweep=self._sweep, target=self._books.target)
+                raise make_locked_error(found, sweep=self._sweep, target=self._place)
         self._guard, self._receipts = guard, answer.receipts
         return answer.receipts
 

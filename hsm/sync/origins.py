@@ -53,6 +53,10 @@ class PullLedger(Ledger):
         self._roots: Mapping[Root, str] = {}
         self._places: GuardPlaces | None = None
 
+    @property
+    def _place(self) -> str:
+        return "this project"
+
     def find_origins(self, inventory: Inventory, destination: Destination) -> FoundOrigins:
         """See `hsm.sync.ledger.Ledger.find_origins`: what is here comes from this target, another one or nobody.
 

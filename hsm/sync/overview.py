@@ -14,9 +14,10 @@ from hsm.config.schema import TargetSettings
 from hsm.discover.index import RunIndex, load_index, save_index
 from hsm.discover.membership import Candidate, Membership, decide_membership, iter_sweep_names, make_run
 from hsm.discover.results import is_own
+from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import WANDB_NAMES, Layout, SweepFolder, SweepsFound, is_run_name, look_for_sweeps
 from hsm.discover.wandb_log import LogFacts
-from hsm.discover.wandb_runs import find_candidates, read_facts
+from hsm.discover.wandb_runs import find_candidates
 from hsm.endpoint import Endpoint, Listing, Survey, Tree
 from hsm.errors import ExitCode, HsmError, TargetError
 from hsm.model import Entry, EntryKind, Problem, RunState

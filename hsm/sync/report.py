@@ -9,7 +9,7 @@ from enum import Enum
 from hsm.errors import ExitCode, HsmError
 from hsm.model import PlanItem, Problem, Reason, Root, RunState, SyncPlan
 from hsm.plan.summary import Change, count_reasons, count_sent_bytes, count_states, make_rows
-from hsm.transfer.outcome import Outcome, TransferResult
+from hsm.transfer.outcome import Outcome, Streams, TransferResult
 
 SCHEMA = 1
 
@@ -196,6 +196,7 @@ def _make_target_document(report: TargetReport, *, with_plan: bool) -> dict[str,
         "bytes": count_bytes(report),
         "runs": count_runs(report),
         "problems": [make_problem_document(problem) for problem in report.problems],
+        "streams": _make_streams(report.result.streams if report.result else None),
         "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
     }
     if with_plan and report.plan is not None:
@@ -229,4 +230,16 @@ def make_problem_document(problem: Problem) -> dict[str, object]:
         "message": problem.message,
         "hint": problem.hint,
         "severity": "failure" if problem.is_failure else "notice",
+    }
+
+
+def _make_streams(streams: Streams | None) -> dict[str, object] | None:
+    if streams is None:
+        return None
+    trip = streams.round_trip_seconds
+    return {
+        "engine": streams.engine,
+        "count": streams.n_streams,
+        "round_trip_seconds": None if trip is None else round(trip, 4),
+        "compression": streams.compression or None,
     }

@@ -10,16 +10,16 @@ from pathlib import Path
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import SyncOptions, TargetSettings
-from hsm.discover.index import RunIndex, load_index, save_index
+from hsm.discover.index import save_index
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
-from hsm.endpoint import Listing, Survey, Tree
 from hsm.errors import ConfigError, UsageError
 from hsm.model import Inventory, Problem, Root
 from hsm.records.journal import Journal, get_journal_path, load_journal
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.received import read_received
 from hsm.sync.route import make_route
+from hsm.sync.shared_listing import KeptIndex, SharedListing
 from hsm.sync.source import find_known_sweep, make_layout
 from hsm.sync.standing import make_tally
 from hsm.sync.status_report import Asked, Question, StatusReport, SweepStatus, TargetStatus
@@ -74,11 +74,11 @@ class _Reader:
         self._loaded = loaded
         self._names = tuple(dict.fromkeys(targets))
         self._layout = make_layout(loaded)
-        self._endpoint = _SharedListings(self._layout.wandb)
+        self._index = KeptIndex.load(self._cache_path)
+        self._endpoint = SharedListing(self._layout.wandb, self._index)
         self._known = list_sweeps(self._endpoint, self._layout)
         self._ids = frozenset(sweep.id for sweep in self._known)
         self._journals = {name: self._list_journals(name) for name in loaded.config.sync_targets}
-        self._index: RunIndex | None = None
 
     def find_sweeps(self, words: Sequence[str]) -> tuple[SweepFolder, ...]:
         """The sweeps that are meant, each once; one that is in two places only by its name."""
@@ -104,8 +104,7 @@ class _Reader:
 
     def save_cache(self) -> None:
         """Keep what was read of run logs; a folder that cannot be written costs time alone."""
-        if self._index is not None:
-            save_index(self._index, self._cache_path)
+        save_index(self._index, self._cache_path)
 
     @property
     def _cache_path(self) -> Path:
@@ -162,8 +161,6 @@ class _Reader:
         return journal, notices
 
     def _read_inventory(self, sweep: SweepFolder, depth: int | None) -> Inventory:
-        if self._index is None:
-            self._index, _ = load_index(self._cache_path)
         return read_inventory(
             self._endpoint,
             self._layout,
@@ -172,34 +169,6 @@ class _Reader:
             index=self._index,
             known_sweeps=self._ids,
         )
-
-
-class _SharedListings(LocalEndpoint):
-    """This machine, which lists the part of the wandb folder that all sweeps share once."""
-
-    def __init__(self, wandb: str) -> None:
-        super().__init__()
-        self._wandb = wandb
-        self._listings: dict[tuple[str, int | None, bool], Listing] = {}
-
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
-        """See `hsm.endpoint.Endpoint.survey`."""
-        shared = [tree for tree in trees if tree.base == self._wandb and "" in tree.names]
-        found = super().survey([tree for tree in trees if tree not in shared], receipts=receipts)
-        others = iter(found.listings)
-        listings = tuple(self._list(tree) if tree in shared else next(others) for tree in trees)
-        return replace(found, listings=listings)
-
-    def _list(self, tree: Tree) -> Listing:
-        parts = [self._list_name(tree, name) for name in tree.names]
-        entries = tuple(entry for part in parts for entry in part.entries)
-        return replace(parts[0], entries=entries, problems=tuple(item for part in parts for item in part.problems))
-
-    def _list_name(self, tree: Tree, name: str) -> Listing:
-        key = (name, tree.max_depth, tree.follow)
-        if key not in self._listings:
-            (self._listings[key],) = super().survey([replace(tree, names=(name,))]).listings
-        return self._listings[key]
 
 
 def _list_roots(options: SyncOptions) -> tuple[Root, ...]:

@@ -38,6 +38,7 @@ class Capabilities:
         sends_deltas: Of a changed file only what changed travels.
         max_workers: How many calls of `send` may run at the same time.
         round_trip_seconds: Of the link, as it was measured; None where unknown.
+        compression: What content is compressed with on its way; empty for nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Capabilities:
     sends_deltas: bool
     max_workers: int
     round_trip_seconds: float | None = None
+    compression: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,23 @@ class Outcome(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Streams:
+    """How files were carried, and what that was chosen by.
+
+    Attributes:
+        engine: Its name.
+        n_streams: Side by side.
+        round_trip_seconds: Of the link, as it was measured; None where unknown.
+        compression: What content was compressed with; empty for nothing.
+    """
+
+    engine: str
+    n_streams: int
+    round_trip_seconds: float | None = None
+    compression: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TransferResult:
     """What a transfer proved.
 
@@ -33,6 +50,7 @@ class TransferResult:
         problems: One for each file that is not SENT, where there is something to say of it.
         error: Why the transfer stopped early; None when every batch was tried to its end.
         is_interrupted: The user stopped it.
+        streams: How it was carried; None where nothing was.
     """
 
     outcomes: Mapping[Key, Outcome] = field(default_factory=dict)
@@ -40,3 +58,4 @@ class TransferResult:
     problems: tuple[Problem, ...] = ()
     error: HsmError | None = None
     is_interrupted: bool = False
+    streams: Streams | None = None

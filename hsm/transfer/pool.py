@@ -14,7 +14,7 @@ from hsm.remote.command import CommandStoppedError
 from hsm.remote.openssh import PASSING_KINDS
 from hsm.transfer.base import BatchEnd, Engine
 from hsm.transfer.batches import choose_streams, make_batches
-from hsm.transfer.outcome import Key, Outcome, TransferResult
+from hsm.transfer.outcome import Key, Outcome, Streams, TransferResult
 from hsm.transfer.proof import find_arrived, measure_lack, refresh
 from hsm.transfer.workers import Progress, RoundEnd, run_round
 
@@ -101,7 +101,8 @@ class Transfer:
         pauses = list(self._patience.settle_seconds)
         n_fruitless = 0
         while state.open:
-            batches = make_batches(sorted(state.open.values()), n_streams=self._choose_streams(state, n_workers))
+            n_streams = self._choose_streams(state, n_workers)
+            batches = make_batches(sorted(state.open.values()), n_streams=n_streams)
             end = run_round(self._engine, batches, n_workers=n_workers, progress=progress)
             n_before = len(state.sent)
             state.begin_round(end)
@@ -123,9 +124,12 @@ class Transfer:
         """As many as the link repays; what must be sent to two folders may use two."""
         files = state.open.values()
         n_bytes = sum(file.size for file in files)
-        trip = self._engine.capabilities.round_trip_seconds
+        can = self._engine.capabilities
+        trip = can.round_trip_seconds
         n_streams = choose_streams(n_bytes, n_workers=n_workers, round_trip_seconds=trip)
-        return min(n_workers, max(n_streams, len({file.root for file in files})))
+        n_streams = min(n_workers, max(n_streams, len({file.root for file in files})))
+        state.streams = state.streams or Streams(can.name, n_streams, trip, can.compression)
+        return n_streams
 
     def _prove(self, state: _State, end: RoundEnd) -> bool:
         """Sort the files of a round by what a fresh look at both ends shows.
@@ -179,6 +183,7 @@ class _State:
         self.skipped: set[Key] = set()
         self.tried: set[Key] = set()
         self.error: HsmError | None = None
+        self.streams: Streams | None = None
         self.is_interrupted = False
         self.was_broken = False
         self._complaints: dict[Key, tuple[str, HsmError | None]] = {}
@@ -245,7 +250,7 @@ class _State:
         if not self.is_interrupted:
             outcomes.update(dict.fromkeys(self.open, Outcome.FAILED))
         proven = {**self.sent, **self.unchanged}
-        return TransferResult(outcomes, proven, self.problems, self.error, self.is_interrupted)
+        return TransferResult(outcomes, proven, self.problems, self.error, self.is_interrupted, self.streams)
 
 
 def _complaint_of(answer: BatchEnd, file: SourceFile) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hsm.errors import HsmError, UnreachableError
@@ -29,7 +29,7 @@ from hsm.transfer.rsync_command import (
     parse_comparison,
 )
 from hsm.transfer.rsync_diagnosis import diagnose_rsync, find_complaints
-from hsm.transfer.rsync_probe import make_missing_here_error
+from hsm.transfer.rsync_probe import choose_compression, make_missing_here_error
 
 MAX_LOCAL_WORKERS = 8
 
@@ -51,6 +51,8 @@ class RsyncEngine:
         skips_newer: Leave what is newer at the destination.
         has_fine_times: Both ends compare times to the nanosecond.
         to_openrsync: The other end is openrsync.
+        compress: As the target's option says.
+        compressions: What both ends know.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class RsyncEngine:
         skips_newer: bool = False,
         has_fine_times: bool = True,
         to_openrsync: bool = False,
+        compress: str = "none",
+        compressions: Sequence[str] = (),
     ) -> None:
         self._runner = runner.make_child()
         self._roots = roots
@@ -78,6 +82,8 @@ class RsyncEngine:
         self._skips_newer = skips_newer
         self._has_fine_times = has_fine_times
         self._to_openrsync = to_openrsync
+        self._compress = compress
+        self._compressions = compressions
 
     @property
     def capabilities(self) -> Capabilities:
@@ -88,6 +94,7 @@ class RsyncEngine:
             sends_deltas=self._direction is not Direction.LOCAL,
             max_workers=self._ssh.max_workers if self._ssh else MAX_LOCAL_WORKERS,
             round_trip_seconds=self._ssh.round_trip_seconds if self._ssh else None,
+            compression=self._choose_compression(),
         )
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
@@ -170,7 +177,14 @@ class RsyncEngine:
             skips_newer=self._skips_newer,
             has_fine_times=self._has_fine_times,
             to_openrsync=self._to_openrsync,
+            compression=self._choose_compression(),
         )
+
+    def _choose_compression(self) -> str:
+        if self._ssh is None:
+            return ""
+        trip = self._ssh.round_trip_seconds
+        return choose_compression(self._compress, self._compressions, round_trip_seconds=trip)
 
     def _make_temporary(self, root: Root) -> str:
         """Relative to the destination; openrsync looks from where it was started."""

@@ -122,7 +122,7 @@ class PushBatch:
         self._session.run(deque(self._send(file) for file in self._batch.files), check=check)
         folders = [make_path(Kind.RMDIR, folder) for folder in sorted(self._with_parts)]
         if folders:
-            self._session.ask(*folders)
+            self._session.ask(*folders, check=check)
 
     def _make_folders(self) -> Work:
         """Make the folders that files are to lie in, a level at a time, and look for parts of files in them."""

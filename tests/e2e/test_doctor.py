@@ -224,7 +224,8 @@ def test_no_rsync_there(start_sshd: StartSshd, make_project: MakeProject, tmp_pa
     [
         pytest.param("rsync  version 3.2.7  protocol version 31", "warning", "older than 3.4.3", id="with known holes"),
         pytest.param("rsync  version 3.0.9  protocol version 30", "failed", "cannot be used", id="too old"),
-        pytest.param("openrsync: protocol version 29", "failed", "cannot be used", id="another program"),
+        pytest.param("rsync for something else", "failed", "cannot be used", id="another program"),
+        pytest.param("openrsync: protocol version 29", "ok", "it can receive", id="macOS's"),
     ],
 )
 def test_the_rsync_there_is_judged(

@@ -121,18 +121,30 @@ def test_the_doctor_names_openrsync(openrsync: Path, make: Callable[..., Project
     assert "openrsync, protocol 29" in doctor.stdout
 
 
-def test_openrsync_here_is_not_used(
-    openrsync: Path, make: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = make()
-    project.set_target(engine="rsync")
+@pytest.fixture
+def openrsync_here(openrsync: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine's rsync be openrsync."""
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "rsync").symlink_to(openrsync)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("openrsync_here")
+def test_openrsync_here_is_refused_where_it_is_asked_for(make: Callable[..., Project]) -> None:
+    project = make()
+    project.set_target(engine="rsync")
     said = sync(project)
     assert_end(said, "failed", 1, "rsync_too_old")
     assert "brew install rsync" in said.text
+
+
+@pytest.mark.usefixtures("openrsync_here")
+def test_with_openrsync_here_another_engine_sends_all(make: Callable[..., Project]) -> None:
+    project = make()
+    assert_end(sync(project), "done", 0)
+    assert_all_arrived(project, unit_ns=SECOND_NS)
+    assert_end(sync(project), "nothing_to_do", 0)
 
 
 # Of samba's rsync: options that came after 3.1 (NEWS.md).

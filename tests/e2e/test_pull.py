@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,6 +207,7 @@ def test_a_lock_that_is_held_here_stops_a_pull(real: Desktop) -> None:
     write_file(real.far / "sweeps/outputs" / FLAT_SWEEP / "new.txt", b"new")
     held = real.pull(FLAT_SWEEP)
     assert (held["state"], held["exit_code"]) == ("locked", 11)
+    assert "to this project" in held["error"]["message"]
     assert real.pull(FLAT_SWEEP, "--break-lock")["files"]["sent"] == 1
 
 
@@ -296,3 +298,40 @@ def test_the_sweeps_there_are_listed_by_state_size_and_newest_change(real: Deskt
     assert FLAT_SWEEP in plain.stdout
     assert "15 finished, 3 unknown" in plain.stdout
     assert real.read("sync", "list", "--sweeps")["places"][0]["sweeps"] == []
+    real.pull(FLAT_SWEEP)
+    (here,) = real.read("sync", "list", "--sweeps")["places"][0]["sweeps"]
+    assert (here["sweep"], here["runs"]) == (FLAT_SWEEP, {"total": 18, **states})
+    spoil_logs(real.far / "wandb")
+    assert real.read("sync", "list", "--sweeps", "--target", "hpc") == document
+
+
+def test_a_place_that_cannot_be_listed_is_named_beside_the_others(real: Desktop, tmp_path: Path) -> None:
+    lab = real.add_target("lab", tmp_path / "lab")
+    shutil.rmtree(lab)
+    document = real.read("sync", "list", "--sweeps", "-t", "lab", "-t", "hpc")
+    kinds = [place["error"] and place["error"]["kind"] for place in document["places"]]
+    assert (document["exit_code"], kinds) == (1, ["source_missing", None])
+    assert len(document["places"][1]["sweeps"]) == 2
+
+
+def test_a_log_that_grows_all_the_while_is_never_a_conflict(desktop: Desktop) -> None:
+    write_project(desktop.far, n_runs=2)
+    log = desktop.far / "wandb/run-20251020_212836-r0000/run-r0000.wandb"
+    is_over = threading.Event()
+
+    def grow() -> None:
+        while not is_over.wait(0.01):
+            with log.open("ab") as stream:
+                stream.write(b"x" * 100)
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    try:
+        end = desktop.pull(SWEEP)
+    finally:
+        is_over.set()
+        writer.join()
+    assert (end["files"]["conflict"], end["files"]["unsettled"], end["exit_code"]) == (0, 1, 1)
+    last = desktop.pull(SWEEP)
+    assert (last["state"], last["files"]["sent"]) == ("done", 1)
+    assert (desktop.wandb / log.parent.name / log.name).read_bytes() == log.read_bytes()

@@ -167,7 +167,7 @@ def test_the_plots_are_drawn(page: Browser) -> None:
         "[...document.querySelectorAll('#curves-plot .scatterlayer path.js-line')].map(line => line.getAttribute('d'))"
     )
     assert len(lines) == 10
-    assert all(line.count("L") == 29 for line in lines)
+    assert min(line.count("L") for line in lines) >= 10
     assert page.run("document.querySelectorAll('#importance-plot .point').length") == 4
     titles = page.run("[...document.querySelectorAll('#parallel-plot .axis-title')].map(text => text.textContent)")
     assert sorted(titles[:-1]) == sorted(["lr", "width", "kind", HOSTILE_PARAMETER])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,8 +201,6 @@ def test_nothing_is_imported_that_is_not_needed(project: Project) -> None:
         "    print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     sync(project, NESTED_SWEEP)
-    import subprocess
-
     answer = subprocess.run(
         [sys.executable, "-c", program], cwd=project.folder, capture_output=True, text=True, check=False, timeout=60
     )

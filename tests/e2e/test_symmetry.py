@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,13 @@ from hsm.model import Root
 from hsm.progress import SilentReporter
 from hsm.records.receipt import Sender
 from hsm.remote.command import Runner
-from hsm.remote.endpoint import RemoteEndpoint
+from hsm.remote.guard import Guard
 from hsm.remote.local import LocalEndpoint, LocalShell
-from hsm.remote.openssh import OpenSsh
-from hsm.sync.connect import make_rsync_maker
-from hsm.sync.route import make_route
+from hsm.sync.connect import connect
 from hsm.sync.exchange import Ends, ExchangeOptions, Stopwatch, exchange
 from hsm.sync.ledger import Books, Ledger
 from hsm.sync.report import State, TargetReport, count_files, count_runs
+from hsm.sync.route import make_route
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeProject
@@ -36,21 +36,20 @@ def _programs(require_program: Any) -> None:
 def pull(remote_project: Path, here: Path, config: Path, word: str) -> TargetReport:
     """Bring a sweep from the far project here, with the parts that push."""
     settings = load_config(config).config.sync_targets["desktop"]
-    runner = Runner()
-    ssh = OpenSsh("desktop", settings, runner)
-    source, destination = RemoteEndpoint(ssh), LocalEndpoint(runner)
+    runner, reporter = Runner(), SilentReporter()
+    own = Layout(str(here), str(here / "sweeps"), str(here / "wandb"))
+    connection = connect("desktop", settings, runner, reporter, layout=own)
+    source, destination = connection.endpoint, LocalEndpoint(runner)
     layout = Layout(str(remote_project), str(remote_project / "sweeps"), str(remote_project / "wandb"))
     known = list_sweeps(source, layout)
     sweep = find_sweep(known, word)
     ids = [found.id for found in known]
     inventory = read_inventory(source, layout, sweep, max_depth=1, index=RunIndex(), known_sweeps=ids)
     roots = {root: str(here / root.value) for root in Root}
-    make_engine = make_rsync_maker(runner, source, ssh=ssh, rsync_path=None, pulls=True)
+    make_engine = partial(connection.make_engine, pulls=True)
     ends = Ends("desktop", source, destination, roots, make_engine, runner.sleep)
-    books = Books(
-        here, "desktop", make_route(settings, direction="pull"), Sender("a" * 16, "far", "/far"), LocalShell(runner)
-    )
-    reporter = SilentReporter()
+    route = make_route(settings, direction="pull")
+    books = Books(here, "desktop", route, Sender("a" * 16, "far", "/far"), partial(Guard, LocalShell(runner)))
     return exchange(
         ends,
         inventory,

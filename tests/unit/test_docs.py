@@ -37,6 +37,12 @@ CONFIG_HEADINGS = {
     "sync_targets.paths": "`paths`",
     "sync_targets.ssh": "`ssh`",
     "sync_targets.options": "`options`",
+    "sweeps": "`sweeps`",
+    "sweeps.paths": "Paths of a pattern",
+    "sweeps.options": "`options`",
+    "sweeps.targets": "A target of a pattern",
+    "sweeps.targets.paths": "Paths of a pattern",
+    "sweeps.targets.options": "`options`",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from hsm.hosts.check import HostCheck
     from hsm.hosts.node import ClusterNode
     from hsm.hosts.run import HostRun
+    from hsm.hosts.score_sync import NodeScores
     from hsm.hosts.vitals import Vitals
 
 _LIST_COLUMNS = (
@@ -32,6 +34,16 @@ _CHECK_COLUMNS = (
     Column("load", is_number=True),
     Column("gpus free", is_number=True),
     Column("address"),
+)
+_SCORE_COLUMNS = (
+    Column("machine"),
+    Column("rows", is_number=True),
+    Column("new", is_number=True),
+    Column("missing", is_number=True),
+    Column("changed", is_number=True),
+    Column("last pull", is_number=True),
+    Column("largest difference", is_number=True),
+    Column("in step"),
 )
 _RUN_COLUMNS = (Column("machine"), Column("exit code", is_number=True), Column("what happened"))
 
@@ -126,3 +138,24 @@ def _make_run_row(run: HostRun) -> list[Part]:
     code = "" if run.exit_code is None else str(run.exit_code)
     style = "green" if run.exit_code == 0 and not run.error else "bold red"
     return [(run.name, "bold"), (code, style), run.message or ("ended" if run.exit_code else "done")]
+
+
+def show_scores(scores: Sequence[NodeScores], *, threshold: int) -> None:
+    """Print how each machine's scores stand against the coordinator's."""
+    printer = Printer()
+    printer.print_table(_SCORE_COLUMNS, [_make_score_row(one) for one in scores])
+    printer.print()
+    n_diverged = sum(one.has_diverged for one in scores)
+    machines = format_count(len(scores), "machine")
+    printer.print(f"{machines}: {n_diverged} with a rating that differs by more than {threshold}")
+
+
+def _make_score_row(one: NodeScores) -> list[Part]:
+    ago = "" if one.last_sync is None else f"{format_seconds(max(0.0, time.time() - one.last_sync))} ago"
+    name: Part = (f"{one.name} (coordinator)" if one.is_coordinator else one.name, "bold")
+    found = one.comparison
+    if found is None:
+        return [name, "", "", "", "", ago, "", (one.problem, "bold red")]
+    counts = [f"{n:,}" for n in (found.n_rows, found.n_new, found.n_missing, found.n_differing)]
+    largest = "" if found.divergence is None else f"{found.divergence:.1f}"
+    return [name, *counts, ago, largest, ("DIVERGED", "bold red") if one.has_diverged else ("yes", "green")]

@@ -12,7 +12,7 @@ from hsm.cli.render.words import format_bytes, format_count, format_part, format
 from hsm.errors import ExitCode
 from hsm.model import RunState, SyncPlan
 from hsm.sync.report import State, SyncReport, TargetReport, count_bytes, count_files, count_runs
-from hsm.transfer.outcome import Outcome
+from hsm.transfer.outcome import Outcome, Streams
 
 _STYLES = {
     State.DONE: "bold green",
@@ -89,6 +89,8 @@ class _TargetPrinter:
         if self._verbosity and target.seconds:
             steps = ", ".join(f"{step} {format_seconds(seconds)}" for step, seconds in target.seconds.items())
             self._printer.print(f"time: {steps}", indent=2, hang=6)
+        if self._verbosity and target.result is not None and target.result.streams is not None:
+            self._printer.print(describe_streams(target.result.streams), indent=2, hang=9)
 
     def _print_counts(self, plan: SyncPlan) -> None:
         for line in _iter_count_lines(self._target):
@@ -212,3 +214,11 @@ def _make_last_line(served: Sequence[tuple[str, TargetReport]], *, verb: str) ->
     if any(target.plan is not None and target.plan.sends for _, target in served):
         return f"Nothing was touched. The same command without --dry-run {verb}s it."
     return f"Nothing was touched, and there is nothing to {verb}."
+
+
+def describe_streams(streams: Streams) -> str:
+    """Say how files were carried, and by what that was chosen: a long link wants more streams than a fast one."""
+    trip = streams.round_trip_seconds
+    why = "" if trip is None else f", since a round trip takes {trip * 1000:.{0 if trip >= 0.01 else 1}f} ms"
+    how = f"compressed with {streams.compression}" if streams.compression else "not compressed"
+    return f"streams: {streams.n_streams} of {streams.engine}{why}; {how}"

@@ -87,7 +87,7 @@ def test_a_value_that_may_be_a_secret_is_not_shown() -> None:
 
 
 def test_a_wrong_value_that_may_be_a_secret_is_not_shown() -> None:
-    typed = parse_assignments(["ssh.options.SetEnv=[abc]"])
+    typed = parse_assignments(["ssh.options.SetEnv=abc\x07"])
     with pytest.raises(ConfigError, match=r"ssh\.options\.SetEnv") as caught:
         resolve_target(Layers(read_layers(TARGETS).file, command_line=typed), "desktop")
     assert "abc" not in caught.value.message

@@ -51,6 +51,7 @@ def test_defaults() -> None:
         "latest_only": True,
         "max_depth": 1,
         "parallel_transfers": 4,
+        "compress": "auto",
         "check_remote_first": True,
         "exclude": (),
         "secret_patterns": SECRET_PATTERNS,

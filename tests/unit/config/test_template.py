@@ -34,7 +34,7 @@ def test_template_shows_every_setting(model: type[SyncConfig]) -> None:
 
 
 def test_commented_settings_are_right_when_uncommented() -> None:
-    text = re.sub(r"^( *)# ((  )*(\w+:| *\[| *\.ssh/).*)$", r"\1\2", make_template("p"), flags=re.MULTILINE)
+    text = re.sub(r"^( *)# ((  )*([\w*\"]+:| *\[| *\.ssh/).*)$", r"\1\2", make_template("p"), flags=re.MULTILINE)
     config = parse_config(text, "f")
     target = config.sync_targets["desktop"]
     assert config.source == SourceSettings()
@@ -43,6 +43,8 @@ def test_commented_settings_are_right_when_uncommented() -> None:
     assert target.secrets == "warn"
     assert (target.user, target.port, target.rsync_path) == ("me", 22, "/opt/bin/rsync")
     assert target.ssh.options == {"ServerAliveInterval": "15"}
+    assert config.sweeps["sweep_2024*"].paths.wandb == "/archive/wandb"
+    assert config.sweeps["sweep_2024*"].targets["desktop"].options.max_depth == 2
 
 
 @given(st.text(max_size=40))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate
-from hsm.discover.wandb_runs import cut_by_bytes, read_facts, read_members
+from hsm.discover.run_logs import cut_by_bytes, read_facts
+from hsm.discover.wandb_runs import read_members
 from hsm.endpoint import FileEnds
 from hsm.remote.local import LocalEndpoint
 from tests.unit.discover import log_writer as w

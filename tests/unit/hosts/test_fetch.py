@@ -15,7 +15,8 @@ import uvicorn
 
 from hsm.errors import TargetError, UsageError
 from hsm.hosts.fetch import fetch, make_aria2_input
-from hsm.hosts.server import is_loopback, make_app
+from hsm.hosts.identity import is_loopback
+from hsm.hosts.server import make_app
 from hsm.hosts.sources import Source, check_sha256, check_url, make_name
 from tests.unit.hosts.conftest import BAD, Server, find_free_port
 from tests.unit.hosts.test_shared_files import make_database

@@ -34,7 +34,16 @@ def test_what_is_no_ssh_server_is_told_apart_from_nothing(serve: Callable[..., S
         ClusterNode("bare"),
     ]
     found, poor = find_greetings(nodes, timeout_seconds=0.6)
-    assert (found, list(poor)) == ({}, ["bad"])
+    assert (found, {name: greeting.problem for name, greeting in poor.items()}) == (
+        {},
+        {"bad": "", "absent": "refused"},
+    )
+
+
+def test_another_server_on_the_ssh_port_is_told(serve: Callable[..., Server]) -> None:
+    server = serve(lambda connection: connection.sendall(b"220 mail.example.org\r\n"))
+    _, poor = find_greetings([ClusterNode("mail", ssh_host="127.0.0.1", ssh_port=server.port)])
+    assert poor["mail"].problem == "no ssh server"
 
 
 def test_a_node_with_one_address_is_not_asked_in_advance(serve: Callable[..., Server]) -> None:

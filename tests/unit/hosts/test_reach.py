@@ -204,6 +204,12 @@ def test_this_machine_is_recognised(monkeypatch: pytest.MonkeyPatch, keys: dict,
     assert is_self(ClusterNode(**keys)) is expected
 
 
+def test_a_loopback_address_may_be_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "box")
+    assert not is_self(ClusterNode("n", ssh_host="127.0.0.1"), with_loopback=False)
+    assert is_self(ClusterNode("box", ssh_host="127.0.0.1"), with_loopback=False)
+
+
 def test_names_with_different_domains_are_two_machines() -> None:
     assert not is_same_name("login.a.org", "login.b.org")
     assert is_same_name("Login.a.org", "login.A.org.")

@@ -285,6 +285,7 @@ def test_the_document_is_the_documented_one() -> None:
         "bytes",
         "runs",
         "problems",
+        "streams",
         "seconds",
         "plan",
     ]

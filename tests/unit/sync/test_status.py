@@ -74,6 +74,13 @@ OPEN = RunRecord("finished", 0, n_files=1, n_bytes=1, digest="0", left={"not pro
             prove(BASE, exclude=("*.wandb",)), BASE, {"exclude": ("*.wandb",)}, Standing.COMPLETE, id="with an exclude"
         ),
         pytest.param(
+            prove(BASE, latest_only=False, exclude=("*.wandb",)),
+            BASE,
+            {"exclude": ("*.wandb",)},
+            Standing.COMPLETE,
+            id="with all versions and an exclude",
+        ),
+        pytest.param(
             prove(BASE, exclude=("*.wandb",)), BASE, {}, Standing.PENDING, id="an exclude that is gone meanwhile"
         ),
         pytest.param({}, BASE, {}, Standing.PENDING, id="new"),
@@ -128,7 +135,8 @@ def test_the_sweep_folder_counts_where_it_is_brought() -> None:
 
 def test_nothing_at_all_is_not_complete() -> None:
     assert not make_tally({}, Inventory(SWEEP), SyncOptions(), roots=tuple(Root)).is_complete
-    assert not make_tally({SWEEP_FOLDER: RunRecord()}, None, SyncOptions(), roots=tuple(Root)).is_complete
+    tally = make_tally({SWEEP_FOLDER: RunRecord()}, None, SyncOptions(), roots=tuple(Root))
+    assert (tally.sweep_folder, tally.is_complete) == (None, False)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 3)), unique_by=lambda pair: pair[0], min_size=1))

@@ -1,0 +1,96 @@
+"""Many sweeps over one wandb folder: what they share is listed and read once, and each is shown its own runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hsm.discover.index import RunIndex, load_index
+from hsm.discover.membership import iter_sweep_names
+from hsm.discover.sweeps import WANDB_NAMES, is_run_name
+from hsm.discover.wandb_runs import find_candidates, read_facts
+from hsm.endpoint import Listing, Survey, Tree
+from hsm.model import Entry
+from hsm.remote.local import LocalEndpoint
+from hsm.tree import list_tree
+
+_COMMON_NAMES = frozenset({"", *WANDB_NAMES})
+_NO_SWEEP = "/"
+"""No sweep has this name."""
+
+
+class KeptIndex(RunIndex):
+    """What is known of logs, which forgets none: a listing that shows a part of the logs tells nothing of others."""
+
+    @classmethod
+    def load(cls, path: Path) -> KeptIndex:
+        """Read the cache; a damaged one is as good as none."""
+        records = load_index(path)[0].make_document()["logs"]
+        return cls(records if isinstance(records, dict) else None)
+
+    def drop_vanished(self, folders: object, logs: object) -> None:
+        """Forget nothing."""
+
+
+class SharedListing(LocalEndpoint):
+    """This machine, as `hsm.discover` asks it for one sweep after the other.
+
+    A run folder whose log names other sweeps cannot be the sweep's where runs of all sweeps lie together, so it is
+    left out of what is listed there. Everything else is as `LocalEndpoint` lists it.
+
+    Args:
+        wandb: The project's wandb folder.
+        index: What is known of the logs; takes what is read.
+    """
+
+    def __init__(self, wandb: str, index: RunIndex) -> None:
+        super().__init__()
+        self._wandb = wandb
+        self._index = index
+        self._common: Listing | None = None
+        self._entries: dict[str, list[Entry]] = {}
+        self._folders: dict[str, list[str]] = {}
+
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
+        """See `hsm.endpoint.Endpoint.survey`."""
+        return replace(
+            super().survey(trees[:0], receipts=receipts),
+            listings=tuple(self._list(tree) if _is_of_sweep(tree, self._wandb) else list_tree(tree) for tree in trees),
+        )
+
+    def _list(self, tree: Tree) -> Listing:
+        common = self._common or self._read_common(tree)
+        own = tuple(name for name in tree.names if name not in _COMMON_NAMES)
+        listing = list_tree(replace(tree, names=own))
+        folders = {folder for name in ("", *own) for folder in self._folders.get(name, ())}
+        entries = (entry for folder in ("", *sorted(folders)) for entry in self._entries.get(folder, ()))
+        return replace(common, entries=(*entries, *listing.entries), problems=(*common.problems, *listing.problems))
+
+    def _read_common(self, tree: Tree) -> Listing:
+        """List what all sweeps share, and note which run folders each of them may have: under its id, or for all."""
+        names = tuple(name for name in tree.names if name in _COMMON_NAMES)
+        common = self._common = list_tree(replace(tree, names=names))
+        for entry in common.entries:
+            self._entries.setdefault(_find_folder(entry.path), []).append(entry)
+        candidates, _ = find_candidates(_NO_SWEEP, common, None)
+        facts = read_facts(self, candidates, index=self._index)
+        named = {c.path.removeprefix(f"{common.base}/"): frozenset(iter_sweep_names(facts[c.path])) for c in candidates}
+        for folder in self._entries:
+            for name in named.get(folder) or ("",):
+                self._folders.setdefault(name, []).append(folder)
+        return common
+
+
+def _is_of_sweep(tree: Tree, wandb: str) -> bool:
+    """Whether a tree is the one that `hsm.discover.wandb_runs.make_wandb_tree` asks for."""
+    return tree.base == wandb and "" in tree.names and len(tree.names) > 1
+
+
+def _find_folder(path: str) -> str:
+    """The run folder that a path below the wandb folder lies in; empty where it lies in none that sweeps share."""
+    first, _, rest = path.partition("/")
+    if is_run_name(first):
+        return first
+    second = rest.partition("/")[0]
+    return f"{first}/{second}" if first in WANDB_NAMES and is_run_name(second) else ""

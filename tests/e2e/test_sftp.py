@@ -1,0 +1,144 @@
+"""`hsm sync` over SFTP, end to end: without ssh and rsync here, without rsync or commands there, and when asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import FLAT_SWEEP, NESTED_SWEEP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from private_sshd import PrivateSshd
+
+    from tests.e2e.conftest import MakeProject, Project
+
+SFTP_ONLY = {"settings": {"ForceCommand": "internal-sftp"}}
+
+
+@pytest.fixture(autouse=True)
+def _programs(require_program: Any) -> None:
+    require_program("rsync", "ssh", "sshd")
+
+
+def make_path(folder: Path, *names: str) -> str:
+    """A PATH on which these programs lie alone."""
+    folder.mkdir()
+    for name in names:
+        found = shutil.which(name)
+        assert found
+        (folder / name).symlink_to(found)
+    return str(folder)
+
+
+def sync(project: Project, sweep: str, *args: str, env: dict[str, str] | None = None) -> tuple[dict[str, Any], str]:
+    """Bring a sweep; what is said of the target, and what the terminal saw."""
+    completed = project.hsm("sync", "to", sweep, "--all-versions", "--json", *args, env=env)
+    document = json.loads(completed.stdout)
+    (report,) = document["sweeps"]
+    (target,) = report["targets"]
+    assert completed.returncode == document["exit_code"]
+    return target, completed.stderr
+
+
+def assert_arrived(project: Project, *, n_runs: int) -> None:
+    """Every run is there as it is here, and nothing of HSM's own beside the receipts."""
+    there = project.target_wandb
+    runs = {path.name: path for path in (project.folder / "wandb").rglob("offline-run-*") if path.is_dir()}
+    arrived = [path for path in there.rglob("*") if path.is_file()]
+    assert len({path.relative_to(there).parts[0] for path in arrived}) == n_runs
+    for path in arrived:
+        run, *rest = path.relative_to(there).parts
+        source = runs[run].joinpath(*rest)
+        assert path.read_bytes() == source.read_bytes(), path
+        assert path.stat().st_mtime_ns // 10**9 == source.stat().st_mtime_ns // 10**9, path
+    for run in {path.relative_to(there).parts[0] for path in arrived}:
+        expected = {
+            path.relative_to(runs[run]) for path in runs[run].rglob("*") if path.is_file() and not path.is_symlink()
+        }
+        assert {path.relative_to(there / run) for path in (there / run).rglob("*") if path.is_file()} == expected
+    assert not [path for path in project.target_root.rglob(".hsm-*") if path.name != ".hsm-sync"]
+
+
+def test_without_ssh_and_rsync_thirty_runs_come_home(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project(real=True)
+    hidden = {"PATH": make_path(tmp_path / "bin")}
+    states = [sync(project, sweep, env=hidden) for sweep in (FLAT_SWEEP, NESTED_SWEEP)]
+    assert [target["state"] for target, _ in states] == ["done", "done"]
+    assert "There is no ssh on this machine: SFTP does everything." in states[0][1]
+    assert_arrived(project, n_runs=33)
+    again = [sync(project, sweep, env=hidden)[0] for sweep in (FLAT_SWEEP, NESTED_SWEEP)]
+    assert [(target["state"], target["files"]["sent"]) for target in again] == [("nothing_to_do", 0)] * 2
+
+
+def test_a_target_that_serves_sftp_alone_is_found_out(
+    make_project: MakeProject, start_sshd: Callable[..., PrivateSshd]
+) -> None:
+    project = make_project(start_sshd(**SFTP_ONLY), real=True)
+    target, said = sync(project, FLAT_SWEEP)
+    assert (target["state"], target["runs"]["complete"]) == ("done", 15)
+    assert said.count("The target runs no commands: SFTP does everything.") == 1
+    assert_arrived(project, n_runs=18)
+    assert list((project.target_sweeps / "outputs" / FLAT_SWEEP / ".hsm-sync").glob("receipt-*.json"))
+    assert sync(project, FLAT_SWEEP)[0]["state"] == "nothing_to_do"
+
+
+def test_a_target_without_rsync_gets_its_files_by_sftp(
+    make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], tmp_path: Path
+) -> None:
+    names = ("find", "xargs", "uname", "date", "df", "tail", "head", "base64", "cksum", "tr", "cat", "mkdir", "rmdir")
+    more = ("rm", "mv", "ln", "wc", "grep", "cmp", "sync", "sh", "sha256sum")
+    sshd = start_sshd(environment={"PATH": make_path(tmp_path / "bin", *names, *more)})
+    project = make_project(sshd, real=True)
+    target, said = sync(project, FLAT_SWEEP)
+    assert target["state"] == "done"
+    assert said.count("There is no rsync at desktop. SFTP carries the files.") == 1
+    assert_arrived(project, n_runs=18)
+    assert sync(project, FLAT_SWEEP)[0]["state"] == "nothing_to_do"
+
+
+@pytest.mark.parametrize("keys", [{"engine": "sftp"}, {"ssh": {"client": "paramiko"}}], ids=["engine", "client"])
+@pytest.mark.parametrize("options", [{}, SFTP_ONLY], ids=["shell", "sftp-only"])
+def test_sftp_can_be_asked_for(
+    make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], keys: dict[str, Any], options: dict[str, Any]
+) -> None:
+    project = make_project(start_sshd(**options), real=True)
+    ssh = project.read_config()["sync_targets"]["desktop"]["ssh"]
+    project.set_target(**{**keys, "ssh": {**ssh, **keys.get("ssh", {})}})
+    assert sync(project, FLAT_SWEEP)[0]["state"] == "done"
+    assert_arrived(project, n_runs=18)
+    assert project.sshd.count_logins() == 1
+    found = project.hsm("sync", "verify", FLAT_SWEEP, "--json")
+    assert found.returncode == 0, found.stdout
+    damaged = next(path for path in project.target_wandb.rglob("*.wandb"))
+    status = damaged.stat()
+    damaged.write_bytes(b"x" * status.st_size)
+    os.utime(damaged, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    found = project.hsm("sync", "verify", FLAT_SWEEP, "--json")
+    assert found.returncode == 1
+    assert damaged.name in found.stdout
+
+
+def test_rsync_that_is_asked_for_is_not_replaced(
+    make_project: MakeProject, start_sshd: Callable[..., PrivateSshd]
+) -> None:
+    project = make_project(start_sshd(**SFTP_ONLY), real=True)
+    project.set_target(engine="rsync")
+    target, _ = sync(project, FLAT_SWEEP)
+    assert (target["state"], target["error"]["kind"]) == ("failed", "noisy_shell")
+    assert not project.target_root.exists()
+
+
+def test_an_unknown_host_key_is_refused_without_ssh(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project(real=True)
+    project.sshd.known_hosts.write_text("")
+    target, _ = sync(project, FLAT_SWEEP, env={"PATH": make_path(tmp_path / "bin")})
+    assert target["error"]["kind"] == "host_key_unknown"
+    assert f">> {project.sshd.known_hosts}" in target["error"]["hint"]
+    assert project.sshd.count_logins() == 0
