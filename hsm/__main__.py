@@ -1,6 +1,6 @@
 """`python -m hsm`."""
 
-from hsm.cli.main import main
+from hsm.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -94,8 +94,8 @@ def report(
 ) -> None:
     """Show what the runs of a sweep recorded, as one table. Reads the runs' logs alone; wandb is not needed.
 
-    It works where the sweep ran and where it arrived: in a project with a configuration, or in any folder that
-    holds `sweeps/` and `wandb/`. Nothing is changed but the files that are asked for.
+    It works where the sweep ran and where it arrived, with or without a configuration. Nothing is changed but the
+    files that are asked for.
 
     For example `hsm sync report latest --sort val/loss --where 'lr<0.01'`, or
     `hsm sync report latest --metric val/loss --html report.html`.
@@ -154,13 +154,19 @@ def _find_source(word: str) -> tuple[Source, bool]:
     try:
         loaded = load()
     except ConfigError as error:
-        project = Path.cwd()
-        if error.kind != "no_config" or not any((project / name).is_dir() for name in ("sweeps", "wandb")):
+        project = _find_received(Path.cwd()) if error.kind == "no_config" else None
+        if project is None:
             raise
         layout = Layout(str(project), str(project / "sweeps"), str(project / "wandb"))
         known = list_sweeps(endpoint, layout)
         return Source(project, endpoint, layout, known, (find_sweep(known, word),)), False
     return find_source(loaded, endpoint, [word]), True
+
+
+def _find_received(start: Path) -> Path | None:
+    """The project that a folder lies in, where nothing but its results tells that it is one."""
+    found = next((folder for folder in (start, *start.parents) if (folder / "sweeps" / "outputs").is_dir()), None)
+    return found or (start if (start / "wandb").is_dir() else None)
 
 
 def _save_files(found: Report, *, parquet: Path | None, html: Path | None) -> list[Path]:

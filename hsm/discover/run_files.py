@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, make_run
 from hsm.discover.results import is_own, make_file
+from hsm.discover.run_logs import cut_by_bytes
 from hsm.discover.wandb_log import LogMedia, read_versions
-from hsm.discover.wandb_runs import Member, cut_by_bytes
+from hsm.discover.wandb_runs import Member
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile
 from hsm.plan.versions import has_versions, parse_media_path

@@ -12,7 +12,7 @@ from typing import Any
 
 from hsm.errors import ConfigError
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
-from hsm.model import Problem
+from hsm.model import Problem, Root
 from hsm.records.record import RunRecord, make_record_document, parse_record
 
 SCHEMA = 1
@@ -42,6 +42,21 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What the last sync saw at a target, from which the next one may begin before it looks. Never relied on.
+
+    Attributes:
+        roots: The real paths of its folders.
+        rsync: What its `rsync --version` printed.
+        round_trip_seconds: Of the link; None where it was not measured.
+    """
+
+    roots: Mapping[Root, str]
+    rsync: str
+    round_trip_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Journal:
     """What is known of one sweep at one target.
 
@@ -52,6 +67,7 @@ class Journal:
         updated_ns: When the target was last brought up to date, nanoseconds since the epoch.
         last_error: What went wrong the last time; empty when nothing did.
         runs: By run folder; the sweep folder under the empty name.
+        memory: None where nothing is remembered.
     """
 
     route: Route
@@ -60,6 +76,7 @@ class Journal:
     updated_ns: int = 0
     last_error: str = ""
     runs: Mapping[str, RunRecord] = field(default_factory=dict)
+    memory: Memory | None = None
 
 
 def get_journal_path(project: Path, target: str, sweep: str) -> Path:
@@ -134,6 +151,7 @@ def _parse(document: Mapping[str, Any]) -> Journal:
             updated_ns=int(document["updated_ns"]),
             last_error=str(document["last_error"]),
             runs={str(name): parse_record(record) for name, record in document["runs"].items()},
+            memory=_parse_memory(document.get("memory")),
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"it is no journal ({error})") from error
@@ -149,3 +167,11 @@ def _drop(path: Path, kind: str, message: str, *, sets_aside: bool) -> Problem:
     except OSError as error:
         hint = f"It cannot be set aside ({error.strerror}): move it away."
     return Problem(str(path), kind, message, hint, is_failure=False)
+
+
+def _parse_memory(record: Mapping[str, Any] | None) -> Memory | None:
+    if record is None:
+        return None
+    trip = record["round_trip_seconds"]
+    roots = {Root(name): str(path) for name, path in record["roots"].items()}
+    return Memory(roots, str(record["rsync"]), None if trip is None else float(trip))

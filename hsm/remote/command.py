@@ -152,18 +152,19 @@ class Runner:
             ProgramMissingError: There is no such program.
             CommandStoppedError: The runner was stopped before, or interrupted meanwhile.
         """
-        kept = bytearray()
+        return self.start(argv).finish(stdin, on_output)
 
-        def keep(chunk: bytes) -> None:
-            kept.extend(chunk)
-            del kept[:-_KEPT_STDERR_BYTES]
+    def start(self, argv: Sequence[str]) -> Started:
+        """Start a program that gets its input later; `stream` in two steps.
 
+        Raises:
+            ProgramMissingError: There is no such program.
+            CommandStoppedError: The runner was stopped before.
+        """
         check = self.make_check(None)
-        with self._start(argv) as process, _ending(process):
-            pump = Pump(process.stdin, {process.stdout: on_output, process.stderr: keep})
-            _finish(process, pump, stdin, check)
-        check()
-        return Completed(process.returncode, b"", bytes(kept))
+        stack = contextlib.ExitStack()
+        process = stack.enter_context(self._start(argv))
+        return Started(process, stack, check)
 
     def open(self, argv: Sequence[str]) -> Dialogue:
         """Start a program that is asked again and again.
@@ -235,6 +236,41 @@ def _ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
     except BaseException:
         _end(process)
         raise
+
+
+class Started:
+    """A program that runs and waits for its input. Made by `Runner.start`, which ends it when it is interrupted."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], stack: contextlib.ExitStack, check: Callable[[], None]
+    ) -> None:
+        self._process = process
+        self._stack = stack
+        self._check = check
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def finish(self, stdin: bytes, on_output: Callable[[bytes], None]) -> Completed:
+        """Feed it to its end; as `Runner.stream`."""
+        kept = bytearray()
+
+        def keep(chunk: bytes) -> None:
+            kept.extend(chunk)
+            del kept[:-_KEPT_STDERR_BYTES]
+
+        process = self._process
+        with self._stack, _ending(process):
+            _finish(process, Pump(process.stdin, {process.stdout: on_output, process.stderr: keep}), stdin, self._check)
+        self._check()
+        return Completed(process.returncode, b"", bytes(kept))
+
+    def end(self) -> None:
+        """End it without any input. May be called twice."""
+        with self._stack:
+            _end(self._process)
 
 
 class Dialogue:

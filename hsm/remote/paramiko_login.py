@@ -309,7 +309,8 @@ class Authentication:
         from paramiko import PasswordRequiredException, PKey, SSHException  # noqa: PLC0415
 
         try:
-            key: PKey = PKey.from_path(path, passphrase)
+            secret = None if passphrase is None else passphrase.encode()
+            key: PKey = PKey.from_path(path, secret)  # type: ignore[arg-type]  # it wants bytes
             key.public_blob = None
             if certificate:
                 with contextlib.suppress(ValueError, SSHException):  # of another type of key

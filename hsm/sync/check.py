@@ -23,12 +23,14 @@ class Check:
         receipts: The checksums of the sweep's receipts there, by file name.
         places: Where HSM's own things lie there.
         system: As `uname -s` says there.
+        rsync: What `rsync --version` printed there.
     """
 
     destination: Destination
     receipts: Mapping[str, str]
     places: GuardPlaces
     system: str = ""
+    rsync: str = ""
 
     @property
     def roots(self) -> dict[Root, str]:
@@ -79,7 +81,7 @@ def check_destination(
         folder=f"{guard_listing.base.rstrip('/')}/{own}",
         temporary=tuple(get_temporary_folder(path, inventory.sweep) for path in paths),
     )
-    return Check(destination, survey.receipts, places, survey.machine.system)
+    return Check(destination, survey.receipts, places, survey.machine.system, survey.machine.rsync_version)
 
 
 def _check_guard(listing: Listing, name: str) -> None:

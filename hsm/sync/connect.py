@@ -14,6 +14,7 @@ from hsm.endpoint import Endpoint
 from hsm.errors import UnreachableError
 from hsm.model import Problem, Root
 from hsm.progress import ProblemFound, Reporter, Waiting
+from hsm.records.journal import Memory
 from hsm.remote.command import Runner
 from hsm.remote.early import early_logins
 from hsm.remote.endpoint import RemoteEndpoint
@@ -23,6 +24,7 @@ from hsm.remote.openssh import PAUSES_SECONDS, OpenSsh
 from hsm.remote.paramiko_client import ParamikoClient
 from hsm.sync.exchange import Ends
 from hsm.sync.folder_target import FolderTarget
+from hsm.sync.head_start import HeadStart
 from hsm.sync.sftp_target import AutoTarget, SftpTarget
 from hsm.transfer.base import Engine
 from hsm.transfer.rsync import RsyncEngine
@@ -85,6 +87,10 @@ class Connection(Protocol):
         Raises:
             HsmError: They are not what they should be.
         """
+
+    @property
+    def head_start(self) -> HeadStart | None:
+        """Opens streams to it before the check; None where nothing does."""
 
     def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
         """Choose and make the engine between this machine and the target, see `hsm.sync.exchange.MakeEngine`.
@@ -185,6 +191,7 @@ class OpenSshTarget:
         self._settings = settings
         self._runner = runner
         self._here: RsyncVersion | None = None
+        self.head_start: HeadStart | None = HeadStart(ssh, self._make_engine)
 
     def login(self, *, may_ask: bool = False) -> None:
         """See `Connection.login`."""
@@ -195,13 +202,17 @@ class OpenSshTarget:
 
     def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
         """See `Connection.make_engine`; the rsync of both ends is checked first."""
+        memory = Memory(roots, self.endpoint.machine.rsync_version)
+        return self._make_engine(memory, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
+
+    def _make_engine(self, memory: Memory, *, sweep: str, skips_newer: bool, pulls: bool) -> RsyncEngine:
         if self._here is None:
             self._here = read_local_version(self._runner)
-        there = check_remote_version(self.endpoint.machine.rsync_version, name=self.name)
+        there = check_remote_version(memory.rsync, name=self.name)
         pair = make_pair(self._here, there, name=self.name, pulls=pulls)
         return RsyncEngine(
             self._runner,
-            roots,
+            memory.roots,
             sweep=sweep,
             ssh=self.ssh,
             pulls=pulls,
@@ -212,6 +223,7 @@ class OpenSshTarget:
             to_openrsync=pair.to_openrsync,
             compress=self._settings.options.compress,
             compressions=pair.compressions,
+            round_trip_seconds=memory.round_trip_seconds,
         )
 
 
@@ -231,4 +243,5 @@ def make_push_ends(connection: Connection, settings: TargetSettings, *, source: 
         make_engine,
         runner.sleep,
         connection.check_roots,
+        connection.head_start,
     )

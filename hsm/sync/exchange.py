@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from hsm.plan.safety import check_plan, check_secrets
 from hsm.progress import Reporter, Step, TargetEnded
 from hsm.remote.command import CommandStoppedError
 from hsm.sync.check import Check, check_destination
+from hsm.sync.head_start import HeadStart
 from hsm.sync.ledger import Ledger
 from hsm.sync.report import State, TargetReport
 from hsm.transfer.base import Engine
@@ -55,6 +57,7 @@ class Ends:
         make_engine: Makes what carries files between them.
         sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
         check_roots: Raises an HsmError where the configured folders are not what they should be.
+        head_start: Opens streams before the check; None where nothing does.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Ends:
     make_engine: MakeEngine
     sleep: Callable[[float], None]
     check_roots: Callable[[Mapping[Root, str]], None] = lambda _roots: None
+    head_start: HeadStart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +172,12 @@ class _Exchange:
             raise
         finally:
             self._ledger.give_back()
+            if self._ends.head_start is not None:
+                self._ends.head_start.drop()
 
     def _run(self) -> TargetReport:
+        if not self._options.is_dry_run:
+            self._begin()
         for _ in range(_MAX_CHECKS):
             check = self._check()
             plan = self._make_plan(check)
@@ -190,6 +198,18 @@ class _Exchange:
             hint="Run the same command again when nobody else does.",
             kind="locked",
         )
+
+    def _begin(self) -> None:
+        """Open streams for what is known to have changed here; whatever is wrong with them, the rest will tell."""
+        memory, head_start = self._ledger.memory, self._ends.head_start
+        changed = self._ledger.find_changed(self._inventory)
+        if memory is not None and head_start is not None and changed:
+            with contextlib.suppress(HsmError):
+                head_start.begin(memory, changed, sweep=self._inventory.sweep, skips_newer=self._skips_newer)
+
+    @property
+    def _skips_newer(self) -> bool:
+        return not (self._options.plan.is_checked or self._options.plan.overwrite)
 
     def _check(self) -> Check:
         with self._stopwatch.step("check"):
@@ -221,7 +241,11 @@ class _Exchange:
             return plan
 
     def _make_engine(self, check: Check, plan: SyncPlan) -> Engine:
-        skips_newer = not plan.is_checked and not self._options.plan.overwrite
+        skips_newer = self._skips_newer
+        if self._ends.head_start is not None:
+            begun = self._ends.head_start.take(check.roots, check.rsync, sweep=plan.sweep, skips_newer=skips_newer)
+            if begun is not None:
+                return begun
         return self._ends.make_engine(check.roots, sweep=plan.sweep, skips_newer=skips_newer)
 
     def _send(self, check: Check, plan: SyncPlan, engine: Engine | None) -> TargetReport:
@@ -253,6 +277,8 @@ class _Exchange:
                 if isinstance(result.error, UnreachableError):
                     self._ledger.record_here(plan, result.files, error=error)
                     return result
+                if self._ends.head_start is not None:
+                    self._ledger.remember(self._ends.head_start.make_memory(check.roots, check.rsync))
                 problems = self._ledger.record(
                     plan, result.files, places=check.places, endpoint=self._ends.destination, error=error
                 )

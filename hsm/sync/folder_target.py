@@ -36,6 +36,7 @@ class FolderTarget:
     """
 
     is_folder = True
+    head_start = None
     login_lasts_seconds = 0
 
     def __init__(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, TargetError
-from hsm.model import Inventory, Problem, SourceFile, SyncPlan
+from hsm.model import Inventory, Problem, Root, SourceFile, SyncPlan
 from hsm.plan.destination import Destination
-from hsm.records.journal import Journal, Route, get_journal_path, load_journal, save_journal
+from hsm.records.journal import Journal, Memory, Route, get_journal_path, load_journal, save_journal
 from hsm.records.lock import (
     STALE_MINUTES,
     abandon,
@@ -145,6 +145,20 @@ class Ledger:
     def find_origins(self, inventory: Inventory, destination: Destination) -> FoundOrigins:  # noqa: ARG002
         """Tell whose the files at the destination are that differ from the source's; a push takes them for its own."""
         return FoundOrigins()
+
+    @property
+    def memory(self) -> Memory | None:
+        """What the last sync saw there."""
+        return self._journal.memory
+
+    def remember(self, memory: Memory) -> None:
+        """Keep what was seen there for the next sync, once something is recorded."""
+        self._journal = replace(self._journal, memory=memory)
+
+    def find_changed(self, inventory: Inventory) -> frozenset[Root]:
+        """The folders for which something has been written here since the last sync, as far as times tell."""
+        since = self._journal.updated_ns
+        return frozenset(file.root for file in inventory.files if file.mtime_ns > since)
 
     def begin(self, plan: SyncPlan) -> None:
         """Note, with both locks held, what is about to be sent.

@@ -18,6 +18,7 @@ from hsm.remote.guard import Guard, GuardPlaces, Keeper, MakeKeeper
 from hsm.remote.paramiko_client import ParamikoClient
 from hsm.remote.sftp_endpoint import SftpEndpoint
 from hsm.remote.sftp_guard import SftpGuard
+from hsm.sync.head_start import HeadStart
 from hsm.transfer.base import Engine
 from hsm.transfer.sftp import SftpEngine
 
@@ -40,6 +41,7 @@ class SftpTarget:
 
     is_folder = False
     login_lasts_seconds = 0
+    head_start = None
 
     def __init__(self, client: ParamikoClient, settings: TargetSettings, runner: Runner) -> None:
         self.name = client.name
@@ -91,6 +93,7 @@ class _ByOpenSsh(Protocol):
     make_guard: MakeKeeper
     keep_open: Callable[[], AbstractContextManager[None]]
     logout: Callable[[], bool]
+    head_start: HeadStart | None
 
     def login(self, *, may_ask: bool = False) -> None: ...
 
@@ -128,6 +131,7 @@ class AutoTarget:
         self.endpoint: Endpoint = _AutoEndpoint(self)
         self.first = first
         self.second = second
+        self.head_start = first.head_start
         self._tell = tell
         self._lasts_seconds = login_lasts_seconds
         self._may_change_client = may_change_client

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hsm.discover.index import RunIndex, load_index
 from hsm.discover.membership import iter_sweep_names
+from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import WANDB_NAMES, is_run_name
-from hsm.discover.wandb_runs import find_candidates, read_facts
+from hsm.discover.wandb_runs import find_candidates
 from hsm.endpoint import Listing, Survey, Tree
 from hsm.model import Entry
 from hsm.remote.local import LocalEndpoint

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from hsm.errors import ExitCode, HsmError
 from hsm.model import Problem
 from hsm.records.receipt import Sender
-from hsm.sync.report import make_error_document, make_problem_document
+from hsm.sync.report import State, make_error_document, make_problem_document
 from hsm.sync.standing import Standing, Tally
 
 SCHEMA = 1
@@ -145,7 +145,7 @@ class SweepStatus:
     @property
     def is_complete(self) -> bool:
         """Whether there is something to tell, and all of it is complete."""
-        parts = [*self.targets, *self.received]
+        parts: list[TargetStatus | ReceivedStatus] = [*self.targets, *self.received]
         return bool(parts) and not self.problems and all(part.is_complete for part in parts)
 
 
@@ -157,7 +157,10 @@ class StatusReport:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 when there is a sweep and all are complete, else 1."""
+        """0 when there is a sweep and all are complete, else 1; 130 when asking was interrupted."""
+        states = {row.asked.state for sweep in self.sweeps for row in sweep.targets if row.asked is not None}
+        if State.INTERRUPTED.value in states:
+            return ExitCode.INTERRUPTED
         is_complete = bool(self.sweeps) and all(sweep.is_complete for sweep in self.sweeps)
         return ExitCode.DONE if is_complete else ExitCode.PARTIAL
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hsm.errors import HsmError, UnreachableError
 from hsm.model import Root
-from hsm.remote.command import Completed, ProgramMissingError, Runner
+from hsm.remote.command import Completed, ProgramMissingError, Runner, Started
 from hsm.remote.openssh import SESSIONS_REFUSED, OpenSsh
 from hsm.remote.shell import quote_path
 from hsm.transfer.base import (
@@ -33,6 +33,9 @@ from hsm.transfer.rsync_probe import choose_compression, make_missing_here_error
 
 MAX_LOCAL_WORKERS = 8
 
+MAX_LIST_BYTES = 32 * 1024
+"""A sending rsync reads a longer list so slowly, byte by byte, that a stream that is open already is no gain."""
+
 PART_BYTES = 1024 * 1024
 """Of smaller files nothing is kept when they are cut off; looking for their parts costs more."""
 
@@ -53,6 +56,7 @@ class RsyncEngine:
         to_openrsync: The other end is openrsync.
         compress: As the target's option says.
         compressions: What both ends know.
+        round_trip_seconds: Of the link the last time, until it is measured.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class RsyncEngine:
         to_openrsync: bool = False,
         compress: str = "none",
         compressions: Sequence[str] = (),
+        round_trip_seconds: float | None = None,
     ) -> None:
         self._runner = runner.make_child()
         self._roots = roots
@@ -84,6 +89,8 @@ class RsyncEngine:
         self._to_openrsync = to_openrsync
         self._compress = compress
         self._compressions = compressions
+        self._known_round_trip_seconds = round_trip_seconds
+        self._begun: dict[Root, Started] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -93,9 +100,23 @@ class RsyncEngine:
             resumes=True,
             sends_deltas=self._direction is not Direction.LOCAL,
             max_workers=self._ssh.max_workers if self._ssh else MAX_LOCAL_WORKERS,
-            round_trip_seconds=self._ssh.round_trip_seconds if self._ssh else None,
+            round_trip_seconds=self._round_trip_seconds,
             compression=self._choose_compression(),
         )
+
+    def begin(self, roots: Sequence[Root]) -> None:
+        """Open a stream to each of these folders before it is known what to send there.
+
+        `send` uses it for what a short list can name. Until then the other end has been told nothing but the folder.
+
+        Raises:
+            HsmError: There is no rsync here, or no login.
+        """
+        for root in roots:
+            try:
+                self._begun[root] = self._runner.start(make_argv(self._make_call(root)))
+            except ProgramMissingError as error:
+                raise make_missing_here_error() from error
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """See `hsm.transfer.base.Engine.send`."""
@@ -136,12 +157,20 @@ class RsyncEngine:
     def stop(self) -> None:
         """See `hsm.transfer.base.Engine.stop`."""
         self._runner.stop()
+        while self._begun:
+            self._begun.popitem()[1].end()
 
     @property
     def _name(self) -> str:
         return self._ssh.name if self._ssh else "this machine"
 
     def _stream(self, call: RsyncCall, batch: Batch, on_output: Callable[[bytes], None]) -> Completed:
+        begun = self._begun.pop(batch.root, None) if not call.compares else None
+        if begun is not None:
+            content = make_file_list(batch.files)
+            if len(content) < MAX_LIST_BYTES and begun.is_running:
+                return begun.finish(content, on_output)
+            begun.end()
         names = make_names(batch.files, self._direction)
         keeps_parts = any(file.size >= PART_BYTES for file in batch.files)
         argv = make_argv(replace(call, names=names, keeps_parts=keeps_parts))
@@ -183,8 +212,11 @@ class RsyncEngine:
     def _choose_compression(self) -> str:
         if self._ssh is None:
             return ""
-        trip = self._ssh.round_trip_seconds
-        return choose_compression(self._compress, self._compressions, round_trip_seconds=trip)
+        return choose_compression(self._compress, self._compressions, round_trip_seconds=self._round_trip_seconds)
+
+    @property
+    def _round_trip_seconds(self) -> float | None:
+        return (self._ssh.round_trip_seconds if self._ssh else None) or self._known_round_trip_seconds
 
     def _make_temporary(self, root: Root) -> str:
         """Relative to the destination; openrsync looks from where it was started."""

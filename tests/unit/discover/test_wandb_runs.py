@@ -32,9 +32,7 @@ class CountingEndpoint(LocalEndpoint):
         super().__init__()
         self.opened: list[str] = []
 
-    def read_ends(
-        self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None
-    ) -> Iterator[FileEnds]:
+    def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         self.opened.extend(paths)
         return super().read_ends(paths, n_blocks=n_blocks, head_bytes=head_bytes)
 

@@ -97,7 +97,7 @@ class _Scripts(html.parser.HTMLParser):
     def handle_data(self, data: str) -> None:
         self.data += data if self._is_data else ""
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - as the parser calls it
         self._is_data = False
 
 

@@ -40,17 +40,21 @@ def test_numbers_have_their_place_and_texts_are_in_order() -> None:
     drawn = draw([{"lr": 0.1, "opt": "sgd", "m": 1}, {"lr": 0.2, "opt": "adam", "m": 2}, {"lr": 0.3, "m": 3}])
     assert drawn is not None
     by_name = {dimension.column.name: dimension for dimension in drawn.dimensions}
-    assert by_name["lr"].values == (0.1, 0.2, 0.3)
+    assert by_name["lr"].values == (0, 1, 2)
+    assert by_name["lr"].ticks == ((0, "0.1"), (1, "0.2"), (2, "0.3"))
     assert by_name["opt"].ticks == ((0, "(none)"), (1, "adam"), (2, "sgd"))
     assert by_name["opt"].values == (2, 1, 0)
     assert drawn.dimensions[-1].column.name == "m"
 
 
 def test_a_wide_range_is_drawn_by_its_logarithms_and_named_by_its_values() -> None:
-    drawn = draw([{"lr": 10.0**-n, "m": n} for n in range(4)])
+    drawn = draw([{"lr": 10.0**-n, "wide": 10.0 * n, "m": n} for n in range(11)])
     assert drawn is not None
-    assert drawn.dimensions[0].values == (0, -1, -2, -3)
-    assert [name for _, name in drawn.dimensions[0].ticks] == ["0.001", "0.01", "0.1", "1"]
+    by_name = {dimension.column.name: dimension for dimension in drawn.dimensions}
+    assert by_name["lr"].values == pytest.approx([-n for n in range(11)])
+    assert [name for _, name in by_name["lr"].ticks] == ["1e-10", "1e-08", "1e-06", "0.0001", "0.01", "1"]
+    assert [name for _, name in by_name["wide"].ticks] == ["0", "20", "40", "60", "80", "100"]
+    assert by_name["m"].values == tuple(range(11))
 
 
 @pytest.mark.parametrize(
@@ -70,11 +74,11 @@ def test_runs_that_cannot_be_drawn_are_left_out(rows: list[dict[str, Any]], want
 
 def test_too_many_axes_and_too_many_texts_are_left_out_by_name() -> None:
     n = MOST_CATEGORIES + 1
-    rows = [{**{f"p{k:02d}": (row * (k + 1)) % 7 for k in range(15)}, "id": f"t{row}", "m": row} for row in range(n)]
+    rows = [{**{f"p{k:02d}": (row * (k + 1)) % 17 for k in range(15)}, "tag": f"t{row}", "m": row} for row in range(n)]
     drawn = draw(rows)
     assert drawn is not None
     assert len(drawn.dimensions) == MOST_DIMENSIONS + 1
-    assert "id" in [column.name for column in drawn.left_out]
+    assert "tag" in [column.name for column in drawn.left_out]
     assert len(drawn.left_out) == 16 - MOST_DIMENSIONS
 
 

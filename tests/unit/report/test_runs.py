@@ -11,8 +11,8 @@ from hsm.model import Run, RunState
 from hsm.report.runs import MOST_LINES, RunPart, merge_parts, parse_last_lines
 
 
-def make_part(name: str, *, state: RunState = RunState.FINISHED, **log: Any) -> RunPart:
-    return RunPart(Run(name, "/p/wandb", state=state, exit_code=None), RunLog(**log))
+def make_part(folder: str, *, state: RunState = RunState.FINISHED, **log: Any) -> RunPart:
+    return RunPart(Run(folder, "/p/wandb", state=state, exit_code=None), RunLog(**log))
 
 
 def test_folders_of_one_id_are_one_run_the_later_values_win() -> None:

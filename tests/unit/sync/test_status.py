@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 
 from hsm.config.load import LoadedConfig, load_config
 from hsm.config.schema import SyncOptions
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.index import RunIndex
+from hsm.discover.inventory import read_inventory
+from hsm.discover.sweeps import Layout, SweepFolder, list_sweeps
 from hsm.errors import ExitCode, TargetError, UsageError
 from hsm.model import EntryKind, Inventory, Root, Run, RunState, RunVersions, SourceFile
 from hsm.plan.destination import DestinationRoot
@@ -29,6 +32,7 @@ from hsm.sync.asking import make_answer
 from hsm.sync.received import read_received
 from hsm.sync.report import State, TargetReport
 from hsm.sync.route import make_route
+from hsm.sync.shared_listing import KeptIndex, SharedListing
 from hsm.sync.standing import Standing, make_tally
 from hsm.sync.status import read_received_status, read_status
 from hsm.sync.status_report import (
@@ -458,6 +462,12 @@ def test_exit_code(sweeps: tuple[SweepStatus, ...], expected: ExitCode) -> None:
     assert json.loads(json.dumps(make_status_document(report)))["exit_code"] == int(expected)
 
 
+def test_a_question_that_was_interrupted_ends_with_130() -> None:
+    (row,) = COMPLETE.targets
+    asked = replace(COMPLETE, targets=(row, replace(row, asked=Asked("interrupted"))))
+    assert StatusReport((COMPLETE, asked)).exit_code is ExitCode.INTERRUPTED
+
+
 def test_what_the_target_says_counts_first() -> None:
     (row,) = COMPLETE.targets
     assert not replace(row, asked=Asked("planned", n_files=1)).is_complete
@@ -481,3 +491,33 @@ def test_an_answer_is_complete_when_every_run_is_equal_and_has_ended() -> None:
     assert not answer(Inventory(SWEEP), is_sent=False).is_complete
     failed = make_answer(TargetReport("t", State.UNREACHABLE, ExitCode.UNREACHABLE, TargetError("gone")))
     assert (failed.is_complete, failed.state, str(failed.error)) == (False, "unreachable", "gone")
+
+
+# -- many sweeps over one wandb folder --------------------------------------------------------------------------------
+
+
+def test_each_sweep_is_shown_the_same_runs_as_alone(copy_project: Callable[[Path], Path], tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "many")
+    wandb = project / "wandb"
+    flat = sorted(wandb.glob("offline-run-*"))
+    (wandb / "wandb").mkdir()
+    flat[0].rename(wandb / "wandb" / flat[0].name)
+    (wandb / "offline-run-20251025_000000-empty").mkdir()
+    (wandb / "offline-run-20251025_000001-link").symlink_to(flat[1])
+    shutil.copytree(flat[2], wandb / "wandb" / flat[2].name, symlinks=True)
+    add_sweep(project, "sweep_20251022_000000")
+    layout = Layout(str(project), str(project / "sweeps"), str(wandb))
+    known = list_sweeps(LocalEndpoint(), layout)
+    ids = {sweep.id for sweep in known}
+    index = KeptIndex()
+    shared = SharedListing(str(wandb), index)
+    n_runs = []
+    for sweep in known:
+        together = read_inventory(shared, layout, sweep, max_depth=1, index=index, known_sweeps=ids)
+        alone = read_inventory(LocalEndpoint(), layout, sweep, max_depth=1, index=RunIndex(), known_sweeps=ids)
+        assert together.runs == alone.runs
+        assert sorted(together.files) == sorted(alone.files)
+        assert set(together.problems) == set(alone.problems)
+        n_runs.append(len(alone.runs))
+    assert n_runs == [17, 15, 0]
+    assert len(cast("dict[str, object]", index.make_document()["logs"])) == 34

@@ -1,0 +1,69 @@
+"""The inventory of machines: which there are, which can be reached, by which address, with what URLs.
+
+What is exported here is loaded when it is first used; importing the package does no work.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hsm.hosts.load import (
+        find_hosts_file,
+        get_active_nodes,
+        get_cluster_nodes,
+        get_coordinator_address,
+        get_coordinator_node,
+        get_elo_sync_config,
+        load_hosts_config,
+        load_inventory,
+    )
+    from hsm.hosts.node import (
+        DATA_SYNC_PORT,
+        ELO_SYNC_PORT,
+        MODEL_SYNC_PORT,
+        ClusterNode,
+        EloSyncConfig,
+        Inventory,
+    )
+    from hsm.hosts.reach import check_http_endpoint, check_node_reachable, discover_reachable_nodes
+    from hsm.hosts.urls import get_data_sync_urls, get_elo_sync_urls, get_sync_urls
+
+__all__ = [
+    "DATA_SYNC_PORT",
+    "ELO_SYNC_PORT",
+    "MODEL_SYNC_PORT",
+    "ClusterNode",
+    "EloSyncConfig",
+    "Inventory",
+    "check_http_endpoint",
+    "check_node_reachable",
+    "discover_reachable_nodes",
+    "find_hosts_file",
+    "get_active_nodes",
+    "get_cluster_nodes",
+    "get_coordinator_address",
+    "get_coordinator_node",
+    "get_data_sync_urls",
+    "get_elo_sync_config",
+    "get_elo_sync_urls",
+    "get_sync_urls",
+    "load_hosts_config",
+    "load_inventory",
+]
+
+_REACH = ("check_http_endpoint", "check_node_reachable", "discover_reachable_nodes")
+_NODE = ("DATA_SYNC_PORT", "ELO_SYNC_PORT", "MODEL_SYNC_PORT", "ClusterNode", "EloSyncConfig", "Inventory")
+_URLS = ("get_data_sync_urls", "get_elo_sync_urls", "get_sync_urls")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "reach" if name in _REACH else "node" if name in _NODE else "urls" if name in _URLS else "load"
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

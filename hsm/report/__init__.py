@@ -1,0 +1,1 @@
+"""Tables and pages of a sweep: what its runs recorded, compared."""

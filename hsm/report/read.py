@@ -1,0 +1,125 @@
+"""Reading what the runs of a sweep recorded, from their logs on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from hsm.discover.run_log import Curve, RunLog, read_curve, read_run_log
+from hsm.discover.wandb_records import Key
+from hsm.model import Problem, Run
+from hsm.report.runs import ReportRun, RunPart, merge_parts, parse_last_lines
+
+_Result = TypeVar("_Result")
+
+_ALONE_BYTES = 50_000_000
+_MOST_PROCESSES = 4
+_CHUNK = 8
+_OUTPUT_BYTES = 65536
+
+
+def read_runs(runs: Sequence[Run]) -> tuple[tuple[ReportRun, ...], tuple[Problem, ...]]:
+    """Read what runs recorded.
+
+    Many bytes are read by several processes, since it is all computing.
+
+    Args:
+        runs: Of the sweep, on this machine.
+
+    Returns:
+        The runs, those that were resumed put together, and a problem for each log that could not be read whole. A
+        run without a log is there with what its folder says.
+    """
+    found: list[RunPart] = []
+    problems: list[Problem] = []
+    for run, log in zip(runs, _map(_read_log, [_get_path(run) for run in runs]), strict=True):
+        if isinstance(log, str):
+            hint = "Check its permissions."
+            problems.append(Problem(run.name, "unreadable_log", f"The run's log cannot be read: {log}", hint))
+        elif log.is_damaged:
+            message = "The run's log is damaged; what lies behind the damage may be missing from the report."
+            problems.append(Problem(run.name, "damaged_log", message, "Bring it again from where it was written."))
+        found.append(RunPart(run, log if isinstance(log, RunLog) else RunLog()))
+    return merge_parts(found), tuple(problems)
+
+
+def read_curves(runs: Sequence[ReportRun], key: Key) -> tuple[tuple[Curve, ...], ...]:
+    """Read a metric over the steps, for each run one curve a folder; what cannot be read is empty."""
+    paths = [_get_path(part.run) for run in runs for part in run.parts]
+    curves = iter(_map(partial(_read_curve, key=key), paths))
+    return tuple(tuple(next(curves) for _ in run.parts) for run in runs)
+
+
+def read_last_lines(run: ReportRun) -> tuple[str, ...]:
+    """Read the last lines that a run printed: from its log, else from the file that wandb keeps them in."""
+    part = run.parts[-1]
+    if part.log.output:
+        return parse_last_lines(part.log.output)
+    try:
+        with Path(part.path, "files", "output.log").open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            stream.seek(max(0, size - _OUTPUT_BYTES))
+            return parse_last_lines(stream.read().decode("utf-8", "replace"))
+    except OSError:
+        return ()
+
+
+def _get_path(run: Run) -> str:
+    return f"{run.prefix}/{run.name}/{run.log}" if run.log else ""
+
+
+def _read_log(path: str) -> RunLog | str:
+    """Read a log, or say why that cannot be done."""
+    try:
+        return read_run_log(Path(path).read_bytes()) if path else RunLog()
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _read_curve(path: str, key: Key) -> Curve:
+    try:
+        return read_curve(Path(path).read_bytes(), key) if path else Curve()
+    except OSError:
+        return Curve()
+
+
+def _map(function: Callable[[str], _Result], paths: Sequence[str]) -> Iterable[_Result]:
+    """Apply a function to logs, in several processes where that pays."""
+    n_processes = min(_MOST_PROCESSES, _count_processors())
+    if n_processes < 2 or sum(_iter_sizes(paths)) < _ALONE_BYTES:
+        return map(function, paths)
+    return _map_in_processes(function, paths, n_processes)
+
+
+def _map_in_processes(function: Callable[[str], _Result], paths: Sequence[str], n: int) -> list[_Result]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n, context, initializer=_ignore_interrupts) as pool:
+        try:
+            return list(pool.map(function, paths, chunksize=_CHUNK))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C to the process that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _iter_sizes(paths: Iterable[str]) -> Iterator[int]:
+    for path in paths:
+        try:
+            yield Path(path).stat().st_size if path else 0
+        except OSError:
+            continue
+
+
+def _count_processors() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -1,0 +1,131 @@
+"""Runs as a report shows them: one for each id, however many folders it has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hsm.discover.run_log import RunLog
+from hsm.discover.wandb_records import Key
+from hsm.model import Run, RunState
+from hsm.report.values import Value, as_number, join_key
+
+MOST_LINES = 20
+_MOST_LINE_CHARACTERS = 300
+_EXTREMES: Mapping[str, Callable[..., Value]] = {"min": min, "max": max}
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+@dataclass(frozen=True, slots=True)
+class RunPart:
+    """One folder of a run, and what its log says."""
+
+    run: Run
+    log: RunLog
+
+    @property
+    def path(self) -> str:
+        """The folder's absolute path."""
+        return f"{self.run.prefix}/{self.run.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRun:
+    """One run of the sweep.
+
+    Attributes:
+        id: wandb's; the folder's name where the log does not tell it.
+        name: What wandb displays; the id where there is none.
+        parts: Its folders, oldest first; several for a run that was resumed.
+        state: Of the last one.
+        exit_code: Of the last one; None where it has not ended, or was killed.
+        started: Seconds since 1970; 0 where unknown.
+        duration_seconds: How long it ran in all; None where no log tells.
+        host: The last machine it ran on.
+        config: Of all folders; a later value wins.
+        summary: Likewise, but of what `define_metric` keeps the lowest or the highest of, that of all folders.
+        goals: Of metrics for which the script said so: True for higher is better.
+    """
+
+    id: str
+    name: str
+    parts: tuple[RunPart, ...]
+    state: RunState
+    exit_code: int | None = None
+    started: float = 0.0
+    duration_seconds: float | None = None
+    host: str = ""
+    config: Mapping[Key, Value] = field(default_factory=dict)
+    summary: Mapping[Key, Value] = field(default_factory=dict)
+    goals: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def has_ended_badly(self) -> bool:
+        """Whether it failed, or was killed as far as anybody can tell."""
+        return self.state in (RunState.FAILED, RunState.UNKNOWN)
+
+
+def merge_parts(parts: Iterable[RunPart]) -> tuple[ReportRun, ...]:
+    """Make the report's runs, oldest first. Pure."""
+    groups: dict[str, list[RunPart]] = {}
+    for part in sorted(parts, key=lambda part: (part.log.started, part.run.name)):
+        groups.setdefault(part.log.run_id or part.run.name, []).append(part)
+    return tuple(_merge(name, group) for name, group in groups.items())
+
+
+def _merge(run_id: str, parts: Sequence[RunPart]) -> ReportRun:
+    logs = [part.log for part in parts]
+    last = parts[-1].run
+    config: dict[Key, Value] = {}
+    summary: dict[Key, Value] = {}
+    goals: dict[str, bool] = {}
+    for log in logs:
+        config.update(log.config)
+        summary.update(_merge_extremes(summary, log))
+        goals.update(log.goals)
+    return ReportRun(
+        id=run_id,
+        name=next((log.name for log in reversed(logs) if log.name), run_id),
+        parts=tuple(parts),
+        state=last.state,
+        exit_code=last.exit_code,
+        started=logs[0].started,
+        duration_seconds=_add_durations(logs),
+        host=next((log.host for log in reversed(logs) if log.host), ""),
+        config=config,
+        summary=summary,
+        goals=goals,
+    )
+
+
+def _merge_extremes(earlier: Mapping[Key, Value], log: RunLog) -> dict[Key, Value]:
+    """A resumed run's next folder begins its lowest and highest values anew."""
+    merged = dict(log.summary)
+    for key, value in log.summary.items():
+        choose = _EXTREMES.get(key[-1])
+        numbers = (as_number(earlier.get(key)), as_number(value))
+        if choose and join_key(key[:-1]) in log.own_summaries and None not in numbers:
+            merged[key] = choose((earlier[key], value), key=as_number)
+    return merged
+
+
+def _add_durations(logs: Sequence[RunLog]) -> float | None:
+    """Add up the time of all folders; one whose rows begin where the last ended has counted on by itself."""
+    total: float | None = None
+    for log in logs:
+        if log.runtime_seconds is not None:
+            counts_on = total is not None and total > 0 and log.first_runtime_seconds >= total
+            total = log.runtime_seconds if total is None or counts_on else total + log.runtime_seconds
+    return total
+
+
+def parse_last_lines(output: str) -> tuple[str, ...]:
+    """Take the last lines of what a run printed, as a terminal would have left them.
+
+    Colours go, a progress bar keeps its last state, empty lines at the end and the far end of long lines are
+    dropped.
+    """
+    plain = _ESCAPES.sub("", output).replace("\r\n", "\n").rstrip()
+    lines = plain.split("\n")[-MOST_LINES:] if plain else []
+    return tuple(line.rstrip("\r").rpartition("\r")[2][:_MOST_LINE_CHARACTERS] for line in lines)

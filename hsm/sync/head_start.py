@@ -1,0 +1,76 @@
+"""A head start: what the journal knows to have changed here gets its stream while the check still looks.
+
+A stream over a long link takes as long to open as everything else together, and what it needs to know, where the
+folders lie and which rsync is there, is seldom another than the last time. So it is opened at once from memory, and
+used if the check then says the same. It has been told no name by then: whatever becomes of it, nothing was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from hsm.model import Root
+from hsm.records.journal import Memory
+from hsm.remote.openssh import OpenSsh
+from hsm.transfer.rsync import RsyncEngine
+
+
+class MakeRsync(Protocol):
+    """Makes the engine between two ends from what is known of the other one."""
+
+    def __call__(self, memory: Memory, *, sweep: str, skips_newer: bool, pulls: bool) -> RsyncEngine:
+        """Make it; raises HsmError where it could not work."""
+
+
+class HeadStart:
+    """Opens streams from memory. Used by one thread.
+
+    Args:
+        ssh: The client.
+        make: Makes engines.
+    """
+
+    def __init__(self, ssh: OpenSsh, make: MakeRsync) -> None:
+        self._ssh = ssh
+        self._make = make
+        self._begun: tuple[Memory, str, bool, RsyncEngine] | None = None
+
+    def begin(self, memory: Memory, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+        """Open a stream for each folder that something has changed for.
+
+        Args:
+            memory: What was there the last time.
+            changed: The folders.
+            sweep: Whose files are to be sent.
+            skips_newer: As for the engine.
+
+        Raises:
+            HsmError: There cannot be one; whoever goes on without it will hear the same.
+        """
+        self.drop()
+        engine = self._make(memory, sweep=sweep, skips_newer=skips_newer, pulls=False)
+        self._begun = memory, sweep, skips_newer, engine
+        engine.begin([root for root in changed if root in memory.roots])
+
+    def take(self, roots: Mapping[Root, str], rsync: str, *, sweep: str, skips_newer: bool) -> RsyncEngine | None:
+        """Take over the engine whose streams are open, if all is as it was remembered."""
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return None
+        memory, *rest, engine = begun
+        is_same = all(memory.roots.get(root) == path for root, path in roots.items()) and memory.rsync == rsync
+        if is_same and rest == [sweep, skips_newer]:
+            return engine
+        engine.stop()
+        return None
+
+    def make_memory(self, roots: Mapping[Root, str], rsync: str) -> Memory:
+        """Make what the next call may begin with."""
+        return Memory(dict(roots), rsync, self._ssh.round_trip_seconds)
+
+    def drop(self) -> None:
+        """End what nobody took over."""
+        if self._begun is not None:
+            self._begun[-1].stop()
+            self._begun = None
