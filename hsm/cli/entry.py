@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _SYNCS = ("to", "run", "from")
 _INTERRUPTED = 130
 
+NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+"""HSM's models need no plugin; looking for some among all installed packages takes as long as importing pydantic."""
+
 
 def main() -> NoReturn:
     """Run the program with this process's arguments; SIGTERM and a hang-up end it as Ctrl-C does.
@@ -30,6 +33,7 @@ def main() -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
+    os.environ.setdefault(NO_PLUGINS, "__all__")
     is_sync = arguments[:1] == ["sync"] and arguments[1:2] and arguments[1] in _SYNCS
     if is_sync:
         from pathlib import Path

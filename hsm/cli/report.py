@@ -105,6 +105,7 @@ def report(
     from hsm.report.report import ReportRequest, read_report
 
     _check_options(goal, as_csv=as_csv, as_json=as_json)
+    _check_extras(parquet=parquet is not None, html=html is not None)
     request = ReportRequest(
         sort=sort,
         is_reversed=reverse,
@@ -128,6 +129,17 @@ def _check_options(goal: str | None, *, as_csv: bool, as_json: bool) -> None:
         raise UsageError(
             "--csv and --json both write to standard output.", hint="Give one of them, or call twice.", kind="usage"
         )
+
+
+def _check_extras(*, parquet: bool, html: bool) -> None:
+    from hsm.report.export import PARQUET_MODULE, check_extra
+
+    if parquet:
+        check_extra(PARQUET_MODULE, "--parquet")
+    if html:
+        from hsm.report.page import PLOTLY_MODULE
+
+        check_extra(PLOTLY_MODULE, "--html")
 
 
 def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]:

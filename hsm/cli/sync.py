@@ -204,7 +204,7 @@ def send_to(
     Exit codes: 0 all done, 1 some items failed or are unsettled, 2 usage or configuration, 10 target unreachable
     or login refused, 11 locked, 12 refused by a safety check, 130 interrupted.
     """
-    from hsm.cli.render import make_reporter, show_report
+    from hsm.cli.render import make_reporter
     from hsm.remote.early import early_logins
     from hsm.remote.openssh import has_terminal
     from hsm.sync.push import PushRequest, push
@@ -225,11 +225,14 @@ def send_to(
         breaks_lock=break_lock,
     )
     with make_reporter(is_quiet=quiet, targets=list(request.targets)) as reporter:
-        report = push(loaded, request, runner=early_logins.take_runner(), reporter=reporter)
+        runner = early_logins.take_runner()
+        report = push(loaded, request, runner=runner, reporter=reporter, meanwhile=_import_rest)
     if as_json:
         document = make_document(report, with_plan=dry_run or verbose > 0)
         typer.echo(json.dumps(document, indent=2))
     else:
+        from hsm.cli.render import show_report
+
         show_report(report, verbosity=verbose, is_quiet=quiet)
     raise typer.Exit(int(report.exit_code))
 
@@ -303,3 +306,11 @@ def logout(
     for name in names:
         was_open = make_connection(name, is_trusted=trust).logout()
         show_lines([f"Logged out of {name}." if was_open else f"There was no open login to {name}."])
+
+
+def _import_rest() -> None:
+    """Import what a sync needs once the target has answered, while it has not."""
+    import hsm.cli.render.report
+    import hsm.discover.secrets
+    import hsm.transfer.pool
+    import hsm.transfer.rsync  # noqa: F401 - used by name elsewhere

@@ -102,7 +102,7 @@ def scan_files(endpoint: Endpoint, files: Iterable[SourceFile]) -> tuple[Problem
     if not parts:
         return ()
     with ThreadPoolExecutor(min(_N_READERS, len(parts)), thread_name_prefix="hsm-scan") as executor:
-        found = [problem for part in executor.map(lambda part: _scan(endpoint, part), parts) for problem in part]
+        found = [problem for part in executor.map(_scan, parts) for problem in part]
     return tuple(_sum_up(found))
 
 
@@ -124,19 +124,26 @@ def find_in_text(content: bytes) -> dict[str, tuple[int, int]]:
     return {what: (content.count(b"\n", 0, min(starts)) + 1, len(starts)) for what, starts in places.items() if starts}
 
 
-def _scan(endpoint: Endpoint, files: Sequence[SourceFile]) -> list[Problem]:
-    return [problem for file in files for problem in _iter_problems(endpoint, file)]
+def _scan(files: Sequence[SourceFile]) -> list[Problem]:
+    return [problem for file in files for problem in _iter_problems(file)]
 
 
-def _iter_problems(endpoint: Endpoint, file: SourceFile) -> Iterator[Problem]:
+def _iter_problems(file: SourceFile) -> Iterator[Problem]:
     try:
-        content = endpoint.read_file(f"{file.prefix}/{file.path}")
-    except FileNotFoundError:
+        content = _read_text(f"{file.prefix}/{file.path}")
+    except OSError:
         return
-    for what, (line, n_places) in find_in_text(content[:MOST_BYTES]).items():
+    for what, (line, n_places) in find_in_text(content).items():
         more = f", and {n_places - 1:,} more below" if n_places > 1 else ""
         message = f"Line {line} looks as if it held {what}{more}."
         yield Problem(file.path, POSSIBLE_SECRET, message, _HINT, is_failure=False)
+
+
+def _read_text(path: str) -> bytes:
+    """The beginning of a file; of one that is no text just as much as shows it."""
+    with open(path, "rb") as stream:  # noqa: PTH123 - bytes that are no UTF-8 stay as they are
+        head = stream.read(_TEXT_BYTES)
+        return head if b"\0" in head else head + stream.read(MOST_BYTES - _TEXT_BYTES)
 
 
 def _sum_up(problems: Sequence[Problem]) -> Iterator[Problem]:

@@ -349,9 +349,13 @@ class _Search:
         return is_found
 
 
+_OWN_VARIABLES = ("RSYNC_", "PYDANTIC_DISABLE_PLUGINS")
+"""What changes rsync's options, and what this program has set for itself alone."""
+
+
 def _make_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment with the messages and numbers of programs in the form that HSM parses."""
-    kept = {name: value for name, value in environment.items() if not name.startswith("RSYNC_")}
+    kept = {name: value for name, value in environment.items() if not name.startswith(_OWN_VARIABLES)}
     return {**kept, "LC_ALL": "C"}
 
 

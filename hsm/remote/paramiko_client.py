@@ -180,7 +180,10 @@ class ParamikoClient:
             yield session
         except SessionEndedError as error:
             session.close()
-            self.forget_login()
+            with self._lock:
+                if self._login is not None:
+                    self._login.transport.join(_LOOK_SECONDS)  # a connection that broke ends its thread soon
+                self.forget_login()
             raise self._explain(EOFError(str(error))) from error
         except WireError as error:
             session.close()

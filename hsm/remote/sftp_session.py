@@ -154,10 +154,11 @@ class SftpSession:
             Exception: What a piece of work or `check` raises; the others are dropped then, and the session is closed
                 where replies were still under way.
         """
+        n_at_once = n_at_once or self.n_at_once
         self._check = check or _check_nothing
         try:
             queue = works if isinstance(works, deque) else deque(works)
-            self._run(queue, n_at_once or self.n_at_once)
+            self._run(queue, n_at_once)
         except BaseException:
             if self._jobs:
                 self.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,22 @@ if TYPE_CHECKING:
     from hsm.discover.wandb_records import Key
 
 SCHEMA = 1
+PARQUET_MODULE = "pyarrow.parquet"
 INSTALL_HINT = "Install it: pip install 'hpc-sweep-manager[report]'."
 _LARGEST_INT64 = 2**63 - 1
+
+
+def check_extra(module: str, option: str) -> None:
+    """Make sure that what an option needs is installed, before anything is read for it.
+
+    Raises:
+        UsageError: It is not.
+    """
+    try:
+        import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise UsageError(f"{option} needs {package}.", hint=INSTALL_HINT, kind="extra_missing") from error
 
 
 def make_report_document(report: Report) -> dict[str, object]:
@@ -99,11 +114,10 @@ def save_parquet(report: Report, path: Path) -> None:
         UsageError: pyarrow is not installed.
         TargetError: The file cannot be written.
     """
-    try:
-        import pyarrow as arrow  # noqa: PLC0415 - an extra
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError("--parquet needs pyarrow.", hint=INSTALL_HINT, kind="extra_missing") from error
+    check_extra(PARQUET_MODULE, "--parquet")
+    import pyarrow as arrow  # noqa: PLC0415 - an extra
+    from pyarrow import parquet  # noqa: PLC0415
+
     rows = list(report.table.iter_rows())
     names = [_replace_surrogates(column.name) for column in report.table.columns]
     arrays = [_make_array(arrow, [row[index] for row in rows]) for index in range(len(names))]

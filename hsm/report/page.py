@@ -14,10 +14,11 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from hsm.errors import UsageError
-from hsm.report.export import INSTALL_HINT, make_write_error
+from hsm.report.export import check_extra, make_write_error
 from hsm.report.page_data import make_page_data
 from hsm.report.report import Report
+
+PLOTLY_MODULE = "plotly.offline"
 
 _PART = re.compile(r"@([A-Z]+)@")
 # Plotly compiles what draws the parallel coordinates (WebGL) as it runs, hence 'unsafe-eval'; without it they stay
@@ -66,10 +67,9 @@ def save_page(report: Report, path: Path, *, now: float) -> None:
 
 
 def _load_plotly() -> str:
-    try:
-        from plotly.offline import get_plotlyjs  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise UsageError("--html needs plotly.", hint=INSTALL_HINT, kind="extra_missing") from error
+    check_extra(PLOTLY_MODULE, "--html")
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - an extra
+
     return str(get_plotlyjs())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
@@ -21,14 +21,15 @@ from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.guard import Guard, MakeKeeper
 from hsm.remote.login import PERSIST_SECONDS
 from hsm.remote.openssh import PAUSES_SECONDS, OpenSsh
-from hsm.remote.paramiko_client import ParamikoClient
+from hsm.sync.auto_target import AutoTarget
 from hsm.sync.exchange import Ends
-from hsm.sync.folder_target import FolderTarget
 from hsm.sync.head_start import HeadStart
-from hsm.sync.sftp_target import AutoTarget, SftpTarget
 from hsm.transfer.base import Engine
-from hsm.transfer.rsync import RsyncEngine
-from hsm.transfer.rsync_probe import RsyncVersion, check_remote_version, make_pair, read_local_version
+
+if TYPE_CHECKING:
+    from hsm.sync.sftp_target import SftpTarget
+    from hsm.transfer.rsync import RsyncEngine
+    from hsm.transfer.rsync_probe import RsyncVersion
 
 
 class Client(str, Enum):
@@ -145,12 +146,19 @@ def connect(
 
     client = choose_client(settings)
     if client is Client.NONE:
+        from hsm.sync.folder_target import FolderTarget  # noqa: PLC0415 - few targets are folders
+
         return FolderTarget(name, settings, runner, layout=layout, allowed=allowed)
-    second = SftpTarget(
-        ParamikoClient(name, settings, runner, pauses_seconds=pauses_seconds, on_wait=note), settings, runner
-    )
+
+    def make_by_paramiko() -> SftpTarget:
+        from hsm.remote.paramiko_client import ParamikoClient  # noqa: PLC0415 - few targets need it
+        from hsm.sync.sftp_target import SftpTarget  # noqa: PLC0415 - as above
+
+        client = ParamikoClient(name, settings, runner, pauses_seconds=pauses_seconds, on_wait=note)
+        return SftpTarget(client, settings, runner)
+
     if client is Client.PARAMIKO:
-        return second
+        return make_by_paramiko()
     ssh = early_logins.take(name, settings, runner) or OpenSsh(name, settings, runner)
     ssh.pauses_seconds, ssh.on_wait = pauses_seconds, note
     first = OpenSshTarget(ssh, settings, runner)
@@ -161,8 +169,9 @@ def connect(
         reporter.report(ProblemFound(name, Problem("", "by_sftp", text, is_failure=False)))
 
     return AutoTarget(
+        name,
         first,
-        second,
+        make_by_paramiko,
         tell,
         login_lasts_seconds=first.login_lasts_seconds,
         may_change_client=settings.ssh.client == "auto",
@@ -206,6 +215,13 @@ class OpenSshTarget:
         return self._make_engine(memory, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
 
     def _make_engine(self, memory: Memory, *, sweep: str, skips_newer: bool, pulls: bool) -> RsyncEngine:
+        from hsm.transfer.rsync import RsyncEngine  # noqa: PLC0415 - where nothing is sent, it is not needed
+        from hsm.transfer.rsync_probe import (  # noqa: PLC0415 - as above
+            check_remote_version,
+            make_pair,
+            read_local_version,
+        )
+
         if self._here is None:
             self._here = read_local_version(self._runner)
         there = check_remote_version(memory.rsync, name=self.name)

@@ -6,11 +6,11 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from hsm.discover.secrets import scan_files
 from hsm.endpoint import Endpoint
 from hsm.errors import ExitCode, HsmError, LockedError, RefusedError, UnreachableError
 from hsm.model import Inventory, Problem, Root, SyncPlan
@@ -25,8 +25,7 @@ from hsm.sync.head_start import HeadStart
 from hsm.sync.ledger import Ledger
 from hsm.sync.report import State, TargetReport
 from hsm.transfer.base import Engine
-from hsm.transfer.outcome import Outcome, TransferResult
-from hsm.transfer.pool import Patience, Transfer
+from hsm.transfer.outcome import Outcome, Patience, TransferResult
 
 
 class MakeEngine(Protocol):
@@ -233,12 +232,20 @@ class _Exchange:
                 equal=origins.equal,
             )
             plan = make_plan(self._inventory, check.destination, options)
-            if self._options.secrets != "ignore":
-                found = scan_files(self._ends.source, plan.sends)
-                plan = replace(plan, problems=(*plan.problems, *found))
+            if self._options.secrets == "refuse" or self._options.is_dry_run:
+                plan = self._look_for_secrets(plan)
             self._plan = plan
             self._refuse_harm(plan, check.destination)
             return plan
+
+    def _look_for_secrets(self, plan: SyncPlan) -> SyncPlan:
+        """Add what looks like a secret in the files to be sent to the plan's problems."""
+        if self._options.secrets == "ignore" or not plan.sends:
+            return plan
+        from hsm.discover.secrets import scan_files  # noqa: PLC0415 - its patterns take time
+
+        found = scan_files(self._ends.source, plan.sends)
+        return replace(plan, problems=(*plan.problems, *found))
 
     def _make_engine(self, check: Check, plan: SyncPlan) -> Engine:
         skips_newer = self._skips_newer
@@ -250,6 +257,8 @@ class _Exchange:
 
     def _send(self, check: Check, plan: SyncPlan, engine: Engine | None) -> TargetReport:
         """With the lock held: send, and write down what is proven."""
+        from hsm.transfer.pool import Transfer  # noqa: PLC0415 - where nothing is sent, it is not needed
+
         result = TransferResult()
         if engine is not None:
             self._ledger.begin(plan)
@@ -264,8 +273,10 @@ class _Exchange:
                 patience=self._options.patience,
                 tidy=self._ledger.tidy,
             )
-            with self._stopwatch.step("transfer"):
+            with self._stopwatch.step("transfer"), ThreadPoolExecutor(1, thread_name_prefix="hsm-look") as executor:
+                looked = executor.submit(self._look_for_secrets, plan) if self._options.secrets == "warn" else None
                 result = transfer.run(plan.sends, n_workers=self._options.n_workers)
+            self._plan = plan = looked.result() if looked is not None else plan
         result = self._record(check, plan, result)
         return self._report_result(plan, result) if engine is not None else self._report_idle(plan, result)
 

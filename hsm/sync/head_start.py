@@ -8,12 +8,14 @@ used if the check then says the same. It has been told no name by then: whatever
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hsm.model import Root
 from hsm.records.journal import Memory
 from hsm.remote.openssh import OpenSsh
-from hsm.transfer.rsync import RsyncEngine
+
+if TYPE_CHECKING:
+    from hsm.transfer.rsync import RsyncEngine
 
 
 class MakeRsync(Protocol):

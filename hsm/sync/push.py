@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
@@ -57,10 +57,24 @@ class PushRequest:
     pauses_seconds: tuple[float, ...] = PAUSES_SECONDS
 
 
-def push(loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter: Reporter) -> SyncReport:
+def push(
+    loaded: LoadedConfig,
+    request: PushRequest,
+    *,
+    runner: Runner,
+    reporter: Reporter,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> SyncReport:
     """Bring sweeps to targets. The logins are opened while the sweeps are looked at.
 
     Ctrl-C (KeyboardInterrupt in this thread) ends the workers; the report then says what had arrived.
+
+    Args:
+        loaded: The configuration.
+        request: What is wanted.
+        runner: Starts the processes.
+        reporter: Told what happens.
+        meanwhile: Called in this thread while targets are waited for; whatever can be got ready then.
 
     Raises:
         UsageError: A sweep does not exist, or nothing is left to be brought; nothing was started.
@@ -73,7 +87,7 @@ def push(loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter
         for sweep in source.sweeps
     }
     work = _Push(source, request, settings, runner, reporter)
-    reports = serve_targets(list(request.targets), work.serve, read=work.read, runner=runner)
+    reports = serve_targets(list(request.targets), work.serve, read=work.read, runner=runner, meanwhile=meanwhile)
     by_sweep = [
         SweepReport(sweep.id, tuple(reports[name][index] for name in request.targets))
         for index, sweep in enumerate(source.sweeps)

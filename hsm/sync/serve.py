@@ -20,6 +20,7 @@ def serve_targets(
     *,
     read: Callable[[], _Read],
     runner: Runner,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[str, _Answer]:
     """Call `serve` for every target in a thread of its own, and hand it what `read` returns as soon as it has.
 
@@ -31,6 +32,7 @@ def serve_targets(
         serve: Serves one target; a wait for its second argument may raise CommandStoppedError.
         read: Reads the source, in this thread.
         runner: Starts all processes of the targets.
+        meanwhile: Called in this thread once the source has been read, while targets are waited for.
 
     Returns:
         What `serve` answered, by target.
@@ -40,6 +42,7 @@ def serve_targets(
         futures = {name: executor.submit(serve, name, found) for name in names}
         try:
             found.set_result(read())
+            meanwhile()
             return _collect(futures)
         except KeyboardInterrupt:
             runner.interrupt()

@@ -1,4 +1,4 @@
-"""What a transfer proved, as values."""
+"""What a transfer is asked for and what it proved, as values."""
 
 from __future__ import annotations
 
@@ -59,3 +59,16 @@ class TransferResult:
     error: HsmError | None = None
     is_interrupted: bool = False
     streams: Streams | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a transfer waits for what may still turn out well.
+
+    Attributes:
+        settle_seconds: Before each further pass over files that changed while they were sent.
+        n_fruitless_rounds: Rounds in a row that end with a broken connection and bring nothing.
+    """
+
+    settle_seconds: tuple[float, ...] = (3.0, 6.0)
+    n_fruitless_rounds: int = 3

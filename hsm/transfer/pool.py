@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, TargetError, UnreachableError
@@ -14,22 +13,9 @@ from hsm.remote.command import CommandStoppedError
 from hsm.remote.openssh import PASSING_KINDS
 from hsm.transfer.base import BatchEnd, Engine
 from hsm.transfer.batches import choose_streams, make_batches
-from hsm.transfer.outcome import Key, Outcome, Streams, TransferResult
+from hsm.transfer.outcome import Key, Outcome, Patience, Streams, TransferResult
 from hsm.transfer.proof import find_arrived, measure_lack, refresh
 from hsm.transfer.workers import Progress, RoundEnd, run_round
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a transfer waits for what may still turn out well.
-
-    Attributes:
-        settle_seconds: Before each further pass over files that changed while they were sent.
-        n_fruitless_rounds: Rounds in a row that end with a broken connection and bring nothing.
-    """
-
-    settle_seconds: tuple[float, ...] = (3.0, 6.0)
-    n_fruitless_rounds: int = 3
 
 
 class Transfer:

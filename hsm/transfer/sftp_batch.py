@@ -22,6 +22,7 @@ CHUNKS_UNDER_WAY = 64
 
 NANOSECONDS = 10**9
 _REPORT_SECONDS = 0.1
+_REPORT_BYTES = 1024 * 1024
 
 Identity = tuple[int, int, int]
 """Size, time and inode of a file as it was read."""
@@ -98,6 +99,7 @@ class Tally:
         self._on_moved = on_moved
         self._n_bytes = 0
         self._reported_at = 0.0
+        self._n_reported = 0
         self._sent: set[str] = set()
         self._complaints: dict[str, str] = {}
         self._error: HsmError | None = None
@@ -111,8 +113,8 @@ class Tally:
         """So much has arrived."""
         self._n_bytes += n_bytes
         now = time.monotonic()
-        if now - self._reported_at > _REPORT_SECONDS:
-            self._reported_at = now
+        if now - self._reported_at > _REPORT_SECONDS or self._n_bytes - self._n_reported >= _REPORT_BYTES:
+            self._reported_at, self._n_reported = now, self._n_bytes
             self._on_moved(self._n_bytes, len(self._sent))
 
     def end_file(self, file: SourceFile) -> None:

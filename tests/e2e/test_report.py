@@ -232,6 +232,20 @@ def test_mistakes_are_errors_with_a_kind(hsm: RunHsm, project: Path, options: li
     assert error["hint"]
 
 
+@pytest.mark.parametrize(("option", "package"), [("--html", "plotly"), ("--parquet", "pyarrow")])
+def test_a_missing_extra_is_named_and_all_else_works(
+    hsm: RunHsm, project: Path, tmp_path: Path, option: str, package: str
+) -> None:
+    (tmp_path / f"{package}.py").write_text("raise ImportError('as if it were not installed')")
+    env = {"PYTHONPATH": str(tmp_path)}
+    completed = hsm("sync", "report", "latest", option, tmp_path / "file", cwd=project, env=env)
+    assert completed.returncode == 2
+    assert f"{option} needs {package}" in completed.stderr
+    assert "hpc-sweep-manager[report]" in completed.stderr
+    assert not (tmp_path / "file").exists()
+    assert hsm("sync", "report", "latest", "--csv", cwd=project, env=env).returncode == 0
+
+
 def test_a_log_that_cannot_be_read_whole_is_a_problem_of_its_run(hsm: RunHsm, project: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(project, tmp_path / "copy", symlinks=True))
     log = next(copy.glob("wandb/*-id-run_000/run-*.wandb"))

@@ -1,0 +1,225 @@
+"""Which runs, and which files of them, one call is about; the rest is left as it is, and said. Pure.
+
+A choice is not what counts at a target (`options.exclude` is): a run of which something was left by a choice is never
+complete. So the whole plan is made first, and the choice only takes out what would be sent. What is there already
+stays a proof, and what the source has stays known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hsm.config.rules import check_pattern
+from hsm.errors import UsageError
+from hsm.model import PlanItem, Reason, Run, RunState, SourceFile, SyncPlan
+from hsm.plan.patterns import Patterns
+
+ALL = "all"
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGE = re.compile(r"(\d{1,6}) ?([smhdw])", re.ASCII)
+_OF_COMPARISON = frozenset({"conflict", "type_conflict", "name_collision"})
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a command line chooses of a sweep's runs; the sweep's own folder is not concerned.
+
+    Attributes:
+        states: Runs in one of these states; empty for all.
+        include: gitignore patterns on paths in a run: only what matches one; empty for all.
+        exclude: Likewise: not what matches one.
+        since: The age as typed, for people; empty for any.
+        since_ns: Only runs of which something changed at or after this time.
+        newest: Only so many of the runs that are left, those that began last; None for all.
+    """
+
+    states: tuple[RunState, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    since: str = ""
+    since_ns: int = 0
+    newest: int | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left by it."""
+        return self == Choice()
+
+
+def make_choice(
+    *,
+    runs: Sequence[str] = (),
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    since: str | None = None,
+    newest: int | None = None,
+    now_ns: int,
+) -> Choice:
+    """Read a choice as it is typed.
+
+    Args:
+        runs: `finished`, `failed`, `running`, `unknown`, or `all`.
+        include: gitignore patterns.
+        exclude: gitignore patterns.
+        since: An age, as for `parse_age`.
+        newest: At least 1.
+        now_ns: The clock's time.
+
+    Raises:
+        UsageError: Something of it cannot be meant.
+    """
+    for option, patterns in (("--include", include), ("--exclude", exclude)):
+        for pattern in patterns:
+            _check_pattern(option, pattern)
+    if newest is not None and newest < 1:
+        raise UsageError("--newest takes a number of runs, at least 1.", hint="Try `--newest 5`.", kind="usage")
+    return Choice(
+        states=_parse_states(runs),
+        include=tuple(include),
+        exclude=tuple(exclude),
+        since=since or "",
+        since_ns=0 if since is None else now_ns - parse_age(since, option="--since") * 10**9,
+        newest=newest,
+    )
+
+
+def parse_age(text: str, *, option: str) -> int:
+    """Return the seconds that `90s`, `30m`, `12h`, `2d` or `1w` are.
+
+    Args:
+        text: As typed.
+        option: Named in the error.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"{option} {text!r} is no duration.",
+            hint=f"A number and s, m, h, d or w, as in `{option} 2d`.",
+            kind="usage",
+        )
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def choose(plan: SyncPlan, choice: Choice) -> SyncPlan:
+    """Take out of a plan what the choice leaves: it would have been sent, or is a conflict.
+
+    Whatever is the same there, or is left for another reason, stays as it is. Problems that comparing found with
+    what is left by the choice go with it.
+    """
+    if choice.is_everything:
+        return plan
+    left = find_left_by(choice, plan.runs, [item.file for item in plan.items])
+    items = tuple(_leave(item, left) for item in plan.items)
+    gone = {item.file.path for item in items if item.reason is Reason.NOT_CHOSEN}
+    runs_left = {run.name for run in plan.runs} - {item.file.run for item in items if item.reason.is_send}
+    problems = tuple(
+        problem
+        for problem in plan.problems
+        if problem.kind not in _OF_COMPARISON or not _is_gone(problem.path, gone, runs_left & _get_runs(items))
+    )
+    return replace(plan, items=items, problems=problems)
+
+
+def find_left_by(choice: Choice, runs: Iterable[Run], files: Sequence[SourceFile]) -> dict[SourceFile, str]:
+    """Tell which files of runs a choice leaves, and why.
+
+    Args:
+        choice: What is wanted.
+        runs: All runs of the sweep.
+        files: Of runs and of the sweep's folder, in any order.
+
+    Returns:
+        File -> why in words that are the same for all that are left for one reason. Files of the sweep's folder are
+        not in it.
+    """
+    by_run: dict[str, list[SourceFile]] = {run.name: [] for run in runs}
+    for file in files:
+        if file.run:
+            by_run.setdefault(file.run, []).append(file)
+    whys = _find_runs_left(choice, runs, by_run)
+    left: dict[SourceFile, str] = {}
+    for name, members in by_run.items():
+        if name in whys:
+            left.update(dict.fromkeys(members, whys[name]))
+        else:
+            left.update(_find_files_left(choice, members, len(name) + 1))
+    return left
+
+
+def _find_runs_left(
+    choice: Choice, runs: Iterable[Run], by_run: Mapping[str, Sequence[SourceFile]]
+) -> dict[str, str]:
+    whys: dict[str, str] = {}
+    kept: list[str] = []
+    for run in runs:
+        newest_ns = max((file.mtime_ns for file in by_run[run.name]), default=0)
+        if choice.states and run.state not in choice.states:
+            whys[run.name] = f"the run is {run.state.value}"
+        elif choice.since and newest_ns < choice.since_ns:
+            whys[run.name] = f"nothing of the run changed in the last {choice.since}"
+        else:
+            kept.append(run.name)
+    if choice.newest is not None:
+        kept.sort(key=_get_start, reverse=True)
+        many = "the newest run" if choice.newest == 1 else f"one of the {choice.newest} newest runs"
+        whys.update(dict.fromkeys(kept[choice.newest :], f"the run is not {many}"))
+    return whys
+
+
+def _find_files_left(choice: Choice, files: Sequence[SourceFile], strip: int) -> dict[SourceFile, str]:
+    if not (choice.include or choice.exclude):
+        return {}
+    names = [file.path[strip:] for file in files]
+    included = Patterns(choice.include).find_matches(names)
+    excluded = Patterns(choice.exclude).find_matches(names)
+    left: dict[SourceFile, str] = {}
+    for file, name in zip(files, names, strict=True):
+        if choice.include and name not in included:
+            left[file] = "no pattern of --include names it"
+        elif name in excluded:
+            left[file] = f"--exclude {excluded[name]}"
+    return left
+
+
+def _get_start(name: str) -> tuple[str, str]:
+    """When a run began, as its folder's name says, in words that compare like times."""
+    start = name.removeprefix("offline-")
+    return (start, name)
+
+
+def _leave(item: PlanItem, left: Mapping[SourceFile, str]) -> PlanItem:
+    is_open = item.reason.is_send or item.reason is Reason.CONFLICT
+    why = left.get(item.file) if is_open else None
+    return item if why is None else PlanItem(item.file, Reason.NOT_CHOSEN, why)
+
+
+def _get_runs(items: Iterable[PlanItem]) -> set[str]:
+    return {item.file.run for item in items if item.reason is Reason.NOT_CHOSEN}
+
+
+def _is_gone(path: str, gone: Iterable[str], runs: set[str]) -> bool:
+    return path in gone or path.partition("/")[0] in runs
+
+
+def _check_pattern(option: str, pattern: str) -> None:
+    try:
+        check_pattern(pattern)
+    except ValueError as error:
+        raise UsageError(
+            f"{option} {pattern!r} {error}.", hint="The syntax is that of .gitignore, as in `'*.ckpt'`.", kind="usage"
+        ) from error
+
+
+def _parse_states(words: Sequence[str]) -> tuple[RunState, ...]:
+    known = [state.value for state in RunState]
+    for word in words:
+        if word not in (ALL, *known):
+            raise UsageError(
+                f"--runs {word!r} is no state of a run.", hint=f"There are: {', '.join(known)}; or {ALL}.", kind="usage"
+            )
+    return () if ALL in words else tuple(state for state in RunState if state.value in words)
