@@ -191,6 +191,7 @@ class Reason(str, Enum):
     SECRET = "secret"  # noqa: S105 - a word for people
     UNFINISHED = "upload mark of an unfinished run"
     CONFLICT = "conflict"
+    NOT_CHOSEN = "not chosen"
 
     @property
     def is_send(self) -> bool:

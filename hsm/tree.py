@@ -4,16 +4,52 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from hsm.endpoint import Listing, Space, Tree
 from hsm.model import Entry, EntryKind, Problem
 
 
-def list_tree(tree: Tree) -> Listing:
+class Child(Protocol):
+    """What lies in a folder, as `os.DirEntry` has it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def path(self) -> str:
+        """The folder's path and its name."""
+
+    def inode(self) -> int:
+        """Its inode."""
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a folder."""
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Its status."""
+
+
+Scan = Callable[[str], Sequence[Child]]
+"""Reads a folder; raises OSError as `os.scandir` does."""
+
+
+def scan_folder(folder: str) -> Sequence[Child]:
+    """Read a folder."""
+    with os.scandir(folder) as found:
+        return list(found)
+
+
+def list_tree(tree: Tree, *, scan: Scan = scan_folder) -> Listing:
     """List a tree of this machine. Changes nothing; what vanishes meanwhile is absent.
 
     Only files and symlinks cost a `stat`: on a parallel file system each is a round trip to its servers.
+
+    Args:
+        tree: What to list.
+        scan: Reads each folder.
     """
     base = os.path.expanduser(tree.base)  # noqa: PTH111 - pathlib would drop bytes that are no UTF-8 on errors
     kind = _kind_of(base, follow=True)
@@ -24,11 +60,11 @@ def list_tree(tree: Tree) -> Listing:
         return Listing(base=base, kind=kind, space=space, nearest=nearest)
     base = os.path.realpath(base)
     problems: list[Problem] = []
-    entries = tuple(entry for name in tree.names for entry in _iter_start(base, name, tree=tree, problems=problems))
+    entries = tuple(entry for name in tree.names for entry in _iter_start(base, name, tree=tree, problems=problems, scan=scan))
     return Listing(base=base, kind=kind, entries=entries, problems=tuple(problems), space=space)
 
 
-def _iter_start(base: str, name: str, *, tree: Tree, problems: list[Problem]) -> Iterator[Entry]:
+def _iter_start(base: str, name: str, *, tree: Tree, problems: list[Problem], scan: Scan) -> Iterator[Entry]:
     path = os.path.join(base, name) if name else base  # noqa: PTH118 - hot, and pathlib would normalise
     try:
         status = os.lstat(path)
@@ -40,16 +76,15 @@ def _iter_start(base: str, name: str, *, tree: Tree, problems: list[Problem]) ->
     entry = _make_entry(path, name, status, follow=tree.follow)
     yield entry
     if entry.kind is EntryKind.FOLDER and tree.max_depth != 0:
-        yield from _iter_below(path, name, tree=tree, problems=problems)
+        yield from _iter_below(path, name, tree=tree, problems=problems, scan=scan)
 
 
-def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem]) -> Iterator[Entry]:
+def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem], scan: Scan) -> Iterator[Entry]:
     pending = [(path, name, 1)]
     while pending:
         folder, prefix, depth = pending.pop()
         try:
-            with os.scandir(folder) as found:
-                children = list(found)
+            children = scan(folder)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -66,7 +101,10 @@ def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem]) ->
                 status = child.stat(follow_symlinks=False)
             except OSError:
                 continue
-            yield _make_entry(child.path, child_name, status, follow=tree.follow)
+            if child.is_file(follow_symlinks=False):  # nearly all are, and a call less counts
+                yield Entry(child_name, EntryKind.FILE, status.st_size, status.st_mtime_ns, status.st_ino)
+            else:
+                yield _make_entry(child.path, child_name, status, follow=tree.follow)
 
 
 def _make_unreadable(name: str, error: OSError) -> Problem:

@@ -41,6 +41,13 @@ def complete_target(incomplete: str) -> list[str]:
     return [name for name in targets if name.startswith(incomplete)]
 
 
+def complete_state(incomplete: str) -> list[str]:
+    """The states of runs, for the shell's completion."""
+    from hsm.model import RunState
+
+    return [word for word in (*(state.value for state in RunState), "all") if word.startswith(incomplete)]
+
+
 Sweeps = Annotated[
     list[str],
     typer.Argument(
@@ -60,6 +67,47 @@ Targets = Annotated[
         autocompletion=complete_target,
         show_default="default_target",
     ),
+]
+SweepsOrAsk = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SWEEP",
+        help="Ids, unambiguous prefixes of ids, or `latest`.",
+        autocompletion=complete_sweep,
+        show_default="asks, in a terminal",
+    ),
+]
+Runs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--runs",
+        metavar="STATE",
+        help="Only runs in this state: finished, failed, running or unknown; may be given several times.",
+        autocompletion=complete_state,
+        show_default="all",
+    ),
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Only files of runs that a .gitignore pattern names; may be given several times.",
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="No files of runs that a .gitignore pattern names; may be given several times.",
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="AGE", help="Only runs in which something changed lately, as `2d`, `12h` or `30m`."),
+]
+Newest = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Only so many of the runs that are left, those that began last."),
 ]
 Trust = Annotated[
     bool,
@@ -93,7 +141,14 @@ def load() -> LoadedConfig:
     """The configuration of the project that the working folder belongs to."""
     from hsm.config.load import load_config
 
-    return load_config(Path.cwd())
+    return load_config(Path.cwd(), find_node=_find_node)
+
+
+def _find_node(project: Path, name: str) -> Mapping[str, object] | str:
+    """What the hosts file says of a machine that a target names."""
+    from hsm.hosts.target import find_target
+
+    return find_target(project, name)
 
 
 def parse_overrides(assignments: Sequence[str] | None, to_sweeps: str | None, to_wandb: str | None) -> Layer:
@@ -131,7 +186,16 @@ def load_targets(
     check_trust(loaded, targets)
     if remembers and not (warnings or is_trusted or overrides or loaded.layers.environment):
         remember(loaded, targets)
-    return loaded, targets
+    return loaded, {name: _choose_address(settings, loaded.project) for name, settings in targets.items()}
+
+
+def _choose_address(settings: TargetSettings, project: Path) -> TargetSettings:
+    """The settings with the address that answers, for a target that names a machine of the hosts file."""
+    if settings.node is None:
+        return settings
+    from hsm.hosts.target import choose_address
+
+    return choose_address(settings, project)
 
 
 def make_connection(target: str, *, is_trusted: bool) -> Connection:
@@ -151,4 +215,5 @@ def remember(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> Non
     from hsm.sync.connect import Client, choose_client
 
     known = {name: settings for name, settings in targets.items() if choose_client(settings) is Client.OPENSSH}
+    known = {name: settings for name, settings in known.items() if settings.node is None}  # its address may change
     remember_targets(loaded.path, known, loaded.config.default_target)

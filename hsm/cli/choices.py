@@ -10,6 +10,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hsm.model import Root
+    from hsm.plan.choice import Choice
+
+
+def parse_choice(
+    runs: Sequence[str] | None,
+    include: Sequence[str] | None,
+    exclude: Sequence[str] | None,
+    *,
+    since: str | None,
+    newest: int | None,
+) -> Choice:
+    """What `--runs`, `--include`, `--exclude`, `--since` and `--newest` choose.
+
+    Raises:
+        UsageError: One of them cannot be meant.
+    """
+    import time
+
+    from hsm.plan.choice import make_choice
+
+    return make_choice(
+        runs=runs or (),
+        include=include or (),
+        exclude=exclude or (),
+        since=since,
+        newest=newest,
+        now_ns=time.time_ns(),
+    )
 
 
 def choose_roots(*, sweep_only: bool, wandb_only: bool) -> tuple[Root, ...]:

@@ -7,24 +7,38 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.arguments import Assignments, Json, Targets, Trust, load, load_targets, parse_overrides
-from hsm.cli.choices import check_allowed, choose_roots
+from hsm.cli.arguments import (
+    Assignments,
+    Exclude,
+    Include,
+    Json,
+    Newest,
+    Runs,
+    Since,
+    Targets,
+    Trust,
+    load,
+    load_targets,
+    parse_overrides,
+)
+from hsm.cli.choices import check_allowed, choose_roots, parse_choice
+from hsm.cli.pick import choose_sweeps, list_offers_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FarSweeps = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="SWEEP",
         help="Ids of sweeps at the target, unambiguous prefixes of ids, or `latest`.",
-        show_default=False,
+        show_default="asks, in a terminal",
     ),
 ]
 
 
 def receive_from(
-    sweeps: FarSweeps,
+    sweeps: FarSweeps = None,
     target: Targets = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Show the plan that would be carried out; touch nothing.")
@@ -35,6 +49,11 @@ def receive_from(
     wandb_only: Annotated[
         bool, typer.Option("--wandb-only", help="Only the wandb runs, not the sweep folder.")
     ] = False,
+    runs: Runs = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    since: Since = None,
+    newest: Newest = None,
     all_versions: Annotated[
         bool, typer.Option("--all-versions", help="Also superseded media and artifact versions.")
     ] = False,
@@ -68,7 +87,11 @@ def receive_from(
     is ever deleted here. A sweep that ran on two clusters is brought from both into one folder; a file that differs
     and came from another place is a conflict, and is kept.
 
-    For example `hsm sync from latest -t hpc --dry-run`; `hsm sync list --sweeps -t hpc` shows what is there.
+    For example `hsm sync from latest -t hpc --dry-run`; `hsm sync list --sweeps -t hpc` shows what is there. Without
+    SWEEP, a list to choose from, in a terminal.
+
+    --runs, --include, --exclude, --since and --newest choose for this call alone: what they leave is pending still, and
+    such a run is not complete.
 
     Exit codes: 0 all done, 1 some items failed, are conflicts or unsettled, 2 usage or configuration, 10 target
     unreachable or login refused, 11 locked, 12 refused by a safety check, 130 interrupted.
@@ -81,13 +104,18 @@ def receive_from(
     from hsm.sync.report import make_document
 
     roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
+    choice = parse_choice(runs, include, exclude, since=since, newest=newest)
     overrides = parse_overrides(assignments, None, None)
     loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides, remembers=True)
+    chosen = choose_sweeps(sweeps, lambda: list_offers_there(loaded, targets), command="sync from", as_json=as_json)
+    if not chosen:
+        return
     request = PushRequest(
-        sweeps=tuple(sweeps),
+        sweeps=chosen,
         targets=targets,
         is_dry_run=dry_run,
         roots=roots,
+        choice=choice,
         all_versions=all_versions,
         overwrite=overwrite,
         allowed=check_allowed(allow or ()),

@@ -10,8 +10,14 @@ import typer
 
 from hsm.cli.arguments import (
     Assignments,
+    Exclude,
+    Include,
     Json,
+    Newest,
+    Runs,
+    Since,
     Sweeps,
+    SweepsOrAsk,
     TargetName,
     Targets,
     ToSweeps,
@@ -24,8 +30,9 @@ from hsm.cli.arguments import (
     make_connection,
     parse_overrides,
 )
-from hsm.cli.choices import check_allowed, choose_roots
+from hsm.cli.choices import check_allowed, choose_roots, parse_choice
 from hsm.cli.doctor import doctor
+from hsm.cli.pick import choose_sweeps, list_offers_here
 from hsm.cli.pull import receive_from, show_sweeps
 from hsm.cli.report import report
 from hsm.cli.resolved import make_settings_document, show_resolved
@@ -155,7 +162,7 @@ def list_targets(
 @app.command(name="run", hidden=True)
 @app.command(name="to")
 def send_to(
-    sweeps: Sweeps,
+    sweeps: SweepsOrAsk = None,
     target: Targets = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Show the plan that would be carried out; touch nothing.")
@@ -166,6 +173,11 @@ def send_to(
     wandb_only: Annotated[
         bool, typer.Option("--wandb-only", help="Only the wandb runs, not the sweep folder.")
     ] = False,
+    runs: Runs = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    since: Since = None,
+    newest: Newest = None,
     all_versions: Annotated[
         bool, typer.Option("--all-versions", help="Also superseded media and artifact versions.")
     ] = False,
@@ -199,7 +211,11 @@ def send_to(
     Run it as often as you like, also while the sweep still runs: only what is new or changed is sent, nothing is
     ever deleted at a target, and what is newer there is kept. `hsm sync run` is the same command.
 
-    For example `hsm sync to latest --dry-run`, or `hsm sync to sweep_20251020_212836 -t desktop -t backup`.
+    For example `hsm sync to latest --dry-run`, or `hsm sync to sweep_20251020_212836 -t desktop -t backup`. Without
+    SWEEP, a list to choose from, in a terminal.
+
+    --runs, --include, --exclude, --since and --newest choose for this call alone: what they leave is pending still, and
+    such a run is not complete.
 
     Exit codes: 0 all done, 1 some items failed or are unsettled, 2 usage or configuration, 10 target unreachable
     or login refused, 11 locked, 12 refused by a safety check, 130 interrupted.
@@ -211,13 +227,18 @@ def send_to(
     from hsm.sync.report import make_document
 
     roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
+    choice = parse_choice(runs, include, exclude, since=since, newest=newest)
     overrides = parse_overrides(assignments, to_sweeps, to_wandb)
     loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides, remembers=True)
+    chosen = choose_sweeps(sweeps, lambda: list_offers_here(loaded, targets), command="sync to", as_json=as_json)
+    if not chosen:
+        return
     request = PushRequest(
-        sweeps=tuple(sweeps),
+        sweeps=chosen,
         targets=targets,
         is_dry_run=dry_run,
         roots=roots,
+        choice=choice,
         all_versions=all_versions,
         overwrite=overwrite,
         allowed=check_allowed(allow or ()),
@@ -241,6 +262,11 @@ def send_to(
 def verify_sweeps(
     sweeps: Sweeps,
     target: Targets = None,
+    runs: Runs = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    since: Since = None,
+    newest: Newest = None,
     trust: Trust = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing where all is equal.")] = False,
@@ -255,10 +281,13 @@ def verify_sweeps(
     from hsm.remote.openssh import has_terminal
     from hsm.sync.verify import describe_verdicts, make_verify_document, verify
 
+    choice = parse_choice(runs, include, exclude, since=since, newest=newest)
     loaded, targets = load_targets(target or (), is_trusted=trust)
     may_ask = has_terminal() and not as_json
     with make_reporter(is_quiet=quiet, targets=list(targets)) as reporter:
-        report = verify(loaded, sweeps, targets, runner=Runner(), reporter=reporter, may_ask=may_ask)
+        report = verify(
+            loaded, sweeps, targets, runner=Runner(), reporter=reporter, may_ask=may_ask, choice=choice
+        )
     if as_json:
         typer.echo(json.dumps(make_verify_document(report), indent=2))
     elif not quiet or report.exit_code:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -17,6 +18,7 @@ from hsm.config.document import Builder, Location, compose, is_null, make_dotted
 from hsm.config.file_layers import iter_pattern_findings, make_file_layers
 from hsm.config.findings import HINT, describe_error, get_location, list_keys, make_error, make_finding
 from hsm.config.layers import Layers, Setting
+from hsm.config.nodes import FindNode, fill_nodes
 from hsm.config.overrides import parse_environment
 from hsm.config.resolve import make_override_error, resolve_targets
 from hsm.config.schema import SyncConfig, TargetSettings
@@ -69,12 +71,18 @@ def find_config(start: Path) -> Path:
     )
 
 
-def load_config(start: Path, *, environment: Mapping[str, str] | None = None) -> LoadedConfig:
+def load_config(
+    start: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    find_node: Callable[[Path, str], Mapping[str, object] | str] | None = None,
+) -> LoadedConfig:
     """Load the configuration of the project that `start` lies in, with what environment variables override.
 
     Args:
         start: A folder.
         environment: Variables; this process's by default.
+        find_node: Looks a machine up that a target names, given the project (`hsm.config.nodes.FindNode`).
 
     Raises:
         ConfigError: There is none (kind `no_config`), it is no YAML (`bad_yaml`), or it cannot be read or
@@ -84,7 +92,8 @@ def load_config(start: Path, *, environment: Mapping[str, str] | None = None) ->
     path = find_config(start)
     project = path.parent.parent
     shown = str(CONFIG_PATH) if project == start.resolve() else str(path)
-    config, layers = parse_document(_read_text(path, shown), shown)
+    find = partial(find_node, project) if find_node else None
+    config, layers = parse_document(_read_text(path, shown), shown, find_node=find)
     top, by_target = parse_environment(os.environ if environment is None else environment, config.sync_targets)
     layers = replace(layers, environment=by_target)
     return LoadedConfig(_override(config, layers, top), path, project, layers)
@@ -128,7 +137,7 @@ def parse_config(text: str, shown: str) -> SyncConfig:
     return parse_document(text, shown)[0]
 
 
-def parse_document(text: str, shown: str) -> tuple[SyncConfig, Layers]:
+def parse_document(text: str, shown: str, *, find_node: FindNode | None = None) -> tuple[SyncConfig, Layers]:
     """Make the configuration that a document describes, and its settings with their lines; as `parse_config`."""
     root = compose(text, shown)
     if root is None or is_null(root):
@@ -140,6 +149,9 @@ def parse_document(text: str, shown: str) -> tuple[SyncConfig, Layers]:
         raise ConfigError(message, hint=HINT, kind="bad_config")
     builder = Builder()
     data = builder.make_value(root, ())
+    if find_node:
+        data, findings_of_nodes = fill_nodes(data, root, find_node)
+        builder.findings += findings_of_nodes
     outcome = _validate(data)
     if isinstance(outcome, SyncConfig) and not builder.findings:
         layers = make_file_layers(data, root, shown)

@@ -38,8 +38,8 @@ def fill_nodes(data: object, root: yaml.Node, find_node: FindNode) -> tuple[obje
         found = find_node(node)
         if isinstance(found, str):
             findings.append(_make_finding(root, ("sync_targets", name, "node"), found))
-        else:
-            filled[name] = _merge(found, target)
+            found = {"host": node, "paths": {"project_root": "/project"}}  # so that nothing else is found wrong by it
+        filled[name] = _merge(found, target)
     return {**data, "sync_targets": filled}, findings
 
 

@@ -237,6 +237,13 @@ def _check_has_host(value: _Value, info: ValidationInfo) -> _Value:
     return value
 
 
+def _check_node(node: str | None, info: ValidationInfo) -> str | None:
+    """Refuse a machine that nothing was put in for (`hsm.config.nodes`): it would pass for a folder of this one."""
+    if node is not None and info.data.get("host") == "":
+        raise ValueError("names a machine of the hosts file, which was not read here")
+    return node
+
+
 def _check_engine(engine: str, info: ValidationInfo) -> str:
     host = info.data.get("host")
     if engine == "sftp":
@@ -263,6 +270,11 @@ class TargetSettings(Section):
         default="",
         description="Name, address or alias of ~/.ssh/config; without it the target is a folder of this machine.",
         json_schema_extra={"allowed": "a host name, an address or an alias of ~/.ssh/config"},
+    )
+    node: Annotated[str, AfterValidator(check_target_name), AfterValidator(_check_node)] | None = Field(
+        default=None,
+        description="A machine of the hosts file, in place of host, user and port; relative paths begin at its path.",
+        json_schema_extra={"allowed": "the name of a machine in the hosts file"},
     )
     user: Annotated[str, AfterValidator(check_user), AfterValidator(_check_has_host)] | None = Field(
         default=None,

@@ -28,6 +28,7 @@ sync_targets:
   desktop:                       # a name of your choice; add a section for each further machine
     host: desktop.example.org    # name, address or alias of ~/.ssh/config; without this line the target
     #                            # is a folder of this machine, such as a mounted disk
+    # node: gpu-1                # a machine of .hsm/hosts.yaml, in place of host, user and port
     # user: me                   # login name; without it your ssh configuration decides
     # port: 22                   # without it your ssh configuration decides
     # rsync_path: /opt/bin/rsync # the rsync to run there, where it is not found by itself

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, make_run
-from hsm.discover.results import is_own, make_file
+from hsm.discover.results import OWN_PREFIX, is_own, make_file
 from hsm.discover.run_logs import cut_by_bytes
 from hsm.discover.wandb_log import LogMedia, read_versions
 from hsm.discover.wandb_runs import Member
@@ -102,7 +102,7 @@ def _read_media(endpoint: Endpoint, candidates: Sequence[Candidate], index: RunI
 
 def _is_run_result(path: str, entry: Entry) -> bool:
     """Whether a path in a run is sent: not HSM's own files, nor wandb's symlinks to logs of this machine."""
-    if not path or entry.kind is EntryKind.FOLDER or is_own(path.split("/")):
+    if not path or entry.kind is EntryKind.FOLDER or (OWN_PREFIX in path and is_own(path.split("/"))):
         return False
     is_debug_log = path.startswith("logs/debug") and path.endswith(".log") and path.count("/") == 1
     return not (is_debug_log and entry.kind is EntryKind.SYMLINK)

@@ -43,6 +43,8 @@ _LAST_OUTPUTS = 400
 _RUNTIME, _STEP = ("_runtime",), ("_step",)
 _INTERNAL = "_wandb"
 _TYPE = "_type"
+_MOST_NESTED = 50
+_TOO_DEEP = "(nested too deeply)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,10 +257,25 @@ def _make_leaves(state: Mapping[str, object]) -> dict[Key, object]:
     while pending:
         key, value = pending.pop(0)
         if not isinstance(value, dict):
-            leaves[key] = value
+            leaves[key] = _TOO_DEEP if _is_too_deep(value) else value
         elif _TYPE not in value:
             pending = [((*key, name), inner) for name, inner in value.items()] + pending
     return leaves
+
+
+def _is_too_deep(value: object) -> bool:
+    """Whether a list is nested so deeply that nothing could write it out again."""
+    level = [value]
+    for _ in range(_MOST_NESTED):
+        level = [
+            part
+            for one in level
+            if isinstance(one, (list, dict))
+            for part in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _find_number(row: Iterable[tuple[Key, bytes]], key: Key) -> float | None:

@@ -105,22 +105,31 @@ def parse_age(text: str, *, option: str) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-def choose(plan: SyncPlan, choice: Choice) -> SyncPlan:
+def choose(plan: SyncPlan, choice: Choice, *, leaves_same: bool = False) -> SyncPlan:
     """Take out of a plan what the choice leaves: it would have been sent, or is a conflict.
 
     Whatever is the same there, or is left for another reason, stays as it is. Problems that comparing found with
     what is left by the choice go with it.
+
+    Args:
+        plan: Of everything.
+        choice: What is wanted of it.
+        leaves_same: Leave also what is the same there, since it is not to be looked at again.
     """
     if choice.is_everything:
         return plan
     left = find_left_by(choice, plan.runs, [item.file for item in plan.items])
-    items = tuple(_leave(item, left) for item in plan.items)
+    items = tuple(
+        _leave(item, left) if _is_open(item) or (leaves_same and item.reason is Reason.SAME) else item
+        for item in plan.items
+    )
     gone = {item.file.path for item in items if item.reason is Reason.NOT_CHOSEN}
-    runs_left = {run.name for run in plan.runs} - {item.file.run for item in items if item.reason.is_send}
+    runs_left = {path.partition("/")[0] for path in gone} - {item.file.run for item in items if _is_open(item)}
     problems = tuple(
         problem
         for problem in plan.problems
-        if problem.kind not in _OF_COMPARISON or not _is_gone(problem.path, gone, runs_left & _get_runs(items))
+        if problem.kind not in _OF_COMPARISON
+        or (problem.path not in gone and problem.path.partition("/")[0] not in runs_left)
     )
     return replace(plan, items=items, problems=problems)
 
@@ -159,15 +168,14 @@ def _find_runs_left(
     for run in runs:
         newest_ns = max((file.mtime_ns for file in by_run[run.name]), default=0)
         if choice.states and run.state not in choice.states:
-            whys[run.name] = f"the run is {run.state.value}"
+            whys[run.name] = f"--runs: the run is {run.state.value}"
         elif choice.since and newest_ns < choice.since_ns:
-            whys[run.name] = f"nothing of the run changed in the last {choice.since}"
+            whys[run.name] = f"--since {choice.since}: nothing of the run changed"
         else:
             kept.append(run.name)
     if choice.newest is not None:
         kept.sort(key=_get_start, reverse=True)
-        many = "the newest run" if choice.newest == 1 else f"one of the {choice.newest} newest runs"
-        whys.update(dict.fromkeys(kept[choice.newest :], f"the run is not {many}"))
+        whys.update(dict.fromkeys(kept[choice.newest :], f"--newest {choice.newest}: others began later"))
     return whys
 
 
@@ -180,30 +188,24 @@ def _find_files_left(choice: Choice, files: Sequence[SourceFile], strip: int) ->
     left: dict[SourceFile, str] = {}
     for file, name in zip(files, names, strict=True):
         if choice.include and name not in included:
-            left[file] = "no pattern of --include names it"
+            left[file] = "--include: no pattern names it"
         elif name in excluded:
             left[file] = f"--exclude {excluded[name]}"
     return left
 
 
-def _get_start(name: str) -> tuple[str, str]:
+def _get_start(name: str) -> str:
     """When a run began, as its folder's name says, in words that compare like times."""
-    start = name.removeprefix("offline-")
-    return (start, name)
+    return name.removeprefix("offline-")
+
+
+def _is_open(item: PlanItem) -> bool:
+    return item.reason.is_send or item.reason is Reason.CONFLICT
 
 
 def _leave(item: PlanItem, left: Mapping[SourceFile, str]) -> PlanItem:
-    is_open = item.reason.is_send or item.reason is Reason.CONFLICT
-    why = left.get(item.file) if is_open else None
+    why = left.get(item.file)
     return item if why is None else PlanItem(item.file, Reason.NOT_CHOSEN, why)
-
-
-def _get_runs(items: Iterable[PlanItem]) -> set[str]:
-    return {item.file.run for item in items if item.reason is Reason.NOT_CHOSEN}
-
-
-def _is_gone(path: str, gone: Iterable[str], runs: set[str]) -> bool:
-    return path in gone or path.partition("/")[0] in runs
 
 
 def _check_pattern(option: str, pattern: str) -> None:

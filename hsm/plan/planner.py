@@ -19,6 +19,7 @@ from hsm.model import (
     SourceFile,
     SyncPlan,
 )
+from hsm.plan.choice import Choice, choose
 from hsm.plan.collisions import find_collisions, fold_name, make_collision_problems
 from hsm.plan.destination import Destination, DestinationRoot
 from hsm.plan.digest import make_digest
@@ -46,6 +47,7 @@ class PlanOptions:
             in words: what differs from them is a conflict, whichever is newer.
         equal: Files whose content there is known to be the source's, whatever their times.
         link_folders: Real paths at the source; symlinks that lead out of them are left. None: all are followed.
+        choice: Which runs, and which files of them, this one call is about.
     """
 
     latest_only: bool | Literal["uploaded"] = True
@@ -58,6 +60,7 @@ class PlanOptions:
     foreign: Mapping[tuple[Root, str], str] = field(default_factory=dict)
     equal: frozenset[tuple[Root, str]] = frozenset()
     link_folders: tuple[str, ...] | None = None
+    choice: Choice = field(default_factory=Choice)
 
 
 def make_plan(inventory: Inventory, destination: Destination, options: PlanOptions) -> SyncPlan:
@@ -87,7 +90,7 @@ def make_plan(inventory: Inventory, destination: Destination, options: PlanOptio
             problems += comparison.problems
     problems += make_secret_notices(items)
     problems += make_link_notices(items)
-    return SyncPlan(
+    plan = SyncPlan(
         sweep=inventory.sweep,
         runs=inventory.runs,
         items=tuple(items),
@@ -96,6 +99,7 @@ def make_plan(inventory: Inventory, destination: Destination, options: PlanOptio
         problems=tuple(problems),
         is_checked=options.is_checked,
     )
+    return choose(plan, options.choice)
 
 
 def _judge(problem: Problem, proven: Mapping[str, str]) -> Problem:

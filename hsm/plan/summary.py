@@ -11,11 +11,12 @@ from hsm.model import PlanItem, Reason, Run, RunState, SyncPlan
 
 
 class Change(str, Enum):
-    """What a plan does to a run at the destination."""
+    """What a plan does to a run at the destination; NOT_CHOSEN would be sent, but for the call's choice."""
 
     NEW = "new"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
+    NOT_CHOSEN = "not chosen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def _make_row(run: Run | None, items: list[PlanItem]) -> Row:
     left = {reason: counts[reason] for reason in Reason if counts[reason] and not reason.is_send}
     n_new = counts[Reason.NEW]
     if not sends:
-        change = Change.UNCHANGED
+        change = Change.NOT_CHOSEN if Reason.NOT_CHOSEN in left else Change.UNCHANGED
     elif n_new == len(sends) and not n_same:
         change = Change.NEW
     else:

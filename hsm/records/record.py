@@ -27,6 +27,9 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 """What JSON may hold for each field but `left`."""
 
+_OPEN = frozenset({Reason.CONFLICT, Reason.NOT_CHOSEN})
+"""Reasons for which a file is left although it counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
@@ -35,7 +38,8 @@ class RunRecord:
     Attributes:
         state: The run's state when it was sent (`hsm.model.RunState`); empty for the sweep folder.
         exit_code: Of a run that has ended.
-        is_complete: It has ended, its log rests, and every file that counts is proven.
+        is_complete: It has ended, its log rests, and every file that counts is proven; one that this call did not
+            choose counts.
         is_whole: Complete, and nothing of it was left out for any reason.
         n_files: Proven files.
         n_bytes: Of the proven files.
@@ -69,6 +73,24 @@ def make_records(plan: SyncPlan, sent: Mapping[Key, SourceFile]) -> dict[str, Ru
         name: _make_record(runs.get(name), items, sent, deeper if name == SWEEP_FOLDER else 0)
         for name, items in by_run.items()
     }
+
+
+def merge_records(
+    before: Mapping[str, RunRecord], plan: SyncPlan, sent: Mapping[Key, SourceFile]
+) -> dict[str, RunRecord]:
+    """What is proven in all: what was before, and what a plan and its transfer prove.
+
+    A plan that did not look at the destination proves nothing of what it left by choice, nor disproves it: what is
+    known of a run of which it sent nothing stays.
+    """
+    found = make_records(plan, sent)
+    if not plan.is_checked:
+        found = {name: record for name, record in found.items() if not _is_known_better(record, before.get(name))}
+    return {**before, **found}
+
+
+def _is_known_better(record: RunRecord, before: RunRecord | None) -> bool:
+    return before is not None and not record.n_files and Reason.NOT_CHOSEN.value in record.left
 
 
 def make_record_document(record: RunRecord) -> dict[str, object]:
@@ -106,7 +128,7 @@ def _make_record(
         elif item.reason.is_send and (file.root, file.path) in sent:
             proven.append(sent[file.root, file.path])
         else:
-            is_open = is_open or item.reason.is_send or item.reason is Reason.CONFLICT
+            is_open = is_open or item.reason.is_send or item.reason in _OPEN
             left["not proven" if item.reason.is_send else item.reason.value] += 1
     has_ended = run is None or (run.has_exit_record and run.at_rest)
     is_complete = has_ended and not is_open

@@ -12,7 +12,7 @@ from hsm.remote.command import Completed, Runner
 from hsm.remote.file_ends import BLOCK_BYTES, get_tail_offset
 from hsm.remote.guard import make_receipts_program, parse_receipt_checksums
 from hsm.remote.shell import quote_path
-from hsm.tree import list_tree
+from hsm.tree import Scan, list_tree, scan_folder
 
 SESSION_TIMEOUT_SECONDS = 600
 
@@ -34,9 +34,10 @@ class LocalEndpoint:
 
     is_remote = False
 
-    def __init__(self, runner: Runner | None = None, *, name: str = "here") -> None:
+    def __init__(self, runner: Runner | None = None, *, name: str = "here", scan: Scan = scan_folder) -> None:
         self.name = name
         self._runner = runner or Runner()
+        self._scan = scan
 
     def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
         """See `hsm.endpoint.Endpoint.survey`; says nothing of rsync, which costs a process."""
@@ -46,7 +47,7 @@ class LocalEndpoint:
             program = make_receipts_program(quote_path(receipts))
             completed = LocalShell(self._runner).run(program)
             checksums = parse_receipt_checksums(completed.stdout.split(b"\0"))
-        return Survey(machine, tuple(list_tree(tree) for tree in trees), checksums)
+        return Survey(machine, tuple(list_tree(tree, scan=self._scan) for tree in trees), checksums)
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SESSION_TIMEOUT_SECONDS = 600
 _LOOK_SECONDS = 0.2
+_GONE_SECONDS = 1.0
 _NOISE_BYTES = 200
 _CHUNK_BYTES = 256 * 1024
 _PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", "sessions_refused", "throttled"})
@@ -180,10 +181,9 @@ class ParamikoClient:
             yield session
         except SessionEndedError as error:
             session.close()
-            with self._lock:
-                if self._login is not None:
-                    self._login.transport.join(_LOOK_SECONDS)  # a connection that broke ends its thread soon
-                self.forget_login()
+            if self._login is not None:
+                _is_gone(self._login)
+            self.forget_login()
             raise self._explain(EOFError(str(error))) from error
         except WireError as error:
             session.close()
@@ -208,8 +208,9 @@ class ParamikoClient:
             return SftpSession(channel)
         except Exception as error:
             channel.close()
-            if not login.is_active:
-                raise self._explain(error) from error
+            if _is_gone(login):
+                self.forget_login()
+                raise self._explain(EOFError(str(error))) from error
             raise TargetError(
                 f"Target {self.name} offers no SFTP: {error}.",
                 hint="Ask whoever runs the machine for sshd's `Subsystem sftp`, or use the system's ssh and rsync.",
@@ -312,7 +313,7 @@ class ParamikoClient:
             channel.close()
         content, noise = parse_framed(completed.stdout, mark)
         if content is None:
-            if completed.returncode < 0 and not login.is_active:
+            if completed.returncode < 0 and _is_gone(login):
                 self.forget_login()
                 raise self._explain(EOFError("the connection was closed"))
             raise self._make_no_shell(noise, completed.stderr)
@@ -329,6 +330,13 @@ class ParamikoClient:
             kind="noisy_shell",
             detail=(noise + complaint).decode("utf-8", "replace")[-1000:].strip(),
         )
+
+
+def _is_gone(login: Login) -> bool:
+    """Whether a connection broke: what it carried ends first, and a moment later the thread that serves it."""
+    if login.is_active:
+        login.transport.join(_GONE_SECONDS)
+    return not login.is_active
 
 
 def _converse(channel: Channel, stdin: bytes, check: Callable[[], None]) -> Completed:

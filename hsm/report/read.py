@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -99,17 +100,25 @@ def _map(function: Callable[[str], _Result], paths: Sequence[str]) -> Iterable[_
 
 def _map_in_processes(function: Callable[[str], _Result], paths: Sequence[str], n: int) -> list[_Result]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n, context, initializer=_ignore_interrupts) as pool:
+    with ProcessPoolExecutor(n, context, initializer=_prepare_process) as pool:
         try:
             return list(pool.map(function, paths, chunksize=_CHUNK))
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             raise
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the process that started this one."""
+def _prepare_process() -> None:
+    """Leave Ctrl-C to the process that started this one, and end with it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _iter_sizes(paths: Iterable[str]) -> Iterator[int]:

@@ -31,7 +31,7 @@ from hsm.records.receipt import (
     make_receipt_content,
     parse_receipt,
 )
-from hsm.records.record import Key, RunRecord, make_records
+from hsm.records.record import Key, RunRecord, merge_records
 from hsm.remote.command import CommandStoppedError
 from hsm.remote.guard import GuardPlaces, Held, Keeper, MakeKeeper
 
@@ -257,7 +257,7 @@ class Ledger:
         return get_receipt_name(self._books.source.id)
 
     def _merge(self, plan: SyncPlan, sent: Mapping[Key, SourceFile]) -> dict[str, RunRecord]:
-        return {**self._journal.runs, **make_records(plan, sent)}
+        return merge_records(self._journal.runs, plan, sent)
 
     def _find_generation(self, places: GuardPlaces, endpoint: Endpoint) -> tuple[int, bool]:
         """The generation to go on from, and whether the receipt there is damaged."""

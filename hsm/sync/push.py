@@ -12,6 +12,7 @@ from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import SyncOptions, TargetSettings
 from hsm.errors import ExitCode, HsmError, UsageError
 from hsm.model import Inventory, Root
+from hsm.plan.choice import Choice
 from hsm.plan.planner import PlanOptions
 from hsm.progress import Reporter, TargetEnded
 from hsm.records.project import load_source_id
@@ -39,6 +40,7 @@ class PushRequest:
         roots: Which of the two folders (`--sweep-only`, `--wandb-only`).
         all_versions: Send superseded versions too.
         overwrite: Send what is newer at the target too.
+        choice: Which runs, and which files of them.
         allowed: Safety checks that are waived.
         may_ask: ssh may ask in this terminal.
         breaks_lock: Take the locks of a sweep whoever holds them.
@@ -51,6 +53,7 @@ class PushRequest:
     roots: tuple[Root, ...] = tuple(Root)
     all_versions: bool = False
     overwrite: bool = False
+    choice: Choice = field(default_factory=Choice)
     allowed: frozenset[str] = field(default_factory=frozenset)
     may_ask: bool = False
     breaks_lock: bool = False
@@ -221,6 +224,7 @@ def make_options(name: str, settings: TargetSettings, request: PushRequest) -> E
         secret_patterns=options.secret_patterns,
         is_checked=options.check_remote_first,
         overwrite=request.overwrite,
+        choice=request.choice,
     )
     return ExchangeOptions(
         plan=plan,

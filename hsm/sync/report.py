@@ -140,6 +140,7 @@ def count_files(report: TargetReport) -> dict[str, int]:
         "deeper": sum(plan.deeper.values()),
         "secret": reasons[Reason.SECRET],
         "conflict": reasons[Reason.CONFLICT] + ends.count(Outcome.SKIPPED),
+        "not_chosen": reasons[Reason.NOT_CHOSEN],
         "unsettled": ends.count(Outcome.UNSETTLED),
         "failed": ends.count(Outcome.FAILED),
     }
@@ -161,7 +162,7 @@ def count_runs(report: TargetReport) -> dict[str, int]:
     states = count_states(plan.runs)
     return {
         "total": len(plan.runs),
-        **{change.value: sum(row.change is change for row in rows) for change in Change},
+        **{change.value.replace(" ", "_"): sum(row.change is change for row in rows) for change in Change},
         **{state.value: states[state] for state in RunState},
         "complete": len(find_complete_runs(plan, _outcomes(report))),
     }
@@ -171,7 +172,7 @@ def find_complete_runs(plan: SyncPlan, outcomes: Mapping[tuple[Root, str], Outco
     """Names of the runs that have ended and of which every file that counts is proven at the destination."""
     complete = {run.name for run in plan.runs if run.has_exit_record and run.at_rest}
     for item in plan.items:
-        is_open = item.reason is Reason.CONFLICT or (
+        is_open = item.reason in (Reason.CONFLICT, Reason.NOT_CHOSEN) or (
             item.reason.is_send and outcomes.get((item.file.root, item.file.path)) not in _PROVEN
         )
         if is_open:

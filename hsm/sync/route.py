@@ -10,7 +10,7 @@ def make_route(settings: TargetSettings, *, direction: str) -> Route:
     """Between which places a journal of this target speaks: `push` or `pull`."""
     return Route(
         direction=direction,
-        host=settings.host,
+        host=settings.host if settings.node is None else f"node:{settings.node}",  # by whichever address
         user=settings.user,
         port=settings.port,
         sweeps=settings.paths.sweeps,

@@ -22,7 +22,7 @@ class Standing(str, Enum):
     """How far a run, or the sweep's folder, has come at a target.
 
     COMPLETE: it has ended, and everything that counts is proven there as it is here. SENT: all of that, but it had
-    not ended. PENDING: it is new, or has changed since. UNSETTLED: the last time some of its files failed, changed
+    not ended. PENDING: it is new, or has changed since, or the last call did not choose all of it. UNSETTLED: the last time some of its files failed, changed
     while they were sent, or were kept there as conflicts.
     """
 
@@ -155,7 +155,9 @@ def judge_record(record: RunRecord) -> Standing:
     """What a record says by itself, of a run that is not here to be compared."""
     if record.is_complete:
         return Standing.COMPLETE
-    return Standing.UNSETTLED if _is_open(record) else Standing.SENT
+    if _is_open(record):
+        return Standing.UNSETTLED
+    return Standing.PENDING if Reason.NOT_CHOSEN.value in record.left else Standing.SENT
 
 
 def _is_open(record: RunRecord) -> bool:

@@ -11,6 +11,7 @@ from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.errors import ExitCode, HsmError
 from hsm.model import EntryKind, Inventory, Problem, Reason, Root, SourceFile, SyncPlan
+from hsm.plan.choice import Choice, choose
 from hsm.plan.collisions import fold_name, folds_names
 from hsm.plan.destination import Destination
 from hsm.plan.planner import make_plan
@@ -80,14 +81,24 @@ def verify(
     runner: Runner,
     reporter: Reporter,
     may_ask: bool = False,
+    choice: Choice | None = None,
 ) -> VerifyReport:
     """Compare sweeps with their targets. Changes nothing at either end, and needs no lock.
+
+    Args:
+        loaded: The configuration.
+        words: Sweeps as typed.
+        targets: By name.
+        runner: Starts the processes.
+        reporter: Told what happens.
+        may_ask: ssh may ask in this terminal.
+        choice: Which runs, and which files of them, are compared; None for all.
 
     Raises:
         UsageError: A sweep does not exist.
     """
     source = find_source(loaded, LocalEndpoint(), words)
-    request = PushRequest(tuple(words), targets, is_dry_run=True, may_ask=may_ask)
+    request = PushRequest(tuple(words), targets, is_dry_run=True, may_ask=may_ask, choice=choice or Choice())
     settings = {
         (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
         for name, target in targets.items()
@@ -194,8 +205,8 @@ class _Verify:
                 ends.destination, ends.roots, inventory, roots=options.roots, max_depth=options.max_depth
             )
             fold = fold_name if folds_names(check.system) else str
-            plan_options = replace(options.plan, folds_names=folds_names(check.system))
-            plan = make_plan(inventory, check.destination, plan_options)
+            plan_options = replace(options.plan, folds_names=folds_names(check.system), choice=Choice())
+            plan = choose(make_plan(inventory, check.destination, plan_options), options.plan.choice, leaves_same=True)
             there, missing, different = _sort_by_presence(plan, check.destination, fold)
             if there:
                 self._reporter.report(Step(ends.name, "verify"))

@@ -21,7 +21,7 @@ import yaml
 from private_sshd import PrivateSshd
 
 from hsm.hosts import discover_reachable_nodes
-from tests.conftest import RunHsm
+from tests.conftest import FLAT_SWEEP, RunHsm
 from tests.unit.hosts.conftest import Server, be_endless, be_rubbish, be_silent, find_free_port
 
 LOOPBACK = sys.platform == "linux"  # elsewhere 127.0.0.2 and further have to be set up first
@@ -320,6 +320,33 @@ def test_a_pull_that_is_killed_leaves_one_of_both(scores: Path, hsm: RunHsm, ssh
         assert (len(found), len(set(found.values()))) == (len(rows) + 2, 1)
     assert hsm("hosts", "scores", "pull", "--db", file, cwd=scores).returncode == 0
     assert set(read_scores(file).values()) == {2.0}
+
+
+def test_a_sync_goes_through_the_address_that_answers(
+    hsm: RunHsm, sshd: PrivateSshd, copy_project: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    if not LOOPBACK:
+        pytest.skip("needs the address 127.0.0.99")
+    folder = copy_project(tmp_path / "project")
+    target = tmp_path / "target"
+    node = {**make_host(sshd, "127.0.0.1"), "tailscale_ip": "127.0.0.99", "path": str(target)}
+    write_hosts(folder, {"gpu-1": node})
+    config = {"desktop": {"node": "gpu-1", "paths": {"sweeps": "sweeps", "wandb": "wandb"}}}
+    (folder / ".hsm" / "sync_config.yaml").write_text(yaml.safe_dump({"sync_targets": config}))
+    done = hsm("sync", "to", FLAT_SWEEP, "-t", "desktop", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (target / "sweeps" / "outputs" / FLAT_SWEEP).is_dir()
+    assert len(list((target / "wandb").iterdir())) > 10
+    n_logins = sshd.count_logins()
+    write_hosts(folder, {"gpu-1": {**node, "tailscale_ip": "127.0.0.98"}})  # the journal is the machine's all the same
+    done = hsm("sync", "to", FLAT_SWEEP, "-t", "desktop", "--json", cwd=folder)
+    (report,) = json.loads(done.stdout)["sweeps"][0]["targets"]
+    assert (done.returncode, report["state"], n_logins, sshd.count_logins()) == (0, "nothing_to_do", 1, 1)
+    done = hsm("sync", "status", FLAT_SWEEP, "--json", cwd=folder)
+    (known,) = json.loads(done.stdout)["sweeps"][0]["targets"]
+    assert (known["sweep_folder"], known["runs"]["complete"], known["runs"]["pending"]) == ("complete", 15, 0)
+    done = hsm("sync", "to", FLAT_SWEEP, "-t", "desktop", "--set", "host=127.0.0.55", cwd=folder)
+    assert (done.returncode, "no address of the machine gpu-1" in done.stderr) == (2, True)
 
 
 SERVE_ERRORS = {

@@ -26,7 +26,7 @@ _NOUNS = {
     Reason.UNFINISHED: ("upload mark of an unfinished run", "upload marks of unfinished runs"),
     Reason.CONFLICT: ("conflict", "conflicts"),
 }
-_STYLES = {Change.NEW: "green", Change.UPDATED: "yellow", Change.UNCHANGED: ""}
+_STYLES = {Change.NEW: "green", Change.UPDATED: "yellow", Change.UNCHANGED: "", Change.NOT_CHOSEN: ""}
 
 
 def print_preview(printer: Printer, plan: SyncPlan, *, verbosity: int, indent: int, place: str = "there") -> None:
@@ -75,6 +75,20 @@ def describe_states(counts: Mapping[RunState, int]) -> str:
     return ", ".join(f"{counts[state]:,} {state.value}" for state in RunState if counts.get(state))
 
 
+def describe_not_chosen(plan: SyncPlan) -> list[str]:
+    """Return what the call's choice leaves, a line for each reason: `not chosen: 9 files of 3 runs: ...`."""
+    runs: dict[str, set[str]] = {}
+    files: Counter[str] = Counter()
+    for item in plan.items:
+        if item.reason is Reason.NOT_CHOSEN:
+            runs.setdefault(item.detail, set()).add(item.file.run)
+            files[item.detail] += 1
+    return [
+        f"not chosen: {format_count(files[detail], 'file')} of {format_count(len(names), 'run')}: {detail}"
+        for detail, names in runs.items()
+    ]
+
+
 def _iter_table_rows(rows: Sequence[Row], *, is_whole: bool) -> Iterator[Sequence[Part]]:
     """The sweep's folder, the runs that there is something to say of, and the rest in a line for each change."""
     runs = [row for row in rows if row.run is not None]
@@ -102,7 +116,7 @@ def _iter_table_rows(rows: Sequence[Row], *, is_whole: bool) -> Iterator[Sequenc
 
 def _is_moving(row: Row) -> bool:
     """Whether there is something to say of a run."""
-    return row.change is not Change.UNCHANGED or Reason.CONFLICT in row.left
+    return row.change in (Change.NEW, Change.UPDATED) or Reason.CONFLICT in row.left
 
 
 def _make_run_row(row: Row) -> Sequence[Part]:
@@ -148,6 +162,7 @@ def _iter_remarks(plan: SyncPlan, rows: Sequence[Row], place: str) -> Iterator[s
         changes = Counter(row.change for row in runs)
         words = ", ".join(f"{changes[change]:,} {change.value}" for change in Change if changes[change])
         yield f"{format_count(len(runs), 'run')}: {words}; {describe_states(count_states(plan.runs))}"
+    yield from describe_not_chosen(plan)
     n_same = sum(row.n_same for row in rows)
     if n_same:
         yield f"{format_count(n_same, 'file is', 'files are')} {place} already"

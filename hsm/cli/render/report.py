@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from hsm.cli.render.preview import describe_states, print_deeper, print_preview
+from hsm.cli.render.preview import describe_not_chosen, describe_states, print_deeper, print_preview
 from hsm.cli.render.printer import Printer
 from hsm.cli.render.problems import describe_problems, print_problems
 from hsm.cli.render.words import format_bytes, format_count, format_part, format_seconds, list_some
@@ -139,9 +139,12 @@ def _describe_sent(files: dict[str, int], sizes: dict[str, int]) -> str:
 
 
 def _describe_present(target: TargetReport, place: str) -> str:
-    runs, files = count_runs(target), count_files(target)
-    if runs["total"]:
-        return f"{format_count(runs['total'], 'run is', 'runs are')} {place} already"
+    files = count_files(target)
+    n_runs = len(target.plan.runs) if target.plan is not None else 0
+    if files["not_chosen"]:
+        return f"nothing of what was chosen is missing {place}"
+    if n_runs:
+        return f"{format_count(n_runs, 'run is', 'runs are')} {place} already"
     if files["unchanged"]:
         return f"{format_count(files['unchanged'], 'file is', 'files are')} {place} already"
     return "the sweep has no files to send"
@@ -163,9 +166,12 @@ def _iter_count_lines(target: TargetReport) -> Iterator[str]:
     files, runs = count_files(target), count_runs(target)
     if files["unchanged"] and target.state is not State.NOTHING_TO_DO:
         yield f"{format_count(files['unchanged'], 'file is', 'files are')} unchanged"
-    left = [f"{files[reason]:,} {reason}" for reason in ("superseded", "excluded") if files[reason]]
+    reasons = ("superseded", "excluded", "not_chosen")
+    left = [f"{files[reason]:,} {reason.replace('_', ' ')}" for reason in reasons if files[reason]]
     if left:
         yield f"left out: {', '.join(left)}"
+    if target.plan is not None:
+        yield from describe_not_chosen(target.plan)
     open_ends = [
         format_count(files["conflict"], "conflict") if files["conflict"] else "",
         f"{files['unsettled']:,} changed meanwhile" if files["unsettled"] else "",

@@ -64,6 +64,8 @@ def show_resolved_targets(loaded: LoadedConfig, sweep: str, resolved: Sequence[R
 def _iter_settings(settings: TargetSettings) -> Iterator[tuple[str, str]]:
     from hsm.config.resolve import is_secret
 
+    if settings.node is not None:
+        yield "node", settings.node
     yield "address", _describe_address(settings)
     yield "sweeps", settings.paths.sweeps
     yield "wandb", settings.paths.wandb

@@ -291,7 +291,7 @@ colour: red
         pytest.param(
             '    "a\\nb": 1',
             [
-                "5 {d}.'a\\nb': unknown, allowed: the keys host, user, port, engine, rsync_path, paths, ssh, secrets, "
+                "5 {d}.'a\\nb': unknown, allowed: the keys host, node, user, port, engine, rsync_path, paths, ssh, secrets, "
                 "options"
             ],
             id="line break in a key",

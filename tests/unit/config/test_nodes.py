@@ -1,8 +1,11 @@
 """Targets that name a machine of the hosts file."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from hsm.config.load import parse_document
+from hsm.config.schema import SyncConfig
 from hsm.errors import ConfigError
 
 FOUND = {
@@ -14,9 +17,9 @@ FOUND = {
 }
 
 
-def parse(target: str, *, found: object = FOUND):  # noqa: ANN201
+def parse(target: str, *, found: Mapping[str, object] | str = FOUND) -> SyncConfig:
     text = f"sync_targets:\n  t:\n    node: gpu-1\n{target}"
-    return parse_document(text, "x.yaml", find_node=lambda name: found if name == "gpu-1" else "unknown")[0]  # type: ignore[arg-type,return-value]
+    return parse_document(text, "x.yaml", find_node=lambda _name: found)[0]
 
 
 def test_a_node_stands_for_host_user_port_and_folder() -> None:
@@ -28,21 +31,22 @@ def test_a_node_stands_for_host_user_port_and_folder() -> None:
 
 
 def test_keys_of_the_target_win() -> None:
-    more = "    ssh: {identity_file: /other, options: {Compression: no}}\n    paths: {project_root: /p, sweeps: s, wandb: w}\n"
-    settings = parse(more).sync_targets["t"]
+    ssh = "    ssh: {identity_file: /other, options: {Compression: no}}\n"
+    settings = parse(f"{ssh}    paths: {{project_root: /p, sweeps: s, wandb: w}}\n").sync_targets["t"]
     assert (settings.paths.sweeps, settings.ssh.identity_file) == ("/p/s", "/other")
     assert settings.ssh.options == {"Compression": "no"}
 
 
+PATHS = "    paths: {sweeps: s, wandb: w}\n"
 MISTAKES = {
-    "unknown": ("    paths: {sweeps: s, wandb: w}\n", "no machine of that name", "line 3  sync_targets.t.node: no machine"),
-    "host": ("    host: h\n    paths: {sweeps: s, wandb: w}\n", FOUND, "line 4  sync_targets.t.host: is said by the node"),
-    "port": ("    paths: {sweeps: s, wandb: w}\n    port: 1\n", FOUND, "line 5  sync_targets.t.port: is said by the node"),
-}  # fmt: skip
+    "unknown": (PATHS, "no such machine", "has 1 problem:\n  line 3  sync_targets.t.node: no such machine"),
+    "host": (f"    host: h\n{PATHS}", FOUND, "line 4  sync_targets.t.host: is said by the node"),
+    "port": (f"{PATHS}    port: 1\n", FOUND, "line 5  sync_targets.t.port: is said by the node"),
+}
 
 
 @pytest.mark.parametrize(("target", "found", "words"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistakes_have_their_line(target: str, found: object, words: str) -> None:
+def test_mistakes_have_their_line(target: str, found: Mapping[str, object] | str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(target, found=found)
     assert words in caught.value.message

@@ -114,6 +114,15 @@ def test_the_configuration_is_updated_later() -> None:
     assert found == {("lr",): 0.1, ("opt", "name"): "sgd", ("late",): [1, 2]}
 
 
+def test_lists_without_an_end_are_no_trap() -> None:
+    deep = b"[" * 400 + b"]" * 400
+    item = w.field(1, w.field(1, "deep") + w.field(16, deep)) + w.field(
+        1, w.field(1, "broken") + w.field(16, b"[" * 99999)
+    )
+    found = read_run_log(w.frame([w.record(5, item), w.config("fine", [[1], {"a": [2]}])])).config
+    assert found == {("deep",): "(nested too deeply)", ("broken",): None, ("fine",): [[1], {"a": [2]}]}
+
+
 @pytest.mark.parametrize(
     ("records", "wanted"),
     [

@@ -1,0 +1,112 @@
+"""What the passes of one call keep: connections, what was read of folders, what is proven and has not changed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from hsm.endpoint import Endpoint
+from hsm.errors import ExitCode
+from hsm.model import Inventory
+from hsm.remote.local import LocalEndpoint
+from hsm.sync.connect import Connection
+from hsm.sync.folder_memory import FolderMemory
+from hsm.sync.report import TargetReport
+
+
+class Kept:
+    """Keeps nothing: for a call with one pass. Each connection is closed after its use."""
+
+    @property
+    def source(self) -> Endpoint:
+        """This machine, where it is the source."""
+        return LocalEndpoint()
+
+    @contextlib.contextmanager
+    def use(self, name: str, make: Callable[[], Connection]) -> Iterator[Connection]:  # noqa: ARG002 - of the other
+        """Use the connection to a target, which stays open while inside.
+
+        Args:
+            name: The target's.
+            make: Makes the connection; starts nothing.
+        """
+        connection = make()
+        with connection.keep_open():
+            yield connection
+
+    def find_unchanged(self, name: str, inventory: Inventory) -> TargetReport | None:  # noqa: ARG002 - of the other
+        """The report of a target that has all of this inventory already, as the last pass proved; None elsewhere.
+
+        Args:
+            name: The target's.
+            inventory: What the source has of a sweep.
+        """
+        return None
+
+    def note(self, name: str, inventory: Inventory, report: TargetReport) -> None:
+        """Remember how an inventory fared at a target."""
+
+
+class KeptOverPasses(Kept):
+    """Keeps connections open, remembers folders, and does not ask a target that has all. Close it at the end.
+
+    A target that has all is asked again once something has changed here, or after `forget`.
+    """
+
+    def __init__(self) -> None:
+        self.folders = FolderMemory()
+        self._source = LocalEndpoint(scan=self.folders.scan)
+        self._open: dict[str, tuple[Connection, AbstractContextManager[None]]] = {}
+        self._settled: dict[tuple[str, str], tuple[Inventory, TargetReport]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def source(self) -> Endpoint:
+        """See `Kept.source`."""
+        return self._source
+
+    @contextlib.contextmanager
+    def use(self, name: str, make: Callable[[], Connection]) -> Iterator[Connection]:
+        """See `Kept.use`; it stays open afterwards too."""
+        with self._lock:
+            found = self._open.get(name)
+        if found is None:
+            connection = make()
+            keeping = connection.keep_open()
+            keeping.__enter__()
+            found = connection, keeping
+            with self._lock:
+                self._open[name] = found
+        yield found[0]
+
+    def find_unchanged(self, name: str, inventory: Inventory) -> TargetReport | None:
+        """See `Kept.find_unchanged`."""
+        known, report = self._settled.get((name, inventory.sweep), (None, None))
+        return report if known == inventory else None
+
+    def note(self, name: str, inventory: Inventory, report: TargetReport) -> None:
+        """See `Kept.note`."""
+        key = name, inventory.sweep
+        if report.exit_code is ExitCode.DONE and report.plan is not None:
+            self._settled[key] = inventory, report
+        else:
+            self._settled.pop(key, None)
+
+    def forget(self) -> None:
+        """Look at everything anew in the next pass, here and at the targets. The connections stay."""
+        self.folders.forget()
+        self._settled.clear()
+
+    def drop(self, name: str) -> None:
+        """Close the connection to a target; the next use makes a new one."""
+        with self._lock:
+            found = self._open.pop(name, None)
+        if found is not None:
+            found[1].__exit__(None, None, None)
+
+    def close(self) -> None:
+        """Close all connections. May be called twice."""
+        for name in list(self._open):
+            self.drop(name)
