@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hsm.errors import UsageError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,32 +39,14 @@ def parse_choice(
 
 
 def choose_roots(*, sweep_only: bool, wandb_only: bool) -> tuple[Root, ...]:
-    """Which of the two folders `--sweep-only` and `--wandb-only` leave.
+    """See `hsm.plan.choice.choose_roots`."""
+    from hsm.plan import choice
 
-    Raises:
-        UsageError: Neither.
-    """
-    from hsm.model import Root
-
-    if sweep_only and wandb_only:
-        raise UsageError(
-            "--sweep-only and --wandb-only leave nothing to bring.",
-            hint="Give one of them, or neither to bring both.",
-            kind="usage",
-        )
-    return (Root.SWEEPS,) if sweep_only else (Root.WANDB,) if wandb_only else tuple(Root)
+    return choice.choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
 
 
 def check_allowed(names: Sequence[str]) -> frozenset[str]:
-    """The safety checks that `--allow` waives.
+    """See `hsm.plan.safety.parse_checks`."""
+    from hsm.plan.safety import parse_checks
 
-    Raises:
-        UsageError: There is no such check.
-    """
-    from hsm.plan.safety import CHECKS
-
-    for name in names:
-        if name not in CHECKS:
-            known = "; ".join(f"{check}: {meaning}" for check, meaning in CHECKS.items())
-            raise UsageError(f"There is no safety check {name!r}.", hint=f"There are: {known}.", kind="usage")
-    return frozenset(names)
+    return parse_checks(names)

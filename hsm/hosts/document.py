@@ -89,9 +89,15 @@ def _describe_unknown(file: HostsFile, root: yaml.Node, shown: str) -> Iterator[
     places = [*found, *(("hosts", name, key) for name, node in file.hosts.items() for key in node.model_extra or {})]
     if places:
         lines = sorted((_locate(root, place)[0], make_dotted(place)) for place in places)
-        words = [f"{key} (line {line})" for line, key in lines[:_MAX_SHOWN]]
+        words = [f"{key} (line {line}{_suggest_key(key)})" for line, key in lines[:_MAX_SHOWN]]
         more = f" and {len(lines) - _MAX_SHOWN} more" if len(lines) > _MAX_SHOWN else ""
         yield f"{shown}: kept, but without a meaning here: {', '.join(words)}{more}."
+
+
+def _suggest_key(dotted: str) -> str:
+    model = NodeEntry if dotted.startswith("hosts.") else EloSyncEntry if "." in dotted else HostsFile
+    near = difflib.get_close_matches(dotted.rpartition(".")[2].lower(), model.model_fields, 1, cutoff=0.8)
+    return f", did you mean {near[0]}?" if near else ""
 
 
 def _make_error(findings: Sequence[Finding], shown: str) -> ConfigError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from hsm.config.rules import check_pattern
 from hsm.errors import UsageError
-from hsm.model import PlanItem, Reason, Run, RunState, SourceFile, SyncPlan
+from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.plan.patterns import Patterns
 
 ALL = "all"
@@ -83,6 +83,21 @@ def make_choice(
         since_ns=0 if since is None else now_ns - parse_age(since, option="--since") * 10**9,
         newest=newest,
     )
+
+
+def choose_roots(*, sweep_only: bool, wandb_only: bool) -> tuple[Root, ...]:
+    """Which of the two folders `--sweep-only` and `--wandb-only` leave.
+
+    Raises:
+        UsageError: Neither.
+    """
+    if sweep_only and wandb_only:
+        raise UsageError(
+            "--sweep-only and --wandb-only leave nothing to bring.",
+            hint="Give one of them, or neither to bring both.",
+            kind="usage",
+        )
+    return (Root.SWEEPS,) if sweep_only else (Root.WANDB,) if wandb_only else tuple(Root)
 
 
 def parse_age(text: str, *, option: str) -> int:
@@ -160,9 +175,7 @@ def find_left_by(choice: Choice, runs: Iterable[Run], files: Sequence[SourceFile
     return left
 
 
-def _find_runs_left(
-    choice: Choice, runs: Iterable[Run], by_run: Mapping[str, Sequence[SourceFile]]
-) -> dict[str, str]:
+def _find_runs_left(choice: Choice, runs: Iterable[Run], by_run: Mapping[str, Sequence[SourceFile]]) -> dict[str, str]:
     whys: dict[str, str] = {}
     kept: list[str] = []
     for run in runs:

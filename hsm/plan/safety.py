@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from hsm.endpoint import Space
+from hsm.errors import UsageError
 from hsm.model import EntryKind, Problem, Reason, Root, SyncPlan
 from hsm.plan.destination import Destination
 
@@ -37,6 +38,19 @@ class Refusal:
     check: str
     message: str
     hint: str
+
+
+def parse_checks(names: Iterable[str]) -> frozenset[str]:
+    """Read the names that `--allow` is given.
+
+    Raises:
+        UsageError: There is no such check.
+    """
+    allowed = frozenset(names)
+    for name in sorted(allowed - CHECKS.keys()):
+        known = "; ".join(f"{check}: {meaning}" for check, meaning in CHECKS.items())
+        raise UsageError(f"There is no safety check {name!r}.", hint=f"There are: {known}.", kind="usage")
+    return allowed
 
 
 def check_plan(plan: SyncPlan, destination: Destination, *, known: Collection[str] = ()) -> tuple[Refusal, ...]:

@@ -8,6 +8,7 @@ configuration then says the same. What does not matter, is wrong or missing here
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -160,7 +161,8 @@ def remember_targets(config: Path, targets: Mapping[str, SshSettings], default: 
         if merged != found or not path.exists():
             save_json(path, document, schema=SCHEMA)
     except _USELESS:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _load(folder: Path) -> tuple[dict[str, KnownTarget], tuple[str, ...]]:

@@ -92,8 +92,9 @@ def make_words(program: str, stdin: bytes, mark: str) -> bytes:
     """
     begin, end = [b"("], b")</dev/null"
     if stdin:
-        decode = "base64 -d 2>/dev/null||base64 -D||openssl base64 -d"
-        begin = [f"({decode})<<'{mark}'|(".encode(), base64.encodebytes(stdin).rstrip(b"\n"), mark.encode()]
+        # Silent: when the program reads less than all, the first ends by SIGPIPE, and the others have their say.
+        decode = "base64 -d||base64 -D||openssl base64 -d"
+        begin = [f"({decode})2>/dev/null <<'{mark}'|(".encode(), base64.encodebytes(stdin).rstrip(b"\n"), mark.encode()]
         end = b")"
     lines = [
         *begin,

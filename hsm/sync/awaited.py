@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from hsm.discover.slurm_jobs import SlurmJob
-from hsm.model import Run, SyncPlan
+from hsm.model import Run, RunState, SyncPlan
 
 SETTLE_SECONDS = 30 * 60.0
 STALE_SECONDS = 6 * 3600.0
+
+LAG_SECONDS = 60.0
+"""A network file system may show a folder this late."""
 
 
 class Source(str, Enum):
@@ -68,7 +71,7 @@ class RunView:
 
     @property
     def id(self) -> str:
-        """wandb's id of the run, which a resumed run keeps in its next folder; the folder's name before there is one."""
+        """Its id, which a resumed run keeps in its next folder; the folder's name where there is no log yet."""
         return self.run.log.removeprefix("run-").removesuffix(".wandb") or self.run.name
 
     @property
@@ -207,7 +210,8 @@ def _find_death(view: RunView, patience: Patience, queue: Queue, now_ns: int) ->
     if view.run.has_exit_record:
         return ""
     job = view.job
-    if job is not None and job.id in queue.asked and job.name not in queue.left and view.run.at_rest:
+    is_quiet = view.run.state is RunState.UNKNOWN
+    if job is not None and is_quiet and job.id in queue.asked and job.name not in queue.left:
         return f"its Slurm job {job.name} is gone"
     rest_seconds = (now_ns - view.newest_ns) / 1e9
     if rest_seconds >= patience.stale_seconds:
@@ -224,7 +228,7 @@ def _find_end(
     quiet_seconds: float,
 ) -> tuple[bool, float | None]:
     """Whether no further run comes; and after how many quiet seconds that will be taken for certain."""
-    is_gone = bool(arrays) and arrays <= queue.asked and not arrays & queue.left
+    is_gone = bool(arrays) and arrays <= queue.asked and not arrays & queue.left and quiet_seconds >= LAG_SECONDS
     if expected.source is Source.SCHEDULER:
         return is_gone, None
     if expected.source is Source.NONE:

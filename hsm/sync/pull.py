@@ -25,6 +25,7 @@ from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.sync.connect import Connection, connect
 from hsm.sync.exchange import Ends, ExchangeOptions, Stopwatch, exchange, make_failure
 from hsm.sync.far_source import FarSource, load_far_id
+from hsm.sync.kept import Kept
 from hsm.sync.ledger import Books
 from hsm.sync.origins import PullLedger
 from hsm.sync.push import PushRequest, make_options
@@ -39,18 +40,27 @@ Named = tuple[str, TargetReport]
 """The id of a sweep, or the word that means none, and what became of it at one target."""
 
 
-def pull(loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter: Reporter) -> SyncReport:
+def pull(
+    loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter: Reporter, kept: Kept | None = None
+) -> SyncReport:
     """Bring sweeps from targets into this project.
 
     Targets are looked at at the same time, and brought from one after another: what one brings is there when the
     next is compared. Ctrl-C (KeyboardInterrupt in this thread) ends the workers; the report then says what had
     arrived.
 
+    Args:
+        loaded: The configuration.
+        request: What is wanted.
+        runner: Starts the processes.
+        reporter: Told what happens.
+        kept: What is kept for the next such call; by default nothing.
+
     Raises:
         UsageError: No target has a sweep that a word means, or nothing is left to be brought.
         ConfigError: What the file says of a sweep is not right with the rest.
     """
-    work = _Pull(loaded, request, runner, reporter)
+    work = _Pull(loaded, request, runner, reporter, kept or Kept())
     reports = serve_targets(list(request.targets), work.serve, read=lambda: None, runner=runner)
     return SyncReport("sync from", "pull", request.is_dry_run, _join_sweeps(request, reports))
 
@@ -58,11 +68,14 @@ def pull(loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter
 class _Pull:
     """What bringing from each target shares."""
 
-    def __init__(self, loaded: LoadedConfig, request: PushRequest, runner: Runner, reporter: Reporter) -> None:
+    def __init__(
+        self, loaded: LoadedConfig, request: PushRequest, runner: Runner, reporter: Reporter, kept: Kept
+    ) -> None:
         self._loaded = loaded
         self._request = request
         self._runner = runner
         self._reporter = reporter
+        self._kept = kept
         self._layout = make_layout(loaded)
         self._turn = threading.Lock()
         for name, settings in request.targets.items():
@@ -71,23 +84,25 @@ class _Pull:
     def serve(self, name: str, _: Future[None]) -> list[Named]:
         """Bring every sweep from one target: one report for each word, whatever happens."""
         stopwatch = Stopwatch(name, self._reporter)
-        request = self._request
         try:
-            connection = connect(
-                name,
-                request.targets[name],
-                self._runner,
-                self._reporter,
-                layout=self._layout,
-                pauses_seconds=request.pauses_seconds,
-                allowed=request.allowed,
-            )
-            with connection.keep_open():
+            with self._kept.use(name, lambda: self._connect(name)) as connection:
                 return self._serve(connection, stopwatch)
         except HsmError as error:
             return self._end_all(make_failure(name, error, stopwatch.seconds))
         except CommandStoppedError:
             return self._end_all(_make_interrupted(name))
+
+    def _connect(self, name: str) -> Connection:
+        request = self._request
+        return connect(
+            name,
+            request.targets[name],
+            self._runner,
+            self._reporter,
+            layout=self._layout,
+            pauses_seconds=request.pauses_seconds,
+            allowed=request.allowed,
+        )
 
     def _serve(self, connection: Connection, stopwatch: Stopwatch) -> list[Named]:
         with stopwatch.step("login"):
@@ -134,9 +149,14 @@ class _Pull:
         with stopwatch.step("scan"):
             far.check_there(sweep.id, options.roots)
             inventory = self._read(connection, far, sweep, options)
+        unchanged = self._kept.find_unchanged(connection.name, inventory)
+        if unchanged is not None:
+            return unchanged
         with self._take_turn():
             books = self._make_books(connection, settings, far.look(sweep.id).layout)
-            return self._exchange(connection, inventory, options, books, stopwatch)
+            report = self._exchange(connection, inventory, options, books, stopwatch)
+        self._kept.note(connection.name, inventory, report)
+        return report
 
     def _exchange(
         self,

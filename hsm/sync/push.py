@@ -18,10 +18,10 @@ from hsm.progress import Reporter, TargetEnded
 from hsm.records.project import load_source_id
 from hsm.records.receipt import Sender
 from hsm.remote.command import CommandStoppedError, Runner
-from hsm.remote.local import LocalEndpoint
 from hsm.remote.openssh import PAUSES_SECONDS
 from hsm.sync.connect import Connection, connect, make_push_ends
 from hsm.sync.exchange import ExchangeOptions, Stopwatch, exchange, make_failure
+from hsm.sync.kept import Kept
 from hsm.sync.ledger import Books, Ledger
 from hsm.sync.report import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.route import make_route
@@ -67,6 +67,7 @@ def push(
     runner: Runner,
     reporter: Reporter,
     meanwhile: Callable[[], object] = lambda: None,
+    kept: Kept | None = None,
 ) -> SyncReport:
     """Bring sweeps to targets. The logins are opened while the sweeps are looked at.
 
@@ -78,18 +79,20 @@ def push(
         runner: Starts the processes.
         reporter: Told what happens.
         meanwhile: Called in this thread while targets are waited for; whatever can be got ready then.
+        kept: What is kept for the next such call; by default nothing.
 
     Raises:
         UsageError: A sweep does not exist, or nothing is left to be brought; nothing was started.
         ConfigError: What the file says of a sweep is not right with the rest; nothing was started.
     """
-    source = find_source(loaded, LocalEndpoint(), request.sweeps)
+    kept = kept or Kept()
+    source = find_source(loaded, kept.source, request.sweeps)
     settings = {
         (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
         for name, target in request.targets.items()
         for sweep in source.sweeps
     }
-    work = _Push(source, request, settings, runner, reporter)
+    work = _Push(source, request, settings, runner, reporter, kept)
     reports = serve_targets(list(request.targets), work.serve, read=work.read, runner=runner, meanwhile=meanwhile)
     by_sweep = [
         SweepReport(sweep.id, tuple(reports[name][index] for name in request.targets))
@@ -108,6 +111,7 @@ class _Push:
         settings: Mapping[tuple[str, str], TargetSettings],
         runner: Runner,
         reporter: Reporter,
+        kept: Kept,
     ) -> None:
         self._source = source
         self._request = request
@@ -115,6 +119,7 @@ class _Push:
         self._options = {key: make_options(key[0], found, request) for key, found in settings.items()}
         self._runner = runner
         self._reporter = reporter
+        self._kept = kept
         self._source_id = "" if request.is_dry_run else load_source_id(source.project)
 
     def read(self) -> Inventories:
@@ -131,23 +136,25 @@ class _Push:
     def serve(self, name: str, found: Future[Inventories]) -> list[TargetReport]:
         """Bring every sweep to one target: one report per sweep, whatever happens."""
         stopwatch = Stopwatch(name, self._reporter)
-        request = self._request
         try:
-            connection = connect(
-                name,
-                request.targets[name],
-                self._runner,
-                self._reporter,
-                layout=self._source.layout,
-                pauses_seconds=request.pauses_seconds,
-                allowed=request.allowed,
-            )
-            with connection.keep_open():
+            with self._kept.use(name, lambda: self._connect(name)) as connection:
                 return self._serve(connection, found, stopwatch)
         except HsmError as error:
             return self._end_all(make_failure(name, error, stopwatch.seconds))
         except CommandStoppedError:
             return self._end_all(_make_interrupted(name))
+
+    def _connect(self, name: str) -> Connection:
+        request = self._request
+        return connect(
+            name,
+            request.targets[name],
+            self._runner,
+            self._reporter,
+            layout=self._source.layout,
+            pauses_seconds=request.pauses_seconds,
+            allowed=request.allowed,
+        )
 
     def _serve(
         self, connection: Connection, found: Future[Inventories], stopwatch: Stopwatch
@@ -172,10 +179,13 @@ class _Push:
         self, connection: Connection, inventory: Inventory, books: Books, stopwatch: Stopwatch
     ) -> TargetReport:
         name = connection.name
+        unchanged = self._kept.find_unchanged(name, inventory)
+        if unchanged is not None:
+            return unchanged
         settings = self._settings[name, inventory.sweep]
         books = replace(books, route=make_route(settings, direction="push"))
         ends = make_push_ends(connection, settings, source=self._source.endpoint, runner=self._runner)
-        return exchange(
+        report = exchange(
             ends,
             inventory,
             self._options[name, inventory.sweep],
@@ -183,6 +193,8 @@ class _Push:
             reporter=self._reporter,
             stopwatch=stopwatch,
         )
+        self._kept.note(name, inventory, report)
+        return report
 
     def _make_books(self, connection: Connection) -> Books:
         return Books(

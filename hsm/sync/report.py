@@ -86,6 +86,10 @@ class SyncReport:
             return self.error.exit_code
         return merge_exit_codes(target.exit_code for sweep in self.sweeps for target in sweep.targets)
 
+    def make_document(self, *, with_plan: bool = False) -> dict[str, object]:
+        """The document that `--json` prints; see the function `make_document`."""
+        return make_document(self, with_plan=with_plan)
+
 
 def merge_exit_codes(codes: Iterable[ExitCode]) -> ExitCode:
     """The exit code of several targets or sweeps: 130 if interrupted, else the common one if all agree, else 1."""

@@ -35,7 +35,7 @@ class SftpTarget:
     def __init__(self, client: ParamikoClient, settings: TargetSettings, runner: Runner) -> None:
         self.name = client.name
         self.logout: Callable[[], bool] = client.logout
-        self._client = client
+        self.client = self._client = client
         self._rsync_path = settings.rsync_path or "rsync"
         self._runner = runner
         self._endpoint: RemoteEndpoint | SftpEndpoint | None = None

@@ -22,8 +22,8 @@ class Standing(str, Enum):
     """How far a run, or the sweep's folder, has come at a target.
 
     COMPLETE: it has ended, and everything that counts is proven there as it is here. SENT: all of that, but it had
-    not ended. PENDING: it is new, or has changed since, or the last call did not choose all of it. UNSETTLED: the last time some of its files failed, changed
-    while they were sent, or were kept there as conflicts.
+    not ended. PENDING: it is new, has changed since, or the last call did not choose all of it. UNSETTLED: the last
+    time some of its files failed, changed while they were sent, or were kept there as conflicts.
     """
 
     COMPLETE = "complete"

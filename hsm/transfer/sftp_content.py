@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from hsm.remote.paramiko_client import ParamikoClient
 from hsm.remote.sftp_endpoint import open_file, read_range
 from hsm.remote.sftp_session import SftpSession, Step, Work
 from hsm.remote.sftp_wire import Kind, SftpError, make_handle
+from hsm.remote.shell import RemoteShell
 
 READ_METHOD = "sha256"
 _BLOCK_BYTES = 1024 * 1024
@@ -33,7 +33,7 @@ done' each
 """
 
 
-def sum_there(client: ParamikoClient, paths: Sequence[str], *, n_bytes: int | None = None) -> list[tuple[str, str]]:
+def sum_there(client: RemoteShell, paths: Sequence[str], *, n_bytes: int | None = None) -> list[tuple[str, str]]:
     """Have a program there take checksums.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -73,16 +74,24 @@ def make_endpoint(
     tmp_path: Path,
     make_ssh: Callable[[PrivateSshd], OpenSsh],
     make_paramiko: Callable[..., ParamikoClient],
-) -> Callable[[str], Endpoint]:
+) -> Iterator[Callable[[str], Endpoint]]:
     """Return a function that makes an endpoint of a kind: `local`, `gnu`, `busybox`, or a shell's name.
 
-    `no-printf` is a machine whose `find` refuses `-printf`, `bsd` one whose `stat` is the one of BSD and macOS as well.
+    With `open-` before it, all questions go over one shell that is kept open. `no-printf` is a machine whose `find` refuses `-printf`, `bsd` one whose `stat` is the one of BSD and macOS as well.
     `paramiko` is a shell behind the second client, `sftp` a server that lets no command run.
     """
+
+    stack = ExitStack()
 
     def make(kind: str) -> Endpoint:
         if kind == "local":
             return LocalEndpoint()
+        if kind.startswith("open-"):
+            endpoint = make(kind.removeprefix("open-"))
+            assert isinstance(endpoint, RemoteEndpoint)
+            assert isinstance(endpoint._shell, OpenSsh)
+            stack.enter_context(endpoint._shell.keep_shell())
+            return endpoint
         start_sshd = request.getfixturevalue("start_sshd")
         require_program = request.getfixturevalue("require_program")
         if kind == "gnu":
@@ -97,7 +106,8 @@ def make_endpoint(
         require_program(kind)
         return RemoteEndpoint(make_ssh(start_sshd(shell=kind)))
 
-    return make
+    with stack:
+        yield make
 
 
 _FIND = """\

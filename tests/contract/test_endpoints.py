@@ -13,6 +13,7 @@ from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind
 
 KINDS = ["local", "gnu", "busybox", "no-printf", "bsd", "tcsh", "fish", "paramiko", "sftp"]
+KINDS += ["open-gnu", "open-busybox", "open-bsd", "open-tcsh"]
 T = 1_760_000_000_123_456_789
 HOSTILE = [
     "it's",
@@ -63,7 +64,7 @@ def by_path(listing: Listing) -> dict[str, Entry]:
 
 
 def keeps_nanoseconds(kind: str) -> bool:
-    return kind not in ("busybox", "no-printf", "sftp")
+    return kind.removeprefix("open-") not in ("busybox", "no-printf", "sftp")
 
 
 def has_inodes(kind: str) -> bool:

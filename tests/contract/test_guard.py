@@ -20,7 +20,8 @@ from hsm.remote.sftp_endpoint import SftpEndpoint
 from hsm.remote.sftp_guard import SftpGuard
 from hsm.remote.shell import RemoteShell
 
-pytestmark = pytest.mark.parametrize("kind", ["local", "gnu", "busybox", "bsd", "tcsh", "paramiko", "sftp"])
+KINDS = ["local", "gnu", "busybox", "bsd", "tcsh", "open-gnu", "open-busybox", "open-fish", "paramiko", "sftp"]
+pytestmark = pytest.mark.parametrize("kind", KINDS)
 
 
 def list_names(folder: Path | str) -> list[str]:

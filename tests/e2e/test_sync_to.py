@@ -308,6 +308,7 @@ def test_a_missing_rsync_is_told_by_the_end_that_lacks_it(
             (tools / name.name).symlink_to(name)
     server = start_sshd(environment={"PATH": str(tools)})
     project = make_project(server, real=True)
+    project.set_target(engine="rsync")
     flat, _ = find_sweeps(project)
     there = sync(project, flat)
     assert (there["state"], there["error"]["kind"]) == ("failed", "rsync_missing")
@@ -328,16 +329,19 @@ def test_a_missing_rsync_is_told_by_the_end_that_lacks_it(
         (["sync", "to", FLAT, "--bogus"], "usage", "--bogus"),
     ],
 )
-def test_bad_input_is_an_error_with_code_2_and_starts_nothing(
+def test_bad_input_is_an_error_with_code_2_and_touches_nothing(
     project: Project, args: list[str], kind: str | None, words: str
 ) -> None:
+    """A login that was begun early, for a target that is meant, is all that may have happened."""
     plain = project.hsm(*args)
     assert plain.returncode == 2
     assert words in plain.stderr
     document = read_document(project.hsm(*args, "--json"))
     assert (document["exit_code"], document["sweeps"], document["schema"]) == (2, [], 1)
     assert kind is None or document["error"]["kind"] == kind
-    assert project.sshd.count_logins() == 0
+    assert set(project.sshd.read_commands()) <= {"exec /bin/sh"}
+    assert project.sshd.count_logins() <= 1
+    assert not project.target_root.exists()
 
 
 def test_no_configuration_names_the_next_command(tmp_path: Path, hsm: RunHsm) -> None:

@@ -56,7 +56,7 @@ def describe_standing(target: TargetStatus) -> str:
     size = [f"at most {format_bytes(tally.pending_bytes)}"] if tally.pending_bytes else []
     if not parts:
         n_sent = sum(standing is Standing.SENT for standing in tally.runs.values())
-        return f"{target.name}: nothing, {format_count(n_sent, 'run')} not ended" if n_sent else f"{target.name}: unknown"
+        return f"{target.name}: {f'nothing, {n_sent:,} not ended' if n_sent else 'unknown'}"
     return f"{target.name}: {', '.join([*parts, *size])}"
 
 

@@ -67,6 +67,10 @@ def be_deep(connection: socket.socket) -> None:
     answer(connection, body=b"[" * 500_000)
 
 
+def be_large(connection: socket.socket) -> None:
+    answer(connection, body=b'{"a": "' + b"x" * 2_000_000 + b'"}')
+
+
 def be_forbidden(connection: socket.socket) -> None:
     answer(connection, status="401 Unauthorized", body=json.dumps(STATUS).encode())
 
@@ -78,7 +82,8 @@ def be_compressed(connection: socket.socket) -> None:
 BAD = {
     behaviour.__name__: behaviour
     for behaviour in (
-        be_silent, be_rubbish, be_endless, be_trickling, be_html, be_list, be_deep, be_forbidden, be_compressed,
+        be_large, be_silent, be_rubbish, be_endless, be_trickling, be_html, be_list, be_deep,
+        be_forbidden, be_compressed,
     )
 }  # fmt: skip
 

@@ -115,6 +115,12 @@ def test_unknown_keys_are_kept_and_told_once(write_hosts: Callable[..., Path]) -
         assert words in note
 
 
+def test_a_mistyped_key_has_its_neighbour_told() -> None:
+    (note,) = parse_hosts("hosts:\n  a: {ssh_prot: 22, rack: 3}\n", "x", {}).notes
+    assert "hosts.a.ssh_prot (line 2, did you mean ssh_port?)" in note
+    assert "hosts.a.rack (line 2)" in note
+
+
 def test_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)

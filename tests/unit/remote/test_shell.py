@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hsm.remote.command import Completed, Runner
+from hsm.remote.command import Completed, Dialogue, Runner
 from hsm.remote.shell import (
     MAX_PROGRAM_BYTES,
+    MAX_WORDS_BYTES,
     frame,
+    make_ends,
     make_mark,
     make_remote_command,
+    make_words,
+    parse_answer,
     parse_framed,
     quote,
     quote_path,
@@ -147,3 +152,173 @@ def test_output_is_found_among_noise(output: bytes, expected: tuple[bytes | None
 def test_a_program_that_exits_has_no_end() -> None:
     completed = run_in("sh", make_remote_command(frame("echo x; exit 3", MARK)))
     assert (parse_framed(completed.stdout, MARK)[0], completed.returncode) == (None, 3)
+
+
+STAND_INS = {
+    "sh": ["sh"],
+    "bash": ["bash"],
+    "bash as sh": ["bash", "--posix"],
+    "dash": ["dash"],
+    "busybox": ["busybox", "sh"],
+    "zsh as sh": ["zsh", "--emulate", "sh"],
+    "zsh": ["zsh", "-f"],
+    "ksh": ["ksh"],
+}
+"""What /bin/sh may be at a target."""
+
+
+@pytest.fixture(params=STAND_INS)
+def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dialogue]:
+    """An open shell of each kind, in an empty folder."""
+    argv = STAND_INS[request.param]
+    if shutil.which(argv[0]) is None:
+        pytest.skip(f"{argv[0]} is not installed")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    with closing(Runner().open(argv)) as dialogue:
+        yield dialogue
+        assert list(Path.cwd().iterdir()) == []
+
+
+def tell(shell: Dialogue, program: str, stdin: bytes = b"") -> tuple[Completed, bytes]:
+    mark = make_mark()
+    completed = shell.ask(make_words(program, stdin, mark), ends=make_ends(mark), timeout_seconds=30)
+    assert completed.returncode == 0, completed
+    return parse_answer(completed, mark)
+
+
+PROGRAMS = [
+    pytest.param("true", b"", Completed(0, b"", b""), id="nothing"),
+    pytest.param("", b"", Completed(0, b"", b""), id="no program"),
+    pytest.param("", b"unread", Completed(0, b"", b""), id="no program, unread input"),
+    pytest.param("cat", b"", Completed(0, b"", b""), id="no input"),
+    pytest.param("cat", b"\0\n\xff\r\n\n", Completed(0, b"\0\n\xff\r\n\n", b""), id="bytes"),
+    pytest.param("printf 'a\\000\\377b'", b"", Completed(0, b"a\0\xffb", b""), id="bytes printed"),
+    pytest.param("echo out; echo err >&2; exit 7", b"", Completed(7, b"out\n", b"err\n"), id="exits"),
+    pytest.param("cat; exit 7; echo never", b"in", Completed(7, b"in", b""), id="exits after its input"),
+    pytest.param("exit 3", b"x" * 20_000, Completed(3, b"", b""), id="exits without its input"),
+    pytest.param("false", b"", Completed(1, b"", b""), id="fails"),
+    pytest.param("sh -c 'exit 200'", b"", Completed(200, b"", b""), id="a child fails"),
+    pytest.param("for x in a b\ndo\n echo $x\ndone\n", b"", Completed(0, b"a\nb\n", b""), id="a loop in lines"),
+    pytest.param("f() {\n echo $1\n}\nf x # why", b"", Completed(0, b"x\n", b""), id="a function, a comment at the end"),
+    pytest.param("case a in\na) echo 1;;\n*) echo 2;;\nesac", b"", Completed(0, b"1\n", b""), id="case"),
+    pytest.param("echo 'it\"s )\n\n(' \\\n more", b"", Completed(0, b"it\"s )\n\n( more\n", b""), id="a quote over lines"),
+    pytest.param("cat <<E\na $((1+1))\nE\ncat", b"in", Completed(0, b"a 2\nin", b""), id="a here-document"),
+    pytest.param("while read -r line; do echo \"<$line>\"; done", b"a\nb\n", Completed(0, b"<a>\n<b>\n", b""), id="reads lines"),
+    pytest.param("cd /; x=1; set -e; trap 'echo bye' EXIT", b"", Completed(0, b"bye\n", b""), id="changes its shell"),
+    pytest.param("printf '%s' 'a<b>c?'", b"", Completed(0, b"a<b>c?", b""), id="the signs of the marks"),
+]
+
+
+@pytest.mark.parametrize(("program", "stdin", "expected"), PROGRAMS)
+def test_an_open_shell_runs_one_program_after_the_other(
+    shell: Dialogue, program: str, stdin: bytes, expected: Completed
+) -> None:
+    for _ in range(2):
+        assert tell(shell, program, stdin) == (expected, b"")
+        assert tell(shell, "pwd; echo \"<$x>\"; false; echo on") == (
+            Completed(0, os.fsencode(Path.cwd()) + b"\n<>\non\n", b""),
+            b"",
+        )
+
+
+def test_an_open_shell_gets_hostile_words_as_they_are(shell: Dialogue) -> None:
+    words = " ".join(map(quote, HOSTILE))
+    answer, _ = tell(shell, f"printf '%s\\0' {words}", stdin=b"x")
+    assert answer.stdout == b"".join(os.fsencode(word) + b"\0" for word in HOSTILE)
+
+
+def test_an_open_shell_takes_the_most_that_it_is_told(shell: Dialogue) -> None:
+    content = os.urandom(MAX_WORDS_BYTES)
+    assert tell(shell, "cat", content)[0].stdout == content
+    assert tell(shell, "cat; cat >&2", b"y" * MAX_WORDS_BYTES)[0].stdout == b"y" * MAX_WORDS_BYTES
+    program = "printf %s " + quote("'" * 100 + "x" * (MAX_WORDS_BYTES - 600)) + " | wc -c"
+    assert int(tell(shell, program)[0].stdout) == MAX_WORDS_BYTES - 500
+
+
+def test_a_program_that_leaves_something_running_is_answered_all_the_same(shell: Dialogue) -> None:
+    assert tell(shell, "sleep 30 >/dev/null 2>&1 & echo $!; exit 2")[0].returncode == 2
+    assert tell(shell, "echo on")[0].stdout == b"on\n"
+
+
+@pytest.mark.parametrize(
+    "base64",
+    [
+        pytest.param('[ "$1" = -D ] || exit 64; exec /usr/bin/openssl base64 -d', id="spelt -D"),
+        pytest.param("exit 127", id="only openssl"),
+    ],
+)
+def test_an_open_shell_unpacks_input_where_base64_differs(
+    base64: str, tmp_path: Path, require_program: Callable[..., None]
+) -> None:
+    require_program("openssl")
+    openssl = "exit 127" if "-D" in base64 else f'exec {shutil.which("openssl")} "$@"'
+    for name, script in (("base64", base64), ("openssl", openssl)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    content = os.urandom(10_000)
+    with closing(Runner().open(["env", f"PATH={tmp_path}:/usr/bin:/bin", "sh"])) as shell:
+        assert tell(shell, "cat", content) == (Completed(0, content, b""), b"")
+
+
+def test_noise_before_the_first_answer_is_found() -> None:
+    script = "printf 'Welcome\\n> '; printf 'motd' >&2; exec sh"
+    with closing(Runner().open(["sh", "-c", script])) as shell:
+        first, noise = tell(shell, "cat; echo err >&2", b"in")
+        assert (first.stdout, noise) == (b"in", b"Welcome\n> ")
+        assert first.stderr.endswith(b"err\n")
+        assert tell(shell, "echo x") == (Completed(0, b"x\n", b""), b"")
+
+
+@pytest.fixture(scope="module")
+def open_sh() -> Iterator[Dialogue]:
+    with closing(Runner().open(["sh"])) as dialogue:
+        yield dialogue
+
+
+@given(stdin=st.binary(max_size=3000))
+@example(stdin=b"\0")
+@example(stdin=MARK.encode() + b"\n" + MARK.encode() + b">")
+@example(stdin=b"\n" * 1000)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_bytes_a_program_is_fed_come_back(open_sh: Dialogue, stdin: bytes) -> None:
+    answer = open_sh.ask(make_words("cat; exit 5", stdin, MARK), ends=make_ends(MARK), timeout_seconds=30)
+    if MARK.encode() + b">" in stdin:
+        return  # no noise holds a mark
+    assert parse_answer(answer, MARK) == (Completed(5, stdin, b""), b"")
+
+
+M = MARK.encode()
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "expected"),
+    [
+        pytest.param(
+            BEGIN + b"x" + M + b"?0" + M + b">", M + b"\n", (Completed(0, b"x", b""), b""), id="nothing else"
+        ),
+        pytest.param(
+            b"hi" + BEGIN + M + b"?130" + M + b">",
+            b"err" + M + b"\n",
+            (Completed(130, b"", b"err"), b"hi"),
+            id="noise, a code, a complaint without a line's end",
+        ),
+        pytest.param(
+            BEGIN + b"\0?\n<>\xff" + M + b"?7" + M + b">rest",
+            b"a\nb\n" + M + b"\nlate",
+            (Completed(7, b"\0?\n<>\xff", b"a\nb\n"), b""),
+            id="bytes, and what came after",
+        ),
+    ],
+)
+def test_an_answer_is_read(stdout: bytes, stderr: bytes, expected: tuple[Completed, bytes]) -> None:
+    assert parse_answer(Completed(0, stdout, stderr), MARK) == expected
+
+
+@pytest.mark.parametrize(
+    "stdout",
+    [b"", b"Welcome", BEGIN + b"x", b"x" + M + b"?0" + M + b">", BEGIN + b"x" + M + b"?", BEGIN + M + b"?what" + M + b">"],
+)
+def test_what_is_no_answer_is_refused(stdout: bytes) -> None:
+    with pytest.raises(ValueError, match=r"without its marks|invalid literal"):
+        parse_answer(Completed(0, stdout, M + b"\n"), MARK)

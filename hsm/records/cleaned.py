@@ -1,0 +1,240 @@
+"""What was removed here and where it is: `.hsm/cleaned/<sweep>/<time>-<token>.json`, one file for each clean.
+
+It is on the disk before anything is removed, and never changed but to drop what was kept after all. What it names and
+what is not here was removed by `hsm sync clean`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hsm.errors import ConfigError
+from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
+from hsm.records.journal import get_journal_path
+
+SCHEMA = 1
+ASIDE_PREFIX = ".hsm-clean-"
+"""What is being removed has a name beside its own that begins so."""
+
+_ASIDE = re.compile(r"\.hsm-clean-[0-9a-f]{16}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedFile:
+    """One file that was removed: size in bytes, time in nanoseconds, checksum of the content that is at the targets."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedUnit:
+    """A run, or the sweep's folder, that was removed.
+
+    Attributes:
+        name: The run's folder; empty for the sweep's.
+        folder: The absolute folder here that held it.
+        base: Its name in `folder`; the run's, or the sweep's id.
+        aside: The name in `folder` that it had while it was removed.
+        state: Of the run, see `hsm.model.RunState`; empty for the sweep's folder.
+        exit_code: Of the run.
+        copies: The targets at which every one of `files` was proven.
+        files: By path relative to the unit; a symlink whose content was sent is among them, as that content.
+        links: What the symlinks held, by path.
+        folders: Empty folders.
+        superseded: Media that went although they are at no target (`--allow-superseded`).
+        own: HSM's own receipts of what had been received here.
+    """
+
+    name: str
+    folder: str
+    base: str
+    aside: str
+    state: str = ""
+    exit_code: int | None = None
+    copies: tuple[str, ...] = ()
+    files: Mapping[str, CleanedFile] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    superseded: Mapping[str, CleanedFile] = field(default_factory=dict)
+    own: Mapping[str, CleanedFile] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Where it lay."""
+        return f"{self.folder}/{self.base}"
+
+    @property
+    def aside_path(self) -> str:
+        """Where it lies while it is removed."""
+        return f"{self.folder}/{self.aside}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether something of its name lies here, so that it is not gone, or has come back."""
+        return os.path.lexists(self.path)
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the files that are at the targets."""
+        return sum(file.size for file in self.files.values())
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedPlace:
+    """A target as it was when it was found to have everything: address as configured, real paths of its folders."""
+
+    host: str
+    user: str | None
+    port: int | None
+    sweeps: str
+    wandb: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """One clean of one sweep.
+
+    Attributes:
+        sweep: Its id.
+        at: By this machine's clock, ISO 8601 in UTC.
+        host: This machine.
+        is_quick: Sizes and times at the targets were believed in place of checksums.
+        places: Of the targets, by name.
+        units: What was removed.
+    """
+
+    sweep: str
+    at: str
+    host: str
+    is_quick: bool
+    places: Mapping[str, CleanedPlace]
+    units: tuple[CleanedUnit, ...]
+
+
+def make_aside_name() -> str:
+    """A fresh name for something that is about to be removed."""
+    return f"{ASIDE_PREFIX}{secrets.token_hex(8)}"
+
+
+def make_cleaning_path(project: Path, cleaning: Cleaning) -> Path:
+    """A fresh name for the record of a clean; names sort by time."""
+    word = re.sub(r"[^0-9TZ]", "", cleaning.at.replace("+00:00", "Z"))
+    return _get_folder(project, cleaning.sweep) / f"{word}-{secrets.token_hex(4)}.json"
+
+
+def save_cleaning(path: Path, cleaning: Cleaning) -> None:
+    """Write a record, so that it is on the disk with its name and its folders when this returns.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    save_json(path, asdict(cleaning), schema=SCHEMA)
+    for folder in list(path.parents)[:4]:
+        _sync_folder(folder)
+
+
+def load_cleanings(project: Path, sweep: str) -> tuple[Cleaning, ...]:
+    """Read what was cleaned of a sweep, oldest first.
+
+    Raises:
+        ConfigError: A record is damaged, cannot be read, or a newer version of HSM wrote it.
+    """
+    found = []
+    for path in sorted(_get_folder(project, sweep).glob("*.json")):
+        try:
+            document = load_json(path, schema=SCHEMA)
+            if document is not None:
+                found.append(_parse(document))
+        except NewerFileError as error:
+            raise ConfigError(f"{error}.", hint="Upgrade HSM here.", kind="newer_schema") from error
+        except (DamagedFileError, ValueError, RecursionError, OSError) as error:
+            raise ConfigError(
+                f"The record of a clean {path} cannot be read: {error}.",
+                hint="It says where removed results are. Restore it from a backup, or move it away.",
+                kind="bad_clean_record",
+            ) from error
+    return tuple(found)
+
+
+def find_cleaned(project: Path, sweep: str) -> dict[str, CleanedUnit]:
+    """What was cleaned of a sweep and is not here: the last record of each unit, by its name.
+
+    Raises:
+        ConfigError: As `load_cleanings`.
+    """
+    units = {unit.name: unit for cleaning in load_cleanings(project, sweep) for unit in cleaning.units}
+    return {name: unit for name, unit in units.items() if not unit.is_here}
+
+
+def list_cleaned_sweeps(project: Path) -> list[Path]:
+    """The folders with records, one for each sweep; their names are those of the sweeps' journals."""
+    return sorted(path for path in (project / ".hsm" / "cleaned").glob("*/") if path.is_dir())
+
+
+def _get_folder(project: Path, sweep: str) -> Path:
+    name = get_journal_path(project, "any", sweep).name.removesuffix(".json")
+    return project / ".hsm" / "cleaned" / name
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parse(document: Mapping[str, Any]) -> Cleaning:
+    try:
+        return Cleaning(
+            sweep=str(document["sweep"]),
+            at=str(document["at"]),
+            host=str(document["host"]),
+            is_quick=bool(document["is_quick"]),
+            places={str(name): CleanedPlace(**place) for name, place in document["places"].items()},
+            units=tuple(_parse_unit(unit) for unit in document["units"]),
+        )
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"it is no record of a clean ({error})") from error
+
+
+def _parse_unit(document: Mapping[str, Any]) -> CleanedUnit:
+    unit = CleanedUnit(
+        **{
+            **document,
+            "copies": tuple(map(str, document["copies"])),
+            "files": _parse_files(document["files"]),
+            "links": {_check_path(path): str(target) for path, target in document["links"].items()},
+            "folders": tuple(map(_check_path, document["folders"])),
+            "superseded": _parse_files(document["superseded"]),
+            "own": _parse_files(document["own"]),
+        }
+    )
+    if not _ASIDE.fullmatch(unit.aside) or "/" in unit.name + unit.base or unit.base in ("", ".", ".."):
+        raise ValueError(f"it speaks of {unit.aside!r} and {unit.base!r}")
+    if not unit.folder.startswith("/") or (unit.name and unit.name != unit.base):
+        raise ValueError(f"it speaks of {unit.name!r} in {unit.folder!r}")
+    return unit
+
+
+def _parse_files(document: Mapping[str, Any]) -> dict[str, CleanedFile]:
+    files = {_check_path(path): CleanedFile(**file) for path, file in document.items()}
+    for path, file in files.items():
+        if type(file.size) is not int or type(file.mtime_ns) is not int or not _SHA256.fullmatch(file.sha256):
+            raise ValueError(f"it speaks wrongly of {path!r}")
+    return files
+
+
+def _check_path(path: str) -> str:
+    if path.startswith("/") or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(f"{path!r} is no path in a run")
+    return path
