@@ -18,7 +18,8 @@ help: ## List what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo "Another Python: make PYTHON=/path/to/python3 ...   Some tests: make test ARGS='-k planner'"
 
-demo: programs $(READY) ## See HSM bring a sweep over a private sshd on 127.0.0.1
+demo: $(READY) ## See HSM bring a sweep over a private sshd on 127.0.0.1, or over SFTP where there is none
+	@$(SETUP) programs --quiet
 	@$(VENV)/bin/python examples/demo/demo.py
 
 test: $(READY) ## Run the tests (under 5 minutes)

@@ -178,7 +178,6 @@ def _load_targets(
     config: LoadedConfig, options: CallOptions, texts: Mapping[str, tuple[tuple[str, ...], str]]
 ) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
     """The configuration as far as it is trusted, and the targets that are meant, with what overrides them."""
-
     loaded, left = apply_trust(config, is_trusted=options.get("trust", False))
     for warning in left:
         warnings.warn(warning, stacklevel=4)

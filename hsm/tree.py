@@ -28,6 +28,9 @@ class Child(Protocol):
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Whether it is a folder."""
 
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a regular file."""
+
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """Its status."""
 
@@ -60,7 +63,9 @@ def list_tree(tree: Tree, *, scan: Scan = scan_folder) -> Listing:
         return Listing(base=base, kind=kind, space=space, nearest=nearest)
     base = os.path.realpath(base)
     problems: list[Problem] = []
-    entries = tuple(entry for name in tree.names for entry in _iter_start(base, name, tree=tree, problems=problems, scan=scan))
+    entries = tuple(
+        entry for name in tree.names for entry in _iter_start(base, name, tree=tree, problems=problems, scan=scan)
+    )
     return Listing(base=base, kind=kind, entries=entries, problems=tuple(problems), space=space)
 
 

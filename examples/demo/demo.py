@@ -1,6 +1,6 @@
 """Show `hsm sync` at work: a real sweep goes to a private sshd on 127.0.0.1, and everything is checked.
 
-All of it happens in `.demo/` in the repository, which is made anew each time and stays for a look afterwards.
+Where rsync or OpenSSH is missing, a small SFTP server takes sshd's place, and SFTP carries the files. All of it happens in `.demo/` in the repository, which is made anew each time and stays for a look afterwards.
 `make demo` runs it.
 """
 
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from private_sshd import PrivateSshd
+from private_sftp import PrivateSftp
+from private_sshd import PrivateSshd, find_sshd
 from write_sweep import write_sweep
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = REPOSITORY / ".demo"
 PROJECT = DEMO / "cluster" / "Encoded-CVPR"
-TARGET = DEMO / "desktop" / "Encoded-CVPR"
+DESKTOP = DEMO / "desktop"
+TARGET = DESKTOP / "Encoded-CVPR"
 SAMPLE = REPOSITORY / ".hsm" / "sync_config.yaml"
 HSM = Path(sys.executable).with_name("hsm")
 SWEEP = "sweep_20251020_212836"
@@ -95,33 +97,31 @@ def read_sample() -> str:
     return SAMPLE.read_text() if SAMPLE.exists() else PLAIN_CONFIG
 
 
-def make_demo_config(sample: str, sshd: PrivateSshd) -> str:
-    """Point the repository's sample configuration at the private sshd.
+def make_demo_config(sample: str, server: PrivateSshd | PrivateSftp) -> str:
+    """Point the repository's sample configuration at the private server.
 
     Host, login and paths are the demo's; everything else stays as the sample has it.
     """
     config = yaml.safe_load(sample)
     desktop = config["sync_targets"]["desktop"]
-    desktop |= {"host": sshd.host, "port": sshd.port, "user": sshd.user}
-    desktop["paths"] = {
-        "sweeps": str(TARGET / "sweeps"),
-        "wandb": str(TARGET / "wandb"),
-        "project_root": str(TARGET),
-    }
+    desktop |= {"host": server.host, "port": server.port, "user": server.user}
+    root = TARGET if isinstance(server, PrivateSshd) else Path("/", TARGET.relative_to(DESKTOP))
+    desktop["paths"] = {"sweeps": str(root / "sweeps"), "wandb": str(root / "wandb"), "project_root": str(root)}
     desktop["ssh"] = {
-        "identity_file": str(sshd.identity_file),
-        "options": {"UserKnownHostsFile": str(sshd.known_hosts)},
+        "identity_file": str(server.identity_file),
+        "options": {"UserKnownHostsFile": str(server.known_hosts)},
     }
     wanted = {"default_target": "desktop", "sync_targets": {"desktop": desktop}}
     return yaml.safe_dump({**config, **wanted}, sort_keys=False)
 
 
-def write_config(sshd: PrivateSshd) -> None:
+def write_config(server: PrivateSshd | PrivateSftp) -> None:
     """Write the project's configuration, and show it."""
-    show_heading(f"A desktop: a private sshd on {sshd.host}, port {sshd.port}")
+    kind = "sshd" if isinstance(server, PrivateSshd) else "SFTP server"
+    show_heading(f"A desktop: a private {kind} on {server.host}, port {server.port}")
     path = PROJECT / ".hsm" / "sync_config.yaml"
     path.parent.mkdir()
-    path.write_text(make_demo_config(read_sample(), sshd))
+    path.write_text(make_demo_config(read_sample(), server))
     show_text(f"{path.relative_to(REPOSITORY)}:")
     show_text("".join(f"    {line}" for line in path.read_text().splitlines(keepends=True)).rstrip())
 
@@ -150,8 +150,12 @@ def show_tree() -> None:
         show_text(f"  {f'{folder}/':<48} {len(paths):>3} files {n_kilobytes:>7.1f} kB")
 
 
-def check_arrived(runs: tuple[Path, ...]) -> None:
+def check_arrived(runs: tuple[Path, ...], *, time_unit_ns: int) -> None:
     """Compare what has arrived with its source: the choice of runs, every byte, every time.
+
+    Args:
+        runs: Those that should have come.
+        time_unit_ns: In which times are kept on the way.
 
     Raises:
         DemoError: Something is missing, is not the same, or should not have come.
@@ -163,9 +167,11 @@ def check_arrived(runs: tuple[Path, ...]) -> None:
     show_text(f"The {len(runs)} runs of {SWEEP} have arrived, and no other.")
     for path in arrived:
         here, there = PROJECT / path, TARGET / path
-        if not filecmp.cmp(here, there, shallow=False) or here.stat().st_mtime_ns != there.stat().st_mtime_ns:
+        times = {path.stat().st_mtime_ns // time_unit_ns for path in (here, there)}
+        if not filecmp.cmp(here, there, shallow=False) or len(times) > 1:
             raise DemoError(f"{path} is not the same as its source")
-    show_text(f"All {len(arrived)} files are the same as their sources, byte for byte, and so are their times.")
+    cut = "" if time_unit_ns == 1 else ", cut to seconds as SFTP keeps them"
+    show_text(f"All {len(arrived)} files are the same as their sources, byte for byte, and so are their times{cut}.")
     check_left(list_sources(runs) - set(arrived))
 
 
@@ -189,7 +195,7 @@ def check_left(left: set[Path]) -> None:
     show_text(f"Left here: {len(media)} older versions of media, {len(deeper)} logs in folders of the sweep.")
 
 
-def show_sync(runs: tuple[Path, ...]) -> None:
+def show_sync(runs: tuple[Path, ...], *, time_unit_ns: int) -> None:
     """Show the preview, the sync, what has arrived, and a second sync.
 
     Raises:
@@ -203,7 +209,7 @@ def show_sync(runs: tuple[Path, ...]) -> None:
     run_hsm(SYNC)
     show_heading("What has arrived")
     show_tree()
-    check_arrived(runs)
+    check_arrived(runs, time_unit_ns=time_unit_ns)
     show_heading("The same again: there is nothing to do")
     before = read_states()
     run_hsm(SYNC)
@@ -223,20 +229,44 @@ def show_end(sshd: PrivateSshd) -> None:
     if sshd.count_logins() != 1:
         raise DemoError(f"sshd counted {sshd.count_logins()} logins, where one should serve all")
     show_text(f"One login has served all of this; sshd counted {sshd.count_sessions()} sessions over it.")
-    show_text(f"All of it is in {DEMO}")
+
+
+def find_missing() -> list[str]:
+    """The programs that the demo needs for rsync over ssh and that this machine lacks."""
+    missing = [name for name in ("rsync", "ssh", "ssh-keygen") if shutil.which(name) is None]
+    return missing if find_sshd() is not None else [*missing, "sshd"]
+
+
+def run_by_sshd(runs: tuple[Path, ...]) -> None:
+    """Show it with a private sshd, and rsync."""
+    with PrivateSshd(DEMO / "sshd", home=DESKTOP) as sshd:
+        write_config(sshd)
+        try:
+            show_sync(runs, time_unit_ns=1)
+            show_end(sshd)
+        finally:  # a second logout does nothing
+            subprocess.run([HSM, "sync", "logout", "desktop"], cwd=PROJECT, check=False, capture_output=True)
+
+
+def run_by_sftp(runs: tuple[Path, ...]) -> None:
+    """Show it with a private SFTP server, which runs no commands."""
+    with PrivateSftp(DEMO / "sftp", root=DESKTOP) as server:
+        write_config(server)
+        try:
+            show_sync(runs, time_unit_ns=10**9)
+        finally:  # where there is an ssh, it was tried first, and its login stays open
+            subprocess.run([HSM, "sync", "logout", "desktop"], cwd=PROJECT, check=False, capture_output=True)
 
 
 def run_demo() -> None:
     """Run the demo from a clean folder, and end all that it started."""
     shutil.rmtree(DEMO, ignore_errors=True)
+    missing = find_missing()
+    if missing:
+        show_text(f"Not on this machine: {', '.join(missing)}. A small SFTP server takes the place of sshd and rsync.")
     runs = write_project()
-    with PrivateSshd(DEMO / "sshd", home=DEMO / "desktop") as sshd:
-        write_config(sshd)
-        try:
-            show_sync(runs)
-            show_end(sshd)
-        finally:  # a second logout does nothing
-            subprocess.run([HSM, "sync", "logout", "desktop"], cwd=PROJECT, check=False, capture_output=True)
+    (run_by_sftp if missing else run_by_sshd)(runs)
+    show_text(f"All of it is in {DEMO}")
 
 
 def end_by_signal(number: int, _frame: FrameType | None) -> None:

@@ -4,11 +4,13 @@
 #   setup_machine.sh python PYTHON     PYTHON is 3.10 or newer and can make virtual environments
 #   setup_machine.sh programs          rsync, ssh, ssh-keygen and sshd are here; ends with 1 where they are not
 #   setup_machine.sh programs --optional    the same, but ends with 0 and a warning
+#   setup_machine.sh programs --quiet       the same, but ends with 0 and says nothing of what is missing
 #
 # The system's own sshd is never started and, where this script brought it, not enabled for later either:
 # the demo and the tests start a private one.
 set -eu
 
+quiet=no
 POLICY=/usr/sbin/policy-rc.d
 SAVED=$POLICY.before-hsm
 MARK='# made by the set-up of HSM, which removes it again'
@@ -51,8 +53,10 @@ run_quietly() {
     status=0
     "$@" >"$log" 2>&1 </dev/null || status=$?
     if [ "$status" -ne 0 ]; then
-        cat "$log" >&2
-        complain "\"$*\" ended with $status."
+        if [ "$quiet" = no ]; then
+            cat "$log" >&2
+            complain "\"$*\" ended with $status."
+        fi
     fi
     rm -f "$log"
     return "$status"
@@ -88,6 +92,7 @@ explain_programs() {
 }
 
 check_programs() {
+    if [ "${1-}" = --quiet ]; then quiet=yes; fi
     missing=$(list_missing)
     if [ -n "$missing" ] && may_install; then
         say "Not on this machine: $missing"
@@ -99,7 +104,7 @@ check_programs() {
         fi
         missing=$(list_missing)
     fi
-    [ -n "$missing" ] || return 0
+    if [ -z "$missing" ] || [ "$quiet" = yes ]; then return 0; fi
     explain_programs "$missing"
     if [ "${1-}" = --optional ]; then
         complain "Tests that need them are skipped."
@@ -135,7 +140,7 @@ case ${1-} in
 python) check_python "${2:?which Python?}" ;;
 programs) check_programs "${2-}" ;;
 *)
-    complain "usage: setup_machine.sh python PYTHON | programs [--optional]"
+    complain "usage: setup_machine.sh python PYTHON | programs [--optional | --quiet]"
     exit 2
     ;;
 esac

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from hsm.remote.early import EarlyLogins
 
 _SYNCS = ("to", "run", "from")
 _INTERRUPTED = 130
@@ -41,19 +44,27 @@ def _run(arguments: list[str]) -> int:
     os.environ.setdefault(NO_PLUGINS, "__all__")
     gc.set_threshold(GARBAGE_THRESHOLD, 50, 100)
     is_sync = arguments[:1] == ["sync"] and arguments[1:2] and arguments[1] in _SYNCS
-    if is_sync:
-        from pathlib import Path
+    if not is_sync:
+        from hsm.cli.main import run
 
-        from hsm.remote.early import early_logins
-
-        early_logins.begin(arguments, Path.cwd())
-    from hsm.cli.main import run
+        return run()
+    from hsm.remote.early import early_logins
 
     try:
+        _begin(early_logins, arguments)
+        from hsm.cli.main import run
+
         return run()
     finally:
-        if is_sync:
-            early_logins.end()
+        early_logins.end()
+
+
+def _begin(early_logins: EarlyLogins, arguments: list[str]) -> None:
+    """Begin with the logins; that the working folder is gone will be told by the command."""
+    from pathlib import Path
+
+    with contextlib.suppress(OSError):
+        early_logins.begin(arguments, Path.cwd())
 
 
 def _end(code: int) -> NoReturn:

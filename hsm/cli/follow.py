@@ -128,7 +128,6 @@ def follow_sweeps(
         is_quiet: Only what went wrong.
     """
     from hsm.cli.render.follow import make_watcher, show_follow_report
-    from hsm.sync.expected import make_ask
     from hsm.sync.follow import MakePass, follow
     from hsm.sync.follow_report import make_follow_document
     from hsm.sync.pull import pull
@@ -141,15 +140,7 @@ def follow_sweeps(
         lambda request, reporter, kept: bring(loaded, request, runner=runner, reporter=reporter, kept=kept),
     )
     with make_watcher(is_quiet=is_quiet) as watcher:
-        report = follow(
-            loaded,
-            request,
-            options,
-            make_pass=make_pass,
-            runner=runner,
-            watcher=watcher,
-            ask=None if pulls else make_ask(runner),
-        )
+        report = follow(loaded, request, options, make_pass=make_pass, runner=runner, watcher=watcher)
     if as_json:
         typer.echo(json.dumps(make_follow_document(report, with_plan=verbosity > 0), indent=2))
     else:

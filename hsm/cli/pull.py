@@ -22,6 +22,7 @@ from hsm.cli.arguments import (
     parse_overrides,
 )
 from hsm.cli.choices import check_allowed, choose_roots, parse_choice
+from hsm.cli.follow import Continuous, Expect, Interval, Settle, Stale, follow_sweeps, parse_follow
 from hsm.cli.pick import choose_sweeps, list_offers_there
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ def receive_from(
     break_lock: Annotated[
         bool, typer.Option("--break-lock", help="Take the sweep's lock although somebody seems to hold it.")
     ] = False,
+    continuous: Continuous = False,
+    interval: Interval = None,
+    expect: Expect = None,
+    settle: Settle = None,
+    stale: Stale = None,
     trust: Trust = False,
     as_json: Json = False,
     verbose: Annotated[
@@ -103,6 +109,9 @@ def receive_from(
     from hsm.sync.push import PushRequest
     from hsm.sync.report import make_document
 
+    following = parse_follow(
+        continuous=continuous, interval=interval, expect=expect, settle=settle, stale=stale, is_dry_run=dry_run
+    )
     roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
     choice = parse_choice(runs, include, exclude, since=since, newest=newest)
     overrides = parse_overrides(assignments, None, None)
@@ -122,6 +131,17 @@ def receive_from(
         may_ask=has_terminal() and not as_json,
         breaks_lock=break_lock,
     )
+    if following is not None:
+        follow_sweeps(
+            loaded,
+            request,
+            following,
+            pulls=True,
+            runner=early_logins.take_runner(),
+            as_json=as_json,
+            verbosity=verbose,
+            is_quiet=quiet,
+        )
     with make_reporter(is_quiet=quiet, targets=list(request.targets)) as reporter:
         report = pull(loaded, request, runner=early_logins.take_runner(), reporter=reporter)
     if as_json:

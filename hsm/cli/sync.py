@@ -31,7 +31,9 @@ from hsm.cli.arguments import (
     parse_overrides,
 )
 from hsm.cli.choices import check_allowed, choose_roots, parse_choice
+from hsm.cli.clean import clean
 from hsm.cli.doctor import doctor
+from hsm.cli.follow import Continuous, Expect, Interval, Settle, Stale, follow_sweeps, parse_follow
 from hsm.cli.pick import choose_sweeps, list_offers_here
 from hsm.cli.pull import receive_from, show_sweeps
 from hsm.cli.report import report
@@ -194,6 +196,11 @@ def send_to(
     break_lock: Annotated[
         bool, typer.Option("--break-lock", help="Take the sweep's lock although somebody seems to hold it.")
     ] = False,
+    continuous: Continuous = False,
+    interval: Interval = None,
+    expect: Expect = None,
+    settle: Settle = None,
+    stale: Stale = None,
     trust: Trust = False,
     as_json: Json = False,
     verbose: Annotated[
@@ -226,6 +233,9 @@ def send_to(
     from hsm.sync.push import PushRequest, push
     from hsm.sync.report import make_document
 
+    following = parse_follow(
+        continuous=continuous, interval=interval, expect=expect, settle=settle, stale=stale, is_dry_run=dry_run
+    )
     roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
     choice = parse_choice(runs, include, exclude, since=since, newest=newest)
     overrides = parse_overrides(assignments, to_sweeps, to_wandb)
@@ -245,6 +255,17 @@ def send_to(
         may_ask=has_terminal() and not as_json,
         breaks_lock=break_lock,
     )
+    if following is not None:
+        follow_sweeps(
+            loaded,
+            request,
+            following,
+            pulls=False,
+            runner=early_logins.take_runner(),
+            as_json=as_json,
+            verbosity=verbose,
+            is_quiet=quiet,
+        )
     with make_reporter(is_quiet=quiet, targets=list(request.targets)) as reporter:
         runner = early_logins.take_runner()
         report = push(loaded, request, runner=runner, reporter=reporter, meanwhile=_import_rest)
@@ -297,6 +318,7 @@ def verify_sweeps(
 
 app.command(name="from")(receive_from)
 app.command(name="status")(status)
+app.command(name="clean")(clean)
 app.command(name="doctor")(doctor)
 app.command(name="report")(report)
 

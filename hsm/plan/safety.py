@@ -53,16 +53,19 @@ def parse_checks(names: Iterable[str]) -> frozenset[str]:
     return allowed
 
 
-def check_plan(plan: SyncPlan, destination: Destination, *, known: Collection[str] = ()) -> tuple[Refusal, ...]:
+def check_plan(
+    plan: SyncPlan, destination: Destination, *, known: Collection[str] = (), cleaned: Collection[str] = ()
+) -> tuple[Refusal, ...]:
     """Look for reasons not to carry out `plan`; an empty answer means that it may go on.
 
     Args:
         plan: What is to be done.
         destination: What is there.
         known: Runs of which files are proven there from before; the sweep folder is the empty name.
+        cleaned: Those of them that `hsm sync clean` removed at the source, so that they are not missed there.
     """
     return (
-        *_check_source(plan, destination, known),
+        *_check_source(plan, destination, known, cleaned),
         *_check_types(destination),
         *_check_space(plan, destination),
     )
@@ -84,12 +87,16 @@ def check_secrets(problems: Iterable[Problem]) -> tuple[Refusal, ...]:
     return (Refusal("secrets", message, hint),)
 
 
-def _check_source(plan: SyncPlan, destination: Destination, known: Collection[str]) -> list[Refusal]:
+def _check_source(
+    plan: SyncPlan, destination: Destination, known: Collection[str], cleaned: Collection[str]
+) -> list[Refusal]:
     refusals = []
     for root, there in destination.items():
         has_source = any(item.file.root is root for item in plan.items) or (root is Root.SWEEPS and plan.deeper)
-        was_there = any((name == "") is (root is Root.SWEEPS) for name in known)
-        is_there = any(entry.kind is EntryKind.FILE for entry in there.entries.values())
+        missed = [name for name in known if name not in cleaned]
+        was_there = any((name == "") is (root is Root.SWEEPS) for name in missed)
+        is_explained = root is Root.SWEEPS and "" in cleaned
+        is_there = not is_explained and any(entry.kind is EntryKind.FILE for entry in there.entries.values())
         if not has_source and (is_there or was_there):
             message = f"The source has nothing of {plan.sweep} for {there.path}, which holds files of it."
             hint = "Is the source's disk mounted, or was it moved? `--allow source-empty` goes on."

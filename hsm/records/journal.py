@@ -129,6 +129,15 @@ def list_journals(project: Path, target: str) -> list[Journal]:
     return found
 
 
+def read_known_runs(path: Path) -> tuple[str, ...]:
+    """The runs that a journal knows, whatever else it says: a guess at what will be asked for."""
+    try:
+        document: dict[str, Any] = load_json(path, schema=SCHEMA) or {}
+        return tuple(str(name) for name in document["runs"] if name)
+    except (DamagedFileError, OSError, KeyError, TypeError, RecursionError):
+        return ()
+
+
 def save_journal(path: Path, journal: Journal) -> None:
     """Replace a journal.
 

@@ -34,7 +34,7 @@ _PLAIN_OPTIONS = frozenset(
 
 _COMMANDS = (("sync", "to"), ("sync", "run"), ("sync", "from"))
 _OVERRIDE = "HSM_SYNC"
-_USELESS = (DamagedFileError, OSError, AttributeError, KeyError, TypeError, ValueError)
+_USELESS = (DamagedFileError, OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def _read(path: Path, config: Path) -> tuple[dict[str, KnownTarget], tuple[str, 
     targets = {name: _parse_record(record) for name, record in document["targets"].items()}
     if document["stamps"] != _make_stamps(config, targets):
         return {}, ()
-    return targets, tuple(document["default"])
+    return targets, tuple(str(name) for name in document["default"])
 
 
 def _get_config(project: Path) -> Path:

@@ -269,6 +269,8 @@ class OpenSsh:
             begun.wait()
 
     def _login_alone(self, *, may_ask: bool) -> Path | None:
+        if self._is_open:
+            return self._control_path  # a question that is under way keeps the lock, and is not waited for
         with self._lock:
             if not self._is_open:
                 self._control_path = self._login.open(may_ask=may_ask)

@@ -13,6 +13,7 @@ from hsm.errors import TargetError, UnreachableError
 from hsm.model import Root
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.guard import GuardPlaces, Keeper, MakeKeeper
+from hsm.remote.shell import RemoteShell
 from hsm.sync.head_start import HeadStart
 from hsm.transfer.base import Engine
 
@@ -32,6 +33,7 @@ class _ByOpenSsh(Protocol):
 
     endpoint: RemoteEndpoint
     make_guard: MakeKeeper
+    shell: RemoteShell | None
     keep_open: Callable[[], AbstractContextManager[None]]
     logout: Callable[[], bool]
     head_start: HeadStart | None
@@ -86,6 +88,11 @@ class AutoTarget:
     def second(self) -> SftpTarget:
         """The one by paramiko."""
         return self._make_second()
+
+    @property
+    def shell(self) -> RemoteShell | None:
+        """See `hsm.sync.connect.Connection.shell`; where the first runs no command, the second does not either."""
+        return None if self.is_second else self.first.shell
 
     @property
     def login_lasts_seconds(self) -> int:

@@ -62,11 +62,13 @@ class RunView:
     Attributes:
         run: From the plan.
         newest_ns: When something of it changed last.
+        target: Whose plan it is from.
         job: The Slurm job that its log names.
     """
 
     run: Run
     newest_ns: int = 0
+    target: str = ""
     job: SlurmJob | None = None
 
     @property
@@ -118,19 +120,14 @@ class Awaited:
     settles_in: float | None = None
 
 
-def make_views(plan: SyncPlan, jobs: Mapping[str, SlurmJob]) -> dict[str, RunView]:
-    """Take from a plan how each run stands.
-
-    Args:
-        plan: Of the last pass.
-        jobs: What is known of the runs' Slurm jobs, by the name of the run.
-    """
+def make_views(plan: SyncPlan, target: str) -> dict[str, RunView]:
+    """Take from a target's plan how each run stands, by name."""
     newest: dict[str, int] = {}
     for item in plan.items:
         file = item.file
         if file.run and file.mtime_ns > newest.get(file.run, 0):
             newest[file.run] = file.mtime_ns
-    return {run.name: RunView(run, newest.get(run.name, 0), jobs.get(run.name)) for run in plan.runs}
+    return {run.name: RunView(run, newest.get(run.name, 0), target) for run in plan.runs}
 
 
 def choose_expected(patience: Patience, combinations: int | None, views: Mapping[str, RunView]) -> Expected:
@@ -144,9 +141,10 @@ def choose_expected(patience: Patience, combinations: int | None, views: Mapping
     return Expected()
 
 
-def find_array_jobs(views: Mapping[str, RunView]) -> frozenset[str]:
-    """The array jobs that the runs' logs name."""
-    return frozenset(view.job.array_id for view in views.values() if view.job is not None and view.job.array_id)
+def find_array_jobs(views: Mapping[str, RunView]) -> frozenset[tuple[str, str]]:
+    """The array jobs that the runs' logs name: the target whose runs these are, and the id."""
+    jobs = ((view.target, view.job) for view in views.values())
+    return frozenset((target, job.array_id) for target, job in jobs if job is not None and job.array_id)
 
 
 def judge(
@@ -154,8 +152,9 @@ def judge(
     *,
     expected: Expected,
     patience: Patience,
-    queue: Queue,
+    queues: Mapping[str, Queue],
     now_ns: int,
+    begun_ns: int,
     changed_ns: int,
 ) -> Awaited:
     """Tell what a sweep still waits for.
@@ -164,9 +163,10 @@ def judge(
         views: Its runs, by name.
         expected: How many there will be.
         patience: How long to wait for what may never come.
-        queue: What Slurm said last.
+        queues: What Slurm said last, by the target whose runs were asked for.
         now_ns: The clock's time.
-        changed_ns: When a run was seen to be new or to have changed; the beginning, where there is none.
+        begun_ns: Since when the sweep is followed; what may never come is waited for at least from then on.
+        changed_ns: When a run changed last, or was seen to be new.
     """
     resumed = _find_resumed(list(views.values()))
     ended = [name for name, view in views.items() if view.has_ended]
@@ -175,15 +175,18 @@ def judge(
     for name, view in views.items():
         if view.has_ended or name in resumed:
             continue
-        why = _find_death(view, patience, queue, now_ns)
+        why = _find_death(view, patience, queues.get(view.target, Queue()), now_ns)
         if why:
             died[name] = why
         else:
             going.append(name)
     begun = {views[name].id for name in (*ended, *died, *going)}
     missing = max(0, (expected.count or 0) - len(begun))
-    quiet_seconds = (now_ns - changed_ns) / 1e9
-    is_over, settles_in = _find_end(expected, missing, patience, queue, find_array_jobs(views), quiet_seconds)
+    arrays = find_array_jobs(views)
+    are_gone = (_is_gone(array, array, queues.get(target, Queue())) for target, array in arrays)
+    is_gone = bool(arrays) and now_ns - changed_ns >= LAG_SECONDS * 1e9 and all(are_gone)
+    quiet_seconds = (now_ns - max(begun_ns, changed_ns)) / 1e9
+    is_over, settles_in = _find_end(expected, missing, patience, is_gone=is_gone, quiet_seconds=quiet_seconds)
     return Awaited(
         expected=expected,
         ended=tuple(sorted(ended)),
@@ -211,7 +214,7 @@ def _find_death(view: RunView, patience: Patience, queue: Queue, now_ns: int) ->
         return ""
     job = view.job
     is_quiet = view.run.state is RunState.UNKNOWN
-    if job is not None and is_quiet and job.id in queue.asked and job.name not in queue.left:
+    if job is not None and is_quiet and _is_gone(job.id, job.name, queue):
         return f"its Slurm job {job.name} is gone"
     rest_seconds = (now_ns - view.newest_ns) / 1e9
     if rest_seconds >= patience.stale_seconds:
@@ -219,16 +222,14 @@ def _find_death(view: RunView, patience: Patience, queue: Queue, now_ns: int) ->
     return ""
 
 
+def _is_gone(asked: str, name: str, queue: Queue) -> bool:
+    return asked in queue.asked and name not in queue.left
+
+
 def _find_end(
-    expected: Expected,
-    missing: int,
-    patience: Patience,
-    queue: Queue,
-    arrays: frozenset[str],
-    quiet_seconds: float,
+    expected: Expected, missing: int, patience: Patience, *, is_gone: bool, quiet_seconds: float
 ) -> tuple[bool, float | None]:
     """Whether no further run comes; and after how many quiet seconds that will be taken for certain."""
-    is_gone = bool(arrays) and arrays <= queue.asked and not arrays & queue.left and quiet_seconds >= LAG_SECONDS
     if expected.source is Source.SCHEDULER:
         return is_gone, None
     if expected.source is Source.NONE:

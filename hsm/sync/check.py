@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint, Listing, Tree
@@ -11,6 +11,7 @@ from hsm.model import EntryKind, Inventory, Root
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
 from hsm.records.receipt import RECEIPT_FOLDER
 from hsm.remote.guard import GuardPlaces
+from hsm.sync.early_check import EarlySurvey
 from hsm.transfer.base import PARTIAL_FOLDER, get_temporary_folder
 
 
@@ -45,6 +46,7 @@ def check_destination(
     *,
     roots: tuple[Root, ...],
     max_depth: int | None,
+    early: EarlySurvey | None = None,
 ) -> Check:
     """Look at a destination, in one session where it is remote.
 
@@ -54,20 +56,15 @@ def check_destination(
         inventory: What may be sent.
         roots: Which of the folders are synced.
         max_depth: Levels of the sweep folder that count.
+        early: A look at it that was begun before.
 
     Raises:
         TargetError: Something else stands where HSM keeps its lock and its receipts.
     """
-    sweep = f"outputs/{inventory.sweep}"
-    own = f"{sweep}/{RECEIPT_FOLDER}"
-    guard_tree = Tree(configured[Root.SWEEPS], ("outputs", sweep, own), 0)
-    trees: dict[Root, Tree] = {}
-    if Root.SWEEPS in roots:
-        trees[Root.SWEEPS] = Tree(configured[Root.SWEEPS], (sweep,), max_depth)
-    if Root.WANDB in roots:
-        trees[Root.WANDB] = Tree(configured[Root.WANDB], tuple(run.name for run in inventory.runs))
-    receipts = f"{configured[Root.SWEEPS].rstrip('/')}/{own}"
-    survey = endpoint.survey([guard_tree, *trees.values()], receipts=receipts)
+    names = tuple(run.name for run in inventory.runs)
+    guard_tree, trees, receipts = _make_trees(configured, inventory.sweep, names, roots=roots, max_depth=max_depth)
+    ask = endpoint.survey if early is None else early.finish
+    survey = ask([guard_tree, *trees.values()], receipts=receipts)
     guard_listing = survey.listings[0]
     listings = dict(zip(trees, survey.listings[1:], strict=True))
     _check_guard(guard_listing, endpoint.name)
@@ -78,10 +75,56 @@ def check_destination(
         destination[root] = _without_own(there)
     paths = dict.fromkeys(there.path for there in destination.values())
     places = GuardPlaces(
-        folder=f"{guard_listing.base.rstrip('/')}/{own}",
+        folder=f"{guard_listing.base.rstrip('/')}/{_get_own_folder(inventory.sweep)}",
         temporary=tuple(get_temporary_folder(path, inventory.sweep) for path in paths),
     )
     return Check(destination, survey.receipts, places, survey.machine.system, survey.machine.rsync_version)
+
+
+def begin_check(
+    endpoint: Endpoint,
+    configured: Mapping[Root, str],
+    sweep: str,
+    runs: Sequence[str],
+    *,
+    roots: tuple[Root, ...],
+    max_depth: int | None,
+) -> EarlySurvey:
+    """Begin the look that `check_destination` will want, in a thread; arguments as there.
+
+    Args:
+        endpoint: The destination.
+        configured: Its folders as configured.
+        sweep: The sweep's id.
+        runs: The names of those that will probably be asked for.
+        roots: Which of the folders are synced.
+        max_depth: Levels of the sweep folder that count.
+    """
+    guard_tree, trees, receipts = _make_trees(configured, sweep, tuple(runs), roots=roots, max_depth=max_depth)
+    return EarlySurvey(endpoint, [guard_tree, *trees.values()], receipts=receipts)
+
+
+def _get_own_folder(sweep: str) -> str:
+    return f"outputs/{sweep}/{RECEIPT_FOLDER}"
+
+
+def _make_trees(
+    configured: Mapping[Root, str],
+    sweep: str,
+    runs: tuple[str, ...],
+    *,
+    roots: tuple[Root, ...],
+    max_depth: int | None,
+) -> tuple[Tree, dict[Root, Tree], str]:
+    """What to list for HSM's own files and for each root, and where receipts lie."""
+    folder, own = f"outputs/{sweep}", _get_own_folder(sweep)
+    trees: dict[Root, Tree] = {}
+    if Root.SWEEPS in roots:
+        trees[Root.SWEEPS] = Tree(configured[Root.SWEEPS], (folder,), max_depth)
+    if Root.WANDB in roots:
+        trees[Root.WANDB] = Tree(configured[Root.WANDB], runs)
+    guard_tree = Tree(configured[Root.SWEEPS], ("outputs", folder, own), 0)
+    return guard_tree, trees, f"{configured[Root.SWEEPS].rstrip('/')}/{own}"
 
 
 def _check_guard(listing: Listing, name: str) -> None:

@@ -11,9 +11,9 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -23,15 +23,13 @@ from hsm.config.schema import TargetSettings
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import SweepFolder
-from hsm.endpoint import Tree
-from hsm.errors import HsmError, LockedError, TargetError
+from hsm.errors import HsmError, TargetError, UsageError
 from hsm.model import Inventory, Root
 from hsm.progress import Reporter, Step, TargetEnded
 from hsm.records.cleaned import Cleaning, make_aside_name, make_cleaning_path, save_cleaning
 from hsm.records.journal import get_journal_path
 from hsm.records.lock import hold_local_lock
 from hsm.records.project import load_source_id
-from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.command import Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.clean_plan import CleanOptions, Copy, Unit, Verdict, decide, is_too_early, keep_folder
@@ -62,7 +60,7 @@ class CleanRequest:
         may_ask: ssh may ask in this terminal.
     """
 
-    options: CleanOptions = CleanOptions()
+    options: CleanOptions = field(default_factory=CleanOptions)
     roots: tuple[Root, ...] = tuple(Root)
     targets: tuple[str, ...] = ()
     is_dry_run: bool = False
@@ -139,9 +137,7 @@ class SweepClean:
             self._lock_here()
         leftovers = find_leftovers(self._project, self.sweep.id, puts_back=not is_dry_run)
         inventory = self._read_inventory()
-        self._units = make_units(
-            inventory, self.sweep, leftovers, wants_folder=Root.SWEEPS in self._request.roots
-        )
+        self._units = make_units(inventory, self.sweep, leftovers, wants_folder=Root.SWEEPS in self._request.roots)
         wanted = make_runs_to_look_for(inventory, [left.name for left in leftovers])
         self._open_targets(wanted)
         if not is_dry_run:
@@ -208,6 +204,12 @@ class SweepClean:
                 self._targets.append(self._open_target(name, settings, inventory))
             except HsmError as error:
                 self._fail(name, error)
+        if not self._targets and not self.errors:
+            raise UsageError(
+                f"{self.sweep.id} was not brought to any target from here.",
+                hint=f"Bring it to one first: `hsm sync to {self.sweep.id}`.",
+                kind="never_synced",
+            )
 
     def _open_target(self, name: str, settings: TargetSettings, inventory: Inventory) -> CleanTarget:
         connection = connect(name, settings, self._runner, self._reporter, layout=self._source.layout)
@@ -275,12 +277,12 @@ class SweepClean:
     def _finish(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Judge the sweep's folder by the runs, and leave out what was not asked for."""
         removes_runs = Root.WANDB in self._request.roots
-        runs = [verdict for verdict in verdicts if verdict.unit.name]
-        runs = keep_what_links_need(runs) if removes_runs else runs
+        runs = keep_what_links_need([verdict for verdict in verdicts if verdict.unit.name])
         folders = [
             keep_folder(verdict, runs, removes_runs=removes_runs) for verdict in verdicts if not verdict.unit.name
         ]
-        return keep_what_links_need([*(runs if removes_runs else ()), *folders])
+        found = keep_what_links_need([*runs, *folders])
+        return [verdict for verdict in found if self._is_asked_for(verdict.unit)]
 
     def _read_targets(self, units: Sequence[Unit]) -> None:
         for target in list(self._targets) if units else ():
@@ -340,7 +342,8 @@ class SweepClean:
                 kept[verdict.unit.path] = str(error)
         if kept:
             left = tuple(unit for unit in cleaning.units if unit.path not in kept or not unit.is_here)
-            self._save(path, replace(cleaning, units=left))
+            with contextlib.suppress(TargetError):  # a unit too many in it is here, and so does not count as removed
+                self._save(path, replace(cleaning, units=left))
         return kept
 
     def _choose_aside(self, verdict: Verdict) -> str:

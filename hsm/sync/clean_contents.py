@@ -10,9 +10,10 @@ from hsm.remote.command import Runner
 from hsm.remote.flush import flush_by_sftp, flush_by_shell, flush_here
 from hsm.remote.paramiko_client import ParamikoClient
 from hsm.remote.shell import RemoteShell
+from hsm.sync.auto_target import AutoTarget
 from hsm.sync.clean_walk import read_checksum
 from hsm.sync.connect import Connection, OpenSshTarget
-from hsm.sync.sftp_target import AutoTarget, SftpTarget
+from hsm.sync.sftp_target import SftpTarget
 from hsm.transfer.sftp_content import READ_METHOD, read_sums, sum_there
 
 _GROUP_FILES = 2000

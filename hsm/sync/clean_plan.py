@@ -5,10 +5,12 @@ It errs to one side alone: whatever is not proven keeps its run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from hsm.errors import UsageError
 from hsm.model import Entry, EntryKind, Root, Run, SourceFile
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import is_same_time
@@ -21,6 +23,8 @@ REST_NS = 10 * 10**9
 _WANDB_FOLDERS = frozenset({"files", "logs", "tmp", "tmp/code"})
 """Folders that wandb makes in every run and may leave empty."""
 
+_AGE = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[mhdw])", re.ASCII)
+_AGE_NS = {"m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
 _WANDB_NAMES = frozenset({"wandb", ".wandb"})
 _WANDB_LINKS = frozenset({"latest-run", "debug.log", "debug-internal.log", "debug-core.log", "debug-cli.log"})
 
@@ -171,11 +175,13 @@ def decide(unit: Unit, copies: Sequence[Copy], options: CleanOptions, *, now_ns:
     """
     waived = _find_waived(unit, options)
     waiting = tuple(_iter_waiting(unit, options, now_ns))
+    if waiting or unit.blocks:
+        return Verdict(unit, goes=False, reasons=(*waiting, *unit.blocks), is_open=bool(waiting))
     own = tuple(f"{lack.path}: {lack.why}" for lack in _iter_own_lacks(unit))
     lacks = {copy.target: tuple(_iter_lacks(unit, copy, options, waived)) for copy in copies}
     proven = [copy for copy in copies if not lacks[copy.target]]
     n_places = count_places(proven, unit)
-    reasons = (*waiting, *unit.blocks, *own)
+    reasons = own
     if n_places < options.n_copies:
         reasons += (_describe_copies(proven, n_places, options.n_copies),)
     return Verdict(
@@ -185,8 +191,26 @@ def decide(unit: Unit, copies: Sequence[Copy], options: CleanOptions, *, now_ns:
         reasons=reasons,
         lacks={target: found for target, found in lacks.items() if found},
         waived=waived,
-        is_open=bool(waiting),
     )
+
+
+def is_too_early(unit: Unit, options: CleanOptions, *, now_ns: int) -> bool:
+    """Whether a unit stays whatever the targets have, so that nothing of it need be read."""
+    return bool(unit.blocks) or any(True for _ in _iter_waiting(unit, options, now_ns))
+
+
+def parse_age(text: str) -> int:
+    """Read an age such as `30d` in nanoseconds: minutes (m), hours, days, weeks.
+
+    Raises:
+        UsageError: It is none.
+    """
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"{text!r} is no age.", hint="Give a number and m, h, d or w, as in `--older-than 30d`.", kind="bad_age"
+        )
+    return int(match["number"]) * _AGE_NS[match["unit"]]
 
 
 def keep_folder(folder: Verdict, runs: Sequence[Verdict], *, removes_runs: bool) -> Verdict:
@@ -209,7 +233,7 @@ def keep_folder(folder: Verdict, runs: Sequence[Verdict], *, removes_runs: bool)
         copies=folder.copies,
         reasons=(what, *folder.reasons),
         lacks=folder.lacks,
-        is_open=folder.is_open or all(verdict.is_open for verdict in staying),
+        is_open=folder.is_open or (folder.goes and all(verdict.is_open for verdict in staying)),
     )
 
 
@@ -246,7 +270,11 @@ def _iter_waiting(unit: Unit, options: CleanOptions, now_ns: int) -> Iterator[st
         yield f"it has not ended ({unit.run.state.value if unit.run else 'unknown'})"
     elif unit.run is not None and not unit.run.at_rest:
         yield "its log has been written to within the last 10 seconds"
-    times = [seen.mtime_ns for seen in unit.entries.values() if seen.kind is EntryKind.FILE]
+    times = [
+        seen.mtime_ns
+        for path, seen in unit.entries.items()
+        if seen.kind is EntryKind.FILE and not is_receipt(path, is_folder=unit.name == SWEEP_FOLDER)
+    ]
     age_ns = now_ns - max(times, default=0)
     if unit.recorded is not None:
         return

@@ -13,7 +13,7 @@ from hsm.model import EntryKind, Inventory, Run, SourceFile
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedFile, CleanedUnit, load_cleanings
 from hsm.records.record import SWEEP_FOLDER
-from hsm.sync.clean_plan import Unit, Verdict, is_foreign, is_receipt
+from hsm.sync.clean_plan import Unit, Verdict, is_receipt
 from hsm.sync.clean_remove import put_back
 from hsm.sync.clean_walk import Walk, read_checksum, walk_folder
 
@@ -128,7 +128,7 @@ def make_cleaned_unit(verdict: Verdict, place: Place, aside: str) -> CleanedUnit
     """What is recorded of a unit before it is removed."""
     unit = verdict.unit
     if unit.recorded is not None:
-        return replace(unit.recorded, copies=verdict.copies)
+        return unit.recorded
     parents = {path.rpartition("/")[0] for path in unit.entries}
     empty = [path for path, seen in unit.entries.items() if seen.kind is EntryKind.FOLDER and path not in parents]
     own = [path for path in unit.entries if is_receipt(path, is_folder=unit.name == SWEEP_FOLDER)]
@@ -186,10 +186,12 @@ def _make_run_unit(run: Run, place: Place, files: Sequence[SourceFile], inventor
 def _make_folder_unit(inventory: Inventory, place: Place, files: Sequence[SourceFile]) -> Unit:
     start = len(f"outputs/{inventory.sweep}/")
     blocks = list(_list_blocks(place.walk))
-    for problem in inventory.problems:
-        if problem.is_failure or problem.kind == "membership_unknown":
-            blocks.append(f"not all of the sweep can be told: {problem.message.rstrip('.')}")
-    if any(is_foreign(path) and path == ".hsm-sync/lock" for path in place.walk.entries):
+    blocks += [
+        f"not all of the sweep can be told: {problem.message.rstrip('.')}"
+        for problem in inventory.problems
+        if problem.is_failure or problem.kind == "membership_unknown"
+    ]
+    if ".hsm-sync/lock" in place.walk.entries:
         blocks.append("somebody brings the sweep here at this moment, or died doing so (.hsm-sync/lock)")
     return Unit(
         name=SWEEP_FOLDER,

@@ -21,6 +21,7 @@ from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.guard import Guard, MakeKeeper
 from hsm.remote.login import PERSIST_SECONDS
 from hsm.remote.openssh import PAUSES_SECONDS, OpenSsh
+from hsm.remote.shell import RemoteShell
 from hsm.sync.auto_target import AutoTarget
 from hsm.sync.exchange import Ends
 from hsm.sync.head_start import HeadStart
@@ -57,6 +58,10 @@ class Connection(Protocol):
     @property
     def make_guard(self) -> MakeKeeper:
         """Makes what keeps lock and receipt there."""
+
+    @property
+    def shell(self) -> RemoteShell | None:
+        """Runs commands there; None where none may run, and of a folder of this machine."""
 
     @property
     def is_folder(self) -> bool:
@@ -195,6 +200,7 @@ class OpenSshTarget:
         self.ssh = ssh
         self.endpoint = RemoteEndpoint(ssh, rsync_path=settings.rsync_path or "rsync")
         self.make_guard: MakeKeeper = partial(Guard, ssh)
+        self.shell: RemoteShell | None = ssh
         self.logout: Callable[[], bool] = ssh.logout
         self.keep_open: Callable[[], AbstractContextManager[None]] = ssh.keep_shell
         self._settings = settings

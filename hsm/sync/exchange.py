@@ -18,9 +18,10 @@ from hsm.plan.collisions import folds_names
 from hsm.plan.destination import Destination
 from hsm.plan.planner import PlanOptions, make_plan, select
 from hsm.plan.safety import check_plan, check_secrets
-from hsm.progress import Reporter, Step, TargetEnded
+from hsm.progress import ProblemFound, Reporter, Step, TargetEnded
 from hsm.remote.command import CommandStoppedError
 from hsm.sync.check import Check, check_destination
+from hsm.sync.early_check import EarlySurvey
 from hsm.sync.head_start import HeadStart
 from hsm.sync.ledger import Ledger
 from hsm.sync.report import State, TargetReport
@@ -57,6 +58,7 @@ class Ends:
         sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
         check_roots: Raises an HsmError where the configured folders are not what they should be.
         head_start: Opens streams before the check; None where nothing does.
+        early: A look at the destination that was begun before.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Ends:
     sleep: Callable[[float], None]
     check_roots: Callable[[Mapping[Root, str]], None] = lambda _roots: None
     head_start: HeadStart | None = None
+    early: EarlySurvey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ class _Exchange:
         self._reporter = reporter
         self._stopwatch = stopwatch
         self._plan: SyncPlan | None = None
+        self._early = ends.early
 
     def run(self) -> TargetReport:
         try:
@@ -213,12 +217,14 @@ class _Exchange:
     def _check(self) -> Check:
         with self._stopwatch.step("check"):
             self._ends.check_roots(self._ends.roots)
+            early, self._early = self._early, None
             return check_destination(
                 self._ends.destination,
                 self._ends.roots,
                 self._inventory,
                 roots=self._options.roots,
                 max_depth=self._options.max_depth,
+                early=early,
             )
 
     def _make_plan(self, check: Check) -> SyncPlan:
@@ -262,6 +268,7 @@ class _Exchange:
         result = TransferResult()
         if engine is not None:
             self._ledger.begin(plan)
+            self._tell_failures(plan)
             transfer = Transfer(
                 engine,
                 source=self._ends.source,
@@ -279,6 +286,12 @@ class _Exchange:
             self._plan = plan = looked.result() if looked is not None else plan
         result = self._record(check, plan, result)
         return self._report_result(plan, result) if engine is not None else self._report_idle(plan, result)
+
+    def _tell_failures(self, plan: SyncPlan) -> None:
+        """Say before a transfer, which may take long, what will be missing after it."""
+        for problem in plan.problems:
+            if problem.is_failure:
+                self._reporter.report(ProblemFound(self._ends.name, problem))
 
     def _record(self, check: Check, plan: SyncPlan, result: TransferResult) -> TransferResult:
         """Write down what is proven; a target that is out of reach learns of it the next time."""
@@ -300,11 +313,10 @@ class _Exchange:
 
     def _refuse_harm(self, plan: SyncPlan, destination: Destination) -> None:
         secrets = check_secrets(plan.problems) if self._options.secrets == "refuse" else ()
-        refusals = [
-            refusal
-            for refusal in (*check_plan(plan, destination, known=self._ledger.known), *secrets)
-            if refusal.check not in self._options.allowed
-        ]
+        found = check_plan(plan, destination, known=self._ledger.known)
+        if any(refusal.check == "source-empty" for refusal in found):
+            found = check_plan(plan, destination, known=self._ledger.known, cleaned=self._ledger.find_cleaned())
+        refusals = [refusal for refusal in (*found, *secrets) if refusal.check not in self._options.allowed]
         if refusals:
             raise RefusedError(
                 "\n".join(refusal.message for refusal in refusals),

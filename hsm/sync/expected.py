@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hsm.discover.slurm_jobs import HEAD_BYTES, SlurmJob, parse_slurm_job
+from hsm.errors import HsmError
 from hsm.remote.command import CommandTimeoutError, Completed, ProgramMissingError, Runner
+from hsm.remote.shell import RemoteShell, quote
 from hsm.sync.awaited import Queue
 
 COMBINATIONS = "parameter_combinations.json"
@@ -20,8 +22,8 @@ _LISTS = ("parameter_combinations", "combinations", "tasks")
 _ANSWER_SECONDS = 60.0
 _GONE = "Invalid job id"
 
-Ask = Callable[[Sequence[str]], Completed]
-"""Runs a command where the scheduler is."""
+Ask = Callable[[str, Sequence[str]], Completed | None]
+"""Runs a command where a target's runs come from; None where no command can be run there."""
 
 
 def read_combinations(folders: Iterable[Path]) -> int | None:
@@ -64,25 +66,45 @@ def read_job(log: Path) -> SlurmJob | None:
 
 
 def make_ask(runner: Runner) -> Ask:
-    """Make what asks the scheduler of this machine."""
+    """Make what asks the scheduler of this machine, whatever the target."""
 
-    def ask(argv: Sequence[str]) -> Completed:
+    def ask(_target: str, argv: Sequence[str]) -> Completed:
         return runner.run(argv, timeout_seconds=_ANSWER_SECONDS)
 
     return ask
 
 
-def read_queue(ask: Ask, jobs: Iterable[SlurmJob]) -> Queue:
-    """Ask Slurm once which of these jobs wait or run. Where there is no Slurm, or no answer, nothing is known."""
+def make_far_ask(get_shell: Callable[[str], RemoteShell | None]) -> Ask:
+    """Make what asks the scheduler of a target, over its connection.
+
+    Args:
+        get_shell: Gives what runs commands at a target; None where none may run.
+    """
+
+    def ask(target: str, argv: Sequence[str]) -> Completed | None:
+        shell = get_shell(target)
+        return None if shell is None else shell.run(" ".join(map(quote, argv)))
+
+    return ask
+
+
+def read_queue(ask: Ask, target: str, jobs: Iterable[SlurmJob]) -> Queue:
+    """Ask Slurm once which of these jobs wait or run. Where there is no Slurm, or no answer, nothing is known.
+
+    Args:
+        ask: Runs the command.
+        target: Whose jobs.
+        jobs: All that are of interest.
+    """
     asked = frozenset(word for job in jobs for word in (job.id, job.array_id) if word)
     if not asked:
         return Queue()
     ids = ",".join(sorted({job.array_id or job.id for job in jobs}))
     try:
-        completed = ask(["squeue", "--noheader", "--array", f"--jobs={ids}", "--format=%A %F %K"])
-    except (ProgramMissingError, CommandTimeoutError):
+        completed = ask(target, ["squeue", "--noheader", "--array", f"--jobs={ids}", "--format=%A %F %K"])
+    except (ProgramMissingError, CommandTimeoutError, HsmError):
         return Queue()
-    return parse_queue(completed, asked)
+    return Queue() if completed is None else parse_queue(completed, asked)
 
 
 def parse_queue(completed: Completed, asked: frozenset[str]) -> Queue:

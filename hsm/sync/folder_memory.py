@@ -38,6 +38,9 @@ class _Remembered:
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         return self.is_folder or (follow_symlinks and os.path.isdir(self.path))  # noqa: PTH112 - as it is
 
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        return stat.S_ISREG(self.stat(follow_symlinks=follow_symlinks).st_mode)
+
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         if self.status is not None and not follow_symlinks:
             return self.status

@@ -18,6 +18,7 @@ from hsm.records.journal import Journal, list_journals
 from hsm.remote.command import Runner
 from hsm.remote.guard import Guard, MakeKeeper
 from hsm.remote.local import LocalEndpoint, LocalShell
+from hsm.remote.shell import RemoteShell
 from hsm.transfer.base import Engine
 from hsm.transfer.local import CopyEngine
 from hsm.transfer.rsync import RsyncEngine
@@ -36,6 +37,7 @@ class FolderTarget:
     """
 
     is_folder = True
+    shell: RemoteShell | None = None
     head_start = None
     login_lasts_seconds = 0
 

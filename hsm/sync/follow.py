@@ -17,7 +17,7 @@ from hsm.model import SyncPlan
 from hsm.progress import Reporter
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.sync.awaited import Awaited, Patience
-from hsm.sync.expected import Ask
+from hsm.sync.expected import make_ask, make_far_ask
 from hsm.sync.follow_report import FollowedTarget, FollowReport, FollowStatus, Standing, count_runs_there
 from hsm.sync.followed_sweeps import FollowedSweeps
 from hsm.sync.kept import KeptOverPasses
@@ -38,6 +38,7 @@ _HOPELESS_KINDS = frozenset(
     | {"bad_ssh_configuration", "no_common_algorithm"}
 )
 """What a person has to put right; a server may ban whoever tries again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class MakePass:
@@ -106,7 +107,6 @@ def follow(
     make_pass: MakePass,
     runner: Runner,
     watcher: Watcher,
-    ask: Ask | None = None,
 ) -> FollowReport:
     """Make passes until all is complete, or only what waiting does not mend is left.
 
@@ -120,19 +120,20 @@ def follow(
         make_pass: Makes one pass.
         runner: Starts the processes of all passes.
         watcher: Told what happens.
-        ask: Runs a command where the sweeps' scheduler is; None where that is not known.
 
     Raises:
         HsmError: A pass could not begin, as of a single sync.
     """
+    kept = KeptOverPasses()
+    pulls = make_pass.direction == "pull"
     sweeps = FollowedSweeps(
         make_layout(loaded),
         options.patience,
         interval_seconds=options.interval_seconds,
-        ask=ask,
-        arrives=make_pass.direction == "pull",
+        ask=make_far_ask(kept.get_shell) if pulls else make_ask(runner),
+        arrives=pulls,
     )
-    return _Follower(request, options, make_pass, runner, watcher, sweeps).run()
+    return _Follower(request, options, make_pass, runner, watcher, sweeps, kept).run()
 
 
 class _Follower:
@@ -144,6 +145,7 @@ class _Follower:
         runner: Runner,
         watcher: Watcher,
         sweeps: FollowedSweeps,
+        kept: KeptOverPasses,
     ) -> None:
         self._request = replace(request, pauses_seconds=request.pauses_seconds[:1])
         self._options = options
@@ -151,7 +153,7 @@ class _Follower:
         self._runner = runner
         self._watcher = watcher
         self._sweeps = sweeps
-        self._kept = KeptOverPasses()
+        self._kept = kept
         self._tracks = {name: _Track() for name in request.targets}
         self._reports: dict[str, dict[str, TargetReport]] = {}
         self._plans: dict[str, dict[str, SyncPlan]] = {}
@@ -173,7 +175,7 @@ class _Follower:
         finally:
             self._kept.close()
         seconds = time.monotonic() - self._begun_at
-        report = SyncReport(self._pass.command, self._pass.direction, False, self._join_reports())  # noqa: FBT003
+        report = SyncReport(self._pass.command, self._pass.direction, is_dry_run=False, sweeps=self._join_reports())
         return FollowReport(report, self._make_status(0), seconds, self._n_files, self._n_bytes, is_interrupted)
 
     @property
@@ -202,7 +204,9 @@ class _Follower:
         report = self._pass.call(replace(self._request, targets=targets), self._watcher, self._kept)
         self._take(report)
         is_interrupted = report.exit_code is ExitCode.INTERRUPTED
-        self._sweeps.look({sweep: self._plans.get(sweep, {}) for sweep in self._request.sweeps}, asks=not is_interrupted)
+        self._sweeps.look(
+            {sweep: self._plans.get(sweep, {}) for sweep in self._request.sweeps}, asks=not is_interrupted
+        )
         if is_interrupted:
             raise CommandStoppedError
         self._over_since = (self._over_since or time.monotonic()) if self._sweeps.is_over else None
@@ -279,7 +283,9 @@ class _Follower:
 
     def _make_target(self, name: str, track: _Track) -> FollowedTarget:
         reports = {sweep: reports[name] for sweep, reports in self._reports.items() if name in reports}
-        counts = [count_runs_there(report, self._sweeps.awaited.get(sweep, Awaited())) for sweep, report in reports.items()]
+        counts = [
+            count_runs_there(report, self._sweeps.awaited.get(sweep, Awaited())) for sweep, report in reports.items()
+        ]
         worst = max(reports.values(), key=lambda report: (report.error is not None, report.exit_code), default=None)
         return FollowedTarget(
             name,

@@ -26,16 +26,14 @@ class FollowedSweeps:
         layout: Where the project's sweeps and runs lie here.
         patience: How long to wait for what may never come.
         interval_seconds: Between passes; Slurm is asked no more often.
-        ask: Runs a command where the sweeps' scheduler is; None where that is not known.
+        ask: Runs a command where a target's runs come from.
         arrives: Runs come here from elsewhere, so their logs are read where they land.
 
     Attributes:
         awaited: What each sweep waits for.
     """
 
-    def __init__(
-        self, layout: Layout, patience: Patience, *, interval_seconds: float, ask: Ask | None, arrives: bool
-    ) -> None:
+    def __init__(self, layout: Layout, patience: Patience, *, interval_seconds: float, ask: Ask, arrives: bool) -> None:
         self._layout = layout
         self._patience = patience
         self._pause_seconds = max(SQUEUE_SECONDS, interval_seconds)
@@ -44,8 +42,9 @@ class FollowedSweeps:
         self._views: dict[str, dict[str, RunView]] = {}
         self._jobs: dict[str, dict[str, SlurmJob]] = {}
         self._changed_ns: dict[str, int] = {}
-        self._queue = Queue()
+        self._queues: dict[str, Queue] = {}
         self._asked_at = float("-inf")
+        self._begun_ns = time.time_ns()
         self.awaited: dict[str, Awaited] = {}
 
     @property
@@ -66,7 +65,7 @@ class FollowedSweeps:
             asks: Ask Slurm too, when it is time.
         """
         now_ns = time.time_ns()
-        views = {sweep: self._read_views(sweep, list(found.values()), now_ns) for sweep, found in plans.items()}
+        views = {sweep: self._read_views(sweep, found, now_ns) for sweep, found in plans.items()}
         self._views = views
         if asks:
             self._ask_scheduler()
@@ -79,19 +78,18 @@ class FollowedSweeps:
             views,
             expected=choose_expected(self._patience, read_combinations(folders), views),
             patience=self._patience,
-            queue=self._queue,
+            queues=self._queues,
             now_ns=now_ns,
+            begun_ns=self._begun_ns,
             changed_ns=self._changed_ns[sweep],
         )
 
-    def _read_views(self, sweep: str, plans: list[SyncPlan], now_ns: int) -> dict[str, RunView]:
+    def _read_views(self, sweep: str, plans: Mapping[str, SyncPlan], now_ns: int) -> dict[str, RunView]:
         jobs = self._jobs.setdefault(sweep, {})
         views: dict[str, RunView] = {}
-        for plan in plans:
-            views.update(make_views(plan, jobs))
+        for target, plan in plans.items():
+            views.update(make_views(plan, target))
         self._note_changes(sweep, views, now_ns)
-        if self._ask is None:
-            return views
         self._read_jobs(views, jobs)
         return {name: replace(view, job=jobs.get(name)) for name, view in views.items()}
 
@@ -118,9 +116,13 @@ class FollowedSweeps:
         return Path(self._layout.wandb if self._arrives else run.prefix, run.name, run.log)
 
     def _ask_scheduler(self) -> None:
-        if self._ask is None or time.monotonic() - self._asked_at < self._pause_seconds:
+        if time.monotonic() - self._asked_at < self._pause_seconds:
             return
-        jobs = [view.job for views in self._views.values() for view in views.values() if view.job is not None]
+        jobs: dict[str, list[SlurmJob]] = {}
+        for views in self._views.values():
+            for view in views.values():
+                if view.job is not None:
+                    jobs.setdefault(view.target, []).append(view.job)
+        self._queues = {target: read_queue(self._ask, target, found) for target, found in jobs.items()}
         if jobs:
-            self._queue = read_queue(self._ask, jobs)
             self._asked_at = time.monotonic()

@@ -37,6 +37,7 @@ class HeadStart:
         self._ssh = ssh
         self._make = make
         self._begun: tuple[Memory, str, bool, RsyncEngine] | None = None
+        self._taken: RsyncEngine | None = None
 
     def begin(self, memory: Memory, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
         """Open a stream for each folder that something has changed for.
@@ -56,13 +57,14 @@ class HeadStart:
         engine.begin([root for root in changed if root in memory.roots])
 
     def take(self, roots: Mapping[Root, str], rsync: str, *, sweep: str, skips_newer: bool) -> RsyncEngine | None:
-        """Take over the engine whose streams are open, if all is as it was remembered."""
+        """Use the engine whose streams are open, if all is as it was remembered; `drop` ends what it leaves over."""
         begun, self._begun = self._begun, None
         if begun is None:
             return None
         memory, *rest, engine = begun
         is_same = all(memory.roots.get(root) == path for root, path in roots.items()) and memory.rsync == rsync
         if is_same and rest == [sweep, skips_newer]:
+            self._taken = engine
             return engine
         engine.stop()
         return None
@@ -72,7 +74,9 @@ class HeadStart:
         return Memory(dict(roots), rsync, self._ssh.round_trip_seconds)
 
     def drop(self) -> None:
-        """End what nobody took over."""
-        if self._begun is not None:
-            self._begun[-1].stop()
-            self._begun = None
+        """End all that was begun, taken or not: not every stream gets its files."""
+        begun, self._begun = self._begun, None
+        taken, self._taken = self._taken, None
+        for engine in (begun[-1] if begun is not None else None, taken):
+            if engine is not None:
+                engine.stop()

@@ -11,13 +11,20 @@ from hsm.endpoint import Endpoint
 from hsm.errors import ExitCode
 from hsm.model import Inventory
 from hsm.remote.local import LocalEndpoint
+from hsm.remote.shell import RemoteShell
 from hsm.sync.connect import Connection
 from hsm.sync.folder_memory import FolderMemory
 from hsm.sync.report import TargetReport
 
 
 class Kept:
-    """Keeps nothing: for a call with one pass. Each connection is closed after its use."""
+    """Keeps nothing: for a call with one pass. Each connection is closed after its use.
+
+    Attributes:
+        asks_early: A target may be asked before it is known whether anything has changed here.
+    """
+
+    asks_early = True
 
     @property
     def source(self) -> Endpoint:
@@ -54,6 +61,8 @@ class KeptOverPasses(Kept):
 
     A target that has all is asked again once something has changed here, or after `forget`.
     """
+
+    asks_early = False
 
     def __init__(self) -> None:
         self.folders = FolderMemory()
@@ -93,6 +102,12 @@ class KeptOverPasses(Kept):
             self._settled[key] = inventory, report
         else:
             self._settled.pop(key, None)
+
+    def get_shell(self, name: str) -> RemoteShell | None:
+        """What runs commands at a target whose connection is open; None where none may run."""
+        with self._lock:
+            found = self._open.get(name)
+        return found[0].shell if found is not None else None
 
     def forget(self) -> None:
         """Look at everything anew in the next pass, here and at the targets. The connections stay."""

@@ -13,6 +13,7 @@ from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, TargetError
 from hsm.model import Inventory, Problem, Root, SourceFile, SyncPlan
 from hsm.plan.destination import Destination
+from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import Journal, Memory, Route, get_journal_path, load_journal, save_journal
 from hsm.records.lock import (
     STALE_MINUTES,
@@ -101,6 +102,16 @@ class Ledger:
     def known(self) -> frozenset[str]:
         """The runs of which files are proven there; the sweep folder under its empty name."""
         return frozenset(name for name, record in self._journal.runs.items() if record.n_files)
+
+    def find_cleaned(self) -> frozenset[str]:
+        """The runs that `hsm sync clean` removed here, so that a push does not miss them; a pull's source is not here.
+
+        Raises:
+            ConfigError: A record of a clean cannot be read.
+        """
+        if self._books.route.direction != "push":
+            return frozenset()
+        return frozenset(find_cleaned(self._books.project, self._sweep))
 
     @contextmanager
     def open(self, *, is_dry_run: bool) -> Iterator[None]:

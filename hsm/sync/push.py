@@ -15,11 +15,14 @@ from hsm.model import Inventory, Root
 from hsm.plan.choice import Choice
 from hsm.plan.planner import PlanOptions
 from hsm.progress import Reporter, TargetEnded
+from hsm.records.journal import get_journal_path, read_known_runs
 from hsm.records.project import load_source_id
 from hsm.records.receipt import Sender
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.openssh import PAUSES_SECONDS
-from hsm.sync.connect import Connection, connect, make_push_ends
+from hsm.sync.check import begin_check
+from hsm.sync.connect import Connection, connect, get_roots, make_push_ends
+from hsm.sync.early_check import EarlySurvey
 from hsm.sync.exchange import ExchangeOptions, Stopwatch, exchange, make_failure
 from hsm.sync.kept import Kept
 from hsm.sync.ledger import Books, Ledger
@@ -156,12 +159,11 @@ class _Push:
             allowed=request.allowed,
         )
 
-    def _serve(
-        self, connection: Connection, found: Future[Inventories], stopwatch: Stopwatch
-    ) -> list[TargetReport]:
+    def _serve(self, connection: Connection, found: Future[Inventories], stopwatch: Stopwatch) -> list[TargetReport]:
         name = connection.name
         with stopwatch.step("login"):
             connection.login(may_ask=self._request.may_ask)
+        early = self._begin_check(connection)
         with stopwatch.step("scan"):
             inventories = found.result()
         books = self._make_books(connection)
@@ -171,12 +173,29 @@ class _Push:
                 reports.append(_make_interrupted(name))
                 continue
             inventory = inventories[sweep.id, self._options[name, sweep.id].max_depth]
-            reports.append(self._serve_sweep(connection, inventory, books, stopwatch))
-            stopwatch = Stopwatch(name, self._reporter)
+            reports.append(self._serve_sweep(connection, inventory, books, stopwatch, early))
+            stopwatch, early = Stopwatch(name, self._reporter), None
         return reports
 
+    def _begin_check(self, connection: Connection) -> EarlySurvey | None:
+        """Begin to look at what the journal knows of the first sweep at a target, while the source is read."""
+        name, sweep = connection.name, self._source.sweeps[0].id
+        runs = read_known_runs(get_journal_path(self._source.project, name, sweep))
+        if connection.is_folder or not runs or not self._kept.asks_early:
+            return None
+        options = self._options[name, sweep]
+        configured = get_roots(self._settings[name, sweep])
+        return begin_check(
+            connection.endpoint, configured, sweep, runs, roots=options.roots, max_depth=options.max_depth
+        )
+
     def _serve_sweep(
-        self, connection: Connection, inventory: Inventory, books: Books, stopwatch: Stopwatch
+        self,
+        connection: Connection,
+        inventory: Inventory,
+        books: Books,
+        stopwatch: Stopwatch,
+        early: EarlySurvey | None,
     ) -> TargetReport:
         name = connection.name
         unchanged = self._kept.find_unchanged(name, inventory)
@@ -185,6 +204,7 @@ class _Push:
         settings = self._settings[name, inventory.sweep]
         books = replace(books, route=make_route(settings, direction="push"))
         ends = make_push_ends(connection, settings, source=self._source.endpoint, runner=self._runner)
+        ends = replace(ends, early=early)
         report = exchange(
             ends,
             inventory,

@@ -15,6 +15,7 @@ from hsm.remote.guard import Guard, MakeKeeper
 from hsm.remote.paramiko_client import ParamikoClient
 from hsm.remote.sftp_endpoint import SftpEndpoint
 from hsm.remote.sftp_guard import SftpGuard
+from hsm.remote.shell import RemoteShell
 from hsm.transfer.base import Engine
 from hsm.transfer.sftp import SftpEngine
 
@@ -54,6 +55,11 @@ class SftpTarget:
     def make_guard(self) -> MakeKeeper:
         """Makes what keeps lock and receipt there. Asks as `endpoint` does."""
         return partial(Guard if self._client.can_run else SftpGuard, self._client)
+
+    @property
+    def shell(self) -> RemoteShell | None:
+        """See `hsm.sync.connect.Connection.shell`. Asks as `endpoint` does."""
+        return self._client if self._client.can_run else None
 
     def login(self, *, may_ask: bool = False) -> None:
         """See `hsm.sync.connect.Connection.login`; the login ends with the call of the program."""

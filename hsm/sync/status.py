@@ -17,6 +17,7 @@ from hsm.errors import ConfigError, UsageError
 from hsm.model import Inventory, Problem, Root
 from hsm.records.journal import Journal, get_journal_path, load_journal
 from hsm.remote.local import LocalEndpoint
+from hsm.sync.clean_status import read_cleaned
 from hsm.sync.received import read_received
 from hsm.sync.route import make_route
 from hsm.sync.shared_listing import KeptIndex, SharedListing
@@ -100,7 +101,12 @@ class _Reader:
         names = self._choose_targets(sweep.id, is_received=bool(received))
         inventories: dict[int | None, Inventory] = {}
         rows = tuple(self._read_target(name, sweep, inventories) for name in names)
-        return SweepStatus(sweep.id, rows, received)
+        try:
+            cleaned = read_cleaned(self._loaded.project, sweep.id)
+        except ConfigError as error:
+            problem = Problem("", error.kind, error.message, error.hint)
+            return SweepStatus(sweep.id, rows, received, problems=(problem,))
+        return SweepStatus(sweep.id, rows, received, cleaned=cleaned)
 
     def save_cache(self) -> None:
         """Keep what was read of run logs; a folder that cannot be written costs time alone."""

@@ -127,6 +127,25 @@ class ReceivedStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CleanedStatus:
+    """What was removed here of a sweep and has not come back.
+
+    Attributes:
+        runs: Names of run folders.
+        sweep_folder: The sweep's own folder was removed.
+        n_files: Files that are at the targets.
+        n_bytes: Of those.
+        copies: By target, how many of these runs, the sweep's folder among them, were proven there.
+    """
+
+    runs: tuple[str, ...]
+    sweep_folder: bool
+    n_files: int
+    n_bytes: int
+    copies: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class SweepStatus:
     """How one sweep stands: at the targets, and here as it was received.
 
@@ -135,12 +154,14 @@ class SweepStatus:
         targets: That it is brought to or comes from.
         received: One for each receipt that lies here.
         problems: Why nothing can be told.
+        cleaned: What `hsm sync clean` removed here; None where it removed nothing.
     """
 
     sweep: str
     targets: tuple[TargetStatus, ...] = ()
     received: tuple[ReceivedStatus, ...] = ()
     problems: tuple[Problem, ...] = ()
+    cleaned: CleanedStatus | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -184,6 +205,7 @@ def make_status_document(report: StatusReport) -> dict[str, object]:
                 "complete": sweep.is_complete,
                 "targets": [_make_target_document(target) for target in sweep.targets],
                 "received": [_make_received_document(received) for received in sweep.received],
+                "cleaned": sweep.cleaned and _make_cleaned_document(sweep.cleaned),
                 "problems": [make_problem_document(problem) for problem in sweep.problems],
             }
             for sweep in report.sweeps
@@ -215,6 +237,16 @@ def _make_target_document(target: TargetStatus) -> dict[str, object]:
             "error": make_error_document(asked.error),
             "problems": [make_problem_document(problem) for problem in asked.problems],
         },
+    }
+
+
+def _make_cleaned_document(cleaned: CleanedStatus) -> dict[str, object]:
+    return {
+        "runs": list(cleaned.runs),
+        "sweep_folder": cleaned.sweep_folder,
+        "files": cleaned.n_files,
+        "bytes": cleaned.n_bytes,
+        "copies": dict(cleaned.copies),
     }
 
 

@@ -16,10 +16,13 @@ from hsm.plan.collisions import fold_name, folds_names
 from hsm.plan.destination import Destination
 from hsm.plan.planner import make_plan
 from hsm.progress import Reporter, Step, TargetEnded
+from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import get_journal_path, load_journal
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.check import check_destination
+from hsm.sync.clean_contents import make_contents
+from hsm.sync.clean_verify import CleanedVerdict, verify_cleaned
 from hsm.sync.connect import Connection, connect, make_push_ends
 from hsm.sync.exchange import Ends, ExchangeOptions
 from hsm.sync.push import PushRequest, make_options
@@ -181,7 +184,7 @@ class _Verify:
         for sweep in self._source.sweeps:
             options = self._options[name, sweep.id]
             inventory = inventories[sweep.id, options.max_depth]
-            verdicts.append(self._verify_sweep(self._make_ends(connection, sweep.id), inventory, options))
+            verdicts.append(self._verify_sweep(connection, inventory, options))
         self._reporter.report(TargetEnded(name, "verified"))
         return verdicts
 
@@ -196,7 +199,19 @@ class _Verify:
         journal, _ = load_journal(path, route, sets_aside=False)
         return frozenset(run for run, record in journal.runs.items() if record.n_files)
 
-    def _verify_sweep(self, ends: Ends, inventory: Inventory, options: ExchangeOptions) -> Verdict:
+    def _verify_gone(
+        self, connection: Connection, roots: Mapping[Root, str], sweep: str, known: Collection[str]
+    ) -> CleanedVerdict:
+        """Compare what a clean removed here with its record."""
+        units = {name: unit for name, unit in find_cleaned(self._source.project, sweep).items() if name in known}
+        if not units:
+            return CleanedVerdict()
+        self._reporter.report(Step(connection.name, "verify"))
+        contents = make_contents(connection, self._runner)
+        return verify_cleaned(connection.endpoint, contents, roots, sweep, units)
+
+    def _verify_sweep(self, connection: Connection, inventory: Inventory, options: ExchangeOptions) -> Verdict:
+        ends = self._make_ends(connection, inventory.sweep)
         known = self._read_known(ends.name, inventory.sweep)
         try:
             self._reporter.report(Step(ends.name, "check"))
@@ -214,18 +229,22 @@ class _Verify:
                 found_different, found_missing = _compare(engine, there, n_workers=options.n_workers)
                 different |= found_different
                 missing |= found_missing
+            n_equal = len(there) - (len(found_different) + len(found_missing) if there else 0)
+            gone = self._verify_gone(connection, check.roots, inventory.sweep, known)
+            different |= gone.different
+            missing |= gone.missing
         except HsmError as error:
             return Verdict(ends.name, error.exit_code, error, problems=inventory.problems)
         except CommandStoppedError:
             return Verdict(ends.name, ExitCode.INTERRUPTED)
-        problems = (*(p for p in plan.problems if p.kind != "conflict"), *_find_gone(plan, known))
+        problems = (*(p for p in plan.problems if p.kind != "conflict"), *_find_gone(plan, known - gone.units))
         return Verdict(
             target=ends.name,
             exit_code=ExitCode.PARTIAL if missing or different or _has_failure(problems) else ExitCode.DONE,
-            n_equal=len(there) - len(found_different if there else ()) - len(found_missing if there else ()),
+            n_equal=n_equal + gone.n_equal,
             different=_sort_paths(different),
             missing=_sort_paths(missing),
-            only_there=_sort_paths(_find_only_there(plan, check.destination, fold)),
+            only_there=_sort_paths(_find_only_there(plan, check.destination, fold) - gone.paths),
             left=_count_left(plan),
             problems=problems,
         )

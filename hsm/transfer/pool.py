@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.model import Problem, Root, SourceFile
-from hsm.progress import ProblemFound, Reporter
+from hsm.progress import Reporter
 from hsm.remote.command import CommandStoppedError
 from hsm.remote.openssh import PASSING_KINDS
 from hsm.transfer.base import BatchEnd, Engine
@@ -72,15 +72,15 @@ class Transfer:
         if not files:
             return state.make_result()
         n_workers = max(1, min(n_workers, self._engine.capabilities.max_workers))
+        progress = Progress(self._reporter, self._target, files)
         try:
-            self._run_rounds(state, n_workers, Progress(self._reporter, self._target, files))
+            self._run_rounds(state, n_workers, progress)
             self._tell_lack(state)
         except HsmError as error:
             state.error = error
         except CommandStoppedError:
             state.is_interrupted = True
-        for problem in state.problems:
-            self._reporter.report(ProblemFound(self._target, problem))
+        progress.tell(state.problems)
         return state.make_result()
 
     def _run_rounds(self, state: _State, n_workers: int, progress: Progress) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from hsm.errors import HsmError, UnreachableError
-from hsm.model import SourceFile
-from hsm.progress import Reporter, TransferMoved, TransferStarted
+from hsm.model import Problem, SourceFile
+from hsm.progress import ProblemFound, Reporter, TransferMoved, TransferStarted
 from hsm.remote.command import CommandStoppedError
 from hsm.remote.openssh import SESSIONS_REFUSED
 from hsm.transfer.base import Batch, BatchEnd, Engine
@@ -50,6 +50,7 @@ class Progress:
         self._shown = (0, 0)
         self._total = (sum(file.size for file in files), len(files))
         self._settled = (0, 0)
+        self._told: set[str] = set()
         n_runs = len({file.run for file in files if file.run})
         reporter.report(TransferStarted(target, len(files), self._total[0], n_runs))
 
@@ -65,6 +66,14 @@ class Progress:
             self._moved.clear()
             self._settled = (n_bytes, n_files)
             self._show()
+
+    def tell(self, problems: Iterable[Problem]) -> None:
+        """Report problems, of each path one: what a worker says as it ends may stand in the result as well."""
+        with self._lock:
+            news = {problem.path: problem for problem in problems if problem.path not in self._told}
+            self._told |= news.keys()
+        for problem in news.values():
+            self._reporter.report(ProblemFound(self._target, problem))
 
     def _show(self) -> None:
         moved = [sum(counts[i] for counts in (self._settled, *self._moved.values())) for i in range(2)]
@@ -132,6 +141,7 @@ class _Round:
         if error is not None and error.kind == SESSIONS_REFUSED and not is_alone:
             return True
         self.ends.append((batch, end))
+        self._progress.tell(_iter_complaints(end))
         if error is not None and self.error is None:
             if error.kind in _STOPPING_KINDS:
                 self.error = error
@@ -139,3 +149,11 @@ class _Round:
             elif isinstance(error, UnreachableError):
                 self.error = error
         return False
+
+
+def _iter_complaints(end: BatchEnd) -> Iterator[Problem]:
+    """What an engine said of single files; a broken connection is no fault of theirs, and they are tried again."""
+    error = end.error
+    if error is not None and not isinstance(error, UnreachableError):
+        for path, complaint in (end.complaints or {}).items():
+            yield Problem(path, error.kind, complaint, error.hint)

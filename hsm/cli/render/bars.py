@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple
 
@@ -14,10 +15,11 @@ from rich.cells import cell_len, set_cell_size
 from rich.live import Live
 from rich.text import Text
 
-from hsm.cli.render.printer import lend_console, make_console, take_console_back
-from hsm.cli.render.progress import Milestones, Rate, TargetProgress, describe_speed
-from hsm.cli.render.words import escape_text, format_count, format_part
-from hsm.progress import Event, ProblemFound, Step, Waiting
+from hsm.cli.render.pace import Estimate, Rate
+from hsm.cli.render.printer import Part, Printer, lend_console, make_console, take_console_back
+from hsm.cli.render.progress import Milestones, TargetProgress, describe_left
+from hsm.cli.render.words import escape_text, format_bytes, format_count, format_part
+from hsm.progress import Event, ProblemFound, Step, TransferStarted, Waiting
 
 _REDRAW_SECONDS = 0.1
 _GAP = 2
@@ -42,16 +44,54 @@ class Row(NamedTuple):
     cells: tuple[str, ...] = ()
 
 
-def make_row(name: str, progress: TargetProgress, rate: Rate) -> Row:
-    """Make the row of a target as it stands."""
+@dataclass(slots=True)
+class TargetRow:
+    """What is known of one target's row.
+
+    Attributes:
+        progress: What the events told.
+        milestones: Makes lines of them.
+        rate: Of the present transfer.
+        estimate: Of the present transfer.
+    """
+
+    progress: TargetProgress = field(default_factory=TargetProgress)
+    milestones: Milestones = field(default_factory=Milestones)
+    rate: Rate = field(default_factory=Rate)
+    estimate: Estimate = field(default_factory=Estimate)
+
+    def take(self, event: Event) -> None:
+        """Take one event of this target; a transfer has its own rate, whatever was before."""
+        self.progress.take(event)
+        if isinstance(event, TransferStarted):
+            self.rate, self.estimate = Rate(), Estimate()
+
+    def look(self, now: float) -> None:
+        """Note how much has moved by now."""
+        if self.progress.is_moving:
+            self.rate.add(now, self.progress.n_bytes)
+            self.estimate.take(now, self.rate, self.progress.total_bytes - self.progress.n_bytes)
+
+
+def make_row(name: str, progress: TargetProgress, *, speed: float = 0.0, seconds_left: float | None = None) -> Row:
+    """Make the row of a target as it stands.
+
+    Numbers are as wide as they will be at the end, so that nothing moves but what they say.
+
+    Args:
+        name: The target's.
+        progress: What the events told.
+        speed: Bytes a second; 0 while it is not known.
+        seconds_left: None while it is not known.
+    """
     if not progress.is_moving:
         return Row(escape_text(name), escape_text(progress.words))
-    speed, left, *_ = [*describe_speed(rate, progress.total_bytes - progress.n_bytes), "", ""]
+    total = progress.total_bytes
     cells = (
-        format_part(progress.n_bytes, progress.total_bytes),
-        f"{progress.n_files:,}/{format_count(progress.total_files, 'file')}",
-        speed,
-        left,
+        format_part(progress.n_bytes, total).rjust(len(format_part(total, total))),
+        f"{progress.n_files:>{len(f'{progress.total_files:,}')},}/{format_count(progress.total_files, 'file')}",
+        f"{format_bytes(speed)}/s" if speed > 0 else "",
+        "".join(describe_left(seconds_left)),
         format_count(progress.total_runs, "run") if progress.total_runs else "",
     )
     whole = progress.n_bytes / progress.total_bytes if progress.total_bytes else progress.fraction
@@ -106,8 +146,8 @@ class BarReporter:
         self._is_ascii = _is_ascii(self._console.encoding)
         self._state_lock = threading.Lock()
         self._screen_lock = threading.Lock()  # taken before the state's, never while that is held
-        self._targets = {name: (TargetProgress(), Milestones(), Rate()) for name in targets}
-        self._above: list[Text] = []
+        self._targets = {name: TargetRow() for name in targets}
+        self._above: list[Part] = []
         self._live: Live | None = None
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._draw_until_over, name="hsm-progress", daemon=True)
@@ -139,20 +179,18 @@ class BarReporter:
 
     def _take(self, event: Event) -> bool:
         """Take an event; whether there is a line to print at once."""
-        if event.target not in self._targets:
-            self._targets[event.target] = (TargetProgress(), Milestones(), Rate())
-        progress, milestones, _ = self._targets[event.target]
-        progress.take(event)
-        line = milestones.make_line(event, progress, time.monotonic())
+        row = self._targets.setdefault(event.target, TargetRow())
+        row.take(event)
+        line = row.milestones.make_line(event, row.progress, time.monotonic())
         is_told = not self._may_draw()
         if line is None or not (is_told or isinstance(event, ProblemFound | Waiting)):
             return False
         is_bad = isinstance(event, ProblemFound) and event.problem.is_failure
-        self._above.append(Text(escape_text(line), "red" if is_bad else ""))
+        self._above.append((line, "red" if is_bad else ""))
         return is_told
 
     def _may_draw(self) -> bool:
-        return all(progress.is_past_login for progress, _, _ in self._targets.values())
+        return all(row.progress.is_past_login for row in self._targets.values())
 
     def _draw_until_over(self) -> None:
         with _never_raise():
@@ -180,10 +218,10 @@ class BarReporter:
         self._live.update(lay_out(rows, self._console.width, is_ascii=self._is_ascii), refresh=True)
 
     def _iter_rows(self) -> Iterator[Row]:
-        for name, (progress, _, rate) in self._targets.items():
-            if progress.is_moving:
-                rate.add(time.monotonic(), progress.n_bytes)
-            yield make_row(name, progress, rate)
+        now = time.monotonic()
+        for name, row in self._targets.items():
+            row.look(now)
+            yield make_row(name, row.progress, speed=row.rate.bytes_per_second, seconds_left=row.estimate.seconds)
 
     def _hide(self) -> None:
         if self._live is not None:
@@ -194,8 +232,10 @@ class BarReporter:
     def _print_above(self) -> None:
         with self._state_lock:
             lines, self._above = self._above, []
-        for line in lines:
-            self._console.print(line, soft_wrap=True)
+        if lines:
+            printer = Printer(is_error=True)
+            for line in lines:
+                printer.print(line, hang=2)
 
 
 @contextmanager

@@ -7,11 +7,11 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
+from hsm.cli.render.pace import Rate
 from hsm.cli.render.words import escape_text, format_bytes, format_clock, format_count, format_part
 from hsm.progress import (
     Event,
@@ -44,7 +44,7 @@ _MILESTONES = {"login": "logging in", "check": "checking what is there", "plan":
 _PERCENT_STEP = 10
 _LONGEST_SILENCE_SECONDS = 30.0
 _SHORTEST_PAUSE_SECONDS = 2.0
-_RATE_SECONDS = 8.0
+_LONGEST_SECONDS = 100 * 3600
 
 
 def make_reporter(*, is_quiet: bool, targets: Sequence[str]) -> AbstractContextManager[Reporter]:
@@ -118,27 +118,6 @@ class TargetProgress:
             self.words = event.state.replace("_", " ")
             self.is_moving = False
             self.is_past_login = True
-
-
-class Rate:
-    """Bytes a second over the last seconds."""
-
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, int]] = deque()
-
-    def add(self, now: float, n_bytes: int) -> None:
-        """Note how much has moved by now."""
-        self._samples.append((now, n_bytes))
-        while now - self._samples[0][0] > _RATE_SECONDS and len(self._samples) > 2:
-            self._samples.popleft()
-
-    @property
-    def bytes_per_second(self) -> float:
-        """0 while it is not known."""
-        if len(self._samples) < 2:
-            return 0.0
-        (begin, first), (end, last) = self._samples[0], self._samples[-1]
-        return (last - first) / (end - begin) if end > begin else 0.0
 
 
 class Milestones:
@@ -234,8 +213,9 @@ def describe_totals(n_runs: int, n_files: int, n_bytes: int) -> str:
 def describe_speed(rate: Rate, n_bytes_left: int) -> list[str]:
     """Return the rate and the time left, as far as they are known."""
     speed = rate.bytes_per_second
-    if speed <= 0:
-        return []
-    seconds = n_bytes_left / speed
-    left = [f"{format_clock(seconds)} left"] if seconds < 100 * 3600 else []
-    return [f"{format_bytes(speed)}/s", *left]
+    return [f"{format_bytes(speed)}/s", *describe_left(n_bytes_left / speed)] if speed > 0 else []
+
+
+def describe_left(seconds: float | None) -> list[str]:
+    """Return the time left, if it is known and makes sense to say."""
+    return [f"{format_clock(seconds)} left"] if seconds is not None and seconds < _LONGEST_SECONDS else []

@@ -9,7 +9,14 @@ from hsm.cli.render.printer import Column, Part, Printer
 from hsm.cli.render.problems import print_problems
 from hsm.cli.render.words import format_bytes, format_count, list_some
 from hsm.sync.standing import Standing
-from hsm.sync.status_report import ReceivedStatus, StatusReport, SweepStatus, TargetStatus, count_standings
+from hsm.sync.status_report import (
+    CleanedStatus,
+    ReceivedStatus,
+    StatusReport,
+    SweepStatus,
+    TargetStatus,
+    count_standings,
+)
 
 _COLUMNS = (
     Column("at"),
@@ -60,7 +67,16 @@ def _print_sweep(printer: Printer, sweep: SweepStatus, *, verbosity: int) -> Non
         for line in _iter_received_lines(received, most=len(received.runs) if verbosity else _MOST_RUNS):
             printer.print(line, indent=2, hang=2)
         print_problems(printer, received.problems, verbosity=verbosity, is_quiet=False, indent=2)
+    if sweep.cleaned is not None:
+        printer.print(_describe_cleaned(sweep.cleaned), indent=2, hang=2)
     print_problems(printer, sweep.problems, verbosity=verbosity, is_quiet=False, indent=2)
+
+
+def _describe_cleaned(cleaned: CleanedStatus) -> str:
+    what = [format_count(len(cleaned.runs), "run")] if cleaned.runs else []
+    what += ["the sweep's folder"] if cleaned.sweep_folder else []
+    size = f"{format_count(cleaned.n_files, 'file')}, {format_bytes(cleaned.n_bytes)}"
+    return f"removed here by clean: {' and '.join(what)} ({size}), proven at {', '.join(cleaned.copies)}"
 
 
 def _make_target_row(target: TargetStatus) -> list[Part]:

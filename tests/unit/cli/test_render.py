@@ -14,7 +14,7 @@ import pytest
 
 from hsm.cli.render import escape_text, make_reporter, show_error, show_lines, show_note, show_report, show_targets
 from hsm.cli.render.bars import BarReporter, Row, lay_out, make_row
-from hsm.cli.render.progress import LineReporter, Rate, TargetProgress
+from hsm.cli.render.progress import LineReporter, TargetProgress
 from hsm.cli.render.words import (
     format_bytes,
     format_clock,
@@ -780,26 +780,23 @@ def test_a_second_sweep_adds_to_the_first() -> None:
 
 
 def make_rows(*names: str) -> list[Row]:
-    rate = Rate()
-    rate.add(0.0, 0)
-    rate.add(10.0, 500_000_000)
     progress = take(
         TransferStarted("d", 1500, 1_200_000_000, 100),
         TransferMoved("d", 700, 600_000_000, 0),
         Step("x", "transfer"),
     )
     progress.is_moving = True
-    return [make_row(name, progress, rate) for name in names]
+    return [make_row(name, progress, speed=50e6, seconds_left=12.0) for name in names]
 
 
 BARS = {
-    "80 columns": (80, "desktop  ##---  0.6 of 1.2 GB  700/1,500 files   50.0 MB/s   0:12 left  100 runs"),
-    "79 columns": (79, "desktop  #######-------  0.6 of 1.2 GB  700/1,500 files   50.0 MB/s   0:12 left"),
+    "82 columns": (82, "desktop  ##---  0.6 of 1.2 GB    700/1,500 files   50.0 MB/s   0:12 left  100 runs"),
+    "80 columns": (80, "desktop  ######-------  0.6 of 1.2 GB    700/1,500 files   50.0 MB/s   0:12 left"),
     "160 columns": (
         160,
-        f"desktop  {'#' * 20}{'-' * 20}  0.6 of 1.2 GB  700/1,500 files   50.0 MB/s   0:12 left  100 runs",
+        f"desktop  {'#' * 20}{'-' * 20}  0.6 of 1.2 GB    700/1,500 files   50.0 MB/s   0:12 left  100 runs",
     ),
-    "50 columns": (50, "desktop  ####-----  0.6 of 1.2 GB  700/1,500 files"),
+    "50 columns": (50, "desktop  ###----  0.6 of 1.2 GB    700/1,500 files"),
 }
 
 
@@ -814,6 +811,16 @@ def test_bars(width: int, expected: str) -> None:
 def test_bars_never_pass_the_edge(width: int) -> None:
     rows = [*make_rows("a-target-with-a-long-name", "b"), Row("c", "checking what is there")]
     assert max(map(len, lay_out(rows, width, is_ascii=False).plain.split("\n"))) <= width
+
+
+def test_columns_stand_still_while_numbers_grow() -> None:
+    shown = []
+    for n_files, n_bytes in ((0, 0), (7, 900), (70, 12_345), (1500, 1_200_000_000)):
+        progress = take(TransferStarted("d", 1500, 1_200_000_000, 100), TransferMoved("d", n_files, n_bytes, 0))
+        row = make_row("d", progress, speed=5e6, seconds_left=n_files)
+        shown.append(lay_out([row], 100, is_ascii=True).plain)
+    places = {(line.index(" of 1.2 GB"), line.index("/1,500 files"), line.index("MB/s")) for line in shown}
+    assert len(places) == 1, "\n".join(shown)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.plan.digest import make_digest
-from hsm.records.record import RunRecord, make_record_document, make_records, parse_record
+from hsm.records.record import RunRecord, make_record_document, make_records, merge_records, parse_record
 
 T = 1_760_000_000_123_456_789
 FINISHED = Run("run-1", "/p/wandb", state=RunState.FINISHED, exit_code=0)
@@ -53,6 +54,7 @@ def test_only_a_run_that_has_ended_and_rests_is_complete(run: Run, *, is_complet
         (Reason.UNCHECKED, False, "not proven"),
         (Reason.OVERWRITE, False, "not proven"),
         (Reason.CONFLICT, False, "conflict"),
+        (Reason.NOT_CHOSEN, False, "not chosen"),
         (Reason.SUPERSEDED, True, "superseded"),
         (Reason.EXCLUDED, True, "excluded"),
         (Reason.SECRET, True, "secret"),
@@ -66,7 +68,20 @@ def test_what_is_left_is_counted_and_never_whole(reason: Reason, word: str, *, i
 
 
 def test_every_reason_has_its_line_in_the_tables_above() -> None:
-    assert len(Reason) == 10 + 1
+    assert len(Reason) == 11 + 1
+
+
+def test_what_was_proven_before_stays_unless_a_look_says_otherwise() -> None:
+    before = {"run-1": make_one(make_item("a", Reason.SAME)), "run-0": RunRecord(n_files=3)}
+    left = SyncPlan("s", (FINISHED,), (make_item("a", Reason.NOT_CHOSEN),))
+    looked = merge_records(before, left, {})
+    assert (looked["run-1"].is_complete, looked["run-1"].n_files, looked["run-0"]) == (False, 0, before["run-0"])
+    blind = replace(left, is_checked=False)
+    assert merge_records(before, blind, {}) == before
+    assert not merge_records({}, blind, {})["run-1"].is_complete
+    some = replace(blind, items=(make_item("sent", Reason.UNCHECKED), *left.items))
+    partly = merge_records(before, some, {(LATER.root, LATER.path): LATER})["run-1"]
+    assert (partly.n_files, partly.is_complete, partly.left) == (1, False, {"not chosen": 1})
 
 
 def test_a_sent_file_counts_as_it_was_proven_not_as_it_was_planned() -> None:

@@ -130,6 +130,7 @@ ZERO = {
     "deeper": 0,
     "secret": 0,
     "conflict": 0,
+    "not_chosen": 0,
     "unsettled": 0,
     "failed": 0,
 }
@@ -147,7 +148,7 @@ ZERO = {
         ),
         pytest.param(
             make_target([make_item(reason.value, reason) for reason in Reason if not reason.is_send]),
-            {"unchanged": 1, "superseded": 1, "excluded": 2, "secret": 1, "conflict": 1},
+            {"unchanged": 1, "superseded": 1, "excluded": 2, "secret": 1, "conflict": 1, "not_chosen": 1},
             id="everything that is left",
         ),
         pytest.param(make_target([], deeper={"a": 3, "b": 4}), {"deeper": 7}, id="deeper"),
@@ -186,6 +187,7 @@ def test_bytes_are_those_planned_and_those_proven() -> None:
 RUNS = (
     Run("all new", "/p", state=RunState.FINISHED, exit_code=0),
     Run("changed", "/p", state=RunState.FAILED, exit_code=1),
+    Run("left", "/p", state=RunState.FINISHED, exit_code=0),
     Run("running", "/p", state=RunState.RUNNING, at_rest=False),
     Run("there", "/p", state=RunState.FINISHED, exit_code=0),
     Run("unknown", "/p", state=RunState.UNKNOWN),
@@ -194,6 +196,8 @@ RUN_ITEMS = [
     make_item("all new/f", run="all new"),
     make_item("changed/f", Reason.SAME, run="changed"),
     make_item("changed/g", Reason.TIME, run="changed"),
+    make_item("left/f", Reason.SAME, run="left"),
+    make_item("left/g", Reason.NOT_CHOSEN, run="left"),
     make_item("running/f", run="running"),
     make_item("sweep.yaml", run=""),
     make_item("there/f", Reason.SAME, run="there"),
@@ -204,11 +208,12 @@ RUN_ITEMS = [
 def test_runs_are_counted_by_change_and_by_state() -> None:
     sent = {item.file.path: Outcome.SENT for item in RUN_ITEMS if item.reason.is_send}
     assert count_runs(make_target(RUN_ITEMS, sent, runs=RUNS)) == {
-        "total": 5,
+        "total": 6,
         "new": 2,
         "updated": 1,
         "unchanged": 2,
-        "finished": 2,
+        "not_chosen": 1,
+        "finished": 3,
         "failed": 1,
         "running": 1,
         "unknown": 1,

@@ -438,6 +438,24 @@ def test_problems_are_told_as_they_stand_in_the_result() -> None:
     assert (tuple(told), len(told)) == (result.problems, 2)
 
 
+def test_a_complaint_of_one_worker_is_told_before_the_others_end() -> None:
+    told: list[list[str]] = []
+
+    def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
+        told.append([event.problem.path for event in world.events if isinstance(event, ProblemFound)])
+        paths = {file.path for file in batch.files}
+        if "run-1/bad" in paths:
+            return BatchEnd(is_clean=False, complaints={"run-1/bad": "Permission denied (13)"}, error=FAILED)
+        return world.bring_all(batch, on_moved)
+
+    world = World(act=act, max_workers=1)
+    result = world.run(world.add("run-1/bad"), world.add("outputs/s/f", root=Root.SWEEPS))
+    problems = [event.problem for event in world.events if isinstance(event, ProblemFound)]
+    assert ["run-1/bad"] in told or told == [[], []]
+    assert [problem.path for problem in problems] == ["run-1/bad"]
+    assert problems == list(result.problems)
+
+
 MOVES = st.lists(st.tuples(st.integers(0, 3 * LARGE), st.integers(0, 9)), max_size=6)
 
 
