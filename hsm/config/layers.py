@@ -14,6 +14,9 @@ from pydantic.fields import FieldInfo
 
 from hsm.config.schema import Section
 
+CODE = ("ssh", "after_sync")
+"""Sections of a target that run programs: to ssh a configuration is code, and `after_sync` holds commands."""
+
 Key = tuple[str, ...]
 """Where a setting stands below its target, for example `("paths", "wandb")`."""
 
@@ -95,9 +98,9 @@ class Layers:
                 layers += [pattern.common, pattern.targets.get(target, {})]
         return merge_layers([*layers, self.environment.get(target, {}), self.command_line])
 
-    def without_ssh(self) -> Layers:
-        """Leave out what the file says of ssh."""
-        return replace(self, file={name: _without_ssh(layer) for name, layer in self.file.items()})
+    def without_code(self) -> Layers:
+        """Leave out what the file says that runs programs."""
+        return replace(self, file={name: _without_code(layer) for name, layer in self.file.items()})
 
 
 def merge_layers(layers: Iterable[Layer]) -> dict[Key, Setting]:
@@ -170,8 +173,8 @@ def is_open(known: FieldInfo) -> bool:
     return get_origin(known.annotation) is dict and get_member(known) is None
 
 
-def _without_ssh(layer: Layer) -> Layer:
-    return {key: setting for key, setting in layer.items() if key[0] != "ssh"}
+def _without_code(layer: Layer) -> Layer:
+    return {key: setting for key, setting in layer.items() if key[0] not in CODE}
 
 
 def _fold(key: Key) -> Key:

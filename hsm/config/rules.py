@@ -179,6 +179,19 @@ def check_program(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", text) else check_path(text)
 
 
+def check_command(text: str) -> str:
+    """Return `text` if it can be a shell line, or several.
+
+    Raises:
+        ValueError: It is empty or has control characters other than line breaks and tabs.
+    """
+    if not text.strip():
+        raise ValueError("is empty")
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("has a control character or another that cannot be printed")
+    return text
+
+
 def check_source_path(text: str) -> str:
     """Return `text`, absolute or relative to the project, without empty and `.` components.
 

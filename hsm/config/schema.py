@@ -22,6 +22,7 @@ from pydantic import (
 
 from hsm.config.rules import (
     SECRET_PATTERNS,
+    check_command,
     check_host,
     check_option_name,
     check_options,
@@ -227,6 +228,34 @@ class SyncOptions(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+class AfterSyncStep(Section):
+    """One thing that is done at a target once a sweep has arrived there."""
+
+    wandb_sync: bool = Field(
+        default=False,
+        description="Upload the offline runs that have ended and are whole there, with `wandb sync`.",
+        json_schema_extra=_SWITCH,
+    )
+    wandb_path: Annotated[str, AfterValidator(check_program)] | None = Field(
+        default=None,
+        description="With wandb_sync: the wandb program there.",
+        json_schema_extra={"allowed": "an absolute path, ~/..., or a program's name without arguments"},
+    )
+    run: Annotated[str, AfterValidator(check_command)] | None = Field(
+        default=None,
+        description="A command line for /bin/sh there, in project_root.",
+        json_schema_extra={"allowed": "a command line"},
+    )
+
+    @model_validator(mode="after")
+    def _check_one(self) -> AfterSyncStep:
+        if self.wandb_sync == (self.run is not None):
+            raise ValueError("is neither wandb_sync nor run" if self.run is None else "is both wandb_sync and run")
+        if self.wandb_path is not None and not self.wandb_sync:
+            raise ValueError("has a wandb_path without wandb_sync")
+        return self
+
+
 _Value = TypeVar("_Value")
 
 
@@ -306,6 +335,30 @@ class TargetSettings(Section):
         json_schema_extra={"allowed": "warn, refuse (nothing is sent) or ignore (they are not looked into)"},
     )
     options: SyncOptions = Field(default=SyncOptions(), description="What is sent, and how.")
+    after_sync: tuple[AfterSyncStep, ...] = Field(
+        default=(),
+        description="What is done at the target once a sweep has arrived, in this order.",
+        json_schema_extra={"allowed": "a list of {wandb_sync: true} and {run: COMMAND}"},
+    )
+
+    @field_validator("after_sync", mode="before")
+    @classmethod
+    def _make_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("after_sync")
+    @classmethod
+    def _check_steps(cls, steps: tuple[AfterSyncStep, ...], info: ValidationInfo) -> tuple[AfterSyncStep, ...]:
+        # Paths that are wrong themselves are absent here and have their own line in the report.
+        paths: TargetPaths | None = info.data.get("paths")
+        if paths is not None and paths.project_root is None and any(step.run is not None for step in steps):
+            raise ValueError("has a run, and there is no paths.project_root to run it in")
+        return steps
+
+    @property
+    def uploads(self) -> bool:
+        """Whether runs are uploaded from the target."""
+        return any(step.wandb_sync for step in self.after_sync)
 
     @property
     def is_folder(self) -> bool:

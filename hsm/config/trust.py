@@ -1,7 +1,7 @@
 """Whether a configuration may decide how ssh runs: to ssh a configuration is code (`Match exec`, `ProxyCommand`).
 
-So an `ssh.config` must be the user's own and out of reach of others, and what the file says of `ssh` counts only where
-`.hsm/` is the user's own; environment and command line are. Group-writable by itself is no reason to distrust `.hsm/`:
+So an `ssh.config` must be the user's own and out of reach of others, and what the file says of `ssh`, or has done
+`after_sync` at a target, counts only where `.hsm/` is the user's own; environment and command line are. Group-writable by itself is no reason to distrust `.hsm/`:
 on many clusters the umask is 002 and the group is the user's private one. An `ssh.config` is held to what sshd's
 StrictModes asks of `authorized_keys`.
 """
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from hsm.config.layers import CODE
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_targets
 from hsm.config.schema import TargetSettings
@@ -36,14 +37,21 @@ def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig
         none where it is the user's own, or has nothing that would have to be left out.
     """
     targets = loaded.config.sync_targets
-    names = [name for name in targets if any(key[0] == "ssh" for key in loaded.layers.file.get(name, {}))]
+    found = {name: {key[0] for key in loaded.layers.file.get(name, {})} for name in targets}
+    names = [name for name in targets if not found[name].isdisjoint(CODE)]
     reason = "" if is_trusted or not names else _find_foreign_hand(loaded.path)
     if not reason:
         return loaded, ()
-    layers = loaded.layers.without_ssh()
+    layers = loaded.layers.without_code()
     kept = resolve_targets(layers, targets)
     config = loaded.config.model_copy(update={"sync_targets": kept})
-    warning = f"{reason}, so the ssh settings of {', '.join(names)} are ignored; `--trust` lets them count."
+    words = {"ssh": "the ssh settings", "after_sync": "the steps after_sync"}
+    ignored = (
+        f"{words[section]} of {', '.join(name for name in names if section in found[name])}"
+        for section in CODE
+        if any(section in found[name] for name in names)
+    )
+    warning = f"{reason}, so {' and '.join(ignored)} are ignored; `--trust` lets them count."
     return replace(loaded, config=config, layers=layers), (warning,)
 
 

@@ -40,7 +40,7 @@ class Candidate:
         log: Name of its `.wandb` log; empty when it has none.
         log_size: Bytes.
         log_mtime_ns: 0 when there is no log.
-        has_upload_mark: `wandb sync` has left its `.synced` beside the log.
+        has_upload_mark: `wandb sync` has left its `.synced` beside the log, which has not grown since.
         is_inside: It lies where only this sweep's runs are put.
     """
 

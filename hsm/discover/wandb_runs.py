@@ -31,7 +31,7 @@ class _Folder:
     is_inside: bool
     is_symlink: bool = False
     logs: list[Entry] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
+    times: dict[str, int] = field(default_factory=dict)
 
 
 def make_wandb_tree(wandb: str, sweep: str) -> Tree:
@@ -145,8 +145,8 @@ def _find_place(parts: list[str], places: dict[tuple[str, ...], bool] | None) ->
 def _add_entry(folder: _Folder, rest: list[str], entry: Entry) -> None:
     if not rest:
         folder.is_symlink = entry.kind is not EntryKind.FOLDER
-    elif len(rest) == 1 and entry.kind is EntryKind.FILE and rest[0] not in folder.names:
-        folder.names.add(rest[0])
+    elif len(rest) == 1 and entry.kind is EntryKind.FILE and rest[0] not in folder.times:
+        folder.times[rest[0]] = entry.mtime_ns
         if rest[0].startswith("run-") and rest[0].endswith(".wandb"):
             folder.logs.append(entry)
 
@@ -163,7 +163,7 @@ def _make_candidate(key: tuple[str, str], folder: _Folder) -> Candidate:
         log=log_name,
         log_size=log.size,
         log_mtime_ns=log.mtime_ns,
-        has_upload_mark=f"{log_name}.synced" in folder.names,
+        has_upload_mark=folder.times.get(f"{log_name}.synced", -1) >= log.mtime_ns,
         is_inside=folder.is_inside,
     )
 

@@ -16,7 +16,7 @@ class Selection:
     """The user's choice, and the rules that come with it.
 
     Where several apply to a file, the first is told: excluded, a symlink that leads out, a secret, the upload mark of
-    a run that has not ended, superseded.
+    a run that has not ended or whose log has grown since, superseded.
     """
 
     def __init__(
@@ -53,8 +53,9 @@ class Selection:
                 left[file.path] = PlanItem(file, Reason.EXCLUDED, make_link_detail(file))
             elif file.path in secrets:
                 left[file.path] = PlanItem(file, Reason.SECRET, secrets[file.path])
-            elif run is not None and name == f"{run.log}.synced" and not run.has_exit_record:
-                left[file.path] = PlanItem(file, Reason.UNFINISHED, "the run has no exit record")
+            elif run is not None and name == f"{run.log}.synced" and not (run.has_exit_record and run.uploaded):
+                why = "the log has grown since" if run.has_exit_record else "the run has no exit record"
+                left[file.path] = PlanItem(file, Reason.UNFINISHED, why)
             elif name in superseded:
                 left[file.path] = PlanItem(file, Reason.SUPERSEDED, superseded[name])
         return left

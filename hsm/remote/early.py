@@ -28,7 +28,7 @@ SCHEMA = 1
 
 _PLAIN_OPTIONS = frozenset(
     {"--dry-run", "-n", "--sweep-only", "--wandb-only", "--all-versions", "--overwrite", "--break-lock", "--json"}
-    | {"--verbose", "-v", "-vv", "--quiet", "-q"}
+    | {"--no-after-sync", "--verbose", "-v", "-vv", "--quiet", "-q"}
 )
 """Options that do not change which targets are meant, nor how they are reached."""
 

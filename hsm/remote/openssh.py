@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import sys
 import threading
 import time
@@ -52,6 +53,8 @@ PAUSES_SECONDS = (5.0, 15.0, 45.0)
 SESSIONS_REFUSED = "sessions_refused"
 
 _NOISE_BYTES = 200
+
+_PROGRAM_REFUSED = re.compile(rb"^(?:exec|shell) request failed on channel \d+\r?$", re.MULTILINE)
 
 _PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", SESSIONS_REFUSED, "throttled"})
 """A server that throttles drops connections; whatever else fails at the first contact will fail again."""
@@ -98,6 +101,7 @@ class OpenSsh:
         self._is_open = False
         self._control_path: Path | None = None
         self._has_connected = False
+        self._has_answered = False
         self._begun: _Begun | None = None
         self._keeps_shell = False
         self._shell: Dialogue | None = None
@@ -306,7 +310,7 @@ class OpenSsh:
             if completed.returncode != 0:
                 self.close_shell()
                 raise self._explain_failed_session(completed, completed.stdout)
-        self._has_connected = True
+        self._has_connected = self._has_answered = True
         self._round_trip_seconds = min(self._round_trip_seconds or shell.wait_seconds, shell.wait_seconds)
         answer, noise = parse_answer(completed, mark)
         self._noise = self._noise or noise
@@ -332,7 +336,7 @@ class OpenSsh:
         content, noise = parse_framed(completed.stdout, mark)
         if content is None:
             raise self._explain_failed_session(completed, noise)
-        self._has_connected = True
+        self._has_connected = self._has_answered = True
         self._noise = noise
         return Completed(completed.returncode, content, completed.stderr)
 
@@ -347,10 +351,13 @@ class OpenSsh:
     def _explain_failed_session(self, completed: Completed, noise: bytes) -> UnreachableError | TargetError:
         from hsm.remote.diagnosis import show_bytes  # noqa: PLC0415 - its patterns take time
 
-        if completed.returncode == 255:
+        is_refused = completed.returncode == 255 and self._is_program_refused(completed)
+        if completed.returncode == 255 and not is_refused:
             return self.explain(completed.stderr_text)
         answer = noise.strip() or completed.stderr.strip()
         said = f"it answered {show_bytes(answer, limit=_NOISE_BYTES)}" if answer else "it ended without a word"
+        if is_refused:
+            said = "the server refuses to start any"
         return TargetError(
             f"The shell of target {self.name} does not run commands: {said}.",
             hint=f"Try `{self.command_line} true`. A start-up file there may end the shell, or the account may "
@@ -358,6 +365,16 @@ class OpenSsh:
             kind="noisy_shell",
             detail=(noise + completed.stderr).decode("utf-8", "replace")[-1000:].strip(),
         )
+
+    def _is_program_refused(self, completed: Completed) -> bool:
+        """Whether a server that serves SFTP alone refused to run a program, after ssh ended with 255.
+
+        Over a shared login ssh says nothing then. That the login has ended meanwhile looks the same, but for the login.
+        """
+        if completed.stderr.strip():
+            return _PROGRAM_REFUSED.search(completed.stderr) is not None
+        is_first = not self._has_answered and not completed.stdout
+        return is_first and self._control_path is not None and self._login.find() is not None
 
 
 class _Begun:

@@ -300,7 +300,7 @@ class ParamikoClient:
         login = self._login_once()
         channel = self._open_channel(login)
         try:
-            channel.exec_command(make_remote_command(frame(program, mark)))
+            self._start_program(login, channel, make_remote_command(frame(program, mark)))
             completed = _converse(channel, stdin, check)
         except CommandTimeoutError as error:
             raise self._explain(TimeoutError("no answer in time")) from error
@@ -320,9 +320,20 @@ class ParamikoClient:
         self._noise = noise
         return Completed(completed.returncode, content, completed.stderr)
 
-    def _make_no_shell(self, noise: bytes, complaint: bytes) -> TargetError:
+    def _start_program(self, login: Login, channel: Channel, command: str) -> None:
+        from paramiko import SSHException  # noqa: PLC0415
+
+        try:
+            channel.exec_command(command)
+        except SSHException as error:
+            if _is_gone(login):
+                raise EOFError(str(error)) from error
+            raise self._make_no_shell(b"", b"", "the server refuses to start any") from error
+
+    def _make_no_shell(self, noise: bytes, complaint: bytes, said: str = "it ended without a word") -> TargetError:
         answer = noise.strip() or complaint.strip()
-        said = f"it answered {show_bytes(answer, limit=_NOISE_BYTES)}" if answer else "it ended without a word"
+        if answer:
+            said = f"it answered {show_bytes(answer, limit=_NOISE_BYTES)}"
         return TargetError(
             f"The shell of target {self.name} does not run commands: {said}.",
             hint=f"Try `{self.command_line} true`. A start-up file there may end the shell, or the account may "

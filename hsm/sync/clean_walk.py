@@ -124,13 +124,13 @@ def read_checksum(path: str, *, follows: bool, check: Callable[[], None]) -> str
         descriptor = os.open(path, flags)
     except OSError:
         return ""
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return ""
-        try:
-            return _sum(_iter_chunks(stream.fileno(), check))
-        except OSError:
-            return ""
+    try:
+        is_plain = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return _sum(_iter_chunks(descriptor, check)) if is_plain else ""
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
 
 
 def _iter_chunks(descriptor: int, check: Callable[[], None]) -> Iterator[bytes]:

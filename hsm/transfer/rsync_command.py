@@ -132,6 +132,9 @@ def make_remote_shell(argv: Sequence[str]) -> str:
 _MAX_NAME_BYTES = 256 * 1024
 """Of the names on one command line: Linux gives its words 2 MiB, macOS 1 MiB with the environment."""
 
+_WORD_BYTES = 9
+"""What a word costs beside its own bytes: a pointer and its end."""
+
 
 def make_names(files: Sequence[SourceFile], direction: Direction) -> tuple[str, ...]:
     """Name files on the command line itself; empty where a list has to.
@@ -139,9 +142,11 @@ def make_names(files: Sequence[SourceFile], direction: Direction) -> tuple[str, 
     A sending rsync reads a list byte by byte, with two system calls for each (`io.c`, `read_line`): 340,000 for 1,500
     files, a quarter of a first sync on a fast link. A receiving one passes it on in blocks.
     """
+    if direction is Direction.PULL or len(files) * _WORD_BYTES >= _MAX_NAME_BYTES:
+        return ()
     names = tuple(f"{file.prefix.rstrip('/')}/./{file.path}" for file in files)
-    is_short = sum(len(name) + 9 for name in names) < _MAX_NAME_BYTES  # a word costs a pointer and its end
-    return names if is_short and direction is not Direction.PULL else ()
+    n_bytes = sum(len(os.fsencode(name)) + _WORD_BYTES for name in names)
+    return names if n_bytes < _MAX_NAME_BYTES else ()
 
 
 def make_file_list(files: Iterable[SourceFile]) -> bytes:

@@ -52,7 +52,9 @@ def clean_and_die(project: Project, kinds: str, at: int) -> tuple[int, int]:
     """Clean, dying before the n-th call; return the exit code and how many calls there were."""
     count = project.folder.parent / "count"
     argv = [sys.executable, str(PROGRAM), kinds, str(at), str(count), "sync", "clean", SWEEP, "--yes", "--json"]
-    completed = subprocess.run(argv, cwd=project.folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=100)
+    completed = subprocess.run(
+        argv, cwd=project.folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=100, check=False
+    )
     if completed.returncode >= 0:
         assert json.loads(completed.stdout)["exit_code"] == completed.returncode, completed.stderr
     return completed.returncode, int(count.read_text() or 0)
@@ -67,7 +69,7 @@ def crash_and_go_on(project: Project, seed: int) -> None:
     chance = random.Random(seed)
     stays = (WITH_NOTE, "run-20251020_212836-dead")
     before = read_tree(project.folder)
-    kinds, n_calls = (CHANGES, 90) if seed % 3 else (EVERYTHING, 4000)
+    kinds, n_calls = (CHANGES, 60) if seed % 3 else (EVERYTHING, 800)
     at = chance.randrange(1, n_calls)
     code, n_done = clean_and_die(project, kinds, at)
     print(f"seed {seed}: {code} at {n_done} of {kinds}; aside: {len(list_aside(project))}")
@@ -85,7 +87,7 @@ def crash_and_go_on(project: Project, seed: int) -> None:
     assert end.code in (0, 1), end.document
     assert list_aside(project) == []
     left = {path.name for path in (project.folder / "wandb").iterdir()}
-    assert left == {name for name in stays}
+    assert left == set(stays)
     assert_nothing_lost(project, before, stays=stays)
     assert [path.name for path in (project.folder / ".hsm").rglob(".hsm-*")] == []
     back = project.hsm("sync", "from", SWEEP, "-t", "nas")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from private_sshd import list_processes
 
-from hsm.remote.control_folder import find_control_folder
+from hsm.remote.control_folder import make_control_folder
+from hsm.remote.early import _make_name
 from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, assert_end, sync
 from tests.e2e.proxy import LinkProxy
@@ -42,15 +43,13 @@ def own(make_project: MakeProject) -> Iterator[Project]:
     project = make_project()
     write_project(project.folder)
     yield project
-    for path in find_memories(project):
-        path.unlink()
+    find_memory(project).unlink(missing_ok=True)
 
 
-def find_memories(project: Project) -> list[Path]:
-    folder = find_control_folder()
+def find_memory(project: Project) -> Path:
+    folder = make_control_folder()
     assert folder is not None
-    word = f'{project.config_path}"'
-    return [path for path in folder.glob("project-*.json") if word in path.read_text("utf-8", "replace")]
+    return folder / _make_name(project.config_path)
 
 
 def list_clients(project: Project, *, port: int = 0) -> list[int]:
@@ -101,7 +100,7 @@ def start_sync(project: Project) -> Iterator[subprocess.Popen[str]]:
 def test_two_calls_make_one_login_and_the_second_one_session(own: Project) -> None:
     assert_end(sync(own), "done", 0)
     assert own.sshd.count_logins() == 1
-    assert len(find_memories(own)) == 1
+    assert find_memory(own).exists()
     n_sessions = own.sshd.count_sessions()
     assert_end(sync(own), "nothing_to_do", 0)
     assert own.sshd.count_sessions() == n_sessions + 1
@@ -223,11 +222,13 @@ def test_a_working_folder_that_is_gone_is_told_as_by_every_command(own: Project)
 
 
 def test_nothing_is_left_but_the_memory(own: Project) -> None:
-    folder = find_control_folder() or Path(f"/tmp/hsm-{os.getuid()}")
-    before = set(folder.iterdir()) if folder.exists() else set()
+    folder = find_memory(own).parent
+    before = {path.name for path in folder.iterdir()}
     for _ in range(2):
-        sync(own)
+        assert sync(own).end[1] == 0
     log_out(own)
-    left = {path.name for path in set(folder.iterdir()) - before if not path.name.endswith(".lock")}
-    assert {path.name for path in find_memories(own)} <= left
-    assert not [path for path in folder.iterdir() if path.name.startswith(".hsm-") and path not in before]
+    words = [str(own.config_path), str(own.sshd.port)]
+    left = {path for path in folder.iterdir() if path.name not in before and path.is_file()}
+    texts = {path: path.read_text("utf-8", "replace") for path in left if path.suffix in ("", ".json", ".log")}
+    assert [path for path, text in texts.items() if any(word in text for word in words)] == [find_memory(own)]
+    assert find_memory(own).stat().st_mode & 0o777 == 0o600

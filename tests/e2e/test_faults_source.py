@@ -44,7 +44,7 @@ def _programs(require_program: Any) -> None:
 @pytest.fixture
 def project(make_project: MakeProject) -> Project:
     """A project with three small runs."""
-    made = make_project(options={"latest_only": False})
+    made = make_project(options={"latest_only": False, "compress": "none"})
     write_project(made.folder)
     return made
 

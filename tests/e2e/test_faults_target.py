@@ -189,7 +189,7 @@ def test_settings_of_the_user_for_work_in_a_terminal_do_no_harm(make: Callable[.
 @pytest.mark.parametrize("path", ["/nonexistent/rsync", "~/no such/rsync"])
 def test_an_rsync_that_is_not_there_is_found_before_anything_is_made(path: str, make: Callable[..., Project]) -> None:
     project = make()
-    project.set_target(rsync_path=path)
+    project.set_target(rsync_path=path, engine="rsync")  # else SFTP carries the files
     for args in (("--dry-run",), ()):
         said = sync(project, *args)
         assert_end(said, "failed", 1, "rsync_missing")

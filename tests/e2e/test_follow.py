@@ -21,7 +21,7 @@ from tests.e2e.synthetic import write_file, write_project, write_run
 from tests.unit.discover import log_writer as w
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from private_sshd import PrivateSshd
 
@@ -203,16 +203,18 @@ def test_an_interrupt_while_it_waits_ends_with_130_and_what_is_pending(
 
 
 def test_nothing_is_asked_of_the_target_while_nothing_changes_here(project: Project) -> None:
+    lost = project.target_wandb / "run-20251020_212836-r0001/files/config.yaml"
     with following(project.folder, "to", SWEEP, "--expect", "4", "--stale", "30000d") as begun:
         for line in begun.process.stderr or ():
             if "1 to come" in line:
                 break
-        n_sessions = project.sshd.count_sessions()
+        lost.unlink()  # whoever asks would see it
         time.sleep(3)
-        assert project.sshd.count_sessions() == n_sessions
+        assert not lost.exists()
         write_run(project.folder / "wandb", "late")
         document, _ = begun.end()
     assert document["exit_code"] == 0
+    assert lost.is_file()
     assert (project.target_wandb / "run-20251020_212836-late").is_dir()
     assert project.sshd.count_logins() == 1
 
@@ -280,6 +282,23 @@ def test_slurm_says_which_runs_are_dead_and_when_no_more_come(project: Project, 
     assert (sweep["expected"]["source"], sweep["over"]) == ("scheduler", True)
     assert document["exit_code"] == 0
     assert set(log.read_text().splitlines()) == {"--noheader --array --jobs=4200 --format=%A %F %K"}
+
+
+def test_the_slurm_of_the_far_side_is_asked_over_the_connection(
+    tmp_path: Path, start_sshd: Callable[..., PrivateSshd], hsm: RunHsm
+) -> None:
+    log = tmp_path / "log"
+    write_file(tmp_path / "bin/squeue", SQUEUE.format(log=log, answer=tmp_path / "none").encode()).chmod(0o755)
+    sshd = start_sshd(environment={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"})
+    desktop = make_desktop(tmp_path, sshd, hsm)
+    write_project(desktop.far)
+    write_run_of_a_job(desktop.far / "wandb", job="4242", array="4200", task="3")
+    document, _ = follow(desktop.here, "from", SWEEP, "--stale", "30000d")
+    (sweep,) = document["follow"]["sweeps"]
+    assert sweep["died"] == [{"run": "run-20251020_212836-job", "why": "its Slurm job 4200_3 is gone"}]
+    assert (document["exit_code"], sweep["expected"]["source"]) == (0, "scheduler")
+    assert "--jobs=4200 " in log.read_text()
+    assert sshd.count_logins() == 1
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def test_nothing_lands_where_a_folder_was_before_it_moved(
     project = make_small(slow)
     old, new, link = tmp_path / "old", tmp_path / "new", tmp_path / "link"
     for place in (old, new):
-        place.mkdir()
+        (place / "sweeps/outputs" / SWEEP).mkdir(parents=True)
     link.symlink_to(old)
     project.set_target(paths={"sweeps": f"{link}/sweeps", "wandb": f"{link}/wandb"})
     assert_end(sync(project), "done", 0)

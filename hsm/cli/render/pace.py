@@ -7,7 +7,7 @@ from collections import deque
 
 _RATE_SECONDS = 10.0
 _BURST_SECONDS = 2.0
-_WARM_SECONDS = 4.0
+_WARM_SECONDS = 5.0
 _MOST_SETTLE_SECONDS = 8.0
 
 

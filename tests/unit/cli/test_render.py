@@ -15,6 +15,7 @@ import pytest
 from hsm.cli.render import escape_text, make_reporter, show_error, show_lines, show_note, show_report, show_targets
 from hsm.cli.render.bars import BarReporter, Row, lay_out, make_row
 from hsm.cli.render.progress import LineReporter, TargetProgress
+from hsm.cli.render.report import describe_streams
 from hsm.cli.render.words import (
     format_bytes,
     format_clock,
@@ -35,7 +36,7 @@ from hsm.progress import (
     TransferStarted,
 )
 from hsm.sync.report import State, SweepReport, SyncReport, TargetReport
-from hsm.transfer.outcome import Outcome, TransferResult
+from hsm.transfer.outcome import Outcome, Streams, TransferResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -876,3 +877,24 @@ def test_a_note_goes_above_the_bars(terminal: Callable[[int], Terminal]) -> None
         before, after = stream.getvalue().split("worth knowing")
         assert before.endswith("\x1b[2K")  # the bar's line is emptied first
         assert "0/10 files" in after  # and drawn again below
+
+
+@pytest.mark.parametrize(
+    ("streams", "expected"),
+    [
+        pytest.param(
+            Streams("rsync", 4, 0.0403, "zstd"),
+            "streams: 4 of rsync, since a round trip takes 40 ms; compressed with zstd",
+            id="far away",
+        ),
+        pytest.param(
+            Streams("rsync", 1, 0.00042), "streams: 1 of rsync, since a round trip takes 0.4 ms; not compressed", id="near"
+        ),
+        pytest.param(Streams("sftp", 2), "streams: 2 of sftp; not compressed", id="not measured"),
+        pytest.param(
+            Streams("rsync", 2, 0.0), "streams: 2 of rsync, since a round trip takes 0.0 ms; not compressed", id="at once"
+        ),
+    ],
+)
+def test_streams_are_told_with_their_reason(streams: Streams, expected: str) -> None:
+    assert describe_streams(streams) == expected

@@ -134,7 +134,7 @@ def test_without_ssh_only_what_the_file_says_of_ssh_is_gone() -> None:
     key = ("ssh", "identity_file")
     typed = make_layer(OriginKind.COMMAND_LINE, {key: "typed"})
     layers = Layers(in_file(desktop={key: "file", WANDB: "w"}), command_line=typed)
-    assert {key: found.value for key, found in layers.without_ssh().choose("desktop", None).items()} == {
+    assert {key: found.value for key, found in layers.without_code().choose("desktop", None).items()} == {
         WANDB: "w",
         key: "typed",
     }

@@ -19,11 +19,12 @@ from private_sshd import PrivateSshd, list_processes
 
 from hsm.config.schema import TargetSettings
 from hsm.remote.command import Runner
-from hsm.remote.control_folder import find_control_folder, make_control_folder
-from hsm.remote.early import EarlyLogins, make_known_target, parse_target_names, remember_targets
+from hsm.remote.control_folder import make_control_folder
+from hsm.remote.early import EarlyLogins, _make_name, make_known_target, parse_target_names, remember_targets
 from tests.conftest import read_argv
 
 TO = ["sync", "to", "latest"]
+CONFIG = ".hsm/sync_config.yaml"
 
 
 @pytest.mark.parametrize(
@@ -80,26 +81,24 @@ def make_settings(port: int, **ssh: Any) -> TargetSettings:
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
     """A project with a configuration; what is remembered of it is forgotten afterwards."""
-    control = make_control_folder()
-    assert control is not None
-    before = {path.name for path in control.iterdir()}
     folder = tmp_path / "project"
     (folder / ".hsm").mkdir(parents=True)
-    (folder / ".hsm/sync_config.yaml").write_text("sync_targets: {}\n")
+    (folder / CONFIG).write_text("sync_targets: {}\n")
     yield folder
-    for path in control.iterdir():
-        if path.name.startswith("project-") and path.name not in before and str(folder) in path.read_text("utf-8", "replace"):
-            path.unlink()
+    find_memory(folder).unlink(missing_ok=True)
+
+
+def find_memory(project: Path) -> Path:
+    """The file in which a project's targets are remembered."""
+    control = make_control_folder()
+    assert control is not None
+    return control / _make_name(project / CONFIG)
 
 
 def remember(project: Path, *, default: tuple[str, ...] = ("desktop",), **targets: TargetSettings) -> Path:
     """Remember targets, and return the file that they were written to."""
-    control = find_control_folder()
-    assert control is not None
-    before = {path: path.stat().st_mtime_ns for path in control.glob("project-*.json")}
-    remember_targets(project / ".hsm/sync_config.yaml", targets, default)
-    changed = [path for path in control.glob("project-*.json") if before.get(path) != path.stat().st_mtime_ns]
-    return next(path for path in changed if str(project / ".hsm") in path.read_text())
+    remember_targets(project / CONFIG, targets, default)
+    return find_memory(project)
 
 
 def is_begun(project: Path, settings: TargetSettings, *, words: list[str] | None = None, name: str = "desktop") -> bool:
@@ -172,9 +171,7 @@ def test_calls_that_mean_different_targets_remember_all_of_them(project: Path, c
         {"ssh": {"config": "/etc/ssh/ssh_config"}},
     ],
 )
-def test_what_was_begun_with_other_settings_is_ended(
-    project: Path, closed_port: int, other: dict[str, Any]
-) -> None:
+def test_what_was_begun_with_other_settings_is_ended(project: Path, closed_port: int, other: dict[str, Any]) -> None:
     settings = make_settings(closed_port)
     asked = TargetSettings.model_validate({**settings.model_dump(), **other})
     assert make_known_target(asked) != make_known_target(settings)
@@ -211,9 +208,6 @@ def replace(path: Path) -> None:
     shutil.copytree(path, path.with_name("copy"))
     shutil.rmtree(path)
     path.with_name("copy").rename(path)
-
-
-CONFIG = ".hsm/sync_config.yaml"
 
 
 @pytest.mark.parametrize(
@@ -288,12 +282,15 @@ TARGET = {"host": "127.0.0.1", "user": None, "port": 1, "ssh": {"config": None, 
         pytest.param(lambda text: change_document(text, targets={"desktop": {}}), id="half a target"),
         pytest.param(lambda text: change_document(text, targets={"desktop": {**TARGET, "ssh": 5}}), id="no ssh"),
         pytest.param(
-            lambda text: change_document(text, targets={"desktop": {**TARGET, "ssh": {"options": None}}}), id="no options"
+            lambda text: change_document(text, targets={"desktop": {**TARGET, "ssh": {"options": None}}}),
+            id="no options",
         ),
         pytest.param(
             lambda text: change_document(text, targets={"desktop": {**TARGET, "ssh": {"config": 5}}}), id="a number"
         ),
-        pytest.param(lambda text: change_document(text, targets={"desktop": {**TARGET, "host": ["x"]}}), id="a list's host"),
+        pytest.param(
+            lambda text: change_document(text, targets={"desktop": {**TARGET, "host": ["x"]}}), id="a list's host"
+        ),
         pytest.param(lambda text: change_document(text, default=None), id="no default"),
         pytest.param(lambda text: change_document(text, default=[["desktop"]]), id="a default of lists"),
         pytest.param(lambda text: change_document(text, stamps=None), id="no stamps"),

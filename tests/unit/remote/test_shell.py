@@ -200,11 +200,17 @@ PROGRAMS = [
     pytest.param("false", b"", Completed(1, b"", b""), id="fails"),
     pytest.param("sh -c 'exit 200'", b"", Completed(200, b"", b""), id="a child fails"),
     pytest.param("for x in a b\ndo\n echo $x\ndone\n", b"", Completed(0, b"a\nb\n", b""), id="a loop in lines"),
-    pytest.param("f() {\n echo $1\n}\nf x # why", b"", Completed(0, b"x\n", b""), id="a function, a comment at the end"),
+    pytest.param(
+        "f() {\n echo $1\n}\nf x # why", b"", Completed(0, b"x\n", b""), id="a function, a comment at the end"
+    ),
     pytest.param("case a in\na) echo 1;;\n*) echo 2;;\nesac", b"", Completed(0, b"1\n", b""), id="case"),
-    pytest.param("echo 'it\"s )\n\n(' \\\n more", b"", Completed(0, b"it\"s )\n\n( more\n", b""), id="a quote over lines"),
+    pytest.param(
+        "echo 'it\"s )\n\n(' \\\n more", b"", Completed(0, b'it"s )\n\n( more\n', b""), id="a quote over lines"
+    ),
     pytest.param("cat <<E\na $((1+1))\nE\ncat", b"in", Completed(0, b"a 2\nin", b""), id="a here-document"),
-    pytest.param("while read -r line; do echo \"<$line>\"; done", b"a\nb\n", Completed(0, b"<a>\n<b>\n", b""), id="reads lines"),
+    pytest.param(
+        'while read -r line; do echo "<$line>"; done', b"a\nb\n", Completed(0, b"<a>\n<b>\n", b""), id="reads lines"
+    ),
     pytest.param("cd /; x=1; set -e; trap 'echo bye' EXIT", b"", Completed(0, b"bye\n", b""), id="changes its shell"),
     pytest.param("printf '%s' 'a<b>c?'", b"", Completed(0, b"a<b>c?", b""), id="the signs of the marks"),
 ]
@@ -216,7 +222,7 @@ def test_an_open_shell_runs_one_program_after_the_other(
 ) -> None:
     for _ in range(2):
         assert tell(shell, program, stdin) == (expected, b"")
-        assert tell(shell, "pwd; echo \"<$x>\"; false; echo on") == (
+        assert tell(shell, 'pwd; echo "<$x>"; false; echo on') == (
             Completed(0, os.fsencode(Path.cwd()) + b"\n<>\non\n", b""),
             b"",
         )
@@ -294,9 +300,7 @@ M = MARK.encode()
 @pytest.mark.parametrize(
     ("stdout", "stderr", "expected"),
     [
-        pytest.param(
-            BEGIN + b"x" + M + b"?0" + M + b">", M + b"\n", (Completed(0, b"x", b""), b""), id="nothing else"
-        ),
+        pytest.param(BEGIN + b"x" + M + b"?0" + M + b">", M + b"\n", (Completed(0, b"x", b""), b""), id="nothing else"),
         pytest.param(
             b"hi" + BEGIN + M + b"?130" + M + b">",
             b"err" + M + b"\n",
@@ -317,7 +321,14 @@ def test_an_answer_is_read(stdout: bytes, stderr: bytes, expected: tuple[Complet
 
 @pytest.mark.parametrize(
     "stdout",
-    [b"", b"Welcome", BEGIN + b"x", b"x" + M + b"?0" + M + b">", BEGIN + b"x" + M + b"?", BEGIN + M + b"?what" + M + b">"],
+    [
+        b"",
+        b"Welcome",
+        BEGIN + b"x",
+        b"x" + M + b"?0" + M + b">",
+        BEGIN + b"x" + M + b"?",
+        BEGIN + M + b"?what" + M + b">",
+    ],
 )
 def test_what_is_no_answer_is_refused(stdout: bytes) -> None:
     with pytest.raises(ValueError, match=r"without its marks|invalid literal"):

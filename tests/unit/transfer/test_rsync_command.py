@@ -20,6 +20,7 @@ from hsm.transfer.rsync_command import (
     RsyncCall,
     make_argv,
     make_file_list,
+    make_names,
     make_remote_shell,
     unescape,
 )
@@ -144,6 +145,33 @@ def test_rsync_splits_the_remote_shell_as_it_was_joined(
     assert words[len(argv)] == "host"
 
 
+@pytest.mark.parametrize(
+    ("call", "removed", "added"),
+    [
+        pytest.param(
+            replace(PUSH, names=("/p/./a", "/p/./b")), {"--files-from=-", "--from0"}, {"--relative"}, id="names"
+        ),
+        pytest.param(replace(PUSH, keeps_parts=False), {"--partial-dir=.hsm-partial"}, set(), id="small files"),
+        pytest.param(
+            replace(PUSH, compression="zstd"), set(), {"--compress", "--compress-choice=zstd"}, id="compressed"
+        ),
+        pytest.param(
+            replace(PUSH, compares=True, names=("/p/./a",), compression="zstd"),
+            {"--files-from=-", "--from0", "--partial-dir=.hsm-partial", "--ignore-times", "--timeout=60"}
+            | {"--temp-dir=/data/my wandb/.tmp", "--chmod=Du+rwx,Fu+rw", "--info=progress2", "--outbuf=L"}
+            | {"--no-human-readable", "--out-format=hsm:%n"},
+            {"--relative", "--dry-run", "--checksum", "--out-format=hsm:%i %n"},
+            id="compared",
+        ),
+    ],
+)
+def test_what_a_call_has_more_and_less_than_usual(call: RsyncCall, removed: set[str], added: set[str]) -> None:
+    usual, argv = make_argv(PUSH), make_argv(call)
+    place = argv.index("--")
+    assert (set(usual[: usual.index("--")]) - set(argv[:place]), set(argv[:place]) - set(usual)) == (removed, added)
+    assert argv[place + 1 :] == [*(call.names or ("/",)), "cluster:/data/my wandb/"]
+
+
 def make_file(path: str, prefix: str = "/p/wandb") -> SourceFile:
     return SourceFile(Root.WANDB, path, prefix, 1, 0, 1)
 
@@ -169,9 +197,10 @@ def test_a_list_keeps_the_order() -> None:
     assert make_file_list([]) == b""
 
 
+@pytest.mark.parametrize("by_names", [False, True])
 @pytest.mark.parametrize("protocol", [29, 30])
 def test_rsync_takes_the_list_and_names_what_it_sends(
-    protocol: int, tmp_path: Path, require_program: Callable[..., None]
+    protocol: int, by_names: bool, tmp_path: Path, require_program: Callable[..., None]
 ) -> None:
     require_program("rsync")
     names = [
@@ -189,9 +218,17 @@ def test_rsync_takes_the_list_and_names_what_it_sends(
         "a b",
         "ü",
         ":x",
+        "h:/x",
+        "h::m",
+        "--delete",
+        " ",
+        "~",
+        "\\",
+        "it's",
+        "x" * 255,
     ]
     files = [make_file(f"run-1/{name}", str(tmp_path / "src")) for name in names]
-    files += [make_file("run-2/x", str(tmp_path / "#other"))]
+    files += [make_file("run-2/x", str(tmp_path / "#other")), make_file("run-2/y", f"{tmp_path}/a:b *\n/")]
     for file in files:
         path = Path(f"{file.prefix}/{file.path}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,16 +237,80 @@ def test_rsync_takes_the_list_and_names_what_it_sends(
     there = str(tmp_path / "there")
     (tmp_path / "tmp").mkdir()
     call = RsyncCall(Direction.LOCAL, there, str(tmp_path / "tmp"), str(tmp_path / "part"), protocol=protocol)
-    argv = make_argv(call)
+    given_names = make_names(files, Direction.LOCAL) if by_names else ()
+    argv = make_argv(replace(call, names=given_names))
     reader = OutputReader()
-    completed = Runner().stream(
-        [argv[0], f"--protocol={protocol}", *argv[1:]], stdin=make_file_list(files), on_output=reader.read
-    )
+    stdin = b"" if by_names else make_file_list(files)
+    completed = Runner().stream([argv[0], f"--protocol={protocol}", *argv[1:]], stdin=stdin, on_output=reader.read)
     assert (completed.returncode, completed.stderr) == (0, b"")
     assert reader.sent == {file.path for file in files}
     assert reader.n_bytes == sum(len(os.fsencode(file.path)) for file in files)
     for file in files:
         assert Path(f"{there}/{file.path}").read_bytes() == os.fsencode(file.path)
+
+
+LIMIT = 256 * 1024
+
+
+@pytest.mark.parametrize("direction", [Direction.PUSH, Direction.LOCAL])
+@pytest.mark.parametrize(
+    ("files", "is_named"),
+    [
+        pytest.param([make_file("a")], True, id="one"),
+        pytest.param([make_file("x" * (LIMIT - 21))], True, id="just fits"),
+        pytest.param([make_file("x" * (LIMIT - 20))], False, id="just does not"),
+        pytest.param([make_file(f"{number:05}") for number in range(10_485)], True, id="many that fit"),
+        pytest.param([make_file(f"{number:05}") for number in range(10_486)], False, id="many that do not"),
+        pytest.param([make_file("ü" * (LIMIT // 2))], False, id="bytes count, not signs"),
+        pytest.param([make_file("\udcff" * (LIMIT - 21))], True, id="a byte that is no text"),
+    ],
+)
+def test_files_are_named_as_words_while_they_fit(files: list[SourceFile], is_named: bool, direction: Direction) -> None:
+    expected = tuple(f"/p/wandb/./{file.path}" for file in files) if is_named else ()
+    assert make_names(files, direction) == expected
+
+
+def test_a_pull_names_its_files_by_a_list() -> None:
+    assert make_names([make_file("a")], Direction.PULL) == ()
+
+
+def test_as_many_names_as_fit_make_a_command_that_can_be_started(
+    tmp_path: Path, require_program: Callable[..., None]
+) -> None:
+    require_program("rsync")
+    prefix = tmp_path / "src"
+    (prefix / "run").mkdir(parents=True)
+    files: list[SourceFile] = []
+    while make_names([*files, make_file(f"run/{len(files):0200}", str(prefix))], Direction.LOCAL):
+        files.append(make_file(f"run/{len(files):0200}", str(prefix)))
+        (prefix / files[-1].path).touch()
+    assert len(files) > 500
+    for name in ("there", "tmp"):
+        (tmp_path / name).mkdir()
+    names = make_names(files, Direction.LOCAL)
+    call = RsyncCall(Direction.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"), names=names, keeps_parts=False)
+    reader = OutputReader()
+    assert Runner().stream(make_argv(call), stdin=b"", on_output=reader.read).returncode == 0
+    assert reader.sent == {file.path for file in files}
+
+
+@pytest.mark.parametrize("by_names", [False, True])
+def test_a_folder_in_a_files_place_is_not_sent(
+    by_names: bool, tmp_path: Path, require_program: Callable[..., None]
+) -> None:
+    require_program("rsync")
+    files = [make_file(f"run/{name}", str(tmp_path / "src")) for name in ("a", "b")]
+    (tmp_path / "src/run/a").mkdir(parents=True)
+    (tmp_path / "src/run/a/inside").touch()
+    (tmp_path / "src/run/b").write_text("b")
+    for name in ("there", "tmp"):
+        (tmp_path / name).mkdir()
+    call = RsyncCall(Direction.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"))
+    argv = make_argv(replace(call, names=make_names(files, Direction.LOCAL) if by_names else ()))
+    reader = OutputReader()
+    Runner().stream(argv, stdin=b"" if by_names else make_file_list(files), on_output=reader.read)
+    assert reader.sent == {"run/b"}
+    assert [path.name for path in (tmp_path / "there").rglob("*") if path.is_file()] == ["b"]
 
 
 OUTPUT = (

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from hsm.errors import TargetError
 from hsm.remote.command import Runner
 from hsm.transfer.rsync_probe import (
+    FAR_SECONDS,
     RsyncPair,
     RsyncVersion,
     check_remote_version,
+    choose_compression,
     make_pair,
     parse_version,
     read_local_version,
@@ -154,3 +156,28 @@ def test_openrsync_here_is_refused_with_the_way_out(tmp_path: Path, monkeypatch:
     with pytest.raises(TargetError, match="on this machine is openrsync") as caught:
         read_local_version(Runner())
     assert "brew install rsync" in caught.value.hint
+
+
+ALL = ("lz4", "zstd", "zlibx", "zlib", "none")
+
+
+@pytest.mark.parametrize(
+    ("wish", "common", "round_trip_seconds", "expected"),
+    [
+        pytest.param("auto", ALL, 0.04, "zstd", id="another country"),
+        pytest.param("auto", ALL, FAR_SECONDS, "zstd", id="just far enough"),
+        pytest.param("auto", ALL, 0.0049, "", id="not far enough"),
+        pytest.param("auto", ALL, 0.0, "", id="the same machine"),
+        pytest.param("auto", ALL, None, "zstd", id="who knows"),
+        pytest.param("auto", ("lz4", "zlib", "none"), 0.04, "", id="far away, and only slow ones"),
+        pytest.param("auto", (), 0.04, "", id="far away, and an old rsync"),
+        pytest.param("zstd", ALL, 0.0, "zstd", id="zstd is wished for on a fast link"),
+        pytest.param("lz4", ALL, 0.04, "lz4", id="lz4 is wished for"),
+        pytest.param("lz4", ("zstd",), 0.04, "", id="one end does not know the wished one"),
+        pytest.param("none", ALL, 0.04, "", id="none is wished for"),
+    ],
+)
+def test_content_is_compressed_where_that_pays(
+    wish: str, common: tuple[str, ...], round_trip_seconds: float | None, expected: str
+) -> None:
+    assert choose_compression(wish, common, round_trip_seconds=round_trip_seconds) == expected
