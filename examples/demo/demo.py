@@ -1,7 +1,7 @@
 """Show `hsm sync` at work: a real sweep goes to a private sshd on 127.0.0.1, and everything is checked.
 
-Where rsync or OpenSSH is missing, a small SFTP server takes sshd's place, and SFTP carries the files. All of it happens in `.demo/` in the repository, which is made anew each time and stays for a look afterwards.
-`make demo` runs it.
+Where rsync or OpenSSH is missing, a small SFTP server takes sshd's place, and SFTP carries the files. All of it happens
+in `.demo/` in the repository, which is made anew each time and stays for a look afterwards. `make demo` runs it.
 """
 
 from __future__ import annotations

@@ -70,9 +70,7 @@ class PrivateSftp:
         self._user_key.write_private_key_file(str(self.identity_file))
         self._listener = socket.create_server((HOST, 0))
         self.port = self._listener.getsockname()[1]
-        self.known_hosts.write_text(
-            f"[{HOST}]:{self.port} {self._host_key.get_name()} {self._host_key.get_base64()}\n"
-        )
+        self.known_hosts.write_text(f"[{HOST}]:{self.port} {self._host_key.get_name()} {self._host_key.get_base64()}\n")
         self._thread = threading.Thread(target=self._listen, args=(self._listener,), name="private-sftp", daemon=True)
         self._thread.start()
         return self
@@ -136,7 +134,7 @@ class _Gate(paramiko.ServerInterface):
         self._key = key
         self._is_counted = False
 
-    def get_allowed_auths(self, username: str) -> str:
+    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - paramiko's contract
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
@@ -144,7 +142,7 @@ class _Gate(paramiko.ServerInterface):
             return paramiko.AUTH_SUCCESSFUL
         return paramiko.AUTH_FAILED
 
-    def check_channel_request(self, kind: str, chanid: int) -> int:
+    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002 - as above
         if kind != "session":
             return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         if not self._is_counted:
@@ -198,7 +196,7 @@ class _Files(paramiko.SFTPServerInterface):
         with self._above(path) as (above, name):
             descriptor = os.open(name, _FOLDER_FLAGS, dir_fd=above)
             try:
-                names = os.listdir(descriptor)
+                names = os.listdir(descriptor)  # noqa: PTH208 - an open folder has no path
                 found = [(each, os.stat(each, dir_fd=descriptor, follow_symlinks=False)) for each in names]
             finally:
                 os.close(descriptor)
@@ -236,7 +234,7 @@ class _Files(paramiko.SFTPServerInterface):
         return paramiko.SFTP_OK
 
     @_answering
-    def mkdir(self, path: str, attr: paramiko.SFTPAttributes) -> int:
+    def mkdir(self, path: str, attr: paramiko.SFTPAttributes) -> int:  # noqa: ARG002 - as above
         with self._above(path) as (above, name):
             os.mkdir(name, dir_fd=above)
         return paramiko.SFTP_OK

@@ -196,6 +196,9 @@ def send_to(
     break_lock: Annotated[
         bool, typer.Option("--break-lock", help="Take the sweep's lock although somebody seems to hold it.")
     ] = False,
+    no_after_sync: Annotated[
+        bool, typer.Option("--no-after-sync", help="Do nothing of what the targets' after_sync says.")
+    ] = False,
     continuous: Continuous = False,
     interval: Interval = None,
     expect: Expect = None,
@@ -254,6 +257,7 @@ def send_to(
         allowed=check_allowed(allow or ()),
         may_ask=has_terminal() and not as_json,
         breaks_lock=break_lock,
+        does_after_sync=not no_after_sync,
     )
     if following is not None:
         follow_sweeps(
@@ -306,9 +310,7 @@ def verify_sweeps(
     loaded, targets = load_targets(target or (), is_trusted=trust)
     may_ask = has_terminal() and not as_json
     with make_reporter(is_quiet=quiet, targets=list(targets)) as reporter:
-        report = verify(
-            loaded, sweeps, targets, runner=Runner(), reporter=reporter, may_ask=may_ask, choice=choice
-        )
+        report = verify(loaded, sweeps, targets, runner=Runner(), reporter=reporter, may_ask=may_ask, choice=choice)
     if as_json:
         typer.echo(json.dumps(make_verify_document(report), indent=2))
     elif not quiet or report.exit_code:

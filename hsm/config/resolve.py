@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from hsm.config.document import Location, make_dotted
 from hsm.config.findings import describe_error, get_location
 from hsm.config.layers import Key, Layer, Layers, Origin, OriginKind, Setting, is_open, iter_keys, nest
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import Section, TargetSettings
 from hsm.errors import ConfigError
 
 _DEFAULT = Origin(OriginKind.DEFAULT)
@@ -131,6 +131,8 @@ def iter_shown(resolved: Resolved) -> Iterator[Shown]:
         value: object = resolved.settings
         for name in key:
             value = getattr(value, name)
+        if isinstance(value, tuple):
+            value = tuple(_make_plain(item) for item in value)
         dotted = make_dotted(key)
         if is_open(known) and isinstance(value, Mapping) and value:
             for name, item in value.items():
@@ -138,6 +140,11 @@ def iter_shown(resolved: Resolved) -> Iterator[Shown]:
                 yield Shown(f"{dotted}.{name}", shown, origins.get(f"{dotted}.{name}".lower(), _DEFAULT))
         else:
             yield Shown(dotted, value, origins.get(dotted, _DEFAULT))
+
+
+def _make_plain(item: object) -> object:
+    """A member of a list as the file would have it."""
+    return item.model_dump(exclude_defaults=True) if isinstance(item, Section) else item
 
 
 def is_secret(key: Key) -> bool:

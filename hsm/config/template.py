@@ -63,6 +63,10 @@ sync_targets:
     #     [.netrc, .env, ".env.*", "*.pem", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*",
     #      .ssh/, "**/.aws/credentials", credentials.json, "**/wandb/settings"]
 
+    # after_sync:                  # what is done at the target once a sweep has arrived
+    #   - wandb_sync: true         # upload runs that have ended and are whole there (`wandb sync`)
+    #   - run: make figures        # a command line, in project_root; it gets HSM_SWEEP, HSM_TARGET, HSM_RECEIPT
+
 # sweeps:                        # other `paths` and `options` for the sweeps whose id a pattern matches
 #   "sweep_2024*":
 #     paths: {{wandb: /archive/wandb}}

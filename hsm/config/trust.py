@@ -1,9 +1,9 @@
 """Whether a configuration may decide how ssh runs: to ssh a configuration is code (`Match exec`, `ProxyCommand`).
 
 So an `ssh.config` must be the user's own and out of reach of others, and what the file says of `ssh`, or has done
-`after_sync` at a target, counts only where `.hsm/` is the user's own; environment and command line are. Group-writable by itself is no reason to distrust `.hsm/`:
-on many clusters the umask is 002 and the group is the user's private one. An `ssh.config` is held to what sshd's
-StrictModes asks of `authorized_keys`.
+`after_sync` at a target, counts only where `.hsm/` is the user's own; environment and command line are.
+Group-writable by itself is no reason to distrust `.hsm/`: on many clusters the umask is 002 and the group is the
+user's private one. An `ssh.config` is held to what sshd's StrictModes asks of `authorized_keys`.
 """
 
 from __future__ import annotations

@@ -53,8 +53,7 @@ class Selection:
                 left[file.path] = PlanItem(file, Reason.EXCLUDED, make_link_detail(file))
             elif file.path in secrets:
                 left[file.path] = PlanItem(file, Reason.SECRET, secrets[file.path])
-            elif run is not None and name == f"{run.log}.synced" and not (run.has_exit_record and run.uploaded):
-                why = "the log has grown since" if run.has_exit_record else "the run has no exit record"
+            elif run is not None and name == f"{run.log}.synced" and (why := _judge_mark(run, file, files)):
                 left[file.path] = PlanItem(file, Reason.UNFINISHED, why)
             elif name in superseded:
                 left[file.path] = PlanItem(file, Reason.SUPERSEDED, superseded[name])
@@ -70,3 +69,12 @@ class Selection:
         if run is not None and run.name in versions:
             found = {**found, **find_superseded(names, versions[run.name])}
         return found
+
+
+def _judge_mark(run: Run, mark: SourceFile, files: Sequence[SourceFile]) -> str:
+    """Say why the mark that a run is uploaded does not hold; empty where it does."""
+    if not run.has_exit_record:
+        return "the run has no exit record"
+    log = f"{run.name}/{run.log}"
+    is_older = any(file.path == log and file.mtime_ns > mark.mtime_ns for file in files)
+    return "the log has grown since" if is_older else ""

@@ -134,9 +134,13 @@ def make_cleaning_path(project: Path, cleaning: Cleaning) -> Path:
 def save_cleaning(path: Path, cleaning: Cleaning) -> None:
     """Write a record, so that it is on the disk with its name and its folders when this returns.
 
+    The sweep's locks are held, so what a call that was killed left half written in the folder is dropped.
+
     Raises:
         OSError: It could not be written.
     """
+    for half in path.parent.glob(".hsm-*"):
+        half.unlink(missing_ok=True)
     save_json(path, asdict(cleaning), schema=SCHEMA)
     for folder in list(path.parents)[:4]:
         _sync_folder(folder)

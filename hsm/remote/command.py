@@ -290,13 +290,14 @@ class Dialogue:
         self._stdout, self._stderr = bytearray(), bytearray()
         self._pump = Pump(process.stdin, {process.stdout: self._stdout.extend, process.stderr: self._stderr.extend})
 
-    def ask(self, words: bytes, *, ends: tuple[bytes, bytes], timeout_seconds: float) -> Completed:
+    def ask(self, words: bytes, *, ends: tuple[bytes, bytes], timeout_seconds: float, begin: bytes = b"") -> Completed:
         """Tell it something and take its answer.
 
         Args:
             words: For its standard input.
             ends: What standard output and standard error hold at the end of the answer.
             timeout_seconds: For the whole answer.
+            begin: What standard output holds first of the answer; what stood there before says nothing of the link.
 
         Returns:
             What it printed; with a return code other than 0 the program has ended instead, and must be closed.
@@ -306,13 +307,14 @@ class Dialogue:
             CommandStoppedError: The runner was interrupted; close it.
         """
         found = (_Search(self._stdout, ends[0]), _Search(self._stderr, ends[1]))
+        beginning = _Search(self._stdout, begin)
         check = self._runner.make_check(timeout_seconds)
-        begin = time.monotonic()
+        asked = time.monotonic()
         self.wait_seconds = float("inf")
 
         def is_done() -> bool:
-            if self._stdout and self.wait_seconds == float("inf"):
-                self.wait_seconds = time.monotonic() - begin
+            if self.wait_seconds == float("inf") and self._stdout and beginning.is_found():
+                self.wait_seconds = time.monotonic() - asked
             return all(search.is_found() for search in found)
 
         self._pump.feed(words, closes=False)

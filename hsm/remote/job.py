@@ -107,9 +107,17 @@ def _await(shell: RemoteShell, place: str, deadline: float) -> JobEnd:
 
 @contextmanager
 def _ending(shell: RemoteShell, place: str) -> Iterator[None]:
-    """End the program, if it still runs, and remove its folder."""
+    """End the program, if it still runs, and remove its folder; a machine out of reach is not asked again."""
     try:
         yield
-    finally:
-        with contextlib.suppress(HsmError, CommandStoppedError):
-            shell.run(place + _END)
+    except HsmError:
+        raise
+    except BaseException:
+        _end(shell, place)
+        raise
+    _end(shell, place)
+
+
+def _end(shell: RemoteShell, place: str) -> None:
+    with contextlib.suppress(HsmError, CommandStoppedError):
+        shell.run(place + _END)

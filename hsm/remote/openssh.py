@@ -301,7 +301,9 @@ class OpenSsh:
             shell = self._shell or self._open_shell()
             try:
                 words = make_words(program, stdin, mark)
-                completed = shell.ask(words, ends=make_ends(mark), timeout_seconds=SESSION_TIMEOUT_SECONDS)
+                completed = shell.ask(
+                    words, ends=make_ends(mark), timeout_seconds=SESSION_TIMEOUT_SECONDS, begin=mark.encode()
+                )
             except BaseException as error:
                 self.close_shell()
                 if isinstance(error, CommandTimeoutError):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SESSION_TIMEOUT_SECONDS = 600
 _LOOK_SECONDS = 0.2
 _GONE_SECONDS = 1.0
+_ROOM_TRIES = 20
+_ROOM_SECONDS = 0.05
 _NOISE_BYTES = 200
 _CHUNK_BYTES = 256 * 1024
 _PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", "sessions_refused", "throttled"})
@@ -218,18 +220,24 @@ class ParamikoClient:
             ) from error
 
     def _open_channel(self, login: Login) -> Channel:
-        """Open a session; where the server allows no further one, one that rests makes room."""
+        """Open a session; where the server allows no further one, one that rests makes room, once it has ended there."""
         from paramiko import ChannelException  # noqa: PLC0415
 
+        n_tries = 0
         while True:
             try:
                 channel = login.transport.open_session(window_size=None)
             except ChannelException as error:
                 with self._lock:
                     idle = self._idle.pop() if self._idle else None
-                if idle is None:
+                if idle is not None:
+                    idle.close()
+                    n_tries = _ROOM_TRIES
+                elif n_tries == 0:
                     raise self._explain(error) from error
-                idle.close()
+                else:
+                    n_tries -= 1
+                    self._runner.sleep(_ROOM_SECONDS)
             except Exception as error:
                 self.forget_login()
                 raise self._explain(error) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hsm.endpoint import Endpoint, FileEnds, Survey, Tree
 from hsm.errors import TargetError, UnreachableError
-from hsm.model import Root
+from hsm.model import Problem, Root
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.guard import GuardPlaces, Keeper, MakeKeeper
 from hsm.remote.shell import RemoteShell
@@ -24,8 +24,8 @@ _NO_RSYNC_KINDS = frozenset({"rsync_missing", "rsync_missing_here", "rsync_too_o
 
 _Answer = TypeVar("_Answer")
 
-Tell = Callable[[str], None]
-"""Takes the line that says why SFTP carries the files."""
+Tell = Callable[[Problem], None]
+"""Takes the line that says why SFTP carries the files, a notice."""
 
 
 class _ByOpenSsh(Protocol):
@@ -82,7 +82,7 @@ class AutoTarget:
         self._may_change_client = may_change_client
         self._may_ask = False
         self.is_second = False
-        self._has_told = False
+        self._notices: tuple[Problem, ...] = ()
 
     @cached_property
     def second(self) -> SftpTarget:
@@ -91,8 +91,8 @@ class AutoTarget:
 
     @property
     def shell(self) -> RemoteShell | None:
-        """See `hsm.sync.connect.Connection.shell`; where the first runs no command, the second does not either."""
-        return None if self.is_second else self.first.shell
+        """See `hsm.sync.connect.Connection.shell`."""
+        return self.second.shell if self.is_second else self.first.shell
 
     @property
     def login_lasts_seconds(self) -> int:
@@ -147,6 +147,10 @@ class AutoTarget:
                 if "second" in self.__dict__:
                     self.second.logout()
 
+    def list_notices(self) -> tuple[Problem, ...]:
+        """See `hsm.sync.connect.Connection.list_notices`."""
+        return self._notices
+
     def check_roots(self, roots: Mapping[Root, str]) -> None:
         """See `hsm.sync.connect.Connection.check_roots`: only the check over there can tell."""
 
@@ -167,9 +171,9 @@ class AutoTarget:
         return self.second.make_engine(roots, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
 
     def _tell_once(self, text: str) -> None:
-        if not self._has_told:
-            self._has_told = True
-            self._tell(text)
+        if not self._notices:
+            self._notices = (Problem("", "by_sftp", text, is_failure=False),)
+            self._tell(self._notices[0])
 
 
 class _AutoEndpoint:

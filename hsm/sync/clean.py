@@ -33,7 +33,7 @@ from hsm.records.project import load_source_id
 from hsm.remote.command import Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.clean_plan import CleanOptions, Copy, Unit, Verdict, decide, is_too_early, keep_folder
-from hsm.sync.clean_remove import KeptError, remove_unit
+from hsm.sync.clean_remove import KeptError, remove_unit, remove_wandb_folder
 from hsm.sync.clean_report import CleanReport, Kept
 from hsm.sync.clean_target import CleanTarget, make_runs_to_look_for, open_connection
 from hsm.sync.clean_units import (
@@ -142,7 +142,6 @@ class SweepClean:
         self._open_targets(wanted)
         if not is_dry_run:
             self._lock_targets()
-            self._drop_same_places()
         self._decide()
 
     def remove(self) -> CleanReport:
@@ -230,26 +229,23 @@ class SweepClean:
         return resolve_for_sweep(self._loaded.layers, name, self.sweep.id, base)
 
     def _lock_targets(self) -> None:
+        """Take the lock of each target, which leaves a mark in its folders, and look where else it is to be seen."""
         source_id = load_source_id(self._project)
-        nonces: dict[str, str] = {}
+        locked: list[CleanTarget] = []
         for target in list(self._targets):
             self._stack.callback(target.give_lock_back)
             self._reporter.report(Step(target.name, "lock"))
             try:
-                target.take_lock(source_id, nonces)
+                for other in locked:  # before its own lock is taken, which empties the temporary folder there
+                    if target.shows(other.probe):
+                        target.place = other.place
+                target.take_lock(source_id, {each.nonce: each.name for each in locked})
+                if self._is_here(target.probe):
+                    raise _make_source_error(target.name)
             except HsmError as error:
                 self._fail(target.name, error)
-            nonces[target.nonce] = target.name
-
-    def _drop_same_places(self) -> None:
-        """Every lock leaves a mark in the folders of its target; where a mark of another is seen is the same place."""
-        for target in list(self._targets):
-            if self._is_here(target.probe):
-                self._fail(target.name, _make_source_error(target.name))
-        for index, target in enumerate(list(self._targets)):
-            for other in self._targets[:index]:
-                if target in self._targets and (target.shows(other.probe) or other.shows(target.probe)):
-                    target.place = other.place
+            else:
+                locked.append(target)
 
     def _is_here(self, probe: str) -> bool:
         """Whether a target's mark is to be seen where this project's own results lie."""
@@ -340,11 +336,22 @@ class SweepClean:
                 remove_unit(place.folder, place.base, asides[verdict.unit.path], place.walk)
             except (KeptError, OSError) as error:
                 kept[verdict.unit.path] = str(error)
+        self._tidy(going)
         if kept:
             left = tuple(unit for unit in cleaning.units if unit.path not in kept or not unit.is_here)
             with contextlib.suppress(TargetError):  # a unit too many in it is here, and so does not count as removed
                 self._save(path, replace(cleaning, units=left))
         return kept
+
+    def _tidy(self, gone: Sequence[Verdict]) -> None:
+        """Remove the sweep's own folder in the wandb folder, where wandb has left nothing but links in it."""
+        own = os.path.realpath(f"{self._source.layout.wandb}/{self.sweep.id}")
+        folders = {self._units.places[verdict.unit.path].folder for verdict in gone if verdict.unit.name}
+        for folder in sorted(folders, key=len, reverse=True):
+            if folder == own or folder.startswith(f"{own}/"):
+                remove_wandb_folder(folder)
+                if folder != own:
+                    remove_wandb_folder(own)
 
     def _choose_aside(self, verdict: Verdict) -> str:
         return verdict.unit.recorded.aside if verdict.unit.recorded is not None else make_aside_name()

@@ -26,7 +26,7 @@ _WANDB_FOLDERS = frozenset({"files", "logs", "tmp", "tmp/code"})
 _AGE = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[mhdw])", re.ASCII)
 _AGE_NS = {"m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
 _WANDB_NAMES = frozenset({"wandb", ".wandb"})
-_WANDB_LINKS = frozenset({"latest-run", "debug.log", "debug-internal.log", "debug-core.log", "debug-cli.log"})
+WANDB_LINKS = frozenset({"latest-run", "debug.log", "debug-internal.log", "debug-core.log", "debug-cli.log"})
 
 
 class Seen(NamedTuple):
@@ -442,4 +442,4 @@ def _is_wandb_link(path: str, *, is_run: bool) -> bool:
     folder, _, name = path.rpartition("/")
     if is_run:
         return folder == "logs" and name.startswith("debug") and name.endswith(".log")
-    return folder.rpartition("/")[2] in _WANDB_NAMES and name in _WANDB_LINKS
+    return folder.rpartition("/")[2] in _WANDB_NAMES and name in WANDB_LINKS

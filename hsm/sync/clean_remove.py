@@ -10,9 +10,10 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hsm.model import EntryKind
-from hsm.sync.clean_plan import Seen
+from hsm.sync.clean_plan import WANDB_LINKS, Seen
 from hsm.sync.clean_walk import OPEN_FOLDER, Walk, look, walk_folder
 
 
@@ -59,6 +60,23 @@ def put_back(folder: str, aside: str, base: str) -> bool:
     try:
         with _open(folder) as above:
             _rename(above, aside, base)
+    except (OSError, KeptError):
+        return False
+    return True
+
+
+def remove_wandb_folder(path: str) -> bool:
+    """Remove a folder in which wandb's links to runs that are gone are all that is left; False where there is more."""
+    try:
+        with _open(path) as descriptor:
+            found = {name: look(descriptor, name) for name in os.listdir(descriptor)}  # noqa: PTH208 - an open folder
+            for name, seen in found.items():
+                is_link = seen is not None and seen.kind is EntryKind.SYMLINK and name in WANDB_LINKS
+                if not is_link or Path(path, name).exists():
+                    return False
+            for name in found:
+                os.unlink(name, dir_fd=descriptor)
+        Path(path).rmdir()
     except (OSError, KeptError):
         return False
     return True

@@ -72,6 +72,7 @@ class CleanTarget:
         path = get_journal_path(project, self.name, inventory.sweep)
         self._journal, _ = load_journal(path, make_route(settings, direction="push"), sets_aside=False)
         self._check: Check | None = None
+        self._entries: dict[str, dict[str, Entry]] = {}
 
     @property
     def journal(self) -> Journal:
@@ -80,8 +81,13 @@ class CleanTarget:
 
     @property
     def probe(self) -> str:
-        """A name below each of the target's folders that is there while the lock is held, and nowhere else."""
-        return f"{TEMPORARY_FOLDER}/probe-{self._lock.holder.nonce}" if self._lock is not None else ""
+        """A name below each of the target's folders that is there from taking the lock on, and nowhere else.
+
+        It lies in the sweep's temporary folder, which whoever takes the lock next empties.
+        """
+        if self._lock is None:
+            return ""
+        return f"{TEMPORARY_FOLDER}/{self._inventory.sweep}/probe-{self._lock.holder.nonce}"
 
     @property
     def nonce(self) -> str:
@@ -111,6 +117,7 @@ class CleanTarget:
                 kind="nothing_there",
             )
         self._check = check
+        self._entries = _group(check, self._inventory.sweep)
         if not self.place:
             self.place = f"{self._settings.host.lower()}:{':'.join(check.roots[root] for root in Root)}"
 
@@ -203,12 +210,7 @@ class CleanTarget:
 
     def read_entries(self, unit: Unit) -> dict[str, Entry]:
         """What the last look found of a unit, by path relative to it."""
-        prefix = self._get_prefix(unit)
-        destination = self._check.destination if self._check is not None else {}
-        if unit.root not in destination:
-            return {}
-        entries = destination[unit.root].entries
-        return {path[len(prefix) :]: entry for path, entry in entries.items() if path.startswith(prefix)}
+        return self._entries.get(unit.name, {})
 
     def make_cleaned_place(self) -> CleanedPlace:
         """Where it is, for the record."""
@@ -218,8 +220,8 @@ class CleanTarget:
 
     def _make_copy(self, unit: Unit, checksums: Mapping[str, str]) -> Copy:
         base = self._get_base(unit)
-        found = {path.removeprefix(base): each for path, each in checksums.items() if path.startswith(base)}
         entries = self.read_entries(unit)
+        found = {path: checksums[f"{base}{path}"] for path in entries if f"{base}{path}" in checksums}
         return Copy(
             target=self.name,
             place=self.place,
@@ -268,7 +270,7 @@ class CleanTarget:
             raise AssertionError("take_lock() follows look()")
         there = [root.path for root in self._check.destination.values() if root.kind is EntryKind.FOLDER]
         own = {get_temporary_folder(path, self._inventory.sweep) for path in there}
-        probes = {get_temporary_folder(path, f"probe-{nonce}") for path in there}
+        probes = {f"{path}/probe-{nonce}" for path in own}
         return replace(self._check.places, temporary=tuple(sorted(own | probes)))
 
     def _make_same_error(self, other: str) -> TargetError:
@@ -284,6 +286,20 @@ def make_runs_to_look_for(inventory: Inventory, names: Sequence[str]) -> Invento
     known = {run.name for run in inventory.runs}
     more = [Run(name, "") for name in dict.fromkeys(names) if name and name not in known]
     return replace(inventory, runs=(*inventory.runs, *more))
+
+
+def _group(check: Check, sweep: str) -> dict[str, dict[str, Entry]]:
+    """What lies there by run, and of the sweep's folder under its empty name; by path relative to them."""
+    found: dict[str, dict[str, Entry]] = {SWEEP_FOLDER: {}}
+    prefix = f"outputs/{sweep}/"
+    for path, entry in check.destination[Root.SWEEPS].entries.items():
+        if path.startswith(prefix):
+            found[SWEEP_FOLDER][path[len(prefix) :]] = entry
+    for path, entry in check.destination[Root.WANDB].entries.items():
+        run, _, rest = path.partition("/")
+        if rest:
+            found.setdefault(run, {})[rest] = entry
+    return found
 
 
 def _list_sizes(unit: Unit) -> dict[str, int]:

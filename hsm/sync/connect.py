@@ -63,6 +63,9 @@ class Connection(Protocol):
     def shell(self) -> RemoteShell | None:
         """Runs commands there; None where none may run, and of a folder of this machine."""
 
+    def list_notices(self) -> tuple[Problem, ...]:
+        """What has come up so far of how it is reached, such as why SFTP is used; for the report."""
+
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder of this machine, so that there is no login."""
@@ -170,8 +173,8 @@ def connect(
     if settings.engine != "auto":
         return first
 
-    def tell(text: str) -> None:
-        reporter.report(ProblemFound(name, Problem("", "by_sftp", text, is_failure=False)))
+    def tell(problem: Problem) -> None:
+        reporter.report(ProblemFound(name, problem))
 
     return AutoTarget(
         name,
@@ -211,6 +214,10 @@ class OpenSshTarget:
     def login(self, *, may_ask: bool = False) -> None:
         """See `Connection.login`."""
         self.ssh.login(may_ask=may_ask)
+
+    def list_notices(self) -> tuple[Problem, ...]:
+        """See `Connection.list_notices`."""
+        return ()
 
     def check_roots(self, roots: Mapping[Root, str]) -> None:
         """See `Connection.check_roots`: only the check over there can tell."""
@@ -266,4 +273,5 @@ def make_push_ends(connection: Connection, settings: TargetSettings, *, source: 
         runner.sleep,
         connection.check_roots,
         connection.head_start,
+        list_notices=connection.list_notices,
     )

@@ -59,6 +59,8 @@ class Ends:
         check_roots: Raises an HsmError where the configured folders are not what they should be.
         head_start: Opens streams before the check; None where nothing does.
         early: A look at the destination that was begun before.
+        after: Does what follows when the locks are given back, and adds it to the report.
+        list_notices: What there is to be said of how the target is reached.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Ends:
     check_roots: Callable[[Mapping[Root, str]], None] = lambda _roots: None
     head_start: HeadStart | None = None
     early: EarlySurvey | None = None
+    after: Callable[[TargetReport], TargetReport] = lambda report: report
+    list_notices: Callable[[], tuple[Problem, ...]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ def exchange(
     raises for what goes wrong at the target; the answer says it.
     """
     begun = _Exchange(ends, select(inventory, options.roots), options, ledger, reporter, stopwatch)
-    report = begun.run()
+    report = ends.after(begun.run())
     reporter.report(TargetEnded(ends.name, report.state.value))
     return report
 
@@ -349,7 +353,7 @@ class _Exchange:
         return replace(self._report(state, error.exit_code, result), error=error)
 
     def _report(self, state: State, code: ExitCode, result: TransferResult | None = None) -> TargetReport:
-        planned = (*self._ledger.notices, *(self._plan or self._inventory).problems)
+        planned = (*self._ends.list_notices(), *self._ledger.notices, *(self._plan or self._inventory).problems)
         return TargetReport(
             name=self._ends.name,
             state=state,

@@ -12,7 +12,7 @@ from pathlib import Path
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.errors import ConfigError, RefusedError, TargetError
-from hsm.model import Root
+from hsm.model import Problem, Root
 from hsm.plan.safety import DESTINATION_GONE
 from hsm.records.journal import Journal, list_journals
 from hsm.remote.command import Runner
@@ -68,6 +68,10 @@ class FolderTarget:
     def keep_open(self) -> AbstractContextManager[None]:
         """See `hsm.sync.connect.Connection.keep_open`: there is nothing to be kept open."""
         return contextlib.nullcontext()
+
+    def list_notices(self) -> tuple[Problem, ...]:
+        """See `hsm.sync.connect.Connection.list_notices`."""
+        return ()
 
     def check_roots(self, roots: Mapping[Root, str]) -> None:
         """See `hsm.sync.connect.Connection.check_roots`.

@@ -12,32 +12,25 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hsm.config.load import LoadedConfig
-from hsm.errors import ExitCode, HsmError, UsageError
+from hsm.errors import ExitCode
 from hsm.model import SyncPlan
 from hsm.progress import Reporter
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.sync.awaited import Awaited, Patience
 from hsm.sync.expected import make_ask, make_far_ask
-from hsm.sync.follow_report import FollowedTarget, FollowReport, FollowStatus, Standing, count_runs_there
+from hsm.sync.follow_report import FollowedTarget, FollowReport, FollowStatus, count_runs_there
 from hsm.sync.followed_sweeps import FollowedSweeps
+from hsm.sync.followed_targets import Track, is_unknown
 from hsm.sync.kept import KeptOverPasses
 from hsm.sync.push import PushRequest
 from hsm.sync.report import State, SweepReport, SyncReport, TargetReport, count_bytes, count_files
 from hsm.sync.source import make_layout
-from hsm.transfer.outcome import Outcome
 
 INTERVAL_SECONDS = 60.0
-LONGEST_PAUSE_SECONDS = 30 * 60.0
-
 FULL_LOOK_SECONDS = 3600.0
 """At least this often everything is looked at anew."""
 
 _TICK_SECONDS = 0.5
-_HOPELESS_KINDS = frozenset(
-    {"login_refused", "host_key_changed", "host_key_unknown", "host_key_revoked", "key_unusable", "not_ssh"}
-    | {"bad_ssh_configuration", "no_common_algorithm"}
-)
-"""What a person has to put right; a server may ban whoever tries again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +69,6 @@ class FollowOptions:
 
     interval_seconds: float = INTERVAL_SECONDS
     patience: Patience = field(default_factory=Patience)
-
-
-@dataclass(slots=True)
-class _Track:
-    """How the passes of one target went.
-
-    Attributes:
-        n_failures: In a row, without anything sent.
-        due_at: When it is served next.
-        progress_at: When it last did not fail.
-        standing: As it stands.
-    """
-
-    n_failures: int = 0
-    due_at: float = 0.0
-    progress_at: float = 0.0
-    standing: Standing = Standing.FOLLOWED
-
-    @property
-    def is_at_end(self) -> bool:
-        return self.standing in (Standing.COMPLETE, Standing.OPEN_ENDS, Standing.GIVEN_UP)
 
 
 def follow(
@@ -154,7 +126,7 @@ class _Follower:
         self._watcher = watcher
         self._sweeps = sweeps
         self._kept = kept
-        self._tracks = {name: _Track() for name in request.targets}
+        self._tracks = {name: Track() for name in request.targets}
         self._reports: dict[str, dict[str, TargetReport]] = {}
         self._plans: dict[str, dict[str, SyncPlan]] = {}
         self._full_at = float("-inf")
@@ -242,36 +214,19 @@ class _Follower:
 
     def _judge_targets(self, names: Sequence[str]) -> None:
         now = time.monotonic()
-        is_over = self._over_since is not None
         for name, track in self._tracks.items():
             if name in names:
-                self._judge_target(name, track, now)
-            elif track.standing in (Standing.COMPLETE, Standing.OPEN_ENDS) and not is_over:
-                track.standing, track.due_at = Standing.FOLLOWED, now
-            since = max(track.progress_at, self._over_since or now)
-            if is_over and not track.is_at_end and now - since >= self._options.patience.settle_seconds:
-                track.standing = Standing.GIVEN_UP
-
-    def _judge_target(self, name: str, track: _Track, now: float) -> None:
-        reports = [reports[name] for reports in self._reports.values() if name in reports]
-        interval = self._options.interval_seconds
-        is_failing = any(map(_is_failing, reports))
-        if any(report.state is State.UNREACHABLE for report in reports):
-            self._kept.drop(name)
-        if is_failing and not any(count_files(report)["sent"] for report in reports):
-            track.n_failures += 1
-        else:
-            track.n_failures, track.progress_at = 0, now
-        track.due_at = now + make_pause(interval, track.n_failures)
-        track.standing = Standing.FAILING if is_failing else Standing.FOLLOWED
-        if any(map(_is_hopeless, reports)):
-            track.standing = Standing.GIVEN_UP
-        elif self._over_since is not None and not is_failing and not any(map(_is_unsettled, reports)):
-            if not self._is_full:
-                track.due_at = now
-                return
-            is_done = all(report.exit_code is ExitCode.DONE for report in reports)
-            track.standing = Standing.COMPLETE if is_done else Standing.OPEN_ENDS
+                reports = [reports[name] for reports in self._reports.values() if name in reports]
+                if any(report.state is State.UNREACHABLE for report in reports):
+                    self._kept.drop(name)
+                track.take(
+                    reports,
+                    now=now,
+                    interval_seconds=self._options.interval_seconds,
+                    is_over=self._over_since is not None,
+                    is_full=self._is_full,
+                )
+            track.wait(now=now, over_since=self._over_since, settle_seconds=self._options.patience.settle_seconds)
 
     def _get_next_seconds(self) -> float:
         due = [track.due_at for track in self._tracks.values() if not track.is_at_end]
@@ -281,7 +236,7 @@ class _Follower:
         targets = tuple(self._make_target(name, track) for name, track in self._tracks.items())
         return FollowStatus(dict(self._sweeps.awaited), targets, self._n_passes, next_seconds)
 
-    def _make_target(self, name: str, track: _Track) -> FollowedTarget:
+    def _make_target(self, name: str, track: Track) -> FollowedTarget:
         reports = {sweep: reports[name] for sweep, reports in self._reports.items() if name in reports}
         counts = [
             count_runs_there(report, self._sweeps.awaited.get(sweep, Awaited())) for sweep, report in reports.items()
@@ -309,36 +264,4 @@ def _find_meant(request: PushRequest, report: SyncReport) -> tuple[str, ...]:
     found = [sweep.sweep for sweep in report.sweeps if any(target.plan is not None for target in sweep.targets)]
     if len(found) >= len(request.sweeps):
         return tuple(found)
-    return tuple(sweep.sweep for sweep in report.sweeps if not all(map(_is_unknown, sweep.targets)))
-
-
-def make_pause(interval_seconds: float, n_failures: int) -> float:
-    """The pause after so many failures in a row: it doubles, up to half an hour or the interval. Pure."""
-    doubled = interval_seconds * 2.0 ** min(max(0, n_failures - 1), 30)
-    return min(doubled, max(interval_seconds, LONGEST_PAUSE_SECONDS))
-
-
-def _is_failing(report: TargetReport) -> bool:
-    """Whether another try may help: all but a word that means nothing there, and what only a person can mend."""
-    if _is_unknown(report):
-        return False
-    outcomes = report.result.outcomes.values() if report.result is not None else ()
-    return report.state in _FAILURES or report.error is not None or Outcome.FAILED in outcomes
-
-
-_FAILURES = frozenset({State.FAILED, State.REFUSED, State.UNREACHABLE, State.LOCKED})
-
-
-def _is_unsettled(report: TargetReport) -> bool:
-    return report.result is not None and Outcome.UNSETTLED in report.result.outcomes.values()
-
-
-def _is_unknown(report: TargetReport) -> bool:
-    return isinstance(report.error, UsageError)
-
-
-def _is_hopeless(report: TargetReport) -> bool:
-    error: HsmError | None = report.error
-    if error is None or isinstance(error, UsageError):
-        return False
-    return error.kind in _HOPELESS_KINDS or error.exit_code is ExitCode.USAGE
+    return tuple(sweep.sweep for sweep in report.sweeps if not all(map(is_unknown, sweep.targets)))

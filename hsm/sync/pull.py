@@ -169,7 +169,15 @@ class _Pull:
         roots = {root: str(getattr(self._layout, root.value)) for root in Root}
         make_engine = partial(connection.make_engine, pulls=True)
         here = LocalEndpoint(self._runner)
-        ends = Ends(connection.name, connection.endpoint, here, roots, make_engine, self._runner.sleep)
+        ends = Ends(
+            connection.name,
+            connection.endpoint,
+            here,
+            roots,
+            make_engine,
+            self._runner.sleep,
+            list_notices=connection.list_notices,
+        )
         ledger = PullLedger(books, inventory.sweep, source=connection.endpoint, sweeps=self._layout.sweeps)
         return exchange(ends, inventory, options, ledger=ledger, reporter=self._reporter, stopwatch=stopwatch)
 

@@ -47,6 +47,7 @@ class PushRequest:
         allowed: Safety checks that are waived.
         may_ask: ssh may ask in this terminal.
         breaks_lock: Take the locks of a sweep whoever holds them.
+        does_after_sync: Do what the targets' `after_sync` says.
         pauses_seconds: Before each further try after a dropped connection.
     """
 
@@ -60,6 +61,7 @@ class PushRequest:
     allowed: frozenset[str] = field(default_factory=frozenset)
     may_ask: bool = False
     breaks_lock: bool = False
+    does_after_sync: bool = True
     pauses_seconds: tuple[float, ...] = PAUSES_SECONDS
 
 
@@ -205,6 +207,8 @@ class _Push:
         books = replace(books, route=make_route(settings, direction="push"))
         ends = make_push_ends(connection, settings, source=self._source.endpoint, runner=self._runner)
         ends = replace(ends, early=early)
+        if settings.after_sync and self._request.does_after_sync:
+            ends = replace(ends, after=self._make_after(connection, settings, inventory.sweep, stopwatch))
         report = exchange(
             ends,
             inventory,
@@ -215,6 +219,14 @@ class _Push:
         )
         self._kept.note(name, inventory, report)
         return report
+
+    def _make_after(
+        self, connection: Connection, settings: TargetSettings, sweep: str, stopwatch: Stopwatch
+    ) -> Callable[[TargetReport], TargetReport]:
+        from hsm.sync.after_sync import AfterSync  # noqa: PLC0415 - few targets have it
+
+        source = self._source.endpoint
+        return AfterSync(settings, sweep, self._source_id, connection, source, self._runner, stopwatch)
 
     def _make_books(self, connection: Connection) -> Books:
         return Books(
@@ -250,8 +262,11 @@ def make_options(name: str, settings: TargetSettings, request: PushRequest) -> E
             hint="See `sync_sweep_metadata` and `sync_wandb_runs` in `hsm sync list`.",
             kind="nothing_selected",
         )
+    latest_only = options.latest_only
+    if settings.uploads and latest_only is True:  # wandb loses what is missing of a run without a word
+        latest_only = "uploaded"
     plan = PlanOptions(
-        latest_only=False if request.all_versions else options.latest_only,
+        latest_only=False if request.all_versions else latest_only,
         exclude=options.exclude,
         secret_patterns=options.secret_patterns,
         is_checked=options.check_remote_first,

@@ -28,6 +28,36 @@ class State(str, Enum):
     INTERRUPTED = "interrupted"
 
 
+class StepState(str, Enum):
+    """How one step of `after_sync` ended."""
+
+    PLANNED = "planned"
+    DONE = "done"
+    NOTHING_TO_DO = "nothing_to_do"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AfterStep:
+    """One step of `after_sync`.
+
+    Attributes:
+        step: `wandb_sync` or `run`.
+        state: How it ended; planned in a dry run.
+        command: Of a `run`.
+        runs: Those that were uploaded, or would be.
+        exit_code: Of what was run last; None where nothing was, or where it gave none.
+        output: What it printed, up to 64 KiB of each command.
+    """
+
+    step: str
+    state: StepState
+    command: str = ""
+    runs: tuple[str, ...] = ()
+    exit_code: int | None = None
+    output: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class TargetReport:
     """One sweep at one target.
@@ -41,6 +71,7 @@ class TargetReport:
         result: What the transfer proved; None when nothing was transferred.
         problems: Of single paths, the plan's and the transfer's.
         seconds: How long each step took.
+        after: What was done there afterwards.
     """
 
     name: str
@@ -51,6 +82,7 @@ class TargetReport:
     result: TransferResult | None = None
     problems: tuple[Problem, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    after: tuple[AfterStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +233,7 @@ def _make_target_document(report: TargetReport, *, with_plan: bool) -> dict[str,
         "bytes": count_bytes(report),
         "runs": count_runs(report),
         "problems": [make_problem_document(problem) for problem in report.problems],
+        "after_sync": [_make_step_document(step) for step in report.after],
         "streams": _make_streams(report.result.streams if report.result else None),
         "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
     }
@@ -235,6 +268,17 @@ def make_problem_document(problem: Problem) -> dict[str, object]:
         "message": problem.message,
         "hint": problem.hint,
         "severity": "failure" if problem.is_failure else "notice",
+    }
+
+
+def _make_step_document(step: AfterStep) -> dict[str, object]:
+    return {
+        "step": step.step,
+        "state": step.state.value,
+        "command": step.command,
+        "runs": list(step.runs),
+        "exit_code": step.exit_code,
+        "output": step.output,
     }
 
 

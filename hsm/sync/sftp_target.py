@@ -8,7 +8,7 @@ from functools import partial
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
-from hsm.model import Root
+from hsm.model import Problem, Root
 from hsm.remote.command import Runner
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.guard import Guard, MakeKeeper
@@ -72,6 +72,10 @@ class SftpTarget:
             yield
         finally:
             self._client.logout()
+
+    def list_notices(self) -> tuple[Problem, ...]:
+        """See `hsm.sync.connect.Connection.list_notices`: it was asked for, or another one tells."""
+        return ()
 
     def check_roots(self, roots: Mapping[Root, str]) -> None:
         """See `hsm.sync.connect.Connection.check_roots`: only the check over there can tell."""

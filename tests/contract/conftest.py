@@ -77,21 +77,25 @@ def make_endpoint(
 ) -> Iterator[Callable[[str], Endpoint]]:
     """Return a function that makes an endpoint of a kind: `local`, `gnu`, `busybox`, or a shell's name.
 
-    With `open-` before it, all questions go over one shell that is kept open. `no-printf` is a machine whose `find` refuses `-printf`, `bsd` one whose `stat` is the one of BSD and macOS as well.
-    `paramiko` is a shell behind the second client, `sftp` a server that lets no command run.
+    With `open-` before it, all questions go over one shell that is kept open. `no-printf` is a machine whose `find`
+    refuses `-printf`, `bsd` one whose `stat` is the one of BSD and macOS as well. `paramiko` is a shell behind the
+    second client, `sftp` a server that lets no command run.
     """
-
     stack = ExitStack()
 
+    def make_open(kind: str) -> Endpoint:
+        endpoint = make(kind)
+        assert isinstance(endpoint, RemoteEndpoint)
+        assert isinstance(endpoint._shell, OpenSsh)
+        stack.enter_context(endpoint._shell.keep_shell())
+        return endpoint
+
     def make(kind: str) -> Endpoint:
-        if kind == "local":
-            return LocalEndpoint()
         if kind.startswith("open-"):
-            endpoint = make(kind.removeprefix("open-"))
-            assert isinstance(endpoint, RemoteEndpoint)
-            assert isinstance(endpoint._shell, OpenSsh)
-            stack.enter_context(endpoint._shell.keep_shell())
-            return endpoint
+            return make_open(kind.removeprefix("open-"))
+        return LocalEndpoint() if kind == "local" else make_remote(kind)
+
+    def make_remote(kind: str) -> Endpoint:
         start_sshd = request.getfixturevalue("start_sshd")
         require_program = request.getfixturevalue("require_program")
         if kind == "gnu":

@@ -24,10 +24,12 @@ from tests.e2e.clean_project import (
     send,
     write_killed_run,
 )
-from tests.e2e.synthetic import write_file, write_run
+from tests.e2e.synthetic import write_file, write_project, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from private_sshd import PrivateSshd
 
     from tests.e2e.conftest import MakeProject, Project
 
@@ -359,6 +361,30 @@ def test_a_wandb_folder_behind_a_symlink_is_cleaned_where_it_lies(project: Proje
     assert list((project.folder.parent / "scratch").iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["sweeps/outputs/{}/tasks/1/wandb", "wandb/{}/wandb", "wandb/{}"])
+def test_runs_that_lie_with_their_sweep(project: Project, place: str) -> None:
+    wandb = project.folder / place.format(SWEEP)
+    run = write_run(wandb, "nested")
+    (wandb / "latest-run").symlink_to(run.name)
+    (wandb / "debug.log").symlink_to(f"{run.name}/logs/debug.log")
+    send(project)
+    done = clean(project)
+    assert (done.code, done.removed) == (0, {*FINISHED, run.name, ""}), done.document
+    assert not (project.folder / "wandb" / SWEEP).exists()
+    assert not (project.folder / "sweeps/outputs" / SWEEP).exists()
+    assert (project.target_wandb / run.name).is_dir()
+
+
+def test_a_run_that_stays_in_the_sweeps_folder_keeps_it(project: Project) -> None:
+    run = write_run(project.folder / "sweeps/outputs" / SWEEP / "tasks/1/wandb", "nested")
+    send(project)
+    write_file(run / "note.txt", b"only here")
+    done = clean(project)
+    assert (done.code, done.removed) == (1, set(FINISHED))
+    assert clean(project, "--sweep-only").removed == set()
+    assert (run / "note.txt").is_file()
+
+
 # Locks, questions, errors.
 
 
@@ -446,6 +472,25 @@ def test_real_runs_over_ssh(make_project: MakeProject, require_program: Any, cli
     assert {name for name in before if name not in restored} == {
         name for name in gone if name.endswith("debug-core.log")
     }
+
+
+def test_where_no_command_may_run(
+    start_sshd: Callable[..., PrivateSshd], make_project: MakeProject, require_program: Any
+) -> None:
+    require_program("ssh", "sshd")
+    project = make_project(start_sshd(settings={"ForceCommand": "internal-sftp"}))
+    project.set_options(latest_only=False, max_depth=None)
+    write_project(project.folder)
+    before = {name for name in read_tree(project.folder) if not name.startswith(".hsm")}
+    assert project.hsm("sync", "to", SWEEP).returncode == 0
+    (project.target_wandb / RUN / "files/output.log").write_bytes(b"Done\n" * 50)
+    done = clean(project)
+    assert (done.code, done.removed) == (1, OTHERS), done.document
+    assert "differs there" in done.say(RUN)
+    assert before <= {*read_tree(project.folder), *read_tree(project.target_root)}
+    verified = json.loads(project.hsm("sync", "verify", SWEEP, "--json").stdout)["sweeps"][0]["targets"][0]
+    assert verified["missing"] == []
+    assert verified["different"] == [f"{RUN}/files/output.log"]
 
 
 def test_a_target_out_of_reach_counts_for_nothing(make_project: MakeProject, require_program: Any) -> None:

@@ -202,6 +202,25 @@ def test_an_interrupt_while_it_waits_ends_with_130_and_what_is_pending(
     project.sshd.wait_quiet()
 
 
+def test_an_interrupt_in_the_middle_of_a_pass_ends_it_too(project: Project) -> None:
+    slow = project.folder.parent / "slow-rsync"
+    slow.write_text('#!/bin/sh\ncase $1 in --version) ;; *) sleep 30 ;; esac\nexec rsync "$@"\n')
+    slow.chmod(0o755)
+    project.set_target(rsync_path=str(slow))
+    with following(project.folder, "to", SWEEP) as begun:
+        for line in begun.process.stderr or ():
+            if "transfer started" in line:
+                break
+        begun.process.send_signal(signal.SIGTERM)
+        document, _ = begun.end(timeout=20)
+    assert document["exit_code"] == 130
+    assert document["sweeps"][0]["targets"][0]["state"] == "interrupted"
+    assert document["follow"]["sweeps"][0]["ended"] == 3
+    assert document["follow"]["targets"][0]["pending"] == 3
+    project.set_target(rsync_path="rsync")
+    assert project.hsm("sync", "to", SWEEP).returncode == 0  # no lock is left
+
+
 def test_nothing_is_asked_of_the_target_while_nothing_changes_here(project: Project) -> None:
     lost = project.target_wandb / "run-20251020_212836-r0001/files/config.yaml"
     with following(project.folder, "to", SWEEP, "--expect", "4", "--stale", "30000d") as begun:

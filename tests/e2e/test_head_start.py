@@ -41,7 +41,8 @@ exec /usr/bin/rsync "$@"
 FIND = """\
 #!/bin/sh
 n=0
-while [ -e {folder}/waits ] && [ ! -e {folder}/begun ] && [ ! -e {folder}/late ] && [ $n -lt 100 ]; do n=$((n+1)); sleep 0.1; done
+while [ -e {folder}/waits ] && [ ! -e {folder}/begun ] && [ ! -e {folder}/late ] && [ $n -lt 100 ]
+do n=$((n+1)); sleep 0.1; done
 [ $n -lt 100 ] || : >{folder}/late
 exec /usr/bin/find "$@"
 """

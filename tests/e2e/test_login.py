@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from hsm.config.schema import TargetSettings
 from hsm.errors import UnreachableError
 from hsm.remote.command import Completed, Runner
 from hsm.remote.openssh import OpenSsh
+from tests.e2e.proxy import LinkProxy
 
 StartSshd = Callable[..., PrivateSshd]
 MakeSsh = Callable[..., OpenSsh]
@@ -275,6 +277,25 @@ def test_a_shell_that_is_kept_open_answers_again_and_again(sshd: PrivateSshd, ma
         assert sum("/bin/sh" in command for command in sshd.read_commands()) >= 1
         n_sessions = sshd.log_text().count("Starting session")
     assert (n_sessions, sshd.count_logins()) == (2, 1)
+
+
+def test_what_start_up_files_print_makes_no_link_short(sshd: PrivateSshd) -> None:
+    """It lies there before anything is asked, and says nothing of how long an answer takes."""
+    (sshd.home / ".bashrc").write_text("echo Welcome\n")
+    with LinkProxy(sshd.port, delay_seconds=0.1) as proxy:
+        known = {"UserKnownHostsFile": str(sshd.known_hosts), "HostKeyAlias": f"[{sshd.host}]:{sshd.port}"}
+        settings = make_settings(sshd, options=known).model_copy(update={"port": proxy.port})
+        client = OpenSsh("desktop", settings, Runner(), pauses_seconds=())
+        with client.keep_shell():
+            client.begin()
+            client.login()
+            time.sleep(0.5)
+            answers = [client.run("echo in").stdout for _ in range(3)]
+        assert answers == [b"in\n"] * 3
+        assert client.noise == b"Welcome\n"
+        assert client.round_trip_seconds is not None
+        assert client.round_trip_seconds >= 0.1
+        assert client.logout()
 
 
 def test_a_shell_that_was_killed_is_opened_anew(sshd: PrivateSshd, make_ssh: MakeSsh) -> None:

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import FLAT_SWEEP, NESTED_SWEEP
+from tests.e2e.pull_project import make_desktop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from private_sshd import PrivateSshd
 
+    from tests.conftest import RunHsm
     from tests.e2e.conftest import MakeProject, Project
+    from tests.e2e.pull_project import Desktop
 
 SFTP_ONLY = {"settings": {"ForceCommand": "internal-sftp"}}
 
@@ -47,6 +50,14 @@ def sync(project: Project, sweep: str, *args: str, env: dict[str, str] | None = 
     return target, completed.stderr
 
 
+def read_notice(target: dict[str, Any]) -> str:
+    """The report's line that says why SFTP is used; it is there once, and no failure."""
+    (notice,) = [problem for problem in target["problems"] if problem["kind"] == "by_sftp"]
+    assert (notice["severity"], notice["path"]) == ("notice", "")
+    message: str = notice["message"]
+    return message
+
+
 def assert_arrived(project: Project, *, n_runs: int) -> None:
     """Every run is there as it is here, and nothing of HSM's own beside the receipts."""
     there = project.target_wandb
@@ -72,6 +83,7 @@ def test_without_ssh_and_rsync_thirty_runs_come_home(make_project: MakeProject, 
     states = [sync(project, sweep, env=hidden) for sweep in (FLAT_SWEEP, NESTED_SWEEP)]
     assert [target["state"] for target, _ in states] == ["done", "done"]
     assert "There is no ssh on this machine: SFTP does everything." in states[0][1]
+    assert {read_notice(target) for target, _ in states} == {"There is no ssh on this machine: SFTP does everything."}
     assert_arrived(project, n_runs=33)
     again = [sync(project, sweep, env=hidden)[0] for sweep in (FLAT_SWEEP, NESTED_SWEEP)]
     assert [(target["state"], target["files"]["sent"]) for target in again] == [("nothing_to_do", 0)] * 2
@@ -84,6 +96,7 @@ def test_a_target_that_serves_sftp_alone_is_found_out(
     target, said = sync(project, FLAT_SWEEP)
     assert (target["state"], target["runs"]["complete"]) == ("done", 15)
     assert said.count("The target runs no commands: SFTP does everything.") == 1
+    assert read_notice(target) == "The target runs no commands: SFTP does everything."
     assert_arrived(project, n_runs=18)
     assert list((project.target_sweeps / "outputs" / FLAT_SWEEP / ".hsm-sync").glob("receipt-*.json"))
     assert sync(project, FLAT_SWEEP)[0]["state"] == "nothing_to_do"
@@ -99,6 +112,7 @@ def test_a_target_without_rsync_gets_its_files_by_sftp(
     target, said = sync(project, FLAT_SWEEP)
     assert target["state"] == "done"
     assert said.count("There is no rsync at desktop. SFTP carries the files.") == 1
+    assert read_notice(target) == "There is no rsync at desktop. SFTP carries the files."
     assert_arrived(project, n_runs=18)
     assert sync(project, FLAT_SWEEP)[0]["state"] == "nothing_to_do"
 
@@ -111,7 +125,9 @@ def test_sftp_can_be_asked_for(
     project = make_project(start_sshd(**options), real=True)
     ssh = project.read_config()["sync_targets"]["desktop"]["ssh"]
     project.set_target(**{**keys, "ssh": {**ssh, **keys.get("ssh", {})}})
-    assert sync(project, FLAT_SWEEP)[0]["state"] == "done"
+    target, _ = sync(project, FLAT_SWEEP)
+    assert target["state"] == "done"
+    assert not [problem for problem in target["problems"] if problem["kind"] == "by_sftp"]
     assert_arrived(project, n_runs=18)
     assert project.sshd.count_logins() == 1
     found = project.hsm("sync", "verify", FLAT_SWEEP, "--json")
@@ -142,3 +158,45 @@ def test_an_unknown_host_key_is_refused_without_ssh(make_project: MakeProject, t
     assert target["error"]["kind"] == "host_key_unknown"
     assert f">> {project.sshd.known_hosts}" in target["error"]["hint"]
     assert project.sshd.count_logins() == 0
+
+
+def make_puller(tmp_path: Path, sshd: PrivateSshd, hsm: RunHsm, copy_project: Callable[[Path], Path]) -> Desktop:
+    """An empty project here; the far one holds the real runs."""
+    desktop = make_desktop(tmp_path, sshd, hsm)
+    copy_project(desktop.far)
+    return desktop
+
+
+@pytest.mark.parametrize("way", ["found", "asked", "without ssh"])
+def test_a_sweep_is_pulled_from_where_sftp_alone_is_served(
+    way: str,
+    start_sshd: Callable[..., PrivateSshd],
+    tmp_path: Path,
+    hsm: RunHsm,
+    copy_project: Callable[[Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desktop = make_puller(tmp_path, start_sshd(**SFTP_ONLY), hsm, copy_project)
+    if way == "asked":
+        desktop.targets["hpc"]["engine"] = "sftp"
+        desktop.write_config()
+    elif way == "without ssh":
+        monkeypatch.setenv("PATH", make_path(tmp_path / "bin"))
+    listed = desktop.read("sync", "list", "--sweeps", "-t", "hpc")
+    assert {FLAT_SWEEP, NESTED_SWEEP} <= {sweep["sweep"] for sweep in listed["sweeps"]}
+    result = desktop.pull(FLAT_SWEEP, "--all-versions")
+    assert (result["state"], result["runs"]["total"], result["runs"]["complete"]) == ("done", 18, 15)
+    notices = [problem for problem in result["problems"] if problem["kind"] == "by_sftp"]
+    assert len(notices) == (way != "asked")
+    assert desktop.pull("latest", "--dry-run")["state"] == "planned"
+    arrived = [path for path in desktop.wandb.rglob("*") if path.is_file()]
+    assert {path.relative_to(desktop.wandb).parts[0] for path in arrived} == {
+        path.name for path in (desktop.far / "wandb").glob("offline-run-*")
+    }
+    for path in arrived:
+        source = desktop.far / "wandb" / path.relative_to(desktop.wandb)
+        assert path.read_bytes() == source.read_bytes(), path
+        assert path.stat().st_mtime_ns // 10**9 == source.stat().st_mtime_ns // 10**9, path
+    again = desktop.pull(FLAT_SWEEP, "--all-versions")
+    assert (again["state"], again["files"]["sent"]) == ("nothing_to_do", 0)
+    assert not list(desktop.here.rglob(".hsm-tmp"))

@@ -188,7 +188,7 @@ def describe_status(status: FollowStatus, *, with_times: bool) -> str:
     look = f"next look in {format_seconds(status.next_seconds)}" if with_times and status.next_seconds else ""
     sweeps = [f"{sweep}: {_describe_sweep(awaited, with_times=with_times)}" for sweep, awaited in status.sweeps.items()]
     targets = [f"{target.name}: {_describe_target(target, with_times=with_times)}" for target in status.targets]
-    return "; ".join(filter(None, [*sweeps, *targets, look]))
+    return "; ".join(filter(None, [look, *sweeps, *targets]))
 
 
 def _describe_sweep(awaited: Awaited, *, with_times: bool) -> str:
@@ -235,7 +235,8 @@ def show_follow_report(followed: FollowReport, *, verbosity: int, is_quiet: bool
         printer.print()
     passes = format_count(followed.status.n_passes, "pass", "passes")
     sent = f"{format_count(followed.n_files, 'file')}, {format_bytes(followed.n_bytes)}"
-    printer.print(f"Followed for {format_seconds(followed.seconds)}, {passes}: {sent}")
+    how = "Interrupted after" if followed.is_interrupted else "Followed for"
+    printer.print(f"{how} {format_seconds(followed.seconds)}, {passes}: {sent}")
     for sweep, awaited in followed.status.sweeps.items():
         for line in _iter_sweep_lines(awaited):
             printer.print(f"{sweep}: {line}", indent=2, hang=2)

@@ -39,8 +39,15 @@ _STEPS = {
     "lock": "taking the lock",
     "verify": "comparing",
     "record": "recording",
+    "after_sync": "doing what after_sync says",
 }
-_MILESTONES = {"login": "logging in", "check": "checking what is there", "plan": "checked", "verify": "comparing"}
+_MILESTONES = {
+    "login": "logging in",
+    "check": "checking what is there",
+    "plan": "checked",
+    "verify": "comparing",
+    "after_sync": "doing what after_sync says",
+}
 _PERCENT_STEP = 10
 _LONGEST_SILENCE_SECONDS = 30.0
 _SHORTEST_PAUSE_SECONDS = 2.0

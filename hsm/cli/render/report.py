@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from hsm.cli.render.after_sync import print_steps
 from hsm.cli.render.preview import describe_not_chosen, describe_states, print_deeper, print_preview
 from hsm.cli.render.printer import Printer
 from hsm.cli.render.problems import describe_problems, print_problems
@@ -82,6 +83,8 @@ class _TargetPrinter:
             is_quiet=self._is_quiet,
             indent=2,
         )
+        if not self._is_quiet:
+            print_steps(self._printer, target.after, verbosity=self._verbosity, indent=2)
         if target.error is not None:
             self._printer.print_error(target.error, verbosity=self._verbosity, indent=2)
         if target.state is State.INTERRUPTED:

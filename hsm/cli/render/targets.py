@@ -78,6 +78,7 @@ def _iter_settings(settings: TargetSettings) -> Iterator[tuple[str, str]]:
     if settings.rsync_path is not None:
         yield "rsync_path", settings.rsync_path
     yield from (("options", change) for change in _describe_changes(settings.options))
+    yield from (("after_sync", "; ".join(_describe_changes(step))) for step in settings.after_sync)
     if settings.ssh.client != "auto":
         yield "ssh", f"client: {settings.ssh.client}"
     if settings.ssh.config is not None:

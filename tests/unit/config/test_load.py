@@ -292,7 +292,7 @@ colour: red
             '    "a\\nb": 1',
             [
                 "5 {d}.'a\\nb': unknown, allowed: the keys host, node, user, port, engine, rsync_path, paths, ssh, secrets, "
-                "options"
+                "options, after_sync"
             ],
             id="line break in a key",
         ),

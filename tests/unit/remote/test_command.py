@@ -263,7 +263,7 @@ def ask(dialogue: Dialogue, line: str, *, timeout_seconds: float = LONG) -> Comp
 
 
 def list_open_files() -> set[str]:
-    return {os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.exists()}
+    return {str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.exists()}
 
 
 def test_a_dialogue_answers_again_and_again() -> None:
@@ -295,7 +295,7 @@ def test_a_dialogue_takes_large_answers_and_large_questions(size: int) -> None:
         pytest.param('read -r line; printf "a<end>"; sleep 0.4; echo "b<err>" >&2; sleep 60', id="output first"),
         pytest.param('read -r line; echo "b<err>" >&2; sleep 0.4; printf "a<end>"; sleep 60', id="complaints first"),
         pytest.param(
-            'read -r line; printf "a<e"; sleep 0.3; printf "nd>"; printf "b<er" >&2; sleep 0.3; echo "r>" >&2; sleep 60',
+            'read -r line; printf "a<e"; sleep 0.3; printf "nd>"; printf "b<er" >&2; sleep 0.3; echo "r>" >&2; cat',
             id="ends in pieces",
         ),
     ],
@@ -405,6 +405,14 @@ def test_how_long_an_answer_took_to_begin_is_measured() -> None:
         late = dialogue.wait_seconds
         ask(dialogue, "echo x; sleep 0.3")
         assert dialogue.wait_seconds < late >= 0.3
+
+
+def test_what_was_printed_before_the_answer_is_not_its_beginning() -> None:
+    with closing(talk(script=f"echo Welcome; {TALK}")) as dialogue:
+        time.sleep(0.2)
+        answer = dialogue.ask(b"sleep 0.3; echo MARK\n", ends=ENDS, timeout_seconds=LONG, begin=b"MARK")
+        assert answer.stdout == b"Welcome\nMARK\n<end>"
+        assert 0.3 <= dialogue.wait_seconds < LONG
 
 
 def test_a_program_is_fed_later() -> None:

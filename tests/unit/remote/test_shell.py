@@ -200,13 +200,9 @@ PROGRAMS = [
     pytest.param("false", b"", Completed(1, b"", b""), id="fails"),
     pytest.param("sh -c 'exit 200'", b"", Completed(200, b"", b""), id="a child fails"),
     pytest.param("for x in a b\ndo\n echo $x\ndone\n", b"", Completed(0, b"a\nb\n", b""), id="a loop in lines"),
-    pytest.param(
-        "f() {\n echo $1\n}\nf x # why", b"", Completed(0, b"x\n", b""), id="a function, a comment at the end"
-    ),
+    pytest.param("f() {\n echo $1\n}\nf x # why", b"", Completed(0, b"x\n", b""), id="a function, a comment"),
     pytest.param("case a in\na) echo 1;;\n*) echo 2;;\nesac", b"", Completed(0, b"1\n", b""), id="case"),
-    pytest.param(
-        "echo 'it\"s )\n\n(' \\\n more", b"", Completed(0, b'it"s )\n\n( more\n', b""), id="a quote over lines"
-    ),
+    pytest.param("echo 'it\"s )\n\n(' \\\n more", b"", Completed(0, b'it"s )\n\n( more\n', b""), id="a quote in lines"),
     pytest.param("cat <<E\na $((1+1))\nE\ncat", b"in", Completed(0, b"a 2\nin", b""), id="a here-document"),
     pytest.param(
         'while read -r line; do echo "<$line>"; done', b"a\nb\n", Completed(0, b"<a>\n<b>\n", b""), id="reads lines"

@@ -26,7 +26,7 @@ from hsm.sync.awaited import (
     make_views,
 )
 from hsm.sync.expected import parse_combinations, parse_queue
-from hsm.sync.follow import make_pause
+from hsm.sync.followed_targets import make_pause
 from tests.unit.discover import log_writer as w
 
 NOW = 2_000_000 * 10**9

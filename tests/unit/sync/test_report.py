@@ -290,6 +290,7 @@ def test_the_document_is_the_documented_one() -> None:
         "bytes",
         "runs",
         "problems",
+        "after_sync",
         "streams",
         "seconds",
         "plan",
