@@ -96,6 +96,7 @@ def sync_to(
     *,
     to_sweeps: str | None = None,
     to_wandb: str | None = None,
+    no_after_sync: bool = False,
     **options: Unpack[CallOptions],
 ) -> SyncReport:
     """Bring sweeps of a project to targets, as `hsm sync to`.
@@ -108,6 +109,7 @@ def sync_to(
         sweeps: Ids, unambiguous prefixes of ids, or `latest`.
         to_sweeps: Where sweep folders land for this call.
         to_wandb: Where run folders land for this call.
+        no_after_sync: Do nothing of what the targets' `after_sync` says.
         options: See `CallOptions`.
 
     Raises:
@@ -116,6 +118,7 @@ def sync_to(
     folders = {"--to-sweeps": (("paths", "sweeps"), to_sweeps), "--to-wandb": (("paths", "wandb"), to_wandb)}
     texts = {option: (key, text) for option, (key, text) in folders.items() if text is not None}
     loaded, request = _make_request(config, sweeps, options, texts)
+    request = replace(request, does_after_sync=not no_after_sync)
     return push(loaded, request, runner=Runner(), reporter=options.get("reporter") or SilentReporter())
 
 

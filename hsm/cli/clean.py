@@ -96,7 +96,8 @@ def clean(
         report = _clean(loaded, word, request, asks=not yes, shows=not as_json, verbosity=verbose, is_quiet=quiet)
         reports.append(report)
         if not as_json:
-            show_clean(report, verbosity=verbose, is_quiet=quiet)
+            was_shown = bool(report.going or report.kept) and not (yes or dry_run)
+            show_clean(report, verbosity=verbose, is_quiet=quiet, was_shown=was_shown)
     if as_json:
         typer.echo(json.dumps(make_clean_document(reports, is_dry_run=dry_run), indent=2))
     raise typer.Exit(int(merge_exit_codes(report.exit_code for report in reports)))
@@ -136,6 +137,10 @@ def _clean(
             return replace(found, is_done=not request.is_dry_run)
         if asks:
             show_clean(found, verbosity=verbosity, is_quiet=False)
-            if not typer.confirm(make_question(found)):
+            try:
+                is_yes = typer.confirm(make_question(found))
+            except typer.Abort as error:
+                raise KeyboardInterrupt from error
+            if not is_yes:
                 return found
         return clean.remove()

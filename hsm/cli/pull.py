@@ -93,8 +93,9 @@ def receive_from(
     is ever deleted here. A sweep that ran on two clusters is brought from both into one folder; a file that differs
     and came from another place is a conflict, and is kept.
 
-    For example `hsm sync from latest -t hpc --dry-run`; `hsm sync list --sweeps -t hpc` shows what is there. Without
-    SWEEP, a list to choose from, in a terminal.
+    For example `hsm sync from latest -t hpc --dry-run`; `hsm sync list --sweeps -t hpc` shows what is there. With
+    --continuous it goes on until every expected run has ended and is complete here. Without SWEEP, a list to choose
+    from, in a terminal.
 
     --runs, --include, --exclude, --since and --newest choose for this call alone: what they leave is pending still, and
     such a run is not complete.

@@ -221,8 +221,9 @@ def send_to(
     Run it as often as you like, also while the sweep still runs: only what is new or changed is sent, nothing is
     ever deleted at a target, and what is newer there is kept. `hsm sync run` is the same command.
 
-    For example `hsm sync to latest --dry-run`, or `hsm sync to sweep_20251020_212836 -t desktop -t backup`. Without
-    SWEEP, a list to choose from, in a terminal.
+    For example `hsm sync to latest --dry-run`, or `hsm sync to sweep_20251020_212836 -t desktop -t backup`. With
+    --continuous it goes on until every expected run has ended and is complete there. Without SWEEP, a list to choose
+    from, in a terminal.
 
     --runs, --include, --exclude, --since and --newest choose for this call alone: what they leave is pending still, and
     such a run is not complete.

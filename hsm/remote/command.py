@@ -7,6 +7,7 @@ reaches HSM alone, which then ends exactly what it started.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -46,6 +47,10 @@ class Completed:
 
 class ProgramMissingError(Exception):
     """The program to start does not exist or may not be started."""
+
+
+class CommandTooLongError(Exception):
+    """This machine gives a command line and its environment less room than this one needs."""
 
 
 class CommandTimeoutError(Exception):
@@ -207,6 +212,10 @@ class Runner:
                 )
             except (FileNotFoundError, PermissionError) as error:
                 raise ProgramMissingError(argv[0]) from error
+            except OSError as error:
+                if error.errno != errno.E2BIG:
+                    raise
+                raise CommandTooLongError(argv[0]) from error
             self._running.add(process)
         try:
             with process:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from hsm.remote.ssh_words import SshSettings
 
 SCHEMA = 1
+
+OLD_SECONDS = 30 * 24 * 3600
 
 _PLAIN_OPTIONS = frozenset(
     {"--dry-run", "-n", "--sweep-only", "--wandb-only", "--all-versions", "--overwrite", "--break-lock", "--json"}
@@ -159,10 +162,20 @@ def remember_targets(config: Path, targets: Mapping[str, SshSettings], default: 
             "default": list(default),
         }
         if merged != found or not path.exists():
+            _drop_old(folder)
             save_json(path, document, schema=SCHEMA)
     except _USELESS:
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def _drop_old(folder: Path) -> None:
+    """Remove what projects and logins left in the folder that nobody has needed for long."""
+    limit = time.time() - OLD_SECONDS
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if path.suffix in (".json", ".lock", ".log") and path.lstat().st_mtime < limit:
+                path.unlink()
 
 
 def _load(folder: Path) -> tuple[dict[str, KnownTarget], tuple[str, ...]]:

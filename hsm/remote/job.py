@@ -20,6 +20,9 @@ LIMIT_SECONDS = 6 * 3600.0
 """After which a command is ended: one that waits for ever would keep HSM waiting."""
 
 _OUTPUT_BYTES = 64 * 1024
+_MOST_TENTHS = 50
+"""Of a second, for which one question waits: as long as a break of the connection may stay unnoticed."""
+
 _FOLDER = "hsm-job."
 
 # A program that arrives cut is not begun. A shell without setsid(1), as on macOS, makes a group by `set -m`.
@@ -35,7 +38,7 @@ printf '%s\0%s\0' "$d" "$!"
 
 _ASK = r"""
 i=0
-while [ ! -f "$d/status" ] && kill -0 "$p" 2>/dev/null && [ $i -lt 50 ]; do
+while [ ! -f "$d/status" ] && kill -0 "$p" 2>/dev/null && [ $i -lt "$tenths" ]; do
   sleep 0.1 2>/dev/null || { sleep 1; i=$((i + 9)); }
   i=$((i + 1))
 done
@@ -47,7 +50,8 @@ else printf 'lost\0'; fi
 """
 
 _END = r"""
-[ -f "$d/status" ] || kill -TERM -- "-$p" 2>/dev/null || kill -TERM "$p" 2>/dev/null
+# dash knows no `--` here.
+[ -f "$d/status" ] || kill -TERM "-$p" 2>/dev/null || kill -TERM "$p" 2>/dev/null
 rm -rf -- "$d"
 """
 
@@ -96,7 +100,8 @@ def run_job(shell: RemoteShell, program: str, *, limit_seconds: float = LIMIT_SE
 
 def _await(shell: RemoteShell, place: str, deadline: float) -> JobEnd:
     while True:
-        answer = shell.run(f"{place}size={_OUTPUT_BYTES}\n{_ASK}").stdout
+        tenths = max(1, min(_MOST_TENTHS, int(10 * (deadline - time.monotonic()))))
+        answer = shell.run(f"{place}size={_OUTPUT_BYTES} tenths={tenths}\n{_ASK}").stdout
         word, _, rest = answer.partition(b"\0")
         if word == b"ended":
             status, _, output = rest.partition(b"\0")

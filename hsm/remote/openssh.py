@@ -163,7 +163,8 @@ class OpenSsh:
             with self._lock:
                 if not only_live or self._login.find() is not None:
                     self._login_alone(may_ask=False)
-                    self._open_shell()
+                    if self._shell is None:
+                        self._open_shell()
 
         self._begun = _Begun(work, name=f"hsm-login-{self.name}")
 

@@ -22,7 +22,7 @@ class Walk:
     Attributes:
         identity: Device and inode of the folder itself; None where there is none.
         entries: Everything below it, by relative path.
-        problems: Folders that could not be read, and other file systems that are mounted in it.
+        problems: Folders that could not be read or may not be emptied, and other file systems that are mounted in it.
     """
 
     identity: tuple[int, int] | None = None
@@ -63,6 +63,8 @@ class _Walker:
     problems: list[str]
 
     def walk(self, descriptor: int, prefix: str) -> None:
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True):
+            self.problems.append(f"{prefix.rstrip('/') or 'it'} may not be written to, so it cannot be emptied")
         for name in sorted(os.listdir(descriptor)):
             path = f"{prefix}{name}"
             if path in self.without:

@@ -17,6 +17,7 @@ from hsm.remote.shell import quote, quote_path
 
 OFFLINE = "offline-run-"
 MARK = ".synced"
+_TABLE = "run_table"
 
 NO_FOLDER, NO_LOG, NO_MARK, GREW, NO_WANDB = 121, 122, 123, 124, 127
 """Exit statuses of the program of `make_upload_program`; any other is wandb's own."""
@@ -146,20 +147,29 @@ def list_staging(artifacts: Iterable[StagedArtifact]) -> tuple[str, ...]:
 def find_missing(run: Run, artifacts: Iterable[StagedArtifact], there: Collection[str]) -> Iterator[Problem]:
     """Name the artifacts of a run of which waiting files are not there.
 
+    Of a logged table wandb makes an artifact by itself; the table is among the run's media too, so that nothing of
+    it is lost: one notice for all of them.
+
     Args:
         run: The run.
         artifacts: Of its log.
         there: Those of `list_staging` that are files there.
     """
+    lacks_table = False
     for artifact in artifacts:
         missing = [path for path in artifact.paths if not _can_be_looked_for(path) or path.lstrip("/") not in there]
-        if missing:
+        if missing and artifact.type == _TABLE:
+            lacks_table = True
+        elif missing:
             message = (
                 f"Files of this artifact did not come along, so wandb does not get it from there: "
                 f"{len(missing):,} of {len(artifact.paths):,}, as {missing[0]}"
             )
             hint = "They wait on the machine where the run was made; `wandb sync` of the run there uploads them."
             yield Problem(f"{run.name}: {artifact.type} {artifact.name}", "artifact_missing", message, hint)
+    if lacks_table:
+        message = "The artifacts that wandb makes of tables did not come along; the tables go up with the run's media."
+        yield Problem(run.name, "table_artifact_missing", message, is_failure=False)
 
 
 def _can_be_looked_for(path: str) -> bool:

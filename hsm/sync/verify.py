@@ -200,10 +200,12 @@ class _Verify:
         return frozenset(run for run, record in journal.runs.items() if record.n_files)
 
     def _verify_gone(
-        self, connection: Connection, roots: Mapping[Root, str], sweep: str, known: Collection[str]
+        self, connection: Connection, roots: Mapping[Root, str], inventory: Inventory, known: Collection[str]
     ) -> CleanedVerdict:
         """Compare what a clean removed here with its record."""
-        units = {name: unit for name, unit in find_cleaned(self._source.project, sweep).items() if name in known}
+        sweep = inventory.sweep
+        wanted = {*known} - {run.name for run in inventory.runs} - {file.run for file in inventory.files}
+        units = {name: unit for name, unit in find_cleaned(self._source.project, sweep).items() if name in wanted}
         if not units:
             return CleanedVerdict()
         self._reporter.report(Step(connection.name, "verify"))
@@ -230,7 +232,7 @@ class _Verify:
                 different |= found_different
                 missing |= found_missing
             n_equal = len(there) - (len(found_different) + len(found_missing) if there else 0)
-            gone = self._verify_gone(connection, check.roots, inventory.sweep, known)
+            gone = self._verify_gone(connection, check.roots, inventory, known)
             different |= gone.different
             missing |= gone.missing
         except HsmError as error:

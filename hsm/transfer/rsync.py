@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hsm.errors import HsmError, UnreachableError
 from hsm.model import Root
-from hsm.remote.command import Completed, ProgramMissingError, Runner, Started
+from hsm.remote.command import CommandTooLongError, Completed, ProgramMissingError, Runner, Started
 from hsm.remote.openssh import SESSIONS_REFUSED, OpenSsh
 from hsm.remote.shell import quote_path
 from hsm.transfer.base import (
@@ -171,10 +172,11 @@ class RsyncEngine:
             if len(content) < MAX_LIST_BYTES and begun.is_running:
                 return begun.finish(content, on_output)
             begun.end()
-        names = make_names(batch.files, self._direction)
-        keeps_parts = any(file.size >= PART_BYTES for file in batch.files)
-        argv = make_argv(replace(call, names=names, keeps_parts=keeps_parts))
-        return self._runner.stream(argv, stdin=b"" if names else make_file_list(batch.files), on_output=on_output)
+        call = replace(call, keeps_parts=any(file.size >= PART_BYTES for file in batch.files))
+        if names := make_names(batch.files, self._direction):
+            with contextlib.suppress(CommandTooLongError):
+                return self._runner.stream(make_argv(replace(call, names=names)), stdin=b"", on_output=on_output)
+        return self._runner.stream(make_argv(call), stdin=make_file_list(batch.files), on_output=on_output)
 
     def _explain(self, returncode: int, text: str) -> HsmError:
         command_line = self._ssh.command_line if self._ssh else ""

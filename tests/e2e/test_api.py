@@ -174,7 +174,8 @@ def test_options_are_named_as_those_of_the_program(name: str) -> None:
         for option in parameter.opts
         if option.startswith("--")
     }
-    own = set(CallOptions.__annotations__) - {"reporter"} | ({"to_sweeps", "to_wandb"} if name == "to" else set())
+    own = set(CallOptions.__annotations__) - {"reporter"}
+    own |= {"to_sweeps", "to_wandb", "no_after_sync"} if name == "to" else set()
     assert names - OWN_OF_THE_PROGRAM - OF_FOLLOWING == own
     documented = {
         span for cells in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for span in re.findall(r"`(\w+)`", cells)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -319,6 +322,25 @@ def test_the_project_by_another_name_is_no_copy(tmp_path: Path) -> None:
     assert "not a copy" in found.say(RUN)
 
 
+@pytest.mark.parametrize("how", ["its own words", "symlinks", "the runs alone"])
+def test_the_project_itself_over_ssh_is_no_copy(make_project: MakeProject, require_program: Any, how: str) -> None:
+    require_program("rsync", "ssh", "sshd")
+    project = make_project(options={"latest_only": False, "max_depth": None})
+    write_project(project.folder)
+    other = project.folder.parent / "other"
+    other.symlink_to(project.folder)
+    root = project.folder if how == "its own words" else other
+    sweeps = project.target_sweeps if how == "the runs alone" else root / "sweeps"
+    project.set_target(paths={"sweeps": str(sweeps), "wandb": str(root / "wandb")})
+    before = {name: each for name, each in read_tree(project.folder).items() if not name.startswith(".hsm")}
+    sent = project.hsm("sync", "to", SWEEP)
+    assert sent.returncode == 0, sent.stdout
+    assert clean(project, "--dry-run", "--wandb-only").going == set()
+    found = clean(project, "--wandb-only")
+    assert (found.code, found.removed, found.failed_targets) == (1, set(), {"desktop": "same_place"})
+    assert before.items() <= read_tree(project.folder).items()
+
+
 def test_a_target_in_the_source_is_no_copy(project: Project) -> None:
     send(project)
     path = project.folder / ".hsm/sync/nas" / f"{SWEEP}.json"
@@ -411,6 +433,52 @@ def test_without_a_terminal_it_asks_for_yes(project: Project) -> None:
         assert refused.returncode == 2
         assert "--yes" in refused.stdout + refused.stderr
     assert read_tree(project.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"),
+    [("n\n", 1, "Nothing was removed."), ("y\n", 0, "Removed"), ("\n", 1, "Nothing was removed."), ("\x03", 130, "")],
+)
+def test_in_a_terminal_it_asks_with_the_size(project: Project, answer: str, code: int, words: str) -> None:
+    send(project)
+    before = read_tree(project.folder)
+    found, shown = answer_in_terminal(project, answer)
+    assert found == code, shown
+    assert f"Remove {len(before)} files" in shown
+    assert words in shown.partition("[y/N]")[2]
+    here = {name for name in read_tree(project.folder) if not name.startswith(".hsm")}
+    assert here == (set() if code == 0 else set(before))
+    assert list((project.folder / ".hsm").rglob("*.lock")) == []
+    assert list(project.target_root.rglob("lock")) == []
+
+
+def answer_in_terminal(project: Project, answer: str) -> tuple[int, str]:
+    """Call `hsm sync clean` in a terminal of its own, and answer its question."""
+    ours, theirs = os.openpty()
+    argv = [sys.executable, "-c", _IN_TERMINAL, "sync", "clean", SWEEP]
+    with subprocess.Popen(
+        argv, cwd=project.folder, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how the end of a terminal is told
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+                if b"[y/N]" in shown and answer:
+                    os.write(ours, answer.encode())
+                    answer = ""
+        process.wait(60)
+    os.close(ours)
+    return process.returncode, shown.decode()
+
+
+_IN_TERMINAL = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from hsm.cli.entry import main
+sys.argv[0] = "hsm"
+main()
+"""
 
 
 def test_a_record_that_cannot_be_written_removes_nothing(project: Project) -> None:

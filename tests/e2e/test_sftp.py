@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tests.e2e.pull_project import Desktop
 
 SFTP_ONLY = {"settings": {"ForceCommand": "internal-sftp"}}
+SMALL_PROGRAMS = (
+    *("find", "xargs", "uname", "date", "df", "tail", "head", "base64", "cksum", "tr", "cat", "mkdir", "rmdir"),
+    *("rm", "mv", "ln", "wc", "grep", "cmp", "sync", "sh", "sha256sum"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -105,9 +109,7 @@ def test_a_target_that_serves_sftp_alone_is_found_out(
 def test_a_target_without_rsync_gets_its_files_by_sftp(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], tmp_path: Path
 ) -> None:
-    names = ("find", "xargs", "uname", "date", "df", "tail", "head", "base64", "cksum", "tr", "cat", "mkdir", "rmdir")
-    more = ("rm", "mv", "ln", "wc", "grep", "cmp", "sync", "sh", "sha256sum")
-    sshd = start_sshd(environment={"PATH": make_path(tmp_path / "bin", *names, *more)})
+    sshd = start_sshd(environment={"PATH": make_path(tmp_path / "bin", *SMALL_PROGRAMS)})
     project = make_project(sshd, real=True)
     target, said = sync(project, FLAT_SWEEP)
     assert target["state"] == "done"
@@ -181,10 +183,11 @@ def test_a_sweep_is_pulled_from_where_sftp_alone_is_served(
         desktop.targets["hpc"]["engine"] = "sftp"
         desktop.write_config()
     elif way == "without ssh":
-        monkeypatch.setenv("PATH", make_path(tmp_path / "bin"))
-    listed = desktop.read("sync", "list", "--sweeps", "-t", "hpc")
-    assert {FLAT_SWEEP, NESTED_SWEEP} <= {sweep["sweep"] for sweep in listed["sweeps"]}
+        monkeypatch.setenv("PATH", make_path(tmp_path / "bin", *SMALL_PROGRAMS))
+    (place,) = desktop.read("sync", "list", "--sweeps", "-t", "hpc")["places"]
+    assert {FLAT_SWEEP, NESTED_SWEEP} <= {sweep["sweep"] for sweep in place["sweeps"]}
     result = desktop.pull(FLAT_SWEEP, "--all-versions")
+    assert result["error"] is None
     assert (result["state"], result["runs"]["total"], result["runs"]["complete"]) == ("done", 18, 15)
     notices = [problem for problem in result["problems"] if problem["kind"] == "by_sftp"]
     assert len(notices) == (way != "asked")

@@ -14,7 +14,7 @@ _COLUMNS = (
     Column("files", is_number=True),
     Column("bytes", is_number=True),
     Column(""),
-    Column("where it is, or why it stays"),
+    Column("where, or why"),
 )
 _MOST_GOING = 20
 _MOST_STAYING = 50
@@ -22,33 +22,31 @@ _MOST_PATHS = 3
 _ALL = 10**9
 
 
-def show_clean(report: CleanReport, *, verbosity: int, is_quiet: bool) -> None:
+def show_clean(report: CleanReport, *, verbosity: int, is_quiet: bool, was_shown: bool = False) -> None:
     """Print what goes, or has gone, what stays and why.
 
     Args:
         report: Of one sweep.
         verbosity: 1 shows every run, and every path that is not proven.
         is_quiet: Only what went wrong.
+        was_shown: All but the end was shown before the question.
     """
     printer = Printer()
     kept = {each.path: each.why for each in report.kept}
     going = [verdict for verdict in report.verdicts if verdict.goes and verdict.unit.path not in kept]
     staying = [verdict for verdict in report.verdicts if verdict not in going]
-    if not is_quiet:
+    is_short = is_quiet or was_shown
+    if not is_short:
         printer.print_name((report.sweep, "bold"))
         _print_table(printer, report, going, staying, verbosity=verbosity)
     for verdict in staying:
-        if not is_quiet or verdict.unit.path in kept:
-            lines = list(_iter_lines(verdict, kept, most=_ALL if verbosity else _MOST_PATHS))
-            if len(lines) > 1 or is_quiet:
-                printer.print(f"{_get_name(verdict)}:", indent=2)
-                for line in lines:
-                    printer.print(line, indent=4, hang=2)
-    for name, error in report.errors.items():
+        if not is_short or verdict.unit.path in kept:
+            _print_reasons(printer, verdict, kept, verbosity=verbosity, is_short=is_short)
+    for name, error in report.errors.items() if not was_shown else ():
         printer.print(f"{name} counts for nothing:", indent=2)
         printer.print_error(error, verbosity=verbosity, indent=4)
     if not is_quiet:
-        printer.print(_describe_end(report))
+        printer.print(_describe_end(report) if not was_shown or report.is_done else "Nothing was removed.")
 
 
 def make_question(report: CleanReport) -> str:
@@ -56,6 +54,15 @@ def make_question(report: CleanReport) -> str:
     sweep = escape_text(report.sweep)
     files = format_count(report.n_files, "file")
     return f"Remove {files}, {format_bytes(report.n_bytes)}, of {sweep} from this machine?"
+
+
+def _print_reasons(printer: Printer, verdict: Verdict, kept: dict[str, str], *, verbosity: int, is_short: bool) -> None:
+    """Print why something stays, where the table has no room for all of it."""
+    lines = list(_iter_lines(verdict, kept, most=_ALL if verbosity else _MOST_PATHS))
+    if len(lines) > 1 or is_short:
+        printer.print(f"{_get_name(verdict)}:", indent=2)
+        for line in lines:
+            printer.print(line, indent=4, hang=2)
 
 
 def _print_table(

@@ -18,6 +18,7 @@ from private_sshd import list_processes
 from hsm.remote.command import (
     CommandStoppedError,
     CommandTimeoutError,
+    CommandTooLongError,
     Completed,
     Dialogue,
     ProgramMissingError,
@@ -501,3 +502,9 @@ def test_dialogues_of_several_threads_do_not_meet() -> None:
     with ThreadPoolExecutor(6) as executor:
         found = list(executor.map(count, range(6)))
     assert found == [[b"%d.%d\n<end>" % (number, step) for step in range(10)] for number in range(6)]
+
+
+def test_a_command_line_that_has_no_room_is_told_apart() -> None:
+    words = ["x" * 100_000] * 200  # 20 MB: more than any system gives
+    with pytest.raises(CommandTooLongError):
+        run("true", *words)

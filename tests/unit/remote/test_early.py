@@ -20,7 +20,7 @@ from private_sshd import PrivateSshd, list_processes
 from hsm.config.schema import TargetSettings
 from hsm.remote.command import Runner
 from hsm.remote.control_folder import make_control_folder
-from hsm.remote.early import EarlyLogins, _make_name, make_known_target, parse_target_names, remember_targets
+from hsm.remote.early import EarlyLogins, _drop_old, _make_name, make_known_target, parse_target_names, remember_targets
 from tests.conftest import read_argv
 
 TO = ["sync", "to", "latest"]
@@ -358,3 +358,12 @@ def test_what_nobody_takes_over_is_ended_although_nobody_answers(project: Path) 
             early.end()
             early.end()
             assert list_clients(port) == []
+
+
+def test_what_nobody_needed_for_long_goes(tmp_path: Path) -> None:
+    for name in ("project-1.json", "a.lock", "a.log", "socket", "project-2.json"):
+        (tmp_path / name).touch()
+    for name in ("project-1.json", "a.lock", "a.log", "socket"):
+        os.utime(tmp_path / name, (1, 1))
+    _drop_old(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["project-2.json", "socket"]

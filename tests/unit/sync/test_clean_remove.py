@@ -75,6 +75,16 @@ def test_a_folder_that_cannot_be_read_is_told(run: Path) -> None:
     (run / "files").chmod(0o700)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_cannot_be_emptied_is_told_before_anything_goes(run: Path) -> None:
+    (run / "files").chmod(0o500)
+    assert "files may not be written to" in walk_folder(str(run)).problems[0]
+    with pytest.raises(KeptError):
+        remove(run)
+    (run / "files").chmod(0o700)
+    assert (run / ".hidden").is_file()
+
+
 def test_all_of_it_goes_and_nothing_else(run: Path) -> None:
     os.link(run / ".hidden", run / "hard")
     os.link(run / ".hidden", run.parent / "kept")
