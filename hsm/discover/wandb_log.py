@@ -143,7 +143,8 @@ class _Found:
         elif number == CONFIG:
             self._add_config(message)
         elif number == ENVIRONMENT:
-            self.args = tuple(decode_text(value) for field, value in iter_fields(message) if field == _ENVIRONMENT_ARGS)
+            args = (decode_text(value) for field, value in iter_fields(message) if field == _ENVIRONMENT_ARGS)
+            self.args = tuple(args) or self.args  # a later record of the kind may be without
         elif number == EXIT:
             self.exit_code = parse_exit_code(message)
         elif number in (FINAL, FOOTER):

@@ -220,7 +220,7 @@ class ParamikoClient:
             ) from error
 
     def _open_channel(self, login: Login) -> Channel:
-        """Open a session; where the server allows no further one, one that rests makes room, once it has ended there."""
+        """Open a session; where the server allows no further one, one that rests makes room once it has ended."""
         from paramiko import ChannelException  # noqa: PLC0415
 
         n_tries = 0

@@ -20,7 +20,8 @@ from hsm.transfer.base import Engine
 if TYPE_CHECKING:
     from hsm.sync.sftp_target import SftpTarget
 
-_NO_RSYNC_KINDS = frozenset({"rsync_missing", "rsync_missing_here", "rsync_too_old"})
+NO_RSYNC_KINDS = frozenset({"rsync_missing", "rsync_missing_here", "rsync_too_old"})
+"""With these errors of an rsync, SFTP carries the files."""
 
 _Answer = TypeVar("_Answer")
 
@@ -164,7 +165,7 @@ class AutoTarget:
             try:
                 return self.first.make_engine(roots, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
             except TargetError as error:
-                if error.kind not in _NO_RSYNC_KINDS:
+                if error.kind not in NO_RSYNC_KINDS:
                     raise
                 self._tell_once(f"{error.message} SFTP carries the files.")
             self.second.login(may_ask=self._may_ask)

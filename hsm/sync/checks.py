@@ -164,10 +164,12 @@ def describe_engine(engine: Capabilities) -> str:
     return f"{engine.name}, {engine.max_workers} workers at most" + (f"; never {' or '.join(lacks)}" if lacks else "")
 
 
-def check_sessions_speed(name: str, seconds: Sequence[float]) -> Check:
-    """Judge how long a session takes that does nothing."""
+def check_sessions_speed(
+    name: str, seconds: Sequence[float], *, what: str = "a session over the shared login"
+) -> Check:
+    """Judge how long something takes that does nothing: by default a session."""
     median = statistics.median(seconds)
-    found = f"{median * 1000:.0f} ms for a session over the shared login (median of {len(seconds)})"
+    found = f"{median * 1000:.0f} ms for {what} (median of {len(seconds)})"
     if median < _SLOW_SESSION_SECONDS:
         return make_ok(name, found)
     return make_warning(name, found, "The network or the start-up files of the shell there are slow.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -25,4 +26,5 @@ def read_cleaned(project: Path, sweep: str) -> CleanedStatus | None:
         n_files=sum(len(unit.files) for unit in units.values()),
         n_bytes=sum(unit.n_bytes for unit in units.values()),
         copies=dict(sorted(Counter(target for unit in units.values() for target in unit.copies).items())),
+        left=tuple(unit.aside_path for unit in units.values() if os.path.lexists(unit.aside_path)),
     )

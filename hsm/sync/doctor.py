@@ -8,79 +8,51 @@ from __future__ import annotations
 
 import math
 import platform
-import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from hsm._version import __version__
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
-from hsm.endpoint import Tree
-from hsm.errors import ExitCode, HsmError, UnreachableError
+from hsm.errors import ExitCode, HsmError, TargetError, UnreachableError
 from hsm.remote.command import CommandTimeoutError, Completed, ProgramMissingError, Runner
 from hsm.remote.diagnosis import show_bytes
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.openssh import MAX_SESSIONS, OpenSsh
 from hsm.remote.shell import RemoteShell
+from hsm.sync.auto_target import NO_RSYNC_KINDS
 from hsm.sync.checks import (
     Check,
     CheckState,
     Checkup,
     DoctorReport,
-    check_clock,
     check_rsync,
     check_sessions,
     check_sessions_speed,
-    check_space,
     make_failed,
     make_failure,
     make_not_checked,
     make_ok,
     make_warning,
-    measure_skew,
 )
+from hsm.sync.connect import Client, choose_client
 from hsm.sync.doctor_folders import check_folders, examine_folder
+from hsm.sync.doctor_rows import Rows, check_name, log_in
 from hsm.sync.serve import wait_awake
 from hsm.transfer.rsync_probe import check_remote_version, read_local_version
 
-NAMES = (
-    "settings",
-    "name",
-    "connection",
-    "host_key",
-    "login",
-    "shell",
-    "round_trip",
-    "rsync",
-    "clock",
-    "sweeps_folder",
-    "sweeps_space",
-    "wandb_folder",
-    "wandb_space",
-    "sessions",
-)
-"""The rows of a target, each of which depends on those before `shell`."""
+if TYPE_CHECKING:
+    from hsm.sync.doctor_sftp import SftpExamination
 
 _N_SAMPLES = 5
 _NOISE_BYTES = 80
 _N_TRIES = 10
 _PAUSE_SECONDS = 0.2
 _VERSION_TIMEOUT_SECONDS = 20
-_BY_CONNECTION = frozenset(
-    {
-        "connection_refused",
-        "connection_timeout",
-        "connection_dropped",
-        "throttled",
-        "not_ssh",
-        "no_common_algorithm",
-        "jump_failed",
-        "unreachable",
-    }
-)
 
 
 def examine(
@@ -114,14 +86,32 @@ def examine(
 
 
 def _examine_here(runner: Runner, targets: Sequence[TargetSettings]) -> tuple[Check, ...]:
-    needs_ssh = any(not settings.is_folder for settings in targets)
-    needs_rsync = needs_ssh or any(settings.engine == "rsync" for settings in targets)
+    by_ssh = [settings for settings in targets if choose_client(settings) is Client.OPENSSH]
+    needs_rsync = [*by_ssh, *(settings for settings in targets if settings.is_folder and settings.engine == "rsync")]
+    ssh = _check_ssh_here(runner) if by_ssh else make_not_checked("ssh", "no target needs it")
+    rsync = _check_rsync_here(runner) if needs_rsync else make_not_checked("rsync", "each target says what it uses")
+    if all(map(may_change_client, by_ssh)):
+        ssh = _soften(ssh)
+    if all(settings.engine == "auto" for settings in needs_rsync):
+        rsync = _soften(rsync)
     return (
         make_ok("hsm", __version__),
         make_ok("python", f"{platform.python_version()} on {platform.system()}"),
-        _check_ssh_here(runner) if needs_ssh else make_not_checked("ssh", "no target needs it"),
-        _check_rsync_here(runner) if needs_rsync else make_not_checked("rsync", "each target says what it uses"),
+        ssh,
+        rsync,
     )
+
+
+def _soften(row: Check) -> Check:
+    """A failure of a program that SFTP can stand in for, as a warning."""
+    if row.state is not CheckState.FAILED:
+        return row
+    return replace(row, state=CheckState.WARNING, found=f"{row.found}: SFTP is used", exit_code=ExitCode.DONE)
+
+
+def may_change_client(settings: TargetSettings) -> bool:
+    """Whether SFTP may do everything where ssh cannot. Pure."""
+    return settings.engine == "auto" and settings.ssh.client == "auto"
 
 
 def _check_ssh_here(runner: Runner) -> Check:
@@ -168,7 +158,7 @@ class PatientShell:
 
 
 class _Examination:
-    """Fills the rows of one target, step by step; a step that fails ends it."""
+    """Fills the rows of one target over OpenSSH; turns to SFTP where a sync would."""
 
     def __init__(self, name: str, settings: TargetSettings, runner: Runner, asking: threading.Lock | None) -> None:
         self._name = name
@@ -177,39 +167,47 @@ class _Examination:
         self._asking = asking
         self._ssh = OpenSsh(name, settings, runner, pauses_seconds=())
         self._shell = PatientShell(self._ssh, runner)
-        self._rows: dict[str, Check] = {}
+        self._rows = Rows(name)
+        self._put = self._rows.put
         self._samples: list[float] = []
+        self._version = ""
 
     def run(self) -> Checkup:
-        steps: tuple[tuple[str, Callable[[], bool]], ...] = (
-            ("settings", self._check_settings),
-            ("login", self._check_login),
-            ("shell", self._check_shell),
-            ("rsync", self._check_survey),
-            ("sweeps_folder", self._check_folders),
-            ("sessions", self._check_sessions),
+        if choose_client(self._settings) is Client.PARAMIKO:
+            self._make_sftp().fill()
+            return self._rows.make_checkup()
+        self._rows.fill(
+            (
+                ("settings", self._check_settings),
+                ("login", self._check_login),
+                ("shell", self._check_shell),
+                ("rsync", self._check_survey),
+                ("engine", self._check_engine),
+                ("sweeps_folder", self._check_folders),
+                ("sessions", self._check_sessions),
+            )
         )
-        for name, step in steps:
-            try:
-                if not step():
-                    break
-            except HsmError as error:
-                self._put(make_failure(name, error))
-                break
-        failed = next((row.name for row in self._rows.values() if row.state is CheckState.FAILED), "")
-        reason = f"because of {failed.replace('_', ' ')}"
-        rows = [self._rows.get(name) or make_not_checked(name, reason) for name in NAMES]
-        return Checkup(self._name, tuple(rows))
+        return self._rows.make_checkup()
 
-    def _put(self, *rows: Check) -> None:
-        self._rows.update((row.name, row) for row in rows)
+    def _make_sftp(self, reason: str = "") -> SftpExamination:
+        from hsm.sync.doctor_sftp import SftpExamination  # noqa: PLC0415 - few targets need it
+
+        return SftpExamination(self._name, self._settings, self._runner, self._asking, self._rows, reason)
+
+    def _turn(self, error: HsmError, kind: str, reason: str) -> bool:
+        """Let SFTP do everything where a sync would, after an error; else raises it. Ends the steps."""
+        if error.kind != kind or not may_change_client(self._settings):
+            raise error
+        self._make_sftp(reason).fill()
+        return False
 
     def _check_settings(self) -> bool:
         try:
             settings = self._ssh.resolve()
         except HsmError as error:
-            code = error.exit_code if error.kind == "ssh_missing" else ExitCode.USAGE
-            self._put(make_failure("settings", error, code))
+            if error.kind == "ssh_missing":
+                return self._turn(error, "ssh_missing", "There is no ssh on this machine.")
+            self._put(make_failure("settings", error, ExitCode.USAGE))
             return False
         self._put(
             make_ok("settings", f"{settings.get('user', '')}@{self._place}{self._way}, as ssh's settings have it")
@@ -226,46 +224,16 @@ class _Examination:
         return f" through {self._ssh.jump}" if self._ssh.jump else ""
 
     def _check_login(self) -> bool:
-        """How far ssh came tells which rows are right: those before the one that it failed at."""
-        error = self._log_in()
-        failed = find_row(error.kind) if error is not None else ""
-        if error is not None and failed == "settings":
-            self._put(make_failure(failed, error, ExitCode.USAGE))
-            return False
-        for name, check in (
-            ("name", self._check_name),
-            ("connection", lambda: make_ok("connection", f"{self._place} answers{self._way}")),
-            ("host_key", self._check_host_key),
-            ("login", lambda: make_ok("login", "one shared login is open, later commands use it without asking")),
-        ):
-            if error is not None and name == failed:
-                self._put(make_failure(name, error))
-                return False
-            self._put(check())
-        return True
-
-    def _log_in(self) -> UnreachableError | None:
-        try:
-            if self._asking is None:
-                self._ssh.login()
-            else:
-                with self._asking:
-                    self._ssh.login(may_ask=True)
-        except UnreachableError as error:
-            return error
-        return None
-
-    def _check_name(self) -> Check:
-        settings = self._ssh.resolve()
-        host = settings.get("hostname", self._settings.host)
-        if self._ssh.jump:
-            return make_not_checked("name", f"{host} is looked up at the other end of {self._ssh.jump}")
-        try:
-            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            return make_warning("name", f"{host} does not resolve: {error}", "Check `host` and the network (VPN?).")
-        addresses = dict.fromkeys(str(address[0]) for *_, address in found)
-        return make_ok("name", f"{host} is {', '.join(addresses)}" if [*addresses] != [host] else f"{host}, an address")
+        host = self._ssh.resolve().get("hostname", self._settings.host)
+        return self._rows.fill_login(
+            log_in(self._ssh.login, self._asking),
+            (
+                ("name", lambda: check_name(host, self._ssh.jump)),
+                ("connection", lambda: make_ok("connection", f"{self._place} answers{self._way}")),
+                ("host_key", self._check_host_key),
+                ("login", lambda: make_ok("login", "one shared login is open, later commands use it without asking")),
+            ),
+        )
 
     def _check_host_key(self) -> Check:
         keys = self._ssh.list_known_keys()
@@ -277,7 +245,10 @@ class _Examination:
     def _check_shell(self) -> bool:
         for _ in range(_N_SAMPLES):
             start = time.monotonic()
-            self._shell.run(":")
+            try:
+                self._shell.run(":")
+            except TargetError as error:
+                return self._turn(error, "noisy_shell", "The target runs no commands.")
             self._samples.append(time.monotonic() - start)
         self._put(check_sessions_speed("round_trip", self._samples))
         noise = self._ssh.noise
@@ -297,19 +268,30 @@ class _Examination:
     def _check_survey(self) -> bool:
         """Look at rsync, the clock and the room, in one session."""
         endpoint = RemoteEndpoint(self._shell, rsync_path=self._settings.rsync_path or "rsync")
-        paths = self._settings.paths
-        before = time.time_ns()
-        survey = endpoint.survey([Tree(paths.sweeps, names=()), Tree(paths.wandb, names=())])
-        after = time.time_ns()
+        self._version = self._rows.fill_survey(endpoint, self._settings, knows_time=True).machine.rsync_version
         try:
-            self._put(check_rsync("rsync", check_remote_version(survey.machine.rsync_version, name=self._name)))
+            self._put(check_rsync("rsync", check_remote_version(self._version, name=self._name)))
         except HsmError as error:
-            self._put(make_failure("rsync", error))
-        clock = survey.machine.clock_ns
-        skew = measure_skew(clock, before_ns=before, after_ns=after)
-        self._put(check_clock("clock", skew) if clock else make_not_checked("clock", "it does not tell its time"))
-        for name, listing in zip(("sweeps_space", "wandb_space"), survey.listings, strict=True):
-            self._put(check_space(name, listing.space))
+            may_do_without = self._settings.engine == "auto" and error.kind in NO_RSYNC_KINDS
+            self._put(
+                make_warning("rsync", error.message, error.hint) if may_do_without else make_failure("rsync", error)
+            )
+        return True
+
+    def _check_engine(self) -> bool:
+        """Tell what will carry the files; where rsync is missing at an end, try SFTP."""
+        try:
+            read_local_version(self._runner)
+            check_remote_version(self._version, name=self._name)
+        except HsmError as error:
+            if self._settings.engine == "auto" and error.kind in NO_RSYNC_KINDS:
+                self._make_sftp(error.message).fill_engine()
+            else:
+                self._put(make_not_checked("engine", "because of rsync"))
+        except CommandTimeoutError:
+            self._put(make_not_checked("engine", "because of rsync on this machine"))
+        else:
+            self._put(make_ok("engine", "rsync over ssh"))
         return True
 
     def _check_folders(self) -> bool:
@@ -334,14 +316,3 @@ class _Examination:
                 raise
             return False
         return True
-
-
-def find_row(kind: str) -> str:
-    """Which row a failed login belongs to."""
-    if kind == "bad_ssh_configuration":
-        return "settings"
-    if kind == "host_unknown":
-        return "name"
-    if kind.startswith("host_key_"):
-        return "host_key"
-    return "connection" if kind in _BY_CONNECTION else "login"

@@ -136,6 +136,7 @@ class CleanedStatus:
         n_files: Files that are at the targets.
         n_bytes: Of those.
         copies: By target, how many of these runs, the sweep's folder among them, were proven there.
+        left: What a clean that was interrupted has not removed yet, absolute paths.
     """
 
     runs: tuple[str, ...]
@@ -143,6 +144,7 @@ class CleanedStatus:
     n_files: int
     n_bytes: int
     copies: Mapping[str, int]
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,7 @@ def _make_cleaned_document(cleaned: CleanedStatus) -> dict[str, object]:
         "files": cleaned.n_files,
         "bytes": cleaned.n_bytes,
         "copies": dict(cleaned.copies),
+        "left": list(cleaned.left),
     }
 
 

@@ -23,6 +23,9 @@ from hsm.transfer.sftp_push import PushBatch
 MAX_WORKERS = 8
 """sshd allows ten sessions over one login by default; two stay free for HSM's own."""
 
+CAPABILITIES = Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_WORKERS)
+"""Of every SFTP engine."""
+
 _PATHS_PER_STEP = 100
 
 
@@ -59,7 +62,7 @@ class SftpEngine:
     @property
     def capabilities(self) -> Capabilities:
         """See `hsm.transfer.base.Engine.capabilities`."""
-        return Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_WORKERS)
+        return CAPABILITIES
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """See `hsm.transfer.base.Engine.send`."""

@@ -122,6 +122,7 @@ def test_what_is_left_of_a_run_is_no_run_and_the_next_clean_ends_it(project: Pro
     assert not (project.folder / "wandb" / FINISHED[0]).exists()
     listed = project.hsm("sync", "list", "--sweeps", "--json")
     assert aside.name not in listed.stdout
+    assert f"an interrupted clean left {aside}" in project.hsm("sync", "status", SWEEP).stdout
     preview = clean(project, "--dry-run")
     assert aside.is_dir()
     assert FINISHED[0] in preview.going

@@ -69,6 +69,8 @@ def _print_sweep(printer: Printer, sweep: SweepStatus, *, verbosity: int) -> Non
         print_problems(printer, received.problems, verbosity=verbosity, is_quiet=False, indent=2)
     if sweep.cleaned is not None:
         printer.print(_describe_cleaned(sweep.cleaned), indent=2, hang=2)
+        for path in sweep.cleaned.left:
+            printer.print(f"an interrupted clean left {path}: run `hsm sync clean` again", indent=2, hang=2)
     print_problems(printer, sweep.problems, verbosity=verbosity, is_quiet=False, indent=2)
 
 

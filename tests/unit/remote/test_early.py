@@ -361,9 +361,11 @@ def test_what_nobody_takes_over_is_ended_although_nobody_answers(project: Path) 
 
 
 def test_what_nobody_needed_for_long_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
     for name in ("project-1.json", "a.lock", "a.log", "socket", "project-2.json"):
-        (tmp_path / name).touch()
+        (folder / name).touch()
     for name in ("project-1.json", "a.lock", "a.log", "socket"):
-        os.utime(tmp_path / name, (1, 1))
-    _drop_old(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["project-2.json", "socket"]
+        os.utime(folder / name, (1, 1))
+    _drop_old(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["project-2.json", "socket"]

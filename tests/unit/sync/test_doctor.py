@@ -33,8 +33,9 @@ from hsm.sync.checks import (
     make_warning,
     measure_skew,
 )
-from hsm.sync.doctor import NAMES, PatientShell, find_row
+from hsm.sync.doctor import PatientShell
 from hsm.sync.doctor_folders import judge_folder, make_probe_program
+from hsm.sync.doctor_rows import NAMES, find_row
 from hsm.transfer.rsync_probe import RsyncVersion
 
 SECOND = 10**9
