@@ -162,9 +162,9 @@ def get_section(known: FieldInfo) -> type[Section] | None:
 
 
 def get_member(known: FieldInfo) -> type[Section] | None:
-    """The model of the members of a key that holds sections by name."""
-    members = get_args(known.annotation) if get_origin(known.annotation) is dict else ()
-    found = members[-1] if members else None
+    """The model of the members of a key that holds sections, by name or in a list."""
+    kind, members = get_origin(known.annotation), get_args(known.annotation)
+    found = members[-1] if kind is dict else members[0] if kind is tuple else None
     return found if isinstance(found, type) and issubclass(found, Section) else None
 
 

@@ -214,7 +214,7 @@ class _Work:
 
     def _name_untried(self, n_runs: int) -> None:
         if n_runs:
-            message = f"{n_runs:,} more were not tried after these failures."
+            message = f"After these failures no more was tried; runs that are left: {n_runs:,}."
             self.problems.append(Problem("", "upload_not_tried", message))
 
 

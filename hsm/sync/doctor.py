@@ -106,7 +106,7 @@ def _soften(row: Check) -> Check:
     """A failure of a program that SFTP can stand in for, as a warning."""
     if row.state is not CheckState.FAILED:
         return row
-    return replace(row, state=CheckState.WARNING, found=f"{row.found}: SFTP is used", exit_code=ExitCode.DONE)
+    return replace(row, state=CheckState.WARNING, found=f"{row.found.rstrip('.')}: SFTP is used", exit_code=ExitCode.DONE)
 
 
 def may_change_client(settings: TargetSettings) -> bool:

@@ -202,7 +202,8 @@ class _Pull:
 
     def _make_options(self, name: str, settings: TargetSettings, folders: Sequence[str]) -> ExchangeOptions:
         """Like a push's; what is here is always looked at, which costs nothing."""
-        options = make_options(name, settings, self._request)
+        alone = settings.model_copy(update={"after_sync": ()})  # what arrives here is not uploaded from there
+        options = make_options(name, alone, self._request)
         return replace(options, plan=replace(options.plan, is_checked=True, link_folders=tuple(folders)))
 
     def _make_books(self, connection: Connection, settings: TargetSettings, layout: Layout) -> Books:

@@ -203,20 +203,105 @@ def test_a_shell_that_prints(start_sshd: StartSshd, make_project: MakeProject) -
 
 
 def test_a_server_that_runs_no_commands(start_sshd: StartSshd, make_project: MakeProject) -> None:
-    code, groups = run_doctor(make_project(start_sshd(sftp_only=True)))
+    project = make_project(start_sshd(sftp_only=True))
+    project.set_target(engine="rsync")
+    code, groups = run_doctor(project)
     assert code == 1
     assert_ends_at(groups["desktop"], "shell")
     assert "sftp connections only" in groups["desktop"]["shell"]["found"]
 
 
 def test_no_rsync_there(start_sshd: StartSshd, make_project: MakeProject, tmp_path: Path) -> None:
-    sshd = start_sshd(environment={"PATH": make_tools(tmp_path / "tools", without="rsync")})
-    code, groups = run_doctor(make_project(sshd))
+    project = make_project(start_sshd(environment={"PATH": make_tools(tmp_path / "tools", without="rsync")}))
+    project.set_target(engine="rsync")
+    code, groups = run_doctor(project)
     assert code == 1
     states = get_states(groups["desktop"])
     assert [name for name, state in states.items() if state == "failed"] == ["rsync"]
     assert "rsync_path" in groups["desktop"]["rsync"]["hint"]
     assert groups["here"]["rsync"]["state"] != "failed"
+    assert groups["desktop"]["engine"]["state"] == "not_checked"
+
+
+def assert_by_sftp(rows: Rows, reason: str) -> None:
+    """All is well, and the row of the engine says why SFTP is used."""
+    assert not {"failed"} & set(get_states(rows).values()), rows
+    assert rows["engine"]["state"] == "ok"
+    assert rows["engine"]["found"].startswith(
+        f"{reason} SFTP carries the files: sftp, 8 workers at most" if reason else "sftp, 8"
+    )
+
+
+@pytest.mark.parametrize("keys", [{}, {"engine": "sftp"}, {"client": "paramiko"}], ids=["auto", "engine", "client"])
+@pytest.mark.parametrize("serves", ["shell", "sftp"])
+def test_a_target_that_sftp_serves(
+    serves: str, keys: dict[str, str], start_sshd: StartSshd, make_project: MakeProject
+) -> None:
+    options = {"settings": {"ForceCommand": "internal-sftp"}} if serves == "sftp" else {}
+    project = make_project(start_sshd(**options), options={"parallel_transfers": 3})
+    ssh = project.read_config()["sync_targets"]["desktop"]["ssh"]
+    client = {key: value for key, value in keys.items() if key == "client"}
+    project.set_target(**{key: value for key, value in keys.items() if key == "engine"}, ssh={**ssh, **client})
+    code, groups = run_doctor(project)
+    rows = groups["desktop"]
+    assert (code, list(rows)) == (0, list(NAMES))
+    if not keys and serves == "shell":
+        assert rows["engine"]["found"] == "rsync over ssh"
+        return
+    assert_by_sftp(rows, "" if keys else "The target runs no commands.")
+    assert ("runs no commands" in rows["shell"]["found"]) is (serves == "sftp")
+    assert get_states(rows)["clock"] == ("not_checked" if serves == "sftp" else "ok")
+    assert "3 at once" in rows["sessions"]["found"]
+    assert "free" in rows["wandb_space"]["found"]
+    assert groups["here"]["ssh"]["state"] == ("not_checked" if keys else "ok")
+    assert project.sshd.count_logins() == (1 if keys else 2)
+    assert not project.target_root.exists()
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_without_rsync_sftp_will_carry_the_files(
+    where: str, start_sshd: StartSshd, make_project: MakeProject, tmp_path: Path
+) -> None:
+    path = {"PATH": make_tools(tmp_path / "tools", without="rsync")}
+    project = make_project(start_sshd(environment=path if where == "there" else {}))
+    code, groups = run_doctor(project, env=path if where == "here" else {})
+    assert code == 0
+    assert_by_sftp(
+        groups["desktop"], "There is no rsync at desktop." if where == "there" else "There is no rsync on this machine."
+    )
+    rows = groups["here"] if where == "here" else groups["desktop"]
+    assert rows["rsync"]["state"] == "warning"
+    assert "There is no rsync" in rows["rsync"]["found"]
+
+
+def test_without_ssh_sftp_does_everything(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project()
+    code, groups = run_doctor(project, env={"PATH": make_tools(tmp_path / "tools", without="ssh")})
+    assert code == 0
+    assert_by_sftp(groups["desktop"], "There is no ssh on this machine.")
+    assert groups["here"]["ssh"]["state"] == "warning"
+    assert project.sshd.count_logins() == 1
+
+
+def test_an_sftp_target_with_an_unknown_key_or_without_sftp(start_sshd: StartSshd, make_project: MakeProject) -> None:
+    project = make_project(start_sshd(settings={"Subsystem": "none /bin/false"}))
+    project.set_target(engine="sftp")
+    code, groups = run_doctor(project)
+    assert code == 1
+    assert [name for name, state in get_states(groups["desktop"]).items() if state == "failed"] == ["engine"]
+    project.sshd.known_hosts.write_text("")
+    code, groups = run_doctor(project)
+    assert code == 10
+    assert_ends_at(groups["desktop"], "host_key")
+
+
+def test_sessions_of_sftp_are_counted(start_sshd: StartSshd, make_project: MakeProject) -> None:
+    project = make_project(start_sshd(settings={"MaxSessions": "2"}), options={"parallel_transfers": 4})
+    project.set_target(engine="sftp")
+    code, groups = run_doctor(project)
+    assert code == 0
+    assert groups["desktop"]["sessions"]["state"] == "warning"
+    assert "2 at once over one login, 4 are wanted" in groups["desktop"]["sessions"]["found"]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +320,7 @@ def test_the_rsync_there_is_judged(
     program.write_text(f"#!/bin/sh\necho '{line}'\n")
     program.chmod(0o755)
     project = make_project()
-    project.set_target(rsync_path=str(program))
+    project.set_target(rsync_path=str(program), engine="rsync")
     code, groups = run_doctor(project)
     assert code == (1 if state == "failed" else 0)
     assert groups["desktop"]["rsync"]["state"] == state
@@ -246,6 +331,7 @@ def test_the_rsync_there_is_judged(
 @pytest.mark.parametrize(("name", "code"), [("rsync", 1), ("ssh", 10)])
 def test_what_this_machine_lacks(name: str, code: int, make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project()
+    project.set_target(engine="rsync")
     found, groups = run_doctor(project, env={"PATH": make_tools(tmp_path / "tools", without=name)})
     assert found == code
     assert groups["here"][name]["state"] == "failed"

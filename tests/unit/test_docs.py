@@ -37,6 +37,7 @@ CONFIG_HEADINGS = {
     "sync_targets.paths": "`paths`",
     "sync_targets.ssh": "`ssh`",
     "sync_targets.options": "`options`",
+    "sync_targets.after_sync": "`after_sync`",
     "sweeps": "`sweeps`",
     "sweeps.paths": "Paths of a pattern",
     "sweeps.options": "`options`",

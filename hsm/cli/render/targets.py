@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hsm.cli.render.printer import Column, Part, Printer
@@ -121,6 +121,8 @@ def _describe_value(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_describe_value(item)}' for name, item in value.items())}}}"
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "[]"
+        return ", ".join(map(_describe_value, value)) or "[]"
     return str(value) if value != "" else '""'

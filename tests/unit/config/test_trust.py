@@ -24,6 +24,8 @@ sync_targets:
 """
 PLAIN = "sync_targets: {plain: {host: h, paths: {sweeps: ~/s, wandb: ~/w}}}\n"
 
+PATHS = ("project_root", "sweeps", "wandb")
+
 MakeForeign = Callable[[Path], None]
 
 
@@ -83,6 +85,19 @@ class TestApply:
         assert expected in warning
         assert str(project / name) in warning or harm == "foreign"
         assert "ssh settings of desktop are ignored; `--trust`" in warning
+
+    def test_what_others_can_write_runs_no_commands_after_a_sync(self, project: Path) -> None:
+        steps = "after_sync: [{wandb_sync: true}, {run: make}]"
+        paths = "paths: {project_root: /p, sweeps: sweeps, wandb: wandb}"
+        text = f"sync_targets: {{nas: {{{paths}, {steps}}}, other: {{host: h, {paths}, ssh: {{client: openssh}}}}}}\n"
+        loaded = load(project, text)
+        assert apply_trust(loaded, is_trusted=False) == (loaded, ())
+        (project / ".hsm").chmod(0o777)
+        applied, (warning,) = apply_trust(loaded, is_trusted=False)
+        assert applied.config.sync_targets["nas"].after_sync == ()
+        assert applied.layers.choose("nas", "sweep_1").keys() == {("paths", name) for name in PATHS}
+        assert "so the ssh settings of other and the steps after_sync of nas are ignored" in warning
+        assert apply_trust(loaded, is_trusted=True) == (loaded, ())
 
     def test_a_configuration_that_leads_to_somebody_elses(
         self, project: Path, tmp_path: Path, make_foreign: MakeForeign

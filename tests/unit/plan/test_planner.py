@@ -120,6 +120,14 @@ def test_the_upload_mark_of_a_run_without_an_exit_record_stays(state: RunState, 
     assert only(result).reason is reason
 
 
+@pytest.mark.parametrize(("mark_ns", "reason"), [(4, Reason.UNFINISHED), (5, Reason.NEW), (6, Reason.NEW)])
+def test_an_upload_mark_that_is_older_than_its_log_stays(mark_ns: int, reason: Reason) -> None:
+    run = Run("run-1", "/p/wandb", log="run-1.wandb", state=RunState.FINISHED)
+    files = [make_file("run-1.wandb"), make_file("run-1.wandb.synced", size=0)]
+    result = plan([files[0]._replace(mtime_ns=5), files[1]._replace(mtime_ns=mark_ns)], runs=(run,))
+    assert [item.reason for item in result.items] == [Reason.NEW, reason]
+
+
 def test_patterns_exclude_by_the_path_inside_the_run() -> None:
     files = [make_file("files/model.ckpt"), make_file("files/keep.txt"), make_file("tmp/x")]
     result = plan(files, options=PlanOptions(exclude=("*.ckpt", "/tmp/")))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hsm.endpoint import Space
+from hsm.endpoint import Listing, Space
 from hsm.errors import ExitCode, TargetError, UnreachableError
+from hsm.model import EntryKind
 from hsm.remote.command import Completed, Runner
 from hsm.remote.shell import quote
 from hsm.sync.checks import (
@@ -36,6 +37,7 @@ from hsm.sync.checks import (
 from hsm.sync.doctor import PatientShell
 from hsm.sync.doctor_folders import judge_folder, make_probe_program
 from hsm.sync.doctor_rows import NAMES, find_row
+from hsm.sync.doctor_sftp import judge_listing
 from hsm.transfer.rsync_probe import RsyncVersion
 
 SECOND = 10**9
@@ -280,3 +282,20 @@ def test_whatever_else_fails_is_not_tried_again() -> None:
     with pytest.raises(UnreachableError) as caught:
         PatientShell(busy, Runner()).run("a")
     assert (caught.value.kind, busy.refusals) == ("connection_dropped", ["never"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "nearest", "state", "words"),
+    [
+        pytest.param(EntryKind.FOLDER, EntryKind.FOLDER, CheckState.OK, "is there;", id="there"),
+        pytest.param(None, EntryKind.FOLDER, CheckState.OK, "is missing;", id="missing"),
+        pytest.param(EntryKind.FILE, EntryKind.FOLDER, CheckState.FAILED, "/far/wandb is in the way", id="a file"),
+        pytest.param(None, EntryKind.FILE, CheckState.FAILED, "above /far/wandb is in the way", id="below a file"),
+    ],
+)
+def test_a_folder_behind_sftp_is_judged(
+    kind: EntryKind | None, nearest: EntryKind, state: CheckState, words: str
+) -> None:
+    check = judge_listing("wandb_folder", "/far/wandb", Listing("/far/wandb", kind, nearest=nearest))
+    assert (check.name, check.state) == ("wandb_folder", state)
+    assert words in check.found
