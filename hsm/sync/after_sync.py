@@ -49,6 +49,7 @@ class AfterSync:
         source: Where the runs' logs can be read.
         runner: Starts what runs on this machine.
         stopwatch: Times it.
+        owed: Commands that are run although nothing was sent, since they failed before.
     """
 
     settings: TargetSettings
@@ -58,6 +59,7 @@ class AfterSync:
     source: Endpoint
     runner: Runner
     stopwatch: Stopwatch
+    owed: frozenset[str] = frozenset()
 
     def __call__(self, report: TargetReport) -> TargetReport:
         """Do it, and add it to the report of what arrived; a dry run says what would be done.
@@ -111,7 +113,7 @@ class _Work:
         return shell
 
     def _run(self, command: str) -> None:
-        if not self._has_sent:
+        if not self._has_sent and command not in self._after.owed:
             self.steps.append(AfterStep("run", StepState.NOTHING_TO_DO, command))
             return
         shell = self._find_shell()

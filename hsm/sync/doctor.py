@@ -43,7 +43,7 @@ from hsm.sync.connect import Client, choose_client
 from hsm.sync.doctor_folders import check_folders, examine_folder
 from hsm.sync.doctor_rows import Rows, check_name, log_in
 from hsm.sync.serve import wait_awake
-from hsm.transfer.rsync_probe import check_remote_version, read_local_version
+from hsm.transfer.rsync_probe import check_remote_version, make_pair, read_local_version
 
 if TYPE_CHECKING:
     from hsm.sync.doctor_sftp import SftpExamination
@@ -106,7 +106,9 @@ def _soften(row: Check) -> Check:
     """A failure of a program that SFTP can stand in for, as a warning."""
     if row.state is not CheckState.FAILED:
         return row
-    return replace(row, state=CheckState.WARNING, found=f"{row.found.rstrip('.')}: SFTP is used", exit_code=ExitCode.DONE)
+    return replace(
+        row, state=CheckState.WARNING, found=f"{row.found.rstrip('.')}: SFTP is used", exit_code=ExitCode.DONE
+    )
 
 
 def may_change_client(settings: TargetSettings) -> bool:
@@ -281,8 +283,8 @@ class _Examination:
     def _check_engine(self) -> bool:
         """Tell what will carry the files; where rsync is missing at an end, try SFTP."""
         try:
-            read_local_version(self._runner)
-            check_remote_version(self._version, name=self._name)
+            there = check_remote_version(self._version, name=self._name)
+            make_pair(read_local_version(self._runner), there, name=self._name, pulls=False)
         except HsmError as error:
             if self._settings.engine == "auto" and error.kind in NO_RSYNC_KINDS:
                 self._make_sftp(error.message).fill_engine()

@@ -23,12 +23,24 @@ from hsm.sync.followed_sweeps import FollowedSweeps
 from hsm.sync.followed_targets import Track, is_unknown
 from hsm.sync.kept import KeptOverPasses
 from hsm.sync.push import PushRequest
-from hsm.sync.report import State, SweepReport, SyncReport, TargetReport, count_bytes, count_files
+from hsm.sync.report import (
+    AfterStep,
+    State,
+    StepState,
+    SweepReport,
+    SyncReport,
+    TargetReport,
+    count_bytes,
+    count_files,
+)
 from hsm.sync.source import make_layout
 
 INTERVAL_SECONDS = 60.0
 FULL_LOOK_SECONDS = 3600.0
 """At least this often everything is looked at anew."""
+
+_MOST_STEPS = 20
+"""Of `after_sync`, over all passes, that the report at the end shows."""
 
 _TICK_SECONDS = 0.5
 
@@ -129,6 +141,7 @@ class _Follower:
         self._tracks = {name: Track() for name in request.targets}
         self._reports: dict[str, dict[str, TargetReport]] = {}
         self._plans: dict[str, dict[str, SyncPlan]] = {}
+        self._steps: dict[tuple[str, str], list[AfterStep]] = {}
         self._full_at = float("-inf")
         self._begun_at = time.monotonic()
         self._over_since: float | None = None
@@ -206,6 +219,8 @@ class _Follower:
         if target is not self._reports[sweep].get(target.name):
             self._n_files += count_files(target)["sent"]
             self._n_bytes += count_bytes(target)["sent"]
+            done = [step for step in target.after if step.state is not StepState.NOTHING_TO_DO]
+            self._steps[sweep, target.name] = (self._steps.get((sweep, target.name), []) + done)[-_MOST_STEPS:]
         self._reports[sweep][target.name] = target
         if target.plan is not None:
             plans = self._plans.setdefault(sweep, {})
@@ -254,7 +269,14 @@ class _Follower:
 
     def _join_reports(self) -> tuple[SweepReport, ...]:
         return tuple(
-            SweepReport(sweep, tuple(reports[name] for name in self._tracks if name in reports))
+            SweepReport(
+                sweep,
+                tuple(
+                    replace(reports[name], after=tuple(self._steps.get((sweep, name), ())))
+                    for name in self._tracks
+                    if name in reports
+                ),
+            )
             for sweep, reports in self._reports.items()
         )
 

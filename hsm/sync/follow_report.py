@@ -82,11 +82,16 @@ class FollowReport:
 
     @property
     def exit_code(self) -> ExitCode:
-        """130 when it was interrupted; else that of the last passes, and 1 where runs that are expected never began."""
+        """130 when it was interrupted; else that of the last passes.
+
+        And 1 where runs that are expected never began, or runs that have ended are not complete at a target, as when
+        a choice leaves some of their files.
+        """
         if self.is_interrupted:
             return ExitCode.INTERRUPTED
         code = self.report.exit_code
         is_short = any(awaited.missing for awaited in self.status.sweeps.values())
+        is_short = is_short or any(target.pending for target in self.status.targets)
         return ExitCode.PARTIAL if code is ExitCode.DONE and is_short else code
 
 

@@ -14,7 +14,7 @@ from hsm.remote.local import LocalEndpoint
 from hsm.remote.shell import RemoteShell
 from hsm.sync.connect import Connection
 from hsm.sync.folder_memory import FolderMemory
-from hsm.sync.report import TargetReport
+from hsm.sync.report import StepState, TargetReport
 
 
 class Kept:
@@ -52,6 +52,10 @@ class Kept:
         """
         return None
 
+    def find_owed(self, name: str, sweep: str) -> frozenset[str]:  # noqa: ARG002 - of the other
+        """The commands of `after_sync` that failed at a target in the last pass, and so are run again in this one."""
+        return frozenset()
+
     def note(self, name: str, inventory: Inventory, report: TargetReport) -> None:
         """Remember how an inventory fared at a target."""
 
@@ -69,6 +73,7 @@ class KeptOverPasses(Kept):
         self._source = LocalEndpoint(scan=self.folders.scan)
         self._open: dict[str, tuple[Connection, AbstractContextManager[None]]] = {}
         self._settled: dict[tuple[str, str], tuple[Inventory, TargetReport]] = {}
+        self._owed: dict[tuple[str, str], frozenset[str]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -95,9 +100,15 @@ class KeptOverPasses(Kept):
         known, report = self._settled.get((name, inventory.sweep), (None, None))
         return report if known == inventory else None
 
+    def find_owed(self, name: str, sweep: str) -> frozenset[str]:
+        """See `Kept.find_owed`."""
+        return self._owed.get((name, sweep), frozenset())
+
     def note(self, name: str, inventory: Inventory, report: TargetReport) -> None:
         """See `Kept.note`."""
         key = name, inventory.sweep
+        failed = frozenset(step.command for step in report.after if step.state is StepState.FAILED and step.command)
+        self._owed[key] = failed if report.after else self.find_owed(*key)
         if report.exit_code is ExitCode.DONE and report.plan is not None:
             self._settled[key] = inventory, report
         else:

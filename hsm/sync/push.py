@@ -225,8 +225,16 @@ class _Push:
     ) -> Callable[[TargetReport], TargetReport]:
         from hsm.sync.after_sync import AfterSync  # noqa: PLC0415 - few targets have it
 
-        source = self._source.endpoint
-        return AfterSync(settings, sweep, self._source_id, connection, source, self._runner, stopwatch)
+        return AfterSync(
+            settings,
+            sweep,
+            self._source_id,
+            connection,
+            self._source.endpoint,
+            self._runner,
+            stopwatch,
+            owed=self._kept.find_owed(connection.name, sweep),
+        )
 
     def _make_books(self, connection: Connection) -> Books:
         return Books(

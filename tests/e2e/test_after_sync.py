@@ -328,6 +328,16 @@ class TestRun:
         assert (first["state"], first["exit_code"], first["output"]) == ("failed", 7, "first\nto stderr\n")
         assert (second["state"], second["output"]) == ("done", "second\n")
 
+    def test_in_passes_it_is_run_again_until_it_succeeds(self, make_uploading: Callable[..., Project]) -> None:
+        project = make_uploading([{"run": "echo x >>ran; test $(wc -l <ran) -ge 2"}])
+        words = ("--continuous", "--interval", "1", "--expect", "5", "--settle", "4s", "--stale", "1s")
+        done = project.hsm("sync", "to", SWEEP, "--json", *words)
+        document = json.loads(done.stdout)
+        assert document["follow"]["passes"] > 2
+        steps = document["sweeps"][0]["targets"][0]["after_sync"]
+        assert [step["state"] for step in steps] == ["failed", "done"]
+        assert (project.target_root / "ran").read_text() == "x\nx\n"
+
     def test_a_dry_run_says_what_would_be_done(self, make_uploading: Callable[..., Project], wandb: StandIn) -> None:
         project = make_uploading([*UPLOAD, {"run": self.COMMAND}])
         done = project.hsm("sync", "to", SWEEP, "--dry-run")

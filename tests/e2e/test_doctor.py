@@ -274,6 +274,16 @@ def test_without_rsync_sftp_will_carry_the_files(
     assert "There is no rsync" in rows["rsync"]["found"]
 
 
+def test_the_rsync_of_a_mac_cannot_send(make_project: MakeProject, tmp_path: Path) -> None:
+    path = make_tools(tmp_path / "tools", without="rsync")
+    program = tmp_path / "tools" / "rsync"
+    program.write_text("#!/bin/sh\necho 'openrsync: protocol version 29'\n")
+    program.chmod(0o755)
+    code, groups = run_doctor(make_project(), env={"PATH": path})
+    assert code == 0
+    assert_by_sftp(groups["desktop"], "The rsync on this machine is openrsync, which cannot send what HSM names.")
+
+
 def test_without_ssh_sftp_does_everything(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project()
     code, groups = run_doctor(project, env={"PATH": make_tools(tmp_path / "tools", without="ssh")})

@@ -267,6 +267,15 @@ def test_upload_marks_are_seen_and_listed(sweep: MadeProject) -> None:
     assert f"{run.name}/run-a.wandb.synced" in {file.path for file in inventory.files}
 
 
+@pytest.mark.parametrize(("seconds_ago", "is_uploaded"), [(3700, False), (3500, True)])
+def test_an_upload_mark_that_is_older_than_its_log_is_none(
+    sweep: MadeProject, seconds_ago: float, is_uploaded: bool
+) -> None:
+    run = sweep.write_run("wandb/offline-run-20251020_220000-a", w.run("a", group=SWEEP), w.exit_code(0))
+    sweep.write(f"wandb/{run.name}/run-a.wandb.synced", "", seconds_ago=seconds_ago)
+    assert sweep.read(SWEEP).runs[0].uploaded is is_uploaded
+
+
 def test_a_run_that_moves_is_running(sweep: MadeProject) -> None:
     sweep.write_run("wandb/offline-run-20251020_220000-a", w.run("a", group=SWEEP), seconds_ago=60)
     sweep.write_run("wandb/offline-run-20251020_220000-b", w.run("b", group=SWEEP), seconds_ago=0)
