@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak bench bench-large clean programs
+.PHONY: help demo sessions test lint soak bench bench-large clean programs
 
 help: ## List what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ help: ## List what make can do here
 demo: $(READY) ## See HSM bring a sweep over a private sshd on 127.0.0.1, or over SFTP where there is none
 	@$(SETUP) programs --quiet
 	@$(VENV)/bin/python examples/demo/demo.py
+
+sessions: programs $(READY) ## Record the terminal sessions in docs/SYNC.md anew
+	@$(VENV)/bin/python examples/demo/record_sessions.py
 
 test: $(READY) ## Run the tests (under 5 minutes)
 	@$(SETUP) programs $(if $(filter 1,$(HSM_REQUIRE_E2E)),,--optional)

@@ -21,7 +21,8 @@ TIME = "04:06"
 _RUN = re.compile(r"offline-run-\d{8}_\d{6}-[0-9a-z]{8}")
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2}) \d{2}:\d{2}")
 _CLOCK = re.compile(r"^\d{2}:\d{2}:\d{2} ", re.MULTILINE)
-_SECONDS = re.compile(r"\b(in|for) (?:\d+ min )?[\d.]+ s\b")
+_DURATION = re.compile(r"\b(in|for) (?:\d+ min )?[\d.]+ s\b")
+_DURATIONS = {"in": "0.5 s", "for": "30 s"}
 _PASSES = re.compile(r"\b\d+ passes\b")
 _PERCENT = re.compile(r"^\S+: \d+ %: .*\n", re.MULTILINE)
 
@@ -72,7 +73,7 @@ def make_fixed(text: str, rules: Rules) -> str:
         raise PageError(f"nothing stands for {', '.join(sorted(unknown))}")
     text = _replace_host(text, rules.host, rules.shown_host)
     text = _DATE.sub(lambda match: f"{DAY} {TIME}" if match[1] >= rules.since.isoformat() else match[0], text)
-    text = _SECONDS.sub(r"\1 30 s", _PERCENT.sub("", text)) if "Followed" in text else _SECONDS.sub(r"\1 0.5 s", text)
+    text = _DURATION.sub(lambda match: f"{match[1]} {_DURATIONS[match[1]]}", text)
     seconds = iter(range(0, 3600, 10))
     text = _CLOCK.sub(lambda _: f"{TIME}:{next(seconds):02} ", text)
     return _PERCENT.sub("", _PASSES.sub("9 passes", text))

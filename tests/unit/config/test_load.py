@@ -291,8 +291,8 @@ colour: red
         pytest.param(
             '    "a\\nb": 1',
             [
-                "5 {d}.'a\\nb': unknown, allowed: the keys host, node, user, port, engine, rsync_path, paths, ssh, secrets, "
-                "options, after_sync"
+                "5 {d}.'a\\nb': unknown, allowed: the keys host, node, user, port, engine, rsync_path, paths, ssh, "
+                "secrets, options, after_sync"
             ],
             id="line break in a key",
         ),
