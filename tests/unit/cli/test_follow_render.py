@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -102,11 +103,19 @@ def test_names_are_escaped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "is_interrupted", "code"),
-    [(0, False, ExitCode.DONE), (1, False, ExitCode.PARTIAL), (1, True, ExitCode.INTERRUPTED)],
+    ("missing", "pending", "is_interrupted", "code"),
+    [
+        pytest.param(0, 0, False, ExitCode.DONE, id="all there"),
+        pytest.param(1, 0, False, ExitCode.PARTIAL, id="one never began"),
+        pytest.param(0, 1, False, ExitCode.PARTIAL, id="one is not complete there"),
+        pytest.param(1, 1, True, ExitCode.INTERRUPTED, id="interrupted"),
+    ],
 )
-def test_the_document_has_the_code_of_the_whole(missing: int, is_interrupted: bool, code: ExitCode) -> None:
+def test_the_document_has_the_code_of_the_whole(
+    missing: int, pending: int, is_interrupted: bool, code: ExitCode
+) -> None:
     status = make_status(Awaited(died={"f": "why"}, missing=missing))
+    status = replace(status, targets=tuple(replace(target, pending=pending) for target in status.targets))
     report = FollowReport(SyncReport("sync to", "push", is_dry_run=False), status, 1.0, is_interrupted=is_interrupted)
     document = make_follow_document(report, with_plan=False)
     assert (document["exit_code"], document["command"]) == (int(code), "sync to")
