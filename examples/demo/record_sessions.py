@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from demo import OTHER_SWEEP, REPOSITORY, SWEEP
@@ -55,7 +56,9 @@ def record_push(stage: Stage) -> dict[str, str]:
     stage.write_target("cluster", "desktop", at="desktop")
     choice = "hsm sync to latest --runs finished --newest 2 --exclude '*.html'"
     sessions = {"choose": stage.show("cluster", f"{choice} --dry-run") + stage.show("cluster", choice)}
-    brought = stage.show("cluster", f"hsm sync to {OTHER_SWEEP} -q")
+    brought = stage.show("cluster", f"hsm sync to {OTHER_SWEEP} -q") + stage.show(
+        "cluster", "hsm sync to latest --runs unknown -q"
+    )
     sessions["status"] = brought + stage.show("cluster", "hsm sync status")
     desktop = stage.get_project("desktop")
     sessions["status-there"] = stage.show("desktop", "hsm sync status") + stage.show(
@@ -74,18 +77,30 @@ def record_resolved(stage: Stage) -> dict[str, str]:
     return {"resolved": stage.show("cluster", command, environment=variable)}
 
 
+def record_day(work: Path) -> dict[str, str]:
+    """Record all but `--continuous`."""
+    with PrivateSshd(work / "sshd") as sshd:  # a shared login ends with it
+        stage = Stage(work, sshd)
+        stage.write_runs("cluster", OTHER_SWEEP, 2)
+        stage.write_runs("cluster", SWEEP, 3, n_killed=1)
+        said = {**record_pull(stage), **record_push(stage), **record_resolved(stage)}
+        return {name: make_fixed(text, stage.make_rules()) for name, text in said.items()}
+
+
+def record_following(work: Path) -> dict[str, str]:
+    """Record `--continuous`."""
+    with PrivateSshd(work / "sshd") as sshd:
+        stage = Stage(work, sshd)
+        said = record_follow(stage)
+        return {name: make_fixed(text, stage.make_rules()) for name, text in said.items()}
+
+
 def record() -> dict[str, str]:
     """Record all sessions, in a temporary folder that is removed, and end all that was started."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ThreadPoolExecutor(1) as pool:
         work = Path(folder).resolve()
-        with PrivateSshd(work / "sshd") as sshd:  # a shared login ends with it
-            stage = Stage(work, sshd)
-            stage.write_runs("cluster", OTHER_SWEEP, 2)
-            stage.write_runs("cluster", SWEEP, 3, n_killed=1)
-            said: dict[str, str] = {}
-            for part in (record_pull, record_push, record_follow, record_resolved):
-                said |= part(stage)
-            return {name: make_fixed(text, stage.make_rules()) for name, text in said.items()}
+        following = pool.submit(record_following, work / "follow")  # it mostly waits
+        return {**record_day(work / "day"), **following.result()}
 
 
 def main() -> None:

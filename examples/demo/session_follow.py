@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from session_stage import LIVE_SWEEP, RUN_BYTES, WAIT_SECONDS, list_sizes, write_checkpoint
+from session_stage import LIVE_SWEEP, RUN_BYTES, WAIT_SECONDS, SessionError, list_sizes, write_checkpoint
 from write_sweep import QUIET, log_run, make_tasks, wait_for_log, write_sweep_folder
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def record_follow(stage: Stage) -> dict[str, str]:
     project = stage.get_project("node")
     stage.write_runs("node", LIVE_SWEEP, 2, n_killed=1)
     write_sweep_folder(project / "sweeps" / "outputs" / LIVE_SWEEP, LIVE_SWEEP, make_tasks(LIVE_SWEEP, 4))
-    command = "hsm sync to latest --continuous --interval 1"
+    command = "hsm sync to latest --continuous --interval 2"
     with stage.start_hsm("node", *shlex.split(command)[1:]) as process:
         said = read_until(process, "1 to come; desktop: ")
         with stopped(process), start_live_run(stage, project) as live:
@@ -47,7 +47,9 @@ def record_follow(stage: Stage) -> dict[str, str]:
             live.communicate("\n", timeout=WAIT_SECONDS)
             changed = [path for path, state in read_states(run).items() if before.get(path) != state]
             write_checkpoint(run, sum(path.stat().st_size for path in changed), TAIL_BYTES)
-        said += process.communicate(timeout=WAIT_SECONDS)[0]
+        assert process.stdout is not None
+        said += process.stdout.read()
+        process.wait()
     return {"follow": f"$ {command}\n{said}"}
 
 
@@ -65,12 +67,12 @@ def read_line(process: subprocess.Popen[str]) -> str:
     """Read a line that a process prints.
 
     Raises:
-        RuntimeError: It has ended.
+        SessionError: It has ended.
     """
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"it has ended early: {process.args!r}")
+        raise SessionError(f"it has ended early: {process.args!r}")
     return line
 
 

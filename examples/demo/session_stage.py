@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +19,8 @@ from demo import OTHER_SWEEP, SWEEP
 from session_text import Rules, make_run_names
 from write_sweep import write_sweep
 
+from hsm.errors import ExitCode
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -27,10 +30,14 @@ LIVE_SWEEP = "sweep_20251021_090000"
 NAME = "Encoded-CVPR"
 HOME = "/home/me/code"
 HOST = "login1"
-WAIT_SECONDS = 90
+WAIT_SECONDS = 150
 RUN_BYTES = 2_000_000
 TIMES = {SWEEP: "2025-10-20 23:59:50", OTHER_SWEEP: "2025-10-18 11:59:47", LIVE_SWEEP: "2025-10-21 09:12:49"}
 FOREIGN = ("HSM_", "LC_", "RSYNC_", "SLURM_", "SSH_", "WANDB_", "COLUMNS", "FORCE_COLOR", "LANG", "NO_COLOR", "XDG_")
+
+
+class SessionError(Exception):
+    """A program that is recorded did not do what the session is about."""
 
 
 @dataclass(slots=True)
@@ -91,7 +98,13 @@ class Stage:
     def start_hsm(
         self, machine: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> Iterator[subprocess.Popen[str]]:
-        """Start `hsm` in a machine's project, with no terminal; what it prints comes by `stdout`."""
+        """Start `hsm` in a machine's project, with no terminal; what it prints comes by `stdout`.
+
+        It is killed with the end of the context, and after `WAIT_SECONDS`.
+
+        Raises:
+            SessionError: It was killed, or crashed.
+        """
         outside = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         fixed = {"LC_ALL": "C.UTF-8", "TERM": "dumb", "TZ": "UTC", "HOME": str(self.sshd.home)}
         process = subprocess.Popen(
@@ -103,12 +116,17 @@ class Stage:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
         )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+        limit = threading.Timer(WAIT_SECONDS, process.kill)
+        limit.start()
+        with process:
+            try:
+                yield process
+            finally:
+                limit.cancel()
+                if process.poll() is None:
+                    process.kill()
+        if process.returncode not in (ExitCode.DONE, ExitCode.PARTIAL):
+            raise SessionError(f"`hsm {shlex.join(arguments)}` ended with {process.returncode}")
 
     def show(self, machine: str, command: str, *, environment: Mapping[str, str] | None = None) -> str:
         """Run a command line of `hsm` and return it with all that was printed.
@@ -117,7 +135,7 @@ class Stage:
         """
         words, _, echo = command.partition(" && echo ")
         with self.start_hsm(machine, *shlex.split(words)[1:], environment=environment) as process:
-            said = process.communicate(timeout=WAIT_SECONDS)[0]
+            said = process.communicate()[0]
         lines = "".join(f"$ export {name}={value}\n" for name, value in (environment or {}).items())
         ending = f"{echo}\n" if echo and process.returncode == 0 else ""
         return f"{lines}$ {command}\n{said}{ending}"
