@@ -37,6 +37,9 @@ NEEDED_PROGRAMS = ("rsync", "ssh", "ssh-keygen", "sshd")
 
 OWN_SETTINGS = ("HSM_REQUIRE_E2E", "HSM_SOAK")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 class RunHsm(Protocol):
     """Runs the `hsm` program and returns its texts and its exit code."""

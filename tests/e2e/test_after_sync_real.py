@@ -31,6 +31,7 @@ def server() -> Iterator[WandbServer]:
         yield state
 
 
+@pytest.mark.soak
 def test_the_real_wandb_uploads_the_runs_that_have_ended(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], server: WandbServer
 ) -> None:

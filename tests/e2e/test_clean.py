@@ -467,8 +467,11 @@ def answer_in_terminal(project: Project, answer: str) -> tuple[int, str]:
                 if b"[y/N]" in shown and answer:
                     os.write(ours, answer.encode())
                     answer = ""
-        process.wait(60)
-    os.close(ours)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            os.close(ours)
     return process.returncode, shown.decode()
 
 
