@@ -25,7 +25,7 @@ demo: $(READY) ## See HSM bring a sweep over a private sshd on 127.0.0.1, or ove
 sessions: programs $(READY) ## Record the terminal sessions in docs/SYNC.md anew
 	@$(VENV)/bin/python examples/demo/record_sessions.py
 
-test: $(READY) ## Run the tests (under 5 minutes)
+test: $(READY) ## Run the tests (minutes: most of them wait for real programs)
 	@$(SETUP) programs $(if $(filter 1,$(HSM_REQUIRE_E2E)),,--optional)
 	@$(RUN) pytest -n 4 --dist=worksteal -m "not soak" $(ARGS)
 
