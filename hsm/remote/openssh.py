@@ -7,7 +7,6 @@ sessions of their own beside it. See docs/DESIGN.md, "One login".
 from __future__ import annotations
 
 import contextlib
-import random
 import re
 import sys
 import threading
@@ -17,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hsm.errors import TargetError, UnreachableError
+from hsm.remote.ahead import Ahead
 from hsm.remote.command import CommandTimeoutError, Completed, Dialogue, Runner
 from hsm.remote.login import Login
+from hsm.remote.retry import PAUSES_SECONDS, SESSIONS_REFUSED, retry
 from hsm.remote.shell import (
     MAX_WORDS_BYTES,
     OPEN_SHELL,
@@ -47,20 +48,9 @@ MAX_LOGINS = 4
 SPACING_SECONDS = 1.0
 """Between such logins, since servers drop those that come in bursts."""
 
-PAUSES_SECONDS = (5.0, 15.0, 45.0)
-"""How long to wait before each further try after a dropped connection."""
-
-SESSIONS_REFUSED = "sessions_refused"
-
 _NOISE_BYTES = 200
 
 _PROGRAM_REFUSED = re.compile(rb"^(?:exec|shell) request failed on channel \d+\r?$", re.MULTILINE)
-
-_PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", SESSIONS_REFUSED, "throttled"})
-"""A server that throttles drops connections; whatever else fails at the first contact will fail again."""
-
-PASSING_KINDS = _PASSING_KINDS_AT_FIRST | {"connection_refused", "connection_timeout", "host_unknown"}
-"""Once a connection has stood, these say that the link is away, or the server restarts."""
 
 _Answer = TypeVar("_Answer")
 
@@ -102,7 +92,7 @@ class OpenSsh:
         self._control_path: Path | None = None
         self._has_connected = False
         self._has_answered = False
-        self._begun: _Begun | None = None
+        self._begun: Ahead[None] | None = None
         self._keeps_shell = False
         self._shell: Dialogue | None = None
         self._round_trip_seconds: float | None = None
@@ -166,7 +156,7 @@ class OpenSsh:
                     if self._shell is None:
                         self._open_shell()
 
-        self._begun = _Begun(work, name=f"hsm-login-{self.name}")
+        self._begun = Ahead(work, name=f"hsm-login-{self.name}")
 
     def drop_begun(self) -> None:
         """Wait for what `begin` began, whatever came of it, and close the shell that it opened."""
@@ -250,19 +240,14 @@ class OpenSsh:
         return self._login.list_known_keys()
 
     def _retry(self, call: Callable[[], _Answer]) -> _Answer:
-        """Call until the connection holds, or no pause is left, or waiting would not help."""
-        for pause in self.pauses_seconds:
-            try:
-                return call()
-            except UnreachableError as error:
-                self.forget_login()
-                if error.kind not in (PASSING_KINDS if self._has_connected else _PASSING_KINDS_AT_FIRST):
-                    raise
-                seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - spreads tries, keeps no secret
-                if self.on_wait is not None:
-                    self.on_wait(seconds, error)
-                self.runner.sleep(seconds)
-        return call()
+        return retry(
+            call,
+            pauses_seconds=self.pauses_seconds,
+            has_connected=lambda: self._has_connected,
+            forget=self.forget_login,
+            sleep=self.runner.sleep,
+            on_wait=self.on_wait,
+        )
 
     def _login_once(self, *, may_ask: bool = False) -> Path | None:
         self._take_begun()
@@ -271,7 +256,7 @@ class OpenSsh:
     def _take_begun(self) -> None:
         begun, self._begun = self._begun, None
         if begun is not None:
-            begun.wait()
+            begun.take()
 
     def _login_alone(self, *, may_ask: bool) -> Path | None:
         if self._is_open:
@@ -378,28 +363,6 @@ class OpenSsh:
             return _PROGRAM_REFUSED.search(completed.stderr) is not None
         is_first = not self._has_answered and not completed.stdout
         return is_first and self._control_path is not None and self._login.find() is not None
-
-
-class _Begun:
-    """Work in a thread of its own, and what went wrong there."""
-
-    def __init__(self, work: Callable[[], None], *, name: str) -> None:
-        self._error: BaseException | None = None
-        self._work = work
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def wait(self) -> None:
-        """Wait for its end; raises what went wrong."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:
-            self._error = error
 
 
 def has_terminal() -> bool:

@@ -6,7 +6,6 @@ One login, kept open by this process alone and shared by everything that it does
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +16,9 @@ from hsm.errors import TargetError, UnreachableError
 from hsm.remote.command import CommandTimeoutError, Completed, Runner
 from hsm.remote.diagnosis import show_bytes
 from hsm.remote.login_settings import LoginSettings, load_login_settings
-from hsm.remote.openssh import PASSING_KINDS, PAUSES_SECONDS
 from hsm.remote.paramiko_diagnosis import explain_exception
 from hsm.remote.paramiko_login import Ask, Login, open_login
+from hsm.remote.retry import PAUSES_SECONDS, retry
 from hsm.remote.sftp_session import SessionEndedError, SftpSession
 from hsm.remote.sftp_wire import WireError
 from hsm.remote.shell import frame, make_mark, make_remote_command, parse_framed, quote
@@ -36,7 +35,6 @@ _ROOM_TRIES = 20
 _ROOM_SECONDS = 0.05
 _NOISE_BYTES = 200
 _CHUNK_BYTES = 256 * 1024
-_PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", "sessions_refused", "throttled"})
 
 _Answer = TypeVar("_Answer")
 
@@ -288,19 +286,14 @@ class ParamikoClient:
         )
 
     def _retry(self, call: Callable[[], _Answer]) -> _Answer:
-        """Call until the connection holds, or no pause is left, or waiting would not help."""
-        for pause in self._pauses_seconds:
-            try:
-                return call()
-            except UnreachableError as error:
-                self.forget_login()
-                if error.kind not in (PASSING_KINDS if self._has_connected else _PASSING_KINDS_AT_FIRST):
-                    raise
-                seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - spreads tries, keeps no secret
-                if self._on_wait is not None:
-                    self._on_wait(seconds, error)
-                self._runner.sleep(seconds)
-        return call()
+        return retry(
+            call,
+            pauses_seconds=self._pauses_seconds,
+            has_connected=lambda: self._has_connected,
+            forget=self.forget_login,
+            sleep=self._runner.sleep,
+            on_wait=self._on_wait,
+        )
 
     def _run_once(self, program: str, stdin: bytes) -> Completed:
         mark = make_mark()

@@ -20,7 +20,8 @@ from hsm.remote.early import early_logins
 from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.guard import Guard, MakeKeeper
 from hsm.remote.login import PERSIST_SECONDS
-from hsm.remote.openssh import PAUSES_SECONDS, OpenSsh
+from hsm.remote.openssh import OpenSsh
+from hsm.remote.retry import PAUSES_SECONDS
 from hsm.remote.shell import RemoteShell
 from hsm.sync.auto_target import AutoTarget
 from hsm.sync.exchange import Ends

@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Generic, TypeVar
 
 from hsm.endpoint import Endpoint, Survey, Tree
-
-_Found = TypeVar("_Found")
-
-
-class Ahead(Generic[_Found]):
-    """Work begun in a thread, whose answer or error is there when it is asked for."""
-
-    def __init__(self, work: Callable[[], _Found], *, name: str) -> None:
-        self._answer: list[_Found] = []
-        self._error: BaseException | None = None
-        self._work = work
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def take(self) -> _Found:
-        """Wait for the answer; raises what went wrong."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._answer[0]
-
-    def _run(self) -> None:
-        try:
-            self._answer.append(self._work())
-        except BaseException as error:
-            self._error = error
+from hsm.remote.ahead import Ahead
 
 
 class EarlySurvey:

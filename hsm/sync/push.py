@@ -19,7 +19,7 @@ from hsm.records.journal import get_journal_path, read_known_runs
 from hsm.records.project import load_source_id
 from hsm.records.receipt import Sender
 from hsm.remote.command import CommandStoppedError, Runner
-from hsm.remote.openssh import PAUSES_SECONDS
+from hsm.remote.retry import PAUSES_SECONDS
 from hsm.sync.check import begin_check
 from hsm.sync.connect import Connection, connect, get_roots, make_push_ends
 from hsm.sync.early_check import EarlySurvey

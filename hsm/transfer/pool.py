@@ -10,7 +10,7 @@ from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.model import Problem, Root, SourceFile
 from hsm.progress import Reporter
 from hsm.remote.command import CommandStoppedError
-from hsm.remote.openssh import PASSING_KINDS
+from hsm.remote.retry import PASSING_KINDS
 from hsm.transfer.base import BatchEnd, Engine
 from hsm.transfer.batches import choose_streams, make_batches
 from hsm.transfer.outcome import Key, Outcome, Patience, Streams, TransferResult

@@ -9,7 +9,8 @@ from dataclasses import replace
 from hsm.errors import HsmError, UnreachableError
 from hsm.model import Root
 from hsm.remote.command import CommandTooLongError, Completed, ProgramMissingError, Runner, Started
-from hsm.remote.openssh import SESSIONS_REFUSED, OpenSsh
+from hsm.remote.openssh import OpenSsh
+from hsm.remote.retry import SESSIONS_REFUSED
 from hsm.remote.shell import quote_path
 from hsm.transfer.base import (
     TEMPORARY_FOLDER,

@@ -11,7 +11,7 @@ from hsm.errors import HsmError, UnreachableError
 from hsm.model import Problem, SourceFile
 from hsm.progress import ProblemFound, Reporter, TransferMoved, TransferStarted
 from hsm.remote.command import CommandStoppedError
-from hsm.remote.openssh import SESSIONS_REFUSED
+from hsm.remote.retry import SESSIONS_REFUSED
 from hsm.transfer.base import Batch, BatchEnd, Engine
 
 _STOPPING_KINDS = frozenset(

@@ -1,0 +1,58 @@
+"""Waiting for a dropped connection to come back. Both SSH clients do it alike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from hsm.errors import UnreachableError
+
+PAUSES_SECONDS = (5.0, 15.0, 45.0)
+"""How long to wait before each further try after a dropped connection."""
+
+SESSIONS_REFUSED = "sessions_refused"
+
+PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", SESSIONS_REFUSED, "throttled"})
+"""A server that throttles drops connections; whatever else fails at the first contact will fail again."""
+
+PASSING_KINDS = PASSING_KINDS_AT_FIRST | {"connection_refused", "connection_timeout", "host_unknown"}
+"""Once a connection has stood, these say that the link is away, or the server restarts."""
+
+OnWait = Callable[[float, UnreachableError], None]
+"""Told the seconds of a pause, and what went wrong."""
+
+_Answer = TypeVar("_Answer")
+
+
+def retry(
+    call: Callable[[], _Answer],
+    *,
+    pauses_seconds: Sequence[float],
+    has_connected: Callable[[], bool],
+    forget: Callable[[], None],
+    sleep: Callable[[float], None],
+    on_wait: OnWait | None,
+) -> _Answer:
+    """Call until the connection holds, or no pause is left, or waiting would not help.
+
+    Args:
+        call: What needs the connection.
+        pauses_seconds: Before each further call, but for jitter.
+        has_connected: Whether the connection has ever stood.
+        forget: Called after each failure: the next call connects anew.
+        sleep: Waits.
+        on_wait: Told of each pause.
+    """
+    for pause in pauses_seconds:
+        try:
+            return call()
+        except UnreachableError as error:
+            forget()
+            if error.kind not in (PASSING_KINDS if has_connected() else PASSING_KINDS_AT_FIRST):
+                raise
+            seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - spreads tries, keeps no secret
+            if on_wait is not None:
+                on_wait(seconds, error)
+            sleep(seconds)
+    return call()
