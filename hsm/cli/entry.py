@@ -24,20 +24,43 @@ NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 GARBAGE_THRESHOLD = 100_000
 """Objects between two looks for garbage: a plan of 150,000 files is a million objects, none of which is."""
 
+AGAIN_SECONDS = 0.01
+"""Until an interruption that Python dropped is raised once more: what dropped it is over by then."""
+
 
 def main() -> NoReturn:
     """Run the program with this process's arguments; SIGTERM and a hang-up end it as Ctrl-C does.
 
     Under nohup a hang-up stays ignored.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, _interrupt)
+    take_signals()
     try:
         code = _run(sys.argv[1:])
     except KeyboardInterrupt:
         code = _INTERRUPTED
     _end(code)
+
+
+def take_signals() -> None:
+    """Turn what asks the program to end into a KeyboardInterrupt of the main thread, which does not get lost.
+
+    Python drops one that is raised while it runs a finaliser or a weak reference's callback, as it does after each
+    import; it is raised once more then.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _interrupt)
+    tell = sys.unraisablehook
+
+    def interrupt_again(dropped: sys.UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            tell(dropped)
+            return
+        from threading import Timer, main_thread
+
+        Timer(AGAIN_SECONDS, signal.pthread_kill, (main_thread().ident, signal.SIGTERM)).start()
+
+    sys.unraisablehook = interrupt_again
 
 
 def _run(arguments: list[str]) -> int:
