@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.arguments import Json, Sweeps, Trust, complete_target, load_targets
 from hsm.cli.choices import choose_roots
+from hsm.cli.options import Json, Sweeps, Trust, complete_target
+from hsm.cli.project import load_targets
 from hsm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def clean(
 
 
 def _list_names() -> list[str]:
-    from hsm.cli.arguments import load
+    from hsm.cli.project import load
 
     return list(load().config.sync_targets)
 

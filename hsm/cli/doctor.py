@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hsm.cli.arguments import Json, Trust, complete_target, load, load_targets
+from hsm.cli.options import Json, Trust, complete_target
+from hsm.cli.project import load, load_targets
 
 
 def doctor(

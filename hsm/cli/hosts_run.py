@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hsm.cli.arguments import Json
 from hsm.cli.hosts_options import Gpu, HostsFile, Role, complete_host, load_nodes
+from hsm.cli.options import Json
 from hsm.errors import UsageError
 
 _MAX_OUTPUT_LINES = 10_000

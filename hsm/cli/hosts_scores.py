@@ -11,26 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.arguments import Json
 from hsm.cli.hosts_options import HostsFile, Timeout, load_hosts
+from hsm.cli.options import Json
 from hsm.errors import ExitCode, TargetError, UsageError
 
 if TYPE_CHECKING:
     from hsm.hosts.node import Inventory
 
-app = typer.Typer(
-    help="Scores in step: pull the coordinator's file, push new rows, see who has drifted.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 _MAX_DELTA_BYTES = 256 * 1024 * 1024
 
 Database = Annotated[Path, typer.Option("--db", metavar="FILE", help="The SQLite file here.", show_default=False)]
 
 
-@app.command()
 def pull(
     db: Database,
     discard: Annotated[
@@ -72,7 +65,6 @@ def pull(
     show_lines([f"{db}: {pulled.fetched.size:,} bytes by {pulled.way.transport} from {pulled.way.url}{changes}"])
 
 
-@app.command()
 def push(
     db: Database,
     remote_db: Annotated[
@@ -118,7 +110,6 @@ def push(
         show_lines([f"{node.name} has every row of {db}"])
 
 
-@app.command()
 def status(
     hosts_file: HostsFile = None,
     timeout: Timeout = 5.0,
@@ -149,7 +140,6 @@ def status(
     raise typer.Exit(int(code))
 
 
-@app.command()
 def merge(
     source: Annotated[
         str, typer.Argument(metavar="FILE", help="The SQLite file whose rows are put in; `-` for standard input.")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from hsm.cli.arguments import Json
+from hsm.cli.options import Json
 from hsm.errors import TargetError, UsageError
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, ClassVar, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from hsm._version import __version__
-from hsm.cli import hosts, sync
+from hsm.cli.lazy import LazyGroup, Place
 from hsm.errors import ExitCode, HsmError
 
 _ARGUMENTS = "hsm.arguments"
 
 
-class BoundaryGroup(TyperGroup):
+class BoundaryGroup(LazyGroup):
     """The root group: whatever a command raises becomes a message and the right exit code here."""
+
+    places: ClassVar = {"sync": Place("hsm.cli.sync", "app"), "hosts": Place("hsm.cli.hosts", "app")}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own context
         """Keep the command line for the error document."""
@@ -62,8 +63,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(sync.app, name="sync")
-app.add_typer(hosts.app, name="hosts")
 
 
 def _show_version(value: bool) -> None:

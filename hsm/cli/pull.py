@@ -7,23 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.arguments import (
+from hsm.cli.choices import check_allowed, choose_roots, parse_choice
+from hsm.cli.follow import Continuous, Expect, Interval, Settle, Stale, follow_sweeps, parse_follow
+from hsm.cli.options import (
+    Allow,
+    AllVersions,
     Assignments,
+    BreakLock,
+    DryRun,
     Exclude,
     Include,
     Json,
     Newest,
+    Quiet,
     Runs,
     Since,
+    SweepOnly,
     Targets,
     Trust,
-    load,
-    load_targets,
-    parse_overrides,
+    Verbose,
+    WandbOnly,
 )
-from hsm.cli.choices import check_allowed, choose_roots, parse_choice
-from hsm.cli.follow import Continuous, Expect, Interval, Settle, Stale, follow_sweeps, parse_follow
 from hsm.cli.pick import choose_sweeps, list_offers_there
+from hsm.cli.project import load, load_targets, parse_overrides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,34 +47,21 @@ FarSweeps = Annotated[
 def receive_from(
     sweeps: FarSweeps = None,
     target: Targets = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Show the plan that would be carried out; touch nothing.")
-    ] = False,
-    sweep_only: Annotated[
-        bool, typer.Option("--sweep-only", help="Only the sweep folder, not its wandb runs.")
-    ] = False,
-    wandb_only: Annotated[
-        bool, typer.Option("--wandb-only", help="Only the wandb runs, not the sweep folder.")
-    ] = False,
+    dry_run: DryRun = False,
+    sweep_only: SweepOnly = False,
+    wandb_only: WandbOnly = False,
     runs: Runs = None,
     include: Include = None,
     exclude: Exclude = None,
     since: Since = None,
     newest: Newest = None,
-    all_versions: Annotated[
-        bool, typer.Option("--all-versions", help="Also superseded media and artifact versions.")
-    ] = False,
+    all_versions: AllVersions = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also bring what is a conflict: newer here, or from another place.")
     ] = False,
     assignments: Assignments = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CHECK", help="Waive a safety check by its name; may be given several times."),
-    ] = None,
-    break_lock: Annotated[
-        bool, typer.Option("--break-lock", help="Take the sweep's lock although somebody seems to hold it.")
-    ] = False,
+    allow: Allow = None,
+    break_lock: BreakLock = False,
     continuous: Continuous = False,
     interval: Interval = None,
     expect: Expect = None,
@@ -76,15 +69,8 @@ def receive_from(
     stale: Stale = None,
     trust: Trust = False,
     as_json: Json = False,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose", "-v", count=True, show_default=False, help="Show every file, and raw messages of failures."
-        ),
-    ] = 0,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no summary; only what went wrong.")
-    ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Bring sweeps from targets into this project: their folders and the wandb runs that belong to them.
 

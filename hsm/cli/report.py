@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.arguments import Json, complete_sweep, load
+from hsm.cli.options import Json, complete_sweep
+from hsm.cli.project import load
 from hsm.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:

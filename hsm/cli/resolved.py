@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hsm.cli.arguments import load
+from hsm.cli.project import load
 from hsm.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.arguments import Json, Targets, Trust, complete_sweep, load, load_targets
+from hsm.cli.options import Json, Targets, Trust, complete_sweep
+from hsm.cli.project import load, load_targets
 from hsm.errors import ConfigError
 
 if TYPE_CHECKING:

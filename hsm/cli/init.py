@@ -1,0 +1,52 @@
+"""`hsm sync init`: a configuration to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hsm.errors import TargetError, UsageError
+
+
+def init(
+    project_name: Annotated[
+        str | None,
+        typer.Option(help="The project's name in the template's paths.", show_default="the folder's name"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a configuration that exists.")] = False,
+) -> None:
+    """Write a commented configuration to .hsm/sync_config.yaml, to be adapted.
+
+    Nothing that exists is overwritten unless --force says so.
+    """
+    from hsm.cli.render import show_lines
+    from hsm.config.template import GITIGNORE, check_project_name, make_template
+
+    folder = Path.cwd() / ".hsm"
+    template = make_template(check_project_name(Path.cwd().name if project_name is None else project_name))
+    path = folder / "sync_config.yaml"
+    try:
+        folder.mkdir(mode=0o755, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if force or not ignore.exists():
+            ignore.write_text(GITIGNORE, encoding="utf-8")
+        if path.exists() and not force:
+            raise UsageError(
+                f"{path} exists already.",
+                hint="Edit it, or replace it with `hsm sync init --force`.",
+                kind="config_exists",
+            )
+        path.write_text(template, encoding="utf-8")
+    except OSError as error:
+        raise TargetError(
+            f"{folder} cannot be written: {error.strerror}.", hint="Check its permissions.", kind="no_permission"
+        ) from error
+    show_lines(
+        [
+            f"Written: {path}",
+            "Next: set host and paths there, look with `hsm sync list`,",
+            "then preview with `hsm sync to latest --dry-run`.",
+        ]
+    )
