@@ -6,10 +6,7 @@ in `.demo/` in the repository, which is made anew each time and stays for a look
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
-import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+from demo_day import show_day
+from demo_stage import (
+    DEMO,
+    DESKTOP,
+    HSM,
+    LAPTOP,
+    OTHER_SWEEP,
+    PLAIN_CONFIG,
+    PROJECT,
+    REPOSITORY,
+    SAMPLE,
+    SWEEP,
+    TARGET,
+    DemoError,
+    list_results,
+    run_hsm,
+    show_heading,
+    show_text,
+)
 from private_sftp import PrivateSftp
 from private_sshd import PrivateSshd, find_sshd
 from write_sweep import write_sweep
@@ -25,60 +41,7 @@ from write_sweep import write_sweep
 if TYPE_CHECKING:
     from types import FrameType
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-DEMO = REPOSITORY / ".demo"
-PROJECT = DEMO / "cluster" / "Encoded-CVPR"
-DESKTOP = DEMO / "desktop"
-TARGET = DESKTOP / "Encoded-CVPR"
-SAMPLE = REPOSITORY / ".hsm" / "sync_config.yaml"
-HSM = Path(sys.executable).with_name("hsm")
-SWEEP = "sweep_20251020_212836"
-OTHER_SWEEP = "sweep_20251018_093012"
 SYNC = ["sync", "to", SWEEP, "--target", "desktop"]
-
-# Stands in for the sample where a copy of the repository lacks it.
-PLAIN_CONFIG = """\
-default_target: desktop
-sync_targets:
-  desktop: {}
-"""
-
-
-class DemoError(Exception):
-    """Something is not as the demo says it should be."""
-
-
-def show_heading(text: str) -> None:
-    """Print a heading: bold on a terminal, underlined elsewhere."""
-    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
-        print(f"\n\033[1m{text}\033[0m", flush=True)
-    else:
-        print(f"\n{text}\n{'-' * len(text)}", flush=True)
-
-
-def show_text(text: str) -> None:
-    """Print a line, in step with what the commands print."""
-    print(text, flush=True)
-
-
-def run_hsm(arguments: list[str], *, expected: int = 0) -> None:
-    """Show an hsm command as a user would type it, and run it in the project.
-
-    Raises:
-        DemoError: It ended with another exit code than `expected`.
-    """
-    show_text(f"$ {shlex.join(['hsm', *arguments])}")
-    with subprocess.Popen([HSM, *arguments], cwd=PROJECT) as process:
-        try:
-            status = process.wait()
-        except KeyboardInterrupt:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)  # the terminal has told it as well, and it may tidy up
-            raise
-        finally:
-            process.terminate()  # does nothing once it has ended
-    if status != expected:
-        raise DemoError(f"`hsm {shlex.join(arguments)}` ended with {status}, not with {expected}")
 
 
 def write_project() -> tuple[Path, ...]:
@@ -116,32 +79,28 @@ def make_demo_config(sample: str, server: PrivateSshd | PrivateSftp) -> str:
 
 
 def write_config(server: PrivateSshd | PrivateSftp) -> None:
-    """Write the project's configuration, and show it."""
+    """Write the configuration of the project on the cluster and of its copy on a laptop, and show it."""
     kind = "sshd" if isinstance(server, PrivateSshd) else "SFTP server"
     show_heading(f"A desktop: a private {kind} on {server.host}, port {server.port}")
-    path = PROJECT / ".hsm" / "sync_config.yaml"
-    path.parent.mkdir()
-    path.write_text(make_demo_config(read_sample(), server))
+    text = make_demo_config(read_sample(), server)
+    for project in (LAPTOP, PROJECT):
+        path = project / ".hsm" / "sync_config.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
     show_text(f"{path.relative_to(REPOSITORY)}:")
     show_text("".join(f"    {line}" for line in path.read_text().splitlines(keepends=True)).rstrip())
 
 
-def list_arrived() -> list[Path]:
-    """List the files at the target, relative to it, without HSM's own."""
-    paths = (path.relative_to(TARGET) for path in sorted(TARGET.rglob("*")) if not path.is_dir())
-    return [path for path in paths if not any(part.startswith(".hsm-") for part in path.parts)]
-
-
 def read_states() -> dict[Path, tuple[int, int]]:
     """Read what would change if a file at the target were written again: its inode and its time."""
-    states = {path: (TARGET / path).stat() for path in list_arrived()}
+    states = {path: (TARGET / path).stat() for path in list_results(TARGET)}
     return {path: (state.st_ino, state.st_mtime_ns) for path, state in states.items()}
 
 
 def show_tree() -> None:
     """Show what has arrived: each folder of files, a run as one line."""
     groups: dict[Path, list[Path]] = {}
-    for path in list_arrived():
+    for path in list_results(TARGET):
         depth = 2 if path.parts[0] == "wandb" else 3
         groups.setdefault(Path(*path.parts[:depth]), []).append(path)
     show_text(str(TARGET.relative_to(REPOSITORY)))
@@ -160,7 +119,7 @@ def check_arrived(runs: tuple[Path, ...], *, time_unit_ns: int) -> None:
     Raises:
         DemoError: Something is missing, is not the same, or should not have come.
     """
-    arrived = list_arrived()
+    arrived = list_results(TARGET)
     folders = {path.parts[1] for path in arrived if path.parts[0] == "wandb"}
     if wrong := folders ^ {run.name for run in runs}:
         raise DemoError(f"these runs should have arrived and have not, or the reverse: {sorted(wrong)}")
@@ -243,6 +202,7 @@ def run_by_sshd(runs: tuple[Path, ...]) -> None:
         write_config(sshd)
         try:
             show_sync(runs, time_unit_ns=1)
+            show_day(runs, can_clean=True)
             show_end(sshd)
         finally:  # a second logout does nothing
             subprocess.run([HSM, "sync", "logout", "desktop"], cwd=PROJECT, check=False, capture_output=True)
@@ -254,6 +214,7 @@ def run_by_sftp(runs: tuple[Path, ...]) -> None:
         write_config(server)
         try:
             show_sync(runs, time_unit_ns=10**9)
+            show_day(runs, can_clean=False)
         finally:  # where there is an ssh, it was tried first, and its login stays open
             subprocess.run([HSM, "sync", "logout", "desktop"], cwd=PROJECT, check=False, capture_output=True)
 

@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from demo import OTHER_SWEEP, REPOSITORY, SWEEP
+from demo_stage import OTHER_SWEEP, REPOSITORY, SWEEP
 from private_sshd import PrivateSshd
 from session_follow import record_follow
 from session_stage import Stage

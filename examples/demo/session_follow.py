@@ -1,21 +1,18 @@
-"""The guide's session of `--continuous`: a run that another process writes begins and ends while it is followed.
-
-python examples/demo/session_follow.py PROJECT    (is that process)
-"""
+"""The guide's session of `--continuous`: a run that another process writes begins and ends while it is followed."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import signal
 import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from session_stage import LIVE_SWEEP, RUN_BYTES, WAIT_SECONDS, SessionError, list_sizes, write_checkpoint
-from write_sweep import QUIET, log_run, make_tasks, wait_for_log, write_sweep_folder
+from demo_stage import LIVE_SWEEP
+from live_run import start_live_run
+from session_stage import RUN_BYTES, WAIT_SECONDS, SessionError, list_sizes, write_checkpoint
+from write_sweep import make_tasks, write_sweep_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +34,7 @@ def record_follow(stage: Stage) -> dict[str, str]:
     command = "hsm sync to latest --continuous --interval 2"
     with stage.start_hsm("node", *shlex.split(command)[1:]) as process:
         said = read_until(process, "1 to come; desktop: ")
-        with stopped(process), start_live_run(stage, project) as live:
+        with stopped(process), start_live_run(project, LIVE_SWEEP, 4, scratch=stage.work / "scratch") as live:
             run = Path(read_line(live).strip())
             stage.name_runs(LIVE_SWEEP, list_runs(project))
             write_checkpoint(run, sum(list_sizes(run).values()), RUN_BYTES, "step_1.ckpt")
@@ -102,38 +99,3 @@ def continued(process: subprocess.Popen[str]) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGSTOP)
-
-
-@contextlib.contextmanager
-def start_live_run(stage: Stage, project: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a process that begins a run, prints its folder once its log has a block, and ends it when told to."""
-    scratch = stage.work / "scratch"
-    scratch.mkdir()
-    folders = dict.fromkeys(("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"), str(scratch))
-    with subprocess.Popen(
-        [sys.executable, __file__, str(project)],
-        env={**os.environ, **QUIET, **folders},
-        cwd=scratch,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def be_live_run(project: str) -> None:
-    """Be that process."""
-    run: Any = log_run({**make_tasks(LIVE_SWEEP, 4)[3], "dir": project, "group": LIVE_SWEEP})
-    wait_for_log(run)
-    print(Path(run.dir).parent, flush=True)
-    sys.stdin.readline()
-    run.finish()
-
-
-if __name__ == "__main__":
-    be_live_run(sys.argv[1])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from demo import OTHER_SWEEP, SWEEP
+from demo_stage import LIVE_SWEEP, OTHER_SWEEP, SWEEP
 from session_text import Rules, make_run_names
 from write_sweep import write_sweep
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from private_sshd import PrivateSshd
 
-LIVE_SWEEP = "sweep_20251021_090000"
 NAME = "Encoded-CVPR"
 HOME = "/home/me/code"
 HOST = "login1"

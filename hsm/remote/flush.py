@@ -46,12 +46,21 @@ def flush_by_sftp(session: SftpSession, paths: Sequence[str], *, name: str, chec
     Raises:
         TargetError: The server does not know the extension, or a file cannot be flushed.
     """
-    if FSYNC not in session.extensions:
-        raise make_flush_error(name, "the server does not offer fsync@openssh.com")
+    check_flush(session, name=name)
     failures: list[str] = []
     session.run([_flush_one(path, failures) for path in paths], check=check)
     if failures:
         raise make_flush_error(name, failures[0])
+
+
+def check_flush(session: SftpSession, *, name: str) -> None:
+    """Make sure that a server knows the extension of `flush_by_sftp`.
+
+    Raises:
+        TargetError: It does not.
+    """
+    if FSYNC not in session.extensions:
+        raise make_flush_error(name, "the server does not offer fsync@openssh.com")
 
 
 def flush_here(paths: Iterable[str], *, name: str) -> None:

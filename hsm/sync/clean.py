@@ -284,7 +284,9 @@ class SweepClean:
         for target in list(self._targets) if units else ():
             self._reporter.report(Step(target.name, "verify"))
             try:
-                if not self._request.is_dry_run:
+                if self._request.is_dry_run:
+                    target.check_flush()
+                else:
                     target.flush(units)
                 copies = target.read_copies(units, reads=not self._request.options.is_quick)
             except HsmError as error:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from hsm.errors import TargetError
 from hsm.remote.command import Runner
-from hsm.remote.flush import flush_by_sftp, flush_by_shell, flush_here
+from hsm.remote.flush import check_flush, flush_by_sftp, flush_by_shell, flush_here
 from hsm.remote.paramiko_client import ParamikoClient
 from hsm.remote.shell import RemoteShell
 from hsm.sync.auto_target import AutoTarget
@@ -26,6 +26,13 @@ Sizes = Mapping[str, int]
 
 class Contents(Protocol):
     """Reads and flushes files of one target."""
+
+    def check_flush(self) -> None:
+        """Find out in advance, without touching anything, whether `flush` has a chance.
+
+        Raises:
+            HsmError: It has none, or the target is out of reach.
+        """
 
     def flush(self, paths: Sequence[str]) -> None:
         """Have files on the disk there when this returns.
@@ -67,6 +74,9 @@ class FolderContents:
         self._name = name
         self._runner = runner
 
+    def check_flush(self) -> None:
+        """See `Contents.check_flush`."""
+
     def flush(self, paths: Sequence[str]) -> None:
         """See `Contents.flush`."""
         flush_here(paths, name=self._name)
@@ -81,6 +91,9 @@ class ShellContents:
 
     def __init__(self, shell: RemoteShell) -> None:
         self._shell = shell
+
+    def check_flush(self) -> None:
+        """See `Contents.check_flush`."""
 
     def flush(self, paths: Sequence[str]) -> None:
         """See `Contents.flush`."""
@@ -106,6 +119,11 @@ class SftpContents:
 
     def __init__(self, client: ParamikoClient) -> None:
         self._client = client
+
+    def check_flush(self) -> None:
+        """See `Contents.check_flush`."""
+        name = self._client.name
+        self._client.use_sftp(lambda session, _: check_flush(session, name=name))
 
     def flush(self, paths: Sequence[str]) -> None:
         """See `Contents.flush`."""

@@ -177,6 +177,14 @@ class CleanTarget:
         trees = [Tree(path, (probe,), 0) for path in self.roots.values()]
         return bool(probe) and any(listing.entries for listing in self._connection.endpoint.survey(trees).listings)
 
+    def check_flush(self) -> None:
+        """Make sure, as far as can be known in advance, that `flush` can be done.
+
+        Raises:
+            HsmError: It cannot.
+        """
+        make_contents(self._connection, self._runner).check_flush()
+
     def flush(self, units: Sequence[Unit]) -> None:
         """Have everything there that counts written to its disk, and look again.
 

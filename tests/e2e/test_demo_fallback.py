@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
+SSH_PROGRAMS = ("rsync", "scp", "sftp", "ssh", "ssh-keygen", "ssh-add", "ssh-keyscan")
 SHELL_PROGRAMS = ("sh", "id", "mktemp", "rm", "cat", "grep", "mv", "chmod")
 
 
@@ -58,6 +59,17 @@ def make_settings(server: PrivateSftp) -> TargetSettings:
     )
 
 
+def make_path_without(folder: Path, *names: str) -> str:
+    """A PATH on which all programs of this machine lie but these."""
+    folder.mkdir()
+    for place in os.get_exec_path():
+        for program in Path(place).glob("*"):
+            if program.name not in names:
+                with contextlib.suppress(FileExistsError):
+                    (folder / program.name).symlink_to(program)
+    return str(folder)
+
+
 def make_path(folder: Path, *names: str) -> str:
     """A PATH on which these programs lie alone."""
     folder.mkdir()
@@ -73,7 +85,7 @@ def test_the_demo_ends_with_the_same_tree_without_rsync_and_ssh(tmp_path: Path) 
     shutil.copytree(DEMO, demo, ignore=shutil.ignore_patterns("__pycache__"))
     completed = subprocess.run(
         [sys.executable, demo / "demo.py"],
-        env={**os.environ, "PATH": make_path(tmp_path / "bin")},
+        env={**os.environ, "PATH": make_path_without(tmp_path / "bin", *SSH_PROGRAMS)},
         capture_output=True,
         encoding="utf-8",
         timeout=100,
@@ -85,6 +97,11 @@ def test_the_demo_ends_with_the_same_tree_without_rsync_and_ssh(tmp_path: Path) 
     assert "rsync, ssh, ssh-keygen" in said.splitlines()[0]
     assert "The 7 runs of sweep_20251020_212836 have arrived, and no other." in said
     assert "No file at the desktop was written again." in said
+    assert "2 of 2 runs ended; desktop: 2 complete\n" in said
+    assert "are the same on the laptop, and nothing else has come." in said
+    assert "desktop cannot be asked to write its files to the disk" in said
+    assert said.count("  stays  ") == 8, "no preview says that something goes which then stays"
+    assert "Best: task_" in said
 
 
 def test_what_cannot_be_installed_does_not_stop_the_demo(tmp_path: Path) -> None:
