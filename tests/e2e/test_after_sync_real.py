@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from private_sshd import PrivateSshd
 
-    from tests.e2e.conftest import MakeProject
+    from tests.e2e.conftest import MakeProject, Project
 
 WANDB = Path(sys.executable).with_name("wandb")
 
@@ -31,7 +31,14 @@ def server() -> Iterator[WandbServer]:
         yield state
 
 
-@pytest.mark.soak
+def choose_runs(project: Project) -> list[Path]:
+    """Two runs of the sweep that have ended, and one that was killed."""
+    report = json.loads(project.hsm("sync", "report", SWEEP, "--json").stdout)
+    by_state = {state: [run for run in report["runs"] if run["state"] == state] for state in ("finished", "running")}
+    chosen = [*by_state["finished"][:2], *by_state["running"][:1]]
+    return [project.folder / "wandb" / Path(folder).name for run in chosen for folder in run["folders"]]
+
+
 def test_the_real_wandb_uploads_the_runs_that_have_ended(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], server: WandbServer
 ) -> None:
@@ -42,9 +49,10 @@ def test_the_real_wandb_uploads_the_runs_that_have_ended(
         "WANDB_ERROR_REPORTING": "false",
     }
     project = make_project(start_sshd(environment=environment), real=True)
-    runs = sorted((project.folder / "wandb").glob("offline-run-*"))
-    for run in [*runs[2:14], *runs[16:]]:
-        shutil.rmtree(run)
+    chosen = choose_runs(project)
+    for run in (project.folder / "wandb").glob("offline-run-*"):
+        if run not in chosen:
+            shutil.rmtree(run)
     config = project.read_config()
     config["sync_targets"]["desktop"]["paths"]["project_root"] = str(project.target_root)
     config["sync_targets"]["desktop"]["after_sync"] = [{"wandb_sync": True, "wandb_path": str(WANDB)}]
@@ -54,11 +62,13 @@ def test_the_real_wandb_uploads_the_runs_that_have_ended(
     assert done.returncode == 0, done.stdout + done.stderr
     (step,) = json.loads(done.stdout)["sweeps"][0]["targets"][0]["after_sync"]
     ids = sorted(name.rpartition("-")[2] for name in step["runs"])
-    assert len(ids) == 3
+    assert ids == sorted(run.name.rpartition("-")[2] for run in chosen[:2])
     assert sorted(server.runs) == ids
     assert server.ended == dict.fromkeys(ids, 0), "each is complete at the server, with its exit code"
     assert all(len(server.history[run]) == 30 for run in ids), "every step arrived"
-    kept = {path.relative_to(run / "files").as_posix() for run in runs[:2] for path in run.rglob("files/media/**/*.*")}
+    kept = {
+        path.relative_to(run / "files").as_posix() for run in chosen[:2] for path in run.rglob("files/media/**/*.*")
+    }
     assert kept
     assert kept <= set(server.files), "all versions of all media were announced"
     marks = sorted(path.parent.name.rpartition("-")[2] for path in (project.target_root / "wandb").rglob("*.synced"))
