@@ -45,8 +45,8 @@ bench: programs $(READY) ## Time HSM beside its peers (under 10 minutes); writes
 bench-large: programs $(READY) ## The same with up to 150,000 files; call it again after a break and it goes on
 	@$(RUN) benchmarks.bench --large $(ARGS)
 
-clean: ## Remove .venv, .demo, .bench and caches, nothing else
-	@rm -rf $(VENV) .demo .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+clean: ## Remove .venv, .demo, .bench, targets of benchmarks and caches, nothing else
+	@rm -rf $(VENV) .demo .bench /dev/shm/hsm-bench-$$(id -u)-* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find $(wildcard hsm tests examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 programs:

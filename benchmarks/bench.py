@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import hashlib
 import json
 import os
 import re
@@ -59,6 +60,8 @@ from examples.demo.private_sshd import PrivateSshd
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCH = REPOSITORY / ".bench"
+MEMORY_BYTES = 4 * 2**30
+"""Free in memory, for targets to lie there."""
 PAGE = REPOSITORY / "benchmarks" / "RESULTS.md"
 START_ROUNDS = 15
 SHORT_SECONDS = 560.0
@@ -191,16 +194,25 @@ class Bench:
 
     Args:
         ground: What they stand on.
-        folder: Where projects and targets lie.
+        folder: Where projects lie.
+        targets: Where targets lie.
         workloads: By name.
         deadline: On the monotonic clock; what rounds the picture off is skipped from then on.
     """
 
     def __init__(
-        self, ground: Ground, folder: Path, workloads: dict[str, Workload], *, rounds: int, deadline: float
+        self,
+        ground: Ground,
+        folder: Path,
+        targets: Path,
+        workloads: dict[str, Workload],
+        *,
+        rounds: int,
+        deadline: float,
     ) -> None:
         self._ground = ground
         self._folder = folder
+        self._targets = targets
         self._workloads = workloads
         self._rounds = rounds
         self._deadline = deadline
@@ -215,7 +227,9 @@ class Bench:
         write_project(project, workload)
         if step.case == "make":
             return {}
-        contenders = [(kind(project, project.parent, self._ground.links[step.link]), n) for kind, n in step.field]
+        targets = self._targets / workload.name
+        targets.mkdir(parents=True, exist_ok=True)
+        contenders = [(kind(project, targets, self._ground.links[step.link]), n) for kind, n in step.field]
         try:
             seconds, notes = self._time_rounds(step, project, contenders)
             if step.case in ("first", "changed", "append"):
@@ -298,7 +312,7 @@ class Bench:
     def _measure_peaks(self, step: Step, project: Path) -> dict[str, tuple[int, int]]:
         peaks: dict[str, tuple[int, int]] = {}
         for kind in step.peaks:
-            contender = kind(project, project.parent, self._ground.links[step.link])
+            contender = kind(project, self._targets / step.workload, self._ground.links[step.link])
             if step.case == "first":
                 contender.reset()
             contender.prepare()
@@ -374,6 +388,9 @@ def main() -> int:
     if not arguments.large:
         shutil.rmtree(place / name, ignore_errors=True)
         (place / "short.json").unlink(missing_ok=True)
+    targets = find_target_folder(place / name)
+    if not arguments.large:
+        shutil.rmtree(targets, ignore_errors=True)
     (place / name).mkdir(parents=True, exist_ok=True)
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     stamp += f", the machine's load before: {os.getloadavg()[0]:.1f}"
@@ -384,7 +401,7 @@ def main() -> int:
         with Ground(["0 ms", "40 ms", "100 ms"]) as ground:
             deadline = float("inf") if arguments.large else begin + SHORT_SECONDS
             workloads = make_workloads(arguments.scale)
-            bench = Bench(ground, place / name, workloads, rounds=arguments.rounds, deadline=deadline)
+            bench = Bench(ground, place / name, targets, workloads, rounds=arguments.rounds, deadline=deadline)
             run_steps(steps, Results(place / f"{name}.json"), bench, stamp)
     except BenchmarkError as error:
         print(f"\nThe benchmark cannot go on: {error}", file=sys.stderr)
@@ -393,9 +410,19 @@ def main() -> int:
         print("\nInterrupted.", file=sys.stderr)
         return 130
     shutil.rmtree(place / name)
+    shutil.rmtree(targets, ignore_errors=True)
     write_page(place / "RESULTS.md" if is_trial else PAGE, [place / "short.json", place / "large.json"], stamp)
     print(f"It took {(time.monotonic() - begin) / 60:.1f} minutes.")
     return 0
+
+
+def find_target_folder(place: Path) -> Path:
+    """Choose where targets lie: in memory where there is room, so that no disk's moods are measured, or in `place`."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MEMORY_BYTES:
+        digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
+        return memory / f"hsm-bench-{os.getuid()}-{digest}"
+    return place
 
 
 def warm_up() -> None:

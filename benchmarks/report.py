@@ -115,7 +115,8 @@ Written by `make bench` and `make bench-large`. All contenders send the same fil
 one private sshd on this machine, in turns. The start of their programs is in the times; what brings a target into its
 state before is not. Latency comes from a proxy that delays either direction by half the round trip; at 0 ms there is
 none. Cold: no login is open. Warm: `hsm sync login` was called before. Ratios are ratios of medians. HSM looks at the
-target first, proves what arrived and leaves a receipt there; the others do not.
+target first, proves what arrived and leaves a receipt there; the others do not. Targets lie in memory (tmpfs) where
+there is room: after a large removal a disk may take ten times as long for new files, whoever's turn it is.
 """
 
 MEMORY_LIMIT = ("nothing changed, D, 40 ms, warm: peak memory of HSM", "D/40 ms/nothing", WARM, 400_000_000)

@@ -127,9 +127,12 @@ def iter_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
     Fixed-width fields come as bytes. Whatever follows the first thing that is no field is passed over.
     """
-    position = 0
-    while position < len(message):
-        tag, position = parse_varint(message, position)
+    position, end = 0, len(message)
+    while position < end:
+        tag = message[position]  # nearly all numbers here are one byte, and a call less counts
+        position += 1
+        if tag >= 0x80:
+            tag, position = parse_varint(message, position - 1)
         wire = tag & 7
         if tag < 8:
             return
@@ -139,11 +142,14 @@ def iter_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
                 return
             yield tag >> 3, value
             continue
-        if wire == _LENGTH:
+        if wire == _LENGTH and position < end and message[position] < 0x80:
+            length = message[position]
+            position += 1
+        elif wire == _LENGTH:
             length, position = parse_varint(message, position)
         else:
             length = {_FIXED64: 8, _FIXED32: 4}.get(wire, -1)
-        if length < 0 or position + length > len(message):
+        if length < 0 or position + length > end:
             return
         yield tag >> 3, message[position : position + length]
         position += length

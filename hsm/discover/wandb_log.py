@@ -83,6 +83,9 @@ class LogMedia:
     is_damaged: bool = False
 
 
+_FACTS = frozenset({RUN, CONFIG, ENVIRONMENT, EXIT, FINAL, FOOTER})
+
+
 def read_log(ends: FileEnds) -> LogFacts:
     """Read what the two ends of a log say.
 
@@ -94,7 +97,7 @@ def read_log(ends: FileEnds) -> LogFacts:
     found = _Found()
     for payload in _iter_end_payloads(ends):
         for number, value in iter_fields(payload):
-            if isinstance(value, bytes):
+            if number in _FACTS and isinstance(value, bytes):
                 found.add(number, value)
     is_whole = bool(found.run_id) and (found.exit_code is not None or not found.has_footer)
     return LogFacts(

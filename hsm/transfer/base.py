@@ -6,6 +6,7 @@ holds every engine to this page.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,6 +40,7 @@ class Capabilities:
         max_workers: How many calls of `send` may run at the same time.
         round_trip_seconds: Of the link, as it was measured; None where unknown.
         compression: What content is compressed with on its way; empty for nothing.
+        max_name_bytes: A batch is begun soonest whose names take no more (`count_name_bytes`); None for no limit.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Capabilities:
     max_workers: int
     round_trip_seconds: float | None = None
     compression: str = ""
+    max_name_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,11 @@ class Batch:
     def n_bytes(self) -> int:
         """The sum of the files' sizes."""
         return sum(file.size for file in self.files)
+
+
+def count_name_bytes(file: SourceFile) -> int:
+    """Count what a file's absolute name takes as a word of a command line: its bytes, their end and a pointer."""
+    return len(os.fsencode(file.prefix)) + len(os.fsencode(file.path)) + 12
 
 
 @dataclass(frozen=True, slots=True)

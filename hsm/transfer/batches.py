@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from hsm.model import Root, SourceFile
-from hsm.transfer.base import Batch
+from hsm.transfer.base import Batch, count_name_bytes
 
 WINDOW_BYTES = 2 * 1024 * 1024
 """What one SSH channel carries in a round trip (`CHAN_SES_WINDOW_DEFAULT` of OpenSSH's channels.h)."""
@@ -39,21 +39,27 @@ def choose_streams(n_bytes: int, *, n_workers: int, round_trip_seconds: float | 
     return max(1, min(n_workers, round(best)))
 
 
-def make_batches(files: Sequence[SourceFile], *, n_streams: int) -> list[Batch]:
+def make_batches(files: Sequence[SourceFile], *, n_streams: int, max_name_bytes: int | None = None) -> list[Batch]:
     """Cut files into batches for streams that run side by side, equal in cost.
 
     Args:
         files: Sorted by root, as a plan's `sends` are.
         n_streams: At least 1.
+        max_name_bytes: Of the names in a batch; None for no limit.
 
     Returns:
-        The batches, largest first: at most `n_streams`, but one for each root. Every file is in exactly one. A batch
-        begins with what is too large to share a stream fairly, and goes on in the files' order, so that a folder's
-        files stay together.
+        The batches, largest first: at most `n_streams`, but one for each root, and more where their names ask for it.
+        Every file is in exactly one. A batch begins with what is too large to share a stream fairly, and goes on in
+        the files' order, so that a folder's files stay together.
     """
     by_root = {root: list(members) for root, members in groupby(files, key=lambda file: file.root)}
     shares = _share(by_root, n_streams)
-    batches = [Batch(root, tuple(part)) for root, members in by_root.items() for part in _cut(members, shares[root])]
+    batches = [
+        Batch(root, tuple(part))
+        for root, members in by_root.items()
+        for share in _cut(members, shares[root])
+        for part in _cut_by_names(share, max_name_bytes)
+    ]
     return sorted(batches, key=lambda batch: -sum(map(_cost, batch.files)))
 
 
@@ -85,6 +91,23 @@ def _cut(files: Sequence[SourceFile], n_parts: int) -> list[list[SourceFile]]:
             parts[number].append(file)
             loads[number] += _cost(file)
     return [part for part in parts if part]
+
+
+def _cut_by_names(files: Sequence[SourceFile], limit: int | None) -> Iterator[Sequence[SourceFile]]:
+    """Cut into as few parts as the limit allows, about equal in names."""
+    n_bytes = [count_name_bytes(file) for file in files] if limit is not None else []
+    if limit is None or sum(n_bytes) < limit:
+        yield files
+        return
+    fair = sum(n_bytes) / math.ceil(sum(n_bytes) / (0.9 * limit))
+    begin, load = 0, 0
+    for index, name_bytes in enumerate(n_bytes):
+        load += name_bytes
+        if load >= fair:
+            yield files[begin : index + 1]
+            begin, load = index + 1, 0
+    if begin < len(files):
+        yield files[begin:]
 
 
 def _cost(file: SourceFile) -> int:

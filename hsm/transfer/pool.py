@@ -88,7 +88,11 @@ class Transfer:
         n_fruitless = 0
         while state.open:
             n_streams = self._choose_streams(state, n_workers)
-            batches = make_batches(sorted(state.open.values()), n_streams=n_streams)
+            batches = make_batches(
+                sorted(state.open.values()),
+                n_streams=n_streams,
+                max_name_bytes=self._engine.capabilities.max_name_bytes,
+            )
             end = run_round(self._engine, batches, n_workers=n_workers, progress=progress)
             n_before = len(state.sent)
             state.begin_round(end)

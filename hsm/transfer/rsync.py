@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from hsm.errors import HsmError, UnreachableError
 from hsm.model import Root
@@ -104,6 +106,7 @@ class RsyncEngine:
             max_workers=self._ssh.max_workers if self._ssh else MAX_LOCAL_WORKERS,
             round_trip_seconds=self._round_trip_seconds,
             compression=self._choose_compression(),
+            max_name_bytes=None if self._direction is Direction.PULL else get_max_name_bytes(),
         )
 
     def begin(self, roots: Sequence[Root]) -> None:
@@ -174,7 +177,7 @@ class RsyncEngine:
                 return begun.finish(content, on_output)
             begun.end()
         call = replace(call, keeps_parts=any(file.size >= PART_BYTES for file in batch.files))
-        if names := make_names(batch.files, self._direction):
+        if names := make_names(batch.files, self._direction, max_bytes=get_max_name_bytes()):
             with contextlib.suppress(CommandTooLongError):
                 return self._runner.stream(make_argv(replace(call, names=names)), stdin=b"", on_output=on_output)
         return self._runner.stream(make_argv(call), stdin=make_file_list(batch.files), on_output=on_output)
@@ -225,3 +228,10 @@ class RsyncEngine:
         """Relative to the destination; openrsync looks from where it was started."""
         folder = get_temporary_folder(self._roots[root], self._sweep)
         return folder if self._to_openrsync else f"{TEMPORARY_FOLDER}/{self._sweep}"
+
+
+@cache
+def get_max_name_bytes() -> int:
+    """Half of what this system lets a command line and its environment take (2 MiB on Linux, 1 MiB on macOS)."""
+    environment = sum(len(name) + len(value) + 10 for name, value in os.environb.items())
+    return max(0, os.sysconf("SC_ARG_MAX") // 2 - environment)

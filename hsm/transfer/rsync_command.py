@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hsm.model import SourceFile
-from hsm.transfer.base import PARTIAL_FOLDER
+from hsm.transfer.base import PARTIAL_FOLDER, count_name_bytes
 
 IO_TIMEOUT_SECONDS = 60
 
@@ -129,24 +129,16 @@ def make_remote_shell(argv: Sequence[str]) -> str:
     )
 
 
-_MAX_NAME_BYTES = 256 * 1024
-"""Of the names on one command line: Linux gives its words 2 MiB, macOS 1 MiB with the environment."""
-
-_WORD_BYTES = 9
-"""What a word costs beside its own bytes: a pointer and its end."""
-
-
-def make_names(files: Sequence[SourceFile], direction: Direction) -> tuple[str, ...]:
+def make_names(files: Sequence[SourceFile], direction: Direction, *, max_bytes: int) -> tuple[str, ...]:
     """Name files on the command line itself; empty where a list has to.
 
     A sending rsync reads a list byte by byte, with two system calls for each (`io.c`, `read_line`): 340,000 for 1,500
-    files, a quarter of a first sync on a fast link. A receiving one passes it on in blocks.
+    files, a quarter of a first sync on a fast link, half of it where files are small. A receiving one passes it on in
+    blocks.
     """
-    if direction is Direction.PULL or len(files) * _WORD_BYTES >= _MAX_NAME_BYTES:
+    if direction is Direction.PULL or sum(map(count_name_bytes, files)) >= max_bytes:
         return ()
-    names = tuple(f"{file.prefix.rstrip('/')}/./{file.path}" for file in files)
-    n_bytes = sum(len(os.fsencode(name)) + _WORD_BYTES for name in names)
-    return names if n_bytes < _MAX_NAME_BYTES else ()
+    return tuple(f"{file.prefix.rstrip('/')}/./{file.path}" for file in files)
 
 
 def make_file_list(files: Iterable[SourceFile]) -> bytes:

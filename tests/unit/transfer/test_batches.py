@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.model import Root, SourceFile
-from hsm.transfer.base import Batch
+from hsm.transfer.base import Batch, count_name_bytes
 from hsm.transfer.batches import choose_streams, make_batches
 
 MB = 1000 * 1000
@@ -106,3 +106,24 @@ def test_batches_come_largest_first_and_none_trails(sizes: list[int], n_streams:
     assert all(one >= other for one, other in pairwise(costs))
     largest = max((file.size + 16 * 1024 for file in files), default=0)
     assert all(cost <= sum(costs) / n_streams + max(largest, 1) for cost in costs)
+
+
+@given(SIZES, st.integers(1, 4), st.integers(1, 2000))
+def test_names_of_a_batch_fit_where_one_file_does(sizes: list[int], n_streams: int, limit: int) -> None:
+    files = make_files(sizes)
+    batches = make_batches(files, n_streams=n_streams, max_name_bytes=limit)
+    assert sorted(file for batch in batches for file in batch.files) == sorted(files)
+    largest = max(map(count_name_bytes, files), default=0)
+    for batch in batches:
+        assert sum(map(count_name_bytes, batch.files)) < max(limit, 1) + largest
+    if limit > 1000:
+        assert len(batches) <= n_streams + sum(map(count_name_bytes, files)) // (limit // 2)
+
+
+def test_batches_are_cut_by_names_only_where_they_must_be() -> None:
+    files = make_files([100] * 1000)
+    n_bytes = sum(map(count_name_bytes, files))
+    assert count(make_batches(files, n_streams=1, max_name_bytes=n_bytes + 1)) == [1000]
+    assert len(make_batches(files, n_streams=1, max_name_bytes=n_bytes)) == 2
+    for batch in make_batches(files, n_streams=1, max_name_bytes=n_bytes // 5):
+        assert sum(map(count_name_bytes, batch.files)) < n_bytes // 5

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from hsm.model import Root, SourceFile
 from hsm.remote.command import Runner
+from hsm.transfer.base import count_name_bytes
+from hsm.transfer.rsync import get_max_name_bytes
 from hsm.transfer.rsync_command import (
     Direction,
     OutputReader,
@@ -237,7 +239,7 @@ def test_rsync_takes_the_list_and_names_what_it_sends(
     there = str(tmp_path / "there")
     (tmp_path / "tmp").mkdir()
     call = RsyncCall(Direction.LOCAL, there, str(tmp_path / "tmp"), str(tmp_path / "part"), protocol=protocol)
-    given_names = make_names(files, Direction.LOCAL) if by_names else ()
+    given_names = make_names(files, Direction.LOCAL, max_bytes=LIMIT) if by_names else ()
     argv = make_argv(replace(call, names=given_names))
     reader = OutputReader()
     stdin = b"" if by_names else make_file_list(files)
@@ -267,11 +269,11 @@ LIMIT = 256 * 1024
 )
 def test_files_are_named_as_words_while_they_fit(files: list[SourceFile], is_named: bool, direction: Direction) -> None:
     expected = tuple(f"/p/wandb/./{file.path}" for file in files) if is_named else ()
-    assert make_names(files, direction) == expected
+    assert make_names(files, direction, max_bytes=LIMIT) == expected
 
 
 def test_a_pull_names_its_files_by_a_list() -> None:
-    assert make_names([make_file("a")], Direction.PULL) == ()
+    assert make_names([make_file("a")], Direction.PULL, max_bytes=LIMIT) == ()
 
 
 def test_as_many_names_as_fit_make_a_command_that_can_be_started(
@@ -280,14 +282,16 @@ def test_as_many_names_as_fit_make_a_command_that_can_be_started(
     require_program("rsync")
     prefix = tmp_path / "src"
     (prefix / "run").mkdir(parents=True)
-    files: list[SourceFile] = []
-    while make_names([*files, make_file(f"run/{len(files):0200}", str(prefix))], Direction.LOCAL):
-        files.append(make_file(f"run/{len(files):0200}", str(prefix)))
-        (prefix / files[-1].path).touch()
+    limit = get_max_name_bytes()
+    n_files = (limit - 1) // count_name_bytes(make_file(f"run/{0:0200}", str(prefix)))
+    files = [make_file(f"run/{number:0200}", str(prefix)) for number in range(n_files)]
+    for file in files:
+        (prefix / file.path).touch()
     assert len(files) > 500
     for name in ("there", "tmp"):
         (tmp_path / name).mkdir()
-    names = make_names(files, Direction.LOCAL)
+    names = make_names(files, Direction.LOCAL, max_bytes=limit)
+    assert names
     call = RsyncCall(Direction.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"), names=names, keeps_parts=False)
     reader = OutputReader()
     assert Runner().stream(make_argv(call), stdin=b"", on_output=reader.read).returncode == 0
@@ -306,7 +310,7 @@ def test_a_folder_in_a_files_place_is_not_sent(
     for name in ("there", "tmp"):
         (tmp_path / name).mkdir()
     call = RsyncCall(Direction.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"))
-    argv = make_argv(replace(call, names=make_names(files, Direction.LOCAL) if by_names else ()))
+    argv = make_argv(replace(call, names=make_names(files, Direction.LOCAL, max_bytes=LIMIT) if by_names else ()))
     reader = OutputReader()
     Runner().stream(argv, stdin=b"" if by_names else make_file_list(files), on_output=reader.read)
     assert reader.sent == {"run/b"}
