@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
 HOST = "127.0.0.1"
@@ -173,6 +173,7 @@ class PrivateSshd:
         shell: str | Path | None = None,
         environment: Mapping[str, str] | None = None,
         sftp_only: bool = False,
+        prefix: Sequence[str] = (),
     ) -> None:
         """Write nothing yet; `start()` does.
 
@@ -188,6 +189,7 @@ class PrivateSshd:
                 name to be looked up. Default: the user's own.
             environment: Further variables of the clients' commands, e.g. a PATH without rsync.
             sftp_only: Serve SFTP and refuse everything else, as `ForceCommand internal-sftp` does.
+            prefix: A command that sshd is started by, and that ends as sshd itself, e.g. `unshare --mount ...`.
         """
         account = pwd.getpwnam(user) if user else pwd.getpwuid(os.getuid())
         self.folder = folder.absolute()
@@ -202,6 +204,7 @@ class PrivateSshd:
         self._settings = dict(settings or {})
         self._environment = dict(environment or {})
         self._sftp_only = sftp_only
+        self._prefix = tuple(prefix)
         self._port: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         if self._shell is None:
@@ -355,7 +358,7 @@ class PrivateSshd:
         known = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stderr:
             process = subprocess.Popen(
-                [str(sshd), "-D", "-f", str(config), "-E", str(log)],
+                [*self._prefix, str(sshd), "-D", "-f", str(config), "-E", str(log)],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,

@@ -17,6 +17,9 @@ from hsm.config.schema import Section
 CODE = ("ssh", "after_sync")
 """Sections of a target that run programs: to ssh a configuration is code, and `after_sync` holds commands."""
 
+_OF_CODE = frozenset({("options", "sync_artifact_staging")})
+"""What makes sense beside `after_sync` alone, and is wrong without."""
+
 Key = tuple[str, ...]
 """Where a setting stands below its target, for example `("paths", "wandb")`."""
 
@@ -100,7 +103,8 @@ class Layers:
 
     def without_code(self) -> Layers:
         """Leave out what the file says that runs programs."""
-        return replace(self, file={name: _without_code(layer) for name, layer in self.file.items()})
+        file = {name: _without_code(layer) for name, layer in self.file.items()}
+        return replace(self, file=file, patterns=tuple(map(_without_code_in, self.patterns)))
 
 
 def merge_layers(layers: Iterable[Layer]) -> dict[Key, Setting]:
@@ -174,7 +178,12 @@ def is_open(known: FieldInfo) -> bool:
 
 
 def _without_code(layer: Layer) -> Layer:
-    return {key: setting for key, setting in layer.items() if key[0] not in CODE}
+    return {key: setting for key, setting in layer.items() if key[0] not in CODE and key not in _OF_CODE}
+
+
+def _without_code_in(pattern: Pattern) -> Pattern:
+    targets = {name: _without_code(layer) for name, layer in pattern.targets.items()}
+    return replace(pattern, common=_without_code(pattern.common), targets=targets)
 
 
 def _fold(key: Key) -> Key:

@@ -15,10 +15,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails
 
 from hsm.config.rules import (
     SECRET_PATTERNS,
@@ -203,6 +205,11 @@ class SyncOptions(Section):
         description="Compare with what the target has before anything is sent.",
         json_schema_extra=_SWITCH,
     )
+    sync_artifact_staging: bool = Field(
+        default=False,
+        description="With wandb_sync: bring along the files in which artifacts of offline runs wait for their upload.",
+        json_schema_extra=_SWITCH,
+    )
     exclude: tuple[Pattern, ...] = Field(
         default=(),
         description="Patterns in the syntax of .gitignore of files that are not sent.",
@@ -354,6 +361,19 @@ class TargetSettings(Section):
         if paths is not None and paths.project_root is None and any(step.run is not None for step in steps):
             raise ValueError("has a run, and there is no paths.project_root to run it in")
         return steps
+
+    @model_validator(mode="after")
+    def _check_staging(self) -> TargetSettings:
+        if self.options.sync_artifact_staging and not self.uploads:
+            # A validator's own error would name the whole target, and so not the line that is wrong.
+            wrong: InitErrorDetails = {
+                "type": "value_error",
+                "loc": ("options", "sync_artifact_staging"),
+                "input": True,
+                "ctx": {"error": ValueError("needs a step `wandb_sync: true` in after_sync")},
+            }
+            raise ValidationError.from_exception_data(type(self).__name__, [wrong])
+        return self
 
     @property
     def uploads(self) -> bool:

@@ -58,6 +58,7 @@ sync_targets:
     #   parallel_transfers: 4      # workers that send at the same time, 1 to 64
     #   compress: auto             # auto, zstd, lz4 or none
     #   check_remote_first: true   # compare with what the target has before anything is sent
+    #   sync_artifact_staging: false  # with wandb_sync below: bring along artifacts that wait for their upload
     #   exclude: []                # files never sent, patterns as in .gitignore, for example ["*.ckpt"]
     #   secret_patterns:           # likewise, left out as secrets; a list of your own takes the place of this one
     #     [.netrc, .env, ".env.*", "*.pem", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hsm.config.schema import AfterSyncStep, TargetSettings
-from hsm.discover.artifacts import read_artifacts
+from hsm.discover.artifacts import StagedArtifact, read_artifacts
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import ExitCode, HsmError
 from hsm.model import Problem, Run, SyncPlan
+from hsm.progress import Reporter
 from hsm.records.receipt import RECEIPT_FOLDER, get_receipt_name
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.job import run_job
@@ -18,10 +19,12 @@ from hsm.remote.shell import RemoteShell
 from hsm.sync.connect import Connection
 from hsm.sync.exchange import Stopwatch
 from hsm.sync.report import AfterStep, State, StepState, TargetReport
+from hsm.sync.staging import Staged, Staging
 from hsm.sync.upload import (
     NO_WANDB,
     choose_runs,
     explain_upload,
+    find_awaiting,
     find_missing,
     is_file,
     leave_uploaded,
@@ -49,7 +52,9 @@ class AfterSync:
         source: Where the runs' logs can be read.
         runner: Starts what runs on this machine.
         stopwatch: Times it.
+        reporter: Told what moves.
         owed: Commands that are run although nothing was sent, since they failed before.
+        breaks_lock: Take a lock there whoever holds it.
     """
 
     settings: TargetSettings
@@ -59,7 +64,9 @@ class AfterSync:
     source: Endpoint
     runner: Runner
     stopwatch: Stopwatch
+    reporter: Reporter
     owed: frozenset[str] = frozenset()
+    breaks_lock: bool = False
 
     def __call__(self, report: TargetReport) -> TargetReport:
         """Do it, and add it to the report of what arrived; a dry run says what would be done.
@@ -151,11 +158,18 @@ class _Work:
         if shell is None:
             self.steps.append(AfterStep("wandb_sync", StepState.FAILED))
             return
-        self._name_missing(runs)
+        artifacts = self._read_artifacts(runs)
+        staged = self._bring_staging(artifacts)
+        awaiting = set(find_awaiting(artifacts, staged.awaited))
+        self.problems += [self._make_awaiting(run) for run in runs if run in awaiting]
+        runs = tuple(run for run in runs if run not in awaiting)
+        self._name_missing({run: artifacts[run] for run in runs if run in artifacts}, staged.paths)
         if self._is_dry_run:
-            self.steps.append(AfterStep("wandb_sync", StepState.PLANNED, runs=tuple(run.name for run in runs)))
-            return
-        self._upload_runs(runs, shell, folder, step.wandb_path or "wandb")
+            done = AfterStep("wandb_sync", StepState.PLANNED, runs=tuple(run.name for run in runs))
+        else:
+            done = self._upload_runs(runs, shell, folder, step.wandb_path or "wandb")
+            done = replace(done, state=StepState.FAILED) if awaiting else done
+        self.steps.append(replace(done, staged_files=staged.n_files, staged_bytes=staged.n_bytes))
 
     def _look(self, runs: Sequence[Run]) -> tuple[tuple[Run, ...], str]:
         """Which of the runs are not uploaded yet from there, and the real path of the wandb folder."""
@@ -165,8 +179,8 @@ class _Work:
         listing = self._after.connection.endpoint.survey([tree]).listings[0]
         return leave_uploaded(runs, {entry.path: entry for entry in listing.entries}), listing.base
 
-    def _name_missing(self, runs: Sequence[Run]) -> None:
-        """Name the artifacts that wandb does not find there; a log that cannot be read here names none."""
+    def _read_artifacts(self, runs: Sequence[Run]) -> dict[Run, tuple[StagedArtifact, ...]]:
+        """Read the artifacts of the runs' logs; a log that cannot be read here names none."""
         found = {}
         for run in runs:
             try:
@@ -174,15 +188,39 @@ class _Work:
             except FileNotFoundError:
                 message = "The run's log cannot be read here, so it is not known which artifacts it logged."
                 self.problems.append(Problem(run.name, "artifacts_unknown", message, is_failure=False))
+        return found
+
+    def _bring_staging(self, found: Mapping[Run, Sequence[StagedArtifact]]) -> Staged:
+        """Bring along what the artifacts' files wait in, where that is wanted."""
+        after = self._after
+        if not after.settings.options.sync_artifact_staging:
+            return Staged()
+        staging = Staging(
+            after.connection,
+            after.source,
+            after.source_id,
+            after.sweep,
+            after.runner,
+            after.reporter,
+            n_workers=after.settings.options.parallel_transfers,
+            breaks_lock=after.breaks_lock,
+        )
+        staged = staging.bring(found, is_dry_run=self._is_dry_run)
+        self.problems += staged.problems
+        return staged
+
+    def _name_missing(self, found: Mapping[Run, Sequence[StagedArtifact]], brought: Iterable[str]) -> None:
+        """Name the artifacts that wandb does not find there."""
+        there = set(brought)
         paths = list_staging(artifact for artifacts in found.values() for artifact in artifacts)
-        there: frozenset[str] = frozenset()
-        if paths:
-            listing = self._after.connection.endpoint.survey([Tree("/", paths, 0)]).listings[0]
-            there = frozenset(entry.path for entry in listing.entries if is_file(entry))
+        unknown = tuple(path for path in paths if path not in there)
+        if unknown:
+            listing = self._after.connection.endpoint.survey([Tree("/", unknown, 0)]).listings[0]
+            there.update(entry.path for entry in listing.entries if is_file(entry))
         for run, artifacts in found.items():
             self.problems += find_missing(run, artifacts, there)
 
-    def _upload_runs(self, runs: Sequence[Run], shell: RemoteShell, folder: str, wandb: str) -> None:
+    def _upload_runs(self, runs: Sequence[Run], shell: RemoteShell, folder: str, wandb: str) -> AfterStep:
         """Upload one run after the other."""
         cwd = self._after.settings.paths.project_root or folder
         done: list[str] = []
@@ -203,7 +241,12 @@ class _Work:
                 break
         state = StepState.DONE if len(done) == len(runs) else StepState.FAILED
         output = "".join(outputs)
-        self.steps.append(AfterStep("wandb_sync", state, runs=tuple(done), exit_code=status, output=output))
+        return AfterStep("wandb_sync", state, runs=tuple(done), exit_code=status, output=output)
+
+    def _make_awaiting(self, run: Run) -> Problem:
+        message = "Not uploaded yet: files of its artifacts, which wait here, could not be brought along."
+        hint = "The next sync tries again. `sync_artifact_staging: false` uploads the run without them."
+        return Problem(run.name, "upload_awaits_artifacts", message, hint)
 
     def _make_failure(self, run: Run, wandb: str, status: int | None, output: str) -> Problem:
         if status == NO_WANDB:

@@ -6,46 +6,30 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import replace
 from pathlib import Path
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Tree
-from hsm.errors import HsmError, LockedError, TargetError
+from hsm.errors import LockedError, TargetError
 from hsm.model import Entry, EntryKind, Inventory, Reason, Root, Run
 from hsm.plan.selection import Selection
 from hsm.records.cleaned import CleanedPlace
 from hsm.records.journal import Journal, get_journal_path, load_journal
-from hsm.records.lock import (
-    STALE_MINUTES,
-    Holder,
-    abandon,
-    is_dead_here,
-    make_holder,
-    make_lock_content,
-    make_locked_error,
-    parse_holder,
-)
+from hsm.records.lock import STALE_MINUTES, Holder, make_lock_content
 from hsm.records.record import SWEEP_FOLDER
-from hsm.remote.command import CommandStoppedError, Runner
-from hsm.remote.guard import GuardPlaces, Held, Keeper
+from hsm.remote.command import Runner
+from hsm.remote.guard import GuardPlaces, Held
 from hsm.sync.check import Check, check_destination
 from hsm.sync.clean_contents import make_contents
 from hsm.sync.clean_plan import Copy, Unit
 from hsm.sync.connect import Connection, get_roots
 from hsm.sync.route import make_route
+from hsm.sync.target_lock import TargetLock, give_lock_back, take_target_lock
 from hsm.transfer.base import TEMPORARY_FOLDER, get_temporary_folder
 
 PathsByUnit = Mapping[str, Mapping[str, Entry]]
 """By a unit's absolute path here, what a target has of it."""
-
-
-@dataclass(slots=True)
-class _Lock:
-    guard: Keeper
-    holder: Holder
-    receipts: Mapping[str, str]
 
 
 class CleanTarget:
@@ -68,7 +52,7 @@ class CleanTarget:
         self._settings = settings
         self._inventory = inventory
         self._runner = runner
-        self._lock: _Lock | None = None
+        self._lock: TargetLock | None = None
         path = get_journal_path(project, self.name, inventory.sweep)
         self._journal, _ = load_journal(path, make_route(settings, direction="push"), sets_aside=False)
         self._check: Check | None = None
@@ -132,19 +116,19 @@ class CleanTarget:
             LockedError: Somebody holds it who may be alive; or this call, since the place has another name.
             HsmError: It cannot be done.
         """
-        holder = make_holder(source_id, datetime.now(timezone.utc).isoformat(timespec="seconds"))
-        guard = self._connection.make_guard(self._make_places(holder.nonce), holder.nonce)
-        content = make_lock_content(holder)
-        answer = guard.take(content, minutes=STALE_MINUTES)
-        if isinstance(answer, Held):
-            found = parse_holder(answer.content)
-            if found is not None and found.nonce in own_nonces:
+
+        def check_holder(found: Holder) -> None:
+            if found.nonce in own_nonces:
                 raise self._make_same_error(own_nonces[found.nonce])
-            if not answer.is_fresh or (found is not None and is_dead_here(found)):
-                answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum)
-            if isinstance(answer, Held):
-                raise make_locked_error(found, sweep=self._inventory.sweep, target=self.name)
-        self._lock = _Lock(guard, holder, answer.receipts)
+
+        self._lock = take_target_lock(
+            self._connection.make_guard,
+            self._make_places,
+            source_id=source_id,
+            sweep=self._inventory.sweep,
+            target=self.name,
+            check_holder=check_holder,
+        )
 
     def confirm_lock(self) -> None:
         """Make sure that the lock has been ours all the time, and that nobody has recorded anything there.
@@ -167,10 +151,7 @@ class CleanTarget:
         """Give the lock back, if it is held; a target out of reach keeps it, dead."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            try:
-                lock.guard.release(None)
-            except (HsmError, CommandStoppedError):
-                abandon(lock.holder.nonce)
+            give_lock_back(lock.guard)
 
     def shows(self, probe: str) -> bool:
         """Whether the mark of another target is to be seen in the folders of this one."""

@@ -15,16 +15,7 @@ from hsm.model import Inventory, Problem, Root, SourceFile, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import Journal, Memory, Route, get_journal_path, load_journal, save_journal
-from hsm.records.lock import (
-    STALE_MINUTES,
-    abandon,
-    hold_local_lock,
-    is_dead_here,
-    make_holder,
-    make_lock_content,
-    make_locked_error,
-    parse_holder,
-)
+from hsm.records.lock import abandon, hold_local_lock
 from hsm.records.receipt import (
     Receipt,
     Sender,
@@ -34,7 +25,8 @@ from hsm.records.receipt import (
 )
 from hsm.records.record import Key, RunRecord, merge_records
 from hsm.remote.command import CommandStoppedError
-from hsm.remote.guard import GuardPlaces, Held, Keeper, MakeKeeper
+from hsm.remote.guard import GuardPlaces, Keeper, MakeKeeper
+from hsm.sync.target_lock import give_lock_back, take_target_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +131,16 @@ class Ledger:
             LockedError: Somebody who may be alive holds it.
             TargetError: HSM's own files cannot be written there.
         """
-        holder = make_holder(self._books.source.id, _now().isoformat(timespec="seconds"))
-        guard = self._books.make_guard(places, holder.nonce)
-        content = make_lock_content(holder)
-        answer = guard.take(content, minutes=STALE_MINUTES, breaks=self._books.breaks_lock)
-        if isinstance(answer, Held):
-            found = parse_holder(answer.content)
-            is_stale = not answer.is_fresh or (found is not None and is_dead_here(found))
-            if is_stale:
-                answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum)
-            if isinstance(answer, Held):
-                raise make_locked_error(found, sweep=self._sweep, target=self._place)
-        self._guard, self._receipts = guard, answer.receipts
-        return answer.receipts
+        lock = take_target_lock(
+            self._books.make_guard,
+            lambda _nonce: places,
+            source_id=self._books.source.id,
+            sweep=self._sweep,
+            target=self._place,
+            breaks=self._books.breaks_lock,
+        )
+        self._guard, self._receipts = lock.guard, lock.receipts
+        return lock.receipts
 
     def find_origins(self, inventory: Inventory, destination: Destination) -> FoundOrigins:  # noqa: ARG002
         """Tell whose the files at the destination are that differ from the source's; a push takes them for its own."""
@@ -191,10 +180,7 @@ class Ledger:
         """Give the destination's lock back without a receipt; a destination out of reach keeps it, dead."""
         guard, self._guard = self._guard, None
         if guard is not None:
-            try:
-                guard.release(None)
-            except (HsmError, CommandStoppedError):
-                abandon(guard.nonce)
+            give_lock_back(guard)
 
     def is_current(self, plan: SyncPlan, receipts: Mapping[str, str]) -> bool:
         """Whether journal and receipt say already what a plan without anything to send proves."""

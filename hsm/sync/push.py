@@ -233,7 +233,9 @@ class _Push:
             self._source.endpoint,
             self._runner,
             stopwatch,
+            self._reporter,
             owed=self._kept.find_owed(connection.name, sweep),
+            breaks_lock=self._request.breaks_lock,
         )
 
     def _make_books(self, connection: Connection) -> Books:

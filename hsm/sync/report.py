@@ -48,6 +48,8 @@ class AfterStep:
         runs: Those that were uploaded, or would be.
         exit_code: Of what was run last; None where nothing was, or where it gave none.
         output: What it printed, up to 64 KiB of each command.
+        staged_files: Of a `wandb_sync`: waiting files of artifacts that were brought along, or would be.
+        staged_bytes: Of these files.
     """
 
     step: str
@@ -56,6 +58,8 @@ class AfterStep:
     runs: tuple[str, ...] = ()
     exit_code: int | None = None
     output: str = ""
+    staged_files: int = 0
+    staged_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +283,8 @@ def _make_step_document(step: AfterStep) -> dict[str, object]:
         "runs": list(step.runs),
         "exit_code": step.exit_code,
         "output": step.output,
+        "staged_files": step.staged_files,
+        "staged_bytes": step.staged_bytes,
     }
 
 

@@ -144,6 +144,16 @@ def list_staging(artifacts: Iterable[StagedArtifact]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path.lstrip("/") for path in paths if _can_be_looked_for(path)))
 
 
+def find_awaiting(found: Mapping[Run, Iterable[StagedArtifact]], awaited: Collection[str]) -> tuple[Run, ...]:
+    """The runs of which files of artifacts are still to come: once uploaded without, a run is not uploaded again.
+
+    Args:
+        found: The artifacts of each run's log.
+        awaited: Those of `list_staging` that could not be brought along now.
+    """
+    return tuple(run for run, artifacts in found.items() if not set(list_staging(artifacts)).isdisjoint(awaited))
+
+
 def find_missing(run: Run, artifacts: Iterable[StagedArtifact], there: Collection[str]) -> Iterator[Problem]:
     """Name the artifacts of a run of which waiting files are not there.
 
@@ -165,7 +175,10 @@ def find_missing(run: Run, artifacts: Iterable[StagedArtifact], there: Collectio
                 f"Files of this artifact did not come along, so wandb does not get it from there: "
                 f"{len(missing):,} of {len(artifact.paths):,}, as {missing[0]}"
             )
-            hint = "They wait on the machine where the run was made; `wandb sync` of the run there uploads them."
+            hint = (
+                "They wait on the machine where the run was made. What waits here comes along with "
+                "`sync_artifact_staging: true`; else `wandb sync` of the run, where it was made, uploads them."
+            )
             yield Problem(f"{run.name}: {artifact.type} {artifact.name}", "artifact_missing", message, hint)
     if lacks_table:
         message = "The artifacts that wandb makes of tables did not come along; the tables go up with the run's media."

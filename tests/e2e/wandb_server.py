@@ -27,7 +27,8 @@ class WandbServer:
         ended: Those whose file stream said that they are complete, with their exit code.
         history: By run, the rows that arrived.
         files: The names of the files that were announced.
-        n_bytes: Of the files that arrived.
+        artifacts: By name: PENDING once it is begun, COMMITTED once it is said to be whole.
+        contents: Of the files that arrived, in order.
     """
 
     url: str = ""
@@ -35,7 +36,8 @@ class WandbServer:
     ended: dict[str, int] = field(default_factory=dict)
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
-    n_bytes: int = 0
+    artifacts: dict[str, str] = field(default_factory=dict)
+    contents: list[bytes] = field(default_factory=list)
 
     def answer(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Answer a GraphQL request."""
@@ -46,9 +48,8 @@ class WandbServer:
             self.files += names
             files = [{"name": name, "uploadUrl": f"{self.url}/storage/{number}"} for number, name in enumerate(names)]
             return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
-        if operation == "CreateArtifact":
-            artifact = {"id": "a", "state": "PENDING", "artifactSequence": {"latestArtifact": None}}
-            return {"createArtifact": {"artifact": artifact}}
+        if "Artifact" in operation:
+            return self._answer_artifact(operation, variables)
         return {"serverInfo": {"features": []}} if operation == "ServerFeaturesQuery" else {}
 
     def take_stream(self, run: str, document: dict[str, Any]) -> None:
@@ -57,6 +58,37 @@ class WandbServer:
         self.history.setdefault(run, []).extend(map(json.loads, rows))
         if document.get("complete"):
             self.ended[run] = document.get("exitcode", 0)
+
+    def _answer_artifact(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Answer as far as an artifact of one upload needs it; its name is its id."""
+        asked = variables.get("input", {})
+        field_name = operation[:1].lower() + operation[1:]
+        if operation == "CreateArtifact":
+            name = (asked.get("artifactCollectionNames") or [asked.get("artifactCollectionName")])[0]
+            self.artifacts[name] = "PENDING"
+            artifact = {"id": name, "state": "PENDING", "artifactSequence": {"latestArtifact": None}}
+            return {field_name: {"artifact": artifact}}
+        if operation in ("CreateArtifactManifest", "UpdateArtifactManifest"):
+            file = {
+                "id": "f",
+                "name": "m",
+                "displayName": "m",
+                "uploadUrl": f"{self.url}/manifest",
+                "uploadHeaders": [],
+            }
+            return {field_name: {"artifactManifest": {"id": "m", "file": file}}}
+        if operation == "CreateArtifactFiles":
+            files = asked["artifactFiles"]
+            return {field_name: {"files": {"edges": [{"node": self._make_file(file)} for file in files]}}}
+        if operation == "CommitArtifact":
+            self.artifacts[variables["artifactID"]] = "COMMITTED"
+            return {field_name: {"artifact": {"id": variables["artifactID"], "digest": "d"}}}
+        return {}
+
+    def _make_file(self, file: dict[str, Any]) -> dict[str, Any]:
+        place = {"storagePath": file["name"], "uploadUrl": f"{self.url}/artifact", "uploadHeaders": []}
+        names = {"id": "f", "name": file["name"], "displayName": file["name"]}
+        return {**names, **place, "uploadMultipartUrls": None, "artifact": {"id": file["artifactID"]}}
 
     def _make_bucket(self, variables: dict[str, Any]) -> dict[str, Any]:
         name = variables["name"]
@@ -93,7 +125,7 @@ def serve() -> Iterator[WandbServer]:
         def do_PUT(self) -> None:
             body = self._read()
             with lock:
-                state.n_bytes += len(body)
+                state.contents.append(body)
             self._reply({})
 
         def do_GET(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hsm.cli.render.printer import Printer
-from hsm.cli.render.words import format_count
+from hsm.cli.render.words import format_bytes, format_count
 from hsm.sync.report import AfterStep, StepState
 
 _MOST_RUNS = 5
@@ -26,6 +26,8 @@ def print_steps(printer: Printer, steps: Sequence[AfterStep], *, verbosity: int,
     for step in steps:
         if step.state is StepState.NOTHING_TO_DO:
             continue
+        if step.staged_files:
+            printer.print(f"after_sync: {_describe_staged(step)}", indent=indent, hang=2)
         printer.print(f"after_sync: {_describe(step)}", indent=indent, hang=2)
         shown = step.runs if verbosity else step.runs[:_MOST_RUNS]
         for name in shown:
@@ -44,6 +46,12 @@ def _describe(step: AfterStep) -> str:
     if step.state is StepState.PLANNED:
         return f"would upload {n_runs} with `wandb sync`"
     return f"uploaded {n_runs} with `wandb sync`" if step.runs else "uploaded nothing with `wandb sync`"
+
+
+def _describe_staged(step: AfterStep) -> str:
+    words = "would bring along" if step.state is StepState.PLANNED else "brought along"
+    n_files, n_bytes = format_count(step.staged_files, "waiting file"), format_bytes(step.staged_bytes)
+    return f"{words} {n_files} of artifacts, {n_bytes}"
 
 
 def _print_output(printer: Printer, output: str, *, is_whole: bool, indent: int) -> None:

@@ -53,6 +53,7 @@ def test_defaults() -> None:
         "parallel_transfers": 4,
         "compress": "auto",
         "check_remote_first": True,
+        "sync_artifact_staging": False,
         "exclude": (),
         "secret_patterns": SECRET_PATTERNS,
     }

@@ -87,9 +87,11 @@ class TestApply:
         assert "ssh settings of desktop are ignored; `--trust`" in warning
 
     def test_what_others_can_write_runs_no_commands_after_a_sync(self, project: Path) -> None:
-        steps = "after_sync: [{wandb_sync: true}, {run: make}]"
+        staging = "options: {sync_artifact_staging: true}"
+        steps = f"after_sync: [{{wandb_sync: true}}, {{run: make}}], {staging}"
         paths = "paths: {project_root: /p, sweeps: sweeps, wandb: wandb}"
         text = f"sync_targets: {{nas: {{{paths}, {steps}}}, other: {{host: h, {paths}, ssh: {{client: openssh}}}}}}\n"
+        text += f"sweeps: {{sweep_1: {{targets: {{nas: {{{staging}}}}}}}}}\n"
         loaded = load(project, text)
         assert apply_trust(loaded, is_trusted=False) == (loaded, ())
         (project / ".hsm").chmod(0o777)

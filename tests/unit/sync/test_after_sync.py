@@ -14,8 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from hsm.config.load import parse_config
 from hsm.config.schema import AfterSyncStep, SyncConfig, TargetSettings
 from hsm.discover.artifacts import StagedArtifact
+from hsm.errors import ConfigError
 from hsm.model import Entry, EntryKind, PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.sync.push import PushRequest, make_options
 from hsm.sync.upload import (
@@ -238,6 +240,28 @@ def test_artifacts_are_named_by_what_is_missing() -> None:
 def test_wrong_steps_are_refused(steps: object, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         TargetSettings.model_validate({"paths": PATHS, "after_sync": steps})
+
+
+@pytest.mark.parametrize(
+    ("extra", "line"),
+    [
+        pytest.param("", 6, id="no steps"),
+        pytest.param("    after_sync: [{run: make}]\n", 6, id="another step"),
+        pytest.param("    after_sync: [{wandb_sync: true}]\n", None, id="an upload"),
+    ],
+)
+def test_artifacts_come_along_only_where_they_are_uploaded(extra: str, line: int | None) -> None:
+    text = (
+        "sync_targets:\n  nas:\n    paths: {project_root: /p, sweeps: sweeps, wandb: wandb}\n"
+        f"    options:\n      max_depth: 2\n      sync_artifact_staging: true\n{extra}"
+    )
+    if line is None:
+        assert parse_config(text, "c.yaml").sync_targets["nas"].options.sync_artifact_staging
+        return
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "c.yaml")
+    words = "true needs a step `wandb_sync: true` in after_sync"
+    assert f"line {line}  sync_targets.nas.options.sync_artifact_staging: {words}" in caught.value.message
 
 
 def test_a_command_needs_a_folder_to_run_in() -> None:
