@@ -16,6 +16,7 @@ import json
 import math
 import os
 import random
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -167,6 +168,7 @@ def log_run(task: dict[str, Any]) -> Any:  # noqa: ANN401 - wandb is imported he
         group=task["group"],
         config=task["config"],
         name=f"task_{task['task']}",
+        id=f"{task['task']:02}{secrets.token_hex(3)}",  # so that runs of one second sort by task
     )
     for step in range(N_STEPS):
         loss = make_loss(task, step)

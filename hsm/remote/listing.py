@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -66,6 +67,18 @@ one "$@"
 if [ "$f" = 1 ]; then find "$@" -type l -print0 | xargs -0 sh -c "$lister" lister '' 0 --leads 2>/dev/null; fi
 """
 
+_PACK = r"""
+pack() { if command -v gzip >/dev/null 2>&1; then field gzip; gzip -1; else cat; fi; }
+"""
+
+_PACKED = b"gzip\0"
+
+PACKED_NAMES = 500
+"""Starting points from which on an answer is compressed: of so many runs it has megabytes, and shrinks to an eighth."""
+
+MOST_BYTES = 4 * 1024**3
+"""Of an answer once it is unpacked: a listing of 40 million files."""
+
 _COMPLAIN = "echo 'find: .: Permission denied' >&2"
 """What is said of a base that may not be entered, in the form of find's own complaints."""
 
@@ -109,14 +122,17 @@ def make_listing_requests(
             (small if room > 0 else rest).append(tree)
     names = b"".join(os.fsencode(_make_start(name)) + b"\0" for name in largest.names)
     trees_here = (*small, largest)
+    is_packed = len(largest.names) >= PACKED_NAMES
     program = "\n".join(
         [
             f"m={mark} lister={quote(_LISTER)}; export lister",
             _PRELUDE,
+            *([_PACK, "{"] if is_packed else []),
             f"machine {_quote_program(rsync_path)}",
             *(_make_tree_program(tree, index, from_stdin=False) for index, tree in enumerate(small)),
             _make_tree_program(largest, len(small), from_stdin=True),
             f"printf '%s=' \"$m\"\n({extra or ':'})",
+            *(["} | pack"] if is_packed else []),
         ]
     )
     request = ListingRequest(program, names, trees_here)
@@ -166,6 +182,8 @@ def parse_listing(
     Raises:
         ValueError: The output is not that of the program.
     """
+    if content.startswith(_PACKED):
+        content = _unpack(content[len(_PACKED) :])
     head, *sections, rest = content.split(mark.encode() + b"=")
     system, home, clock, rsync_version, _ = os.fsdecode(head).split("\0")
     machine = Machine(system, home, rsync_version, int(clock or 0) * 10**9)
@@ -174,6 +192,17 @@ def parse_listing(
     by_tree = _split_complaints(complaints, mark)
     listings = [_parse_section(section, by_tree.get(index, []), mark) for index, section in enumerate(sections)]
     return machine, listings, rest.split(b"\0")[:-1]
+
+
+def _unpack(content: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)  # gzip's own form (RFC 1952)
+    try:
+        unpacked = unpacker.decompress(content, MOST_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"the listing is damaged: {error}") from error
+    if not unpacker.eof:
+        raise ValueError("the listing is cut, or far too long")
+    return unpacked
 
 
 def _split_complaints(complaints: bytes, mark: str) -> dict[int, list[str]]:

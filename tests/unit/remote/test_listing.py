@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shlex
 
@@ -256,10 +257,21 @@ def test_another_programs_output_is_refused(text: str) -> None:
         parse(text)
 
 
+def test_a_packed_answer_is_the_same() -> None:
+    (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
+    content = f"{HEAD}{MARK}={BASE}{DF}Ef 1 5 7 ./f\0\0{MARK}=".encode()
+    packed = b"gzip\0" + gzip.compress(content)
+    plain = parse_listing(content, b"", request=request, mark=MARK)
+    assert parse_listing(packed, b"", request=request, mark=MARK) == plain
+    for broken in (packed[:-9], packed[:20], b"gzip\0", b"gzip\0" + content):
+        with pytest.raises(ValueError, match="listing is"):
+            parse_listing(broken, b"", request=request, mark=MARK)
+
+
 @given(st.binary(max_size=60))
 def test_whatever_is_printed_raises_nothing_else(content: bytes) -> None:
     (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
-    for prefix in ("", HEAD, f"{HEAD}{MARK}={BASE}{DF}"):
+    for prefix in ("", "gzip\0", HEAD, f"{HEAD}{MARK}={BASE}{DF}"):
         try:
             parse_listing(prefix.encode() + content + f"{MARK}=".encode(), content, request=request, mark=MARK)
         except ValueError:
