@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hsm.errors import TargetError, UnreachableError
+from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.remote.ahead import Ahead
 from hsm.remote.command import CommandTimeoutError, Completed, Dialogue, Runner
 from hsm.remote.login import Login
@@ -96,6 +96,7 @@ class OpenSsh:
         self._keeps_shell = False
         self._shell: Dialogue | None = None
         self._round_trip_seconds: float | None = None
+        self._is_first_answer = False
         self._last_login = float("-inf")
         self._noise = b""
         self._lock = threading.RLock()
@@ -118,7 +119,13 @@ class OpenSsh:
 
     @property
     def round_trip_seconds(self) -> float | None:
-        """The quickest beginning of an answer of the shell that is kept open; None: not measured."""
+        """The quickest beginning of an answer of the shell that is kept open; None: not measured.
+
+        Where that was the shell's first answer, before which it had to be opened, it is asked once more.
+        """
+        if self._is_first_answer and self._shell is not None:
+            with contextlib.suppress(HsmError):
+                self._ask(":", b"")
         return self._round_trip_seconds
 
     @property
@@ -299,6 +306,7 @@ class OpenSsh:
                 self.close_shell()
                 raise self._explain_failed_session(completed, completed.stdout)
         self._has_connected = self._has_answered = True
+        self._is_first_answer = self._round_trip_seconds is None
         self._round_trip_seconds = min(self._round_trip_seconds or shell.wait_seconds, shell.wait_seconds)
         answer, noise = parse_answer(completed, mark)
         self._noise = self._noise or noise
