@@ -40,7 +40,7 @@ from hsm.sync.checks import (
     make_warning,
 )
 from hsm.sync.connect import Client, choose_client
-from hsm.sync.doctor_folders import check_folders, examine_folder
+from hsm.sync.doctor_folders import check_folders, check_upload, examine_folder
 from hsm.sync.doctor_rows import Rows, check_name, log_in
 from hsm.sync.serve import wait_awake
 from hsm.transfer.rsync_probe import check_remote_version, make_pair, read_local_version
@@ -297,7 +297,7 @@ class _Examination:
         return True
 
     def _check_folders(self) -> bool:
-        self._put(*check_folders(self._shell, self._settings))
+        self._put(*check_folders(self._shell, self._settings), *check_upload(self._shell, self._settings))
         return True
 
     def _check_sessions(self) -> bool:

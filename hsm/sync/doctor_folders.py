@@ -58,11 +58,36 @@ def examine_folder(name: str, settings: TargetSettings, layout: Layout, runner: 
         listings = zip(roots, survey.listings, strict=True)
         spaces = [check_space(f"{root.value}_space", listing.space) for root, listing in listings]
         rows += [row for pair in zip(folders, spaces, strict=True) for row in pair]
+        rows += check_upload(shell, settings)
     except HsmError as error:
         code = ExitCode.USAGE if error.exit_code is ExitCode.USAGE else ExitCode.PARTIAL
         rows.append(make_failure(FOLDER_NAMES[len(rows)], error, code))
     reason = f"because of {rows[-1].name}"
     return Checkup(name, (*rows, *(make_not_checked(left, reason) for left in FOLDER_NAMES[len(rows) :])))
+
+
+def check_upload(shell: RemoteShell | None, settings: TargetSettings) -> list[Check]:
+    """Look at the program that uploads runs from a target, where its `after_sync` asks for that.
+
+    Args:
+        shell: Of the target; None where no command may run there.
+        settings: Of the target.
+
+    Returns:
+        A row `wandb`, or none where nothing is to be uploaded.
+    """
+    if not settings.uploads:
+        return []
+    if shell is None:
+        hint = "Take `wandb_sync` out of the target's after_sync, and upload from another machine."
+        return [make_failed("wandb", "no command may run there, so no run can be uploaded", hint)]
+    program = next((step.wandb_path for step in settings.after_sync if step.wandb_path), "wandb")
+    completed = shell.run(f"command -v {quote_path(program)} >/dev/null && {quote_path(program)} --version </dev/null")
+    lines = os.fsdecode(completed.stdout).strip().splitlines()
+    if completed.returncode == 0:
+        return [make_ok("wandb", lines[-1] if lines else "it names no version")]
+    hint = "Install wandb there, or name the program with `wandb_path` beside `wandb_sync`."
+    return [make_failed("wandb", f"there is no program {program} there that works, so no run can be uploaded", hint)]
 
 
 def check_folders(shell: RemoteShell, settings: TargetSettings) -> list[Check]:

@@ -119,11 +119,12 @@ class Rows:
         return survey
 
     def make_checkup(self) -> Checkup:
-        """All rows; those that are missing were not looked at, because of the first that failed."""
+        """All rows; those that are missing were not looked at, because of the first that failed. Others come last."""
         failed = next((row.name for row in self._rows.values() if row.state is CheckState.FAILED), "")
         reason = f"because of {failed.replace('_', ' ')}"
         rows = [self._rows.get(name) or make_not_checked(name, reason) for name in NAMES]
-        return Checkup(self._target, tuple(rows))
+        more = [row for name, row in self._rows.items() if name not in NAMES]
+        return Checkup(self._target, (*rows, *more))
 
 
 def log_in(login: Callable[..., None], asking: threading.Lock | None) -> UnreachableError | None:

@@ -26,7 +26,7 @@ from hsm.sync.checks import (
     make_ok,
 )
 from hsm.sync.connect import get_roots
-from hsm.sync.doctor_folders import check_folders, judge_folder
+from hsm.sync.doctor_folders import check_folders, check_upload, judge_folder
 from hsm.sync.doctor_rows import Rows, check_name, log_in
 from hsm.transfer.sftp import CAPABILITIES
 
@@ -139,10 +139,11 @@ class SftpExamination:
         if self._client.can_run:
             endpoint = RemoteEndpoint(self._client, rsync_path=self._settings.rsync_path or "rsync")
             self._rows.fill_survey(endpoint, self._settings, knows_time=True)
-            self._rows.put(*check_folders(self._client, self._settings))
+            folders = check_folders(self._client, self._settings)
+            self._rows.put(*folders, *check_upload(self._client, self._settings))
             return True
         survey = self._rows.fill_survey(SftpEndpoint(self._client), self._settings, knows_time=False)
-        self._rows.put(*self._judge_folders(survey))
+        self._rows.put(*self._judge_folders(survey), *check_upload(None, self._settings))
         return True
 
     def _judge_folders(self, survey: Survey) -> list[Check]:

@@ -482,3 +482,28 @@ def test_an_unknown_target_is_a_usage_error(make_project: MakeProject) -> None:
     assert completed.returncode == 2
     assert "nowhere" in completed.stderr
     assert list(project.sshd.home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "state", "found"),
+    [
+        pytest.param("wandb", "ok", "wandb, version 0.99", id="there"),
+        pytest.param("broken", "failed", "there is no program", id="broken"),
+        pytest.param("missing", "failed", "there is no program", id="missing"),
+        pytest.param("", "failed", "no command may run there", id="no commands"),
+    ],
+)
+def test_a_target_that_uploads_needs_wandb(
+    program: str, state: str, found: str, start_sshd: StartSshd, make_project: MakeProject, tmp_path: Path
+) -> None:
+    project = make_project(start_sshd(**({} if program else {"settings": {"ForceCommand": "internal-sftp"}})))
+    for name, text in (("wandb", "echo wandb, version 0.99"), ("broken", "exit 1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    project.set_target(after_sync=[{"wandb_sync": True, "wandb_path": str(tmp_path / (program or "wandb"))}])
+    code, groups = run_doctor(project)
+    row = groups["desktop"]["wandb"]
+    assert list(groups["desktop"]) == [*NAMES, "wandb"]
+    assert (code, row["state"]) == (0 if state == "ok" else 1, state)
+    assert row["found"].startswith(found)
+    assert bool(row["hint"]) is (state == "failed")
