@@ -10,6 +10,7 @@ Private keys: RFC 7468, PGP and OpenSSH.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -22,6 +23,11 @@ MOST_BYTES = 256 * 1024
 MOST_NAMED = 20
 _TEXT_BYTES = 8 * 1024
 _N_READERS = 8
+
+SLOW_SECONDS = 0.0005
+"""For a file: from then on it is the file system that is waited for, and several readers wait less. On a fast one they
+wait for each other, and one is done twice as soon."""
+
 _N_FILES_AT_ONCE = 64
 
 
@@ -101,8 +107,11 @@ def scan_files(endpoint: Endpoint, files: Iterable[SourceFile]) -> tuple[Problem
     parts = [small[start : start + _N_FILES_AT_ONCE] for start in range(0, len(small), _N_FILES_AT_ONCE)]
     if not parts:
         return ()
-    with ThreadPoolExecutor(min(_N_READERS, len(parts)), thread_name_prefix="hsm-scan") as executor:
-        found = [problem for part in executor.map(_scan, parts) for problem in part]
+    begin = time.monotonic()
+    found = _scan(parts[0])
+    is_slow = time.monotonic() - begin > SLOW_SECONDS * len(parts[0])
+    with ThreadPoolExecutor(_N_READERS if is_slow else 1, thread_name_prefix="hsm-scan") as executor:
+        found += [problem for part in executor.map(_scan, parts[1:]) for problem in part]
     return tuple(_sum_up(found))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class _Folder:
 
 
 class FolderMemory:
-    """Reads folders as `hsm.tree.scan_folder` does, and remembers them. Used by one thread at a time.
+    """Reads folders as `hsm.tree.scan_folder` does, and remembers them. Several threads may use it for different folders.
 
     Args:
         clock: Nanoseconds since the epoch.
@@ -70,6 +71,7 @@ class FolderMemory:
         self._ended: frozenset[str] = frozenset()
         self._open: frozenset[str] = frozenset()
         self.n_scans = 0
+        self._lock = threading.Lock()
 
     def begin_pass(self, *, ended: Iterable[str], going: Iterable[str]) -> None:
         """Say which runs have ended and which go on, by their folders' real paths, before all is looked at again."""
@@ -88,7 +90,9 @@ class FolderMemory:
         is_known = known is not None and known.stamp == stamp
         if known is not None and is_known and self._is_quiet(folder, now):
             return known.children
-        self.n_scans += not is_known
+        if not is_known:
+            with self._lock:
+                self.n_scans += 1
         read = _look_again(known.children) if known is not None and is_known else _read(folder)
         self._folders.pop(folder, None)
         if status.st_mtime_ns < now - SETTLED_NS:

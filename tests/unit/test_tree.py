@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 
 from hsm.endpoint import Listing, Tree
 from hsm.model import Entry, EntryKind
-from hsm.tree import list_tree
+from hsm.tree import N_READERS, Child, list_tree, scan_folder
 
 T = 1_760_000_000_123_456_789
 
@@ -154,3 +158,36 @@ def test_names_of_any_bytes_are_listed(tmp_path_factory: pytest.TempPathFactory,
     for name in names:
         Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).touch()
     assert paths_of(list_tree(Tree(str(folder)))) == {"", *map(os.fsdecode, names)}
+
+
+def test_a_slow_file_system_is_read_by_several_threads_with_the_same_result(tmp_path: Path) -> None:
+    names = tuple(f"run-{number:03}" for number in range(100))
+    for name in names:
+        (tmp_path / name / "files").mkdir(parents=True)
+        (tmp_path / name / "files" / "a").write_text(name)
+    tree = Tree(str(tmp_path), (*names, "missing"))
+    threads: set[int] = set()
+
+    def scan_slowly(folder: str) -> Sequence[Child]:
+        threads.add(threading.get_ident())
+        time.sleep(0.002)
+        return scan_folder(folder)
+
+    slow = list_tree(tree, scan=scan_slowly)
+    assert slow.entries == list_tree(tree).entries
+    assert len(slow.entries) == 300
+    assert 2 < len(threads) <= N_READERS + 1
+
+
+def test_a_folder_that_cannot_be_read_is_told_by_every_thread(tmp_path: Path) -> None:
+    names = tuple(f"run-{number:03}" for number in range(60))
+    for name in names:
+        (tmp_path / name).mkdir()
+
+    def refuse(_folder: str) -> Sequence[Child]:
+        time.sleep(0.002)
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    listing = list_tree(Tree(str(tmp_path), names), scan=refuse)
+    assert [problem.path for problem in listing.problems] == list(names)
+    assert [entry.path for entry in listing.entries] == list(names)
