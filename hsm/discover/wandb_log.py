@@ -85,6 +85,9 @@ class LogMedia:
 
 _FACTS = frozenset({RUN, CONFIG, ENVIRONMENT, EXIT, FINAL, FOOTER})
 
+_OF_EVERY_RECORD = (1, 16, 19, 200)
+"""`num`, `control`, `uuid` and `_info`, which stand before or behind what a record is of."""
+
 
 def read_log(ends: FileEnds) -> LogFacts:
     """Read what the two ends of a log say.
@@ -99,6 +102,8 @@ def read_log(ends: FileEnds) -> LogFacts:
         for number, value in iter_fields(payload):
             if number in _FACTS and isinstance(value, bytes):
                 found.add(number, value)
+            elif number not in _OF_EVERY_RECORD:
+                break  # a record is of one sort, and most are rows of the history
     is_whole = bool(found.run_id) and (found.exit_code is not None or not found.has_footer)
     return LogFacts(
         run_id=found.run_id,

@@ -56,7 +56,7 @@ class _Folder:
 
 
 class FolderMemory:
-    """Reads folders as `hsm.tree.scan_folder` does, and remembers them. Several threads may use it for different folders.
+    """Reads folders as `hsm.tree.scan_folder` does, and remembers them; threads may share it, each has its folders.
 
     Args:
         clock: Nanoseconds since the epoch.
