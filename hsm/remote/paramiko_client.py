@@ -19,7 +19,7 @@ from hsm.remote.login_settings import LoginSettings, load_login_settings
 from hsm.remote.paramiko_diagnosis import explain_exception
 from hsm.remote.paramiko_login import Ask, Login, open_login
 from hsm.remote.retry import PAUSES_SECONDS, retry
-from hsm.remote.sftp_session import SessionEndedError, SftpSession
+from hsm.remote.sftp_session import SessionEndedError, SftpSession, close_quietly
 from hsm.remote.sftp_wire import WireError
 from hsm.remote.shell import frame, make_mark, make_remote_command, parse_framed, quote
 from hsm.remote.ssh_words import make_user_words
@@ -207,7 +207,7 @@ class ParamikoClient:
             channel.invoke_subsystem("sftp")
             return SftpSession(channel)
         except Exception as error:
-            channel.close()
+            close_quietly(channel)
             if _is_gone(login):
                 self.forget_login()
                 raise self._explain(EOFError(str(error))) from error
@@ -311,7 +311,7 @@ class ParamikoClient:
                 raise self._explain(error) from error
             raise
         finally:
-            channel.close()
+            close_quietly(channel)
         content, noise = parse_framed(completed.stdout, mark)
         if content is None:
             if completed.returncode < 0 and _is_gone(login):

@@ -134,9 +134,9 @@ class SftpSession:
             raise SessionEndedError(str(error)) from error
 
     def close(self) -> None:
-        """End it."""
+        """End it. Nothing is raised where the connection is gone."""
         self.is_broken = True
-        self._stream.close()
+        close_quietly(self._stream)
 
     def run(
         self, works: Iterable[Work], *, check: Callable[[], None] | None = None, n_at_once: int | None = None
@@ -287,6 +287,12 @@ class SftpSession:
                     raise SessionEndedError("nothing was heard for too long") from error
             except (OSError, EOFError) as error:
                 raise SessionEndedError(str(error)) from error
+
+
+def close_quietly(stream: Stream) -> None:
+    """Close a stream; one whose connection is gone may want to say so again, which its last use has told already."""
+    with contextlib.suppress(Exception):
+        stream.close()
 
 
 def _check_nothing() -> None:

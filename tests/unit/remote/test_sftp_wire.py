@@ -197,6 +197,30 @@ def test_what_is_no_answer_ends_the_session(answer: Callable[[object], bytes]) -
     assert (session.is_broken, server.is_closed) == (True, True)
 
 
+class LostServer(Server):
+    """One whose connection breaks while something is sent, as paramiko's channels tell it."""
+
+    is_lost = False
+
+    def send(self, content: bytes, /) -> int:
+        if self.is_lost:
+            raise EOFError
+        return super().send(content)
+
+    def close(self) -> None:
+        super().close()
+        raise EOFError
+
+
+def test_a_connection_that_breaks_while_something_is_sent_is_told_once() -> None:
+    server = LostServer(answer_backwards)
+    session = SftpSession(server)
+    server.is_lost = True
+    with pytest.raises(SessionEndedError):
+        session.ask(make_path(Kind.STAT, "x"))
+    assert (session.is_broken, server.is_closed) == (True, True)
+
+
 @pytest.mark.parametrize("version", [struct.pack(">I", 2), b"", VERSION + b"\0\0\0\x09x"])
 def test_another_protocol_is_refused(version: bytes) -> None:
     with pytest.raises(SessionEndedError):
