@@ -124,6 +124,7 @@ class OpenSsh:
         Where that was the shell's first answer, before which it had to be opened, it is asked once more.
         """
         if self._is_first_answer and self._shell is not None:
+            self._is_first_answer = False
             with contextlib.suppress(HsmError):
                 self._ask(":", b"")
         return self._round_trip_seconds

@@ -277,7 +277,7 @@ def _sort_by_presence(
 
 
 def _compare(engine: Engine, files: Sequence[SourceFile], *, n_workers: int) -> tuple[set[Key], set[Key]]:
-    batches = make_batches(files, n_streams=n_workers)
+    batches = make_batches(files, n_streams=n_workers, max_name_bytes=engine.capabilities.max_name_bytes)
     with ThreadPoolExecutor(min(n_workers, engine.capabilities.max_workers)) as executor:
         found = list(executor.map(engine.compare, batches))
     different = {(batch.root, path) for batch, answer in zip(batches, found, strict=True) for path in answer.different}

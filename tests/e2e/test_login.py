@@ -279,6 +279,18 @@ def test_a_shell_that_is_kept_open_answers_again_and_again(sshd: PrivateSshd, ma
     assert (n_sessions, sshd.count_logins()) == (2, 1)
 
 
+def test_a_slow_start_of_the_shell_makes_no_link_long(sshd: PrivateSshd, make_ssh: MakeSsh) -> None:
+    """The first answer waits for it, the next one does not."""
+    (sshd.home / ".bashrc").write_text("sleep 3\n")
+    client = make_ssh(sshd)
+    with client.keep_shell():
+        assert client.run("echo in").stdout == b"in\n"
+        n_sessions = sshd.count_sessions()
+        assert client.round_trip_seconds is not None
+        assert client.round_trip_seconds < 3
+        assert sshd.count_sessions() == n_sessions
+
+
 def test_what_start_up_files_print_makes_no_link_short(sshd: PrivateSshd) -> None:
     """It lies there before anything is asked, and says nothing of how long an answer takes."""
     (sshd.home / ".bashrc").write_text("echo Welcome\n")

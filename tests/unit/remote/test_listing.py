@@ -284,6 +284,9 @@ def test_one_session_lists_several_trees_and_streams_the_largest() -> None:
     assert request.trees == (trees[0], trees[2], trees[1])
     assert request.stdin == b"".join(f"./run-{number}\0".encode() for number in range(1000))
     assert "run-7" not in request.program
+    assert request.program.endswith("} | pack")
+    (small,) = make_listing_requests(trees[::2], mark=MARK, rsync_path="rsync")
+    assert "pack" not in small.program
 
 
 names = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20), max_size=30)
