@@ -24,6 +24,9 @@ NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 GARBAGE_THRESHOLD = 100_000
 """Objects between two looks for garbage: a plan of 150,000 files is a million objects, none of which is."""
 
+SWITCH_SECONDS = 0.0005
+"""For which a thread that computes keeps another waiting: one that serves ssh waits each time ssh has said a word."""
+
 AGAIN_SECONDS = 0.01
 """Until an interruption that Python dropped is raised once more: what dropped it is over by then."""
 
@@ -66,6 +69,7 @@ def take_signals() -> None:
 def _run(arguments: list[str]) -> int:
     os.environ.setdefault(NO_PLUGINS, "__all__")
     gc.set_threshold(GARBAGE_THRESHOLD, 50, 100)
+    sys.setswitchinterval(SWITCH_SECONDS)
     is_sync = arguments[:1] == ["sync"] and arguments[1:2] and arguments[1] in _SYNCS
     if not is_sync:
         from hsm.cli.main import run
@@ -88,6 +92,8 @@ def _begin(early_logins: EarlyLogins, arguments: list[str]) -> None:
 
     with contextlib.suppress(OSError):
         early_logins.begin(arguments, Path.cwd())
+    if early_logins:
+        import filelock  # noqa: F401 - the login needs it as soon as ssh has read its configuration
 
 
 def _end(code: int) -> NoReturn:

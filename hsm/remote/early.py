@@ -66,6 +66,9 @@ class EarlyLogins:
         self._runner = Runner()
         self._begun: dict[str, tuple[KnownTarget, OpenSsh]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._begun)
+
     def begin(self, arguments: Sequence[str], folder: Path) -> None:
         """Begin with the logins that a command line means, if that is known.
 

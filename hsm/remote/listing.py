@@ -18,7 +18,8 @@ from hsm.remote.shell import MAX_PROGRAM_BYTES, quote, quote_path
 
 _KINDS = {"f": EntryKind.FILE, "d": EntryKind.FOLDER, "l": EntryKind.SYMLINK}
 
-# Functions of the program. `$m` is the mark. Every field that they print ends with NUL.
+# Functions of the program. `$m` is the mark. Every field that they print ends with NUL. They begin few processes: on a
+# busy login node each takes a while.
 _PRELUDE = r"""
 LC_ALL=C; export LC_ALL
 if find / -maxdepth 0 -printf '' 2>/dev/null; then how=gnu
@@ -26,22 +27,31 @@ elif stat -c %f / >/dev/null 2>&1; then how=busybox
 else how=bsd; fi
 export how m
 field() { printf '%s\0' "$1"; }
-kind() { if [ -d "$1" ]; then echo d; elif [ -f "$1" ]; then echo f; elif [ -e "$1" ]; then echo o; fi; }
+kind() {
+  if [ -d "$1" ]; then field d; elif [ -f "$1" ]; then field f; elif [ -e "$1" ]; then field o; else field ''; fi
+}
 machine() {
   field "$(uname -s)"; field "$HOME"; field "$(date +%s)"
-  field "$("$1" --version 2>/dev/null </dev/null | head -n 40)"
+  field "$("$1" --version 2>/dev/null </dev/null)"
 }
 nearest() {
   n=$1
   while [ -n "$n" ] && [ "$n" != / ] && [ ! -e "$n" ]; do n=${n%/*}; done
   n=${n:-/}
 }
+space() {
+  if [ "$n" != "$known" ]; then
+    known=$n bytes=$(df -P -k -- "$n" 2>/dev/null) inodes=$(df -P -i -- "$n" 2>/dev/null)
+  fi
+  field "$bytes"; field "$inodes"
+}
 base() {
   nearest "$1"
-  field "$(kind "$1")"; field "$(kind "$n")"
+  kind "$1"; kind "$n"
   (cd -P -- "$1" && printf '%s/\0' "$PWD") 2>/dev/null || field "$1/"
-  field "$(df -P -k -- "$n" 2>/dev/null | tail -n 1)"; field "$(df -P -i -- "$n" 2>/dev/null | tail -n 1)"
+  space
 }
+known=
 """
 
 # The lister, run by `xargs` or directly: $1 depth ('' = all), $2 follow (0 or 1), then the starting points.
@@ -219,7 +229,6 @@ def _split_complaints(complaints: bytes, mark: str) -> dict[int, list[str]]:
 def _parse_section(section: bytes, complaints: list[str], mark: str) -> Listing:
     text = os.fsdecode(section)
     kind, nearest, base, free_bytes, free_inodes, records = text.split("\0", 5)
-    kind = kind.strip()
     found = _iter_gnu_records(records) if not records.startswith(mark) else _iter_stat_records(records, mark)
     return Listing(
         base=base[:-1] or "/",
@@ -227,7 +236,7 @@ def _parse_section(section: bytes, complaints: list[str], mark: str) -> Listing:
         entries=_join_followed(found),
         problems=tuple(_iter_problems(complaints)),
         space=Space(_parse_df(free_bytes, is_inodes=False), _parse_df(free_inodes, is_inodes=True)),
-        nearest=_KINDS.get(nearest.strip(), EntryKind.OTHER),
+        nearest=_KINDS.get(nearest, EntryKind.OTHER),
     )
 
 
@@ -296,13 +305,14 @@ def _parse_time(text: str) -> int:
     return int(seconds) * 10**9 + nanoseconds
 
 
-def _parse_df(line: str, *, is_inodes: bool) -> int | None:
-    """The free column of `df -P`: its numbers are total, used, free, percent. A total of 0 is unknown.
+def _parse_df(said: str, *, is_inodes: bool) -> int | None:
+    """The free column in the last line of `df -P`: its numbers are total, used, free, percent. A total of 0 is unknown.
 
     It is negative where the reserve of the superuser is in use. macOS prints the inodes behind the blocks: used,
     free, percent (man df, `-i`).
     """
-    numbers = [int(word) for word in line.split()[1:] if re.fullmatch("-?[0-9]+", word)]
+    words = said.strip().rpartition("\n")[2].split()[1:]
+    numbers = [int(word) for word in words if re.fullmatch("-?[0-9]+", word)]
     if is_inodes and len(numbers) >= 5:
         return max(0, numbers[4])
     if len(numbers) < 3 or numbers[0] == 0:

@@ -203,7 +203,7 @@ class Login:
         limit = FOREGROUND_LOGIN_TIMEOUT_SECONDS if may_ask else LOGIN_TIMEOUT_SECONDS
         try:
             completed = self.run([*argv, "--", self._settings.host], timeout_seconds=limit, foreground=may_ask)
-            if completed.returncode != 0 or not self._is_live(path):
+            if completed.returncode != 0 or not os.path.lexists(path):  # ssh listens there before it ends well
                 raise self._explain_login(_read_text(log), completed.stderr_text)
         finally:
             log.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from hsm.remote.shell import MAX_PROGRAM_BYTES
 
 MARK = "0123456789abcdef0123456789abcdef"
 HEAD = "Linux\0/home/ada\0001760000000\0rsync  version 3.2.7  protocol version 31\0"
-BASE = "d\n\0d\n\0/data/wandb/\0"
+BASE = "d\0d\0/data/wandb/\0"
 DF = "/dev/sda1 1000 400 600 40% /data\0/dev/sda1 90 30 60 33% /data\0"
 T = 1_760_000_000_123_456_789
 MODES = {EntryKind.FILE: "81a4", EntryKind.FOLDER: "41ed", EntryKind.SYMLINK: "a1ff", EntryKind.OTHER: "11a4"}
@@ -176,6 +176,7 @@ def test_free_bytes(line: str, free_bytes: int | None) -> None:
         pytest.param("/dev/disk3s1 971350180 19000000 500000000 4% 390000 4294000000 0% /", 4294000000, id="macOS"),
         pytest.param("/dev/sda2 0 0 0 - /home", None, id="btrfs"),
         pytest.param("/dev/sda1 90 90 0 100% /", 0, id="none left"),
+        pytest.param("Filesystem Inodes IUsed IFree IUse% Mounted on\n/dev/sda1 90 83 7 93% /", 7, id="a heading"),
         pytest.param("", None, id="no df -i"),
     ],
 )
@@ -186,13 +187,13 @@ def test_free_inodes(line: str, free_inodes: int | None) -> None:
 @pytest.mark.parametrize(
     ("base", "expected"),
     [
-        pytest.param("d\n\0d\n\0/data/wandb/\0", ("/data/wandb", EntryKind.FOLDER, EntryKind.FOLDER), id="a folder"),
-        pytest.param("d\n\0d\n\0//\0", ("/", EntryKind.FOLDER, EntryKind.FOLDER), id="the root"),
-        pytest.param("\0d\n\0/no/such/\0", ("/no/such", None, EntryKind.FOLDER), id="missing"),
-        pytest.param("\0f\n\0/file/x/\0", ("/file/x", None, EntryKind.FILE), id="below a file"),
-        pytest.param("f\n\0f\n\0/file/\0", ("/file", EntryKind.FILE, EntryKind.FILE), id="a file"),
-        pytest.param("o\n\0o\n\0/dev/x/\0", ("/dev/x", EntryKind.OTHER, EntryKind.OTHER), id="a device"),
-        pytest.param("d\n\0d\n\0/a\nb /\0", ("/a\nb ", EntryKind.FOLDER, EntryKind.FOLDER), id="a strange name"),
+        pytest.param("d\0d\0/data/wandb/\0", ("/data/wandb", EntryKind.FOLDER, EntryKind.FOLDER), id="a folder"),
+        pytest.param("d\0d\0//\0", ("/", EntryKind.FOLDER, EntryKind.FOLDER), id="the root"),
+        pytest.param("\0d\0/no/such/\0", ("/no/such", None, EntryKind.FOLDER), id="missing"),
+        pytest.param("\0f\0/file/x/\0", ("/file/x", None, EntryKind.FILE), id="below a file"),
+        pytest.param("f\0f\0/file/\0", ("/file", EntryKind.FILE, EntryKind.FILE), id="a file"),
+        pytest.param("o\0o\0/dev/x/\0", ("/dev/x", EntryKind.OTHER, EntryKind.OTHER), id="a device"),
+        pytest.param("d\0d\0/a\nb /\0", ("/a\nb ", EntryKind.FOLDER, EntryKind.FOLDER), id="a strange name"),
     ],
 )
 def test_a_base(base: str, expected: tuple[str, EntryKind | None, EntryKind]) -> None:
