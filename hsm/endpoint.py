@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, overload
 
 from hsm.model import Entry, EntryKind, Problem
 
@@ -94,11 +94,41 @@ class Survey:
         machine: What is behind it.
         listings: One per requested `Tree`, in their order.
         receipts: The checksum of every receipt in the folder that was asked for, by file name.
+        digest: Of all that was listed, the same as long as nothing of it changes; empty where the endpoint has none.
     """
 
     machine: Machine
-    listings: tuple[Listing, ...]
+    listings: Sequence[Listing]
     receipts: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+
+class LaterListings(Sequence[Listing]):
+    """Listings that are read when the first of them is asked for.
+
+    Args:
+        read: Reads all.
+        count: How many there will be.
+    """
+
+    def __init__(self, read: Callable[[], tuple[Listing, ...]], count: int) -> None:
+        self._read = read
+        self._count = count
+        self._found: tuple[Listing, ...] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Listing: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Listing, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Listing | tuple[Listing, ...]:
+        if self._found is None:
+            self._found = self._read()[: self._count]
+        return self._found[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +164,14 @@ class Endpoint(Protocol):
     def is_remote(self) -> bool:
         """Whether it lies behind a network connection."""
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:
         """List `trees`, in one session where the endpoint is remote. Changes nothing.
 
         Args:
             trees: What to list; at least one.
             receipts: A folder, absolute or `~/...`, whose receipts' checksums are wanted.
+            known: The digest of an earlier answer to the same question: where it is still the same, the listings are
+                read when they are asked for, if ever.
         """
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:

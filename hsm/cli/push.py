@@ -111,6 +111,7 @@ def send_to(
         may_ask=has_terminal() and not as_json,
         breaks_lock=break_lock,
         does_after_sync=not no_after_sync,
+        lists_files=as_json and verbose > 0,
     )
     if following is not None:
         follow_sweeps(

@@ -42,6 +42,23 @@ class Row:
     n_overwrites: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A plan that had nothing to send, in numbers.
+
+    Attributes:
+        files: By the words of the JSON document's `files`.
+        runs: By the words of the JSON document's `runs`.
+        deeper: As in the plan.
+        max_depth: As in the plan.
+    """
+
+    files: Mapping[str, int]
+    runs: Mapping[str, int]
+    deeper: Mapping[str, int]
+    max_depth: int | None
+
+
 def make_rows(plan: SyncPlan) -> tuple[Row, ...]:
     """One row for the sweep folder, where the plan has files of it, and one for each run, by name."""
     by_run: dict[str, list[PlanItem]] = {run.name: [] for run in plan.runs}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
-from hsm.endpoint import FileEnds, Listing, Machine, Survey, Tree
+from hsm.endpoint import FileEnds, LaterListings, Listing, Machine, Survey, Tree
 from hsm.errors import TargetError
 from hsm.remote.file_ends import BLOCK_BYTES, EndsRequest, make_ends_program, parse_ends
 from hsm.remote.guard import make_receipts_program, parse_receipt_checksums
-from hsm.remote.listing import make_listing_requests, parse_listing
+from hsm.remote.listing import ListingAnswer, make_answer_digest, make_listing_requests, parse_answer
 from hsm.remote.shell import RemoteShell, make_mark, quote_path
 
 
@@ -34,26 +35,39 @@ class RemoteEndpoint:
         """What the last survey learned of the machine; without one it makes a small one."""
         return self._machine or self.survey([Tree("/", (), 0)]).machine
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
         mark = make_mark()
-        listings: dict[int, Listing] = {}
-        checksums: dict[str, str] = {}
         asked = [replace(tree) for tree in trees] or [Tree("/", names=())]
         indices = {id(tree): index for index, tree in enumerate(asked)}
         extra = make_receipts_program(quote_path(receipts)) if receipts else ""
-        requests = make_listing_requests(asked, mark=mark, rsync_path=self._rsync_path, extra=extra)
-        for request in requests:
+        answers: list[tuple[ListingAnswer, list[int]]] = []
+        for request in make_listing_requests(asked, mark=mark, rsync_path=self._rsync_path, extra=extra):
             completed = self._shell.run(request.program, stdin=request.stdin)
-            try:
-                machine, found, rest = parse_listing(completed.stdout, completed.stderr, request=request, mark=mark)
-            except ValueError as error:
-                raise self._make_bad_answer(error, completed.stderr_text) from error
-            checksums.update(parse_receipt_checksums(rest))
-            for tree, listing in zip(request.trees, found, strict=True):
-                listings[indices[id(tree)]] = listing
-        self._machine = machine
-        return Survey(machine, tuple(listings[index] for index in range(len(trees))), checksums)
+            with self._explain(completed.stderr_text):
+                answer = parse_answer(completed.stdout, completed.stderr, request=request, mark=mark)
+            answers.append((answer, [indices[id(tree)] for tree in request.trees]))
+        self._machine = answers[-1][0].machine
+        digest = make_answer_digest(answer.digest.encode() for answer, _ in answers)
+        checksums: dict[str, str] = {}
+        for answer, _ in answers:
+            checksums.update(parse_receipt_checksums(answer.fields))
+        listings = LaterListings(lambda: self._read_listings(answers), len(trees))
+        return Survey(self._machine, listings if digest == known else tuple(listings), checksums, digest)
+
+    def _read_listings(self, answers: Sequence[tuple[ListingAnswer, Sequence[int]]]) -> tuple[Listing, ...]:
+        listings: dict[int, Listing] = {}
+        with self._explain(""):
+            for answer, indices in answers:
+                listings.update(zip(indices, answer.read_listings(), strict=True))
+        return tuple(listing for _, listing in sorted(listings.items()))
+
+    @contextmanager
+    def _explain(self, complaint: str) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise self._make_bad_answer(error, complaint) from error
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`; one session, and another for files that changed meanwhile."""
@@ -72,10 +86,8 @@ class RemoteEndpoint:
             return [], []
         names = b"".join(os.fsencode(path) + b"\0" for path in paths)
         completed = self._shell.run(make_ends_program(request, careful=careful), stdin=names)
-        try:
+        with self._explain(completed.stderr_text):
             return parse_ends(completed.stdout, request)
-        except ValueError as error:
-            raise self._make_bad_answer(error, completed.stderr_text) from error
 
     def read_file(self, path: str) -> bytes:
         """See `hsm.endpoint.Endpoint.read_file`."""

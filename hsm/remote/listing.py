@@ -6,10 +6,11 @@ random mark of the session between records, since names may hold anything but NU
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hsm.endpoint import Listing, Machine, Space, Tree
@@ -175,19 +176,44 @@ def _count_name_bytes(tree: Tree) -> int:
     return sum(len(os.fsencode(quote(_make_start(name)))) + 1 for name in tree.names) + len(tree.base) * 5
 
 
-def parse_listing(
-    content: bytes, complaints: bytes, *, request: ListingRequest, mark: str
-) -> tuple[Machine, list[Listing], list[bytes]]:
-    """Read what the program of `request` printed. Pure.
+@dataclass(frozen=True, slots=True)
+class ListingAnswer:
+    """What the program of a request printed, cut into its parts, which are read when they are asked for.
+
+    Attributes:
+        machine: What it runs on.
+        fields: What the extra program printed.
+        digest: Of all that it says but the clock, the room and what is known of rsync: the same as long as nothing of
+            what was asked for changes.
+    """
+
+    machine: Machine
+    fields: list[bytes]
+    digest: str
+    _sections: tuple[bytes, ...]
+    _complaints: Mapping[int, list[str]]
+    _mark: str
+
+    def read_listings(self) -> tuple[Listing, ...]:
+        """Read a listing per tree of the request.
+
+        Raises:
+            ValueError: The output is not that of the program.
+        """
+        return tuple(
+            _parse_section(section, self._complaints.get(index, []), self._mark)
+            for index, section in enumerate(self._sections)
+        )
+
+
+def parse_answer(content: bytes, complaints: bytes, *, request: ListingRequest, mark: str) -> ListingAnswer:
+    """Cut what the program of `request` printed into its parts. Pure.
 
     Args:
         content: Its standard output between the session's marks.
         complaints: The session's standard error.
         request: What was asked.
         mark: The mark in its program.
-
-    Returns:
-        The machine, a listing per tree of the request, and the fields of the extra program.
 
     Raises:
         ValueError: The output is not that of the program.
@@ -200,8 +226,25 @@ def parse_listing(
     if len(sections) != len(request.trees):
         raise ValueError("the listing is cut")
     by_tree = _split_complaints(complaints, mark)
-    listings = [_parse_section(section, by_tree.get(index, []), mark) for index, section in enumerate(sections)]
-    return machine, listings, rest.split(b"\0")[:-1]
+    said = [
+        system.encode(),
+        *map(_drop_space, sections),
+        rest,
+        repr(sorted(by_tree.items())).encode("utf-8", "replace"),
+    ]
+    digest = make_answer_digest(part.replace(mark.encode(), b"") for part in said)
+    return ListingAnswer(machine, rest.split(b"\0")[:-1], digest, tuple(sections), by_tree, mark)
+
+
+def make_answer_digest(parts: Iterable[bytes]) -> str:
+    """Make one digest of several parts, in their order. Pure."""
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def _drop_space(section: bytes) -> bytes:
+    """A section without the room on its file system, which changes all the time."""
+    fields = section.split(b"\0", 5)
+    return b"\0".join([*fields[:3], *fields[5:]])
 
 
 def _unpack(content: bytes) -> bytes:

@@ -190,9 +190,9 @@ class _AutoEndpoint:
         """The target's name."""
         return self._target.name
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
-        return self._try(lambda there: there.survey(trees, receipts=receipts))
+        return self._try(lambda there: there.survey(trees, receipts=receipts, known=known))
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`."""

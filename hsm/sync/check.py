@@ -89,6 +89,7 @@ def begin_check(
     *,
     roots: tuple[Root, ...],
     max_depth: int | None,
+    known: str = "",
 ) -> EarlySurvey:
     """Begin the look that `check_destination` will want, in a thread; arguments as there.
 
@@ -99,9 +100,10 @@ def begin_check(
         runs: The names of those that will probably be asked for.
         roots: Which of the folders are synced.
         max_depth: Levels of the sweep folder that count.
+        known: The digest of the answer of an earlier sync, whose listings need not be read again.
     """
     guard_tree, trees, receipts = _make_trees(configured, sweep, tuple(runs), roots=roots, max_depth=max_depth)
-    return EarlySurvey(endpoint, [guard_tree, *trees.values()], receipts=receipts)
+    return EarlySurvey(endpoint, [guard_tree, *trees.values()], receipts=receipts, known=known)
 
 
 def _get_own_folder(sweep: str) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hsm.endpoint import Endpoint, Survey, Tree
+from hsm.errors import HsmError
 from hsm.remote.ahead import Ahead
+from hsm.remote.command import CommandStoppedError
 
 
 class EarlySurvey:
@@ -16,13 +18,27 @@ class EarlySurvey:
         endpoint: The destination.
         trees: What is asked already.
         receipts: As for `Endpoint.survey`.
+        known: As for `Endpoint.survey`.
     """
 
-    def __init__(self, endpoint: Endpoint, trees: Sequence[Tree], *, receipts: str) -> None:
+    def __init__(self, endpoint: Endpoint, trees: Sequence[Tree], *, receipts: str, known: str = "") -> None:
         self._endpoint = endpoint
         self._trees = list(trees)
         self._receipts = receipts
-        self._survey = Ahead(lambda: endpoint.survey(self._trees, receipts=receipts), name="hsm-early-check")
+        self._known = known
+        self._survey = Ahead(
+            lambda: endpoint.survey(self._trees, receipts=receipts, known=known), name="hsm-early-check"
+        )
+
+    def _ask(self) -> Survey:
+        return self._endpoint.survey(self._trees, receipts=self._receipts, known=self._known)
+
+    def get_digest(self) -> str:
+        """The digest of the answer, once it is there; empty where there is none. `finish` tells what went wrong."""
+        try:
+            return self._survey.take().digest
+        except (HsmError, CommandStoppedError):
+            return ""
 
     def finish(self, trees: Sequence[Tree], *, receipts: str) -> Survey:
         """Answer what is asked now; what was not asked then is asked in a second session.

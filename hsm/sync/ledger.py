@@ -105,6 +105,15 @@ class Ledger:
             return frozenset()
         return frozenset(find_cleaned(self._books.project, self._sweep))
 
+    def hold(self) -> AbstractContextManager[None]:
+        """Hold this side's lock while inside.
+
+        Raises:
+            LockedError: Another process holds it.
+        """
+        path = self._path.with_suffix(".lock")
+        return hold_local_lock(path, sweep=self._sweep, target=self._place, breaks=self._books.breaks_lock)
+
     @contextmanager
     def open(self, *, is_dry_run: bool) -> Iterator[None]:
         """Hold this side's lock while inside, with the journal read; a dry run only reads it.
@@ -112,12 +121,7 @@ class Ledger:
         Raises:
             LockedError: Another process holds it.
         """
-        path = self._path.with_suffix(".lock")
-        breaks = self._books.breaks_lock
-        hold: AbstractContextManager[None] = contextlib.nullcontext()
-        if not is_dry_run:
-            hold = hold_local_lock(path, sweep=self._sweep, target=self._place, breaks=breaks)
-        with hold:
+        with contextlib.nullcontext() if is_dry_run else self.hold():
             self._journal, self.notices = load_journal(self._path, self._books.route, sets_aside=not is_dry_run)
             yield
 

@@ -20,6 +20,7 @@ from hsm.records.project import load_source_id
 from hsm.records.receipt import Sender
 from hsm.remote.command import CommandStoppedError, Runner
 from hsm.remote.retry import PAUSES_SECONDS
+from hsm.sync.at_rest import LEAST_RUNS, AtRest, describe_sweeps
 from hsm.sync.check import begin_check
 from hsm.sync.connect import Connection, connect, get_roots, make_push_ends
 from hsm.sync.early_check import EarlySurvey
@@ -48,6 +49,7 @@ class PushRequest:
         may_ask: ssh may ask in this terminal.
         breaks_lock: Take the locks of a sweep whoever holds them.
         does_after_sync: Do what the targets' `after_sync` says.
+        lists_files: The report will name single files.
         pauses_seconds: Before each further try after a dropped connection.
     """
 
@@ -62,6 +64,7 @@ class PushRequest:
     may_ask: bool = False
     breaks_lock: bool = False
     does_after_sync: bool = True
+    lists_files: bool = False
     pauses_seconds: tuple[float, ...] = PAUSES_SECONDS
 
 
@@ -126,19 +129,49 @@ class _Push:
         self._reporter = reporter
         self._kept = kept
         self._source_id = "" if request.is_dry_run else load_source_id(source.project)
+        self._runs = {name: self._read_known_runs(name) for name in request.targets}
+        self._at_rest = self._make_at_rest()
 
-    def read(self) -> Inventories:
-        """Read what the source has of every sweep."""
+    def _read_known_runs(self, name: str) -> tuple[str, ...]:
+        """The runs of the first sweep that the journal of a target knows."""
+        return read_known_runs(get_journal_path(self._source.project, name, self._source.sweeps[0].id))
+
+    def _make_at_rest(self) -> AtRest | None:
+        """What may save looking at every file of a large sweep; None where each must be looked at."""
+        request, source = self._request, self._source
+        if len(source.sweeps) != 1 or not self._kept.asks_early or min(map(len, self._runs.values())) < LEAST_RUNS:
+            return None
+        if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != Choice():
+            return None
+        sweep = source.sweeps[0].id
+        settings = {name: self._settings[name, sweep] for name in request.targets}
+        if request.does_after_sync and any(found.after_sync for found in settings.values()):
+            return None
+        asked = [request.all_versions, request.overwrite, sorted(request.allowed), sorted(request.roots)]
+        known = describe_sweeps(source.known)
+        return AtRest(
+            {name: get_journal_path(source.project, name, sweep) for name in settings},
+            {name: [sweep, found.model_dump(mode="json"), asked, known] for name, found in settings.items()},
+            source.layout,
+        )
+
+    def read(self) -> Inventories | None:
+        """Read what the source has of every sweep; None where nothing has changed, neither here nor at any target."""
+        source = self._source
+        if self._at_rest is not None:
+            if self._at_rest.is_at_rest():
+                return None
+            source = replace(source, endpoint=self._at_rest.source)
         options = self._options.values()
         return read_inventories(
-            self._source,
+            source,
             depths=[option.max_depth for option in options],
             roots={root for option in options for root in option.roots},
             with_versions=any(option.plan.latest_only for option in options),
             saves_cache=not self._request.is_dry_run,
         )
 
-    def serve(self, name: str, found: Future[Inventories]) -> list[TargetReport]:
+    def serve(self, name: str, found: Future[Inventories | None]) -> list[TargetReport]:
         """Bring every sweep to one target: one report per sweep, whatever happens."""
         stopwatch = Stopwatch(name, self._reporter)
         try:
@@ -148,6 +181,9 @@ class _Push:
             return self._end_all(make_failure(name, error, stopwatch.seconds))
         except CommandStoppedError:
             return self._end_all(_make_interrupted(name))
+        finally:
+            if self._at_rest is not None:
+                self._at_rest.leave(name)
 
     def _connect(self, name: str) -> Connection:
         request = self._request
@@ -161,14 +197,19 @@ class _Push:
             allowed=request.allowed,
         )
 
-    def _serve(self, connection: Connection, found: Future[Inventories], stopwatch: Stopwatch) -> list[TargetReport]:
+    def _serve(
+        self, connection: Connection, found: Future[Inventories | None], stopwatch: Stopwatch
+    ) -> list[TargetReport]:
         name = connection.name
         with stopwatch.step("login"):
             connection.login(may_ask=self._request.may_ask)
         early = self._begin_check(connection)
+        books = self._make_books(connection)
+        digest = self._tell_digest(name, early, stopwatch)
         with stopwatch.step("scan"):
             inventories = found.result()
-        books = self._make_books(connection)
+        if inventories is None:
+            return [self._report_rest(name, books, stopwatch)]
         reports: list[TargetReport] = []
         for sweep in self._source.sweeps:
             if reports and reports[-1].state is State.INTERRUPTED:
@@ -177,18 +218,43 @@ class _Push:
             inventory = inventories[sweep.id, self._options[name, sweep.id].max_depth]
             reports.append(self._serve_sweep(connection, inventory, books, stopwatch, early))
             stopwatch, early = Stopwatch(name, self._reporter), None
+        if self._at_rest is not None:
+            self._at_rest.note(reports[0], digest)
         return reports
+
+    def _tell_digest(self, name: str, early: EarlySurvey | None, stopwatch: Stopwatch) -> str:
+        """Tell the thread that reads here what a target said, where that may save it the reading."""
+        if self._at_rest is None:
+            return ""
+        with stopwatch.step("check"):
+            digest = early.get_digest() if early is not None else ""
+        self._at_rest.tell(name, digest)
+        return digest
+
+    def _report_rest(self, name: str, books: Books, stopwatch: Stopwatch) -> TargetReport:
+        if self._at_rest is None:
+            raise AssertionError("only what is at rest is not read")
+        with Ledger(books, self._source.sweeps[0].id).hold():
+            report = self._at_rest.make_report(name, stopwatch.seconds)
+        self._reporter.report(TargetEnded(name, report.state.value))
+        return report
 
     def _begin_check(self, connection: Connection) -> EarlySurvey | None:
         """Begin to look at what the journal knows of the first sweep at a target, while the source is read."""
         name, sweep = connection.name, self._source.sweeps[0].id
-        runs = read_known_runs(get_journal_path(self._source.project, name, sweep))
+        runs = self._runs[name]
         if connection.is_folder or not runs or not self._kept.asks_early:
             return None
         options = self._options[name, sweep]
         configured = get_roots(self._settings[name, sweep])
         return begin_check(
-            connection.endpoint, configured, sweep, runs, roots=options.roots, max_depth=options.max_depth
+            connection.endpoint,
+            configured,
+            sweep,
+            runs,
+            roots=options.roots,
+            max_depth=options.max_depth,
+            known=self._at_rest.get_known(name) if self._at_rest is not None else "",
         )
 
     def _serve_sweep(

@@ -8,7 +8,7 @@ from enum import Enum
 
 from hsm.errors import ExitCode, HsmError
 from hsm.model import PlanItem, Problem, Reason, Root, RunState, SyncPlan
-from hsm.plan.summary import Change, count_reasons, count_sent_bytes, count_states, make_rows
+from hsm.plan.summary import Change, Counts, count_reasons, count_sent_bytes, count_states, make_rows
 from hsm.transfer.outcome import Outcome, Streams, TransferResult
 
 SCHEMA = 1
@@ -76,6 +76,7 @@ class TargetReport:
         problems: Of single paths, the plan's and the transfer's.
         seconds: How long each step took.
         after: What was done there afterwards.
+        counts: Of an earlier plan, where nothing has changed since and so none was made.
     """
 
     name: str
@@ -87,6 +88,7 @@ class TargetReport:
     problems: tuple[Problem, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     after: tuple[AfterStep, ...] = ()
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,8 @@ def make_error_document(error: HsmError | None) -> dict[str, str] | None:
 
 def count_files(report: TargetReport) -> dict[str, int]:
     """How many files met which end; see `docs/SYNC.md` for the words."""
+    if report.counts is not None:
+        return dict(report.counts.files)
     plan, outcomes = report.plan or SyncPlan(""), _outcomes(report)
     reasons = count_reasons(plan.items)
     ends = list(outcomes.values())
@@ -197,6 +201,8 @@ def count_bytes(report: TargetReport) -> dict[str, int]:
 
 def count_runs(report: TargetReport) -> dict[str, int]:
     """How many runs there are, by change and by state; `complete` are finished and wholly proven."""
+    if report.counts is not None:
+        return dict(report.counts.runs)
     plan = report.plan or SyncPlan("")
     rows = [row for row in make_rows(plan) if row.run is not None]
     states = count_states(plan.runs)

@@ -108,6 +108,20 @@ def test_a_depth_cuts_and_names_restrict(make_endpoint: MakeEndpoint, tree: Path
     assert [listing.kind for listing in survey.listings] == [EntryKind.FOLDER] * 4
 
 
+def test_a_digest_tells_whether_anything_changed(make_endpoint: MakeEndpoint, tree: Path, kind: str) -> None:
+    endpoint = make_endpoint(kind)
+    trees = [Tree(str(tree), ("run-1", "missing"), follow=True), Tree(str(tree), ("run-2",))]
+    first = endpoint.survey(trees)
+    same = endpoint.survey(trees, known=first.digest)
+    assert same.digest == first.digest
+    assert [by_path(listing) for listing in same.listings] == [by_path(listing) for listing in first.listings]
+    assert (first.digest == "") is (kind in ("local", "sftp"))
+    (tree / "run-2/b").write_text("longer than before")
+    changed = endpoint.survey(trees, known=first.digest)
+    assert changed.digest != first.digest or changed.digest == ""
+    assert by_path(changed.listings[1])["run-2/b"].size == len("longer than before")
+
+
 def test_links_are_followed_when_asked_but_never_walked(make_endpoint: MakeEndpoint, tree: Path, kind: str) -> None:
     endpoint = make_endpoint(kind)
     plain = by_path(list_one(endpoint, Tree(str(tree), ("run-1",))))

@@ -158,7 +158,7 @@ def assert_nothing_left(project: Project) -> None:
     names = {path.name for path in project.target_root.glob("sweeps/outputs/*/.hsm-sync/*")}
     assert all(name.startswith("receipt-") and name.endswith(".json") for name in names), names
     here = sorted(path.name for path in (project.folder / ".hsm/sync").rglob("*") if path.is_file())
-    assert here in ([], [f"{SWEEP}.json"])
+    assert here in ([], [f"{SWEEP}.json"], [f"{SWEEP}.json", f"{SWEEP}.rest"])
     assert_records_valid(project)
 
 

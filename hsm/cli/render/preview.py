@@ -45,18 +45,20 @@ def print_preview(printer: Printer, plan: SyncPlan, *, verbosity: int, indent: i
         printer.print_table(_COLUMNS, table, label="left out: ", indent=indent)
     for line in _iter_remarks(plan, rows, place):
         printer.print(line, indent=indent, hang=2)
-    print_deeper(printer, plan, verbosity=verbosity, indent=indent)
+    print_deeper(printer, plan.deeper, plan.max_depth, verbosity=verbosity, indent=indent)
     if verbosity:
         printer.print_many(_iter_file_lines(plan.items, indent, is_whole=verbosity > 1))
 
 
-def print_deeper(printer: Printer, plan: SyncPlan, *, verbosity: int, indent: int) -> None:
+def print_deeper(
+    printer: Printer, deeper: Mapping[str, int], max_depth: int | None, *, verbosity: int, indent: int
+) -> None:
     """Print how many files lie too deep in the sweep's folder, and where."""
-    n_files = sum(plan.deeper.values())
+    n_files = sum(deeper.values())
     if n_files:
-        folders = [f"{folder.rstrip('/')}/" for folder in sorted(plan.deeper)]
+        folders = [f"{folder.rstrip('/')}/" for folder in sorted(deeper)]
         where = list_some(folders, len(folders) if verbosity else _MOST_FOLDERS, "folder")
-        text = f"{format_count(n_files, 'file')} in {where} left out: max_depth {plan.max_depth}"
+        text = f"{format_count(n_files, 'file')} in {where} left out: max_depth {max_depth}"
         printer.print(text, indent=indent, hang=2)
 
 

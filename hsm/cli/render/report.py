@@ -11,7 +11,7 @@ from hsm.cli.render.printer import Printer
 from hsm.cli.render.problems import describe_problems, print_problems
 from hsm.cli.render.words import format_bytes, format_count, format_part, format_seconds, list_some
 from hsm.errors import ExitCode
-from hsm.model import RunState, SyncPlan
+from hsm.model import RunState
 from hsm.sync.report import State, SyncReport, TargetReport, count_bytes, count_files, count_runs
 from hsm.transfer.outcome import Outcome, Streams
 
@@ -70,12 +70,8 @@ class _TargetPrinter:
         if target.state is not State.PLANNED:
             word, rest = describe_outcome(target, place=_get_place(report))
             self._printer.print((word, _STYLES.get(target.state, _BAD_STYLE)), rest, indent=2, hang=2)
-        if target.plan is not None and not self._is_quiet:
-            if report.is_dry_run:
-                place = _get_place(report)
-                print_preview(self._printer, target.plan, verbosity=self._verbosity, indent=2, place=place)
-            else:
-                self._print_counts(target.plan)
+        if not self._is_quiet:
+            self._print_plan(report)
         print_problems(
             self._printer,
             target.problems,
@@ -95,11 +91,18 @@ class _TargetPrinter:
         if self._verbosity and target.result is not None and target.result.streams is not None:
             self._printer.print(describe_streams(target.result.streams), indent=2, hang=9)
 
-    def _print_counts(self, plan: SyncPlan) -> None:
+    def _print_plan(self, report: SyncReport) -> None:
+        plan = self._target.plan
+        counted = plan or self._target.counts
+        if counted is None:
+            return
+        if plan is not None and report.is_dry_run:
+            print_preview(self._printer, plan, verbosity=self._verbosity, indent=2, place=_get_place(report))
+            return
         for line in _iter_count_lines(self._target):
             self._printer.print(line, indent=2, hang=2)
-        print_deeper(self._printer, plan, verbosity=self._verbosity, indent=2)
-        if not plan.is_checked:
+        print_deeper(self._printer, counted.deeper, counted.max_depth, verbosity=self._verbosity, indent=2)
+        if plan is not None and not plan.is_checked:
             self._printer.print("conflicts not checked (check_remote_first: false)", indent=2, hang=2)
 
 
@@ -143,7 +146,7 @@ def _describe_sent(files: dict[str, int], sizes: dict[str, int]) -> str:
 
 def _describe_present(target: TargetReport, place: str) -> str:
     files = count_files(target)
-    n_runs = len(target.plan.runs) if target.plan is not None else 0
+    n_runs = target.counts.runs["total"] if target.counts else len(target.plan.runs) if target.plan else 0
     if files["not_chosen"]:
         return f"nothing of what was chosen is missing {place}"
     if n_runs:

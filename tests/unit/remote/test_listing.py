@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hsm.endpoint import Listing, Machine, Space, Tree
 from hsm.model import Entry, EntryKind, Problem
-from hsm.remote.listing import make_listing_requests, parse_listing
+from hsm.remote.listing import make_listing_requests, parse_answer
 from hsm.remote.shell import MAX_PROGRAM_BYTES
 
 MARK = "0123456789abcdef0123456789abcdef"
@@ -26,7 +26,7 @@ MODES = {EntryKind.FILE: "81a4", EntryKind.FOLDER: "41ed", EntryKind.SYMLINK: "a
 def parse(text: str, *, complaints: str = "", trees: tuple[Tree, ...] = (Tree("/data/wandb"),)) -> list[Listing]:
     (request,) = make_listing_requests(trees, mark=MARK, rsync_path="rsync")
     content = os.fsencode(f"{text}{MARK}=")
-    return parse_listing(content, os.fsencode(complaints), request=request, mark=MARK)[1]
+    return list(parse_answer(content, os.fsencode(complaints), request=request, mark=MARK).read_listings())
 
 
 def parse_one(records: str = "", *, base: str = BASE, df: str = DF, complaints: str = "") -> Listing:
@@ -237,7 +237,7 @@ def test_complaints_belong_to_their_tree() -> None:
 def test_the_machine_is_told() -> None:
     (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
     content = f"{HEAD}{MARK}={BASE}{DF}{MARK}=".encode()
-    machine, *_ = parse_listing(content, b"", request=request, mark=MARK)
+    machine = parse_answer(content, b"", request=request, mark=MARK).machine
     assert machine == Machine("Linux", "/home/ada", "rsync  version 3.2.7  protocol version 31", 1_760_000_000 * 10**9)
 
 
@@ -262,11 +262,40 @@ def test_a_packed_answer_is_the_same() -> None:
     (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
     content = f"{HEAD}{MARK}={BASE}{DF}Ef 1 5 7 ./f\0\0{MARK}=".encode()
     packed = b"gzip\0" + gzip.compress(content)
-    plain = parse_listing(content, b"", request=request, mark=MARK)
-    assert parse_listing(packed, b"", request=request, mark=MARK) == plain
+    plain = parse_answer(content, b"", request=request, mark=MARK)
+    assert parse_answer(packed, b"", request=request, mark=MARK) == plain
     for broken in (packed[:-9], packed[:20], b"gzip\0", b"gzip\0" + content):
         with pytest.raises(ValueError, match="listing is"):
-            parse_listing(broken, b"", request=request, mark=MARK)
+            parse_answer(broken, b"", request=request, mark=MARK)
+
+
+OTHER_MARK = "f" * 32
+ONE = f"{HEAD}{MARK}={BASE}{DF}Ef 1 5 7 ./f\0\0{MARK}=12-3 receipt-1.json\0"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaints", "is_same"),
+    [
+        pytest.param(ONE, "", True, id="the same"),
+        pytest.param(ONE.replace("1760000000", "1760009999"), "", True, id="later"),
+        pytest.param(ONE.replace("400 600 40%", "500 500 50%"), "", True, id="less room"),
+        pytest.param(ONE.replace("3.2.7", "3.4.1"), "", True, id="another rsync"),
+        pytest.param(ONE.replace(MARK, OTHER_MARK), "", True, id="another mark"),
+        pytest.param(ONE.replace("Ef 1 5", "Ef 2 5"), "", False, id="a file grew"),
+        pytest.param(ONE.replace("./f", "./g"), "", False, id="another name"),
+        pytest.param(ONE.replace("Ef 1 5 7 ./f\0\0", ""), "", False, id="a file is gone"),
+        pytest.param(ONE.replace("/data/wandb", "/data2/wandb"), "", False, id="another folder"),
+        pytest.param(ONE.replace("12-3", "13-3"), "", False, id="another receipt"),
+        pytest.param(ONE.replace("Linux", "Darwin"), "", False, id="another system"),
+        pytest.param(ONE, f"{MARK} 0\nfind: './x': Permission denied\n", False, id="a complaint"),
+    ],
+)
+def test_a_digest_is_the_same_while_nothing_changes(text: str, complaints: str, *, is_same: bool) -> None:
+    (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
+    mark = OTHER_MARK if OTHER_MARK in text else MARK
+    before = parse_answer(ONE.encode(), b"", request=request, mark=MARK)
+    after = parse_answer(text.encode(), complaints.encode(), request=request, mark=mark)
+    assert (before.digest == after.digest) is is_same
 
 
 @given(st.binary(max_size=60))
@@ -274,7 +303,8 @@ def test_whatever_is_printed_raises_nothing_else(content: bytes) -> None:
     (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
     for prefix in ("", "gzip\0", HEAD, f"{HEAD}{MARK}={BASE}{DF}"):
         try:
-            parse_listing(prefix.encode() + content + f"{MARK}=".encode(), content, request=request, mark=MARK)
+            whole = prefix.encode() + content + f"{MARK}=".encode()
+            parse_answer(whole, content, request=request, mark=MARK).read_listings()
         except ValueError:
             continue
 

@@ -21,11 +21,11 @@ class Asked:
         self.questions: list[tuple[list[Tree], str]] = []
         self._error = error
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "") -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:  # noqa: ARG002
         self.questions.append((list(trees), receipts))
         if self._error is not None:
             raise self._error
-        return Survey(Machine("Linux"), tuple(map(make_listing, trees)), {"r": "1"} if receipts else {})
+        return Survey(Machine("Linux"), tuple(map(make_listing, trees)), {"r": "1"} if receipts else {}, "digest")
 
 
 def make_listing(tree: Tree) -> Listing:
@@ -74,7 +74,14 @@ def test_another_question_is_asked_anew(trees: list[Tree], receipts: str) -> Non
     assert answer.listings == tuple(map(make_listing, trees))
 
 
+def test_the_digest_is_there_before_anything_else_is_asked() -> None:
+    endpoint = Asked()
+    assert EarlySurvey(endpoint, make_trees("a"), receipts="").get_digest() == "digest"  # type: ignore[arg-type]
+    assert len(endpoint.questions) == 1
+
+
 def test_what_went_wrong_early_is_told_when_it_matters() -> None:
     survey = EarlySurvey(Asked(UnreachableError("gone")), make_trees("a"), receipts="")  # type: ignore[arg-type]
+    assert survey.get_digest() == ""
     with pytest.raises(UnreachableError, match="gone"):
         survey.finish(make_trees("a"), receipts="")

@@ -1,0 +1,97 @@
+"""What a look at a source found in each folder, in a few bytes, and whether the next one would find the same.
+
+That needs no value for each file, and so takes a third of the time that reading the source takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from hsm.tree import N_READERS, SLOW_SECONDS, Child, scan_folder
+
+_N_PROBED = 16
+_DIGEST_BYTES = 16
+
+
+class Footprint:
+    """Reads folders as `hsm.tree.scan_folder` does, and notes what is in them. Threads may share it.
+
+    Attributes:
+        folders: A digest of each folder that was read, by its path.
+        is_torn: A folder was read twice and held something else the second time.
+    """
+
+    def __init__(self) -> None:
+        self.folders: dict[str, str] = {}
+        self.is_torn = False
+
+    def scan(self, folder: str) -> Sequence[Child]:
+        """See `hsm.tree.Scan`."""
+        children = scan_folder(folder)
+        digest = _make_digest(children)
+        self.is_torn = self.is_torn or self.folders.setdefault(folder, digest) != digest
+        return children
+
+
+def is_unchanged(folders: Mapping[str, str]) -> bool:
+    """Whether folders hold what they held when a footprint was taken. Changes nothing.
+
+    As much is compared as a plan compares: names, kinds, sizes, times and inodes, and of a symlink what it leads to.
+
+    Args:
+        folders: Of the footprint; several threads look where the first of them show that each answer takes long.
+    """
+    paths = list(folders)
+    begin = time.monotonic()
+    if not _are_unchanged(paths[:_N_PROBED], folders):
+        return False
+    rest = paths[_N_PROBED:]
+    if time.monotonic() - begin <= SLOW_SECONDS * _N_PROBED * _N_PROBED:
+        return _are_unchanged(rest, folders)
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - for slow file systems
+
+    parts = [rest[start : start + _N_PROBED] for start in range(0, len(rest), _N_PROBED)]
+    with ThreadPoolExecutor(N_READERS, thread_name_prefix="hsm-list") as executor:
+        return all(executor.map(lambda part: _are_unchanged(part, folders), parts))
+
+
+def _are_unchanged(paths: Sequence[str], folders: Mapping[str, str]) -> bool:
+    for path in paths:
+        try:
+            if _make_digest(scan_folder(path)) != folders[path]:
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def _make_digest(children: Sequence[Child]) -> str:
+    rows: list[tuple[object, ...]] = []
+    for child in children:
+        try:
+            if child.is_dir(follow_symlinks=False):
+                rows.append((child.name, child.inode()))
+                continue
+            status = child.stat(follow_symlinks=False)
+            is_file = child.is_file(follow_symlinks=False)
+        except OSError as error:
+            rows.append((child.name, error.errno))
+            continue
+        leads_to = () if is_file else _follow(child.path, status)
+        rows.append((child.name, status.st_size, status.st_mtime_ns, status.st_ino, *leads_to))
+    rows.sort(key=lambda row: str(row[0]))
+    content = repr(rows).encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _follow(path: str, status: os.stat_result) -> tuple[object, ...]:
+    """Say of what is no file what it is, and of a symlink where it leads."""
+    try:
+        link = os.readlink(path)  # noqa: PTH115 - as the bytes are
+        end = os.stat(path)  # noqa: PTH116 - hot
+    except OSError as error:
+        return status.st_mode, error.errno
+    return link, end.st_mode, end.st_size, end.st_mtime_ns, end.st_ino
