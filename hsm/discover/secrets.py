@@ -13,11 +13,14 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hsm.endpoint import Endpoint
 from hsm.model import Problem, SourceFile
 from hsm.plan.safety import POSSIBLE_SECRET
+
+if TYPE_CHECKING:
+    from io import FileIO
 
 MOST_BYTES = 256 * 1024
 MOST_NAMED = 20
@@ -29,6 +32,7 @@ SLOW_SECONDS = 0.0005
 wait for each other, and one is done twice as soon."""
 
 _N_FILES_AT_ONCE = 64
+_MOST_BYTES_AT_ONCE = 1024 * 1024
 
 
 class _Form(NamedTuple):
@@ -104,7 +108,7 @@ def scan_files(endpoint: Endpoint, files: Iterable[SourceFile]) -> tuple[Problem
     if endpoint.is_remote:
         return ()
     small = [file for file in files if 0 < file.size <= MOST_BYTES]
-    parts = [small[start : start + _N_FILES_AT_ONCE] for start in range(0, len(small), _N_FILES_AT_ONCE)]
+    parts = list(_cut(small))
     if not parts:
         return ()
     begin = time.monotonic()
@@ -122,37 +126,70 @@ def find_in_text(content: bytes) -> dict[str, tuple[int, int]]:
         What it looks like, in words -> the first line, counted from 1, and how many places there are; empty for a
         file that is no text.
     """
-    if b"\0" in content[:_TEXT_BYTES]:
-        return {}
+    return {} if _is_binary(content) else _find_forms(content, _choose_forms(content))
+
+
+def _is_binary(content: bytes) -> bool:
+    return b"\0" in content[:_TEXT_BYTES]
+
+
+def _choose_forms(content: bytes) -> list[_Form]:
+    """The forms of which there may be some in a text, or in several in a row."""
     small = content.lower()
+    return [form for form in _FORMS if any(mark in small for mark in form.marks)]
+
+
+def _find_forms(content: bytes, forms: Sequence[_Form]) -> dict[str, tuple[int, int]]:
     places: dict[str, list[int]] = {}
-    for form in _FORMS:
-        if any(mark in small for mark in form.marks):
-            starts = [match.start() for match in form.pattern.finditer(content)]
-            places.setdefault(form.what, []).extend(starts)
+    for form in forms:
+        places.setdefault(form.what, []).extend(match.start() for match in form.pattern.finditer(content))
     return {what: (content.count(b"\n", 0, min(starts)) + 1, len(starts)) for what, starts in places.items() if starts}
 
 
+def _cut(files: Iterable[SourceFile]) -> Iterator[list[SourceFile]]:
+    part: list[SourceFile] = []
+    n_bytes = 0
+    for file in files:
+        if part and (len(part) == _N_FILES_AT_ONCE or n_bytes + file.size > _MOST_BYTES_AT_ONCE):
+            yield part
+            part, n_bytes = [], 0
+        part.append(file)
+        n_bytes += file.size
+    if part:
+        yield part
+
+
 def _scan(files: Sequence[SourceFile]) -> list[Problem]:
-    return [problem for file in files for problem in _iter_problems(file)]
+    """Look into several files, at first at all of them together: nearly always there is nothing."""
+    read = ((file, _read_text(f"{file.prefix}/{file.path}")) for file in files)
+    texts = [(file, content) for file, content in read if not _is_binary(content)]
+    forms = _choose_forms(b"\0".join(content for _, content in texts))
+    return [problem for file, content in texts if forms for problem in _iter_problems(file, content, forms)]
 
 
-def _iter_problems(file: SourceFile) -> Iterator[Problem]:
-    try:
-        content = _read_text(f"{file.prefix}/{file.path}")
-    except OSError:
-        return
-    for what, (line, n_places) in find_in_text(content).items():
+def _iter_problems(file: SourceFile, content: bytes, forms: Sequence[_Form]) -> Iterator[Problem]:
+    for what, (line, n_places) in _find_forms(content, forms).items():
         more = f", and {n_places - 1:,} more below" if n_places > 1 else ""
         message = f"Line {line} looks as if it held {what}{more}."
         yield Problem(file.path, POSSIBLE_SECRET, message, _HINT, is_failure=False)
 
 
 def _read_text(path: str) -> bytes:
-    """The beginning of a file; of one that is no text just as much as shows it."""
-    with open(path, "rb") as stream:  # noqa: PTH123 - bytes that are no UTF-8 stay as they are
-        head = stream.read(_TEXT_BYTES)
-        return head if b"\0" in head else head + stream.read(MOST_BYTES - _TEXT_BYTES)
+    """The beginning of a file; of one that is no text just as much as shows it, of one that cannot be read nothing."""
+    try:
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - bytes that are no UTF-8 stay as they are
+            head = stream.read(_TEXT_BYTES)
+            return head if _is_binary(head) else head + _read_rest(stream)
+    except OSError:
+        return b""
+
+
+def _read_rest(stream: FileIO) -> bytes:
+    """Read on until there is enough, or the end: a raw file may answer with less than was asked for."""
+    rest = bytearray()
+    while len(rest) < MOST_BYTES - _TEXT_BYTES and (piece := stream.read(MOST_BYTES - _TEXT_BYTES - len(rest))):
+        rest += piece
+    return bytes(rest)
 
 
 def _sum_up(problems: Sequence[Problem]) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ wandb itself is never imported: its own reader is gone since 0.30. What a run re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -88,6 +89,11 @@ _FACTS = frozenset({RUN, CONFIG, ENVIRONMENT, EXIT, FINAL, FOOTER})
 _OF_EVERY_RECORD = (1, 16, 19, 200)
 """`num`, `control`, `uuid` and `_info`, which stand before or behind what a record is of."""
 
+_ROW = re.compile(
+    rb"(?:\x08[\x80-\xff]{0,9}[\x00-\x7f])?[%b]" % bytes(number << 3 | 2 for number in (HISTORY, SUMMARY))
+)
+"""How a record of the history or the summary begins, of which nearly all of a log consists: its `num`, and the tag."""
+
 
 def read_log(ends: FileEnds) -> LogFacts:
     """Read what the two ends of a log say.
@@ -99,11 +105,13 @@ def read_log(ends: FileEnds) -> LogFacts:
         return LogFacts(is_empty=True)
     found = _Found()
     for payload in _iter_end_payloads(ends):
+        if _ROW.match(payload):
+            continue
         for number, value in iter_fields(payload):
             if number in _FACTS and isinstance(value, bytes):
                 found.add(number, value)
             elif number not in _OF_EVERY_RECORD:
-                break  # a record is of one sort, and most are rows of the history
+                break  # a record is of one sort
     is_whole = bool(found.run_id) and (found.exit_code is not None or not found.has_footer)
     return LogFacts(
         run_id=found.run_id,

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 
 from hsm.remote.pump import Pump
 
+REST_SECONDS = 0.01
+"""In which rsync prints some 10 KB of names, of the 64 that a pipe takes."""
+
 _KEPT_STDERR_BYTES = 64 * 1024
 _LOOK_SECONDS = 0.2
 _GRACE_SECONDS = 2.0
@@ -272,7 +275,8 @@ class Started:
 
         process = self._process
         with self._stack, _ending(process):
-            _finish(process, Pump(process.stdin, {process.stdout: on_output, process.stderr: keep}), stdin, self._check)
+            sinks = {process.stdout: on_output, process.stderr: keep}
+            _finish(process, Pump(process.stdin, sinks, rest_seconds=REST_SECONDS), stdin, self._check)
         self._check()
         return Completed(process.returncode, b"", bytes(kept))
 

@@ -21,9 +21,10 @@ from hsm.remote.command import CommandTimeoutError, Completed, Dialogue, Runner
 from hsm.remote.login import Login
 from hsm.remote.retry import PAUSES_SECONDS, SESSIONS_REFUSED, retry
 from hsm.remote.shell import (
-    MAX_WORDS_BYTES,
     OPEN_SHELL,
+    count_words_bytes,
     frame,
+    get_max_words_bytes,
     make_ends,
     make_mark,
     make_remote_command,
@@ -278,7 +279,7 @@ class OpenSsh:
 
     def _run_once(self, program: str, stdin: bytes) -> Completed:
         control_path = self._login_once()
-        is_short = len(program) + len(stdin) < MAX_WORDS_BYTES
+        is_short = count_words_bytes(program, stdin) < get_max_words_bytes(self._round_trip_seconds)
         if self._keeps_shell and (is_short or control_path is None):
             return self._ask(program, stdin)
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import time
 from collections.abc import Callable, Mapping
 from typing import IO
 
@@ -26,9 +27,14 @@ class Pump:
     Args:
         stdin: The other one's standard input, if it has one.
         sinks: Takers of its outputs.
+        rest_seconds: Between two looks at the outputs, once the input is written: a program that prints line by line,
+            thousands in a second, is not taken a line at a time then.
     """
 
-    def __init__(self, stdin: IO[bytes] | None, sinks: Mapping[IO[bytes] | None, Sink]) -> None:
+    def __init__(
+        self, stdin: IO[bytes] | None, sinks: Mapping[IO[bytes] | None, Sink], *, rest_seconds: float = 0.0
+    ) -> None:
+        self._rest_seconds = rest_seconds
         self._selector = selectors.DefaultSelector()
         self._stdin = stdin
         self._left = memoryview(b"")
@@ -79,6 +85,8 @@ class Pump:
                     self._selector.unregister(key.fileobj)
                     self._n_outputs -= 1
             check()
+            if self._rest_seconds and not self._left and not self.is_ended:
+                time.sleep(self._rest_seconds)
 
     def close(self) -> None:
         """Let go of the pipes, which stay open."""

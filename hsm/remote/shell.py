@@ -77,11 +77,31 @@ def parse_framed(output: bytes, mark: str) -> tuple[bytes | None, bytes]:
     return (content if found else None), noise
 
 
-MAX_WORDS_BYTES = 32 * 1024
-"""What is told to an open shell at once: bash reads its script from a pipe byte by byte, a system call for each."""
+MAX_WORDS_BYTES = 64 * 1024
+"""What is told to an open shell at once over a link without latency, where another session is opened in no time."""
+
+_BYTE_SECONDS = 0.27e-6
+"""bash, ksh and zsh read a script from a pipe byte by byte, a system call for each; dash and BusyBox read blocks."""
+
+_SESSION_ROUND_TRIPS = 2
+"""Until a new session has begun to read."""
 
 OPEN_SHELL = "exec /bin/sh"
 """The command of a session that is told programs on its standard input; every login shell knows it."""
+
+
+def get_max_words_bytes(round_trip_seconds: float | None) -> int:
+    """How much is told to an open shell at once: as much as it reads while another session would be opened. Pure.
+
+    Args:
+        round_trip_seconds: Of the link; None where it is not known yet.
+    """
+    return max(MAX_WORDS_BYTES, int((round_trip_seconds or 0.0) * _SESSION_ROUND_TRIPS / _BYTE_SECONDS))
+
+
+def count_words_bytes(program: str, stdin: bytes) -> int:
+    """About how many bytes `make_words` makes of them. Pure."""
+    return len(program) + len(stdin) * 4 // 3
 
 
 def make_words(program: str, stdin: bytes, mark: str) -> bytes:

@@ -203,15 +203,23 @@ def count_runs(report: TargetReport) -> dict[str, int]:
     """How many runs there are, by change and by state; `complete` are finished and wholly proven."""
     if report.counts is not None:
         return dict(report.counts.runs)
-    plan = report.plan or SyncPlan("")
-    rows = [row for row in make_rows(plan) if row.run is not None]
-    states = count_states(plan.runs)
+    rows = [row for row in make_rows(report.plan or SyncPlan("")) if row.run is not None]
+    states = count_run_states(report)
     return {
-        "total": len(plan.runs),
+        "total": states.pop("total"),
         **{change.value.replace(" ", "_"): sum(row.change is change for row in rows) for change in Change},
-        **{state.value: states[state] for state in RunState},
-        "complete": len(find_complete_runs(plan, _outcomes(report))),
+        **states,
     }
+
+
+def count_run_states(report: TargetReport) -> dict[str, int]:
+    """`total`, `complete` and the states of `count_runs`, in less time."""
+    if report.counts is not None:
+        return dict(report.counts.runs)
+    plan = report.plan or SyncPlan("")
+    states = count_states(plan.runs)
+    n_complete = len(find_complete_runs(plan, _outcomes(report)))
+    return {"total": len(plan.runs), **{state.value: states[state] for state in RunState}, "complete": n_complete}
 
 
 def find_complete_runs(plan: SyncPlan, outcomes: Mapping[tuple[Root, str], Outcome]) -> set[str]:

@@ -106,7 +106,7 @@ def _make_sending_options(call: RsyncCall) -> list[str]:
         "--chmod=Du+rwx,Fu+rw",
         f"--temp-dir={call.temporary}",
         *([f"--partial-dir={PARTIAL_FOLDER}"] if call.keeps_parts else []),
-        *(["--compress", f"--compress-choice={call.compression}"] if call.compression else []),
+        *_make_compression_words(call.compression),
         f"--timeout={IO_TIMEOUT_SECONDS}",
         "--no-human-readable",
         "--info=progress2",
@@ -115,6 +115,13 @@ def _make_sending_options(call: RsyncCall) -> list[str]:
         *(["--update"] if call.skips_newer else ["--ignore-times"]),
         *(["--modify-window=-1"] if call.skips_newer and call.has_fine_times else []),
     ]
+
+
+def _make_compression_words(method: str) -> list[str]:
+    """Which method, and of zstd the quickest level: rsync's own, 3, computes longer than most links take."""
+    if not method:
+        return []
+    return ["--compress", f"--compress-choice={method}", *(["--compress-level=1"] if method == "zstd" else [])]
 
 
 def _make_comparing_options() -> list[str]:

@@ -12,7 +12,7 @@ from hsm.cli.render.problems import describe_problems, print_problems
 from hsm.cli.render.words import format_bytes, format_count, format_part, format_seconds, list_some
 from hsm.errors import ExitCode
 from hsm.model import RunState
-from hsm.sync.report import State, SyncReport, TargetReport, count_bytes, count_files, count_runs
+from hsm.sync.report import State, SyncReport, TargetReport, count_bytes, count_files, count_run_states
 from hsm.transfer.outcome import Outcome, Streams
 
 _STYLES = {
@@ -169,7 +169,7 @@ def _count_sent_runs(target: TargetReport) -> str:
 
 
 def _iter_count_lines(target: TargetReport) -> Iterator[str]:
-    files, runs = count_files(target), count_runs(target)
+    files, runs = count_files(target), count_run_states(target)
     if files["unchanged"] and target.state is not State.NOTHING_TO_DO:
         yield f"{format_count(files['unchanged'], 'file is', 'files are')} unchanged"
     reasons = ("superseded", "excluded", "not_chosen")

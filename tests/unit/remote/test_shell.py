@@ -17,7 +17,9 @@ from hsm.remote.command import Completed, Dialogue, Runner
 from hsm.remote.shell import (
     MAX_PROGRAM_BYTES,
     MAX_WORDS_BYTES,
+    count_words_bytes,
     frame,
+    get_max_words_bytes,
     make_ends,
     make_mark,
     make_remote_command,
@@ -329,3 +331,24 @@ def test_an_answer_is_read(stdout: bytes, stderr: bytes, expected: tuple[Complet
 def test_what_is_no_answer_is_refused(stdout: bytes) -> None:
     with pytest.raises(ValueError, match=r"without its marks|invalid literal"):
         parse_answer(Completed(0, stdout, M + b"\n"), MARK)
+
+
+@pytest.mark.parametrize(
+    ("round_trip_seconds", "n_bytes"),
+    [
+        pytest.param(None, 64 * 1024, id="not known yet"),
+        pytest.param(0.0001, 64 * 1024, id="a fast link"),
+        pytest.param(0.04, 296_296, id="a long one"),
+        pytest.param(0.2, 1_481_481, id="a very long one"),
+    ],
+)
+def test_an_open_shell_is_told_what_it_reads_while_another_would_be_opened(
+    round_trip_seconds: float | None, n_bytes: int
+) -> None:
+    assert get_max_words_bytes(round_trip_seconds) == n_bytes
+
+
+@given(st.text("abc '\n", max_size=40), st.binary(max_size=400))
+def test_words_are_about_as_long_as_they_count(program: str, stdin: bytes) -> None:
+    words = make_words(program, stdin, make_mark())
+    assert 0 <= len(words) - count_words_bytes(program, stdin) < 400

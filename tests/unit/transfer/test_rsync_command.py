@@ -155,8 +155,12 @@ def test_rsync_splits_the_remote_shell_as_it_was_joined(
         ),
         pytest.param(replace(PUSH, keeps_parts=False), {"--partial-dir=.hsm-partial"}, set(), id="small files"),
         pytest.param(
-            replace(PUSH, compression="zstd"), set(), {"--compress", "--compress-choice=zstd"}, id="compressed"
+            replace(PUSH, compression="zstd"),
+            set(),
+            {"--compress", "--compress-choice=zstd", "--compress-level=1"},
+            id="compressed",
         ),
+        pytest.param(replace(PUSH, compression="lz4"), set(), {"--compress", "--compress-choice=lz4"}, id="by lz4"),
         pytest.param(
             replace(PUSH, compares=True, names=("/p/./a",), compression="zstd"),
             {"--files-from=-", "--from0", "--partial-dir=.hsm-partial", "--ignore-times", "--timeout=60"}
