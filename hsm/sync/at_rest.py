@@ -7,17 +7,18 @@ it has nothing to do either. Anything else, and every file is looked at.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 from hsm._version import __version__
 from hsm.discover.footprint import Footprint, is_unchanged
 from hsm.discover.sweeps import Layout, SweepFolder
-from hsm.endpoint import Endpoint
+from hsm.endpoint import Endpoint, FileEnds
 from hsm.errors import ExitCode
 from hsm.model import Reason, RunState
 from hsm.plan.summary import Counts
@@ -40,12 +41,16 @@ class AtRest:
         journals: Where the journal lies, by target; none for a call that looks at every file.
         questions: What is asked for, by target: whatever else decides what a sync has to do.
         layout: Where results lie here.
+        sweep: Which.
     """
 
-    def __init__(self, journals: Mapping[str, Path], questions: Mapping[str, object], layout: Layout) -> None:
+    def __init__(
+        self, journals: Mapping[str, Path], questions: Mapping[str, object], layout: Layout, sweep: SweepFolder
+    ) -> None:
         self._journals = journals
         self._questions = questions
         self._layout = layout
+        self._places = (layout.sweeps, layout.wandb, sweep.path)
         self._footprint = Footprint()
         self._rests = {name: self._load(name) for name in journals}
         self._verdicts: dict[str, Future[bool]] = {name: Future() for name in journals}
@@ -53,7 +58,7 @@ class AtRest:
     @property
     def source(self) -> Endpoint:
         """This machine as the source; what is read of it is noted."""
-        return LocalEndpoint(scan=self._footprint.scan)
+        return _NotedEndpoint(self._footprint)
 
     def get_known(self, name: str) -> str:
         """The digest of what a target said the last time; empty where nothing is known."""
@@ -125,9 +130,28 @@ class AtRest:
             journal = self._journals[name].read_bytes()
         except OSError:
             journal = b""
-        places = [os.path.realpath(place) for place in (self._layout.sweeps, self._layout.wandb)]
+        places = [os.path.realpath(place) for place in self._places]
         asked = json.dumps([__version__, places, self._questions[name]], sort_keys=True).encode()
         return hashlib.sha256(hashlib.sha256(asked).digest() + hashlib.sha256(journal).digest()).hexdigest()
+
+
+class _NotedEndpoint(LocalEndpoint):
+    """This machine; of a file that is read the folder is noted as well, where it was not listed.
+
+    So the metadata of a run whose log says nothing yet are missed when they come.
+    """
+
+    def __init__(self, footprint: Footprint) -> None:
+        super().__init__(scan=footprint.scan)
+        self._footprint = footprint
+
+    def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
+        """See `hsm.endpoint.Endpoint.read_ends`."""
+        for folder in dict.fromkeys(path.rpartition("/")[0] for path in paths):
+            if folder not in self._footprint.folders:
+                with contextlib.suppress(OSError):
+                    self._footprint.scan(folder)
+        return super().read_ends(paths, n_blocks=n_blocks, head_bytes=head_bytes)
 
 
 def describe_sweeps(sweeps: Iterable[SweepFolder]) -> Sequence[Sequence[str]]:

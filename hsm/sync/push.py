@@ -139,20 +139,22 @@ class _Push:
     def _make_at_rest(self) -> AtRest | None:
         """What may save looking at every file of a large sweep; None where each must be looked at."""
         request, source = self._request, self._source
-        if len(source.sweeps) != 1 or not self._kept.asks_early or min(map(len, self._runs.values())) < LEAST_RUNS:
+        n_runs = min(map(len, self._runs.values()), default=0)
+        if len(source.sweeps) != 1 or not self._kept.asks_early or n_runs < LEAST_RUNS:
             return None
         if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != Choice():
             return None
-        sweep = source.sweeps[0].id
-        settings = {name: self._settings[name, sweep] for name in request.targets}
+        sweep = source.sweeps[0]
+        settings = {name: self._settings[name, sweep.id] for name in request.targets}
         if request.does_after_sync and any(found.after_sync for found in settings.values()):
             return None
         asked = [request.all_versions, request.overwrite, sorted(request.allowed), sorted(request.roots)]
         known = describe_sweeps(source.known)
         return AtRest(
-            {name: get_journal_path(source.project, name, sweep) for name in settings},
-            {name: [sweep, found.model_dump(mode="json"), asked, known] for name, found in settings.items()},
+            {name: get_journal_path(source.project, name, sweep.id) for name in settings},
+            {name: [sweep.id, found.model_dump(mode="json"), asked, known] for name, found in settings.items()},
             source.layout,
+            sweep,
         )
 
     def read(self) -> Inventories | None:

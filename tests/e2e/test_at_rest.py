@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hsm.discover.wandb_format import FILE_HEADER
 from hsm.sync.at_rest import LEAST_RUNS
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.synthetic import write_file, write_project, write_run
@@ -75,8 +76,26 @@ CHANGES: dict[str, tuple[Callable[[Project], object], int]] = {
     "a file is older there": (lambda p: write_file(p.target_wandb / RUN / "files/output.log", b"x", mtime_ns=1), 1),
     "the receipt is gone there": (_forget_receipts, 0),
     "the journal is gone here": (lambda p: (p.folder / ".hsm/sync/desktop" / f"{SWEEP}.json").unlink(), 0),
+    "an empty log here": (lambda p: _write_late_run(_get_late_run(p)), 0),
+    "whose it is, beside the log": (
+        lambda p: write_file(_get_late_run(p) / "files/wandb-metadata.json", _make_metadata()),
+        3,
+    ),
     "another setting": (lambda p: p.set_options(exclude=["output.log"]), 0),
 }
+
+
+def _get_late_run(project: Project) -> Path:
+    return project.folder / "wandb/run-20251020_230000-late"
+
+
+def _write_late_run(folder: Path) -> None:
+    write_file(folder / "run-late.wandb", FILE_HEADER)
+    write_file(folder / "files/output.log", b"starting\n")
+
+
+def _make_metadata() -> bytes:
+    return json.dumps({"args": [f"wandb.group={SWEEP}"]}).encode()
 
 
 def _grow(path: Path) -> None:
