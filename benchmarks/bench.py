@@ -102,7 +102,7 @@ class Step:
         return f"{self.workload}/{self.link}/{self.case}{part}"
 
 
-FIRST_A: Field = ((Hsm, 5), (Rsync, 5), (Tar, 3), (WarmHsm, 1), (MasterRsync, 1), (LatestHsm, 1), (PerRunRsync, 1))
+FIRST_A: Field = ((Hsm, 7), (Rsync, 7), (Tar, 3), (WarmHsm, 1), (MasterRsync, 1), (LatestHsm, 1), (PerRunRsync, 1))
 SHORT: tuple[Step, ...] = (
     Step("-", "-", "start", ()),
     Step("A", "40 ms", "first", FIRST_A),
@@ -119,7 +119,7 @@ _ALL_D: Field = ((Hsm, 3), (WarmHsm, 3), (Rsync, 3), (MasterRsync, 3))
 _AT_REST = "In the first round HSM looks at every file, in the others it knows that nothing has changed since."
 LARGE: tuple[Step, ...] = (
     Step("B", "40 ms", "make", ()),
-    Step("B", "40 ms", "first", ((Hsm, 3), (Rsync, 3), (Tar, 3), (WarmHsm, 1), (MasterRsync, 1), (LatestHsm, 1))),
+    Step("B", "40 ms", "first", ((Hsm, 7), (Rsync, 7), (Tar, 3), (WarmHsm, 1), (MasterRsync, 1), (LatestHsm, 1))),
     Step("B", "40 ms", "first", _PER_RUN, part="per run"),
     Step("B", "40 ms", "nothing", (*_ALL_D, (LatestHsm, 3)), note=_AT_REST),
     Step("B", "40 ms", "nothing", _PER_RUN, part="per run"),

@@ -5,6 +5,7 @@ That needs no value for each file, and so takes a third of the time that reading
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -14,6 +15,8 @@ from hsm.tree import N_READERS, SLOW_SECONDS, Child, scan_folder
 
 _N_PROBED = 16
 _DIGEST_BYTES = 16
+_MOST_HOPS = 40
+"""Of a chain of symlinks: Linux follows no more."""
 
 
 class Footprint:
@@ -21,25 +24,32 @@ class Footprint:
 
     Attributes:
         folders: A digest of each folder that was read, by its path.
-        is_torn: A folder was read twice and held something else the second time.
+        is_whole: False once something could not be read, or held something else when it was read again: of that, the
+            digests do not tell whether it will be read the same again.
     """
 
     def __init__(self) -> None:
         self.folders: dict[str, str] = {}
-        self.is_torn = False
+        self.is_whole = True
 
     def scan(self, folder: str) -> Sequence[Child]:
         """See `hsm.tree.Scan`."""
-        children = scan_folder(folder)
+        try:
+            children = scan_folder(folder)
+        except OSError:
+            self.is_whole = False
+            raise
         digest = _make_digest(children)
-        self.is_torn = self.is_torn or self.folders.setdefault(folder, digest) != digest
+        if self.folders.setdefault(folder, digest) != digest:
+            self.is_whole = False
         return children
 
 
 def is_unchanged(folders: Mapping[str, str]) -> bool:
     """Whether folders hold what they held when a footprint was taken. Changes nothing.
 
-    As much is compared as a plan compares: names, kinds, sizes, times and inodes, and of a symlink what it leads to.
+    As much is compared as a plan compares: names, kinds, sizes, times and inodes, and of a symlink hop by hop what it
+    leads to.
 
     Args:
         folders: Of the footprint; several threads look where the first of them show that each answer takes long.
@@ -63,7 +73,7 @@ def _are_unchanged(paths: Sequence[str], folders: Mapping[str, str]) -> bool:
         try:
             if _make_digest(scan_folder(path)) != folders[path]:
                 return False
-        except OSError:
+        except (OSError, ValueError):  # a name that can be none
             return False
     return True
 
@@ -89,9 +99,14 @@ def _make_digest(children: Sequence[Child]) -> str:
 
 def _follow(path: str, status: os.stat_result) -> tuple[object, ...]:
     """Say of what is no file what it is, and of a symlink where it leads."""
+    hops: list[str] = []
+    place = path
+    with contextlib.suppress(OSError):  # of the last one, which is no symlink
+        for _ in range(_MOST_HOPS):
+            hops.append(os.readlink(place))  # noqa: PTH115 - as the bytes are
+            place = os.path.join(os.path.dirname(place), hops[-1])  # noqa: PTH118, PTH120 - hot
     try:
-        link = os.readlink(path)  # noqa: PTH115 - as the bytes are
         end = os.stat(path)  # noqa: PTH116 - hot
     except OSError as error:
-        return status.st_mode, error.errno
-    return link, end.st_mode, end.st_size, end.st_mtime_ns, end.st_ino
+        return status.st_mode, *hops, error.errno
+    return *hops, end.st_mode, end.st_size, end.st_mtime_ns, end.st_ino

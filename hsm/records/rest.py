@@ -48,7 +48,7 @@ def load_rest(path: Path) -> Rest | None:
     try:
         document: dict[str, Any] | None = load_json(path, schema=SCHEMA)
         return _parse(document) if document is not None else None
-    except (DamagedFileError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
+    except (DamagedFileError, OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         return None
 
 
@@ -65,10 +65,19 @@ def _parse(document: Mapping[str, Any]) -> Rest:
         folders={str(path): str(digest) for path, digest in document["folders"].items()},
         destination=str(document["destination"]),
         counts=Counts(
-            files={str(name): int(n) for name, n in counts["files"].items()},
-            runs={str(name): int(n) for name, n in counts["runs"].items()},
-            deeper={str(name): int(n) for name, n in counts["deeper"].items()},
+            files=_parse_numbers(counts["files"]),
+            runs=_parse_numbers(counts["runs"]),
+            deeper=_parse_numbers(counts["deeper"]),
             max_depth=None if counts["max_depth"] is None else int(counts["max_depth"]),
         ),
-        problems=tuple(Problem(**problem) for problem in document["problems"]),
+        problems=tuple(_parse_problem(record) for record in document["problems"]),
     )
+
+
+def _parse_numbers(record: Mapping[str, Any]) -> dict[str, int]:
+    return {str(name): int(number) for name, number in record.items()}
+
+
+def _parse_problem(record: Mapping[str, Any]) -> Problem:
+    path, kind, message, hint = (str(record[name]) for name in ("path", "kind", "message", "hint"))
+    return Problem(path, kind, message, hint, is_failure=bool(record["is_failure"]))

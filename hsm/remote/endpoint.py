@@ -41,24 +41,24 @@ class RemoteEndpoint:
         asked = [replace(tree) for tree in trees] or [Tree("/", names=())]
         indices = {id(tree): index for index, tree in enumerate(asked)}
         extra = make_receipts_program(quote_path(receipts)) if receipts else ""
-        answers: list[tuple[ListingAnswer, list[int]]] = []
+        answers: list[tuple[ListingAnswer, list[int], str]] = []
         for request in make_listing_requests(asked, mark=mark, rsync_path=self._rsync_path, extra=extra):
             completed = self._shell.run(request.program, stdin=request.stdin)
             with self._explain(completed.stderr_text):
                 answer = parse_answer(completed.stdout, completed.stderr, request=request, mark=mark)
-            answers.append((answer, [indices[id(tree)] for tree in request.trees]))
+            answers.append((answer, [indices[id(tree)] for tree in request.trees], completed.stderr_text))
         self._machine = answers[-1][0].machine
-        digest = make_answer_digest(answer.digest.encode() for answer, _ in answers)
+        digest = make_answer_digest(answer.digest.encode() for answer, *_ in answers)
         checksums: dict[str, str] = {}
-        for answer, _ in answers:
+        for answer, *_ in answers:
             checksums.update(parse_receipt_checksums(answer.fields))
         listings = LaterListings(lambda: self._read_listings(answers), len(trees))
         return Survey(self._machine, listings if digest == known else tuple(listings), checksums, digest)
 
-    def _read_listings(self, answers: Sequence[tuple[ListingAnswer, Sequence[int]]]) -> tuple[Listing, ...]:
+    def _read_listings(self, answers: Sequence[tuple[ListingAnswer, Sequence[int], str]]) -> tuple[Listing, ...]:
         listings: dict[int, Listing] = {}
-        with self._explain(""):
-            for answer, indices in answers:
+        for answer, indices, complaint in answers:
+            with self._explain(complaint):
                 listings.update(zip(indices, answer.read_listings(), strict=True))
         return tuple(listing for _, listing in sorted(listings.items()))
 

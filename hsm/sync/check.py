@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint, Listing, Tree
@@ -90,6 +90,7 @@ def begin_check(
     roots: tuple[Root, ...],
     max_depth: int | None,
     known: str = "",
+    tell: Callable[[str], object] = str,
 ) -> EarlySurvey:
     """Begin the look that `check_destination` will want, in a thread; arguments as there.
 
@@ -101,9 +102,10 @@ def begin_check(
         roots: Which of the folders are synced.
         max_depth: Levels of the sweep folder that count.
         known: The digest of the answer of an earlier sync, whose listings need not be read again.
+        tell: As for `EarlySurvey`.
     """
     guard_tree, trees, receipts = _make_trees(configured, sweep, tuple(runs), roots=roots, max_depth=max_depth)
-    return EarlySurvey(endpoint, [guard_tree, *trees.values()], receipts=receipts, known=known)
+    return EarlySurvey(endpoint, [guard_tree, *trees.values()], receipts=receipts, known=known, tell=tell)
 
 
 def _get_own_folder(sweep: str) -> str:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
@@ -148,11 +149,11 @@ class _Push:
         settings = {name: self._settings[name, sweep.id] for name in request.targets}
         if request.does_after_sync and any(found.after_sync for found in settings.values()):
             return None
-        asked = [request.all_versions, request.overwrite, sorted(request.allowed), sorted(request.roots)]
-        known = describe_sweeps(source.known)
+        options = [request.all_versions, request.overwrite, sorted(request.allowed), sorted(request.roots)]
+        asked = [sweep.id, self._source_id, sorted(source.missing), describe_sweeps(source.known), options]
         return AtRest(
             {name: get_journal_path(source.project, name, sweep.id) for name in settings},
-            {name: [sweep.id, found.model_dump(mode="json"), asked, known] for name, found in settings.items()},
+            {name: [found.model_dump(mode="json"), asked] for name, found in settings.items()},
             source.layout,
             sweep,
         )
@@ -205,13 +206,12 @@ class _Push:
         name = connection.name
         with stopwatch.step("login"):
             connection.login(may_ask=self._request.may_ask)
-        early = self._begin_check(connection)
+        early = whole = self._begin_check(connection)
         books = self._make_books(connection)
-        digest = self._tell_digest(name, early, stopwatch)
         with stopwatch.step("scan"):
             inventories = found.result()
         if inventories is None:
-            return [self._report_rest(name, books, stopwatch)]
+            return [self._report_rest(connection, books, stopwatch)]
         reports: list[TargetReport] = []
         for sweep in self._source.sweeps:
             if reports and reports[-1].state is State.INTERRUPTED:
@@ -220,24 +220,16 @@ class _Push:
             inventory = inventories[sweep.id, self._options[name, sweep.id].max_depth]
             reports.append(self._serve_sweep(connection, inventory, books, stopwatch, early))
             stopwatch, early = Stopwatch(name, self._reporter), None
-        if self._at_rest is not None:
-            self._at_rest.note(reports[0], digest)
+        if self._at_rest is not None and whole is not None:
+            self._at_rest.note(reports[0], whole.get_digest())
         return reports
 
-    def _tell_digest(self, name: str, early: EarlySurvey | None, stopwatch: Stopwatch) -> str:
-        """Tell the thread that reads here what a target said, where that may save it the reading."""
-        if self._at_rest is None:
-            return ""
-        with stopwatch.step("check"):
-            digest = early.get_digest() if early is not None else ""
-        self._at_rest.tell(name, digest)
-        return digest
-
-    def _report_rest(self, name: str, books: Books, stopwatch: Stopwatch) -> TargetReport:
+    def _report_rest(self, connection: Connection, books: Books, stopwatch: Stopwatch) -> TargetReport:
         if self._at_rest is None:
             raise AssertionError("only what is at rest is not read")
+        name, notices = connection.name, connection.list_notices()
         with Ledger(books, self._source.sweeps[0].id).hold():
-            report = self._at_rest.make_report(name, stopwatch.seconds)
+            report = self._at_rest.make_report(name, stopwatch.seconds, notices=notices)
         self._reporter.report(TargetEnded(name, report.state.value))
         return report
 
@@ -246,6 +238,7 @@ class _Push:
         name, sweep = connection.name, self._source.sweeps[0].id
         runs = self._runs[name]
         if connection.is_folder or not runs or not self._kept.asks_early:
+            self._tell(name, "")
             return None
         options = self._options[name, sweep]
         configured = get_roots(self._settings[name, sweep])
@@ -257,7 +250,13 @@ class _Push:
             roots=options.roots,
             max_depth=options.max_depth,
             known=self._at_rest.get_known(name) if self._at_rest is not None else "",
+            tell=partial(self._tell, name),
         )
+
+    def _tell(self, name: str, digest: str) -> None:
+        """Tell the thread that reads here what a target said, which may save it the reading."""
+        if self._at_rest is not None:
+            self._at_rest.tell(name, digest)
 
     def _serve_sweep(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from hsm.remote.command import CommandStoppedError, Runner
@@ -65,9 +65,16 @@ def wait_awake(futures: Iterable[Future[_Answer]]) -> None:
 
     In short waits: a signal that another thread takes does not wake this one, which alone can act on it.
     """
-    awaited = list(futures)
-    while wait(awaited, timeout=_LOOK_SECONDS).not_done:
+    for _ in iter_awake(futures):
         pass
+
+
+def iter_awake(futures: Iterable[Future[_Answer]]) -> Iterator[Future[_Answer]]:
+    """Wait as `wait_awake` does, and give each as soon as it is done."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 def _collect(futures: Mapping[str, Future[_Answer]]) -> dict[str, _Answer]:

@@ -518,6 +518,20 @@ def test_what_it_shows(project: Project) -> None:
 # Over ssh, with runs that the real wandb wrote.
 
 
+@pytest.mark.parametrize("engine", ["auto", "sftp"])
+def test_after_a_clean_a_target_behind_ssh_has_nothing_to_do(
+    make_project: MakeProject, require_program: Any, engine: str
+) -> None:
+    require_program("rsync", "ssh", "sshd")
+    project = make_project(options={"latest_only": False, "max_depth": None})
+    project.set_target(engine=engine)
+    write_project(project.folder)
+    send(project)
+    assert clean(project).removed == {*FINISHED, ""}
+    again = project.hsm("sync", "to", SWEEP, "--json")
+    assert (again.returncode, json.loads(again.stdout)["sweeps"][0]["targets"][0]["state"]) == (0, "nothing_to_do")
+
+
 @pytest.mark.parametrize("client", ["openssh", "sftp"])
 def test_real_runs_over_ssh(make_project: MakeProject, require_program: Any, client: str) -> None:
     require_program("rsync", "ssh", "sshd")

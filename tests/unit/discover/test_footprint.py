@@ -28,6 +28,8 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "elsewhere").write_text("core\n")
     (root / "run-0" / "link").symlink_to(tmp_path / "elsewhere")
     (root / "run-0" / "dangling").symlink_to("nowhere")
+    (root / "run-0" / "chain").symlink_to(tmp_path / "hop")
+    (tmp_path / "hop").symlink_to("elsewhere")
     os.mkfifo(root / "run-0" / "fifo")
     return root
 
@@ -35,7 +37,7 @@ def root(tmp_path: Path) -> Path:
 def read(root: Path) -> dict[str, str]:
     taken = Footprint()
     list_tree(Tree(str(root), follow=True), scan=taken.scan)
-    assert not taken.is_torn
+    assert taken.is_whole
     return taken.folders
 
 
@@ -67,6 +69,11 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a folder is gone": lambda root: (root / "run-3").rename(root.parent / "run-3"),
     "a folder got another name": lambda root: (root / "run-3").rename(root / "run-33"),
     "what a symlink leads to grew": lambda root: grow(root.parent / "elsewhere"),
+    "a symlink leads there another way": lambda root: (
+        (root.parent / "other-hop").symlink_to("elsewhere"),
+        (root.parent / "hop").unlink(),
+        (root.parent / "hop").symlink_to("other-hop"),
+    ),
     "what a symlink leads to is gone": lambda root: (root.parent / "elsewhere").unlink(),
     "what a symlink leads to is there": lambda root: (root / "run-0/nowhere").touch(),
     "a file became a symlink": lambda root: (
@@ -115,7 +122,19 @@ def test_a_folder_that_changes_while_it_is_read_is_noticed(root: Path) -> None:
     taken = Footprint()
     taken.scan(str(root / "run-3"))
     taken.scan(str(root / "run-3"))
-    assert not taken.is_torn
+    assert taken.is_whole
     (root / "run-3/new").touch()
     taken.scan(str(root / "run-3"))
-    assert taken.is_torn
+    assert not taken.is_whole
+
+
+def test_what_cannot_be_read_leaves_no_whole_footprint(root: Path) -> None:
+    taken = Footprint()
+    with pytest.raises(OSError, match="fifo"):
+        taken.scan(str(root / "run-0/fifo"))
+    assert not taken.is_whole
+
+
+@pytest.mark.parametrize("name", ["no\0name", "no\ud800name", "/no/such/folder"])
+def test_a_folder_that_can_be_none_is_a_change(name: str) -> None:
+    assert not is_unchanged({name: ""})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ REST = Rest(
     counts=Counts({"unchanged": 150_000}, {"total": 10_000}, {"plots/": 3}, 1),
     problems=(Problem("run-1", "membership_unknown", "It says nothing yet.", "Sync again later.", is_failure=False),),
 )
+WRITTEN = json.dumps({"schema": 1, **asdict(REST)}).encode()
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -39,6 +42,8 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
             b'{"schema":1,"question":"","folders":[],"destination":"","counts":{},"problems":[]}', id="shapes"
         ),
         pytest.param(b"\xff", id="no text"),
+        pytest.param(WRITTEN.replace(b"150000", b"1e999"), id="a number that is none"),
+        pytest.param(WRITTEN.replace(b'"kind"', b'"sort"'), id="a problem that is none"),
     ],
 )
 def test_a_damaged_one_is_none(tmp_path: Path, content: bytes) -> None:
@@ -53,7 +58,8 @@ def test_none_is_none(tmp_path: Path) -> None:
 
 
 values = st.recursive(
-    st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.text() | st.integers() | st.floats(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 
@@ -61,5 +67,5 @@ values = st.recursive(
 def test_whatever_it_holds_raises_nothing_else(document: dict[str, object]) -> None:
     try:
         _parse(document)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return

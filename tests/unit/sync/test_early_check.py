@@ -51,7 +51,7 @@ def test_only_what_was_not_asked_is_asked_again(
     survey = EarlySurvey(endpoint, make_trees(*early), receipts="/r")  # type: ignore[arg-type]
     answer = survey.finish(make_trees(*now), receipts="/r")
     found = {entry.path for entry in answer.listings[1].entries}
-    assert found == {*early, *now}
+    assert found == set(now)
     assert (answer.listings[0], answer.receipts) == (make_listing(OWN), {"r": "1"})
     asked = [tuple(trees) for trees, _ in endpoint.questions[1:]]
     assert asked == ([later_question] if later_question else [])
@@ -76,12 +76,23 @@ def test_another_question_is_asked_anew(trees: list[Tree], receipts: str) -> Non
 
 def test_the_digest_is_there_before_anything_else_is_asked() -> None:
     endpoint = Asked()
-    assert EarlySurvey(endpoint, make_trees("a"), receipts="").get_digest() == "digest"  # type: ignore[arg-type]
-    assert len(endpoint.questions) == 1
+    told: list[str] = []
+    survey = EarlySurvey(endpoint, make_trees("a"), receipts="", tell=told.append)  # type: ignore[arg-type]
+    assert survey.get_digest() == "digest"
+    assert (len(endpoint.questions), told) == (1, ["digest"])
+
+
+def test_what_lies_in_runs_that_are_not_asked_for_is_dropped() -> None:
+    names = ("run-1", "run-1/files", "run-10", "run-10/files")
+    survey = EarlySurvey(Asked(), [OWN, Tree("/w", names)], receipts="")  # type: ignore[arg-type]
+    answer = survey.finish([OWN, Tree("/w", names[2:])], receipts="")
+    assert [entry.path for entry in answer.listings[1].entries] == ["run-10", "run-10/files"]
 
 
 def test_what_went_wrong_early_is_told_when_it_matters() -> None:
-    survey = EarlySurvey(Asked(UnreachableError("gone")), make_trees("a"), receipts="")  # type: ignore[arg-type]
-    assert survey.get_digest() == ""
+    told: list[str] = []
+    endpoint = Asked(UnreachableError("gone"))
+    survey = EarlySurvey(endpoint, make_trees("a"), receipts="", tell=told.append)  # type: ignore[arg-type]
+    assert (survey.get_digest(), told) == ("", [""])
     with pytest.raises(UnreachableError, match="gone"):
         survey.finish(make_trees("a"), receipts="")
