@@ -39,15 +39,16 @@ def parse_overrides(assignments: Sequence[str] | None, to_sweeps: str | None, to
 
 
 def load_targets(
-    names: Sequence[str], *, is_trusted: bool, overrides: Layer | None = None, remembers: bool = False
+    names: Sequence[str], *, is_trusted: bool, overrides: Layer | None = None
 ) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
     """The configuration, as far as its owner can be trusted, and the targets that a command means.
+
+    They are left behind for the next call, so that it begins its logins before all is read.
 
     Args:
         names: As typed; none means the default.
         is_trusted: `--trust`.
         overrides: What the command line sets for these targets.
-        remembers: Leave them behind for the next call, so that it begins its logins before all is read.
     """
     from hsm.cli.render import show_note
     from hsm.config.load import select_targets
@@ -62,7 +63,7 @@ def load_targets(
         loaded = replace(loaded, layers=replace(loaded.layers, command_line=overrides))
         targets = resolve_targets(loaded.layers, targets)
     check_trust(loaded, targets)
-    if remembers and not (warnings or is_trusted or overrides or loaded.layers.environment):
+    if not (warnings or is_trusted or overrides or loaded.layers.environment):
         remember(loaded, targets)
     return loaded, {name: _choose_address(settings, loaded.project) for name, settings in targets.items()}
 

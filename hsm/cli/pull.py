@@ -102,7 +102,7 @@ def receive_from(
     roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
     choice = parse_choice(runs, include, exclude, since=since, newest=newest)
     overrides = parse_overrides(assignments, None, None)
-    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides, remembers=True)
+    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides)
     chosen = choose_sweeps(sweeps, lambda: list_offers_there(loaded, targets), command="sync from", as_json=as_json)
     if not chosen:
         return

@@ -95,7 +95,7 @@ def send_to(
     roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
     choice = parse_choice(runs, include, exclude, since=since, newest=newest)
     overrides = parse_overrides(assignments, to_sweeps, to_wandb)
-    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides, remembers=True)
+    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides)
     chosen = choose_sweeps(sweeps, lambda: list_offers_here(loaded, targets), command="sync to", as_json=as_json)
     if not chosen:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -113,6 +114,15 @@ def test_a_cold_call_that_begins_early_makes_one_login_and_one_session(own: Proj
     log_out(own)
     assert_end(sync(own), "nothing_to_do", 0)
     assert (own.sshd.count_logins(), count_contacts(own.sshd), own.sshd.count_sessions()) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "words", [("login", "desktop"), ("doctor",), ("verify", SWEEP), ("to", SWEEP, "--dry-run")], ids=" ".join
+)
+def test_whatever_reads_the_targets_leaves_them_for_the_next_call(own: Project, words: tuple[str, ...]) -> None:
+    assert not find_memory(own).exists()
+    own.hsm("sync", *words)
+    assert own.target in json.loads(find_memory(own).read_text())["targets"]
 
 
 def test_the_login_has_begun_before_the_sweep_is_known(own: Project) -> None:
