@@ -173,6 +173,7 @@ def _make_request(
         overwrite=options.get("overwrite", False),
         allowed=allowed,
         breaks_lock=options.get("break_lock", False),
+        lists_files=True,  # a report is asked for its plan after the call
     )
     return loaded, request
 
