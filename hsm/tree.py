@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hsm.endpoint import Listing, Space, Tree
 from hsm.model import Entry, EntryKind, Problem
@@ -56,8 +56,8 @@ def scan_folder(folder: str) -> Sequence[Child]:
 def list_tree(tree: Tree, *, scan: Scan = scan_folder) -> Listing:
     """List a tree of this machine. Changes nothing; what vanishes meanwhile is absent.
 
-    Only files and symlinks cost a `stat`: on a parallel file system each is a round trip to its servers. Where the
-    first starting points show that these take long, the others are listed by several threads.
+    Only files and symlinks cost a `stat`: on a parallel file system each is a round trip to its servers, so several
+    threads list there (`iter_parts`).
 
     Args:
         tree: What to list.
@@ -71,28 +71,54 @@ def list_tree(tree: Tree, *, scan: Scan = scan_folder) -> Listing:
         nearest = kind or _kind_of(nearest_folder, follow=True)
         return Listing(base=base, kind=kind, space=space, nearest=nearest)
     base = os.path.realpath(base)
-    begin = time.monotonic()
-    entries, problems = _list_starts(base, tree.names[:_N_PROBED], tree=tree, scan=scan)
-    if time.monotonic() - begin > SLOW_SECONDS * max(len(entries), 1) and len(tree.names) > _N_PROBED:
-        more = _list_in_threads(base, tree.names[_N_PROBED:], tree=tree, scan=scan)
-    else:
-        more = [_list_starts(base, tree.names[_N_PROBED:], tree=tree, scan=scan)]
-    for found, wrong in more:
+    entries: list[Entry] = []
+    problems: list[Problem] = []
+    parts = iter_parts(
+        tree.names, lambda names: _list_starts(base, names, tree=tree, scan=scan), count=lambda found: len(found[0])
+    )
+    for found, wrong in parts:
         entries += found
         problems += wrong
     return Listing(base=base, kind=kind, entries=tuple(entries), problems=tuple(problems), space=space)
 
 
 _Found = tuple[list[Entry], list[Problem]]
+_Answer = TypeVar("_Answer")
 
 
-def _list_in_threads(base: str, names: Sequence[str], *, tree: Tree, scan: Scan) -> list[_Found]:
-    """List starting points side by side: on a slow file system each waits for its servers alone."""
+def iter_parts(
+    names: Sequence[str], read: Callable[[Sequence[str]], _Answer], *, count: Callable[[_Answer], int]
+) -> Iterator[_Answer]:
+    """Read what lies at many names, part by part; on a slow file system by several threads.
+
+    There each waits for its servers alone. Whether it is slow, the first part shows. Parts that nobody waits for any
+    more are not begun.
+
+    Args:
+        names: All of them.
+        read: Reads a part; may be called by several threads at once.
+        count: How many entries were looked at for an answer.
+
+    Yields:
+        The answers, in the order of the names.
+    """
+    begin = time.monotonic()
+    first = read(names[:_N_PROBED])
+    is_slow = time.monotonic() - begin > SLOW_SECONDS * max(count(first), 1)
+    yield first
+    rest = names[_N_PROBED:]
+    if not rest:
+        return
+    if not is_slow:
+        yield read(rest)
+        return
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - for slow file systems
 
-    parts = [names[start : start + _N_PROBED] for start in range(0, len(names), _N_PROBED)]
-    with ThreadPoolExecutor(N_READERS, thread_name_prefix="hsm-list") as executor:
-        return list(executor.map(lambda part: _list_starts(base, part, tree=tree, scan=scan), parts))
+    executor = ThreadPoolExecutor(N_READERS, thread_name_prefix="hsm-list")
+    try:
+        yield from executor.map(read, [rest[start : start + _N_PROBED] for start in range(0, len(rest), _N_PROBED)])
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 def _list_starts(base: str, names: Sequence[str], *, tree: Tree, scan: Scan) -> _Found:

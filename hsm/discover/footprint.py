@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import time
 from collections.abc import Mapping, Sequence
 
-from hsm.tree import N_READERS, SLOW_SECONDS, Child, scan_folder
+from hsm.tree import Child, iter_parts, scan_folder
 
-_N_PROBED = 16
 _DIGEST_BYTES = 16
+_FEW_ENTRIES = 256
+"""In the folders of one part, as far as it matters for whether their file system is slow."""
+
 _MOST_HOPS = 40
 """Of a chain of symlinks: Linux follows no more."""
 
@@ -52,20 +53,9 @@ def is_unchanged(folders: Mapping[str, str]) -> bool:
     leads to.
 
     Args:
-        folders: Of the footprint; several threads look where the first of them show that each answer takes long.
+        folders: Of the footprint.
     """
-    paths = list(folders)
-    begin = time.monotonic()
-    if not _are_unchanged(paths[:_N_PROBED], folders):
-        return False
-    rest = paths[_N_PROBED:]
-    if time.monotonic() - begin <= SLOW_SECONDS * _N_PROBED * _N_PROBED:
-        return _are_unchanged(rest, folders)
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - for slow file systems
-
-    parts = [rest[start : start + _N_PROBED] for start in range(0, len(rest), _N_PROBED)]
-    with ThreadPoolExecutor(N_READERS, thread_name_prefix="hsm-list") as executor:
-        return all(executor.map(lambda part: _are_unchanged(part, folders), parts))
+    return all(iter_parts(list(folders), lambda paths: _are_unchanged(paths, folders), count=lambda _: _FEW_ENTRIES))
 
 
 def _are_unchanged(paths: Sequence[str], folders: Mapping[str, str]) -> bool:

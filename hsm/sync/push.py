@@ -134,14 +134,16 @@ class _Push:
         self._at_rest = self._make_at_rest()
 
     def _read_known_runs(self, name: str) -> tuple[str, ...]:
-        """The runs of the first sweep that the journal of a target knows."""
+        """The runs of the first sweep that the journal of a target knows, for a call that asks early."""
+        if not self._kept.asks_early:
+            return ()
         return read_known_runs(get_journal_path(self._source.project, name, self._source.sweeps[0].id))
 
     def _make_at_rest(self) -> AtRest | None:
         """What may save looking at every file of a large sweep; None where each must be looked at."""
         request, source = self._request, self._source
         n_runs = min(map(len, self._runs.values()), default=0)
-        if len(source.sweeps) != 1 or not self._kept.asks_early or n_runs < LEAST_RUNS:
+        if len(source.sweeps) != 1 or n_runs < LEAST_RUNS:
             return None
         if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != Choice():
             return None
@@ -237,7 +239,7 @@ class _Push:
         """Begin to look at what the journal knows of the first sweep at a target, while the source is read."""
         name, sweep = connection.name, self._source.sweeps[0].id
         runs = self._runs[name]
-        if connection.is_folder or not runs or not self._kept.asks_early:
+        if connection.is_folder or not runs:
             self._tell(name, "")
             return None
         options = self._options[name, sweep]

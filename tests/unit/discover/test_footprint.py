@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm.discover import footprint
+from hsm import tree
 from hsm.discover.footprint import Footprint, is_unchanged
 from hsm.endpoint import Tree
 from hsm.tree import list_tree
@@ -88,11 +88,11 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-@pytest.mark.parametrize("slow_seconds", [footprint.SLOW_SECONDS, -1.0], ids=["one reader", "several"])
+@pytest.mark.parametrize("slow_seconds", [tree.SLOW_SECONDS, -1.0], ids=["one reader", "several"])
 def test_every_change_is_seen(
     root: Path, change: Callable[[Path], object], slow_seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(footprint, "SLOW_SECONDS", slow_seconds)
+    monkeypatch.setattr(tree, "SLOW_SECONDS", slow_seconds)
     folders = read(root)
     assert is_unchanged(folders)
     change(root)
