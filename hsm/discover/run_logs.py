@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, iter_sweep_names
@@ -19,6 +20,8 @@ _MOST_BYTES_AT_ONCE = 32 * 1024 * 1024
 _MOST_BYTES_IN_MEMORY = 256 * 1024 * 1024
 _METADATA = "files/wandb-metadata.json"
 _NO_FACTS = LogFacts(is_empty=True)
+
+_File = TypeVar("_File")
 
 
 def read_facts(
@@ -129,10 +132,10 @@ class _Reading:
 
 
 def cut_by_bytes(
-    paths: Iterable[str], get_bytes: Callable[[str], int], *, most_bytes: int = _MOST_BYTES_IN_MEMORY
-) -> Iterator[list[str]]:
+    paths: Iterable[_File], get_bytes: Callable[[_File], int], *, most_bytes: int = _MOST_BYTES_IN_MEMORY
+) -> Iterator[list[_File]]:
     """Cut a list of files into parts of what may be in memory at the same time; one large file is a part."""
-    part: list[str] = []
+    part: list[_File] = []
     n_bytes = 0
     for path in paths:
         n_more = get_bytes(path)

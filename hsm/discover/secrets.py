@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
+from hsm.discover.run_logs import cut_by_bytes
 from hsm.endpoint import Endpoint
 from hsm.model import Problem, SourceFile
 from hsm.plan.safety import POSSIBLE_SECRET
@@ -31,8 +32,9 @@ SLOW_SECONDS = 0.0005
 """For a file: from then on it is the file system that is waited for, and several readers wait less. On a fast one they
 wait for each other, and one is done twice as soon."""
 
-_N_FILES_AT_ONCE = 64
 _MOST_BYTES_AT_ONCE = 1024 * 1024
+_FILE_COST_BYTES = 16 * 1024
+"""As which each file counts at least: at most 64 are looked at together."""
 
 
 class _Form(NamedTuple):
@@ -108,7 +110,7 @@ def scan_files(endpoint: Endpoint, files: Iterable[SourceFile]) -> tuple[Problem
     if endpoint.is_remote:
         return ()
     small = [file for file in files if 0 < file.size <= MOST_BYTES]
-    parts = list(_cut(small))
+    parts = list(cut_by_bytes(small, lambda file: max(file.size, _FILE_COST_BYTES), most_bytes=_MOST_BYTES_AT_ONCE))
     if not parts:
         return ()
     begin = time.monotonic()
@@ -144,19 +146,6 @@ def _find_forms(content: bytes, forms: Sequence[_Form]) -> dict[str, tuple[int, 
     for form in forms:
         places.setdefault(form.what, []).extend(match.start() for match in form.pattern.finditer(content))
     return {what: (content.count(b"\n", 0, min(starts)) + 1, len(starts)) for what, starts in places.items() if starts}
-
-
-def _cut(files: Iterable[SourceFile]) -> Iterator[list[SourceFile]]:
-    part: list[SourceFile] = []
-    n_bytes = 0
-    for file in files:
-        if part and (len(part) == _N_FILES_AT_ONCE or n_bytes + file.size > _MOST_BYTES_AT_ONCE):
-            yield part
-            part, n_bytes = [], 0
-        part.append(file)
-        n_bytes += file.size
-    if part:
-        yield part
 
 
 def _scan(files: Sequence[SourceFile]) -> list[Problem]:

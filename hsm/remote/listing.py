@@ -227,10 +227,10 @@ def parse_answer(content: bytes, complaints: bytes, *, request: ListingRequest, 
         raise ValueError("the listing is cut")
     by_tree = _split_complaints(complaints, mark)
     said = [
-        system.encode(),
+        os.fsencode(system),
         *map(_drop_space, sections),
         rest,
-        repr(sorted(by_tree.items())).encode("utf-8", "replace"),
+        os.fsencode(repr(sorted(by_tree.items()))),
     ]
     digest = make_answer_digest(part.replace(mark.encode(), b"") for part in said)
     return ListingAnswer(machine, rest.split(b"\0")[:-1], digest, tuple(sections), by_tree, mark)

@@ -287,6 +287,7 @@ ONE = f"{HEAD}{MARK}={BASE}{DF}Ef 1 5 7 ./f\0\0{MARK}=12-3 receipt-1.json\0"
         pytest.param(ONE.replace("/data/wandb", "/data2/wandb"), "", False, id="another folder"),
         pytest.param(ONE.replace("12-3", "13-3"), "", False, id="another receipt"),
         pytest.param(ONE.replace("Linux", "Darwin"), "", False, id="another system"),
+        pytest.param(ONE.replace("Linux", "L\udcff"), "", False, id="a system that is no text"),
         pytest.param(ONE, f"{MARK} 0\nfind: './x': Permission denied\n", False, id="a complaint"),
     ],
 )
@@ -294,7 +295,7 @@ def test_a_digest_is_the_same_while_nothing_changes(text: str, complaints: str, 
     (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
     mark = OTHER_MARK if OTHER_MARK in text else MARK
     before = parse_answer(ONE.encode(), b"", request=request, mark=MARK)
-    after = parse_answer(text.encode(), complaints.encode(), request=request, mark=mark)
+    after = parse_answer(os.fsencode(text), complaints.encode(), request=request, mark=mark)
     assert (before.digest == after.digest) is is_same
 
 
