@@ -50,14 +50,16 @@ def load_targets(
         is_trusted: `--trust`.
         overrides: What the command line sets for these targets.
     """
-    from hsm.cli.render import show_note
     from hsm.config.load import select_targets
     from hsm.config.resolve import resolve_targets
     from hsm.config.trust import apply_trust, check_trust
 
     loaded, warnings = apply_trust(load(), is_trusted=is_trusted)
-    for warning in warnings:
-        show_note(f"Warning: {warning}")
+    if warnings:
+        from hsm.cli.render import show_note  # it takes long to import
+
+        for warning in warnings:
+            show_note(f"Warning: {warning}")
     targets = select_targets(loaded.config, names)
     if overrides:
         loaded = replace(loaded, layers=replace(loaded.layers, command_line=overrides))

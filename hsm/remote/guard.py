@@ -17,31 +17,35 @@ from hsm.remote.shell import RemoteShell, quote
 _RECEIPTS = r"""
 receipts() {
   for f in "$d"/receipt-*.json; do
-    [ -f "$f" ] && printf '%s %s\0' "$(cksum <"$f" | tr ' ' -)" "${f##*/}"
+    [ -f "$f" ] && k=$(cksum <"$f") && printf '%s-%s %s\0' "${k%% *}" "${k##* }" "${f##*/}"
   done
 }
 """
 
 # $d the folder, $n the nonce, $size what standard input must bring (a broken connection brings less), $minutes, and
-# the lists made by `own` and `temporary`.
+# `own`, `temporary`, `make` and `unmake`, which know HSM's own folders. They begin few processes: on a busy login node
+# each takes a while.
 _COMMON = r"""
 give() { printf '%s\0' "$1"; }
 whole() { [ $(($(wc -c <"$1"))) -eq "$size" ] || { echo "the connection broke"; return 1; }; }
-mine() { [ -f "$d/lock" ] && grep -q "$n" "$d/lock" 2>/dev/null; }
+first() { l=; if [ -f "$1" ]; then IFS= read -r l <"$1"; fi; } 2>/dev/null
+mine() { first "$d/lock"; case $l in *"$n"*) ;; *) false ;; esac; }
 """
 
 _TAKE = r"""
 fail() {
   rm -f -- "$d/lock.$n"
-  if mine; then own rmdir >/dev/null 2>&1; rm -f -- "$d/lock"; fi
+  if mine; then own check >/dev/null && unmake; rm -f -- "$d/lock"; fi
   rmdir -- "$d" 2>/dev/null
   give failed; give "$1"; exit 0
 }
 if [ -L "$d" ]; then give failed; give "$d is a symlink"; exit 0; fi
 e=$(mkdir -p -- "$d" 2>&1) || fail "$e"
 if [ -L "$d/lock" ] || { [ -e "$d/lock" ] && [ ! -f "$d/lock" ]; }; then fail "$d/lock is no file"; fi
-e=$( { cat >"$d/lock.$n" && whole "$d/lock.$n"; } 2>&1) || fail "$e"
-c=$(cat "$d/lock.$n")
+IFS= read -r c || fail "the connection broke"
+e=$( { printf '%s\n' "$c" >"$d/lock.$n"; } 2>&1) || fail "$e"
+first "$d/lock.$n"
+[ "$l" = "$c" ] && [ "$((${#c} + 1))" -eq "$size" ] || fail "$d/lock.$n cannot be written"
 if [ -n "$break" ] && ! cmp -s "$d/lock.$n" "$d/lock"; then
   mv -- "$d/lock" "$d/old.$n" 2>/dev/null
   if [ "$break" = stale ] && [ "$(cksum <"$d/old.$n" 2>/dev/null)" != "$stale" ]; then
@@ -66,12 +70,12 @@ if [ $r = held ]; then
   exit 0
 fi
 rm -f -- "$d"/lock.?* "$d"/old.?* "$d"/new.?*
-e=$( { own check && { temporary; own mkdir; }; } 2>&1) || fail "$e"
+e=$( { own check && { temporary; make; }; } 2>&1) || fail "$e"
 give taken; receipts
 """
 
 _TIDY = r"""
-if mine; then { own check && { temporary; own mkdir; }; } >/dev/null 2>&1; fi
+if mine; then { own check && { temporary; make; }; } >/dev/null 2>&1; fi
 printf 'tidied\0'
 """
 
@@ -91,7 +95,7 @@ elif [ -n "$receipt" ]; then
 fi
 give "$r"; give "$e"
 receipts
-if mine; then { own check && { temporary; own rmdir; }; } >/dev/null 2>&1; rm -f -- "$d/lock"; fi
+if mine; then { own check && { temporary; unmake; }; } >/dev/null 2>&1; rm -f -- "$d/lock"; fi
 rmdir -- "$d" 2>/dev/null
 exit 0
 """
@@ -183,7 +187,7 @@ class Guard:
         lock is removed.
 
         Args:
-            content: For the lock file.
+            content: For the lock file: one line of ASCII, its end included, that holds the nonce.
             minutes: What is younger counts as a sign of life.
             stale: The checksum of a lock that may be taken over.
             breaks: Take over whatever lock is there.
@@ -233,6 +237,8 @@ class Guard:
     def _run(self, program: str, stdin: bytes) -> list[bytes]:
         places = self._places
         temporary = _quote_all(places.temporary)
+        make = f"mkdir -p -- {temporary}"
+        parents = _quote_all(tuple(dict.fromkeys(path.rpartition("/")[0] for path in places.temporary)))
         head = [
             f"d={quote(places.folder)} n={quote(self.nonce)} size={len(stdin)} e=",
             f"own() {{ c=$1; for o in {temporary}; do",
@@ -241,9 +247,10 @@ class Guard:
             "  check) ;;",
             '  find) find "$o" "$2" "$3" ;;',
             '  parts) find "${o%/*/*}" -path "*/.hsm-partial/*" -type f -mmin "-$minutes" ;;',
-            '  mkdir) mkdir -p -- "$o" 2>/dev/null || mkdir -p -- "$o" || return ;;',
-            '  rmdir) rmdir -- "$o"; rmdir -- "${o%/*}" ;; esac; done; }',
+            "  esac; done; }",
             f"temporary() {{ rm -rf -- {temporary}; }}",
+            f"make() {{ {f'{make} 2>/dev/null || {make}' if temporary else ':'}; }}",
+            f"unmake() {{ rmdir -- {temporary} {parents}; }} 2>/dev/null",
         ]
         completed = self._shell.run("\n".join([*head, _COMMON, _RECEIPTS, f"({program})"]), stdin=stdin)
         fields = completed.stdout.split(b"\0")[:-1]

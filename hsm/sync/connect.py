@@ -15,6 +15,7 @@ from hsm.errors import UnreachableError
 from hsm.model import Problem, Root
 from hsm.progress import ProblemFound, Reporter, Waiting
 from hsm.records.journal import Memory
+from hsm.remote.ahead import Ahead
 from hsm.remote.command import Runner
 from hsm.remote.early import early_logins
 from hsm.remote.endpoint import RemoteEndpoint
@@ -209,8 +210,8 @@ class OpenSshTarget:
         self.keep_open: Callable[[], AbstractContextManager[None]] = ssh.keep_shell
         self._settings = settings
         self._runner = runner
-        self._here: RsyncVersion | None = None
-        self.head_start: HeadStart | None = HeadStart(ssh, self._make_engine)
+        self._here: Ahead[RsyncVersion] | None = None
+        self.head_start: HeadStart | None = HeadStart(ssh, self._make_engine, self._read_version)
 
     def login(self, *, may_ask: bool = False) -> None:
         """See `Connection.login`."""
@@ -230,16 +231,11 @@ class OpenSshTarget:
 
     def _make_engine(self, memory: Memory, *, sweep: str, skips_newer: bool, pulls: bool) -> RsyncEngine:
         from hsm.transfer.rsync import RsyncEngine  # noqa: PLC0415 - where nothing is sent, it is not needed
-        from hsm.transfer.rsync_probe import (  # noqa: PLC0415 - as above
-            check_remote_version,
-            make_pair,
-            read_local_version,
-        )
+        from hsm.transfer.rsync_probe import check_remote_version, make_pair  # noqa: PLC0415 - as above
 
-        if self._here is None:
-            self._here = read_local_version(self._runner)
+        here = self._read_version().take()
         there = check_remote_version(memory.rsync, name=self.name)
-        pair = make_pair(self._here, there, name=self.name, pulls=pulls)
+        pair = make_pair(here, there, name=self.name, pulls=pulls)
         return RsyncEngine(
             self._runner,
             memory.roots,
@@ -255,6 +251,17 @@ class OpenSshTarget:
             compressions=pair.compressions,
             round_trip_seconds=memory.round_trip_seconds,
         )
+
+    def _read_version(self) -> Ahead[RsyncVersion]:
+        """Begin to ask the rsync here for its version, once."""
+        if self._here is None:
+            self._here = Ahead(self._read_local_version, name="hsm-rsync-version")
+        return self._here
+
+    def _read_local_version(self) -> RsyncVersion:
+        from hsm.transfer.rsync_probe import read_local_version  # noqa: PLC0415 - where nothing is sent, it is not needed
+
+        return read_local_version(self._runner)
 
 
 def get_roots(settings: TargetSettings) -> dict[Root, str]:

@@ -208,10 +208,10 @@ class _Exchange:
 
     def _begin(self) -> None:
         """Open streams for what is known to have changed here; whatever is wrong with them, the rest will tell."""
-        memory, head_start = self._ledger.memory, self._ends.head_start
-        changed = self._ledger.find_changed(self._inventory)
-        if memory is not None and head_start is not None and changed:
+        head_start, changed = self._ends.head_start, self._ledger.find_changed(self._inventory)
+        if head_start is not None and changed:
             with contextlib.suppress(HsmError):
+                memory = self._ledger.memory
                 head_start.begin(memory, changed, sweep=self._inventory.sweep, skips_newer=self._skips_newer)
 
     @property

@@ -3,11 +3,12 @@
 A stream over a long link takes as long to open as everything else together, and what it needs to know, where the
 folders lie and which rsync is there, is seldom another than the last time. So it is opened at once from memory, and
 used if the check then says the same. It has been told no name by then: whatever becomes of it, nothing was sent.
+Where nothing is known of a target yet, the rsync of this machine is asked what it can do, at least.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from hsm.model import Root
@@ -31,19 +32,21 @@ class HeadStart:
     Args:
         ssh: The client.
         make: Makes engines.
+        prepare: Begins with what is needed for one and has to do with this machine alone.
     """
 
-    def __init__(self, ssh: OpenSsh, make: MakeRsync) -> None:
+    def __init__(self, ssh: OpenSsh, make: MakeRsync, prepare: Callable[[], object]) -> None:
         self._ssh = ssh
         self._make = make
+        self._prepare = prepare
         self._begun: tuple[Memory, str, bool, RsyncEngine] | None = None
         self._taken: RsyncEngine | None = None
 
-    def begin(self, memory: Memory, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+    def begin(self, memory: Memory | None, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
         """Open a stream for each folder that something has changed for.
 
         Args:
-            memory: What was there the last time.
+            memory: What was there the last time; without it no stream can be opened.
             changed: The folders.
             sweep: Whose files are to be sent.
             skips_newer: As for the engine.
@@ -52,6 +55,9 @@ class HeadStart:
             HsmError: There cannot be one; whoever goes on without it will hear the same.
         """
         self.drop()
+        if memory is None:
+            self._prepare()
+            return
         engine = self._make(memory, sweep=sweep, skips_newer=skips_newer, pulls=False)
         self._begun = memory, sweep, skips_newer, engine
         engine.begin([root for root in changed if root in memory.roots])

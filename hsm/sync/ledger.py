@@ -13,7 +13,6 @@ from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, TargetError
 from hsm.model import Inventory, Problem, Root, SourceFile, SyncPlan
 from hsm.plan.destination import Destination
-from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import Journal, Memory, Route, get_journal_path, load_journal, save_journal
 from hsm.records.lock import abandon, hold_local_lock
 from hsm.records.receipt import (
@@ -103,6 +102,8 @@ class Ledger:
         """
         if self._books.route.direction != "push":
             return frozenset()
+        from hsm.records.cleaned import find_cleaned  # noqa: PLC0415 - few need it
+
         return frozenset(find_cleaned(self._books.project, self._sweep))
 
     def hold(self) -> AbstractContextManager[None]:
