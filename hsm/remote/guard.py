@@ -22,20 +22,29 @@ receipts() {
 }
 """
 
-# $d the folder, $n the nonce, $size what standard input must bring (a broken connection brings less), $minutes, and
-# `own`, `temporary`, `make` and `unmake`, which know HSM's own folders. They begin few processes: on a busy login node
-# each takes a while.
+# $d the folder, $n the nonce, $size what standard input must bring (a broken connection brings less), $minutes.
+# `ours` gives a command the temporary folders, `above` those that hold them. Few processes are begun: on a busy login
+# node each takes a while.
 _COMMON = r"""
 give() { printf '%s\0' "$1"; }
 whole() { [ $(($(wc -c <"$1"))) -eq "$size" ] || { echo "the connection broke"; return 1; }; }
 first() { l=; if [ -f "$1" ]; then IFS= read -r l <"$1"; fi; } 2>/dev/null
 mine() { first "$d/lock"; case $l in *"$n"*) ;; *) false ;; esac; }
+check() {
+  for o do
+    if [ -L "$o" ] || [ -L "${o%/*}" ]; then echo "$o is or lies below a symlink"; return 1; fi
+  done
+}
+make() { [ $# = 0 ] || mkdir -p -- "$@" 2>/dev/null || mkdir -p -- "$@"; }
 """
 
 _TAKE = r"""
+young() { for o do find "$o" -mmin "-$minutes"; done; }
+# rsync goes on with a part where it lies, so that one is a sign of life as well.
+parts() { for o do find "${o%/*/*}" -path "*/.hsm-partial/*" -type f -mmin "-$minutes"; done; }
 fail() {
   rm -f -- "$d/lock.$n"
-  if mine; then own check >/dev/null && unmake; rm -f -- "$d/lock"; fi
+  if mine; then { ours check && { ours rmdir --; above rmdir --; }; } >/dev/null 2>&1; rm -f -- "$d/lock"; fi
   rmdir -- "$d" 2>/dev/null
   give failed; give "$1"; exit 0
 }
@@ -61,21 +70,21 @@ if [ $r = held ]; then
   give held; cat "$d/lock" 2>/dev/null; give ''
   give "$(cksum <"$d/lock" 2>/dev/null)"
   fresh=$( {
-    find "$d/lock" -mmin "-$minutes"; own find -mmin "-$minutes"
+    find "$d/lock" -mmin "-$minutes"; ours check && ours young
     find "$d/lock.$n" -mmin -2 | grep -q . || echo "its clock is not its disk's"
   } 2>/dev/null | head -n 1)
-  [ -n "$fresh" ] || fresh=$(own parts 2>/dev/null | head -n 1)  # rsync goes on with a part where it lies
+  [ -n "$fresh" ] || fresh=$( { ours check && ours parts; } 2>/dev/null | head -n 1)
   give "$fresh"
   rm -f -- "$d/lock.$n"
   exit 0
 fi
 rm -f -- "$d"/lock.?* "$d"/old.?* "$d"/new.?*
-e=$( { own check && { temporary; make; }; } 2>&1) || fail "$e"
+e=$( { ours check && { ours rm -rf --; ours make; }; } 2>&1) || fail "$e"
 give taken; receipts
 """
 
 _TIDY = r"""
-if mine; then { own check && { temporary; make; }; } >/dev/null 2>&1; fi
+if mine; then { ours check && { ours rm -rf --; ours make; }; } >/dev/null 2>&1; fi
 printf 'tidied\0'
 """
 
@@ -95,7 +104,7 @@ elif [ -n "$receipt" ]; then
 fi
 give "$r"; give "$e"
 receipts
-if mine; then { own check && { temporary; unmake; }; } >/dev/null 2>&1; rm -f -- "$d/lock"; fi
+if mine; then { ours check && { ours rm -rf --; above rmdir --; }; } >/dev/null 2>&1; rm -f -- "$d/lock"; fi
 rmdir -- "$d" 2>/dev/null
 exit 0
 """
@@ -236,21 +245,11 @@ class Guard:
 
     def _run(self, program: str, stdin: bytes) -> list[bytes]:
         places = self._places
-        temporary = _quote_all(places.temporary)
-        make = f"mkdir -p -- {temporary}"
-        parents = _quote_all(tuple(dict.fromkeys(path.rpartition("/")[0] for path in places.temporary)))
+        parents = tuple(dict.fromkeys(path.rpartition("/")[0] for path in places.temporary))
         head = [
             f"d={quote(places.folder)} n={quote(self.nonce)} size={len(stdin)} e=",
-            f"own() {{ c=$1; for o in {temporary}; do",
-            '  if [ -L "$o" ] || [ -L "${o%/*}" ]; then echo "$o is or lies below a symlink"; return 1; fi',
-            "  case $c in",
-            "  check) ;;",
-            '  find) find "$o" "$2" "$3" ;;',
-            '  parts) find "${o%/*/*}" -path "*/.hsm-partial/*" -type f -mmin "-$minutes" ;;',
-            "  esac; done; }",
-            f"temporary() {{ rm -rf -- {temporary}; }}",
-            f"make() {{ {f'{make} 2>/dev/null || {make}' if temporary else ':'}; }}",
-            f"unmake() {{ rmdir -- {temporary} {parents}; }} 2>/dev/null",
+            f'ours() {{ "$@" {_quote_all(places.temporary)}; }}',
+            f'above() {{ "$@" {_quote_all(parents)}; }}',
         ]
         completed = self._shell.run("\n".join([*head, _COMMON, _RECEIPTS, f"({program})"]), stdin=stdin)
         fields = completed.stdout.split(b"\0")[:-1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import typer
 
@@ -36,3 +38,23 @@ def test_a_group_knows_its_commands_before_they_are_built() -> None:
     assert group.commands["to"].name == "to"
     group.commands["other"] = group.commands["to"]
     assert "other" in set(group.commands)
+
+
+LOAD = """
+import sys
+from hsm.cli.project import load_targets
+
+loaded, targets = load_targets([], is_trusted=False)
+print(*targets, "rich" in sys.modules)
+"""
+
+
+def test_what_shows_a_warning_is_imported_for_one_alone(tmp_path: Path) -> None:
+    """A target is asked something first: rich takes as long to import as a round trip."""
+    config = tmp_path / ".hsm" / "sync_config.yaml"
+    config.parent.mkdir()
+    config.write_text("sync_targets: {desk: {paths: {sweeps: /mnt/s, wandb: /mnt/w}}}\ndefault_target: desk\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HSM_SYNC")}
+    argv, options = [sys.executable, "-c", LOAD], {"cwd": tmp_path, "env": environment}
+    completed = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=True, **options)
+    assert completed.stdout.split() == ["desk", "False"]
