@@ -178,7 +178,13 @@ class Inventory:
 
 
 class Reason(str, Enum):
-    """Why a file is sent or left. The order here is the order of tables."""
+    """Why a file is sent or left. The order here is the order of tables.
+
+    Attributes:
+        is_send: Whether a file with this reason is sent.
+    """
+
+    is_send: bool
 
     NEW = "new"
     SIZE = "size differs"
@@ -193,13 +199,9 @@ class Reason(str, Enum):
     CONFLICT = "conflict"
     NOT_CHOSEN = "not chosen"
 
-    @property
-    def is_send(self) -> bool:
-        """Whether a file with this reason is sent."""
-        return self in _SEND_REASONS
 
-
-_SEND_REASONS = frozenset({Reason.NEW, Reason.SIZE, Reason.TIME, Reason.UNCHECKED, Reason.OVERWRITE})
+for _reason in Reason:
+    _reason.is_send = _reason in (Reason.NEW, Reason.SIZE, Reason.TIME, Reason.UNCHECKED, Reason.OVERWRITE)
 
 
 class PlanItem(NamedTuple):
@@ -228,6 +230,7 @@ class SyncPlan:
         max_depth: As in the inventory.
         problems: The inventory's, and those that comparing found.
         is_checked: False when the destination's files were not compared (`check_remote_first: false`).
+        sends: The files to send, in the plan's order.
     """
 
     sweep: str
@@ -237,8 +240,8 @@ class SyncPlan:
     max_depth: int | None = 1
     problems: tuple[Problem, ...] = ()
     is_checked: bool = True
+    sends: tuple[SourceFile, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def sends(self) -> tuple[SourceFile, ...]:
-        """The files to send, in the plan's order."""
-        return tuple(item.file for item in self.items if item.reason.is_send)
+    def __post_init__(self) -> None:
+        sends = tuple(item.file for item in self.items if item.reason.is_send)
+        object.__setattr__(self, "sends", sends)  # once: there may be hundreds of thousands

@@ -73,7 +73,8 @@ def clean(
     from hsm.cli.render.clean import show_clean
     from hsm.remote.openssh import has_terminal
     from hsm.sync.clean import CleanRequest
-    from hsm.sync.clean_plan import CleanOptions, parse_age
+    from hsm.sync.clean_model import CleanOptions
+    from hsm.sync.clean_plan import parse_age
     from hsm.sync.clean_report import make_clean_document
     from hsm.sync.report import merge_exit_codes
 

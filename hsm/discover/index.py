@@ -7,7 +7,7 @@ its size and its time; it only ever grows, so the same size is the same content.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import astuple
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ SCHEMA = 1
 
 # size, mtime_ns, facts in the order of LogFacts or None, media (named, incremental, last step, damaged) or None
 _Record = list[Any]
+_FACTS = tuple(field.name for field in fields(LogFacts))
 
 
 class RunIndex:
@@ -50,7 +51,7 @@ class RunIndex:
 
     def put_facts(self, log: str, *, size: int, mtime_ns: int, facts: LogFacts) -> None:
         """Remember what the ends of a log say."""
-        self._put(log, size, mtime_ns, 2, list(astuple(facts)))
+        self._put(log, size, mtime_ns, 2, [getattr(facts, name) for name in _FACTS])
 
     def put_media(self, log: str, *, size: int, mtime_ns: int, media: LogMedia) -> None:
         """Remember what the whole of a log says."""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ def save_journal(path: Path, journal: Journal) -> None:
         OSError: It could not be written.
     """
     document: dict[str, object] = {
-        **asdict(journal),
+        **asdict(replace(journal, runs={})),
         "runs": {name: make_record_document(record) for name, record in journal.runs.items()},
     }
     save_json(path, document, schema=SCHEMA)

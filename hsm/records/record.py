@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hsm.model import PlanItem, Reason, Root, Run, SourceFile, SyncPlan
@@ -95,7 +95,7 @@ def _is_known_better(record: RunRecord, before: RunRecord | None) -> bool:
 
 def make_record_document(record: RunRecord) -> dict[str, object]:
     """A record as JSON values."""
-    return {**asdict(record), "left": dict(record.left)}
+    return {**{name: getattr(record, name) for name in _KINDS}, "left": dict(record.left)}
 
 
 def parse_record(document: Any) -> RunRecord:  # noqa: ANN401 - from JSON

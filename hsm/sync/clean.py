@@ -32,7 +32,8 @@ from hsm.records.lock import hold_local_lock
 from hsm.records.project import load_source_id
 from hsm.remote.command import Runner
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.clean_plan import CleanOptions, Copy, Unit, Verdict, decide, is_too_early, keep_folder
+from hsm.sync.clean_model import CleanOptions, Copy, Unit, Verdict
+from hsm.sync.clean_plan import decide, is_too_early, keep_folder
 from hsm.sync.clean_remove import KeptError, remove_unit, remove_wandb_folder
 from hsm.sync.clean_report import CleanReport, Kept
 from hsm.sync.clean_target import CleanTarget, make_runs_to_look_for, open_connection

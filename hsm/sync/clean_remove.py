@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hsm.model import EntryKind
-from hsm.sync.clean_plan import WANDB_LINKS, Seen
+from hsm.sync.clean_model import Seen
+from hsm.sync.clean_plan import WANDB_LINKS
 from hsm.sync.clean_walk import OPEN_FOLDER, Walk, look, walk_folder
 
 

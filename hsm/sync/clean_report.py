@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hsm.errors import ExitCode, HsmError
-from hsm.sync.clean_plan import Verdict
+from hsm.sync.clean_model import Verdict
 from hsm.sync.report import make_error_document, merge_exit_codes
 
 SCHEMA = 1

@@ -22,7 +22,7 @@ from hsm.remote.command import Runner
 from hsm.remote.guard import GuardPlaces, Held
 from hsm.sync.check import Check, check_destination
 from hsm.sync.clean_contents import make_contents
-from hsm.sync.clean_plan import Copy, Unit
+from hsm.sync.clean_model import Copy, Unit
 from hsm.sync.connect import Connection, get_roots
 from hsm.sync.route import make_route
 from hsm.sync.target_lock import TargetLock, give_lock_back, take_target_lock

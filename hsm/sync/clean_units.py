@@ -13,7 +13,8 @@ from hsm.model import EntryKind, Inventory, Run, SourceFile
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedFile, CleanedUnit, load_cleanings
 from hsm.records.record import SWEEP_FOLDER
-from hsm.sync.clean_plan import Unit, Verdict, is_receipt
+from hsm.sync.clean_model import Unit, Verdict
+from hsm.sync.clean_plan import is_receipt
 from hsm.sync.clean_remove import put_back
 from hsm.sync.clean_walk import Walk, read_checksum, walk_folder
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hsm.cli.render.printer import Column, Part, Printer
 from hsm.cli.render.words import escape_text, format_bytes, format_count
-from hsm.sync.clean_plan import Lack, Verdict
+from hsm.sync.clean_model import Lack, Verdict
 from hsm.sync.clean_report import CleanReport
 
 _COLUMNS = (

@@ -15,18 +15,8 @@ from hsm.model import Entry, EntryKind, Root, Run, RunState, SourceFile
 from hsm.plan.digest import make_digest
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
-from hsm.sync.clean_plan import (
-    CleanOptions,
-    Copy,
-    Seen,
-    Unit,
-    Verdict,
-    count_places,
-    decide,
-    is_too_early,
-    keep_folder,
-    parse_age,
-)
+from hsm.sync.clean_model import CleanOptions, Copy, Seen, Unit, Verdict
+from hsm.sync.clean_plan import count_places, decide, is_too_early, keep_folder, parse_age
 
 NOW = 1_800_000_000 * 10**9
 T = 1_760_000_000_123_456_789
