@@ -17,7 +17,7 @@ from hsm.remote.shell import RemoteShell, quote
 _RECEIPTS = r"""
 receipts() {
   for f in "$d"/receipt-*.json; do
-    [ -f "$f" ] && k=$(cksum <"$f") && printf '%s-%s %s\0' "${k%% *}" "${k##* }" "${f##*/}"
+    if [ -f "$f" ]; then k=$(cksum <"$f"); printf '%s %s\0' "${k:+${k%% *}-${k##* }}" "${f##*/}"; fi
   done
 }
 """
@@ -35,26 +35,28 @@ check() {
     if [ -L "$o" ] || [ -L "${o%/*}" ]; then echo "$o is or lies below a symlink"; return 1; fi
   done
 }
-make() { [ $# = 0 ] || mkdir -p -- "$@" 2>/dev/null || mkdir -p -- "$@"; }
+make() { for o do mkdir -p -- "$o" 2>/dev/null || mkdir -p -- "$o" || return; done; }
 """
 
+# A file of our own keeps the folder, which whoever gives the lock back would remove, from now on.
 _TAKE = r"""
+begin() { mkdir -p -- "$d" && printf '' >"$d/lock.$n"; }
+unmake() { for o do check "$o" || return; rmdir -- "$o"; rmdir -- "${o%/*}"; done; }
 young() { for o do find "$o" -mmin "-$minutes"; done; }
 # rsync goes on with a part where it lies, so that one is a sign of life as well.
 parts() { for o do find "${o%/*/*}" -path "*/.hsm-partial/*" -type f -mmin "-$minutes"; done; }
 fail() {
   rm -f -- "$d/lock.$n"
-  if mine; then { ours check && { ours rmdir --; above rmdir --; }; } >/dev/null 2>&1; rm -f -- "$d/lock"; fi
+  if mine; then ours unmake >/dev/null 2>&1; rm -f -- "$d/lock"; fi
   rmdir -- "$d" 2>/dev/null
   give failed; give "$1"; exit 0
 }
 if [ -L "$d" ]; then give failed; give "$d is a symlink"; exit 0; fi
-e=$(mkdir -p -- "$d" 2>&1) || fail "$e"
+e=$( { begin 2>/dev/null || begin; } 2>&1) || fail "$e"
 if [ -L "$d/lock" ] || { [ -e "$d/lock" ] && [ ! -f "$d/lock" ]; }; then fail "$d/lock is no file"; fi
-IFS= read -r c || fail "the connection broke"
-e=$( { printf '%s\n' "$c" >"$d/lock.$n"; } 2>&1) || fail "$e"
-first "$d/lock.$n"
-[ "$l" = "$c" ] && [ "$((${#c} + 1))" -eq "$size" ] || fail "$d/lock.$n cannot be written"
+e=$( { cat >"$d/lock.$n"; } 2>&1) || fail "$e"
+first "$d/lock.$n"; c=$l
+if [ -e "$d/lock.$n" ] && [ "$((${#c} + 1))" -ne "$size" ]; then fail "the connection broke"; fi
 if [ -n "$break" ] && ! cmp -s "$d/lock.$n" "$d/lock"; then
   mv -- "$d/lock" "$d/old.$n" 2>/dev/null
   if [ "$break" = stale ] && [ "$(cksum <"$d/old.$n" 2>/dev/null)" != "$stale" ]; then
@@ -64,7 +66,7 @@ if [ -n "$break" ] && ! cmp -s "$d/lock.$n" "$d/lock"; then
 fi
 if ln -- "$d/lock.$n" "$d/lock" 2>/dev/null; then r=taken
 elif cmp -s "$d/lock.$n" "$d/lock"; then r=taken
-elif [ ! -e "$d/lock" ] && (set -C; printf '%s\n' "$c" >"$d/lock") 2>/dev/null; then r=taken
+elif [ -n "$c" ] && [ ! -e "$d/lock" ] && (set -C; printf '%s\n' "$c" >"$d/lock") 2>/dev/null; then r=taken
 else r=held; fi
 if [ $r = held ]; then
   give held; cat "$d/lock" 2>/dev/null; give ''

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.endpoint import Endpoint
-from hsm.errors import UnreachableError
+from hsm.errors import HsmError, UnreachableError
 from hsm.model import Problem, Root
 from hsm.progress import ProblemFound, Reporter, Waiting
 from hsm.records.journal import Memory
@@ -233,7 +233,11 @@ class OpenSshTarget:
         from hsm.transfer.rsync import RsyncEngine  # noqa: PLC0415 - where nothing is sent, it is not needed
         from hsm.transfer.rsync_probe import check_remote_version, make_pair  # noqa: PLC0415 - as above
 
-        here = self._read_version().take()
+        try:
+            here = self._read_version().take()
+        except HsmError:
+            self._here = None  # by the next pass there may be one
+            raise
         there = check_remote_version(memory.rsync, name=self.name)
         pair = make_pair(here, there, name=self.name, pulls=pulls)
         return RsyncEngine(

@@ -67,15 +67,19 @@ class CutShell:
 
 
 @dataclass
-class LateShell:
-    """A shell at a machine whose disk is two hours behind its clock."""
+class OtherShell:
+    """A shell where a function stands in the place of a program."""
 
     shell: RemoteShell
-    name: str = "late"
+    function: str
+    name: str = "other"
 
     def run(self, program: str, *, stdin: bytes = b"") -> Completed:
-        late = 'cat() { command cat "$@"; touch -t 202001010000 "$d/lock.$n" 2>/dev/null; }'
-        return self.shell.run(f"{late}\n{program}", stdin=stdin)
+        return self.shell.run(f"{self.function}\n{program}", stdin=stdin)
+
+
+TOUCHED_LONG_AGO = 'cat() { command cat "$@"; touch -t 202001010000 "$d/lock.$n" 2>/dev/null; }'
+GIVEN_BACK_MEANWHILE = 'cat() { rm -f "$d/lock"; rmdir "$d" 2>/dev/null; command cat "$@"; }'
 
 
 @pytest.fixture
@@ -276,7 +280,7 @@ def test_a_target_whose_clock_is_not_its_disks_never_calls_a_lock_stale(bench: B
     bench.take("aaaa")
     for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
         os.utime(path, (1_600_000_000, 1_600_000_000))
-    behind = LateShell(bench.need_shell())
+    behind = OtherShell(bench.need_shell(), TOUCHED_LONG_AGO)
     answer = Guard(behind, bench.places, "bbbb").take(b"held by bbbb\n", minutes=15)
     assert isinstance(answer, Held)
     assert answer.is_fresh
@@ -309,3 +313,46 @@ def test_a_folder_that_cannot_be_made_is_an_error(bench: Bench) -> None:
     (bench.root / "wandb").write_text("a file")
     with pytest.raises(TargetError):
         bench.take("aaaa")
+
+
+def test_where_a_place_cannot_be_made_none_is_made_after_it(bench: Bench) -> None:
+    (bench.root / "sweeps").mkdir(parents=True)
+    (bench.root / "sweeps/.hsm-tmp").write_text("a file")
+    with pytest.raises(TargetError):
+        bench.take("aaaa")
+    assert not (bench.root / "wandb").exists()
+
+
+def test_what_a_failed_take_had_made_goes_although_another_place_became_a_symlink(bench: Bench, tmp_path: Path) -> None:
+    bench.take("aaaa")
+    place = Path(bench.places.temporary[1])
+    place.rmdir()
+    place.symlink_to(tmp_path)
+    with pytest.raises(TargetError, match="symlink"):
+        bench.take("aaaa")
+    assert not Path(bench.places.temporary[0]).exists()
+    assert not bench.folder.exists()
+
+
+def test_a_full_disk_is_named(bench: Bench) -> None:
+    guard = Guard(bench.need_shell(), bench.places, "aaaa")
+    bench.folder.mkdir(parents=True)
+    (bench.folder / "lock.aaaa").symlink_to("/dev/full")
+    with pytest.raises(TargetError, match="No space left"):
+        guard.take(b"held by aaaa\n", minutes=15)
+    assert not bench.folder.exists()
+
+
+def test_a_lock_given_back_meanwhile_takes_no_folder_away(bench: Bench) -> None:
+    bench.take("aaaa")
+    for path in bench.places.temporary:
+        Path(path).rmdir()
+    guard = Guard(OtherShell(bench.need_shell(), GIVEN_BACK_MEANWHILE), bench.places, "bbbb")
+    assert guard.take(b"held by bbbb\n", minutes=15) == Taken({})
+
+
+def test_a_receipt_that_cannot_be_read_is_there_all_the_same(bench: Bench) -> None:
+    shell = OtherShell(bench.need_shell(), "cksum() { false; }")
+    bench.folder.mkdir(parents=True)
+    (bench.folder / "receipt-b.json").write_text("another source")
+    assert Guard(shell, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15) == Taken({"receipt-b.json": ""})

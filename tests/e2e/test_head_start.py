@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ import pytest
 from private_sshd import list_descendants
 
 from hsm.config.load import load_config
+from hsm.discover.sweeps import Layout
+from hsm.errors import TargetError
 from hsm.progress import SilentReporter
 from hsm.records.lock import make_holder, make_lock_content
 from hsm.remote.command import Runner
+from hsm.sync.connect import connect, get_roots
 from hsm.sync.push import PushRequest, push
 from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, Said, assert_end, sync
@@ -38,6 +42,11 @@ RSYNC = """\
 case " $* " in *" --server "*) : >{folder}/begun;; esac
 exec /usr/bin/rsync "$@"
 """
+RSYNC_HERE = """\
+#!/bin/sh
+case "$*" in --version) : >{folder}/begun;; esac
+exec /usr/bin/rsync "$@"
+"""
 FIND = """\
 #!/bin/sh
 n=0
@@ -46,6 +55,13 @@ do n=$((n+1)); sleep 0.1; done
 [ $n -lt 100 ] || : >{folder}/late
 exec /usr/bin/find "$@"
 """
+
+
+def write_program(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -71,18 +87,17 @@ def slow(start_sshd: Callable[..., PrivateSshd], tmp_path: Path) -> PrivateSshd:
     folder = tmp_path / "stand-ins"
     folder.mkdir()
     for name, text in (("rsync", RSYNC), ("find", FIND)):
-        (folder / name).write_text(text.format(folder=folder))
-        (folder / name).chmod(0o755)
+        write_program(folder / name, text.format(folder=folder))
     return start_sshd(environment={"PATH": f"{folder}:/usr/bin:/bin"})
 
 
-def sync_slowly(project: Project, *args: str) -> Said:
+def sync_slowly(project: Project, *args: str, **options: Any) -> Said:
     """Sync where the check ends once a stream has been opened, and fail where none is."""
     folder = project.sshd.folder.parent / "stand-ins"
     (folder / "begun").unlink(missing_ok=True)
     (folder / "waits").touch()
     project.sshd.clear_log()
-    said = sync(project, *args)
+    said = sync(project, *args, **options)
     assert not (folder / "late").exists()
     (folder / "waits").unlink()
     return said
@@ -159,6 +174,33 @@ def test_a_stream_opens_before_the_check_has_ended(slow: PrivateSshd, make_small
     assert (said.n_sent, said.n_planned) == (1, 1)
     assert (count_streams(slow), slow.count_sessions(), slow.count_logins()) == (1, 2, 0)
     assert_equal_trees(project, project.target_root)
+
+
+def test_the_first_time_the_rsync_here_is_asked_before_the_check_has_ended(
+    slow: PrivateSshd, make_small: Callable[..., Project], tmp_path: Path
+) -> None:
+    stand_in = write_program(tmp_path / "here/rsync", RSYNC_HERE.format(folder=tmp_path / "stand-ins"))
+    path = f"{stand_in.parent}:{os.environ['PATH']}"
+    assert_end(sync_slowly(make_small(slow), env={"PATH": path}), "done", 0)
+
+
+def test_an_rsync_here_that_comes_later_is_found_by_the_next_pass(
+    make_small: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_small()
+    settings = load_config(project.folder).config.sync_targets[project.target]
+    settings = settings.model_copy(update={"engine": "rsync"})
+    layout = Layout(str(project.folder), str(project.folder / "sweeps"), str(project.folder / "wandb"))
+    connection = connect(project.target, settings, Runner(), SilentReporter(), layout=layout)
+    make_engine = partial(connection.make_engine, get_roots(settings), sweep=SWEEP, skips_newer=False)
+    with connection.keep_open():
+        connection.login()
+        assert connection.endpoint.machine.rsync_version
+        with monkeypatch.context() as without:
+            without.setenv("PATH", str(tmp_path))
+            with pytest.raises(TargetError, match="no rsync on this machine"):
+                make_engine()
+        assert make_engine().capabilities.name == "rsync"
 
 
 def test_changes_of_both_folders_have_a_stream_each(own: Project) -> None:
