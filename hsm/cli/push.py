@@ -138,8 +138,8 @@ def send_to(
 
 
 def _import_rest() -> None:
-    """Import what a sync needs once the target has answered, while it has not."""
-    import hsm.cli.render.report
-    import hsm.discover.secrets
-    import hsm.transfer.pool
-    import hsm.transfer.rsync  # noqa: F401 - used by name elsewhere
+    """Import what a sync needs once the target has answered, while it has not: first what is needed first."""
+    from importlib import import_module
+
+    for name in ("hsm.transfer.rsync", "hsm.transfer.pool", "hsm.discover.secrets", "hsm.cli.render.report"):
+        import_module(name)

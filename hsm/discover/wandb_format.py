@@ -81,22 +81,21 @@ def _take_full(data: bytes, position: int, payloads: list[bytes], parts: list[by
 
     A shortcut of `_parse_chunk`, for logs of hundreds of megabytes.
     """
-    last = len(data) - _CHUNK_HEADER.size
-    block_end = position - position % BLOCK_BYTES + BLOCK_BYTES
-    while position <= last:
-        checksum, length, kind = _CHUNK_HEADER.unpack_from(data, position)
-        start = position + _CHUNK_HEADER.size
-        end = start + length
-        content = data[start:end]
-        if kind != _FULL or end > block_end or len(content) != length:
+    size, unpack, checksum_of, take = _CHUNK_HEADER.size, _CHUNK_HEADER.unpack_from, zlib.crc32, payloads.append
+    before = position
+    limit = min(position - position % BLOCK_BYTES + BLOCK_BYTES, len(data))
+    while position + size <= limit:
+        checksum, length, kind = unpack(data, position)
+        end = position + size + length
+        if kind != _FULL or end > limit:
             break
-        if zlib.crc32(content, _CHECKSUM_OF_FULL) != checksum:
+        content = data[position + size : end]
+        if checksum_of(content, _CHECKSUM_OF_FULL) != checksum:
             break
-        payloads.append(content)
-        parts.clear()
+        take(content)
         position = end
-        if block_end - position < _CHUNK_HEADER.size:
-            break
+    if position != before:
+        parts.clear()
     return position
 
 

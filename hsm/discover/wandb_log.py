@@ -104,8 +104,9 @@ def read_log(ends: FileEnds) -> LogFacts:
     if ends.size <= len(FILE_HEADER):
         return LogFacts(is_empty=True)
     found = _Found()
-    for payload in _iter_end_payloads(ends):
-        if _ROW.match(payload):
+    is_row = _ROW.match
+    for payload in _list_end_payloads(ends):
+        if is_row(payload):
             continue
         for number, value in iter_fields(payload):
             if number in _FACTS and isinstance(value, bytes):
@@ -184,12 +185,10 @@ class _Found:
                 self.config_sweep_id = "" if parsed is None else str(parsed)
 
 
-def _iter_end_payloads(ends: FileEnds) -> Iterator[bytes]:
+def _list_end_payloads(ends: FileEnds) -> tuple[bytes, ...]:
     if ends.tail_offset <= len(ends.head):
-        yield from parse_records(ends.head[: ends.tail_offset] + ends.tail).payloads
-        return
-    yield from parse_records(ends.head).payloads
-    yield from parse_records(ends.tail, offset=ends.tail_offset).payloads
+        return parse_records(ends.head[: ends.tail_offset] + ends.tail).payloads
+    return parse_records(ends.head).payloads + parse_records(ends.tail, offset=ends.tail_offset).payloads
 
 
 def _iter_media_items(payload: bytes) -> Iterator[tuple[Key, bytes]]:

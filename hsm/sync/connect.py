@@ -230,11 +230,12 @@ class OpenSshTarget:
         return self._make_engine(memory, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
 
     def _make_engine(self, memory: Memory, *, sweep: str, skips_newer: bool, pulls: bool) -> RsyncEngine:
+        asked = self._read_version()
         from hsm.transfer.rsync import RsyncEngine  # noqa: PLC0415 - where nothing is sent, it is not needed
         from hsm.transfer.rsync_probe import check_remote_version, make_pair  # noqa: PLC0415 - as above
 
         try:
-            here = self._read_version().take()
+            here = asked.take()
         except HsmError:
             self._here = None  # by the next pass there may be one
             raise
