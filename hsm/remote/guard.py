@@ -27,7 +27,6 @@ receipts() {
 # node each takes a while.
 _COMMON = r"""
 give() { printf '%s\0' "$1"; }
-whole() { [ $(($(wc -c <"$1"))) -eq "$size" ] || { echo "the connection broke"; return 1; }; }
 first() { l=; if [ -f "$1" ]; then IFS= read -r l <"$1"; fi; } 2>/dev/null
 mine() { first "$d/lock"; case $l in *"$n"*) ;; *) false ;; esac; }
 check() {
@@ -91,6 +90,7 @@ printf 'tidied\0'
 """
 
 _RELEASE = r"""
+whole() { [ $(($(wc -c <"$1"))) -eq "$size" ] || { echo "the connection broke"; return 1; }; }
 write() {
   cat >"$d/new.$n" && whole "$d/new.$n" && { sync "$d/new.$n" 2>/dev/null || sync; } || return
   if [ -n "$aside" ] && [ ! -d "$d/$receipt.damaged" ]; then mv -f -- "$d/$receipt" "$d/$receipt.damaged"; fi

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.endpoint import Endpoint
-from hsm.errors import HsmError, UnreachableError
+from hsm.errors import UnreachableError
 from hsm.model import Problem, Root
 from hsm.progress import ProblemFound, Reporter, Waiting
 from hsm.records.journal import Memory
@@ -236,7 +236,7 @@ class OpenSshTarget:
 
         try:
             here = asked.take()
-        except HsmError:
+        except Exception:
             self._here = None  # by the next pass there may be one
             raise
         there = check_remote_version(memory.rsync, name=self.name)

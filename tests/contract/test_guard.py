@@ -351,6 +351,12 @@ def test_a_lock_given_back_meanwhile_takes_no_folder_away(bench: Bench) -> None:
     assert guard.take(b"held by bbbb\n", minutes=15) == Taken({})
 
 
+def test_who_loses_its_own_file_leaves_no_empty_lock(bench: Bench) -> None:
+    lost = OtherShell(bench.need_shell(), 'cat() { command cat "$@"; rm -f "$d/lock.$n"; }')
+    assert isinstance(Guard(lost, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15), Held)
+    assert not (bench.folder / "lock").exists()
+
+
 def test_a_receipt_that_cannot_be_read_is_there_all_the_same(bench: Bench) -> None:
     shell = OtherShell(bench.need_shell(), "cksum() { false; }")
     bench.folder.mkdir(parents=True)
