@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import struct
+import zlib
 
 import pytest
 from hypothesis import given
@@ -89,6 +91,14 @@ def test_zeros_where_a_record_should_be_are_the_end_of_the_block() -> None:
     found = parse_records(HEADER + bytes(5000))
     assert found.payloads == ()
     assert not found.is_damaged
+
+
+def test_a_record_that_breaks_off_takes_nothing_of_a_later_one() -> None:
+    def chunk(kind: int, content: bytes) -> bytes:
+        return struct.pack("<IHB", zlib.crc32(bytes([kind]) + content), len(content), kind) + content
+
+    first, full, last = (chunk(kind, content) for kind, content in ((2, b"begins"), (1, b"whole"), (4, b"ends")))
+    assert parse_records(HEADER + first + full + last + full).payloads == (b"whole", b"whole")
 
 
 @given(st.binary(max_size=300), st.booleans(), st.sampled_from([0, BLOCK_BYTES]))
