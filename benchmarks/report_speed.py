@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from examples.demo.write_sweep import QUIET
-from hsm.discover.wandb_format import parse_records
-from tests.unit.discover.log_writer import frame
+from hsm.wandb_log.format import parse_records
+from tests.unit.wandb_log.log_writer import frame
 
 SWEEP = "sweep_20260101_000000"
 _RATE, _NAME = 0.123456, "task_00000"

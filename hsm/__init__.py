@@ -14,13 +14,13 @@ from hsm._version import __version__
 if TYPE_CHECKING:
     from hsm.api import load_config, sync_from, sync_to
     from hsm.errors import HsmError
-    from hsm.sync.report import SyncReport
+    from hsm.sync.reports import SyncReport
 
 __all__ = ["HsmError", "SyncReport", "__version__", "load_config", "sync_from", "sync_to"]
 
 _HOMES = {
     "HsmError": "hsm.errors",
-    "SyncReport": "hsm.sync.report",
+    "SyncReport": "hsm.sync.reports",
     "load_config": "hsm.api",
     "sync_from": "hsm.api",
     "sync_to": "hsm.api",

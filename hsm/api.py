@@ -25,14 +25,14 @@ from hsm.config.resolve import resolve_targets
 from hsm.config.schema import TargetSettings
 from hsm.config.trust import apply_trust, check_trust
 from hsm.errors import UsageError
-from hsm.hosts.target import choose_address, find_target
+from hsm.hosts.sync_target import choose_address, find_target
 from hsm.plan.choice import choose_roots, make_choice
 from hsm.plan.safety import parse_checks
+from hsm.process.runner import Runner
 from hsm.progress import Reporter, SilentReporter
-from hsm.remote.command import Runner
-from hsm.sync.pull import pull
-from hsm.sync.push import PushRequest, push
-from hsm.sync.report import SyncReport
+from hsm.sync.bring.pull import pull
+from hsm.sync.bring.push import PushRequest, push
+from hsm.sync.reports import SyncReport
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

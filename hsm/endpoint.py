@@ -1,6 +1,6 @@
 """The two ends of a sync: what a source and a destination can be asked, whether local or remote.
 
-`hsm.remote.local.LocalEndpoint` and `hsm.remote.endpoint.RemoteEndpoint` keep this contract;
+`hsm.remote.local.LocalEndpoint` and `hsm.remote.shell_programs.endpoint.RemoteEndpoint` keep this contract;
 `tests/contract/test_endpoints.py` holds both to it.
 """
 

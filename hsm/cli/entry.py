@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from types import FrameType
 
-    from hsm.remote.early import EarlyLogins
+    from hsm.remote.openssh.early_login import EarlyLogins
 
 _SYNCS = ("to", "run", "from")
 _INTERRUPTED = 130
@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
         from hsm.cli.main import run
 
         return run()
-    from hsm.remote.early import early_logins
+    from hsm.remote.openssh.early_login import early_logins
 
     try:
         _begin(early_logins, arguments)

@@ -19,7 +19,7 @@ _ARGUMENTS = "hsm.arguments"
 class BoundaryGroup(LazyGroup):
     """The root group: whatever a command raises becomes a message and the right exit code here."""
 
-    places: ClassVar = {"sync": Place("hsm.cli.sync", "app"), "hosts": Place("hsm.cli.hosts", "app")}
+    places: ClassVar = {"sync": Place("hsm.cli.sync.app", "app"), "hosts": Place("hsm.cli.hosts.app", "app")}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own context
         """Keep the command line for the error document."""

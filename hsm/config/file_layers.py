@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import yaml
 
-from hsm.config.document import Finding, Location, locate, make_dotted
-from hsm.config.findings import describe_error, get_location
 from hsm.config.layers import Key, Layers, Origin, OriginKind, Pattern, Setting, iter_values
 from hsm.config.resolve import validate_target
 from hsm.config.schema import Section, TargetChanges, TargetSettings
+from hsm.config.yaml.document import Finding, Location, locate, make_dotted
+from hsm.config.yaml.findings import describe_error, get_location
 
 
 def make_file_layers(data: object, root: yaml.MappingNode, shown: str) -> Layers:

@@ -14,14 +14,14 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hsm.config.document import Builder, Location, compose, is_null, make_dotted, show_value
 from hsm.config.file_layers import iter_pattern_findings, make_file_layers
-from hsm.config.findings import HINT, describe_error, get_location, list_keys, make_error, make_finding
 from hsm.config.layers import Layers, Setting
 from hsm.config.nodes import FindNode, fill_nodes
 from hsm.config.overrides import parse_environment
 from hsm.config.resolve import make_override_error, resolve_targets
 from hsm.config.schema import SyncConfig, TargetSettings
+from hsm.config.yaml.document import Builder, Location, compose, is_null, make_dotted, show_value
+from hsm.config.yaml.findings import HINT, describe_error, get_location, list_keys, make_error, make_finding
 from hsm.errors import ConfigError, UsageError
 
 CONFIG_PATH = Path(".hsm", "sync_config.yaml")

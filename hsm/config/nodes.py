@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import yaml
 
-from hsm.config.document import Finding, Location, locate, make_dotted
+from hsm.config.yaml.document import Finding, Location, locate, make_dotted
 
 FindNode = Callable[[str], "Mapping[str, object] | str"]
 """Gives the keys of a target that a machine of the hosts file stands for, or says why there are none."""

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
 
-from hsm.config.document import Builder, Location, compose, make_dotted
 from hsm.config.layers import Key, Origin, OriginKind, Setting, is_open, iter_keys
 from hsm.config.resolve import make_override_error
 from hsm.config.schema import SourceSettings, TargetSettings
+from hsm.config.yaml.document import Builder, Location, compose, make_dotted
 from hsm.errors import ConfigError
 
 PREFIX = "HSM_SYNC__"

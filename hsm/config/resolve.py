@@ -10,10 +10,10 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hsm.config.document import Location, make_dotted
-from hsm.config.findings import describe_error, get_location
 from hsm.config.layers import Key, Layer, Layers, Origin, OriginKind, Setting, is_open, iter_keys, nest
 from hsm.config.schema import Section, TargetSettings
+from hsm.config.yaml.document import Location, make_dotted
+from hsm.config.yaml.findings import describe_error, get_location
 from hsm.errors import ConfigError
 
 _DEFAULT = Origin(OriginKind.DEFAULT)

@@ -1,7 +1,7 @@
 """The one set of models of `.hsm/sync_config.yaml`, with every rule that needs no look at the world.
 
 A validator's `ValueError` says what is wrong with the value, each field's `allowed` says in words what would be
-right; `hsm.config.findings` makes one line of the two.
+right; `hsm.config.yaml.findings` makes one line of the two.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from hsm.discover.wandb_log import LogFacts, LogMedia
 from hsm.files import DamagedFileError, load_json, save_json
 from hsm.model import Problem, RunVersions
+from hsm.wandb_log.facts import LogFacts, LogMedia
 
 SCHEMA = 1
 

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from hsm.discover.wandb_log import LogFacts
 from hsm.model import Run, RunState
+from hsm.wandb_log.facts import LogFacts
 
 REST_NS = 10 * 10**9
 """wandb's `finish()` may return while the log still grows; after this long without a change it rests."""

@@ -8,11 +8,11 @@ from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, make_run
 from hsm.discover.results import OWN_PREFIX, is_own, make_file
 from hsm.discover.run_logs import cut_by_bytes
-from hsm.discover.wandb_log import LogMedia, read_versions
 from hsm.discover.wandb_runs import Member
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile
 from hsm.plan.versions import has_versions, parse_media_path
+from hsm.wandb_log.facts import LogMedia, read_versions
 
 _FILES = "files/"
 _WHOLE = 2**40

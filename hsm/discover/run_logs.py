@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, iter_sweep_names
-from hsm.discover.wandb_format import BLOCK_BYTES, FILE_HEADER
-from hsm.discover.wandb_log import LogFacts, read_log
 from hsm.endpoint import Endpoint, FileEnds
+from hsm.wandb_log.facts import LogFacts, read_log
+from hsm.wandb_log.format import BLOCK_BYTES, FILE_HEADER
 
 _HEAD_BLOCKS = 2
 _MORE_BLOCKS = 32

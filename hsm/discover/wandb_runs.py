@@ -9,9 +9,9 @@ from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, Membership, decide_membership, iter_sweep_names
 from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import WANDB_NAMES, is_run_name, parse_timestamp
-from hsm.discover.wandb_log import LogFacts
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, Problem
+from hsm.wandb_log.facts import LogFacts
 
 _MOST_NAMES = 3
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hsm.hosts.load import (
+    from hsm.hosts.inventory.load import (
         find_hosts_file,
         get_active_nodes,
         get_cluster_nodes,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         load_hosts_config,
         load_inventory,
     )
-    from hsm.hosts.node import (
+    from hsm.hosts.inventory.node import (
         DATA_SYNC_PORT,
         ELO_SYNC_PORT,
         MODEL_SYNC_PORT,
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
         EloSyncConfig,
         Inventory,
     )
-    from hsm.hosts.reach import check_http_endpoint, check_node_reachable, discover_reachable_nodes
-    from hsm.hosts.urls import get_data_sync_urls, get_elo_sync_urls, get_sync_urls
+    from hsm.hosts.reach.statuses import check_http_endpoint, check_node_reachable, discover_reachable_nodes
+    from hsm.hosts.reach.urls import get_data_sync_urls, get_elo_sync_urls, get_sync_urls
 
 __all__ = [
     "DATA_SYNC_PORT",
@@ -61,7 +61,12 @@ _URLS = ("get_data_sync_urls", "get_elo_sync_urls", "get_sync_urls")
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "reach" if name in _REACH else "node" if name in _NODE else "urls" if name in _URLS else "load"
+    if name in _REACH:
+        home = "reach.statuses"
+    elif name in _NODE:
+        home = "inventory.node"
+    else:
+        home = "reach.urls" if name in _URLS else "inventory.load"
     return getattr(import_module(f"{__name__}.{home}"), name)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hsm.endpoint import FileEnds, Machine, Survey, Tree
-from hsm.remote.command import Completed, Runner
-from hsm.remote.file_ends import BLOCK_BYTES, get_tail_offset
-from hsm.remote.guard import make_receipts_program, parse_receipt_checksums
+from hsm.process.runner import Completed, Runner
 from hsm.remote.shell import quote_path
+from hsm.remote.shell_programs.file_ends import BLOCK_BYTES, get_tail_offset
+from hsm.remote.shell_programs.guard import make_receipts_program, parse_receipt_checksums
 from hsm.tree import Scan, list_tree, scan_folder
 
 SESSION_TIMEOUT_SECONDS = 600

@@ -11,7 +11,7 @@ import os
 import shlex
 from typing import Protocol
 
-from hsm.remote.command import Completed
+from hsm.process.runner import Completed
 
 
 class RemoteShell(Protocol):
@@ -22,7 +22,7 @@ class RemoteShell(Protocol):
         """The target's name."""
 
     def run(self, program: str, *, stdin: bytes = b"") -> Completed:
-        """Run a /bin/sh program there; see `hsm.remote.openssh.OpenSsh.run`."""
+        """Run a /bin/sh program there; see `hsm.remote.openssh.client.OpenSsh.run`."""
 
 
 MAX_PROGRAM_BYTES = 48 * 1024

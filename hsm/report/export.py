@@ -18,7 +18,7 @@ from hsm.report.values import Value, as_number, format_exact, make_plain
 if TYPE_CHECKING:
     import pyarrow
 
-    from hsm.discover.wandb_records import Key
+    from hsm.wandb_log.records import Key
 
 SCHEMA = 1
 PARQUET_MODULE = "pyarrow.parquet"

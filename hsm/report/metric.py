@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hsm.discover.wandb_records import Key
 from hsm.report.runs import ReportRun
 from hsm.report.table import Column, Kind, Table, sort_runs
 from hsm.report.values import as_finite, join_key
+from hsm.wandb_log.records import Key
 
 MIN, MAX = "min", "max"
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hsm.discover.run_log import Curve
 from hsm.report.importance import Importance
 from hsm.report.metric import Metric
 from hsm.report.report import BestRun, Report
 from hsm.report.runs import ReportRun
 from hsm.report.table import Column
 from hsm.report.values import Value, as_finite, format_exact, format_short
+from hsm.wandb_log.history import Curve
 
 MOST_DIMENSIONS = 12
 MOST_CATEGORIES = 30

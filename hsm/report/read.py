@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hsm.discover.run_log import Curve, RunLog, read_curve, read_run_log
-from hsm.discover.wandb_records import Key
 from hsm.model import Problem, Run
 from hsm.report.runs import ReportRun, RunPart, merge_parts, parse_last_lines
+from hsm.wandb_log.history import Curve, RunLog, read_curve, read_run_log
+from hsm.wandb_log.records import Key
 
 _Result = TypeVar("_Result")
 

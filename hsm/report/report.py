@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from hsm.discover.run_log import Curve
 from hsm.errors import ExitCode, UsageError
 from hsm.model import Problem, Run
 from hsm.report.importance import Importance, rank_parameters
@@ -25,6 +24,7 @@ from hsm.report.table import (
     sort_runs,
 )
 from hsm.report.where import parse_where
+from hsm.wandb_log.history import Curve
 
 MOST_CURVES = 50
 

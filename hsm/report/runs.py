@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hsm.discover.run_log import RunLog
-from hsm.discover.wandb_records import Key
 from hsm.model import Run, RunState
 from hsm.report.values import Value, as_number, join_key
+from hsm.wandb_log.history import RunLog
+from hsm.wandb_log.records import Key
 
 MOST_LINES = 20
 _MOST_LINE_CHARACTERS = 300

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
 
-from hsm.discover.wandb_records import Key
 from hsm.errors import UsageError
 from hsm.report.runs import ReportRun
 from hsm.report.values import Value, as_number, format_exact, join_key, make_identity
+from hsm.wandb_log.records import Key
 
 ALL = "all"
 

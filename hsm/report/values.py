@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 
-from hsm.discover.wandb_records import Key
+from hsm.wandb_log.records import Key
 
 Value = object
 """A number, a text, True, False, None or a list of these, as JSON has them; numbers may be NaN or infinite."""

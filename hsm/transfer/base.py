@@ -131,7 +131,7 @@ class Engine(Protocol):
         A failure is an answer, not an exception. Files that are there already are replaced.
 
         Raises:
-            hsm.remote.command.CommandStoppedError: The user interrupted; as after any failure, every final name
+            hsm.process.runner.CommandStoppedError: The user interrupted; as after any failure, every final name
                 holds the old file or the new one.
         """
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from hsm.errors import HsmError, TargetError
 from hsm.model import Root, SourceFile
-from hsm.remote.command import Runner
+from hsm.process.runner import Runner
 from hsm.transfer.base import (
     PARTIAL_FOLDER,
     Batch,

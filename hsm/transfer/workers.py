@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from hsm.errors import HsmError, UnreachableError
 from hsm.model import Problem, SourceFile
+from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound, Reporter, TransferMoved, TransferStarted
-from hsm.remote.command import CommandStoppedError
 from hsm.remote.retry import SESSIONS_REFUSED
 from hsm.transfer.base import Batch, BatchEnd, Engine
 

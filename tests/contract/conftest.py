@@ -12,12 +12,12 @@ from private_sshd import PrivateSshd
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
-from hsm.remote.command import Runner
-from hsm.remote.endpoint import RemoteEndpoint
+from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint
-from hsm.remote.openssh import OpenSsh
-from hsm.remote.paramiko_client import ParamikoClient
-from hsm.remote.sftp_endpoint import SftpEndpoint
+from hsm.remote.openssh.client import OpenSsh
+from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.sftp.endpoint import SftpEndpoint
+from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 
 
 @pytest.fixture

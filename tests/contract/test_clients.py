@@ -14,11 +14,11 @@ import pytest
 from private_sshd import PrivateSshd
 
 from hsm.errors import TargetError, UnreachableError
-from hsm.remote.command import CommandStoppedError, Runner
-from hsm.remote.known_hosts import describe_key, load_known_hosts
-from hsm.remote.openssh import OpenSsh
-from hsm.remote.paramiko_client import ParamikoClient
-from hsm.remote.paramiko_login import HostKeyPolicy
+from hsm.process.runner import CommandStoppedError, Runner
+from hsm.remote.openssh.client import OpenSsh
+from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.paramiko.known_hosts import describe_key, load_known_hosts
+from hsm.remote.paramiko.login import HostKeyPolicy
 from tests.contract.conftest import make_settings, start_sftp_only
 
 Client = OpenSsh | ParamikoClient

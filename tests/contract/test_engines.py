@@ -13,13 +13,13 @@ from private_sshd import PrivateSshd
 
 from hsm.endpoint import Endpoint
 from hsm.model import Root, SourceFile
+from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import SilentReporter
-from hsm.remote.command import CommandStoppedError, Runner
-from hsm.remote.endpoint import RemoteEndpoint
 from hsm.remote.local import LocalEndpoint
-from hsm.remote.openssh import OpenSsh
-from hsm.remote.paramiko_client import ParamikoClient
-from hsm.remote.sftp_endpoint import SftpEndpoint
+from hsm.remote.openssh.client import OpenSsh
+from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.sftp.endpoint import SftpEndpoint
+from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 from hsm.transfer.base import (
     PARTIAL_FOLDER,
     TEMPORARY_FOLDER,
@@ -30,9 +30,9 @@ from hsm.transfer.base import (
 )
 from hsm.transfer.local import CopyEngine
 from hsm.transfer.outcome import Outcome
-from hsm.transfer.pool import Patience, Transfer
-from hsm.transfer.rsync import RsyncEngine
-from hsm.transfer.sftp import SftpEngine
+from hsm.transfer.rounds import Patience, Transfer
+from hsm.transfer.rsync.engine import RsyncEngine
+from hsm.transfer.sftp.engine import SftpEngine
 from tests.contract.conftest import start_sftp_only
 
 SWEEP = "sweep_1"

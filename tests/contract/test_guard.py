@@ -12,13 +12,13 @@ import pytest
 
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
-from hsm.remote.command import Completed, Runner
-from hsm.remote.endpoint import RemoteEndpoint
-from hsm.remote.guard import Guard, GuardPlaces, Held, Keeper, MakeKeeper, Taken
+from hsm.process.runner import Completed, Runner
 from hsm.remote.local import LocalShell
-from hsm.remote.sftp_endpoint import SftpEndpoint
-from hsm.remote.sftp_guard import SftpGuard
+from hsm.remote.sftp.endpoint import SftpEndpoint
+from hsm.remote.sftp.guard import SftpGuard
 from hsm.remote.shell import RemoteShell
+from hsm.remote.shell_programs.endpoint import RemoteEndpoint
+from hsm.remote.shell_programs.guard import Guard, GuardPlaces, Held, Keeper, MakeKeeper, Taken
 
 KINDS = ["local", "gnu", "busybox", "bsd", "tcsh", "open-gnu", "open-busybox", "open-fish", "paramiko", "sftp"]
 pytestmark = pytest.mark.parametrize("kind", KINDS)

@@ -14,8 +14,8 @@ from private_sshd import PrivateSshd
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import UnreachableError
-from hsm.remote.command import Runner
-from hsm.remote.paramiko_client import ParamikoClient
+from hsm.process.runner import Runner
+from hsm.remote.paramiko.client import ParamikoClient
 
 FACTORS = ("publickey", "keyboard-interactive", "password")
 

@@ -14,11 +14,11 @@ from private_sshd import PrivateSshd
 
 from hsm.endpoint import Tree
 from hsm.model import Root, SourceFile
-from hsm.remote.command import CommandStoppedError, Runner
-from hsm.remote.paramiko_client import ParamikoClient
-from hsm.remote.sftp_endpoint import SftpEndpoint
+from hsm.process.runner import CommandStoppedError, Runner
+from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.sftp.endpoint import SftpEndpoint
 from hsm.transfer.base import PARTIAL_FOLDER, Batch, BatchEnd, get_temporary_folder
-from hsm.transfer.sftp import SftpEngine
+from hsm.transfer.sftp.engine import SftpEngine
 from tests.contract.conftest import start_sftp_only
 
 SWEEP = "sweep_1"

@@ -112,8 +112,8 @@ def list_runs(folder: Path) -> list[Path]:
 
 
 def has_ended(run: Path) -> bool:
-    from hsm.discover.wandb_log import read_log
     from hsm.endpoint import FileEnds
+    from hsm.wandb_log.facts import read_log
 
     (log,) = run.glob("*.wandb")
     content = log.read_bytes()

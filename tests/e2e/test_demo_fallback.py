@@ -16,9 +16,9 @@ from private_sftp import PrivateSftp
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import TargetError
-from hsm.remote.command import Runner
-from hsm.remote.openssh import OpenSsh
-from hsm.remote.paramiko_client import ParamikoClient
+from hsm.process.runner import Runner
+from hsm.remote.openssh.client import OpenSsh
+from hsm.remote.paramiko.client import ParamikoClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

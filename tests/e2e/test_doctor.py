@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from private_sshd import PrivateSshd
 
-from hsm.sync.doctor_rows import NAMES
+from hsm.sync.doctor.rows import NAMES
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeProject, Project

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from private_sshd import list_processes
 
-from hsm.remote.control_folder import make_control_folder
-from hsm.remote.early import _make_name
+from hsm.remote.openssh.control_folder import make_control_folder
+from hsm.remote.openssh.early_login import _make_name
 from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, assert_end, sync
 from tests.e2e.proxy import LinkProxy

@@ -19,9 +19,9 @@ import pytest
 from private_sshd import list_descendants
 
 from hsm.config.load import load_config
+from hsm.process.runner import Runner
 from hsm.records.receipt import parse_receipt
-from hsm.remote.command import Runner
-from hsm.remote.openssh import OpenSsh
+from hsm.remote.openssh.client import OpenSsh
 from tests.conftest import read_argv
 from tests.e2e.aftermath import (
     SWEEP,

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hsm.config.load import load_config
-from hsm.remote.command import Runner
-from hsm.remote.openssh import OpenSsh
+from hsm.process.runner import Runner
+from hsm.remote.openssh.client import OpenSsh
 from tests.e2e.aftermath import (
     SWEEP,
     Said,
@@ -92,9 +92,9 @@ import json, sys
 from pathlib import Path
 from hsm.config.load import load_config
 from hsm.progress import SilentReporter
-from hsm.remote.command import Runner
-from hsm.sync.push import PushRequest, push
-from hsm.sync.report import make_document
+from hsm.process.runner import Runner
+from hsm.sync.bring.push import PushRequest, push
+from hsm.sync.reports import make_document
 loaded = load_config(Path.cwd())
 pauses = tuple(float(word) for word in sys.argv[2:])
 request = PushRequest((sys.argv[1],), loaded.config.sync_targets, pauses_seconds=pauses)

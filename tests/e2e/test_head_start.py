@@ -15,11 +15,11 @@ from private_sshd import list_descendants
 from hsm.config.load import load_config
 from hsm.discover.sweeps import Layout
 from hsm.errors import TargetError
+from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
 from hsm.records.lock import make_holder, make_lock_content
-from hsm.remote.command import Runner
-from hsm.sync.connect import connect, get_roots
-from hsm.sync.push import PushRequest, push
+from hsm.sync.bring.push import PushRequest, push
+from hsm.targets.connect import connect, get_roots
 from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, Said, assert_end, sync
 from tests.e2e.synthetic import write_file, write_project

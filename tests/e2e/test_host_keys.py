@@ -12,8 +12,8 @@ import pytest
 from private_sshd import PrivateSshd
 
 from hsm.config.schema import TargetSettings
-from hsm.remote.command import Runner
-from hsm.remote.openssh import OpenSsh
+from hsm.process.runner import Runner
+from hsm.remote.openssh.client import OpenSsh
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeProject, Project

@@ -20,8 +20,8 @@ from private_sshd import PrivateSshd
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import UnreachableError
-from hsm.remote.command import Completed, Runner
-from hsm.remote.openssh import OpenSsh
+from hsm.process.runner import Completed, Runner
+from hsm.remote.openssh.client import OpenSsh
 from tests.e2e.proxy import LinkProxy
 
 StartSshd = Callable[..., PrivateSshd]
@@ -138,8 +138,8 @@ def test_two_processes_that_log_in_at_once_make_one_login(sshd: PrivateSshd, mak
     client = make_ssh(sshd)
     settings = make_settings(sshd).model_dump_json()
     program = (
-        "import sys; from hsm.config.schema import TargetSettings; from hsm.remote.command import Runner;"
-        "from hsm.remote.openssh import OpenSsh;"
+        "import sys; from hsm.config.schema import TargetSettings; from hsm.process.runner import Runner;"
+        "from hsm.remote.openssh.client import OpenSsh;"
         "settings = TargetSettings.model_validate_json(sys.argv[1]);"
         "print('ready', flush=True); sys.stdin.readline();"
         "print(OpenSsh('desktop', settings, Runner(), pauses_seconds=()).run('echo in').stdout.decode())"

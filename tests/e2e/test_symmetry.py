@@ -13,16 +13,16 @@ from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
 from hsm.model import Root
+from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
 from hsm.records.receipt import Sender
-from hsm.remote.command import Runner
-from hsm.remote.guard import Guard
 from hsm.remote.local import LocalEndpoint, LocalShell
-from hsm.sync.connect import connect
-from hsm.sync.exchange import Ends, ExchangeOptions, Stopwatch, exchange
-from hsm.sync.ledger import Books, Ledger
-from hsm.sync.report import State, TargetReport, count_files, count_runs
-from hsm.sync.route import make_route
+from hsm.remote.shell_programs.guard import Guard
+from hsm.sync.bring.exchange import Ends, ExchangeOptions, Stopwatch, exchange
+from hsm.sync.bring.ledger import Books, Ledger
+from hsm.sync.reports import State, TargetReport, count_files, count_runs
+from hsm.targets.connect import connect
+from hsm.targets.route import make_route
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeProject

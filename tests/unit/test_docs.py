@@ -17,11 +17,11 @@ from hsm.cli.main import app
 from hsm.config.load import parse_config
 from hsm.config.schema import SyncConfig
 from hsm.errors import ExitCode, HsmError
-from hsm.hosts.document import parse_hosts
-from hsm.hosts.schema import EloSyncEntry, NodeEntry
+from hsm.hosts.inventory.document import parse_hosts
+from hsm.hosts.inventory.schema import EloSyncEntry, NodeEntry
 from hsm.model import PlanItem, Problem, Reason, Root, RunState, SourceFile, SyncPlan
 from hsm.plan.safety import CHECKS
-from hsm.sync.report import State, SweepReport, SyncReport, TargetReport, make_document
+from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport, make_document
 from hsm.transfer.outcome import Outcome, TransferResult
 
 REPOSITORY = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ from hsm.cli.render.printer import Column, Part, Printer
 from hsm.cli.render.words import format_count, format_seconds
 
 if TYPE_CHECKING:
-    from hsm.hosts.check import HostCheck
-    from hsm.hosts.node import ClusterNode
-    from hsm.hosts.run import HostRun
-    from hsm.hosts.score_sync import NodeScores
-    from hsm.hosts.vitals import Vitals
+    from hsm.hosts.inventory.node import ClusterNode
+    from hsm.hosts.reach.check import HostCheck
+    from hsm.hosts.reach.run import HostRun
+    from hsm.hosts.reach.vitals import Vitals
+    from hsm.hosts.scores.sync import NodeScores
 
 _LIST_COLUMNS = (
     Column("machine"),

@@ -24,7 +24,7 @@ print(*sorted({name for name in sys.modules if name.startswith("hsm.cli.")} - be
 
 def test_a_command_brings_no_other_command_along() -> None:
     completed = subprocess.run([sys.executable, "-c", BUILD], capture_output=True, text=True, timeout=50, check=True)
-    assert completed.stdout.split() == ["hsm.cli.init", "hsm.cli.sync"]
+    assert completed.stdout.split() == ["hsm.cli.sync.init", "hsm.cli.sync.app"]
 
 
 def test_a_group_knows_its_commands_before_they_are_built() -> None:
@@ -42,7 +42,7 @@ def test_a_group_knows_its_commands_before_they_are_built() -> None:
 
 LOAD = """
 import sys
-from hsm.cli.project import load_targets
+from hsm.cli.sync.options.project import load_targets
 
 loaded, targets = load_targets([], is_trusted=False)
 print(*targets, "rich" in sys.modules)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hsm.discover.index import SCHEMA, RunIndex, load_index, save_index
-from hsm.discover.wandb_log import LogFacts, LogMedia
 from hsm.model import RunVersions
+from hsm.wandb_log.facts import LogFacts, LogMedia
 
 if TYPE_CHECKING:
     from pathlib import Path

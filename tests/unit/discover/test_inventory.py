@@ -13,10 +13,10 @@ from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.run_files import make_versions
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
-from hsm.discover.wandb_log import LogMedia
 from hsm.model import Inventory, Problem, Root, RunState, RunVersions
 from hsm.plan.versions import find_superseded
 from hsm.remote.local import LocalEndpoint
+from hsm.wandb_log.facts import LogMedia
 from tests.unit.discover import log_writer as w
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hsm.discover.membership import Candidate, Membership, decide_membership, make_run
-from hsm.discover.wandb_log import LogFacts
 from hsm.model import RunState
+from hsm.wandb_log.facts import LogFacts
 
 YES, NO, UNKNOWN = Membership.YES, Membership.NO, Membership.UNKNOWN
 KNOWN = {"sweep_1", "sweep_10"}

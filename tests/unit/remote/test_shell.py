@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hsm.remote.command import Completed, Dialogue, Runner
+from hsm.process.runner import Completed, Dialogue, Runner
 from hsm.remote.shell import (
     MAX_PROGRAM_BYTES,
     MAX_WORDS_BYTES,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hsm.discover.run_log import RunLog
 from hsm.model import Run, RunState
 from hsm.report.runs import ReportRun, RunPart
+from hsm.wandb_log.history import RunLog
 
 Nested = Mapping[Any, Any]
 

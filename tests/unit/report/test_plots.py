@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from hsm.discover.run_log import Curve
 from hsm.report.importance import rank_parameters
 from hsm.report.metric import make_metric
 from hsm.report.plots import (
@@ -21,6 +20,7 @@ from hsm.report.plots import (
 )
 from hsm.report.report import BestRun, Report
 from hsm.report.table import find_column, make_table
+from hsm.wandb_log.history import Curve
 from tests.unit.report.make_runs import make_run
 
 

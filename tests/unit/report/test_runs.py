@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hsm.discover.run_log import RunLog
 from hsm.model import Run, RunState
 from hsm.report.runs import MOST_LINES, RunPart, merge_parts, parse_last_lines
+from hsm.wandb_log.history import RunLog
 
 
 def make_part(folder: str, *, state: RunState = RunState.FINISHED, **log: Any) -> RunPart:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hsm.model import Root, SourceFile
-from hsm.remote.command import CommandStoppedError, Runner
+from hsm.process.runner import CommandStoppedError, Runner
 from hsm.transfer.base import PARTIAL_FOLDER, Batch, get_temporary_folder
 from hsm.transfer.complaints import explain_number
 from hsm.transfer.local import CopyEngine

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hsm.errors import HsmError
-from hsm.transfer.rsync_diagnosis import diagnose_rsync
+from hsm.transfer.rsync.diagnosis import diagnose_rsync
 
 TMPFS = ["unshare", "--mount", "--map-root-user"] if os.geteuid() else ["unshare", "--mount"]
 ENVIRONMENT = {**os.environ, "LC_ALL": "C"}

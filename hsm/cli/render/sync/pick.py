@@ -1,0 +1,77 @@
+"""A list of sweeps to choose from, on stderr: the answer to a question, not the command's own output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hsm.cli.render.printer import Column, Printer
+from hsm.cli.render.sync.preview import describe_states
+from hsm.cli.render.words import format_bytes, format_count
+from hsm.sync.status.overview import SweepOverview, format_time
+from hsm.sync.status.report import TargetStatus
+from hsm.sync.status.standing import Standing
+
+_COLUMNS = (
+    Column("", is_number=True),
+    Column("sweep"),
+    Column("runs"),
+    Column("size", is_number=True),
+    Column("newest change (UTC)"),
+    Column("pending"),
+)
+_MOST = 30
+
+
+class Offer(NamedTuple):
+    """One sweep to choose.
+
+    Attributes:
+        sweep: In numbers.
+        words: Where it stands, a part for each target.
+    """
+
+    sweep: SweepOverview
+    words: tuple[str, ...]
+
+
+def show_offers(offers: Sequence[Offer]) -> None:
+    """Print the list, the first ones of a long one."""
+    printer = Printer(is_error=True)
+    rows = [_make_row(number, offer) for number, offer in enumerate(offers[:_MOST], 1)]
+    printer.print_table(_COLUMNS, rows, label="pending: ")
+    if len(offers) > _MOST:
+        printer.print(f"... and {len(offers) - _MOST:,} older; numbers up to {len(offers)} count, names as arguments")
+
+
+def describe_standing(target: TargetStatus) -> str:
+    """Return what is pending of a sweep at a target, as `desktop: 3 runs, at most 1.2 MB`."""
+    tally = target.tally
+    if target.is_complete:
+        return f"{target.name}: nothing, complete"
+    n_open = sum(standing in (Standing.PENDING, Standing.UNSETTLED) for standing in tally.runs.values())
+    parts = [format_count(n_open, "run")] if n_open else []
+    if tally.sweep_folder in (Standing.PENDING, Standing.UNSETTLED):
+        parts.append("the sweep's folder")
+    size = [f"at most {format_bytes(tally.pending_bytes)}"] if tally.pending_bytes else []
+    if not parts:
+        n_sent = sum(standing is Standing.SENT for standing in tally.runs.values())
+        return f"{target.name}: {f'nothing, {n_sent:,} not ended' if n_sent else 'unknown'}"
+    return f"{target.name}: {', '.join([*parts, *size])}"
+
+
+def describe_arrived(name: str, target: TargetStatus | None) -> str:
+    """Return what came of a sweep from a target, as `hpc: 5 of 7 runs complete here`."""
+    if target is None or not target.updated_ns:
+        return f"{name}: nothing came yet"
+    runs = target.tally.runs
+    n_complete = sum(standing is Standing.COMPLETE for standing in runs.values())
+    return f"{name}: {n_complete:,} of {format_count(len(runs), 'run')} complete here"
+
+
+def _make_row(number: int, offer: Offer) -> tuple[str, str, str, str, str, str]:
+    sweep = offer.sweep
+    newest = format_time(sweep.newest_ns).replace("T", " ").removesuffix("+00:00")
+    states = describe_states(sweep.states)
+    words = "; ".join(offer.words)
+    return (f"{number}", sweep.id, states or "0", format_bytes(sweep.n_bytes), newest, words)

@@ -1,0 +1,183 @@
+"""Where sweeps stand, as tables on stdout (`hsm sync status`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from hsm.cli.render.printer import Column, Part, Printer
+from hsm.cli.render.problems import print_problems
+from hsm.cli.render.words import format_bytes, format_count, list_some
+from hsm.sync.status.report import (
+    CleanedStatus,
+    ReceivedStatus,
+    StatusReport,
+    SweepStatus,
+    TargetStatus,
+    count_standings,
+)
+from hsm.sync.status.standing import Standing
+
+_COLUMNS = (
+    Column("at"),
+    Column("runs", is_number=True),
+    *(Column(standing.value, is_number=True) for standing in Standing),
+    Column("bytes", is_number=True),
+    Column("last sync"),
+    Column("state"),
+)
+_MOST_RUNS = 3
+
+
+def show_status(report: StatusReport, *, verbosity: int) -> None:
+    """Print where sweeps stand.
+
+    Args:
+        report: What is known.
+        verbosity: 1 names every run that is not complete, and every path of a problem.
+    """
+    printer = Printer()
+    if not report.sweeps:
+        printer.print("There is no sweep here, and none was synced from here.")
+        return
+    for number, sweep in enumerate(report.sweeps):
+        if number:
+            printer.print()
+        _print_sweep(printer, sweep, verbosity=verbosity)
+    n_complete = sum(sweep.is_complete for sweep in report.sweeps)
+    if len(report.sweeps) > 1:
+        printer.print()
+        printer.print(f"{n_complete:,} of {format_count(len(report.sweeps), 'sweep')} complete")
+
+
+def _print_sweep(printer: Printer, sweep: SweepStatus, *, verbosity: int) -> None:
+    printer.print_name((sweep.sweep, "bold"))
+    rows = [_make_target_row(target) for target in sweep.targets]
+    rows += [_make_received_row(received) for received in sweep.received if received.source is not None]
+    if rows:
+        printer.print_table(_COLUMNS, rows, indent=2)
+    for target in sweep.targets:
+        for line in _iter_target_lines(target, most=len(target.tally.runs) if verbosity else _MOST_RUNS):
+            printer.print(f"{target.name}: {line}", indent=2, hang=2)
+        problems = [*target.problems, *(target.asked.problems if target.asked is not None else ())]
+        print_problems(printer, problems, verbosity=verbosity, is_quiet=False, indent=2)
+        if target.asked is not None and target.asked.error is not None:
+            printer.print_error(target.asked.error, verbosity=verbosity, indent=2)
+    for received in sweep.received:
+        for line in _iter_received_lines(received, most=len(received.runs) if verbosity else _MOST_RUNS):
+            printer.print(line, indent=2, hang=2)
+        print_problems(printer, received.problems, verbosity=verbosity, is_quiet=False, indent=2)
+    if sweep.cleaned is not None:
+        printer.print(_describe_cleaned(sweep.cleaned), indent=2, hang=2)
+        for path in sweep.cleaned.left:
+            printer.print(f"an interrupted clean left {path}: run `hsm sync clean` again", indent=2, hang=2)
+    print_problems(printer, sweep.problems, verbosity=verbosity, is_quiet=False, indent=2)
+
+
+def _describe_cleaned(cleaned: CleanedStatus) -> str:
+    what = [format_count(len(cleaned.runs), "run")] if cleaned.runs else []
+    what += ["the sweep's folder"] if cleaned.sweep_folder else []
+    size = f"{format_count(cleaned.n_files, 'file')}, {format_bytes(cleaned.n_bytes)}"
+    return f"removed here by clean: {' and '.join(what)} ({size}), proven at {', '.join(cleaned.copies)}"
+
+
+def _make_target_row(target: TargetStatus) -> list[Part]:
+    tally = target.tally
+    way = " (pull)" if target.direction == "pull" else ""
+    synced = _format_time(target.updated_ns / 10**9) if target.updated_ns else "never"
+    return [
+        f"{target.name}{way}",
+        *_format_counts(tally.runs),
+        format_bytes(tally.n_bytes),
+        synced,
+        _make_state(is_complete=target.is_complete, is_whole=target.is_whole),
+    ]
+
+
+def _make_received_row(received: ReceivedStatus) -> list[Part]:
+    host = received.source.host if received.source is not None else ""
+    return [
+        f"here, from {host}",
+        *_format_counts(received.runs),
+        format_bytes(received.n_bytes),
+        _format_written(received.written_at),
+        _make_state(is_complete=received.is_complete, is_whole=received.is_whole),
+    ]
+
+
+def _format_counts(runs: Mapping[str, Standing]) -> list[str]:
+    return [f"{count:,}" for count in count_standings(runs).values()]
+
+
+def _make_state(*, is_complete: bool, is_whole: bool) -> Part:
+    if is_whole:
+        return "whole", "bold green"
+    return ("complete", "bold green") if is_complete else ("open", "bold yellow")
+
+
+def _iter_target_lines(target: TargetStatus, *, most: int) -> Iterator[str]:
+    tally = target.tally
+    for standing in (Standing.UNSETTLED, Standing.PENDING, Standing.SENT):
+        names = [name for name, found in tally.runs.items() if found is standing]
+        if names:
+            yield f"{_WORDS[standing]}: {list_some(names, most, 'run')}"
+    if tally.sweep_folder not in (None, Standing.COMPLETE):
+        yield f"the sweep's folder is {tally.sweep_folder.value}" if tally.sweep_folder else ""
+    if tally.pending_bytes:
+        yield f"at most {format_bytes(tally.pending_bytes)} to send"
+    if tally.left and target.is_complete:
+        yield f"left out: {_format_left(tally.left)}"
+    asked = target.asked
+    if asked is not None and asked.error is None:
+        yield (
+            f"asked: {format_count(asked.n_files, 'file')} to send, {format_bytes(asked.n_bytes)};"
+            f" {format_count(asked.n_complete, 'run')} complete there"
+        )
+    if target.last_error:
+        yield f"last error: {target.last_error}"
+
+
+def _iter_received_lines(received: ReceivedStatus, *, most: int) -> Iterator[str]:
+    source = received.source
+    if source is None:
+        return
+    start = f"from {source.host}:{source.path}"
+    names = [name for name, standing in received.runs.items() if standing is not Standing.COMPLETE]
+    if names:
+        yield f"{start}: not complete when it was sent: {list_some(names, most, 'run')}"
+    if received.sweep_folder not in (None, Standing.COMPLETE):
+        yield f"{start}: the sweep's folder was not complete when it was sent"
+    if received.missing:
+        missing = [name or "the sweep's folder" for name in received.missing]
+        yield f"{start}: less lies here than was proven: {list_some(missing, most, 'run')}"
+    n_units = len(received.runs) + (received.sweep_folder is not None)
+    n_other = n_units - len(received.exact) - len(received.missing)
+    if n_other:
+        yield f"{start}: {format_count(n_other, 'folder')} with other times or more files than the receipt proves"
+    if received.left and received.is_complete:
+        yield f"{start}: left out there: {_format_left(received.left)}"
+
+
+_WORDS = {
+    Standing.UNSETTLED: "unsettled",
+    Standing.PENDING: "pending",
+    Standing.SENT: "sent, but not ended when it was",
+}
+
+
+def _format_left(left: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in left.items())
+
+
+def _format_written(text: str) -> str:
+    try:
+        return _format_time(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return "unknown"
+
+
+def _format_time(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return "unknown"

@@ -1,0 +1,145 @@
+"""Choosing sweeps in the terminal where a command line names none."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from hsm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from hsm.cli.render.sync.pick import Offer
+    from hsm.config.load import LoadedConfig
+    from hsm.config.schema import TargetSettings
+
+_MOST_NUMBERS = 1000
+
+
+def choose_sweeps(
+    words: Sequence[str] | None, list_offers: Callable[[], Sequence[Offer]], *, command: str, as_json: bool
+) -> tuple[str, ...]:
+    """The sweeps that a command line names; if it names none, those that are picked from a list in the terminal.
+
+    Args:
+        words: As typed.
+        list_offers: Makes the list, newest first; called only if somebody can see it.
+        command: For the next command to type, as `sync to`.
+        as_json: The answer goes to a program.
+
+    Returns:
+        Empty where somebody saw the list and picked nothing.
+
+    Raises:
+        UsageError: None is named and there is nobody to ask, or nothing to choose from.
+    """
+    from hsm.remote.openssh.client import has_terminal
+
+    if words:
+        return tuple(words)
+    where = " -t NAME" if command == "sync from" else ""
+    look = f"`hsm sync list --sweeps{where}`"
+    if as_json or not has_terminal():
+        raise UsageError(
+            "No sweep was named.", hint=f"Try `hsm {command} latest`; {look} shows what there is.", kind="usage"
+        )
+    offers = list_offers()
+    if not offers:
+        raise UsageError("There are no sweeps to choose from.", hint=f"See {look}.", kind="unknown_sweep")
+    return _ask(offers)
+
+
+def list_offers_here(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> list[Offer]:
+    """The sweeps of this project, newest first, each with what is pending at targets as the journals tell."""
+    from hsm.cli.render.sync.pick import Offer, describe_standing
+    from hsm.sync.status.overview import list_sweeps_here
+    from hsm.sync.status.status import read_status
+
+    known = {sweep.sweep: sweep for sweep in read_status(loaded, (), tuple(targets)).sweeps}
+    offers = [
+        Offer(sweep, tuple(describe_standing(target) for target in known[sweep.id].targets))
+        for sweep in list_sweeps_here(loaded).sweeps
+        if sweep.id in known
+    ]
+    return offers[::-1]
+
+
+def list_offers_there(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> list[Offer]:
+    """The sweeps that lie at targets, newest first, each with what came of it as the journals here tell.
+
+    Raises:
+        HsmError: A target cannot be asked.
+    """
+    from hsm.cli.render.sync.pick import Offer, describe_arrived
+    from hsm.discover.sweeps import parse_timestamp
+    from hsm.process.runner import Runner
+    from hsm.sync.status.overview import list_sweeps_at
+    from hsm.sync.status.status import read_status
+
+    places = list_sweeps_at(loaded, targets, runner=Runner(), may_ask=True)
+    for place in places:
+        if place.error is not None:
+            raise place.error
+    came = {
+        (sweep.sweep, target.name): target
+        for sweep in read_status(loaded, (), tuple(targets)).sweeps
+        for target in sweep.targets
+    }
+    offers: dict[str, Offer] = {}
+    for place in places:
+        for sweep in place.sweeps:
+            words = offers[sweep.id].words if sweep.id in offers else ()
+            found = describe_arrived(place.name, came.get((sweep.id, place.name)))
+            offers[sweep.id] = Offer(sweep, (*words, found))
+    return sorted(
+        offers.values(), key=lambda offer: (parse_timestamp(offer.sweep.id), offer.sweep.newest_ns), reverse=True
+    )
+
+
+def parse_numbers(text: str, n: int) -> tuple[int, ...]:
+    """Read what is picked of a list.
+
+    Args:
+        text: Numbers from 1 on and ranges of them, as `2` or `1,3-5`; empty means the first.
+        n: How long the list is.
+
+    Returns:
+        Indexes from 0 on, each once, in the order given.
+
+    Raises:
+        ValueError: It says something else; the message says what.
+    """
+    picked: dict[int, None] = {}
+    for part in text.replace(",", " ").split() or ["1"]:
+        picked.update(dict.fromkeys(_iter_range(part, n)))
+    return tuple(picked)
+
+
+def _iter_range(part: str, n: int) -> Iterator[int]:
+    first, dash, last = part.partition("-")
+    ends = (first, last) if dash else (first, first)
+    if not all(end.isascii() and end.isdigit() and len(end) <= len(str(_MOST_NUMBERS * n)) for end in ends):
+        raise ValueError(f"{part!r} is no number and no range such as 1-3")
+    low, high = map(int, ends)
+    if not 1 <= low <= high <= n:
+        raise ValueError(f"{part!r} is not between 1 and {n}")
+    return iter(range(low - 1, high))
+
+
+def _ask(offers: Sequence[Offer]) -> tuple[str, ...]:
+    from hsm.cli.render import show_note
+    from hsm.cli.render.sync.pick import show_offers
+
+    show_offers(offers)
+    while True:
+        sys.stderr.write("Which? A number, several as 1,3-5, Enter for 1, q for none: ")
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line or line.strip().lower() in ("q", "quit"):
+            show_note("Nothing was chosen." if line else "\nNothing was chosen.")
+            return ()
+        try:
+            return tuple(offers[index].sweep.id for index in parse_numbers(line, len(offers)))
+        except ValueError as error:
+            show_note(f"{error}.")

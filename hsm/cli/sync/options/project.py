@@ -1,0 +1,100 @@
+"""The configuration that the commands of `hsm sync` mean, and the targets of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hsm.config.layers import Layer
+    from hsm.config.load import LoadedConfig
+    from hsm.config.schema import TargetSettings
+    from hsm.targets.connect import Connection
+
+
+def load() -> LoadedConfig:
+    """The configuration of the project that the working folder belongs to."""
+    from hsm.config.load import load_config
+
+    return load_config(Path.cwd(), find_node=_find_node)
+
+
+def _find_node(project: Path, name: str) -> Mapping[str, object] | str:
+    """What the hosts file says of a machine that a target names."""
+    from hsm.hosts.sync_target import find_target
+
+    return find_target(project, name)
+
+
+def parse_overrides(assignments: Sequence[str] | None, to_sweeps: str | None, to_wandb: str | None) -> Layer:
+    """What the command line sets for the targets of its call."""
+    from hsm.config.overrides import parse_assignments
+
+    folders = {"--to-sweeps": (("paths", "sweeps"), to_sweeps), "--to-wandb": (("paths", "wandb"), to_wandb)}
+    texts = {option: (key, text) for option, (key, text) in folders.items() if text is not None}
+    return parse_assignments(assignments or (), texts=texts)
+
+
+def load_targets(
+    names: Sequence[str], *, is_trusted: bool, overrides: Layer | None = None
+) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
+    """The configuration, as far as its owner can be trusted, and the targets that a command means.
+
+    They are left behind for the next call, so that it begins its logins before all is read.
+
+    Args:
+        names: As typed; none means the default.
+        is_trusted: `--trust`.
+        overrides: What the command line sets for these targets.
+    """
+    from hsm.config.load import select_targets
+    from hsm.config.resolve import resolve_targets
+    from hsm.config.trust import apply_trust, check_trust
+
+    loaded, warnings = apply_trust(load(), is_trusted=is_trusted)
+    if warnings:
+        from hsm.cli.render import show_note  # it takes long to import
+
+        for warning in warnings:
+            show_note(f"Warning: {warning}")
+    targets = select_targets(loaded.config, names)
+    if overrides:
+        loaded = replace(loaded, layers=replace(loaded.layers, command_line=overrides))
+        targets = resolve_targets(loaded.layers, targets)
+    check_trust(loaded, targets)
+    if not (warnings or is_trusted or overrides or loaded.layers.environment):
+        remember(loaded, targets)
+    return loaded, {name: _choose_address(settings, loaded.project) for name, settings in targets.items()}
+
+
+def _choose_address(settings: TargetSettings, project: Path) -> TargetSettings:
+    """The settings with the address that answers, for a target that names a machine of the hosts file."""
+    if settings.node is None:
+        return settings
+    from hsm.hosts.sync_target import choose_address
+
+    return choose_address(settings, project)
+
+
+def make_connection(target: str, *, is_trusted: bool) -> Connection:
+    """What one configured target is reached by."""
+    from hsm.process.runner import Runner
+    from hsm.progress import SilentReporter
+    from hsm.sync.source import make_layout
+    from hsm.targets.connect import connect
+
+    loaded, targets = load_targets([target], is_trusted=is_trusted)
+    return connect(target, targets[target], Runner(), SilentReporter(), layout=make_layout(loaded))
+
+
+def remember(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> None:
+    """Leave the targets that OpenSSH reaches behind for the next call."""
+    from hsm.remote.openssh.early_login import remember_targets
+    from hsm.targets.connect import Client, choose_client
+
+    known = {name: settings for name, settings in targets.items() if choose_client(settings) is Client.OPENSSH}
+    known = {name: settings for name, settings in known.items() if settings.node is None}  # its address may change
+    remember_targets(loaded.path, known, loaded.config.default_target)

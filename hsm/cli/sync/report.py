@@ -1,0 +1,212 @@
+"""`hsm sync report`: the runs of a sweep as one table, a page or a file."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hsm.cli.sync.options.declarations import Json, complete_sweep
+from hsm.cli.sync.options.project import load
+from hsm.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hsm.model import Problem, Run
+    from hsm.report.report import Report
+    from hsm.sync.source import Source
+
+_GOALS = ("min", "max")
+_RUN_PROBLEMS = frozenset({"double_run", "membership_unknown", "source_missing", "symlinked_folder", "symlinked_run"})
+
+_Sweep = Annotated[
+    str,
+    typer.Argument(
+        metavar="SWEEP",
+        help="An id, an unambiguous prefix of one, or `latest`.",
+        autocompletion=complete_sweep,
+        show_default=False,
+    ),
+]
+_Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        "-c",
+        metavar="NAMES",
+        help="Only these columns, in this order, with commas between; `all` for all. May be given several times.",
+        show_default="what varies, and the final metrics",
+    ),
+]
+_Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        "-w",
+        metavar="CONDITION",
+        help="Only runs for which this holds, as `lr<0.01 and optimizer=adam`. May be given several times: all hold.",
+    ),
+]
+
+
+def report(
+    sweep: _Sweep,
+    sort: Annotated[
+        str,
+        typer.Option("--sort", "-s", metavar="NAME", help="Sort by this column.", show_default="start of the run"),
+    ] = "",
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Sort the other way: the largest first.")] = False,
+    columns: _Columns = None,
+    where: _Where = None,
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="The metric to compare runs by.", show_default="the one sorted by, else a loss"
+        ),
+    ] = "",
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="min|max", help="Whether low or high is good.", show_default="as the script or the name says"
+        ),
+    ] = None,
+    best: Annotated[
+        int, typer.Option(metavar="N", min=1, max=50, help="How many of the best runs the page draws curves of.")
+    ] = 10,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV on standard output.")] = False,
+    as_json: Json = False,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write the table as Parquet to this file.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Write one page with table and plots to this file."),
+    ] = None,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Also the last lines of runs that failed."
+        ),
+    ] = 0,
+) -> None:
+    """Show what the runs of a sweep recorded, as one table. Reads the runs' logs alone; wandb is not needed.
+
+    It works where the sweep ran and where it arrived, with or without a configuration. Nothing is changed but the
+    files that are asked for.
+
+    For example `hsm sync report latest --sort val/loss --where 'lr<0.01'`, or
+    `hsm sync report latest --metric val/loss --html report.html`.
+
+    Exit codes: 0 all runs were read, 1 the log of some run could not be read whole, 2 usage or configuration.
+    """
+    from hsm.report.report import ReportRequest, read_report
+
+    _check_options(goal, as_csv=as_csv, as_json=as_json)
+    _check_extras(parquet=parquet is not None, html=html is not None)
+    request = ReportRequest(
+        sort=sort,
+        is_reversed=reverse,
+        columns=tuple(name.strip() for names in columns or () for name in names.split(",") if name.strip()),
+        where=tuple(where or ()),
+        metric=metric,
+        goal=goal,
+        n_best=best,
+    )
+    name, runs, problems = _read_inventory(sweep)
+    found = read_report(name, runs, request, problems=problems, with_curves=html is not None)
+    written = _save_files(found, parquet=parquet, html=html)
+    _show(found, written, as_csv=as_csv, as_json=as_json, verbosity=verbose)
+    raise typer.Exit(int(found.exit_code))
+
+
+def _check_options(goal: str | None, *, as_csv: bool, as_json: bool) -> None:
+    if goal is not None and goal not in _GOALS:
+        raise UsageError(f"--goal {goal!r} is neither min nor max.", hint="Give `min` or `max`.", kind="usage")
+    if as_csv and as_json:
+        raise UsageError(
+            "--csv and --json both write to standard output.", hint="Give one of them, or call twice.", kind="usage"
+        )
+
+
+def _check_extras(*, parquet: bool, html: bool) -> None:
+    from hsm.report.export import PARQUET_MODULE, check_extra
+
+    if parquet:
+        check_extra(PARQUET_MODULE, "--parquet")
+    if html:
+        from hsm.report.page import PLOTLY_MODULE
+
+        check_extra(PLOTLY_MODULE, "--html")
+
+
+def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]:
+    """The sweep that is meant, its runs, and what is to be said of them."""
+    from hsm.model import Root
+    from hsm.sync.source import read_inventories
+
+    source, is_configured = _find_source(word)
+    inventories = read_inventories(
+        source, depths=[1], roots=[Root.WANDB], with_versions=False, saves_cache=is_configured
+    )
+    (inventory,) = inventories.values()
+    problems = tuple(problem for problem in inventory.problems if problem.kind in _RUN_PROBLEMS)
+    return inventory.sweep, inventory.runs, problems
+
+
+def _find_source(word: str) -> tuple[Source, bool]:
+    """The sweep where it lies, and whether the project has a configuration."""
+    from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
+    from hsm.remote.local import LocalEndpoint
+    from hsm.sync.source import Source, find_source
+
+    endpoint = LocalEndpoint()
+    try:
+        loaded = load()
+    except ConfigError as error:
+        project = _find_received(Path.cwd()) if error.kind == "no_config" else None
+        if project is None:
+            raise
+        layout = Layout(str(project), str(project / "sweeps"), str(project / "wandb"))
+        known = list_sweeps(endpoint, layout)
+        return Source(project, endpoint, layout, known, (find_sweep(known, word),)), False
+    return find_source(loaded, endpoint, [word]), True
+
+
+def _find_received(start: Path) -> Path | None:
+    """The project that a folder lies in, where nothing but its results tells that it is one."""
+    found = next((folder for folder in (start, *start.parents) if (folder / "sweeps" / "outputs").is_dir()), None)
+    return found or (start if (start / "wandb").is_dir() else None)
+
+
+def _save_files(found: Report, *, parquet: Path | None, html: Path | None) -> list[Path]:
+    from hsm.report.export import save_parquet
+
+    if parquet is not None:
+        save_parquet(found, parquet)
+    if html is not None:
+        from hsm.report.page import save_page
+
+        save_page(found, html, now=time.time())
+    return [path for path in (parquet, html) if path is not None]
+
+
+def _show(found: Report, written: Sequence[Path], *, as_csv: bool, as_json: bool, verbosity: int) -> None:
+    from hsm.cli.render import show_note
+    from hsm.cli.render.table import show_sweep_table
+    from hsm.report.export import make_csv, make_report_document
+
+    if as_json:
+        typer.echo(json.dumps(make_report_document(found), indent=2))
+    elif as_csv:
+        typer.echo(make_csv(found).encode("utf-8", "backslashreplace"), nl=False)
+    elif not written:
+        show_sweep_table(found, verbosity=verbosity)
+    for path in written:
+        show_note(f"Written: {path}")
+    if not as_json:
+        for problem in found.problems:
+            show_note(f"{problem.message} {problem.hint}".strip())

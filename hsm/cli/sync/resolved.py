@@ -1,0 +1,107 @@
+"""`hsm sync list --resolved`: every value that targets have for a sweep, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import typer
+
+from hsm.cli.sync.options.project import load
+from hsm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hsm.config.layers import Layer
+    from hsm.config.load import LoadedConfig
+    from hsm.config.resolve import Resolved
+    from hsm.config.schema import SyncConfig
+
+_NOT_SHOWN = "(not shown)"
+
+
+def show_resolved(word: str, names: Sequence[str], overrides: Layer, *, as_json: bool) -> None:
+    """Print what targets have for a sweep.
+
+    Args:
+        word: The sweep, as typed; one that is not here counts by its name.
+        names: Targets; none means all.
+        overrides: What the command line sets.
+        as_json: Print a document.
+
+    Raises:
+        ConfigError: The settings are not right together.
+        UsageError: The word cannot be a sweep, or a target is unknown.
+    """
+    from hsm.config.load import select_targets
+    from hsm.config.resolve import resolve_target
+
+    loaded = load()
+    sweep = _find_sweep(loaded, word)
+    layers = replace(loaded.layers, command_line=overrides)
+    targets = select_targets(loaded.config, names or tuple(loaded.config.sync_targets))
+    resolved = [resolve_target(layers, name, sweep) for name in targets]
+    if as_json:
+        typer.echo(json.dumps(_make_document(loaded, sweep, resolved), indent=2))
+        return
+    from hsm.cli.render.sync.targets import show_resolved_targets
+
+    show_resolved_targets(loaded, sweep, resolved)
+
+
+def make_settings_document(config: SyncConfig) -> dict[str, object]:
+    """The configuration as JSON values, without what may be a secret; of some sweeps only what was set."""
+    from hsm.config.resolve import is_secret
+
+    document = config.model_dump(mode="json")
+    document["sweeps"] = config.model_dump(mode="json", exclude_unset=True).get("sweeps", {})
+    for settings in document["sync_targets"].values():
+        options = settings["ssh"]["options"]
+        settings["ssh"]["options"] = {
+            name: _NOT_SHOWN if is_secret(("ssh", "options", name)) else value for name, value in options.items()
+        }
+    return document
+
+
+def _find_sweep(loaded: LoadedConfig, word: str) -> str:
+    from hsm.discover.sweeps import LATEST, find_sweep, list_sweeps
+    from hsm.remote.local import LocalEndpoint
+    from hsm.sync.source import make_layout
+
+    try:
+        return find_sweep(list_sweeps(LocalEndpoint(), make_layout(loaded)), word).id
+    except UsageError as error:
+        if error.kind == "unknown_sweep" and word != LATEST:
+            return word
+        raise
+
+
+def _make_document(loaded: LoadedConfig, sweep: str, resolved: Sequence[Resolved]) -> dict[str, object]:
+    from hsm.config.resolve import iter_shown
+
+    return {
+        "schema": 1,
+        "command": "sync list",
+        "exit_code": 0,
+        "error": None,
+        "config": str(loaded.path),
+        "project": str(loaded.project),
+        "sweep": sweep,
+        "targets": [
+            {
+                "name": target.target,
+                "settings": [
+                    {
+                        "key": shown.key,
+                        "value": shown.value,
+                        "origin": shown.origin.kind.value,
+                        "place": shown.origin.place,
+                    }
+                    for shown in iter_shown(target)
+                ],
+            }
+            for target in resolved
+        ],
+    }

@@ -1,0 +1,82 @@
+"""`hsm sync list`: the configured targets, and the sweeps that there are."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from hsm.cli.sync.options.declarations import Assignments, Json, ToSweeps, ToWandb, complete_sweep, complete_target
+from hsm.cli.sync.options.project import load, parse_overrides
+from hsm.cli.sync.pull import show_sweeps
+from hsm.cli.sync.resolved import make_settings_document, show_resolved
+from hsm.errors import UsageError
+
+
+def list_targets(
+    resolved: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SWEEP",
+            help="Show every value that targets have for a sweep, and where it comes from.",
+            autocompletion=complete_sweep,
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME",
+            help="With --resolved or --sweeps: this target; may be given several times.",
+            autocompletion=complete_target,
+            show_default="all, or this project",
+        ),
+    ] = None,
+    sweeps: Annotated[
+        bool,
+        typer.Option("--sweeps", help="Show the sweeps of this project, or with --target those that lie there."),
+    ] = False,
+    assignments: Assignments = None,
+    to_sweeps: ToSweeps = None,
+    to_wandb: ToWandb = None,
+    as_json: Json = False,
+) -> None:
+    """Show the configured targets and their settings.
+
+    With --sweeps, the sweeps that there are: runs by state, size, newest change; of this project, or at a target as
+    with `hsm sync list --sweeps -t hpc`.
+
+    With --resolved, what `hsm sync to SWEEP` with the same --set, --to-sweeps and --to-wandb would use:
+    `hsm sync list --resolved latest --set options.parallel_transfers=8`.
+    """
+    if resolved is not None:
+        overrides = parse_overrides(assignments, to_sweeps, to_wandb)
+        show_resolved(resolved, target or (), overrides, as_json=as_json)
+        return
+    if sweeps and not (assignments or to_sweeps or to_wandb):
+        show_sweeps(target or (), as_json=as_json)
+        return
+    if target or assignments or to_sweeps is not None or to_wandb is not None:
+        raise UsageError(
+            "--target, --set, --to-sweeps and --to-wandb go with --resolved here.",
+            hint="Try `hsm sync list --resolved latest`.",
+            kind="usage",
+        )
+    loaded = load()
+    if as_json:
+        document = {
+            "schema": 1,
+            "command": "sync list",
+            "exit_code": 0,
+            "error": None,
+            "config": str(loaded.path),
+            "project": str(loaded.project),
+            **make_settings_document(loaded.config),
+        }
+        typer.echo(json.dumps(document, indent=2))
+        return
+    from hsm.cli.render import show_targets
+
+    show_targets(loaded)

@@ -1,0 +1,1 @@
+"""Files that machines share over HTTP."""

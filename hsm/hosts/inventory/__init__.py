@@ -1,0 +1,1 @@
+"""The inventory of machines: hosts.yaml, its schema and its nodes."""

@@ -1,0 +1,1 @@
+"""Reachability of machines: addresses, services, logins, commands."""

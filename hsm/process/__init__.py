@@ -1,0 +1,1 @@
+"""Starting programs: the runner, the pump of their pipes, and background calls."""

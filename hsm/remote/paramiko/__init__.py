@@ -1,0 +1,1 @@
+"""The second SSH client, over paramiko and fabric."""

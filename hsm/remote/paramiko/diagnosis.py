@@ -1,0 +1,115 @@
+"""Diagnosis of exceptions of paramiko and of sockets: the same kinds as in `hsm.remote.openssh.diagnosis`."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+
+from hsm.errors import UnreachableError
+
+_NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT})
+
+
+def explain_exception(
+    error: Exception,
+    *,
+    target: str,
+    host: str,
+    port: int,
+    command: str,
+    notes: Sequence[str] = (),
+    is_logging_in: bool,
+) -> UnreachableError:
+    """Turn what a login or a session ended with into the error to raise.
+
+    Args:
+        error: As it came.
+        target: The target's name in the configuration.
+        host: The machine that did not do what it should.
+        port: Its port.
+        command: The ssh command by which a person can try the same login.
+        notes: Why keys could not be used.
+        is_logging_in: The login was not yet done.
+    """
+    kind, message, hint = _find_words(error, is_logging_in=is_logging_in)
+    words = {
+        "target": target,
+        "host": host,
+        "port": port,
+        "command": command,
+        "error": str(error).rstrip(".") or type(error).__name__,
+    }
+    detail = "\n".join([*dict.fromkeys(notes), f"{type(error).__name__}: {error}"])
+    hints = [hint.format(**words), *(f"{note}." for note in dict.fromkeys(notes) if kind == "login_refused")]
+    return UnreachableError(message.format(**words), hint="\n".join(hints), kind=kind, detail=detail)
+
+
+_Words = tuple[str, str, str]
+
+_DROPPED: _Words = (
+    "connection_dropped",
+    "{host} (target {target}) dropped the connection.",
+    "Wait a moment and run the same command again: it goes on where it stopped.",
+)
+_THROTTLED: _Words = (
+    "throttled",
+    "The server is dropping connections: {host} (target {target}) closed this one before a login could begin.",
+    "Wait a few minutes without any login there, then run the same command again; HSM needs a single login.",
+)
+_REFUSED: _Words = (
+    "login_refused",
+    "{host} refused the login of target {target}: {error}.",
+    "Try `{command}` by hand; for a password, a second factor or a key's passphrase run the command in a terminal.",
+)
+_UNKNOWN_HOST: _Words = (
+    "host_unknown",
+    "The name {host} of target {target} does not resolve to an address.",
+    "Check `host` in the configuration (`hsm sync list`) and the network (VPN?).",
+)
+_CONNECTION_REFUSED: _Words = (
+    "connection_refused",
+    "{host} (target {target}) refuses connections to port {port}.",
+    "Is an SSH server running there, on that port? Try `{command}`",
+)
+_TIMEOUT: _Words = (
+    "connection_timeout",
+    "{host} (target {target}) does not answer on port {port}.",
+    "Is the machine on and reachable from here (VPN, firewall)? Try `{command}`",
+)
+_NO_ALGORITHM: _Words = (
+    "no_common_algorithm",
+    "{host} (target {target}) and this SSH client have no algorithm in common.",
+    "-v shows what is missing; try the system's ssh. Try `{command}`",
+)
+_SESSIONS: _Words = (
+    "sessions_refused",
+    "{host} (target {target}) allows no further session over the shared login.",
+    "Lower `parallel_transfers`, or ask for a higher MaxSessions there.",
+)
+_JUMP: _Words = (
+    "jump_failed",
+    "The way to {host} (target {target}) through its jump host ended before {host} answered: {error}.",
+    "Try the whole way by hand, it shows where it ends: `{command}`",
+)
+
+
+def _find_words(error: Exception, *, is_logging_in: bool) -> _Words:
+    from paramiko import AuthenticationException, ChannelException, SSHException  # noqa: PLC0415
+    from paramiko.ssh_exception import IncompatiblePeer  # noqa: PLC0415
+
+    dropped = _THROTTLED if is_logging_in else _DROPPED
+    table: tuple[tuple[type[Exception], _Words], ...] = (
+        (AuthenticationException, _REFUSED),
+        (IncompatiblePeer, _NO_ALGORITHM),
+        (ChannelException, _JUMP if is_logging_in else _SESSIONS),
+        (SSHException, dropped),
+        (socket.gaierror, _UNKNOWN_HOST),
+        (ConnectionRefusedError, _CONNECTION_REFUSED),
+        (TimeoutError, _TIMEOUT),
+        (ConnectionError, dropped),
+        (EOFError, dropped),
+    )
+    if isinstance(error, OSError) and error.errno in _NO_WAY:
+        return _TIMEOUT
+    return next((words for kind, words in table if isinstance(error, kind)), _DROPPED)

@@ -1,0 +1,215 @@
+"""A machine behind SFTP alone as an endpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+
+from hsm.endpoint import FileEnds, Machine, Survey, Tree
+from hsm.model import EntryKind
+from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.sftp.listing import TreeLister, get_kind, join
+from hsm.remote.sftp.session import CHUNK_BYTES, SftpSession, Step, Work
+from hsm.remote.sftp.wire import (
+    STATVFS,
+    Code,
+    Kind,
+    Open,
+    Reply,
+    SftpError,
+    make_handle,
+    make_open,
+    make_path,
+    make_read,
+    parse_attributes,
+    parse_data,
+    parse_handle,
+    parse_names,
+)
+from hsm.remote.shell_programs.checksum import make_checksum
+from hsm.remote.shell_programs.file_ends import BLOCK_BYTES, get_tail_offset
+
+CLOCK_DOUBT_SECONDS = 60
+
+_FILES_AT_ONCE = 1000
+_CHUNKS_AT_ONCE = 64
+
+Check = Callable[[], None]
+
+
+class SftpEndpoint:
+    """Keeps `hsm.endpoint.Endpoint` over SFTP. The system and rsync of the machine stay unknown.
+
+    So does its clock, without which no log would ever count as resting: a survey takes this machine's for it, behind by
+    `CLOCK_DOUBT_SECONDS`, by which clocks may differ then.
+
+    Args:
+        client: Reaches the machine.
+    """
+
+    is_remote = True
+
+    def __init__(self, client: ParamikoClient) -> None:
+        self._client = client
+        self._machine: Machine | None = None
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+        return self._client.name
+
+    @property
+    def machine(self) -> Machine:
+        """What is known of the machine: the home folder."""
+        if self._machine is None:
+            self._machine = Machine(home=self._client.use_sftp(_read_home))
+        return self._machine
+
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:  # noqa: ARG002
+        """See `hsm.endpoint.Endpoint.survey`."""
+        home = self.machine.home
+
+        def look(session: SftpSession, check: Check) -> Survey:
+            queue: deque[Work] = deque()
+            checksums: dict[str, str] = {}
+            listers = [
+                TreeLister(tree, _expand(tree.base, home), queue, has_room=STATVFS in session.extensions)
+                for tree in trees
+            ]
+            queue.extend(lister.look() for lister in listers)
+            if receipts:
+                queue.append(read_receipts(_expand(receipts, home), checksums))
+            session.run(queue, check=check)
+            machine = replace(self.machine, clock_ns=time.time_ns() - CLOCK_DOUBT_SECONDS * 10**9)
+            return Survey(machine, tuple(lister.make_listing() for lister in listers), checksums)
+
+        return self._client.use_sftp(look)
+
+    def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
+        """See `hsm.endpoint.Endpoint.read_ends`."""
+        n_head = n_blocks * BLOCK_BYTES if head_bytes is None else head_bytes
+        for start in range(0, len(paths), _FILES_AT_ONCE):
+            group = paths[start : start + _FILES_AT_ONCE]
+
+            def read(session: SftpSession, check: Check, group: Sequence[str] = group) -> dict[str, FileEnds]:
+                found: dict[str, FileEnds] = {}
+                session.run([_read_ends(path, n_blocks, n_head, found) for path in group], check=check)
+                return found
+
+            answers = self._client.use_sftp(read)
+            yield from (answers[path] for path in group if path in answers)
+
+    def read_file(self, path: str) -> bytes:
+        """See `hsm.endpoint.Endpoint.read_file`."""
+        found: dict[str, bytes] = {}
+
+        def read(session: SftpSession, check: Check) -> None:
+            session.run([read_whole(path, found)], check=check)
+
+        self._client.use_sftp(read)
+        if path not in found:
+            raise FileNotFoundError(path)
+        return found[path]
+
+
+def _read_home(session: SftpSession, check: Check) -> str:
+    (reply,) = session.ask(make_path(Kind.REALPATH, "."), check=check)
+    names = parse_names(reply)
+    return names[0][0] if names else "/"
+
+
+def _expand(path: str, home: str) -> str:
+    return join(home, path[2:]) if path.startswith("~/") else path
+
+
+def open_file(path: str) -> Generator[Step, list[Reply], tuple[bytes, int]]:
+    """Open a file to read it, but nothing else: a pipe would hold the server up.
+
+    Returns:
+        The handle and the size.
+
+    Raises:
+        SftpError: It is no file, or cannot be read.
+    """
+    replies = yield Step([make_path(Kind.STAT, path)])
+    if get_kind(parse_attributes(replies[0])) is not EntryKind.FILE:
+        raise SftpError(Code.NO_SUCH_FILE, "no file", path)
+    replies = yield Step([make_open(path, Open.READ)])
+    handle = parse_handle(replies[0])
+    replies = yield Step([make_handle(Kind.FSTAT, handle, path)])
+    return handle, parse_attributes(replies[0]).size or 0
+
+
+def read_range(handle: bytes, offset: int, end: int, path: str) -> Generator[Step, list[Reply], bytes]:
+    """Read a part of an open file; shorter where the file ends before, raises SftpError where it cannot be read."""
+    content = bytearray()
+    while offset + len(content) < end:
+        begin = offset + len(content)
+        stop = min(end, begin + _CHUNKS_AT_ONCE * CHUNK_BYTES)
+        starts = range(begin, stop, CHUNK_BYTES)
+        replies = yield Step([make_read(handle, start, min(CHUNK_BYTES, stop - start), path) for start in starts])
+        for reply in replies:
+            chunk = parse_data(reply)
+            content += chunk
+            if len(chunk) < min(CHUNK_BYTES, stop - reply.tag):
+                break  # a server may give less than was asked for
+        if offset + len(content) == begin:
+            break
+    return bytes(content)
+
+
+def read_whole(path: str, found: dict[str, bytes]) -> Work:
+    """Read a file into `found`; it is missing there where it cannot be read."""
+    try:
+        handle, size = yield from open_file(path)
+    except SftpError:
+        return
+    with contextlib.suppress(SftpError):
+        found[path] = yield from read_range(handle, 0, size, path)
+    yield Step([make_handle(Kind.CLOSE, handle, path)])
+
+
+def _read_ends(path: str, n_blocks: int, n_head: int, found: dict[str, FileEnds]) -> Work:
+    try:
+        handle, size = yield from open_file(path)
+    except SftpError:
+        return
+    offset = get_tail_offset(size, n_blocks)
+    try:
+        head = yield from read_range(handle, 0, min(size, n_head), path)
+        begin = max(offset, len(head))
+        tail = yield from read_range(handle, begin, size, path)
+    except SftpError:
+        pass
+    else:
+        if len(head) == min(size, n_head) and len(tail) == size - begin:  # else it was cut while it was read
+            found[path] = FileEnds(path, size, head, head[offset:] + tail, offset)
+    yield Step([make_handle(Kind.CLOSE, handle, path)])
+
+
+def read_receipts(folder: str, checksums: dict[str, str]) -> Work:
+    """Take the checksum of every receipt in a folder, as `cksum` has it."""
+    names: list[str] = []
+    replies = yield Step([make_path(Kind.OPENDIR, folder)])
+    try:
+        handle = parse_handle(replies[0])
+    except SftpError:
+        return
+    while True:
+        replies = yield Step([make_handle(Kind.READDIR, handle, folder)])
+        try:
+            found = parse_names(replies[0])
+        except SftpError:
+            found = None
+        if found is None:
+            break
+        names += [name for name, _ in found if name.startswith("receipt-") and name.endswith(".json")]
+    yield Step([make_handle(Kind.CLOSE, handle, folder)])
+    for name in names:
+        contents: dict[str, bytes] = {}
+        yield from read_whole(join(folder, name), contents)
+        for content in contents.values():
+            checksums[name] = make_checksum(content).replace(" ", "-")

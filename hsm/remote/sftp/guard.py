@@ -1,0 +1,225 @@
+"""HSM's own files at a destination where no command may run: `hsm.remote.shell_programs.guard.Guard` over SFTP alone.
+
+The lock is a hard link to a file that was written first, or a file made exclusively where there are no hard links. The
+receipt is written beside, brought to the disk and renamed. What one program does there in one round trip takes
+several here; each step leaves the same as when that program is cut at this place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TypeVar
+
+from hsm.errors import TargetError
+from hsm.model import EntryKind
+from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.sftp.files import SftpFiles
+from hsm.remote.sftp.session import SftpSession
+from hsm.remote.sftp.wire import SftpError
+from hsm.remote.shell_programs.checksum import make_checksum
+from hsm.remote.shell_programs.guard import GuardPlaces, Held, Taken
+
+_OWN_PREFIXES = ("lock.", "old.", "new.")
+_PARTS = ".hsm-partial"
+_Answer = TypeVar("_Answer")
+
+
+class _CannotError(Exception):
+    """Something of HSM's own cannot be made there; says what."""
+
+
+class SftpGuard:
+    """The lock, the own folders and the receipt of one sweep at one destination.
+
+    Args:
+        client: Reaches it.
+        places: Where they lie.
+        nonce: This process's, as in the lock's content.
+    """
+
+    def __init__(self, client: ParamikoClient, places: GuardPlaces, nonce: str) -> None:
+        self._client = client
+        self._places = places
+        self.nonce = nonce
+
+    def take(self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False) -> Taken | Held:
+        """See `hsm.remote.shell_programs.guard.Guard.take`. Ages follow the clock of the disk that holds the lock."""
+
+        def take(work: _Work) -> Taken | Held:
+            return work.take(content, minutes=minutes, stale=stale, breaks=breaks)
+
+        return self._do(take)
+
+    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> Taken | None:
+        """See `hsm.remote.shell_programs.guard.Guard.release`."""
+        return self._do(lambda work: work.release(receipt, sets_aside=sets_aside))
+
+    def tidy(self) -> None:
+        """See `hsm.remote.shell_programs.guard.Guard.tidy`."""
+
+        def tidy(work: _Work) -> None:
+            with contextlib.suppress(SftpError, _CannotError):
+                if work.is_mine():
+                    work.renew_temporary()
+
+        self._do(tidy)
+
+    def _do(self, call: Callable[[_Work], _Answer]) -> _Answer:
+        def work(session: SftpSession, check: Callable[[], None]) -> _Answer:
+            return call(_Work(SftpFiles(session, check), self._places, self.nonce))
+
+        try:
+            return self._client.use_sftp(work)
+        except (SftpError, _CannotError) as error:
+            raise TargetError(
+                f"HSM's own files cannot be written at {self._client.name}: {error}",
+                hint="Check `paths` of the target, the permissions and the free space there.",
+                kind="cannot_make_folder",
+                detail=str(error),
+            ) from error
+
+
+class _Work:
+    """One call's steps, over one session."""
+
+    def __init__(self, files: SftpFiles, places: GuardPlaces, nonce: str) -> None:
+        self._files = files
+        self._folder = places.folder.rstrip("/")
+        self._temporary = places.temporary
+        self._nonce = nonce
+        self._lock = f"{self._folder}/lock"
+
+    def is_mine(self) -> bool:
+        """Whether the lock there holds our nonce."""
+        content = self._files.read(self._lock)
+        return content is not None and self._nonce.encode() in content
+
+    def take(self, content: bytes, *, minutes: int, stale: str | None, breaks: bool) -> Taken | Held:
+        if self._files.get_kind(self._folder) is EntryKind.SYMLINK:
+            raise _CannotError(f"{self._folder} is a symlink")
+        own = f"{self._lock}.{self._nonce}"
+        try:
+            self._files.make_folders(self._folder)
+            if self._files.get_kind(self._lock) not in (None, EntryKind.FILE):
+                raise _CannotError(f"{self._lock} is no file")
+            self._files.remove(own)
+            written_at = self._files.write(own, content)
+            if (breaks or stale) and self._files.read(self._lock) != content:
+                self._move_aside(None if breaks else stale)
+            if not self._claim(own, content):
+                return self._describe_held(own, written_at, minutes)
+            self._remove_left_overs()
+            self.renew_temporary()
+        except (SftpError, _CannotError):
+            self._give_up(own)
+            raise
+        return Taken(self._files.read_receipts(self._folder))
+
+    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool) -> Taken | None:
+        failure: Exception | None = None
+        is_lost = not self.is_mine()
+        if is_lost:
+            is_lost = receipt is None or self._files.read(f"{self._folder}/{receipt[0]}") != receipt[1]
+        elif receipt is not None:
+            try:
+                self._write_receipt(*receipt, sets_aside=sets_aside)
+            except (SftpError, _CannotError) as error:
+                failure = error
+                self._files.remove(f"{self._folder}/new.{self._nonce}")
+        receipts = self._files.read_receipts(self._folder)
+        if self.is_mine():
+            with contextlib.suppress(SftpError, _CannotError):
+                self._check_temporary()
+                self._remove_temporary()
+            self._files.remove(self._lock)
+        self._files.remove_folder(self._folder)
+        if failure is not None:
+            raise failure
+        return None if is_lost else Taken(receipts)
+
+    def renew_temporary(self) -> None:
+        """Empty the temporary folders, and make them."""
+        self._check_temporary()
+        for path in self._temporary:
+            self._files.remove_tree(path)
+            self._files.make_folders(path)
+
+    def _check_temporary(self) -> None:
+        for path in self._temporary:
+            for place in (path, path.rpartition("/")[0]):
+                if self._files.get_kind(place) is EntryKind.SYMLINK:
+                    raise _CannotError(f"{path} is or lies below a symlink")
+
+    def _remove_temporary(self) -> None:
+        for path in self._temporary:
+            self._files.remove_tree(path)
+            self._files.remove_folder(path.rpartition("/")[0])
+
+    def _claim(self, own: str, content: bytes) -> bool:
+        """Give the lock its name, if that is free."""
+        if self._files.has_links:
+            with contextlib.suppress(SftpError):
+                self._files.link(own, self._lock)
+                return True
+        if self._files.read(self._lock) == content:
+            return True
+        if self._files.get_kind(self._lock) is None:
+            with contextlib.suppress(SftpError):
+                self._files.write(self._lock, content)
+                return True
+        return False
+
+    def _move_aside(self, stale: str | None) -> None:
+        """Take a lock away, if it is the one that was seen; else it is put back."""
+        aside = f"{self._folder}/old.{self._nonce}"
+        try:
+            self._files.rename(self._lock, aside)
+        except SftpError:
+            return
+        found = self._files.read(aside)
+        if stale is not None and (found is None or make_checksum(found) != stale) and self._files.has_links:
+            with contextlib.suppress(SftpError):
+                self._files.link(aside, self._lock)
+        self._files.remove(aside)
+
+    def _describe_held(self, own: str, now: int, minutes: int) -> Held:
+        content = self._files.read(self._lock) or b""
+        limit = now - minutes * 60
+        is_fresh = self._files.get_mtime(self._lock, default=now) > limit or self._has_fresh(limit)
+        self._files.remove(own)
+        return Held(content, make_checksum(content), is_fresh)
+
+    def _has_fresh(self, limit: int) -> bool:
+        roots = {path.rpartition("/")[0].rpartition("/")[0] for path in self._temporary}
+        if any(self._files.get_mtime(path, default=0) > limit for path in self._temporary):
+            return True
+        if any(mtime > limit for path in self._temporary for _, mtime in self._files.iter_times(path)):
+            return True
+        found = (each for root in roots for each in self._files.iter_times(root))
+        return any(mtime > limit for path, mtime in found if f"/{_PARTS}/" in path)
+
+    def _remove_left_overs(self) -> None:
+        names = [name for name in self._files.list_names(self._folder) if name.startswith(_OWN_PREFIXES)]
+        self._files.remove(*(f"{self._folder}/{name}" for name in names))
+
+    def _give_up(self, own: str) -> None:
+        self._files.remove(own)
+        if self.is_mine():
+            for path in self._temporary:
+                self._files.remove_folder(path)
+                self._files.remove_folder(path.rpartition("/")[0])
+            self._files.remove(self._lock)
+        self._files.remove_folder(self._folder)
+
+    def _write_receipt(self, name: str, content: bytes, *, sets_aside: bool) -> None:
+        fresh, final = f"{self._folder}/new.{self._nonce}", f"{self._folder}/{name}"
+        self._files.remove(fresh)
+        self._files.write(fresh, content, syncs=True)
+        damaged = f"{final}.damaged"
+        if sets_aside and self._files.get_kind(damaged) is not EntryKind.FOLDER:
+            with contextlib.suppress(SftpError):
+                self._files.replace(final, damaged)
+        if self._files.get_kind(final, follow=True) is EntryKind.FOLDER:
+            raise _CannotError(f"{final} is a folder")
+        self._files.replace(fresh, final)

@@ -1,0 +1,1 @@
+"""Small `/bin/sh` programs for the other side, and readers of their answers."""

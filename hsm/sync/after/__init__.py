@@ -1,0 +1,1 @@
+"""Steps at a target after a sync: upload, staged artifacts, commands."""

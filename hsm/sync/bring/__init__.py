@@ -1,0 +1,1 @@
+"""Push and pull: one exchange between a source and a destination."""

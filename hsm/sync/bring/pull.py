@@ -1,0 +1,265 @@
+"""`hsm sync from`: sweeps that lie at targets come into this project."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+
+from hsm.config.load import LoadedConfig
+from hsm.config.resolve import resolve_for_sweep
+from hsm.config.schema import TargetSettings
+from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.errors import ExitCode, HsmError, UsageError
+from hsm.model import Inventory, Root
+from hsm.plan.outside import drop_bad_names
+from hsm.process.runner import CommandStoppedError, Runner
+from hsm.progress import Reporter, TargetEnded
+from hsm.records.receipt import Sender
+from hsm.remote.local import LocalEndpoint, LocalShell
+from hsm.remote.shell_programs.guard import Guard
+from hsm.sync.bring.exchange import Ends, ExchangeOptions, Stopwatch, exchange, make_failure
+from hsm.sync.bring.far_source import FarSource, load_far_id
+from hsm.sync.bring.ledger import Books
+from hsm.sync.bring.pull_ledger import PullLedger
+from hsm.sync.bring.push import PushRequest, make_options
+from hsm.sync.bring.session import Kept
+from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
+from hsm.sync.source import Source, make_layout, read_inventories
+from hsm.sync.target_threads import serve_targets
+from hsm.targets.connect import Connection, connect
+from hsm.targets.route import make_route
+
+_LOOK_SECONDS = 0.2
+
+Named = tuple[str, TargetReport]
+"""The id of a sweep, or the word that means none, and what became of it at one target."""
+
+
+def pull(
+    loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter: Reporter, kept: Kept | None = None
+) -> SyncReport:
+    """Bring sweeps from targets into this project.
+
+    Targets are looked at at the same time, and brought from one after another: what one brings is there when the
+    next is compared. Ctrl-C (KeyboardInterrupt in this thread) ends the workers; the report then says what had
+    arrived.
+
+    Args:
+        loaded: The configuration.
+        request: What is wanted.
+        runner: Starts the processes.
+        reporter: Told what happens.
+        kept: What is kept for the next such call; by default nothing.
+
+    Raises:
+        UsageError: No target has a sweep that a word means, or nothing is left to be brought.
+        ConfigError: What the file says of a sweep is not right with the rest.
+    """
+    work = _Pull(loaded, request, runner, reporter, kept or Kept())
+    reports = serve_targets(list(request.targets), work.serve, read=lambda: None, runner=runner)
+    return SyncReport("sync from", "pull", request.is_dry_run, _join_sweeps(request, reports))
+
+
+class _Pull:
+    """What bringing from each target shares."""
+
+    def __init__(
+        self, loaded: LoadedConfig, request: PushRequest, runner: Runner, reporter: Reporter, kept: Kept
+    ) -> None:
+        self._loaded = loaded
+        self._request = request
+        self._runner = runner
+        self._reporter = reporter
+        self._kept = kept
+        self._layout = make_layout(loaded)
+        self._turn = threading.Lock()
+        for name, settings in request.targets.items():
+            make_options(name, settings, request)
+
+    def serve(self, name: str, _: Future[None]) -> list[Named]:
+        """Bring every sweep from one target: one report for each word, whatever happens."""
+        stopwatch = Stopwatch(name, self._reporter)
+        try:
+            with self._kept.use(name, lambda: self._connect(name)) as connection:
+                return self._serve(connection, stopwatch)
+        except HsmError as error:
+            return self._end_all(make_failure(name, error, stopwatch.seconds))
+        except CommandStoppedError:
+            return self._end_all(_make_interrupted(name))
+
+    def _connect(self, name: str) -> Connection:
+        request = self._request
+        return connect(
+            name,
+            request.targets[name],
+            self._runner,
+            self._reporter,
+            layout=self._layout,
+            pauses_seconds=request.pauses_seconds,
+            allowed=request.allowed,
+        )
+
+    def _serve(self, connection: Connection, stopwatch: Stopwatch) -> list[Named]:
+        with stopwatch.step("login"):
+            connection.login(may_ask=self._request.may_ask)
+        source = FarSource(connection.endpoint, self._loaded.project, partial(self._resolve, connection.name))
+        with stopwatch.step("scan"):
+            meant, reports = self._find(connection.name, source)
+        for sweep in meant:
+            if any(report.state is State.INTERRUPTED for report in reports.values()):
+                reports[sweep.id] = _make_interrupted(connection.name)
+                continue
+            try:
+                reports[sweep.id] = self._serve_sweep(connection, source, sweep, stopwatch)
+            except HsmError as error:
+                reports[sweep.id] = self._end(make_failure(connection.name, error, stopwatch.seconds))
+            except CommandStoppedError:
+                reports[sweep.id] = self._end(_make_interrupted(connection.name))
+            stopwatch = Stopwatch(connection.name, self._reporter)
+        return list(reports.items())
+
+    def _find(self, name: str, source: FarSource) -> tuple[list[SweepFolder], dict[str, TargetReport]]:
+        """The sweeps that the words mean, each once, and a report for each word that means none there.
+
+        Raises:
+            UsageError: A word means none at the only target there is.
+        """
+        meant: dict[str, SweepFolder] = {}
+        unknown: dict[str, TargetReport] = {}
+        for word in self._request.sweeps:
+            try:
+                found = source.find(word)
+                meant.setdefault(found.id, found)
+            except UsageError as error:
+                if len(self._request.targets) == 1:
+                    raise
+                unknown[word] = make_failure(name, error, {})
+        return list(meant.values()), unknown
+
+    def _serve_sweep(
+        self, connection: Connection, far: FarSource, sweep: SweepFolder, stopwatch: Stopwatch
+    ) -> TargetReport:
+        settings = self._resolve(connection.name, sweep.id)
+        options = self._make_options(connection.name, settings, far.look(sweep.id).folders)
+        with stopwatch.step("scan"):
+            far.check_there(sweep.id, options.roots)
+            inventory = self._read(connection, far, sweep, options)
+        unchanged = self._kept.find_unchanged(connection.name, inventory)
+        if unchanged is not None:
+            return unchanged
+        with self._take_turn():
+            books = self._make_books(connection, settings, far.look(sweep.id).layout)
+            report = self._exchange(connection, inventory, options, books, stopwatch)
+        self._kept.note(connection.name, inventory, report)
+        return report
+
+    def _exchange(
+        self,
+        connection: Connection,
+        inventory: Inventory,
+        options: ExchangeOptions,
+        books: Books,
+        stopwatch: Stopwatch,
+    ) -> TargetReport:
+        roots = {root: str(getattr(self._layout, root.value)) for root in Root}
+        make_engine = partial(connection.make_engine, pulls=True)
+        here = LocalEndpoint(self._runner)
+        ends = Ends(
+            connection.name,
+            connection.endpoint,
+            here,
+            roots,
+            make_engine,
+            self._runner.sleep,
+            list_notices=connection.list_notices,
+        )
+        ledger = PullLedger(books, inventory.sweep, source=connection.endpoint, sweeps=self._layout.sweeps)
+        return exchange(ends, inventory, options, ledger=ledger, reporter=self._reporter, stopwatch=stopwatch)
+
+    def _read(self, connection: Connection, far: FarSource, sweep: SweepFolder, options: ExchangeOptions) -> Inventory:
+        found = far.look(sweep.id)
+        source = Source(
+            project=self._loaded.project,
+            endpoint=connection.endpoint,
+            layout=found.layout,
+            known=found.sweeps,
+            sweeps=(sweep,),
+            cache=f"runs-{connection.name}",
+        )
+        inventories = read_inventories(
+            source,
+            depths=[options.max_depth],
+            roots=options.roots,
+            with_versions=bool(options.plan.latest_only),
+            saves_cache=not self._request.is_dry_run,
+        )
+        return drop_bad_names(inventories[sweep.id, options.max_depth])
+
+    def _make_options(self, name: str, settings: TargetSettings, folders: Sequence[str]) -> ExchangeOptions:
+        """Like a push's; what is here is always looked at, which costs nothing."""
+        alone = settings.model_copy(update={"after_sync": ()})  # what arrives here is not uploaded from there
+        options = make_options(name, alone, self._request)
+        return replace(options, plan=replace(options.plan, is_checked=True, link_folders=tuple(folders)))
+
+    def _make_books(self, connection: Connection, settings: TargetSettings, layout: Layout) -> Books:
+        route = make_route(settings, direction="pull")
+        folder = layout.project if settings.paths.project_root else layout.sweeps.rpartition("/")[0]
+        project = self._loaded.project
+        saves = not self._request.is_dry_run
+        source_id = load_far_id(connection.endpoint, project, route, folder=folder, saves=saves)
+        return Books(
+            project=project,
+            target=connection.name,
+            route=route,
+            source=Sender(source_id, route.host or socket.gethostname(), folder),
+            make_guard=partial(Guard, LocalShell(self._runner)),
+            breaks_lock=self._request.breaks_lock,
+        )
+
+    def _resolve(self, name: str, sweep: str) -> TargetSettings:
+        return resolve_for_sweep(self._loaded.layers, name, sweep, self._request.targets[name])
+
+    @contextlib.contextmanager
+    def _take_turn(self) -> Iterator[None]:
+        """Wait for the other targets; their sweeps land in the same folders."""
+        while not self._turn.acquire(timeout=_LOOK_SECONDS):
+            self._runner.sleep(0)
+        try:
+            self._runner.sleep(0)
+            yield
+        finally:
+            self._turn.release()
+
+    def _end(self, report: TargetReport) -> TargetReport:
+        self._reporter.report(TargetEnded(report.name, report.state.value))
+        return report
+
+    def _end_all(self, report: TargetReport) -> list[Named]:
+        """The same report for every word."""
+        return [(word, self._end(report)) for word in self._request.sweeps]
+
+
+def _make_interrupted(name: str) -> TargetReport:
+    return TargetReport(name, State.INTERRUPTED, ExitCode.INTERRUPTED)
+
+
+def _join_sweeps(request: PushRequest, reports: Mapping[str, Sequence[Named]]) -> tuple[SweepReport, ...]:
+    """Put together by sweep what each target answered.
+
+    Raises:
+        UsageError: A word means a sweep at no target.
+    """
+    by_sweep: dict[str, dict[str, TargetReport]] = {}
+    for name in request.targets:
+        for sweep, report in reports[name]:
+            by_sweep.setdefault(sweep, {})[name] = report
+    for found in by_sweep.values():
+        errors = [report.error for report in found.values()]
+        if isinstance(errors[0], UsageError) and all(isinstance(error, UsageError) for error in errors):
+            raise errors[0]
+    return tuple(SweepReport(sweep, tuple(found.values())) for sweep, found in by_sweep.items())

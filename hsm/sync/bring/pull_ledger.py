@@ -1,0 +1,240 @@
+"""The ledger of a pull: besides journal and receipt it keeps whose each file here is.
+
+A sweep that ran on two clusters is pulled from both into one folder. What differs at one path is then a conflict,
+whichever is newer; what this target brought itself and what grew there since is an update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+from hsm.endpoint import Endpoint, Tree
+from hsm.errors import TargetError
+from hsm.model import EntryKind, Inventory, PlanItem, Problem, Reason, Root, SourceFile, SyncPlan
+from hsm.plan.destination import Destination
+from hsm.plan.digest import make_digest
+from hsm.plan.planner import is_same_time
+from hsm.records.origins import (
+    Mark,
+    Origins,
+    get_origins_path,
+    list_origins_paths,
+    load_origins,
+    save_origins,
+)
+from hsm.records.receipt import RECEIPT_FOLDER, get_receipt_name, parse_receipt
+from hsm.records.record import Key
+from hsm.remote.local import LocalEndpoint
+from hsm.remote.shell_programs.guard import GuardPlaces
+from hsm.sync.bring.ledger import Books, FoundOrigins, Ledger
+
+_MOST_COMPARED_BYTES = 1024 * 1024
+_MOST_COMPARED_FILES = 500
+
+
+class PullLedger(Ledger):
+    """The records and locks of one sweep that comes from one target.
+
+    Args:
+        books: What all sweeps share.
+        sweep: Its id.
+        source: The target's end.
+        sweeps: The folder of sweeps here.
+    """
+
+    def __init__(self, books: Books, sweep: str, *, source: Endpoint, sweeps: str) -> None:
+        super().__init__(books, sweep)
+        self._source = source
+        self._receipt_path = f"{sweeps}/outputs/{sweep}/{RECEIPT_FOLDER}/{get_receipt_name(books.source.id)}"
+        self._origins_path = get_origins_path(books.project, books.target, sweep)
+        self._files: dict[Key, Mark | None] | None = None
+        self._before: Mapping[Key, Mark] = {}
+        self._roots: Mapping[Root, str] = {}
+        self._places: GuardPlaces | None = None
+
+    @property
+    def _place(self) -> str:
+        return "this project"
+
+    def find_origins(self, inventory: Inventory, destination: Destination) -> FoundOrigins:
+        """See `hsm.sync.bring.ledger.Ledger.find_origins`: what is here comes from this target, another one or nobody.
+
+        Files of the same size and time need no question; without others nothing is read.
+        """
+        self._roots = {root: there.path for root, there in destination.items()}
+        self._before = _read_marks(inventory.files, destination)
+        differing = [file for file in inventory.files if self._differs(file)]
+        if not differing:
+            return FoundOrigins()
+        own = self._load()
+        own_runs = self._find_own_runs(inventory, {file.run for file in differing})
+        others = self._load_others()
+        foreign: dict[Key, str] = {}
+        for file in differing:
+            key = (file.root, file.path)
+            mark = self._before[key]
+            claimed = next((name for name, files in others.items() if files.get(key) == mark), "")
+            is_own = file.run in own_runs or (key in own and own[key] in (mark, None))
+            if claimed:
+                foreign[key] = f"it came from {claimed}, and differs"
+            elif not is_own:
+                foreign[key] = f"what is here did not come from {self._books.target}, and differs"
+        equal = self._find_equal([file for file in differing if (file.root, file.path) in foreign])
+        return FoundOrigins({key: words for key, words in foreign.items() if key not in equal}, equal)
+
+    def begin(self, plan: SyncPlan) -> None:
+        """See `hsm.sync.bring.ledger.Ledger.begin`: a pull that is killed shall know its own files again."""
+        self._save_origins({**self._load(), **{(file.root, file.path): None for file in plan.sends}})
+
+    def record(
+        self,
+        plan: SyncPlan,
+        sent: Mapping[Key, SourceFile],
+        *,
+        places: GuardPlaces,
+        endpoint: Endpoint,
+        error: str = "",
+    ) -> tuple[Problem, ...]:
+        """See `hsm.sync.bring.ledger.Ledger.record`."""
+        self._note_arrived(plan, sent)
+        return super().record(plan, sent, places=places, endpoint=endpoint, error=error)
+
+    def take(self, places: GuardPlaces) -> Mapping[str, str]:
+        """See `hsm.sync.bring.ledger.Ledger.take`."""
+        self._places = places
+        return super().take(places)
+
+    def record_here(self, plan: SyncPlan, sent: Mapping[Key, SourceFile], *, error: str) -> None:
+        """See `hsm.sync.bring.ledger.Ledger.record_here`; the source is out of reach, so all is written here."""
+        if self._places is None:
+            raise AssertionError("record_here() follows take()")
+        self.record(plan, sent, places=self._places, endpoint=LocalEndpoint(), error=error)
+
+    def _differs(self, file: SourceFile) -> bool:
+        mark = self._before.get((file.root, file.path))
+        return mark is not None and not (file.size == mark[0] and is_same_time(file.mtime_ns, mark[1]))
+
+    def _load(self) -> dict[Key, Mark | None]:
+        """What came from this target, also under another name of its own."""
+        if self._files is None:
+            self._files = {}
+            for _, found in self._iter_origins():
+                if found.route == self._books.route:
+                    self._files.update(found.files)
+        return self._files
+
+    def _load_others(self) -> dict[str, Mapping[Key, Mark | None]]:
+        """What other targets brought, by their name."""
+        return {name: found.files for name, found in self._iter_origins() if found.route != self._books.route}
+
+    def _iter_origins(self) -> Iterator[tuple[str, Origins]]:
+        for path in list_origins_paths(self._books.project, self._sweep):
+            found = load_origins(path)
+            if found is not None:
+                yield path.parent.parent.name, found
+
+    def _find_own_runs(self, inventory: Inventory, names: Iterable[str]) -> set[str]:
+        """The runs that lie here just as the journal, or a receipt of this source, says they were proven.
+
+        So what the source pushed here is known as its own.
+        """
+        proven = [self.digests]
+        try:
+            receipt = parse_receipt(LocalEndpoint().read_file(self._receipt_path))
+            proven.append({name: record.digest for name, record in receipt.runs.items()})
+        except (FileNotFoundError, ValueError):
+            pass
+        members: dict[str, list[SourceFile]] = {name: [] for name in names}
+        for file in inventory.files:
+            mark = self._before.get((file.root, file.path))
+            if mark is not None and file.run in members:
+                members[file.run].append(file._replace(size=mark[0], mtime_ns=mark[1]))
+        return {
+            name
+            for name, files in members.items()
+            if any(digests.get(name) == make_digest(files) for digests in proven)
+        }
+
+    def _find_equal(self, files: Sequence[SourceFile]) -> frozenset[Key]:
+        """Which of the files have the same content here and there; only small ones are looked into."""
+        small = [
+            file
+            for file in files
+            if file.size <= _MOST_COMPARED_BYTES and self._before[file.root, file.path][0] == file.size
+        ][:_MOST_COMPARED_FILES]
+        if not small:
+            return frozenset()
+        there = _read_whole(self._source, [f"{file.prefix}/{file.path}" for file in small])
+        here = _read_whole(LocalEndpoint(), [f"{self._roots[file.root]}/{file.path}" for file in small])
+        return frozenset(
+            (file.root, file.path)
+            for file in small
+            if f"{file.prefix}/{file.path}" in there
+            and there[f"{file.prefix}/{file.path}"] == here.get(f"{self._roots[file.root]}/{file.path}")
+        )
+
+    def _note_arrived(self, plan: SyncPlan, sent: Mapping[Key, SourceFile]) -> None:
+        """Keep how everything that is this target's lies here, also what changed on its way."""
+        sends = [item for item in plan.items if item.reason.is_send]
+        after = self._look(item.file for item in sends)
+        known = self._load()
+        marks = {key: self._before[key] for key in _iter_keys(plan.items, Reason.SAME) if key in self._before}
+        gone: set[Key] = set()
+        for item in sends:
+            key = (item.file.root, item.file.path)
+            is_as_before = (
+                item.reason is Reason.OVERWRITE and key not in sent and after.get(key) == self._before.get(key)
+            )
+            if key not in after or is_as_before:
+                gone.add(key)
+            else:
+                marks[key] = after[key]
+        files = {key: mark for key, mark in known.items() if key not in gone}
+        if {**files, **marks} != known:
+            self._save_origins({**files, **marks})
+
+    def _look(self, files: Iterable[SourceFile]) -> dict[Key, Mark]:
+        by_root = {
+            root: tuple(file.path for file in members)
+            for root, members in groupby(sorted(files), key=lambda file: file.root)
+        }
+        trees = [Tree(self._roots[root], names, max_depth=0) for root, names in by_root.items()]
+        listings = LocalEndpoint().survey(trees).listings if trees else ()
+        return {
+            (root, entry.path): (entry.size, entry.mtime_ns)
+            for root, listing in zip(by_root, listings, strict=True)
+            for entry in listing.entries
+            if entry.kind is EntryKind.FILE
+        }
+
+    def _save_origins(self, files: dict[Key, Mark | None]) -> None:
+        self._files = files
+        try:
+            save_origins(self._origins_path, Origins(self._books.route, files))
+        except OSError as error:
+            raise TargetError(
+                f"{self._origins_path} cannot be written: {error.strerror}.",
+                hint="Check the free space and the permissions of .hsm/ here.",
+                kind="journal_unwritable",
+            ) from error
+
+
+def _read_marks(files: Iterable[SourceFile], destination: Destination) -> dict[Key, Mark]:
+    """Size and time of the files here that have the names of the source's."""
+    marks: dict[Key, Mark] = {}
+    for file in files:
+        there = destination.get(file.root)
+        entry = there.entries.get(file.path) if there is not None else None
+        if entry is not None and entry.kind is EntryKind.FILE:
+            marks[file.root, file.path] = (entry.size, entry.mtime_ns)
+    return marks
+
+
+def _read_whole(endpoint: Endpoint, paths: Sequence[str]) -> dict[str, bytes]:
+    found = endpoint.read_ends(paths, n_blocks=0, head_bytes=_MOST_COMPARED_BYTES + 1)
+    return {ends.path: ends.head for ends in found if ends.size == len(ends.head)}
+
+
+def _iter_keys(items: Iterable[PlanItem], reason: Reason) -> Iterable[Key]:
+    return ((item.file.root, item.file.path) for item in items if item.reason is reason)

@@ -1,0 +1,1 @@
+"""`hsm sync clean`: freeing this machine's disk of what targets hold."""

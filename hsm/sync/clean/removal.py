@@ -1,0 +1,169 @@
+"""Removing a folder here: aside first, then exactly what was looked at, never through a symlink.
+
+Every step works on open folders (openat(2), unlinkat(2)), so that a name that is swapped for a symlink meanwhile
+leads nowhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hsm.model import EntryKind
+from hsm.sync.clean.decision import WANDB_LINKS
+from hsm.sync.clean.values import Seen
+from hsm.sync.clean.walk import OPEN_FOLDER, Walk, look, walk_folder
+
+
+class KeptError(Exception):
+    """Something was kept; the message says what and why."""
+
+
+def remove_unit(folder: str, base: str, aside: str, seen: Walk) -> None:
+    """Remove a folder that is as it was seen; it stops counting as a run before anything of it is removed.
+
+    Args:
+        folder: Absolute, holds it.
+        base: Its name.
+        aside: A free name on the same file system, that it has while it is removed; the same as `base` for what has
+            it already.
+        seen: What was looked at.
+
+    Raises:
+        KeptError: It is not as it was seen, and is there as before; or something came into it while it was removed,
+            which then lies under the name `aside`.
+    """
+    _check_same(f"{folder}/{base}", seen)
+    with _open(folder) as above:
+        if aside != base:
+            _rename(above, base, aside)
+            try:
+                _check_same(f"{folder}/{aside}", seen)
+            except KeptError:
+                _rename(above, aside, base)
+                raise
+        removal = _Removal(seen.entries)
+        with _open(aside, above=above) as descriptor:
+            removal.empty(descriptor, "")
+        if removal.kept:
+            raise KeptError(f"{folder}/{aside} got something new while it was removed: {removal.kept[0]}")
+        os.rmdir(aside, dir_fd=above)
+        os.fsync(above)
+
+
+def put_back(folder: str, aside: str, base: str) -> bool:
+    """Give a folder that was set aside its name again; False where that is taken or cannot be done."""
+    if os.path.lexists(f"{folder}/{base}"):
+        return False
+    try:
+        with _open(folder) as above:
+            _rename(above, aside, base)
+    except (OSError, KeptError):
+        return False
+    return True
+
+
+def remove_wandb_folder(path: str) -> bool:
+    """Remove a folder in which wandb's links to runs that are gone are all that is left; False where there is more."""
+    try:
+        with _open(path) as descriptor:
+            found = {name: look(descriptor, name) for name in os.listdir(descriptor)}  # noqa: PTH208 - an open folder
+            for name, seen in found.items():
+                is_link = seen is not None and seen.kind is EntryKind.SYMLINK and name in WANDB_LINKS
+                if not is_link or Path(path, name).exists():
+                    return False
+            for name in found:
+                os.unlink(name, dir_fd=descriptor)
+        Path(path).rmdir()
+    except (OSError, KeptError):
+        return False
+    return True
+
+
+def _check_same(path: str, seen: Walk) -> None:
+    """The last look at every file: size, times, inode.
+
+    Raises:
+        KeptError: Something is not as it was.
+    """
+    found = walk_folder(path)
+    if found.identity != seen.identity or found.problems:
+        raise KeptError(found.problems[0] if found.problems else "it is another folder than the one looked at")
+    for name in sorted({*found.entries, *seen.entries}):
+        if found.entries.get(name) != seen.entries.get(name):
+            raise KeptError(f"{name} has changed since it was looked at")
+
+
+def _rename(above: int, old: str, new: str) -> None:
+    try:
+        os.rename(old, new, src_dir_fd=above, dst_dir_fd=above)
+        os.fsync(above)
+    except OSError as error:
+        raise KeptError(f"it cannot be renamed: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _open(name: str, *, above: int | None = None) -> Iterator[int]:
+    """Open a folder; without `above` by an absolute path, whose own last name is no symlink either."""
+    try:
+        descriptor = os.open(name, OPEN_FOLDER, dir_fd=above)
+    except OSError as error:
+        raise KeptError(f"{name} cannot be opened: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(slots=True)
+class _Removal:
+    """Removes what is in `seen`, entry by entry, each looked at once more.
+
+    Attributes:
+        seen: What may go.
+        kept: Paths of what was not as it was seen.
+        unlinked: Files of which one name has gone, which changed the time of the others.
+    """
+
+    seen: Mapping[str, Seen]
+    kept: list[str] = field(default_factory=list)
+    unlinked: set[tuple[int, int]] = field(default_factory=set)
+
+    def empty(self, descriptor: int, prefix: str) -> None:
+        for name in os.listdir(descriptor):
+            path = f"{prefix}{name}"
+            found = look(descriptor, name)
+            if found is None:
+                continue
+            if not self._is_same(self.seen.get(path), found):
+                self.kept.append(path)
+            elif found.kind is EntryKind.FOLDER:
+                self._remove_folder(descriptor, name, path)
+            else:
+                self._unlink(descriptor, name, path, found)
+
+    def _is_same(self, expected: Seen | None, found: Seen) -> bool:
+        if expected is not None and (found.device, found.inode) in self.unlinked:
+            return expected._replace(ctime_ns=0) == found._replace(ctime_ns=0)
+        return expected == found
+
+    def _unlink(self, descriptor: int, name: str, path: str, found: Seen) -> None:
+        try:
+            os.unlink(name, dir_fd=descriptor)
+        except OSError as error:
+            self.kept.append(f"{path} ({error.strerror})")
+            return
+        self.unlinked.add((found.device, found.inode))
+
+    def _remove_folder(self, descriptor: int, name: str, path: str) -> None:
+        n_kept = len(self.kept)
+        try:
+            with _open(name, above=descriptor) as inner:
+                self.empty(inner, f"{path}/")
+            if len(self.kept) == n_kept:
+                os.rmdir(name, dir_fd=descriptor)
+        except (OSError, KeptError) as error:
+            self.kept.append(f"{path} ({error})")

@@ -1,0 +1,113 @@
+"""What a clean found and did, as values and as the JSON document of `hsm sync clean` (docs/SYNC.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hsm.errors import ExitCode, HsmError
+from hsm.sync.clean.values import Verdict
+from hsm.sync.reports import make_error_document, merge_exit_codes
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A unit that was to go and stayed after all, by its path here, and why."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleanReport:
+    """What became of one sweep.
+
+    Attributes:
+        sweep: Its id.
+        is_done: What could go was removed; False for a dry run, and where the user said no.
+        verdicts: What was decided, runs first.
+        kept: What stayed after all.
+        errors: Why targets could not be asked, by name.
+        is_dry_run: Nothing was to be removed.
+    """
+
+    sweep: str
+    is_done: bool
+    verdicts: tuple[Verdict, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    errors: Mapping[str, HsmError] = field(default_factory=dict)
+    is_dry_run: bool = False
+
+    @property
+    def going(self) -> tuple[Verdict, ...]:
+        """What has gone, or would go."""
+        kept = {each.path for each in self.kept}
+        return tuple(verdict for verdict in self.verdicts if verdict.goes and verdict.unit.path not in kept)
+
+    @property
+    def n_bytes(self) -> int:
+        """What is freed by that."""
+        return sum(verdict.unit.n_bytes for verdict in self.going)
+
+    @property
+    def n_files(self) -> int:
+        """Files and symlinks of that."""
+        return sum(verdict.unit.n_files for verdict in self.going)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 where nothing stays but what goes on or is too young; 1 else; that of the targets where none answered."""
+        staying = [verdict for verdict in self.verdicts if not verdict.goes and not verdict.is_open]
+        was_asked = any(verdict.copies or verdict.lacks for verdict in self.verdicts)
+        if staying and self.errors and not was_asked:
+            return merge_exit_codes(error.exit_code for error in self.errors.values())
+        is_refused = bool(self.going) and not self.is_done and not self.is_dry_run
+        return ExitCode.PARTIAL if staying or self.kept or is_refused else ExitCode.DONE
+
+
+def make_clean_document(reports: Sequence[CleanReport], *, is_dry_run: bool) -> dict[str, object]:
+    """The reports as JSON values."""
+    return {
+        "schema": SCHEMA,
+        "command": "sync clean",
+        "direction": None,
+        "dry_run": is_dry_run,
+        "exit_code": int(merge_exit_codes(report.exit_code for report in reports)),
+        "error": None,
+        "sweeps": [_make_sweep_document(report) for report in reports],
+    }
+
+
+def _make_sweep_document(report: CleanReport) -> dict[str, object]:
+    kept = {each.path: each.why for each in report.kept}
+    return {
+        "sweep": report.sweep,
+        "exit_code": int(report.exit_code),
+        "done": report.is_done,
+        "files": report.n_files,
+        "bytes": report.n_bytes,
+        "units": [_make_unit_document(verdict, kept, is_done=report.is_done) for verdict in report.verdicts],
+        "targets": {name: make_error_document(error) for name, error in report.errors.items()},
+    }
+
+
+def _make_unit_document(verdict: Verdict, kept: Mapping[str, str], *, is_done: bool) -> dict[str, object]:
+    unit = verdict.unit
+    goes = verdict.goes and unit.path not in kept
+    reasons = [*verdict.reasons, *([kept[unit.path]] if unit.path in kept else [])]
+    return {
+        "run": unit.name or None,
+        "path": unit.path,
+        "goes": goes,
+        "removed": goes and is_done,
+        "files": unit.n_files,
+        "bytes": unit.n_bytes,
+        "copies": list(verdict.copies),
+        "superseded": len(verdict.waived),
+        "reasons": reasons,
+        "lacks": {
+            target: [{"path": lack.path, "why": lack.why} for lack in found] for target, found in verdict.lacks.items()
+        },
+    }

@@ -1,0 +1,1 @@
+"""`hsm sync doctor`: the checks before a first sync."""

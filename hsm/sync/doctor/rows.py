@@ -1,0 +1,163 @@
+"""What the doctor's examinations of a remote target share: its rows, and how a failed login is one of them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from hsm.config.schema import TargetSettings
+from hsm.endpoint import Endpoint, Survey, Tree
+from hsm.errors import ExitCode, HsmError, UnreachableError
+from hsm.sync.doctor.findings import (
+    Check,
+    CheckState,
+    Checkup,
+    check_clock,
+    check_space,
+    make_failure,
+    make_not_checked,
+    make_ok,
+    make_warning,
+    measure_skew,
+)
+
+NAMES = (
+    "settings",
+    "name",
+    "connection",
+    "host_key",
+    "login",
+    "shell",
+    "round_trip",
+    "rsync",
+    "engine",
+    "clock",
+    "sweeps_folder",
+    "sweeps_space",
+    "wandb_folder",
+    "wandb_space",
+    "sessions",
+)
+"""The rows of a target, each of which depends on those before `shell`."""
+
+_BY_CONNECTION = frozenset(
+    {
+        "connection_refused",
+        "connection_timeout",
+        "connection_dropped",
+        "throttled",
+        "not_ssh",
+        "no_common_algorithm",
+        "jump_failed",
+        "unreachable",
+    }
+)
+
+Step = tuple[str, Callable[[], bool]]
+"""The row that an error of a step belongs to; the step, which fills rows and says whether the next one makes sense."""
+
+
+class Rows:
+    """The rows of one target, as they are filled.
+
+    Args:
+        target: Its name.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._rows: dict[str, Check] = {}
+
+    def put(self, *rows: Check) -> None:
+        """Add rows, in the place of those of the same name."""
+        self._rows.update((row.name, row) for row in rows)
+
+    def fill(self, steps: Sequence[Step]) -> None:
+        """Take the steps, until one says that the next makes no sense, or fails."""
+        for name, step in steps:
+            try:
+                if not step():
+                    break
+            except HsmError as error:
+                self.put(make_failure(name, error))
+                break
+
+    def fill_login(self, error: UnreachableError | None, checks: Sequence[tuple[str, Callable[[], Check]]]) -> bool:
+        """Fill the rows of a login; how far it came tells which are right: those before the one that it failed at.
+
+        Args:
+            error: What the login failed with.
+            checks: Rows before and of the login, in order; each is made where the login came so far.
+
+        Returns:
+            Whether it is open.
+        """
+        failed = find_row(error.kind) if error is not None else ""
+        if error is not None and failed == "settings":
+            self.put(make_failure(failed, error, ExitCode.USAGE))
+            return False
+        for name, check in checks:
+            if error is not None and name == failed:
+                self.put(make_failure(name, error))
+                return False
+            self.put(check())
+        return True
+
+    def fill_survey(self, endpoint: Endpoint, settings: TargetSettings, *, knows_time: bool) -> Survey:
+        """Look at the clock and the room, in one session."""
+        paths = settings.paths
+        before = time.time_ns()
+        survey = endpoint.survey([Tree(paths.sweeps, names=()), Tree(paths.wandb, names=())])
+        after = time.time_ns()
+        clock = survey.machine.clock_ns if knows_time else 0
+        skew = measure_skew(clock, before_ns=before, after_ns=after)
+        self.put(check_clock("clock", skew) if clock else make_not_checked("clock", "it does not tell its time"))
+        for name, listing in zip(("sweeps_space", "wandb_space"), survey.listings, strict=True):
+            self.put(check_space(name, listing.space))
+        return survey
+
+    def make_checkup(self) -> Checkup:
+        """All rows; those that are missing were not looked at, because of the first that failed. Others come last."""
+        failed = next((row.name for row in self._rows.values() if row.state is CheckState.FAILED), "")
+        reason = f"because of {failed.replace('_', ' ')}"
+        rows = [self._rows.get(name) or make_not_checked(name, reason) for name in NAMES]
+        more = [row for name, row in self._rows.items() if name not in NAMES]
+        return Checkup(self._target, (*rows, *more))
+
+
+def log_in(login: Callable[..., None], asking: threading.Lock | None) -> UnreachableError | None:
+    """Log in; one target after the other where the user may be asked. What it failed with is the answer."""
+    try:
+        if asking is None:
+            login()
+        else:
+            with asking:
+                login(may_ask=True)
+    except UnreachableError as error:
+        return error
+    return None
+
+
+def check_name(host: str, jump: str) -> Check:
+    """Look a host's name up, where that is done here and not at the other end of a jump host."""
+    if jump:
+        return make_not_checked("name", f"{host} is looked up at the other end of {jump}")
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return make_warning("name", f"{host} does not resolve: {error}", "Check `host` and the network (VPN?).")
+    addresses = dict.fromkeys(str(address[0]) for *_, address in found)
+    return make_ok("name", f"{host} is {', '.join(addresses)}" if [*addresses] != [host] else f"{host}, an address")
+
+
+def find_row(kind: str) -> str:
+    """Which row a failed login belongs to."""
+    if kind == "bad_ssh_configuration":
+        return "settings"
+    if kind == "host_unknown":
+        return "name"
+    if kind.startswith("host_key_"):
+        return "host_key"
+    return "connection" if kind in _BY_CONNECTION else "login"

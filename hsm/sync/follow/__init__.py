@@ -1,0 +1,1 @@
+"""`--continuous`: syncing until every run has finished."""

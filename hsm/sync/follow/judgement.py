@@ -1,0 +1,239 @@
+"""What a sweep that is followed still waits for: its runs, and those that are to come. Pure.
+
+A run has ended when its log has an exit record and is at rest. One without an exit record has died when nothing of it
+has changed for long, or when its Slurm job is gone. A folder whose run went on in a later folder is neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hsm.model import Run, RunState, SyncPlan
+from hsm.wandb_log.slurm_job import SlurmJob
+
+SETTLE_SECONDS = 30 * 60.0
+STALE_SECONDS = 6 * 3600.0
+
+LAG_SECONDS = 60.0
+"""A network file system may show a folder this late."""
+
+
+class Source(str, Enum):
+    """What tells how many runs there will be."""
+
+    OPTION = "expect"
+    COMBINATIONS = "parameter_combinations"
+    SCHEDULER = "scheduler"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How many runs a sweep will have.
+
+    Attributes:
+        source: What tells.
+        count: How many; None where only the scheduler knows when there are no more, or nothing tells.
+    """
+
+    source: Source = Source.NONE
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What Slurm said of the jobs that were asked for.
+
+    Attributes:
+        asked: Their ids; empty when Slurm did not answer.
+        left: Those of them that wait or run, by job id and by array job id.
+    """
+
+    asked: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as the last pass saw it.
+
+    Attributes:
+        run: From the plan.
+        newest_ns: When something of it changed last.
+        target: Whose plan it is from.
+        job: The Slurm job that its log names.
+    """
+
+    run: Run
+    newest_ns: int = 0
+    target: str = ""
+    job: SlurmJob | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id, which a resumed run keeps in its next folder; the folder's name where there is no log yet."""
+        return self.run.log.removeprefix("run-").removesuffix(".wandb") or self.run.name
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.run.has_exit_record and self.run.at_rest
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for what may never come.
+
+    Attributes:
+        expect: Runs that `--expect` asks for.
+        settle_seconds: Without a new run, where nothing tells how many there will be.
+        stale_seconds: Without a change, after which a run has died, and a run that never began will not come.
+    """
+
+    expect: int | None = None
+    settle_seconds: float = SETTLE_SECONDS
+    stale_seconds: float = STALE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """How far a sweep has come.
+
+    Attributes:
+        expected: How many runs there will be.
+        ended: Names of the runs that have ended.
+        open: Names of the runs that go on, or ended moments ago.
+        died: Name of each run that died -> why, in words.
+        missing: Runs that are expected and have not begun.
+        is_over: Nothing more is waited for.
+        settles_in: Seconds after which, without a new run, it is taken to be over; None where that is not the question.
+    """
+
+    expected: Expected = field(default_factory=Expected)
+    ended: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+    died: Mapping[str, str] = field(default_factory=dict)
+    missing: int = 0
+    is_over: bool = False
+    settles_in: float | None = None
+
+
+def make_views(plan: SyncPlan, target: str) -> dict[str, RunView]:
+    """Take from a target's plan how each run stands, by name."""
+    newest: dict[str, int] = {}
+    for item in plan.items:
+        file = item.file
+        if file.run and file.mtime_ns > newest.get(file.run, 0):
+            newest[file.run] = file.mtime_ns
+    return {run.name: RunView(run, newest.get(run.name, 0), target) for run in plan.runs}
+
+
+def choose_expected(patience: Patience, combinations: int | None, views: Mapping[str, RunView]) -> Expected:
+    """Choose what tells how many runs there will be: the command line, the sweep's own list, an array job."""
+    if patience.expect is not None:
+        return Expected(Source.OPTION, patience.expect)
+    if combinations is not None:
+        return Expected(Source.COMBINATIONS, combinations)
+    if find_array_jobs(views):
+        return Expected(Source.SCHEDULER)
+    return Expected()
+
+
+def find_array_jobs(views: Mapping[str, RunView]) -> frozenset[tuple[str, str]]:
+    """The array jobs that the runs' logs name: the target whose runs these are, and the id."""
+    jobs = ((view.target, view.job) for view in views.values())
+    return frozenset((target, job.array_id) for target, job in jobs if job is not None and job.array_id)
+
+
+def judge(
+    views: Mapping[str, RunView],
+    *,
+    expected: Expected,
+    patience: Patience,
+    queues: Mapping[str, Queue],
+    now_ns: int,
+    begun_ns: int,
+    changed_ns: int,
+) -> Awaited:
+    """Tell what a sweep still waits for.
+
+    Args:
+        views: Its runs, by name.
+        expected: How many there will be.
+        patience: How long to wait for what may never come.
+        queues: What Slurm said last, by the target whose runs were asked for.
+        now_ns: The clock's time.
+        begun_ns: Since when the sweep is followed; what may never come is waited for at least from then on.
+        changed_ns: When a run changed last, or was seen to be new.
+    """
+    resumed = _find_resumed(list(views.values()))
+    ended = [name for name, view in views.items() if view.has_ended]
+    died: dict[str, str] = {}
+    going: list[str] = []
+    for name, view in views.items():
+        if view.has_ended or name in resumed:
+            continue
+        why = _find_death(view, patience, queues.get(view.target, Queue()), now_ns)
+        if why:
+            died[name] = why
+        else:
+            going.append(name)
+    begun = {views[name].id for name in (*ended, *died, *going)}
+    missing = max(0, (expected.count or 0) - len(begun))
+    arrays = find_array_jobs(views)
+    are_gone = (_is_gone(array, array, queues.get(target, Queue())) for target, array in arrays)
+    is_gone = bool(arrays) and now_ns - changed_ns >= LAG_SECONDS * 1e9 and all(are_gone)
+    quiet_seconds = (now_ns - max(begun_ns, changed_ns)) / 1e9
+    is_over, settles_in = _find_end(expected, missing, patience, is_gone=is_gone, quiet_seconds=quiet_seconds)
+    return Awaited(
+        expected=expected,
+        ended=tuple(sorted(ended)),
+        open=tuple(sorted(going)),
+        died=dict(sorted(died.items())),
+        missing=missing,
+        is_over=is_over and not going,
+        settles_in=None if going else settles_in,
+    )
+
+
+def _find_resumed(views: Sequence[RunView]) -> set[str]:
+    """Folders of runs that went on in a later folder."""
+    last = {view.id: view.run.name for view in sorted(views, key=lambda view: _get_start(view.run.name))}
+    return {view.run.name for view in views if not view.run.has_exit_record and last[view.id] != view.run.name}
+
+
+def _get_start(name: str) -> str:
+    return name.removeprefix("offline-")
+
+
+def _find_death(view: RunView, patience: Patience, queue: Queue, now_ns: int) -> str:
+    """Why a run that has not ended will not; empty where it may."""
+    if view.run.has_exit_record:
+        return ""
+    job = view.job
+    is_quiet = view.run.state is RunState.UNKNOWN
+    if job is not None and is_quiet and _is_gone(job.id, job.name, queue):
+        return f"its Slurm job {job.name} is gone"
+    rest_seconds = (now_ns - view.newest_ns) / 1e9
+    if rest_seconds >= patience.stale_seconds:
+        return "it has no exit record, and nothing of it has changed for long"
+    return ""
+
+
+def _is_gone(asked: str, name: str, queue: Queue) -> bool:
+    return asked in queue.asked and name not in queue.left
+
+
+def _find_end(
+    expected: Expected, missing: int, patience: Patience, *, is_gone: bool, quiet_seconds: float
+) -> tuple[bool, float | None]:
+    """Whether no further run comes; and after how many quiet seconds that will be taken for certain."""
+    if expected.source is Source.SCHEDULER:
+        return is_gone, None
+    if expected.source is Source.NONE:
+        return quiet_seconds >= patience.settle_seconds, max(0.0, patience.settle_seconds - quiet_seconds)
+    if not missing or is_gone:
+        return True, None
+    return quiet_seconds >= patience.stale_seconds, max(0.0, patience.stale_seconds - quiet_seconds)

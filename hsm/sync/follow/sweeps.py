@@ -1,0 +1,128 @@
+"""What the sweeps that are followed wait for: read after each pass from its plans, from logs, and from Slurm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from hsm.discover.sweeps import Layout
+from hsm.model import Run, SyncPlan
+from hsm.sync.follow.judgement import Awaited, Patience, Queue, RunView, choose_expected, judge, make_views
+from hsm.sync.follow.scheduler import SQUEUE_SECONDS, Ask, read_combinations, read_job, read_queue
+from hsm.wandb_log.slurm_job import SlurmJob
+
+_LOGS_OF_ENDED_RUNS = 5
+
+Plans = Mapping[str, Mapping[str, SyncPlan]]
+"""By sweep and target, the ones that were made last at the end."""
+
+
+class FollowedSweeps:
+    """Knows how far each sweep has come. Used by one thread.
+
+    Args:
+        layout: Where the project's sweeps and runs lie here.
+        patience: How long to wait for what may never come.
+        interval_seconds: Between passes; Slurm is asked no more often.
+        ask: Runs a command where a target's runs come from.
+        arrives: Runs come here from elsewhere, so their logs are read where they land.
+
+    Attributes:
+        awaited: What each sweep waits for.
+    """
+
+    def __init__(self, layout: Layout, patience: Patience, *, interval_seconds: float, ask: Ask, arrives: bool) -> None:
+        self._layout = layout
+        self._patience = patience
+        self._pause_seconds = max(SQUEUE_SECONDS, interval_seconds)
+        self._ask = ask
+        self._arrives = arrives
+        self._views: dict[str, dict[str, RunView]] = {}
+        self._jobs: dict[str, dict[str, SlurmJob]] = {}
+        self._changed_ns: dict[str, int] = {}
+        self._queues: dict[str, Queue] = {}
+        self._asked_at = float("-inf")
+        self._begun_ns = time.time_ns()
+        self.awaited: dict[str, Awaited] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no sweep waits for anything."""
+        return bool(self.awaited) and all(awaited.is_over for awaited in self.awaited.values())
+
+    def list_folders(self, *, has_ended: bool) -> list[str]:
+        """The folders at the source of the runs that have ended, or of the others."""
+        views = (view for views in self._views.values() for view in views.values())
+        return [f"{view.run.prefix}/{view.run.name}" for view in views if view.has_ended == has_ended]
+
+    def look(self, plans: Plans, *, asks: bool = True) -> None:
+        """Look at how the sweeps stand after a pass.
+
+        Args:
+            plans: For each sweep that counts, the last plan of each target; those that are missing have none yet.
+            asks: Ask Slurm too, when it is time.
+        """
+        now_ns = time.time_ns()
+        views = {sweep: self._read_views(sweep, found, now_ns) for sweep, found in plans.items()}
+        self._views = views
+        if asks:
+            self._ask_scheduler()
+        self.awaited = {sweep: self._judge(sweep, now_ns) for sweep in plans}
+
+    def _judge(self, sweep: str, now_ns: int) -> Awaited:
+        folders = [Path(base, "outputs", sweep) for base in (self._layout.sweeps, self._layout.project)]
+        views = self._views[sweep]
+        return judge(
+            views,
+            expected=choose_expected(self._patience, read_combinations(folders), views),
+            patience=self._patience,
+            queues=self._queues,
+            now_ns=now_ns,
+            begun_ns=self._begun_ns,
+            changed_ns=self._changed_ns[sweep],
+        )
+
+    def _read_views(self, sweep: str, plans: Mapping[str, SyncPlan], now_ns: int) -> dict[str, RunView]:
+        jobs = self._jobs.setdefault(sweep, {})
+        views: dict[str, RunView] = {}
+        for target, plan in plans.items():
+            views.update(make_views(plan, target))
+        self._note_changes(sweep, views, now_ns)
+        self._read_jobs(views, jobs)
+        return {name: replace(view, job=jobs.get(name)) for name, view in views.items()}
+
+    def _note_changes(self, sweep: str, views: Mapping[str, RunView], now_ns: int) -> None:
+        """Note when the sweep last changed: by the times of its files, and by what was seen to be new."""
+        known = self._views.get(sweep)
+        if not known:
+            newest = max((view.newest_ns for view in views.values()), default=now_ns)
+            if views or sweep not in self._changed_ns:
+                self._changed_ns[sweep] = min(newest, now_ns)
+        elif any(name not in known or known[name].newest_ns != view.newest_ns for name, view in views.items()):
+            self._changed_ns[sweep] = now_ns
+
+    def _read_jobs(self, views: Mapping[str, RunView], jobs: dict[str, SlurmJob]) -> None:
+        """Read which Slurm jobs the open runs name, and a few others, that tell of the array they were in."""
+        ended = sorted((name for name, view in views.items() if view.has_ended), reverse=True)
+        for name in [*(name for name, view in views.items() if not view.has_ended), *ended[:_LOGS_OF_ENDED_RUNS]]:
+            run = views[name].run
+            job = jobs.get(name) or (read_job(self._find_log(run)) if run.log else None)
+            if job is not None:
+                jobs[name] = job
+
+    def _find_log(self, run: Run) -> Path:
+        return Path(self._layout.wandb if self._arrives else run.prefix, run.name, run.log)
+
+    def _ask_scheduler(self) -> None:
+        if time.monotonic() - self._asked_at < self._pause_seconds:
+            return
+        jobs: dict[str, list[SlurmJob]] = {}
+        for views in self._views.values():
+            for view in views.values():
+                if view.job is not None:
+                    jobs.setdefault(view.target, []).append(view.job)
+        self._queues = {target: read_queue(self._ask, target, found) for target, found in jobs.items()}
+        if jobs:
+            self._asked_at = time.monotonic()

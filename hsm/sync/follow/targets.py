@@ -1,0 +1,116 @@
+"""How each target of a followed sweep fares: when it is served next, and whether it is at its end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hsm.errors import ExitCode, UsageError
+from hsm.sync.follow.report import Standing
+from hsm.sync.reports import State, TargetReport, count_files
+from hsm.transfer.outcome import Outcome
+
+LONGEST_PAUSE_SECONDS = 30 * 60.0
+
+_HOPELESS_KINDS = frozenset(
+    {"login_refused", "host_key_changed", "host_key_unknown", "host_key_revoked", "key_unusable", "not_ssh"}
+    | {"bad_ssh_configuration", "no_common_algorithm"}
+)
+"""What a person has to put right; a server may ban whoever tries again and again."""
+
+_FAILURES = frozenset({State.FAILED, State.REFUSED, State.UNREACHABLE, State.LOCKED})
+
+
+@dataclass(slots=True)
+class Track:
+    """How the passes of one target went. Times are seconds of a clock that never goes back.
+
+    Attributes:
+        n_failures: In a row, without anything sent.
+        due_at: When it is served next.
+        progress_at: When it last did well.
+        standing: As it stands.
+    """
+
+    n_failures: int = 0
+    due_at: float = 0.0
+    progress_at: float = 0.0
+    standing: Standing = Standing.FOLLOWED
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether it is served no more."""
+        return self.standing in (Standing.COMPLETE, Standing.OPEN_ENDS, Standing.GIVEN_UP)
+
+    def take(
+        self, reports: Sequence[TargetReport], *, now: float, interval_seconds: float, is_over: bool, is_full: bool
+    ) -> None:
+        """Take what a pass did there.
+
+        Args:
+            reports: Of all sweeps.
+            now: The clock's time.
+            interval_seconds: Between passes that go well.
+            is_over: The sweeps wait for nothing more.
+            is_full: The pass looked at everything anew.
+        """
+        is_failing = any(map(is_failure, reports))
+        is_unsettled = any(map(_is_unsettled, reports))
+        is_moving = any(count_files(report)["sent"] for report in reports)
+        self.n_failures = self.n_failures + 1 if is_failing and not is_moving else 0
+        if not (is_failing or is_unsettled):
+            self.progress_at = now
+        self.due_at = now + make_pause(interval_seconds, self.n_failures)
+        self.standing = Standing.FAILING if is_failing else Standing.FOLLOWED
+        if any(map(_is_hopeless, reports)):
+            self.standing = Standing.GIVEN_UP
+        elif is_over and not is_failing and not is_unsettled:
+            is_done = all(report.exit_code is ExitCode.DONE for report in reports)
+            if is_full:
+                self.standing = Standing.COMPLETE if is_done else Standing.OPEN_ENDS
+            else:
+                self.due_at = now
+
+    def wait(self, *, now: float, over_since: float | None, settle_seconds: float) -> None:
+        """Take into account how the sweeps stand, after a pass with this target or without.
+
+        Args:
+            now: The clock's time.
+            over_since: Since when the sweeps wait for nothing more; None while they do.
+            settle_seconds: How long after that it may go on failing.
+        """
+        if over_since is None:
+            if self.standing in (Standing.COMPLETE, Standing.OPEN_ENDS):
+                self.standing, self.due_at = Standing.FOLLOWED, now
+        elif not self.is_at_end and now - max(self.progress_at, over_since) >= settle_seconds:
+            self.standing = Standing.GIVEN_UP
+
+
+def make_pause(interval_seconds: float, n_failures: int) -> float:
+    """The pause after so many failures in a row: it doubles, up to half an hour or the interval. Pure."""
+    doubled = interval_seconds * 2.0 ** min(max(0, n_failures - 1), 30)
+    return min(doubled, max(interval_seconds, LONGEST_PAUSE_SECONDS))
+
+
+def is_unknown(report: TargetReport) -> bool:
+    """Whether a word means no sweep there."""
+    return isinstance(report.error, UsageError)
+
+
+def is_failure(report: TargetReport) -> bool:
+    """Whether something went wrong there that another try may mend."""
+    if is_unknown(report):
+        return False
+    outcomes = report.result.outcomes.values() if report.result is not None else ()
+    return report.state in _FAILURES or report.error is not None or Outcome.FAILED in outcomes
+
+
+def _is_unsettled(report: TargetReport) -> bool:
+    return report.result is not None and Outcome.UNSETTLED in report.result.outcomes.values()
+
+
+def _is_hopeless(report: TargetReport) -> bool:
+    error = report.error
+    if error is None or is_unknown(report):
+        return False
+    return error.kind in _HOPELESS_KINDS or error.exit_code is ExitCode.USAGE

@@ -1,0 +1,1 @@
+"""Savings of time that may be deleted without a result changing."""

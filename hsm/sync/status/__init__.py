@@ -1,0 +1,1 @@
+"""`hsm sync status` and `hsm sync list --sweeps`."""

@@ -1,0 +1,148 @@
+"""What lies here of sweeps that other machines sent: their receipts, held against the files.
+
+A receipt is a file like any other: whoever can write the results can write it. So it is read as hostile input, and
+what it claims counts only as far as the files that it speaks of lie here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from hsm.discover.results import is_own
+from hsm.discover.sweeps import Layout, SweepFolder, is_run_name
+from hsm.endpoint import Endpoint, Listing, Tree
+from hsm.model import EntryKind, Problem, Root, SourceFile
+from hsm.records.receipt import RECEIPT_FOLDER, Receipt, get_receipt_name, parse_receipt
+from hsm.records.record import SWEEP_FOLDER, RunRecord
+from hsm.sync.status.report import ReceivedStatus
+from hsm.sync.status.standing import is_proven, judge_record, sum_left
+
+_RECEIPT_NAME = re.compile(r"receipt-[0-9a-f]{16}\.json")
+_MAX_BYTES = 64 * 1024 * 1024
+
+
+def read_received(endpoint: Endpoint, layout: Layout, sweep: SweepFolder) -> tuple[ReceivedStatus, ...]:
+    """Read the receipts of a sweep that lie here, and hold them against the files. Changes nothing.
+
+    Args:
+        endpoint: This machine.
+        layout: Where the project's sweeps and runs lie.
+        sweep: From `hsm.discover.sweeps`.
+    """
+    folder = Path(sweep.path) / RECEIPT_FOLDER if sweep.path else None
+    paths = [path for path in _list_folder(folder) if _RECEIPT_NAME.fullmatch(path.name)]
+    found: dict[Path, Receipt | str] = {path: _read(path, sweep.id) for path in paths}
+    receipts = [receipt for receipt in found.values() if isinstance(receipt, Receipt)]
+    files = _read_files(endpoint, layout, sweep, receipts) if receipts else {}
+    return tuple(
+        _make_status(path, receipt, files) if isinstance(receipt, Receipt) else _make_damaged(path, receipt)
+        for path, receipt in found.items()
+    )
+
+
+def _list_folder(folder: Path | None) -> list[Path]:
+    try:
+        return sorted(folder.iterdir()) if folder is not None and not folder.is_symlink() else []
+    except OSError:
+        return []
+
+
+def _read(path: Path, sweep: str) -> Receipt | str:
+    """Read a receipt; why it cannot be used where it cannot."""
+    try:
+        content = _read_content(path)
+        receipt = parse_receipt(content)
+        _check(receipt, path.name, sweep)
+    except OSError as error:
+        return error.strerror or "it cannot be read"
+    except ValueError as error:
+        return str(error)
+    return receipt
+
+
+def _read_content(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+            raise ValueError("no regular file, or too large for a receipt")
+        return stream.read(_MAX_BYTES)
+
+
+def _check(receipt: Receipt, name: str, sweep: str) -> None:
+    """Refuse what a receipt of HSM's own cannot say.
+
+    Raises:
+        ValueError: It does, and what.
+    """
+    source = receipt.source
+    if not all(isinstance(text, str) for text in (source.id, source.host, source.path)):
+        raise ValueError("no receipt: its source is not named in words")
+    if get_receipt_name(source.id) != name:
+        raise ValueError("its name is not that of its source")
+    if receipt.sweep != sweep:
+        raise ValueError(f"it speaks of another sweep, {receipt.sweep[:100]!r}")
+    for run, record in receipt.runs.items():
+        if run != SWEEP_FOLDER and ("/" in run or "\0" in run or not is_run_name(run)):
+            raise ValueError(f"{run[:100]!r} is no name of a run")
+        if min(record.n_files, record.n_bytes) < 0 or (record.is_whole and not record.is_complete):
+            raise ValueError(f"what it says of {run!r} contradicts itself")
+
+
+def _read_files(
+    endpoint: Endpoint, layout: Layout, sweep: SweepFolder, receipts: Iterable[Receipt]
+) -> Mapping[str, list[SourceFile]]:
+    """List what lies here, by run; the sweep's folder under its empty name."""
+    names = tuple(dict.fromkeys(run for receipt in receipts for run in receipt.runs if run != SWEEP_FOLDER))
+    trees = [Tree(sweep.path), *([Tree(layout.wandb, names)] if names else [])]
+    folder, *wandb = endpoint.survey(trees).listings
+    own = f"outputs/{sweep.id}"
+    files = {SWEEP_FOLDER: _make_files(folder, Root.SWEEPS, lambda path: (SWEEP_FOLDER, f"{own}/{path}"))[SWEEP_FOLDER]}
+    for listing in wandb:
+        files |= _make_files(listing, Root.WANDB, lambda path: (path.partition("/")[0], path))
+    return files
+
+
+def _make_files(listing: Listing, root: Root, place: Callable[[str], tuple[str, str]]) -> dict[str, list[SourceFile]]:
+    files: dict[str, list[SourceFile]] = {SWEEP_FOLDER: []} if root is Root.SWEEPS else {}
+    for entry in listing.entries:
+        if entry.kind is EntryKind.FILE and not is_own(entry.path.split("/")):
+            run, path = place(entry.path)
+            files.setdefault(run, []).append(SourceFile(root, path, "", entry.size, entry.mtime_ns, 0, run))
+    return files
+
+
+def _make_status(path: Path, receipt: Receipt, files: Mapping[str, list[SourceFile]]) -> ReceivedStatus:
+    records = {name: record for name, record in receipt.runs.items() if name or record != RunRecord()}
+    standings = {name: judge_record(record) for name, record in records.items()}
+    exact = {name for name, record in records.items() if is_proven(record, files.get(name, ()))}
+    missing = [name for name, record in records.items() if name not in exact and _lacks(record, files.get(name, ()))]
+    return ReceivedStatus(
+        receipt=str(path),
+        source=receipt.source,
+        written_at=receipt.written_at,
+        runs={name: standing for name, standing in standings.items() if name != SWEEP_FOLDER},
+        sweep_folder=standings.get(SWEEP_FOLDER),
+        whole=frozenset(name for name, record in records.items() if record.is_whole),
+        missing=tuple(sorted(missing)),
+        exact=frozenset(exact),
+        n_files=sum(record.n_files for record in records.values()),
+        n_bytes=sum(record.n_bytes for record in records.values()),
+        left=sum_left(records.values()),
+    )
+
+
+def _lacks(record: RunRecord, files: Iterable[SourceFile]) -> bool:
+    """Whether there are fewer files or bytes than were proven."""
+    sizes = [file.size for file in files]
+    return len(sizes) < record.n_files or sum(sizes) < record.n_bytes
+
+
+def _make_damaged(path: Path, reason: str) -> ReceivedStatus:
+    message = f"The receipt is not used: {reason}."
+    hint = "The next sync from its source writes it anew."
+    return ReceivedStatus(str(path), problems=(Problem(str(path), "damaged_receipt", message, hint),))

@@ -1,0 +1,197 @@
+"""`hsm sync status`: where sweeps stand, from the journals and receipts on this machine; no network unless asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hsm.config.load import LoadedConfig
+from hsm.config.resolve import resolve_for_sweep
+from hsm.config.schema import SyncOptions, TargetSettings
+from hsm.discover.index import save_index
+from hsm.discover.inventory import read_inventory
+from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
+from hsm.errors import ConfigError, UsageError
+from hsm.model import Inventory, Problem, Root
+from hsm.records.journal import Journal, get_journal_path, load_journal
+from hsm.remote.local import LocalEndpoint
+from hsm.sync.source import find_known_sweep, make_layout
+from hsm.sync.status.cleaned import read_cleaned
+from hsm.sync.status.receipts import read_received
+from hsm.sync.status.report import Asked, Question, StatusReport, SweepStatus, TargetStatus
+from hsm.sync.status.shared_listing import KeptIndex, SharedListing
+from hsm.sync.status.standing import make_tally
+from hsm.targets.route import make_route
+
+Ask = Callable[[Sequence[Question]], Mapping[Question, Asked]]
+"""Asks targets about sweeps; what was not answered is absent."""
+
+
+def read_status(
+    loaded: LoadedConfig, words: Sequence[str], targets: Sequence[str] = (), *, ask: Ask | None = None
+) -> StatusReport:
+    """Tell where sweeps stand. Reads this machine alone, and changes nothing but the cache of run logs.
+
+    Args:
+        loaded: The configuration.
+        words: Sweeps as typed; none means all that are here or were synced.
+        targets: Names; none means the default ones, and those that were synced with. Of a sweep that was received and
+            never synced with a target, only the receipts are told.
+        ask: Asks the targets too.
+
+    Raises:
+        UsageError: A sweep or a target does not exist.
+        ConfigError: What the file says of a sweep is not right with the rest.
+    """
+    reader = _Reader(loaded, targets)
+    sweeps = reader.find_sweeps(words)
+    found = [reader.read_sweep(sweep) for sweep in sweeps]
+    reader.save_cache()
+    return StatusReport(_ask(found, ask) if ask is not None else tuple(found))
+
+
+def read_received_status(project: Path, words: Sequence[str]) -> StatusReport:
+    """Tell what lies in a project that has no configuration, by the receipts alone.
+
+    Args:
+        project: The folder that holds `sweeps/` and `wandb/`.
+        words: Sweeps as typed; none means all that have a receipt.
+
+    Raises:
+        UsageError: A sweep does not exist.
+    """
+    endpoint = LocalEndpoint()
+    layout = Layout(str(project), str(project / "sweeps"), str(project / "wandb"))
+    known = list_sweeps(endpoint, layout)
+    sweeps = [find_sweep(known, word) for word in words] if words else known
+    found = [SweepStatus(sweep.id, received=read_received(endpoint, layout, sweep)) for sweep in sweeps]
+    return StatusReport(tuple(status for status in found if words or status.received))
+
+
+class _Reader:
+    def __init__(self, loaded: LoadedConfig, targets: Sequence[str]) -> None:
+        self._loaded = loaded
+        self._names = tuple(dict.fromkeys(targets))
+        self._layout = make_layout(loaded)
+        self._index = KeptIndex.load(self._cache_path)
+        self._endpoint = SharedListing(self._layout.wandb, self._index)
+        self._known = list_sweeps(self._endpoint, self._layout)
+        self._ids = frozenset(sweep.id for sweep in self._known)
+        self._journals = {name: self._list_journals(name) for name in loaded.config.sync_targets}
+
+    def find_sweeps(self, words: Sequence[str]) -> tuple[SweepFolder, ...]:
+        """The sweeps that are meant, each once; one that is in two places only by its name."""
+        if words:
+            found = (find_known_sweep(self._known, self._loaded.project, word) for word in words)
+            return tuple(dict.fromkeys(found))
+        by_id = {sweep.id: sweep for sweep in self._known}
+        files = {get_journal_path(self._loaded.project, "any", sweep).name for sweep in by_id}
+        gone = sorted({name for names in self._journals.values() for name in names} - files)
+        return (*by_id.values(), *(SweepFolder(name.removesuffix(".json")) for name in gone))
+
+    def read_sweep(self, sweep: SweepFolder) -> SweepStatus:
+        """Where one sweep stands."""
+        try:
+            sweep = find_sweep(self._known, sweep.id) if sweep.id in self._ids else sweep
+        except UsageError as error:
+            return SweepStatus(sweep.id, problems=(Problem("", error.kind, f"{error.message}.", error.hint),))
+        received = () if self._names else read_received(self._endpoint, self._layout, sweep)
+        names = self._choose_targets(sweep.id, is_received=bool(received))
+        inventories: dict[int | None, Inventory] = {}
+        rows = tuple(self._read_target(name, sweep, inventories) for name in names)
+        try:
+            cleaned = read_cleaned(self._loaded.project, sweep.id)
+        except ConfigError as error:
+            problem = Problem("", error.kind, error.message, error.hint)
+            return SweepStatus(sweep.id, rows, received, problems=(problem,))
+        return SweepStatus(sweep.id, rows, received, cleaned=cleaned)
+
+    def save_cache(self) -> None:
+        """Keep what was read of run logs; a folder that cannot be written costs time alone."""
+        save_index(self._index, self._cache_path)
+
+    @property
+    def _cache_path(self) -> Path:
+        return self._loaded.project / ".hsm" / "cache" / "runs.json"
+
+    def _list_journals(self, target: str) -> frozenset[str]:
+        folder = get_journal_path(self._loaded.project, target, "x").parent
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 - names that are no UTF-8
+        except OSError:
+            return frozenset()
+        return frozenset(name for name in names if name.endswith(".json") and not name.startswith("."))
+
+    def _choose_targets(self, sweep: str, *, is_received: bool) -> tuple[str, ...]:
+        if self._names:
+            return self._names
+        file = get_journal_path(self._loaded.project, "any", sweep).name
+        synced = [name for name, files in self._journals.items() if file in files]
+        config = self._loaded.config
+        default = () if is_received and not synced else config.default_target or tuple(config.sync_targets)
+        return tuple(name for name in config.sync_targets if name in {*default, *synced})
+
+    def _read_target(self, name: str, sweep: SweepFolder, inventories: dict[int | None, Inventory]) -> TargetStatus:
+        base = self._loaded.config.sync_targets[name]
+        settings = resolve_for_sweep(self._loaded.layers, name, sweep.id, base)
+        try:
+            journal, notices = self._load_journal(name, sweep.id, settings)
+        except ConfigError as error:
+            problem = Problem("", error.kind, error.message, error.hint)
+            return TargetStatus(name, "push", make_tally({}, None, settings.options, roots=()), problems=(problem,))
+        is_pull = journal.route.direction == "pull"
+        depth = settings.options.max_depth
+        if not is_pull and depth not in inventories:
+            inventories[depth] = self._read_inventory(sweep, depth)
+        inventory = None if is_pull else inventories[depth]
+        return TargetStatus(
+            name=name,
+            direction=journal.route.direction,
+            tally=make_tally(journal.runs, inventory, settings.options, roots=_list_roots(settings.options)),
+            updated_ns=journal.updated_ns,
+            last_error=journal.last_error,
+            problems=(*notices, *(inventory.problems if inventory is not None else ())),
+        )
+
+    def _load_journal(self, name: str, sweep: str, settings: TargetSettings) -> tuple[Journal, tuple[Problem, ...]]:
+        """The journal of a push, or else that of a pull: a target has one of the two."""
+        path = get_journal_path(self._loaded.project, name, sweep)
+        route = make_route(settings, direction="push")
+        journal, notices = load_journal(path, route, sets_aside=False)
+        if any(notice.kind == "new_route" for notice in notices):
+            pulled, others = load_journal(path, replace(route, direction="pull"), sets_aside=False)
+            if not others:
+                return pulled, ()
+        return journal, notices
+
+    def _read_inventory(self, sweep: SweepFolder, depth: int | None) -> Inventory:
+        return read_inventory(
+            self._endpoint,
+            self._layout,
+            sweep,
+            max_depth=depth,
+            index=self._index,
+            known_sweeps=self._ids,
+        )
+
+
+def _list_roots(options: SyncOptions) -> tuple[Root, ...]:
+    wanted = {Root.SWEEPS: options.sync_sweep_metadata, Root.WANDB: options.sync_wandb_runs}
+    return tuple(root for root in Root if wanted[root])
+
+
+def _ask(found: Sequence[SweepStatus], ask: Ask) -> tuple[SweepStatus, ...]:
+    """Add what the targets say."""
+    questions = [Question(sweep.sweep, row.name, row.direction) for sweep in found for row in sweep.targets]
+    answers = ask(questions) if questions else {}
+    return tuple(
+        replace(
+            sweep,
+            targets=tuple(
+                replace(row, asked=answers.get(Question(sweep.sweep, row.name, row.direction))) for row in sweep.targets
+            ),
+        )
+        for sweep in found
+    )

@@ -1,0 +1,1 @@
+"""`hsm sync verify`: both ends compared by checksum."""

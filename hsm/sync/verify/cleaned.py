@@ -1,0 +1,86 @@
+"""Comparing what a clean removed here with what lies at a target, by the checksums of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hsm.endpoint import Endpoint, Tree
+from hsm.model import EntryKind, Root
+from hsm.records.cleaned import CleanedFile, CleanedUnit
+from hsm.targets.contents import Contents
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedVerdict:
+    """How what was removed compares with a target; paths as a destination has them.
+
+    Attributes:
+        n_equal: Files whose content there has the recorded checksum.
+        different: Files with another content or type there.
+        missing: Files that are not there.
+        paths: All files that were compared.
+        units: The runs that they are of; the sweep's folder under its empty name.
+    """
+
+    n_equal: int = 0
+    different: frozenset[tuple[Root, str]] = frozenset()
+    missing: frozenset[tuple[Root, str]] = frozenset()
+    paths: frozenset[tuple[Root, str]] = frozenset()
+    units: frozenset[str] = frozenset()
+
+
+def verify_cleaned(
+    endpoint: Endpoint, contents: Contents, roots: Mapping[Root, str], sweep: str, units: Mapping[str, CleanedUnit]
+) -> CleanedVerdict:
+    """Read every file at a target that was removed here, and compare.
+
+    Args:
+        endpoint: The target.
+        contents: Reads there.
+        roots: Its folders.
+        sweep: The sweep's id.
+        units: What was removed and is not here, by name.
+
+    Raises:
+        HsmError: The target is out of reach.
+    """
+    expected = {key: file for name, unit in units.items() for key, file in _list_files(sweep, name, unit)}
+    there: dict[tuple[Root, str], str] = {}
+    different: set[tuple[Root, str]] = set()
+    missing: set[tuple[Root, str]] = set()
+    entries = _look(endpoint, roots, sweep, units)
+    sizes: dict[str, int] = {}
+    for key, file in expected.items():
+        kind, size, path = entries.get(key, (None, 0, ""))
+        if kind is None:
+            missing.add(key)
+        elif kind is not EntryKind.FILE or size != file.size:
+            different.add(key)
+        else:
+            there[key] = path
+            sizes[path] = size
+    checksums = contents.read_checksums(sizes) if sizes else {}
+    different |= {key for key, path in there.items() if checksums.get(path) != expected[key].sha256}
+    n_equal = len(expected) - len(different) - len(missing)
+    return CleanedVerdict(n_equal, frozenset(different), frozenset(missing), frozenset(expected), frozenset(units))
+
+
+def _list_files(sweep: str, name: str, unit: CleanedUnit) -> list[tuple[tuple[Root, str], CleanedFile]]:
+    root, prefix = (Root.WANDB, name) if name else (Root.SWEEPS, f"outputs/{sweep}")
+    return [((root, f"{prefix}/{path}"), file) for path, file in unit.files.items()]
+
+
+def _look(
+    endpoint: Endpoint, roots: Mapping[Root, str], sweep: str, units: Mapping[str, CleanedUnit]
+) -> dict[tuple[Root, str], tuple[EntryKind, int, str]]:
+    """What lies there, with its absolute path."""
+    runs = tuple(name for name in units if name)
+    trees = {Root.SWEEPS: Tree(roots[Root.SWEEPS], (f"outputs/{sweep}",) if "" in units else ())}
+    trees[Root.WANDB] = Tree(roots[Root.WANDB], runs)
+    listings = endpoint.survey(list(trees.values())).listings
+    return {
+        (root, entry.path): (entry.kind, entry.size, f"{listing.base.rstrip('/')}/{entry.path}")
+        for root, listing in zip(trees, listings, strict=True)
+        for entry in listing.entries
+    }

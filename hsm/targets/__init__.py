@@ -1,0 +1,1 @@
+"""A target: the connection to it, its lock, and its contents."""

@@ -1,0 +1,174 @@
+"""A target that is a folder of this machine: a mounted disk, a NAS, an NFS share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+from hsm.config.schema import TargetSettings
+from hsm.discover.sweeps import Layout
+from hsm.errors import ConfigError, RefusedError, TargetError
+from hsm.model import Problem, Root
+from hsm.plan.safety import DESTINATION_GONE
+from hsm.process.runner import Runner
+from hsm.records.journal import Journal, list_journals
+from hsm.remote.local import LocalEndpoint, LocalShell
+from hsm.remote.shell import RemoteShell
+from hsm.remote.shell_programs.guard import Guard, MakeKeeper
+from hsm.transfer.base import Engine
+from hsm.transfer.local import CopyEngine
+from hsm.transfer.rsync.engine import RsyncEngine
+from hsm.transfer.rsync.versions import FINE_TIMES_VERSION, read_local_version
+
+
+class FolderTarget:
+    """Keeps `hsm.targets.connect.Connection` for a folder of this machine.
+
+    Args:
+        name: The target's name.
+        settings: Its configuration.
+        runner: Starts the processes.
+        layout: Where the project's own sweeps and runs lie.
+        allowed: Names of safety checks that are waived.
+    """
+
+    is_folder = True
+    shell: RemoteShell | None = None
+    head_start = None
+    login_lasts_seconds = 0
+
+    def __init__(
+        self,
+        name: str,
+        settings: TargetSettings,
+        runner: Runner,
+        *,
+        layout: Layout,
+        allowed: frozenset[str] = frozenset(),
+    ) -> None:
+        self.name = name
+        self.endpoint = LocalEndpoint(runner, name=name)
+        self.make_guard: MakeKeeper = partial(Guard, LocalShell(runner, name=name))
+        self._settings = settings
+        self._runner = runner
+        self._layout = layout
+        self._allowed = allowed
+
+    def login(self, *, may_ask: bool = False) -> None:
+        """See `hsm.targets.connect.Connection.login`: there is no login."""
+
+    def logout(self) -> bool:
+        """See `hsm.targets.connect.Connection.logout`: there is no login."""
+        return False
+
+    def keep_open(self) -> AbstractContextManager[None]:
+        """See `hsm.targets.connect.Connection.keep_open`: there is nothing to be kept open."""
+        return contextlib.nullcontext()
+
+    def list_notices(self) -> tuple[Problem, ...]:
+        """See `hsm.targets.connect.Connection.list_notices`."""
+        return ()
+
+    def check_roots(self, roots: Mapping[Root, str]) -> None:
+        """See `hsm.targets.connect.Connection.check_roots`.
+
+        Raises:
+            ConfigError: They are the project's own.
+            RefusedError: Their disk seems to be gone.
+        """
+        check_apart(self.name, roots, self._layout)
+        if DESTINATION_GONE not in self._allowed:
+            check_there(self.name, roots, list_journals(Path(self._layout.project), self.name))
+
+    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:  # noqa: ARG002 - both ends are here
+        """See `hsm.targets.connect.Connection.make_engine`: rsync without ssh, or a plain copy where it is missing."""
+        if self._settings.engine != "copy":
+            try:
+                here = read_local_version(self._runner)
+            except TargetError:
+                if self._settings.engine == "rsync":
+                    raise
+            else:
+                return RsyncEngine(
+                    self._runner,
+                    roots,
+                    sweep=sweep,
+                    protocol=here.protocol,
+                    skips_newer=skips_newer,
+                    has_fine_times=here.version >= FINE_TIMES_VERSION,
+                )
+        return CopyEngine(self._runner, roots, sweep=sweep, skips_newer=skips_newer)
+
+
+def check_apart(name: str, roots: Mapping[Root, str], layout: Layout) -> None:
+    """Refuse a target in the folders that HSM reads of this project. Looks where symlinks lead.
+
+    Raises:
+        ConfigError: It is, or would put its files, into one of them.
+    """
+    project = _resolve(layout.project)
+    own = [_resolve(path) for path in (layout.sweeps, f"{project}/outputs", layout.wandb)]
+    for root, configured in roots.items():
+        path = _resolve(configured)
+        landing = f"{path}/outputs" if root is Root.SWEEPS else path
+        inside = [folder for folder in own if _is_below(path, folder) or _is_below(landing, folder)]
+        if inside or path == project:
+            raise ConfigError(
+                f"Target {name} lies in the project itself: its {root.value} would land in {landing}, "
+                f"and this project's own lie in {inside[0] if inside else project}.",
+                hint="Choose other `paths`, or name the machine with `host` if they are another one's.",
+                kind="destination_in_source",
+            )
+
+
+def check_there(name: str, roots: Mapping[Root, str], journals: Iterable[Journal]) -> None:
+    """Refuse a target whose folders are missing or empty while journals say that files were brought there.
+
+    What a mount leaves behind when it is gone is its mount point, an empty folder, or nothing of what lay in it.
+
+    Raises:
+        RefusedError: So it is; writing there would fill another disk.
+    """
+    lost = {root: path for root, path in roots.items() if _is_empty(path)}
+    if not lost:
+        return
+    known = {root for journal in journals for root in _iter_known(journal, roots)}
+    for root, path in lost.items():
+        if root in known:
+            raise RefusedError(
+                f"Target {name}: {path} is missing or empty, although sweeps were brought there before.",
+                hint=f"Is its disk mounted? If it was emptied on purpose, `--allow {DESTINATION_GONE}` goes on.",
+                kind=DESTINATION_GONE,
+            )
+
+
+def _iter_known(journal: Journal, roots: Mapping[Root, str]) -> Iterator[Root]:
+    """The roots below which a journal holds files for proven, as far as it speaks of the same folders."""
+    route = journal.route
+    same = {root for root, path in ((Root.SWEEPS, route.sweeps), (Root.WANDB, route.wandb)) if path == roots.get(root)}
+    for run, record in journal.runs.items():
+        root = Root.WANDB if run else Root.SWEEPS
+        if record.n_files and root in same and not route.host:
+            yield root
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        with os.scandir(os.path.expanduser(path)) as found:  # noqa: PTH111 - as `hsm.tree` reads paths
+            return next(found, None) is None
+    except (NotADirectoryError, PermissionError):
+        return False  # what is in the way has words of its own
+    except OSError:
+        return True
+
+
+def _resolve(path: str) -> str:
+    return os.path.realpath(os.path.expanduser(path))  # noqa: PTH111 - as `hsm.tree` reads paths
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")

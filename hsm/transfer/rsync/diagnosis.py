@@ -1,0 +1,164 @@
+"""What rsync's exit codes and complaints mean. Pure.
+
+Exit codes: rsync's `errcode.h`. A complaint about a system call ends with the error's number (`log.c`, `rsyserr`),
+which counts whatever language the other end speaks (`hsm.transfer.complaints`). Patterns are whole lines, because a
+file may be named like any message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hsm.errors import HsmError, TargetError, UnreachableError
+from hsm.model import SourceFile
+from hsm.remote.openssh.diagnosis import show_bytes
+from hsm.transfer.complaints import COMPLAINTS
+
+_N_DETAIL_LINES = 10
+_N_NOISE_BYTES = 120
+_CONNECTION_CODES = frozenset({10, 12, 30, 35, 255})
+_MISSING_CODES = frozenset({126, 127})
+_TIMEOUT_CODE = 30
+_SYSTEM_CALL = re.compile(r"^rsync: (?:\[(?P<role>\w+)\] )?(?P<action>.+): [^\"\n]+ \((?P<number>\d+)\)$", re.MULTILINE)
+_QUOTED_PATH = re.compile(r'"(?P<path>[^"]+)"')
+_MAKING = re.compile(r"mkstemp |mkdir |symlink |mknod |link ")
+
+
+def diagnose_rsync(
+    returncode: int,
+    text: str,
+    *,
+    name: str,
+    ssh_command: str,
+    pulls: bool = False,
+    rsync_path: str = "rsync",
+    noise: bytes = b"",
+) -> HsmError:
+    """Turn rsync's end into an error that names the next command.
+
+    Args:
+        returncode: Not 0.
+        text: Its standard error.
+        name: The target's name.
+        ssh_command: How a person reaches the target.
+        pulls: The target is the end that sends.
+        rsync_path: The program that was to run at the target.
+        noise: What start-up files at the target print, as far as it is known.
+    """
+    text = text.replace("\r", "")
+    detail = "\n".join(text.strip().splitlines()[-_N_DETAIL_LINES:])
+    for error in (
+        _diagnose_start(returncode, text, name, ssh_command, rsync_path, noise),
+        _diagnose_system_calls(text, name, pulls),
+        _diagnose_end(returncode, text, name),
+    ):
+        if error is not None:
+            error.detail = detail
+            return error
+    last = detail.splitlines()[-1] if detail else "it printed nothing"
+    return TargetError(
+        f"rsync to {name} ended with code {returncode}: {last}",
+        hint="Run the same command again; with -v it shows what rsync said.",
+        kind="rsync_failed",
+        detail=detail,
+    )
+
+
+def _diagnose_start(
+    returncode: int, text: str, name: str, ssh_command: str, rsync_path: str, noise: bytes
+) -> HsmError | None:
+    """Why the two ends did not even begin to talk."""
+    if re.search(r"^protocol version mismatch -- is your shell clean\?$", text, re.MULTILINE):
+        shown = f": {show_bytes(noise, limit=_N_NOISE_BYTES)}" if noise else ""
+        return TargetError(
+            f"The shell at {name} prints text before rsync can speak{shown}.",
+            hint="Silence its start-up files (~/.bashrc and the like) for sessions without a terminal: "
+            f"`{ssh_command} true` must print nothing.",
+            kind="noisy_shell",
+        )
+    if returncode in _MISSING_CODES or _make_missing_expression(rsync_path).search(text):
+        hint = "Install it there, or name it with `rsync_path` in the target's configuration."
+        return TargetError(f"There is no rsync at {name}.", hint=hint, kind="rsync_missing")
+    if re.search(r"^rsync: (?:on remote machine: )?-\S*: unknown option$", text, re.MULTILINE):
+        return TargetError(
+            f"The rsync at {name} is too old: it does not know an option that HSM needs.",
+            hint="HSM needs samba's rsync from 3.1.0 on; name another one with `rsync_path`.",
+            kind="rsync_too_old",
+        )
+    return None
+
+
+def _make_missing_expression(rsync_path: str) -> re.Pattern[str]:
+    """What sh, bash, ksh, zsh, tcsh, fish and env say when they cannot start rsync, but no other program."""
+    program = rf"(?:[^\s:]*/)?{re.escape(rsync_path.rpartition('/')[2])}"
+    missing = r"(?:[Cc]ommand not found\.?|not found|No such file or directory)(?: \[.*\])?"
+    what = rf"(?:{missing}|[Pp]ermission denied|cannot execute.*)"
+    return re.compile(
+        rf"^(?:[^\s:]+: )?(?:(?:line )?\d+: )?(?:exec: )?[\"'\u2018\u201c`]?{program}[\"'\u2019\u201d]?: {what}$"
+        rf"|^\S+ (?:command not found|no such file or directory): {program}$"
+        rf"|^fish: Unknown command:? [\"'\u201c]?{program}[\"'\u201d]?$"
+        r"|^rsync error: remote command not found \(code 127\)",
+        re.MULTILINE,
+    )
+
+
+def _diagnose_system_calls(text: str, name: str, pulls: bool) -> HsmError | None:
+    found = [
+        (int(match["number"]), match["action"].partition('"')[0], (match["role"] or "").lower())
+        for match in _SYSTEM_CALL.finditer(text)
+    ]
+    for complaint in COMPLAINTS:
+        calls = [(action, role) for number, action, role in found if number in complaint.numbers]
+        if complaint.kind == "no_space" and all(map(_MAKING.search, (action for action, _ in calls))):
+            continue  # a file that is already there could still be written to
+        if calls:
+            roles = {role for _, role in calls}
+            return complaint.make_error(_name_place(roles, name, pulls))
+    return None
+
+
+def _name_place(roles: set[str], name: str, pulls: bool) -> str:
+    """Say at which end something is wrong; rsync names the roles from 3.1.3 on."""
+    here = "on this machine"
+    there = here if name == "this machine" else f"at {name}"
+    source, destination = (there, here) if pulls else (here, there)
+    if roles == {"sender"}:
+        return source
+    return destination if roles <= {"receiver", "generator"} else " or ".join(dict.fromkeys((there, here)))
+
+
+def _diagnose_end(returncode: int, text: str, name: str) -> HsmError | None:
+    if returncode in _CONNECTION_CODES or returncode < 0:
+        pause = ": nothing moved for too long" if returncode == _TIMEOUT_CODE else ""
+        return UnreachableError(
+            f"The connection to {name} broke while files were sent{pause}.",
+            hint="Run the same command again: it goes on where it stopped.",
+            kind="connection_dropped",
+        )
+    if re.search(r'^(?:file|directory) has vanished: "', text, re.MULTILINE):
+        return TargetError("A file vanished while it was sent.", hint="Run the same command again.", kind="vanished")
+    return None
+
+
+def find_complaints(text: str, files: Sequence[SourceFile]) -> dict[str, str]:
+    """Assign rsync's complaints to the files that they name, by destination path.
+
+    rsync quotes a path of the source, of the destination, or of its temporary file (`.name.XXXXXX`).
+    """
+    by_name: dict[str, list[str]] = {}
+    for file in files:
+        by_name.setdefault(file.path.rpartition("/")[2], []).append(file.path)
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        match = _QUOTED_PATH.search(line)
+        if match is None:
+            continue
+        quoted = match["path"]
+        name = quoted.rpartition("/")[2]
+        stem = re.sub(r"\.\w{6}$", "", name)
+        candidates = by_name.get(name) or by_name.get(stem) or by_name.get(stem.removeprefix("."), [])
+        for path in candidates:
+            if len(candidates) == 1 or f"/{quoted}".endswith(f"/{path}"):
+                found.setdefault(path, line.partition(": ")[2] or line)
+    return found

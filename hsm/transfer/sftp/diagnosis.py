@@ -1,0 +1,96 @@
+"""What a refused SFTP request and an error of this machine's own files mean: the kinds that rsync's complaints get.
+
+Version 3 of the protocol says "failure" for most of what can go wrong, so the room on the file system is asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from hsm.errors import HsmError, TargetError
+from hsm.remote.sftp.wire import Code, Room, SftpError
+from hsm.transfer.complaints import COMPLAINTS, explain_number
+
+_IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST})
+
+ENDING_KINDS = frozenset({"no_space", "no_inodes", "quota", "read_only", "failing_disk"})
+"""After these the other files of a batch would fail as well."""
+
+
+class BlockedError(Exception):
+    """Something of another type stands where a file or a folder is to be. Its text is the path."""
+
+
+def diagnose_sftp(error: SftpError, *, name: str, room: Room | None, n_bytes: int, writes: bool) -> HsmError:
+    """Turn a refused request into an error that names the next command. Pure.
+
+    Args:
+        error: As the server gave it.
+        name: The target's name.
+        room: On the file system there, asked for afterwards; None where unknown.
+        n_bytes: What was to be written.
+        writes: Something was to be written there.
+    """
+    found = make_vanished() if error.code == Code.NO_SUCH_FILE and not writes else None
+    found = found or _explain(error, f"at {name}", room if writes else None, n_bytes)
+    if found is None:
+        found = TargetError(
+            f"The SFTP server of {name} refuses to {'write' if writes else 'read'} a file and gives no reason: "
+            f"{error.text or error.code}.",
+            hint="A quota may be used up there, or something of another type be in the way. Look at the paths that "
+            "are named.",
+            kind="sftp_failed",
+        )
+    found.detail = str(error)
+    return found
+
+
+def _explain(error: SftpError, at: str, room: Room | None, n_bytes: int) -> TargetError | None:
+    kinds = {complaint.kind: complaint for complaint in COMPLAINTS}
+    if room is not None and room.is_read_only:
+        return kinds["read_only"].make_error(at)
+    if error.code == Code.PERMISSION_DENIED:
+        return kinds["no_permission"].make_error(at)
+    if room is not None and room.n_inodes and not room.n_free_inodes:
+        return kinds["no_inodes"].make_error(at)
+    if room is not None and room.n_blocks and room.n_free * room.block_bytes <= n_bytes:
+        return kinds["no_space"].make_error(at)
+    return None
+
+
+def diagnose_here(error: OSError, *, is_making: bool = False) -> HsmError:
+    """Turn an error of this machine's own files into an error that names the next command. Pure.
+
+    Args:
+        error: As it came.
+        is_making: A file or folder was to be made.
+    """
+    number = error.errno or 0
+    found = (
+        make_vanished() if number == errno.ENOENT else explain_number(number, "on this machine", is_making=is_making)
+    )
+    if number in _IN_THE_WAY:
+        found = make_blocked("on this machine")
+    if found is None:
+        found = TargetError(
+            f"A file on this machine cannot be read or written: {error.strerror or error}.",
+            hint="Look at the paths that are named, then run the same command again.",
+            kind="copy_failed",
+        )
+    found.detail = str(error)
+    return found
+
+
+def make_vanished() -> TargetError:
+    """The error for a file that is not there any more."""
+    return TargetError("A file vanished while it was sent.", hint="Run the same command again.", kind="vanished")
+
+
+def make_blocked(at: str, path: str = "") -> TargetError:
+    """The error for something of another type in the way, at a place such as `at desktop`."""
+    return TargetError(
+        f"Something of another type is in the way of a file {at}.",
+        hint="Move it away there, then run the same command again.",
+        kind="type_conflict",
+        detail=f"{path} is of another type" if path else "",
+    )

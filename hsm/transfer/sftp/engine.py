@@ -1,0 +1,152 @@
+"""The SFTP engine: for targets and machines without rsync or ssh, in either direction."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+
+from hsm.errors import HsmError
+from hsm.model import EntryKind, Root
+from hsm.process.runner import Runner
+from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.sftp.listing import get_kind, join
+from hsm.remote.sftp.session import SftpSession, Step, Work
+from hsm.remote.sftp.wire import Kind, SftpError, make_path, parse_attributes
+from hsm.transfer.base import Batch, BatchEnd, Capabilities, Comparison, OnMoved
+from hsm.transfer.sftp.batch import Setting, Tally
+from hsm.transfer.sftp.checksums import READ_METHOD, read_sums, sum_here, sum_there
+from hsm.transfer.sftp.diagnosis import diagnose_here, diagnose_sftp
+from hsm.transfer.sftp.pull import PullBatch
+from hsm.transfer.sftp.push import PushBatch
+
+MAX_WORKERS = 8
+"""sshd allows ten sessions over one login by default; two stay free for HSM's own."""
+
+CAPABILITIES = Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_WORKERS)
+"""Of every SFTP engine."""
+
+_PATHS_PER_STEP = 100
+
+
+class SftpEngine:
+    """Keeps `hsm.transfer.base.Engine` with SFTP: every call of `send` has a channel of the one connection.
+
+    Of what the contract says one thing differs: large files are not written in HSM's temporary folder, but where rsync
+    keeps its parts (`PARTIAL_FOLDER`), so that they can be gone on with.
+
+    Args:
+        client: Reaches the remote end.
+        runner: Interrupts what runs here too.
+        roots: The destination's folders, real paths.
+        sweep: Whose files are sent.
+        pulls: The source is the remote end.
+        skips_newer: Leave what is newer at the destination, and what has the same size and time.
+    """
+
+    def __init__(
+        self,
+        client: ParamikoClient,
+        runner: Runner,
+        roots: Mapping[Root, str],
+        *,
+        sweep: str,
+        pulls: bool = False,
+        skips_newer: bool = False,
+    ) -> None:
+        self._runner = runner.make_child()
+        self._client = client
+        self._pulls = pulls
+        self._setting = Setting(client, roots, sweep, self._check, skips_newer)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `hsm.transfer.base.Engine.capabilities`."""
+        return CAPABILITIES
+
+    def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
+        """See `hsm.transfer.base.Engine.send`."""
+        self._check()
+        tally = Tally(on_moved)
+        make = PullBatch if self._pulls else PushBatch
+        try:
+            with self._client.open_sftp() as session:
+                make(session, self._setting, batch, tally).run()
+        except HsmError as failure:
+            return tally.make_end(failure)
+        return tally.make_end()
+
+    def compare(self, batch: Batch) -> Comparison:
+        """See `hsm.transfer.base.Engine.compare`; by a program there where one may run, else by reading back."""
+        root = self._setting.roots[batch.root]
+        sizes = self._read_sizes([join(root, file.path) for file in batch.files])
+        missing = {file.path for file, size in zip(batch.files, sizes, strict=True) if size is None}
+        different = {file.path for file, size in zip(batch.files, sizes, strict=True) if size not in (None, file.size)}
+        rest = [file for file in batch.files if file.path not in missing | different]
+        sources = [join(file.prefix, file.path) for file in rest]
+        copies = [join(root, file.path) for file in rest]
+        here, there = (copies, sources) if self._pulls else (sources, copies)
+        sums = self._sum_there(there)
+        for file, path, (method, digest) in zip(rest, here, sums, strict=True):
+            if not digest:
+                raise diagnose_sftp(
+                    SftpError(4, "cannot be read", file.path),
+                    name=self._client.name,
+                    room=None,
+                    n_bytes=0,
+                    writes=False,
+                )
+            try:
+                is_equal = sum_here(path, method, check=self._check) == digest
+            except OSError as error:
+                raise diagnose_here(error) from error
+            if not is_equal:
+                different.add(file.path)
+        return Comparison(frozenset(different), frozenset(missing))
+
+    def stop(self) -> None:
+        """See `hsm.transfer.base.Engine.stop`."""
+        self._runner.stop()
+
+    def _check(self) -> None:
+        """Raise CommandStoppedError once the user has interrupted."""
+        self._runner.sleep(0)
+
+    def _read_sizes(self, paths: Sequence[str]) -> list[int | None]:
+        """Sizes of files at the destination: None where nothing is, -1 for what is no file."""
+        if self._pulls:
+            return [_read_size_here(path) for path in paths]
+        found: dict[str, int | None] = {}
+
+        def read(session: SftpSession, check: Callable[[], None]) -> None:
+            groups = range(0, len(paths), _PATHS_PER_STEP)
+            session.run([_read_sizes(paths[start : start + _PATHS_PER_STEP], found) for start in groups], check=check)
+
+        self._client.use_sftp(read)
+        return [found[path] for path in paths]
+
+    def _sum_there(self, paths: Sequence[str]) -> list[tuple[str, str]]:
+        found = sum_there(self._client, paths) if paths and self._client.can_run else []
+        if found or not paths:
+            return found
+        read = self._client.use_sftp(lambda session, check: read_sums(session, paths, check=check))
+        return [(READ_METHOD, read.get(path, "")) for path in paths]
+
+
+def _read_sizes(paths: Sequence[str], found: dict[str, int | None]) -> Work:
+    replies = yield Step([make_path(Kind.LSTAT, path) for path in paths])
+    for reply in replies:
+        try:
+            attributes = parse_attributes(reply)
+        except SftpError:
+            found[reply.path] = None
+        else:
+            found[reply.path] = attributes.size if get_kind(attributes) is EntryKind.FILE else -1
+
+
+def _read_size_here(path: str) -> int | None:
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1

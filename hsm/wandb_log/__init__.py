@@ -1,0 +1,1 @@
+"""Reader of the `.wandb` logs that Weights & Biases writes into run folders."""

@@ -1,0 +1,251 @@
+"""SFTP's packets, and the session that carries them, against a server of this test that answers as it likes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsm.remote.sftp.session import SessionEndedError, SftpSession, Step, Work
+from hsm.remote.sftp.wire import (
+    Attributes,
+    Code,
+    Kind,
+    Reply,
+    SftpError,
+    WireError,
+    check_status,
+    make_path,
+    make_times,
+    pack_text,
+    parse_attributes,
+    parse_data,
+    parse_handle,
+    parse_most_handles,
+    parse_names,
+    parse_room,
+    parse_status,
+    parse_version,
+)
+from hsm.remote.shell_programs.checksum import make_checksum
+
+PARSERS: list[Callable[[Reply], object]] = [
+    check_status,
+    parse_status,
+    parse_handle,
+    parse_data,
+    parse_attributes,
+    parse_names,
+    parse_room,
+    parse_most_handles,
+]
+VERSION = struct.pack(">I", 3)
+OK = struct.pack(">I", 0) + pack_text("Success") + pack_text("")
+
+
+def make_reply(kind: int, body: bytes) -> Reply:
+    return Reply(kind, body, "/path", 0)
+
+
+@pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
+@given(kind=st.sampled_from([101, 102, 103, 104, 105, 201, 77]), body=st.binary(max_size=80))
+def test_whatever_comes_is_read_or_refused(parse: Callable[[Reply], object], kind: int, body: bytes) -> None:
+    with contextlib.suppress(SftpError, WireError):
+        parse(make_reply(kind, body))
+
+
+@given(st.binary(max_size=40))
+def test_a_version_is_read_or_refused(body: bytes) -> None:
+    with contextlib.suppress(WireError):
+        parse_version(body)
+
+
+def test_names_keep_their_bytes() -> None:
+    body = struct.pack(">I", 1) + pack_text(b"\xff\xfe") + pack_text("long") + struct.pack(">I", 0)
+    assert parse_names(make_reply(Kind.NAME, body)) == [(os.fsdecode(b"\xff\xfe"), Attributes())]
+    assert make_path(Kind.STAT, os.fsdecode(b"\xff\xfe")).body == pack_text(b"\xff\xfe")
+
+
+def test_all_attributes_are_read_in_their_order() -> None:
+    extended = struct.pack(">I", 1) + pack_text("name") + pack_text("data")
+    body = struct.pack(">IQIIIII", 0x8000000F, 7, 1, 2, 0o100644, 11, 22) + extended
+    assert parse_attributes(make_reply(Kind.ATTRS, body)) == Attributes(7, 0o100644, 22)
+
+
+def test_a_time_beyond_the_protocol_is_cut() -> None:
+    for mtime, expected in ((-5, 0), (2**40, 0xFFFFFFFF)):
+        assert make_times(b"h", mtime, "x").body.endswith(struct.pack(">II", expected, expected))
+
+
+def test_an_end_is_no_error_where_it_is_expected() -> None:
+    end = make_reply(Kind.STATUS, struct.pack(">I", Code.EOF))
+    assert (parse_names(end), parse_data(end)) == (None, b"")
+    with pytest.raises(SftpError):
+        parse_handle(end)
+
+
+@given(st.binary(max_size=5000))
+def test_the_checksum_is_that_of_cksum(content: bytes) -> None:
+    if shutil.which("cksum") is None:
+        pytest.skip("there is no cksum")
+    printed = subprocess.run(["cksum"], input=content, capture_output=True, check=True).stdout.decode().strip()
+    assert make_checksum(content) == printed
+
+
+class Server:
+    """A stream whose other end answers requests, several at a time and in an order of its own."""
+
+    def __init__(self, answer: Callable[[list[tuple[int, int]]], bytes], *, version: bytes = VERSION) -> None:
+        self._answer = answer
+        self._received = bytearray()
+        self._outgoing = bytearray(struct.pack(">IB", 1 + len(version), Kind.VERSION) + version)
+        self._has_begun = False
+        self.is_closed = False
+
+    def send(self, content: bytes, /) -> int:
+        self._received += content
+        return len(content)
+
+    def recv(self, n_bytes: int, /) -> bytes:
+        requests: list[tuple[int, int]] = []
+        while len(self._received) >= 9:
+            length, kind, number = struct.unpack_from(">IBI", self._received)
+            del self._received[: 4 + length]
+            if kind != Kind.INIT:
+                requests.append((kind, number))
+        if requests:
+            self._outgoing += self._answer(requests)
+        chunk = bytes(self._outgoing[: min(n_bytes, 5)])
+        del self._outgoing[:5]
+        return chunk
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def make_packet(number: int, kind: int = Kind.STATUS, body: bytes = OK) -> bytes:
+    return struct.pack(">IBI", 5 + len(body), kind, number) + body
+
+
+def answer_backwards(requests: list[tuple[int, int]]) -> bytes:
+    return b"".join(make_packet(number, Kind.HANDLE, pack_text(str(number))) for _, number in reversed(requests))
+
+
+def test_replies_come_in_the_order_of_their_requests_however_the_server_answers() -> None:
+    session = SftpSession(Server(answer_backwards))
+    found = session.ask(*(make_path(Kind.OPENDIR, str(number)) for number in range(9)))
+    numbers = [int(parse_handle(reply)) for reply in found]
+    assert numbers == sorted(numbers)
+    assert [reply.path for reply in found] == [str(number) for number in range(9)]
+
+
+def test_many_works_go_on_at_a_time_but_no_more_than_allowed() -> None:
+    running = 0
+    most = 0
+
+    def work() -> Work:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(3):
+            yield Step([make_path(Kind.STAT, "x")])
+        running -= 1
+
+    SftpSession(Server(answer_backwards)).run([work() for _ in range(50)], n_at_once=7)
+    assert (running, most) == (0, 7)
+
+
+def test_a_window_stays_full() -> None:
+    seen: list[int] = []
+
+    def work() -> Work:
+        n_sent = n_back = 0
+        for _ in range(10):
+            replies = yield Step([make_path(Kind.STAT, "x")] * 2, n_pending=4)
+            n_sent, n_back = n_sent + 2, n_back + len(replies)
+            seen.append(n_sent - n_back)
+        replies = yield Step([])
+        assert n_back + len(replies) == n_sent
+
+    SftpSession(Server(lambda requests: b"".join(make_packet(number) for _, number in requests))).run([work()])
+    assert max(seen) == 4
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _: b"",
+        lambda _: make_packet(4711),
+        lambda _: struct.pack(">I", 2**31),
+        lambda _: b"Last login: today\r\n",
+        lambda _: struct.pack(">IB", 1, Kind.STATUS),
+    ],
+    ids=["closed", "unasked", "too long", "text", "short"],
+)
+def test_what_is_no_answer_ends_the_session(answer: Callable[[object], bytes]) -> None:
+    server = Server(answer)
+    session = SftpSession(server)
+    with pytest.raises(SessionEndedError):
+        session.ask(make_path(Kind.STAT, "x"))
+    assert (session.is_broken, server.is_closed) == (True, True)
+
+
+class LostServer(Server):
+    """One whose connection breaks while something is sent, as paramiko's channels tell it."""
+
+    is_lost = False
+
+    def send(self, content: bytes, /) -> int:
+        if self.is_lost:
+            raise EOFError
+        return super().send(content)
+
+    def close(self) -> None:
+        super().close()
+        raise EOFError
+
+
+def test_a_connection_that_breaks_while_something_is_sent_is_told_once() -> None:
+    server = LostServer(answer_backwards)
+    session = SftpSession(server)
+    server.is_lost = True
+    with pytest.raises(SessionEndedError):
+        session.ask(make_path(Kind.STAT, "x"))
+    assert (session.is_broken, server.is_closed) == (True, True)
+
+
+@pytest.mark.parametrize("version", [struct.pack(">I", 2), b"", VERSION + b"\0\0\0\x09x"])
+def test_another_protocol_is_refused(version: bytes) -> None:
+    with pytest.raises(SessionEndedError):
+        SftpSession(Server(answer_backwards, version=version))
+
+
+def test_what_ends_the_work_early_closes_the_session() -> None:
+    server = Server(answer_backwards)
+    session = SftpSession(server)
+    is_closed: list[bool] = []
+
+    def work() -> Work:
+        try:
+            while True:
+                yield Step([make_path(Kind.STAT, "x")])
+        finally:
+            is_closed.append(True)
+
+    calls = iter(range(20))
+
+    def check() -> None:
+        if next(calls) == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        session.run([work(), work()], check=check, n_at_once=2)
+    assert is_closed == [True, True]
+    assert server.is_closed

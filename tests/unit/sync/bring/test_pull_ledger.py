@@ -1,0 +1,135 @@
+"""Whose the files here are: what a pull's ledger remembers, also after a pull that was killed."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hsm.endpoint import Tree
+from hsm.model import Inventory, PlanItem, Reason, Root, Run, SourceFile, SyncPlan
+from hsm.plan.destination import Destination, make_destination_root
+from hsm.process.runner import Runner
+from hsm.records.journal import Route
+from hsm.records.receipt import Sender
+from hsm.remote.local import LocalEndpoint, LocalShell
+from hsm.remote.shell_programs.guard import Guard, GuardPlaces
+from hsm.sync.bring.ledger import Books
+from hsm.sync.bring.pull_ledger import PullLedger
+
+SWEEP = "sweep_1"
+PATH = "run-1/x"
+KEY = (Root.WANDB, PATH)
+T = 1_760_000_000_000_000_000
+
+
+class Case:
+    """A file of a run at a target, and one here."""
+
+    def __init__(self, folder: Path) -> None:
+        self.here = folder / "here"
+        self.far = folder / "far"
+
+    def write(self, root: Path, content: bytes, mtime_ns: int) -> None:
+        path = root / "wandb" / PATH
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+
+    def make_ledger(self, target: str = "hpc") -> PullLedger:
+        route = Route("pull", target, None, None, "/s", "/w")
+        books = Books(self.here, target, route, Sender(target, "h", "/p"), partial(Guard, LocalShell(Runner())))
+        return PullLedger(books, SWEEP, source=LocalEndpoint(), sweeps=str(self.here / "sweeps"))
+
+    def read(self) -> tuple[SourceFile, Destination]:
+        state = (self.far / "wandb" / PATH).stat()
+        prefix = str(self.far / "wandb")
+        file = SourceFile(Root.WANDB, PATH, prefix, state.st_size, state.st_mtime_ns, state.st_ino, "run-1")
+        survey = LocalEndpoint().survey([Tree(str(self.here / "wandb"), ("run-1",))])
+        return file, {Root.WANDB: make_destination_root(survey.listings)}
+
+    def find_foreign(self, target: str = "hpc") -> dict[tuple[Root, str], str]:
+        file, destination = self.read()
+        found = self.make_ledger(target).find_origins(Inventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
+        return dict(found.foreign)
+
+    def pull(
+        self,
+        target: str = "hpc",
+        *,
+        reason: Reason = Reason.NEW,
+        arrives: bytes | None,
+        mtime_ns: int = T,
+        proven: bool,
+    ) -> None:
+        """Be a pull that brings `arrives`, or nothing."""
+        ledger = self.make_ledger(target)
+        file, destination = self.read()
+        ledger.find_origins(Inventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
+        plan = SyncPlan(SWEEP, (Run("run-1", "/p"),), (PlanItem(file, reason),))
+        places = GuardPlaces(str(self.here / "sweeps/outputs" / SWEEP / ".hsm-sync"), ())
+        with ledger.open(is_dry_run=False):
+            ledger.take(places)
+            ledger.begin(plan)
+            if arrives is not None:
+                self.write(self.here, arrives, mtime_ns)
+            ledger.record(plan, {KEY: file} if proven else {}, places=places, endpoint=LocalEndpoint())
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    """Return a case in which the target has a file."""
+    case = Case(tmp_path)
+    case.write(case.far, b"far, second", T + 10)
+    return case
+
+
+def test_what_nobody_brought_is_foreign(case: Case) -> None:
+    case.write(case.here, b"mine", T)
+    assert "did not come from hpc" in case.find_foreign()[KEY]
+
+
+@pytest.mark.parametrize("proven", [True, False], ids=["proven", "changed on its way"])
+def test_what_this_target_brought_is_its_own_until_it_is_changed_here(case: Case, proven: bool) -> None:
+    case.pull(arrives=b"far, first", proven=proven)
+    assert case.find_foreign() == {}
+    case.write(case.here, b"mine", T)
+    assert KEY in case.find_foreign()
+
+
+def test_what_a_pull_that_was_killed_left_is_its_own(case: Case) -> None:
+    ledger = case.make_ledger()
+    file, _ = case.read()
+    ledger.begin(SyncPlan(SWEEP, items=(PlanItem(file, Reason.NEW),)))
+    case.write(case.here, b"far, first", T)
+    assert case.find_foreign() == {}
+
+
+def test_what_another_target_brought_where_a_pull_was_killed_is_not_its_own(case: Case) -> None:
+    file, _ = case.read()
+    case.make_ledger().begin(SyncPlan(SWEEP, items=(PlanItem(file, Reason.NEW),)))
+    case.pull("lab", arrives=b"of the lab", proven=True)
+    assert case.find_foreign() == {KEY: "it came from lab, and differs"}
+
+
+def test_an_overwrite_that_did_not_arrive_leaves_the_file_whose_it_was(case: Case) -> None:
+    case.write(case.here, b"mine", T)
+    case.pull(reason=Reason.OVERWRITE, arrives=None, proven=False)
+    assert KEY in case.find_foreign()
+    case.pull(reason=Reason.OVERWRITE, arrives=b"far, first", proven=False)
+    assert case.find_foreign() == {}
+
+
+def test_a_target_under_another_name_is_the_same_place(case: Case) -> None:
+    case.pull(arrives=b"far, first", proven=True)
+    (case.here / ".hsm/sync/hpc").rename(case.here / ".hsm/sync/cluster")
+    assert case.find_foreign() == {}
+
+
+def test_the_same_content_is_equal_whatever_its_time(case: Case) -> None:
+    case.write(case.here, b"far, second", T - 10)
+    file, destination = case.read()
+    found = case.make_ledger().find_origins(Inventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
+    assert (found.equal, found.foreign) == (frozenset({KEY}), {})

@@ -1,0 +1,233 @@
+"""Removing a folder: exactly what was looked at, never through a symlink."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hsm.model import EntryKind
+from hsm.sync.clean.removal import KeptError, put_back, remove_unit
+from hsm.sync.clean.walk import walk_folder
+from hsm.targets.checksums import read_checksum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ASIDE = ".hsm-clean-0123456789abcdef"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    run = tmp_path / "wandb/run-1"
+    (run / "files/deep/deeper").mkdir(parents=True)
+    (run / "tmp/code").mkdir(parents=True)
+    (run / "files/deep/deeper/a").write_text("a")
+    (run / ".hidden").write_text("b")
+    (run / "link").symlink_to(tmp_path / "outside")
+    (run / "files/link").symlink_to(tmp_path / "outside/file")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/file").write_text("never touched")
+    return run
+
+
+def remove(run: Path) -> None:
+    remove_unit(str(run.parent), run.name, ASIDE, walk_folder(str(run)))
+
+
+def test_everything_is_seen(run: Path) -> None:
+    os.mkfifo(run / "pipe")
+    os.link(run / ".hidden", run / "hard")
+    found = walk_folder(str(run))
+    kinds = {path: seen.kind for path, seen in found.entries.items()}
+    assert kinds == {
+        ".hidden": EntryKind.FILE,
+        "files": EntryKind.FOLDER,
+        "files/deep": EntryKind.FOLDER,
+        "files/deep/deeper": EntryKind.FOLDER,
+        "files/deep/deeper/a": EntryKind.FILE,
+        "files/link": EntryKind.SYMLINK,
+        "hard": EntryKind.FILE,
+        "link": EntryKind.SYMLINK,
+        "pipe": EntryKind.OTHER,
+        "tmp": EntryKind.FOLDER,
+        "tmp/code": EntryKind.FOLDER,
+    }
+    assert found.problems == ()
+    assert found.entries["link"].link_target == str(run.parents[1] / "outside")
+    assert "files/deep" not in walk_folder(str(run), without=frozenset({f"{run}/files/deep"})).entries
+
+
+def test_a_symlink_is_no_folder_to_look_into(run: Path) -> None:
+    other = run.with_name("run-2")
+    other.symlink_to(run)
+    found = walk_folder(str(other))
+    assert (found.identity, found.entries, len(found.problems)) == (None, {}, 1)
+    assert walk_folder(str(run.with_name("none"))).problems == ()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_that_cannot_be_read_is_told(run: Path) -> None:
+    (run / "files").chmod(0)
+    assert len(walk_folder(str(run)).problems) == 1
+    (run / "files").chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_cannot_be_emptied_is_told_before_anything_goes(run: Path) -> None:
+    (run / "files").chmod(0o500)
+    assert "files may not be written to" in walk_folder(str(run)).problems[0]
+    with pytest.raises(KeptError):
+        remove(run)
+    (run / "files").chmod(0o700)
+    assert (run / ".hidden").is_file()
+
+
+def test_all_of_it_goes_and_nothing_else(run: Path) -> None:
+    os.link(run / ".hidden", run / "hard")
+    os.link(run / ".hidden", run.parent / "kept")
+    remove(run)
+    assert [path.name for path in run.parent.iterdir()] == ["kept"]
+    assert (run.parents[1] / "outside/file").read_text() == "never touched"
+
+
+def _swap(path: Path) -> None:
+    outside = path.parents[len(path.parents) - 1]
+    path.rename(path.with_name("moved"))
+    path.symlink_to(outside)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a new file": lambda run: (run / "files/new").write_text("x"),
+    "a new empty folder": lambda run: (run / "files/new").mkdir(),
+    "a file that grew": lambda run: (run / ".hidden").open("a").write("more") and None,
+    "a file rewritten with its old time": lambda run: _rewrite(run / ".hidden"),
+    "a file replaced by a copy": lambda run: _replace(run / ".hidden"),
+    "a file that is gone": lambda run: (run / ".hidden").unlink(),
+    "a folder swapped for a symlink": lambda run: _swap(run / "files/deep"),
+    "a symlink that leads elsewhere": lambda run: _relink(run / "link"),
+    "a mode": lambda run: (run / ".hidden").chmod(0o400),
+    "the run swapped for a symlink": _swap,
+    "the run replaced by another": lambda run: (run.rename(run.with_name("old")), run.mkdir()),
+    "the run gone": lambda run: run.rename(run.with_name("old")),
+}
+
+
+def _rewrite(path: Path) -> None:
+    status = path.stat()
+    path.write_text("c")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _replace(path: Path) -> None:
+    status = path.stat()
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+    copy.replace(path)
+
+
+def _relink(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changed_since_it_was_looked_at_stays(run: Path, name: str) -> None:
+    seen = walk_folder(str(run))
+    CHANGES[name](run)
+    before = sorted(run.parents[1].rglob("*"))
+    with pytest.raises(KeptError):
+        remove_unit(str(run.parent), run.name, ASIDE, seen)
+    assert sorted(run.parents[1].rglob("*")) == before
+
+
+def test_what_comes_while_it_is_removed_stays_aside(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is in the run's folder writes at the very moment: simulated in the system call."""
+    unlink = os.unlink
+
+    def unlink_and_write(path: str, *, dir_fd: int | None = None) -> None:
+        unlink(path, dir_fd=dir_fd)
+        if path == "a":
+            descriptor = os.open("late", os.O_WRONLY | os.O_CREAT, dir_fd=dir_fd)
+            os.close(descriptor)
+
+    monkeypatch.setattr(os, "unlink", unlink_and_write)
+    with pytest.raises(KeptError, match="new while it was removed"):
+        remove(run)
+    monkeypatch.undo()
+    left = [str(path.relative_to(run.parent)) for path in run.parent.rglob("*") if path.is_file()]
+    assert left == [f"{ASIDE}/files/deep/deeper/late"]
+
+
+def test_what_comes_between_the_last_look_and_the_renaming_is_back_in_the_run(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def write_and_rename(old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        if old == run.name:
+            (run / "files/late").write_text("late")
+        rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    seen = walk_folder(str(run))
+    monkeypatch.setattr(os, "rename", write_and_rename)
+    with pytest.raises(KeptError, match="files/late"):
+        remove_unit(str(run.parent), run.name, ASIDE, seen)
+    found = walk_folder(str(run)).entries
+    assert {path: found.get(path) for path in seen.entries} == dict(seen.entries)
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_a_file_that_changes_while_others_go_stays(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlink = os.unlink
+    aside = run.with_name(ASIDE)
+    left: list[Path] = []
+
+    def unlink_and_write(path: str, *, dir_fd: int | None = None) -> None:
+        unlink(path, dir_fd=dir_fd)
+        if not left:
+            left.append(next(each for each in (aside / ".hidden", aside / "files/deep/deeper/a") if each.exists()))
+            left[0].write_text("changed")
+
+    monkeypatch.setattr(os, "unlink", unlink_and_write)
+    with pytest.raises(KeptError, match="new while it was removed"):
+        remove(run)
+    assert left[0].read_text() == "changed"
+
+
+def test_a_taken_name_is_left_alone(run: Path) -> None:
+    (run.parent / ASIDE).mkdir()
+    (run.parent / ASIDE / "x").write_text("x")
+    with pytest.raises(KeptError):
+        remove(run)
+    assert (run / ".hidden").is_file()
+
+
+def test_what_was_set_aside_gets_its_name_back_if_that_is_free(run: Path) -> None:
+    aside = run.with_name(ASIDE)
+    run.rename(aside)
+    run.mkdir()
+    assert not put_back(str(run.parent), ASIDE, run.name)
+    run.rmdir()
+    assert put_back(str(run.parent), ASIDE, run.name)
+    assert (run / ".hidden").is_file()
+    assert not put_back(str(run.parent), ASIDE, "run-2")
+
+
+def test_checksums_are_of_plain_files_alone(run: Path) -> None:
+    def check() -> None:
+        pass
+
+    assert read_checksum(str(run / ".hidden"), follows=False, check=check).startswith("3e23e816")
+    assert read_checksum(str(run / "files/link"), follows=True, check=check) != ""
+    assert read_checksum(str(run / "files/link"), follows=False, check=check) == ""
+    os.mkfifo(run / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(run / "s"))
+    for name in ("pipe", "s", "files", "none"):
+        assert read_checksum(str(run / name), follows=True, check=check) == ""
