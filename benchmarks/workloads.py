@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.unit.discover import log_writer as log
+from tests.unit.wandb_log import log_writer as log
 
 SWEEP = "sweep_20251020_212836"
 WRITTEN_AT = 1_760_000_000

@@ -11,7 +11,7 @@ from tests.conftest import run_hsm
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.conftest import Project
 from tests.e2e.synthetic import write_file, write_project, write_run
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     import subprocess

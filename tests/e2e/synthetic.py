@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.e2e.aftermath import SWEEP
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

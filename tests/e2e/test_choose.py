@@ -19,7 +19,7 @@ import pytest
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.conftest import Project
 from tests.e2e.synthetic import write_file, write_run, write_sweep_folder
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     from tests.conftest import RunHsm

@@ -18,7 +18,7 @@ from tests.e2e.aftermath import SWEEP
 from tests.e2e.live_run import LiveRun
 from tests.e2e.pull_project import Desktop, make_desktop
 from tests.e2e.synthetic import write_file, write_project, write_run
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

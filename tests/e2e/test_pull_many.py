@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.pull_project import Desktop, make_desktop
 from tests.e2e.synthetic import write_file, write_project, write_sweep_folder
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     from private_sshd import PrivateSshd

@@ -13,7 +13,7 @@ import yaml
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.pull_project import Desktop, make_desktop
 from tests.e2e.synthetic import T, write_file, write_project, write_run, write_sweep_folder
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     from private_sshd import PrivateSshd

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import run_hsm
 from tests.e2e.browser import Browser, find_browser
-from tests.unit.discover import log_writer
+from tests.unit.wandb_log import log_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

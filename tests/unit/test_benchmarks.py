@@ -14,7 +14,7 @@ from benchmarks.workloads import SWEEP, append_record, change_runs, iter_differe
 from benchmarks.workloads import write_project as write_workload
 from hsm.wandb_log.facts import read_log, read_versions
 from hsm.wandb_log.format import parse_records
-from tests.unit.discover import log_writer as log
+from tests.unit.wandb_log import log_writer as log
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,51 +14,7 @@ from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
 from hsm.model import Inventory
 from hsm.remote.local import LocalEndpoint
-from tests.unit.discover import log_writer
-
-MEDIA_RUN = """
-import wandb
-run = wandb.init(dir=".", group="sweep_1")
-rows = wandb.Table(columns=["step"], log_mode="INCREMENTAL")
-for step in range(5):
-    rows.add_data(step)
-    page = wandb.Html(f"<p>{step}</p>", inject=False)
-    plain = wandb.Table(columns=["step"], data=[[step]])
-    run.log({"eval/rows": rows, "plain": plain, "nested": {"page": page}})
-run.summary["last"] = wandb.Html("<p>the end</p>", inject=False)
-run.finish()
-"""
-
-
-@pytest.fixture(scope="session")
-def require_wandb() -> None:
-    """Skip the test where wandb is not installed; fail it under HSM_REQUIRE_E2E=1."""
-    if importlib.util.find_spec("wandb") is not None:
-        return
-    if os.environ.get("HSM_REQUIRE_E2E") == "1":
-        pytest.fail("wandb is not installed, and HSM_REQUIRE_E2E=1 asks for it")
-    pytest.skip("wandb is not installed")
-
-
-@pytest.fixture
-def real_project(request: pytest.FixtureRequest) -> Path:
-    """Return the project of `real_runs`, for reading alone."""
-    request.getfixturevalue("require_wandb")
-    project: Path = request.getfixturevalue("real_runs")
-    return project
-
-
-@pytest.fixture(scope="session")
-def media_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a real run with an incremental table, a plain one, and a page below a key."""
-    request.getfixturevalue("require_wandb")
-    from write_sweep import QUIET
-
-    folder = tmp_path_factory.mktemp("media-run")
-    own = {name: str(folder / "scratch") for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")}
-    argv = [sys.executable, "-c", MEDIA_RUN]
-    subprocess.run(argv, cwd=folder, env={**os.environ, **QUIET, **own}, check=True, timeout=60)
-    return next(folder.glob("wandb/offline-run-*"))
+from tests.unit.wandb_log import log_writer
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hsm.discover.run_logs import cut_by_bytes, read_facts
 from hsm.discover.wandb_runs import read_members
 from hsm.endpoint import FileEnds
 from hsm.remote.local import LocalEndpoint
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 SWEEP = "sweep_20251020_212836"
 OTHER = "sweep_20251021_090000"

@@ -17,7 +17,7 @@ from hsm.model import Inventory, Problem, Root, RunState, RunVersions
 from hsm.plan.versions import find_superseded
 from hsm.remote.local import LocalEndpoint
 from hsm.wandb_log.facts import LogMedia
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder
 from hsm.model import Inventory, Problem, RunState
 from hsm.remote.local import LocalEndpoint
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

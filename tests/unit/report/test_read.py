@@ -8,7 +8,7 @@ import pytest
 
 from hsm.model import Run, RunState
 from hsm.report.read import read_curves, read_last_lines, read_runs
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 LARGE_BYTES = 20_000_000
 

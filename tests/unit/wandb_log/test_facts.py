@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hsm.model import RunVersions
 from hsm.wandb_log.facts import LogFacts, read_log, read_versions
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     from pathlib import Path

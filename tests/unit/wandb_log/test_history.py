@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hsm.wandb_log.history import read_curve, read_run_log
 from hsm.wandb_log.records import LastItems, iter_items, split_record
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 LONG = "k" * 130  # its length is written as the bytes that stand before a value
 

@@ -27,7 +27,7 @@ from hsm.sync.follow.judgement import (
 from hsm.sync.follow.scheduler import parse_combinations, parse_queue
 from hsm.sync.follow.targets import make_pause
 from hsm.wandb_log.slurm_job import SlurmJob, parse_slurm_job
-from tests.unit.discover import log_writer as w
+from tests.unit.wandb_log import log_writer as w
 
 NOW = 2_000_000 * 10**9
 MINUTE, HOUR = 60, 3600
