@@ -87,7 +87,7 @@ def load_config(folder: str | Path = ".") -> LoadedConfig:
     Raises:
         ConfigError: There is none, or it is wrong; the message lists every mistake.
     """
-    return load.load_config(Path(folder), find_node=find_target)
+    return load.load_project_config(Path(folder), find_node=find_target)
 
 
 def sync_to(

@@ -93,6 +93,10 @@ class Run:
         return self.state in (RunState.FINISHED, RunState.FAILED)
 
 
+FileKey = tuple[Root, str]
+"""A file by the destination root and the path below it."""
+
+
 class SourceFile(NamedTuple):
     """One file that could be sent (a named tuple for the reason given at `Entry`).
 
@@ -120,6 +124,11 @@ class SourceFile(NamedTuple):
     is_link: bool = False
     leads_to: tuple[str, ...] = ()
     real: str = ""
+
+    @property
+    def key(self) -> FileKey:
+        """The place at the destination, which no two files of a plan share."""
+        return self.root, self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +164,7 @@ class RunVersions:
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
+class SweepInventory:
     """What the source has of one sweep: the plan's first input.
 
     Attributes:

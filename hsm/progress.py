@@ -9,7 +9,7 @@ from hsm.model import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepStarted:
     """A target entered a step of the work: `login`, `check`, `plan`, `transfer`, `record`."""
 
     target: str
@@ -64,7 +64,7 @@ class TargetEnded:
     state: str
 
 
-Event = Step | Waiting | TransferStarted | TransferMoved | ProblemFound | TargetEnded
+Event = StepStarted | Waiting | TransferStarted | TransferMoved | ProblemFound | TargetEnded
 
 
 class Reporter(Protocol):

@@ -72,16 +72,16 @@ def _run(arguments: list[str]) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     is_sync = arguments[:1] == ["sync"] and arguments[1:2] and arguments[1] in _SYNCS
     if not is_sync:
-        from hsm.cli.main import run
+        from hsm.cli.main import run_program
 
-        return run()
+        return run_program()
     from hsm.remote.openssh.early_login import early_logins
 
     try:
         _begin(early_logins, arguments)
-        from hsm.cli.main import run
+        from hsm.cli.main import run_program
 
-        return run()
+        return run_program()
     finally:
         early_logins.end()
 

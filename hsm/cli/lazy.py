@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CommandPlace:
     """Where a command is defined.
 
     Attributes:
@@ -34,7 +34,7 @@ class Place:
 class LazyGroup(TyperGroup):
     """A group that knows its commands by their places."""
 
-    places: ClassVar[Mapping[str, Place]] = {}
+    places: ClassVar[Mapping[str, CommandPlace]] = {}
     """By what a user types, in the order of the help."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of Typer
@@ -42,7 +42,7 @@ class LazyGroup(TyperGroup):
         self.commands = _Commands(self.places)
 
 
-def make_app(about: str, places: Mapping[str, Place]) -> typer.Typer:
+def make_group(about: str, places: Mapping[str, CommandPlace]) -> typer.Typer:
     """Make the app of a group below the root."""
     return typer.Typer(
         cls=type("Group", (LazyGroup,), {"places": places}),
@@ -56,7 +56,7 @@ def make_app(about: str, places: Mapping[str, Place]) -> typer.Typer:
 class _Commands(MutableMapping[str, Any]):
     """Commands by name, built when they are looked up."""
 
-    def __init__(self, places: Mapping[str, Place]) -> None:
+    def __init__(self, places: Mapping[str, CommandPlace]) -> None:
         self._places = places
         self._built: dict[str, Any] = {}
 
@@ -78,7 +78,7 @@ class _Commands(MutableMapping[str, Any]):
         return len({**self._places, **self._built})
 
 
-def _build(name: str, place: Place) -> Any:  # noqa: ANN401 - as above
+def _build(name: str, place: CommandPlace) -> Any:  # noqa: ANN401 - as above
     found = getattr(import_module(place.module), place.name)
     if isinstance(found, typer.Typer):
         group = typer.main.get_group(found)

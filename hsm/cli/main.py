@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, NoReturn
 import typer
 
 from hsm._version import __version__
-from hsm.cli.lazy import LazyGroup, Place
+from hsm.cli.lazy import CommandPlace, LazyGroup
 from hsm.errors import ExitCode, HsmError
 
 _ARGUMENTS = "hsm.arguments"
@@ -19,7 +19,10 @@ _ARGUMENTS = "hsm.arguments"
 class BoundaryGroup(LazyGroup):
     """The root group: whatever a command raises becomes a message and the right exit code here."""
 
-    places: ClassVar = {"sync": Place("hsm.cli.sync.app", "app"), "hosts": Place("hsm.cli.hosts.app", "app")}
+    places: ClassVar = {
+        "sync": CommandPlace("hsm.cli.sync.app", "app"),
+        "hosts": CommandPlace("hsm.cli.hosts.app", "app"),
+    }
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own context
         """Keep the command line for the error document."""
@@ -80,7 +83,7 @@ def _root(
     pass
 
 
-def run() -> int:
+def run_program() -> int:
     """Run the command of this process's command line.
 
     Returns:

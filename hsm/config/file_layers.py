@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import yaml
 
-from hsm.config.layers import Key, Layers, Origin, OriginKind, Pattern, Setting, iter_values
+from hsm.config.layers import Layers, Origin, OriginKind, PatternLayer, Setting, SettingKey, iter_values
 from hsm.config.resolve import validate_target
 from hsm.config.schema import Section, TargetChanges, TargetSettings
 from hsm.config.yaml.document import Finding, Location, locate, make_dotted
@@ -57,18 +57,18 @@ class _Reader:
         self._root = root
         self._shown = shown
 
-    def read_pattern(self, glob: str, data: Mapping[str, object]) -> Pattern:
+    def read_pattern(self, glob: str, data: Mapping[str, object]) -> PatternLayer:
         """Read what the file says of the sweeps that a pattern matches."""
         place = ("sweeps", glob)
         targets = {
             name: self.read(TargetChanges, changes, (*place, "targets", name), glob=glob)
             for name, changes in _get_mapping(data.get("targets")).items()
         }
-        return Pattern(glob, self.read(TargetChanges, data, place, glob=glob), targets)
+        return PatternLayer(glob, self.read(TargetChanges, data, place, glob=glob), targets)
 
-    def read(self, model: type[Section], data: object, place: Location, *, glob: str = "") -> dict[Key, Setting]:
+    def read(self, model: type[Section], data: object, place: Location, *, glob: str = "") -> dict[SettingKey, Setting]:
         """Read the settings of one section."""
-        layer: dict[Key, Setting] = {}
+        layer: dict[SettingKey, Setting] = {}
         for key, value in iter_values(model, data):
             line, node = locate(self._root, (*place, *key))
             origin = Origin(OriginKind.FILE, f"{self._shown}:{line}")
@@ -82,7 +82,7 @@ def _get_mapping(data: object) -> Mapping[str, object]:
     return data if isinstance(data, Mapping) else {}
 
 
-def _find_place(pattern: Pattern, target: str, location: Location) -> Location:
+def _find_place(pattern: PatternLayer, target: str, location: Location) -> Location:
     """Where a pattern says what is wrong; its own place where another key of it makes a target's value wrong."""
     key = tuple(map(str, location[:2]))
     if key in pattern.targets.get(target, {}):

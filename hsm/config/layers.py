@@ -20,7 +20,7 @@ CODE = ("ssh", "after_sync")
 _OF_CODE = frozenset({("options", "sync_artifact_staging")})
 """What makes sense beside `after_sync` alone, and is wrong without."""
 
-Key = tuple[str, ...]
+SettingKey = tuple[str, ...]
 """Where a setting stands below its target, for example `("paths", "wandb")`."""
 
 
@@ -49,12 +49,12 @@ class Setting(NamedTuple):
     node: yaml.Node
 
 
-Layer = Mapping[Key, Setting]
+Layer = Mapping[SettingKey, Setting]
 """What one place says, by key. A value of None is the default, except where null is a value."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class PatternLayer:
     """What the file says of the sweeps that a pattern matches.
 
     Attributes:
@@ -80,11 +80,11 @@ class Layers:
     """
 
     file: Mapping[str, Layer] = field(default_factory=dict)
-    patterns: tuple[Pattern, ...] = ()
+    patterns: tuple[PatternLayer, ...] = ()
     environment: Mapping[str, Layer] = field(default_factory=dict)
     command_line: Layer = field(default_factory=dict)
 
-    def choose(self, target: str, sweep: str | None) -> dict[Key, Setting]:
+    def choose(self, target: str, sweep: str | None) -> dict[SettingKey, Setting]:
         """Choose what counts of a target for a sweep, key by key; what is absent has its default.
 
         The command line wins over the environment, the environment over the patterns, those over the target's own
@@ -107,9 +107,9 @@ class Layers:
         return replace(self, file=file, patterns=tuple(map(_without_code_in, self.patterns)))
 
 
-def merge_layers(layers: Iterable[Layer]) -> dict[Key, Setting]:
+def merge_layers(layers: Iterable[Layer]) -> dict[SettingKey, Setting]:
     """Merge layers from the weakest to the strongest. Names of ssh options are the same in any case."""
-    merged: dict[Key, tuple[Key, Setting]] = {}
+    merged: dict[SettingKey, tuple[SettingKey, Setting]] = {}
     for layer in layers:
         for key, setting in layer.items():
             merged[_fold(key)] = (key, setting)
@@ -128,7 +128,7 @@ def nest(layer: Layer) -> dict[str, object]:
     return nested
 
 
-def iter_values(model: type[Section], data: object, key: Key = ()) -> Iterator[tuple[Key, object]]:
+def iter_values(model: type[Section], data: object, key: SettingKey = ()) -> Iterator[tuple[SettingKey, object]]:
     """Yield the single settings of a section, as the file has it; keys that are left empty count as absent.
 
     Args:
@@ -147,7 +147,7 @@ def iter_values(model: type[Section], data: object, key: Key = ()) -> Iterator[t
             yield (*key, name), value
 
 
-def iter_keys(model: type[BaseModel], key: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
+def iter_keys(model: type[BaseModel], key: SettingKey = ()) -> Iterator[tuple[SettingKey, FieldInfo]]:
     """Yield every key that a section can have, in the schema's order; of open sections the section's own."""
     for name, known in model.model_fields.items():
         inner = get_section(known)
@@ -181,10 +181,10 @@ def _without_code(layer: Layer) -> Layer:
     return {key: setting for key, setting in layer.items() if key[0] not in CODE and key not in _OF_CODE}
 
 
-def _without_code_in(pattern: Pattern) -> Pattern:
+def _without_code_in(pattern: PatternLayer) -> PatternLayer:
     targets = {name: _without_code(layer) for name, layer in pattern.targets.items()}
     return replace(pattern, common=_without_code(pattern.common), targets=targets)
 
 
-def _fold(key: Key) -> Key:
+def _fold(key: SettingKey) -> SettingKey:
     return (*key[:2], *(name.lower() for name in key[2:])) if key[:2] == ("ssh", "options") else key

@@ -71,7 +71,7 @@ def find_config(start: Path) -> Path:
     )
 
 
-def load_config(
+def load_project_config(
     start: Path,
     *,
     environment: Mapping[str, str] | None = None,
@@ -132,7 +132,7 @@ def parse_config(text: str, shown: str) -> SyncConfig:
         shown: The file's name in messages.
 
     Raises:
-        ConfigError: As `load_config`.
+        ConfigError: As `load_project_config`.
     """
     return parse_document(text, shown)[0]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
 
-from hsm.config.layers import Key, Origin, OriginKind, Setting, is_open, iter_keys
+from hsm.config.layers import Origin, OriginKind, Setting, SettingKey, is_open, iter_keys
 from hsm.config.resolve import make_override_error
 from hsm.config.schema import SourceSettings, TargetSettings
 from hsm.config.yaml.document import Builder, Location, compose, make_dotted
@@ -24,7 +24,7 @@ _ALIKE = str.maketrans("-.", "__")
 
 def parse_environment(
     environment: Mapping[str, str], targets: Iterable[str]
-) -> tuple[dict[Location, Setting], dict[str, dict[Key, Setting]]]:
+) -> tuple[dict[Location, Setting], dict[str, dict[SettingKey, Setting]]]:
     """Read the variables whose name begins with `HSM_SYNC__`; an empty one counts as unset.
 
     `HSM_SYNC__DESKTOP__PATHS__WANDB` is `paths.wandb` of target `desktop`, `HSM_SYNC__DEFAULT_TARGET` and
@@ -61,8 +61,8 @@ def parse_environment(
 
 
 def parse_assignments(
-    words: Sequence[str], *, texts: Mapping[str, tuple[Key, str]] | None = None
-) -> dict[Key, Setting]:
+    words: Sequence[str], *, texts: Mapping[str, tuple[SettingKey, str]] | None = None
+) -> dict[SettingKey, Setting]:
     """Read what the command line sets for all its targets; the last one wins.
 
     Args:
@@ -127,7 +127,7 @@ def _word_unknown(name: str, known: Mapping[str, list[Location]], places: Sequen
     return f"unknown, did you mean {near[0]}{'NAME' if near[0].endswith(_JOINT) else ''}?" if near else "unknown"
 
 
-def _find_key(dotted: str, keys: Mapping[str, tuple[Key, bool]]) -> Key | None:
+def _find_key(dotted: str, keys: Mapping[str, tuple[SettingKey, bool]]) -> SettingKey | None:
     for known, (key, has_names) in keys.items():
         name = dotted.removeprefix(f"{known}.")
         if has_names and name != dotted and name and "." not in name:
@@ -137,7 +137,7 @@ def _find_key(dotted: str, keys: Mapping[str, tuple[Key, bool]]) -> Key | None:
     return None
 
 
-def _word_nearest(dotted: str, keys: Mapping[str, tuple[Key, bool]]) -> str:
+def _word_nearest(dotted: str, keys: Mapping[str, tuple[SettingKey, bool]]) -> str:
     inside = [known for known in keys if known.startswith(f"{dotted}.")] if dotted else []
     if inside:
         return f"is a section; its keys are {', '.join(inside)}"
@@ -181,9 +181,9 @@ def _make_scalar_node(text: str, tag: str) -> yaml.ScalarNode:
     return yaml.ScalarNode(f"tag:yaml.org,2002:{tag}", text, mark, mark)
 
 
-def _split(found: Mapping[Location, Setting]) -> tuple[dict[Location, Setting], dict[str, dict[Key, Setting]]]:
+def _split(found: Mapping[Location, Setting]) -> tuple[dict[Location, Setting], dict[str, dict[SettingKey, Setting]]]:
     top = {place: setting for place, setting in found.items() if place[0] != "sync_targets"}
-    by_target: dict[str, dict[Key, Setting]] = {}
+    by_target: dict[str, dict[SettingKey, Setting]] = {}
     for place, setting in found.items():
         if place[0] == "sync_targets":
             by_target.setdefault(str(place[1]), {})[tuple(map(str, place[2:]))] = setting

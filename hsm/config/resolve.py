@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hsm.config.layers import Key, Layer, Layers, Origin, OriginKind, Setting, is_open, iter_keys, nest
+from hsm.config.layers import Layer, Layers, Origin, OriginKind, Setting, SettingKey, is_open, iter_keys, nest
 from hsm.config.schema import Section, TargetSettings
 from hsm.config.yaml.document import Location, make_dotted
 from hsm.config.yaml.findings import describe_error, get_location
@@ -147,12 +147,12 @@ def _make_plain(item: object) -> object:
     return item.model_dump(exclude_defaults=True) if isinstance(item, Section) else item
 
 
-def is_secret(key: Key) -> bool:
+def is_secret(key: SettingKey) -> bool:
     """Whether the value under a key of a target may be a secret, which is never shown."""
     return key[:2] == ("ssh", "options") and key[-1].lower() in _SECRET_OPTIONS
 
 
-def _find(location: Location, chosen: Layer) -> tuple[Key, Setting | None]:
+def _find(location: Location, chosen: Layer) -> tuple[SettingKey, Setting | None]:
     """The setting that a location lies in; no setting where it is a section."""
     for length in range(len(location), 0, -1):
         key = tuple(map(str, location[:length]))

@@ -51,7 +51,7 @@ TargetName = Annotated[str, AfterValidator(check_target_name)]
 TargetPath = Annotated[str, AfterValidator(check_path)]
 OptionName = Annotated[str, AfterValidator(check_option_name)]
 OptionText = Annotated[str, BeforeValidator(make_option_text), AfterValidator(check_printable)]
-Pattern = Annotated[str, AfterValidator(check_pattern)]
+PathPattern = Annotated[str, AfterValidator(check_pattern)]
 SweepPattern = Annotated[str, AfterValidator(check_sweep_pattern)]
 RootPath = Annotated[str, AfterValidator(check_root_path)]
 
@@ -63,7 +63,7 @@ def _check_known_target(name: str, info: ValidationInfo) -> str:
     return name
 
 
-KnownTarget = Annotated[TargetName, AfterValidator(_check_known_target)]
+TargetReference = Annotated[TargetName, AfterValidator(_check_known_target)]
 
 
 class Section(BaseModel):
@@ -210,13 +210,13 @@ class SyncOptions(Section):
         description="With wandb_sync: bring along the files in which artifacts of offline runs wait for their upload.",
         json_schema_extra=_SWITCH,
     )
-    exclude: tuple[Pattern, ...] = Field(
+    exclude: tuple[PathPattern, ...] = Field(
         default=(),
         description="Patterns in the syntax of .gitignore of files that are not sent.",
         json_schema_extra={"allowed": 'a list of gitignore patterns, for example ["*.ckpt"]'},
     )
 
-    secret_patterns: tuple[Pattern, ...] = Field(
+    secret_patterns: tuple[PathPattern, ...] = Field(
         default=SECRET_PATTERNS,
         description="Patterns in the syntax of .gitignore of files left out as secrets; replaces the default.",
         json_schema_extra={"allowed": 'a list of gitignore patterns, for example [".env", "*.pem"]'},
@@ -412,7 +412,7 @@ class TargetChanges(Section):
 class SweepSettings(TargetChanges):
     """The changes for the sweeps that a pattern matches, at every target and at single ones."""
 
-    targets: dict[KnownTarget, TargetChanges] = Field(
+    targets: dict[TargetReference, TargetChanges] = Field(
         default_factory=dict,
         description="Changes at single targets, which win over those of the pattern.",
         json_schema_extra={"allowed": "a section for each target, named as in sync_targets"},

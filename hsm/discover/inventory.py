@@ -13,7 +13,7 @@ from hsm.discover.run_files import read_run_files, read_run_versions
 from hsm.discover.sweeps import WANDB_NAMES, Layout, SweepFolder, is_run_name
 from hsm.discover.wandb_runs import find_candidates, make_wandb_tree, read_members
 from hsm.endpoint import Endpoint, Listing, Survey, Tree
-from hsm.model import Entry, EntryKind, Inventory, Problem, Root, Run, RunVersions, SourceFile
+from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile, SweepInventory
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def read_inventory(
     include_sweep: bool = True,
     include_runs: bool = True,
     include_versions: bool = True,
-) -> Inventory:
+) -> SweepInventory:
     """Read what the source has of a sweep; changes nothing there.
 
     Args:
@@ -75,7 +75,7 @@ def read_inventory(
             known_sweeps=known_sweeps,
             include_versions=include_versions,
         )
-    return Inventory(
+    return SweepInventory(
         sweep=sweep.id,
         runs=runs.runs,
         files=resolve_links(endpoint, (*files, *runs.files)),

@@ -7,7 +7,6 @@ stays a proof, and what the source has stays known.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,15 +14,14 @@ from hsm.config.rules import check_pattern
 from hsm.errors import UsageError
 from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.plan.patterns import Patterns
+from hsm.units import parse_age
 
 ALL = "all"
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_AGE = re.compile(r"(\d{1,6}) ?([smhdw])", re.ASCII)
 _OF_COMPARISON = frozenset({"conflict", "type_conflict", "name_collision"})
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RunChoice:
     """What a command line chooses of a sweep's runs; the sweep's own folder is not concerned.
 
     Attributes:
@@ -45,7 +43,7 @@ class Choice:
     @property
     def is_everything(self) -> bool:
         """Whether nothing is left by it."""
-        return self == Choice()
+        return self == RunChoice()
 
 
 def make_choice(
@@ -56,14 +54,14 @@ def make_choice(
     since: str | None = None,
     newest: int | None = None,
     now_ns: int,
-) -> Choice:
+) -> RunChoice:
     """Read a choice as it is typed.
 
     Args:
         runs: `finished`, `failed`, `running`, `unknown`, or `all`.
         include: gitignore patterns.
         exclude: gitignore patterns.
-        since: An age, as for `parse_age`.
+        since: An age, as for `hsm.units.parse_age`.
         newest: At least 1.
         now_ns: The clock's time.
 
@@ -75,7 +73,7 @@ def make_choice(
             _check_pattern(option, pattern)
     if newest is not None and newest < 1:
         raise UsageError("--newest takes a number of runs, at least 1.", hint="Try `--newest 5`.", kind="usage")
-    return Choice(
+    return RunChoice(
         states=_parse_states(runs),
         include=tuple(include),
         exclude=tuple(exclude),
@@ -100,27 +98,7 @@ def choose_roots(*, sweep_only: bool, wandb_only: bool) -> tuple[Root, ...]:
     return (Root.SWEEPS,) if sweep_only else (Root.WANDB,) if wandb_only else tuple(Root)
 
 
-def parse_age(text: str, *, option: str) -> int:
-    """Return the seconds that `90s`, `30m`, `12h`, `2d` or `1w` are.
-
-    Args:
-        text: As typed.
-        option: Named in the error.
-
-    Raises:
-        UsageError: It is none of these.
-    """
-    match = _AGE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(
-            f"{option} {text!r} is no duration.",
-            hint=f"A number and s, m, h, d or w, as in `{option} 2d`.",
-            kind="usage",
-        )
-    return int(match[1]) * _SECONDS[match[2]]
-
-
-def choose(plan: SyncPlan, choice: Choice, *, leaves_same: bool = False) -> SyncPlan:
+def choose(plan: SyncPlan, choice: RunChoice, *, leaves_same: bool = False) -> SyncPlan:
     """Take out of a plan what the choice leaves: it would have been sent, or is a conflict.
 
     Whatever is the same there, or is left for another reason, stays as it is. Problems that comparing found with
@@ -149,7 +127,7 @@ def choose(plan: SyncPlan, choice: Choice, *, leaves_same: bool = False) -> Sync
     return replace(plan, items=items, problems=problems)
 
 
-def find_left_by(choice: Choice, runs: Iterable[Run], files: Sequence[SourceFile]) -> dict[SourceFile, str]:
+def find_left_by(choice: RunChoice, runs: Iterable[Run], files: Sequence[SourceFile]) -> dict[SourceFile, str]:
     """Tell which files of runs a choice leaves, and why.
 
     Args:
@@ -175,7 +153,9 @@ def find_left_by(choice: Choice, runs: Iterable[Run], files: Sequence[SourceFile
     return left
 
 
-def _find_runs_left(choice: Choice, runs: Iterable[Run], by_run: Mapping[str, Sequence[SourceFile]]) -> dict[str, str]:
+def _find_runs_left(
+    choice: RunChoice, runs: Iterable[Run], by_run: Mapping[str, Sequence[SourceFile]]
+) -> dict[str, str]:
     whys: dict[str, str] = {}
     kept: list[str] = []
     for run in runs:
@@ -192,7 +172,7 @@ def _find_runs_left(choice: Choice, runs: Iterable[Run], by_run: Mapping[str, Se
     return whys
 
 
-def _find_files_left(choice: Choice, files: Sequence[SourceFile], strip: int) -> dict[SourceFile, str]:
+def _find_files_left(choice: RunChoice, files: Sequence[SourceFile], strip: int) -> dict[SourceFile, str]:
     if not (choice.include or choice.exclude):
         return {}
     names = [file.path[strip:] for file in files]

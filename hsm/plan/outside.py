@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from hsm.model import Inventory, PlanItem, Problem, Reason, Root, Run, SourceFile
+from hsm.model import PlanItem, Problem, Reason, Root, Run, SourceFile, SweepInventory
 
 LINK_DETAIL = "its symlink leads out: "
 MOST_NAMED = 20
 _RUN_NAMES = ("run-", "offline-run-")
 
 
-def drop_bad_names(inventory: Inventory) -> Inventory:
+def drop_bad_names(inventory: SweepInventory) -> SweepInventory:
     """Leave out of an inventory whatever would not land in the sweep's folder or in a run's, with a problem for each.
 
     No file system gives such names; a far side that makes its answers up can.

@@ -11,15 +11,15 @@ from hsm.config.rules import SECRET_PATTERNS
 from hsm.model import (
     Entry,
     EntryKind,
-    Inventory,
     PlanItem,
     Problem,
     Reason,
     Root,
     SourceFile,
+    SweepInventory,
     SyncPlan,
 )
-from hsm.plan.choice import Choice, choose
+from hsm.plan.choice import RunChoice, choose
 from hsm.plan.collisions import find_collisions, fold_name, make_collision_problems
 from hsm.plan.destination import Destination, DestinationRoot
 from hsm.plan.digest import make_digest
@@ -60,10 +60,10 @@ class PlanOptions:
     foreign: Mapping[tuple[Root, str], str] = field(default_factory=dict)
     equal: frozenset[tuple[Root, str]] = frozenset()
     link_folders: tuple[str, ...] | None = None
-    choice: Choice = field(default_factory=Choice)
+    choice: RunChoice = field(default_factory=RunChoice)
 
 
-def make_plan(inventory: Inventory, destination: Destination, options: PlanOptions) -> SyncPlan:
+def make_plan(inventory: SweepInventory, destination: Destination, options: PlanOptions) -> SyncPlan:
     """Decide for every file of the inventory whether it is sent or left, and why.
 
     The same inputs give the same plan; it is sorted by root and path. Nothing is ever deleted, and a path whose
@@ -109,7 +109,7 @@ def _judge(problem: Problem, proven: Mapping[str, str]) -> Problem:
 
 
 def _plan_root(
-    files: Sequence[SourceFile], inventory: Inventory, selection: Selection, comparison: _Comparison
+    files: Sequence[SourceFile], inventory: SweepInventory, selection: Selection, comparison: _Comparison
 ) -> Iterator[PlanItem]:
     """Decide for the files of one root, which are sorted by path."""
     runs = {run.name: run for run in inventory.runs}
@@ -193,9 +193,9 @@ class _Comparison:
             if file.mtime_ns != entry.mtime_ns:
                 self._coarse.add(file.path)
             return PlanItem(file, Reason.SAME)
-        if (file.root, file.path) in self._options.equal:
+        if file.key in self._options.equal:
             return PlanItem(file, Reason.SAME, "the same content, with another time")
-        conflict = self._options.foreign.get((file.root, file.path), "")
+        conflict = self._options.foreign.get(file.key, "")
         if not conflict and file.path.endswith(".wandb") and file.size < entry.size:
             conflict = f"the log there is longer ({entry.size} bytes, here {file.size})"
         elif not conflict and entry.mtime_ns > file.mtime_ns and not same_time:
@@ -245,7 +245,7 @@ def _describe(kind: EntryKind) -> str:
     return names[kind]
 
 
-def select(inventory: Inventory, roots: Iterable[Root]) -> Inventory:
+def select(inventory: SweepInventory, roots: Iterable[Root]) -> SweepInventory:
     """The part of an inventory that lands below `roots` (`--sweep-only`, `--wandb-only`)."""
     kept = frozenset(roots)
     return replace(

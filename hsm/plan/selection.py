@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from hsm.model import Inventory, PlanItem, Reason, Run, RunVersions, SourceFile
+from hsm.model import PlanItem, Reason, Run, RunVersions, SourceFile, SweepInventory
 from hsm.plan.outside import leads_out, make_link_detail
 from hsm.plan.patterns import Patterns
 from hsm.plan.secrets import find_secrets
@@ -32,7 +32,7 @@ class Selection:
         self._secret = Patterns(secret_patterns)
         self._link_folders = link_folders
 
-    def find_left(self, files: Sequence[SourceFile], inventory: Inventory, run: Run | None) -> dict[str, PlanItem]:
+    def find_left(self, files: Sequence[SourceFile], inventory: SweepInventory, run: Run | None) -> dict[str, PlanItem]:
         """Tell which files of one folder are left out, by path.
 
         Args:

@@ -20,7 +20,7 @@ class Change(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SummaryRow:
     """One run of a plan, or the sweep folder.
 
     Attributes:
@@ -59,7 +59,7 @@ class Counts:
     max_depth: int | None
 
 
-def make_rows(plan: SyncPlan) -> tuple[Row, ...]:
+def make_rows(plan: SyncPlan) -> tuple[SummaryRow, ...]:
     """One row for the sweep folder, where the plan has files of it, and one for each run, by name."""
     by_run: dict[str, list[PlanItem]] = {run.name: [] for run in plan.runs}
     for item in plan.items:
@@ -83,7 +83,7 @@ def count_sent_bytes(plan: SyncPlan) -> int:
     return sum(file.size for file in plan.sends)
 
 
-def _make_row(run: Run | None, items: list[PlanItem]) -> Row:
+def _make_row(run: Run | None, items: list[PlanItem]) -> SummaryRow:
     counts = count_reasons(items)
     sends = [item for item in items if item.reason.is_send]
     n_same = counts.pop(Reason.SAME, 0)
@@ -95,4 +95,6 @@ def _make_row(run: Run | None, items: list[PlanItem]) -> Row:
         change = Change.NEW
     else:
         change = Change.UPDATED
-    return Row(run, change, len(sends), sum(item.file.size for item in sends), left, n_same, counts[Reason.OVERWRITE])
+    return SummaryRow(
+        run, change, len(sends), sum(item.file.size for item in sends), left, n_same, counts[Reason.OVERWRITE]
+    )

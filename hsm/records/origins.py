@@ -13,9 +13,8 @@ from pathlib import Path
 
 from hsm.errors import ConfigError
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
-from hsm.model import Root
+from hsm.model import FileKey, Root
 from hsm.records.journal import Route, get_journal_path
-from hsm.records.record import Key
 
 SCHEMA = 1
 _FOLDER = "pulled"
@@ -37,7 +36,7 @@ class Origins:
     """
 
     route: Route
-    files: Mapping[Key, Mark | None] = field(default_factory=dict)
+    files: Mapping[FileKey, Mark | None] = field(default_factory=dict)
 
 
 def get_origins_path(project: Path, target: str, sweep: str) -> Path:
@@ -108,7 +107,7 @@ def _parse(document: Mapping[str, object]) -> Origins:
     route, files = document["route"], document["files"]
     if not isinstance(route, dict) or not isinstance(files, dict):
         raise TypeError("no sections")
-    found: dict[Key, Mark | None] = {}
+    found: dict[FileKey, Mark | None] = {}
     for root in Root:
         for name, mark in files.get(root.value, {}).items():
             found[root, name] = None if mark is None else (int(mark[0]), int(mark[1]))

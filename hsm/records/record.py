@@ -7,14 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hsm.model import PlanItem, Reason, Root, Run, SourceFile, SyncPlan
+from hsm.model import FileKey, PlanItem, Reason, Run, SourceFile, SyncPlan
 from hsm.plan.digest import make_digest
 
 SWEEP_FOLDER = ""
 """The name under which the sweep's own folder stands among the runs."""
-
-Key = tuple[Root, str]
-
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "state": (str,),
@@ -57,7 +54,7 @@ class RunRecord:
     left: Mapping[str, int] = field(default_factory=dict)
 
 
-def make_records(plan: SyncPlan, sent: Mapping[Key, SourceFile]) -> dict[str, RunRecord]:
+def make_records(plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> dict[str, RunRecord]:
     """What a plan and its transfer prove, for every run and the sweep folder.
 
     Args:
@@ -76,7 +73,7 @@ def make_records(plan: SyncPlan, sent: Mapping[Key, SourceFile]) -> dict[str, Ru
 
 
 def merge_records(
-    before: Mapping[str, RunRecord], plan: SyncPlan, sent: Mapping[Key, SourceFile]
+    before: Mapping[str, RunRecord], plan: SyncPlan, sent: Mapping[FileKey, SourceFile]
 ) -> dict[str, RunRecord]:
     """What is proven in all: what was before, and what a plan and its transfer prove.
 
@@ -116,7 +113,7 @@ def parse_record(document: Any) -> RunRecord:  # noqa: ANN401 - from JSON
 
 
 def _make_record(
-    run: Run | None, items: Iterable[PlanItem], sent: Mapping[Key, SourceFile], n_deeper: int
+    run: Run | None, items: Iterable[PlanItem], sent: Mapping[FileKey, SourceFile], n_deeper: int
 ) -> RunRecord:
     proven: list[SourceFile] = []
     left: Counter[str] = Counter({"deeper": n_deeper} if n_deeper else {})
@@ -125,8 +122,8 @@ def _make_record(
         file = item.file
         if item.reason is Reason.SAME:
             proven.append(file)
-        elif item.reason.is_send and (file.root, file.path) in sent:
-            proven.append(sent[file.root, file.path])
+        elif item.reason.is_send and file.key in sent:
+            proven.append(sent[file.key])
         else:
             is_open = is_open or item.reason.is_send or item.reason in _OPEN
             left["not proven" if item.reason.is_send else item.reason.value] += 1

@@ -100,11 +100,11 @@ def get_max_words_bytes(round_trip_seconds: float | None) -> int:
 
 
 def count_words_bytes(program: str, stdin: bytes) -> int:
-    """About how many bytes `make_words` makes of them. Pure."""
+    """About how many bytes `make_shell_words` makes of them. Pure."""
     return len(program) + len(stdin) * 4 // 3
 
 
-def make_words(program: str, stdin: bytes, mark: str) -> bytes:
+def make_shell_words(program: str, stdin: bytes, mark: str) -> bytes:
     """What to tell an open shell so that it runs `program` apart from itself and prints its answer between marks.
 
     Standard input travels as a here-document, since the shell's own is where programs come from. The answer ends as
@@ -133,7 +133,7 @@ def make_ends(mark: str) -> tuple[bytes, bytes]:
 
 
 def parse_answer(completed: Completed, mark: str) -> tuple[Completed, bytes]:
-    """Read the answer to `make_words`.
+    """Read the answer to `make_shell_words`.
 
     Returns:
         What the program printed, with its exit status; and the noise before.

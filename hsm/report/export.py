@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from hsm.errors import TargetError, UsageError
 from hsm.report.report import Report
 from hsm.report.runs import ReportRun
-from hsm.report.table import Column, Kind, format_moment
+from hsm.report.table import Column, ColumnKind, format_moment
 from hsm.report.values import Value, as_number, format_exact, make_plain
 
 if TYPE_CHECKING:
     import pyarrow
 
-    from hsm.wandb_log.records import Key
+    from hsm.wandb_log.records import ValueKey
 
 SCHEMA = 1
 PARQUET_MODULE = "pyarrow.parquet"
@@ -43,7 +43,7 @@ def make_report_document(report: Report) -> dict[str, object]:
     """Make the document of `--json`; NaN and infinities are the texts `NaN`, `Infinity` and `-Infinity`."""
     table, metric = report.table, report.metric
     best = None if metric is None else {"name": metric.column.name, "goal": metric.goal}
-    columns = {kind: [column for column in table.known if column.kind is kind] for kind in Kind}
+    columns = {kind: [column for column in table.known if column.kind is kind] for kind in ColumnKind}
     return {
         "schema": SCHEMA,
         "command": "sync report",
@@ -77,7 +77,7 @@ def make_report_document(report: Report) -> dict[str, object]:
     }
 
 
-def _make_run(run: ReportRun, report: Report, columns: Mapping[Kind, Sequence[Column]]) -> dict[str, object]:
+def _make_run(run: ReportRun, report: Report, columns: Mapping[ColumnKind, Sequence[Column]]) -> dict[str, object]:
     return {
         "id": run.id,
         "name": run.name,
@@ -88,13 +88,13 @@ def _make_run(run: ReportRun, report: Report, columns: Mapping[Kind, Sequence[Co
         "duration_seconds": run.duration_seconds,
         "host": run.host,
         "values": {column.name: make_plain(column.read(run)) for column in report.table.columns},
-        "config": _make_values(run, run.config, columns[Kind.CONFIG]),
-        "summary": _make_values(run, run.summary, columns[Kind.SUMMARY]),
+        "config": _make_values(run, run.config, columns[ColumnKind.CONFIG]),
+        "summary": _make_values(run, run.summary, columns[ColumnKind.SUMMARY]),
         "last_lines": report.last_lines.get(run.id, ()),
     }
 
 
-def _make_values(run: ReportRun, values: Mapping[Key, Value], columns: Sequence[Column]) -> dict[str, Value]:
+def _make_values(run: ReportRun, values: Mapping[ValueKey, Value], columns: Sequence[Column]) -> dict[str, Value]:
     return {column.name: make_plain(column.read(run)) for column in columns if column.key in values}
 
 

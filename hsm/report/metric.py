@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 from hsm.report.runs import ReportRun
-from hsm.report.table import Column, Kind, Table, sort_runs
+from hsm.report.table import Column, ColumnKind, Table, sort_runs
 from hsm.report.values import as_finite, join_key
-from hsm.wandb_log.records import Key
+from hsm.wandb_log.records import ValueKey
 
 MIN, MAX = "min", "max"
 
@@ -31,7 +31,7 @@ class Metric:
     """
 
     column: Column
-    curve: Key
+    curve: ValueKey
     is_higher_better: bool
 
     @property
@@ -74,9 +74,9 @@ def list_best(table: Table, metric: Metric, most: int) -> tuple[ReportRun, ...]:
     return tuple(run for run in ordered.runs if as_finite(metric.column.read(run)) is not None)[:most]
 
 
-def _find_curve(table: Table, column: Column) -> Key:
+def _find_curve(table: Table, column: Column) -> ValueKey:
     """`val/loss.min` is what `define_metric` made of the rows' `val/loss`."""
-    if column.kind is Kind.SUMMARY and len(column.key) > 1 and column.key[-1] in _SUMMARIES:
+    if column.kind is ColumnKind.SUMMARY and len(column.key) > 1 and column.key[-1] in _SUMMARIES:
         parent = column.key[:-1]
         siblings = {key[len(parent) :] for run in table.runs for key in run.summary if key[: len(parent)] == parent}
         if all(len(rest) == 1 and rest[0] in _SUMMARIES for rest in siblings):

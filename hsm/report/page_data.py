@@ -10,7 +10,7 @@ from hsm.report.metric import Metric
 from hsm.report.plots import Dimension, describe_strength, is_spread, join_curves, make_parallel
 from hsm.report.report import Report
 from hsm.report.runs import ReportRun
-from hsm.report.table import Kind, format_moment
+from hsm.report.table import ColumnKind, format_moment
 from hsm.report.values import Value, as_finite, format_exact, format_short, join_key
 
 MOST_FAILED = 100
@@ -26,7 +26,7 @@ def make_page_data(report: Report, *, now: float) -> dict[str, object]:
         now: Seconds since 1970.
     """
     columns = report.table.columns
-    states = [column.kind is Kind.RUN and column.key == ("state",) for column in columns]
+    states = [column.kind is ColumnKind.RUN and column.key == ("state",) for column in columns]
     metric = report.metric
     return {
         "title": report.sweep,

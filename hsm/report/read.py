@@ -15,7 +15,7 @@ from typing import TypeVar
 from hsm.model import Problem, Run
 from hsm.report.runs import ReportRun, RunPart, merge_parts, parse_last_lines
 from hsm.wandb_log.history import Curve, RunLog, read_curve, read_run_log
-from hsm.wandb_log.records import Key
+from hsm.wandb_log.records import ValueKey
 
 _Result = TypeVar("_Result")
 
@@ -50,7 +50,7 @@ def read_runs(runs: Sequence[Run]) -> tuple[tuple[ReportRun, ...], tuple[Problem
     return merge_parts(found), tuple(problems)
 
 
-def read_curves(runs: Sequence[ReportRun], key: Key) -> tuple[tuple[Curve, ...], ...]:
+def read_curves(runs: Sequence[ReportRun], key: ValueKey) -> tuple[tuple[Curve, ...], ...]:
     """Read a metric over the steps, for each run one curve a folder; what cannot be read is empty."""
     paths = [_get_path(part.run) for run in runs for part in run.parts]
     curves = iter(_map(partial(_read_curve, key=key), paths))
@@ -83,7 +83,7 @@ def _read_log(path: str) -> RunLog | str:
         return error.strerror or str(error)
 
 
-def _read_curve(path: str, key: Key) -> Curve:
+def _read_curve(path: str, key: ValueKey) -> Curve:
     try:
         return read_curve(Path(path).read_bytes(), key) if path else Curve()
     except OSError:

@@ -13,7 +13,7 @@ from hsm.report.read import read_curves, read_last_lines, read_runs
 from hsm.report.runs import ReportRun
 from hsm.report.table import (
     Column,
-    Kind,
+    ColumnKind,
     Table,
     filter_runs,
     find_column,
@@ -148,7 +148,7 @@ def _find_metric(table: Table, request: ReportRequest) -> Metric | None:
     """The metric that is asked for, else the one sorted by, else one that is chosen."""
     if request.metric:
         column = find_column(table, request.metric)
-        if column.kind is not Kind.SUMMARY or not has_numbers(column, table.runs):
+        if column.kind is not ColumnKind.SUMMARY or not has_numbers(column, table.runs):
             hint = "Metrics are numbers of the summary: " + ", ".join(known.name for known in table.metrics[:10])
             raise UsageError(f"{request.metric!r} is not a metric of this sweep.", hint=hint, kind="unknown_metric")
         return make_metric(table, column, goal=request.goal)
@@ -159,6 +159,6 @@ def _find_metric(table: Table, request: ReportRequest) -> Metric | None:
 
 def _read_best(runs: Sequence[ReportRun], metric: Metric) -> tuple[BestRun, ...]:
     curves = read_curves(runs, metric.curve)
-    if metric.column.kind is Kind.SUMMARY and not any(curve.steps for parts in curves for curve in parts):
+    if metric.column.kind is ColumnKind.SUMMARY and not any(curve.steps for parts in curves for curve in parts):
         curves = read_curves(runs, metric.column.key)
     return tuple(BestRun(run, parts) for run, parts in zip(runs, curves, strict=True))

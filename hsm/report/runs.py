@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hsm.model import Run, RunState
 from hsm.report.values import Value, as_number, join_key
 from hsm.wandb_log.history import RunLog
-from hsm.wandb_log.records import Key
+from hsm.wandb_log.records import ValueKey
 
 MOST_LINES = 20
 _MOST_LINE_CHARACTERS = 300
@@ -56,8 +56,8 @@ class ReportRun:
     started: float = 0.0
     duration_seconds: float | None = None
     host: str = ""
-    config: Mapping[Key, Value] = field(default_factory=dict)
-    summary: Mapping[Key, Value] = field(default_factory=dict)
+    config: Mapping[ValueKey, Value] = field(default_factory=dict)
+    summary: Mapping[ValueKey, Value] = field(default_factory=dict)
     goals: Mapping[str, bool] = field(default_factory=dict)
 
     @property
@@ -77,8 +77,8 @@ def merge_parts(parts: Iterable[RunPart]) -> tuple[ReportRun, ...]:
 def _merge(run_id: str, parts: Sequence[RunPart]) -> ReportRun:
     logs = [part.log for part in parts]
     last = parts[-1].run
-    config: dict[Key, Value] = {}
-    summary: dict[Key, Value] = {}
+    config: dict[ValueKey, Value] = {}
+    summary: dict[ValueKey, Value] = {}
     goals: dict[str, bool] = {}
     for log in logs:
         config.update(log.config)
@@ -99,7 +99,7 @@ def _merge(run_id: str, parts: Sequence[RunPart]) -> ReportRun:
     )
 
 
-def _merge_extremes(earlier: Mapping[Key, Value], log: RunLog) -> dict[Key, Value]:
+def _merge_extremes(earlier: Mapping[ValueKey, Value], log: RunLog) -> dict[ValueKey, Value]:
     """A resumed run's next folder begins its lowest and highest values anew."""
     merged = dict(log.summary)
     for key, value in log.summary.items():

@@ -13,14 +13,14 @@ from enum import Enum
 from hsm.errors import UsageError
 from hsm.report.runs import ReportRun
 from hsm.report.values import Value, as_number, format_exact, join_key, make_identity
-from hsm.wandb_log.records import Key
+from hsm.wandb_log.records import ValueKey
 
 ALL = "all"
 
 _DIGITS = re.compile(r"([0-9]{1,18})")
 
 
-class Kind(str, Enum):
+class ColumnKind(str, Enum):
     """Where a column's values come from. Its value also stands before a column's name: `config.lr`."""
 
     RUN = "run"
@@ -32,15 +32,15 @@ class Kind(str, Enum):
 class Column:
     """A column: whose value, and the name that users see and type, unique in the table."""
 
-    kind: Kind
-    key: Key
+    kind: ColumnKind
+    key: ValueKey
     name: str
 
     def read(self, run: ReportRun) -> Value:
         """The run's value; None where it has none."""
-        if self.kind is Kind.RUN:
+        if self.kind is ColumnKind.RUN:
             return _RUN_VALUES[self.key[0]](run)
-        return (run.config if self.kind is Kind.CONFIG else run.summary).get(self.key)
+        return (run.config if self.kind is ColumnKind.CONFIG else run.summary).get(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Table:
     @property
     def parameters(self) -> tuple[Column, ...]:
         """The configuration's columns that are shown."""
-        return tuple(column for column in self.columns if column.kind is Kind.CONFIG)
+        return tuple(column for column in self.columns if column.kind is ColumnKind.CONFIG)
 
     @property
     def metrics(self) -> tuple[Column, ...]:
@@ -73,7 +73,7 @@ class Table:
         return tuple(
             column
             for column in self.known
-            if column.kind is Kind.SUMMARY and not is_internal(column) and has_numbers(column, self.runs)
+            if column.kind is ColumnKind.SUMMARY and not is_internal(column) and has_numbers(column, self.runs)
         )
 
 
@@ -84,13 +84,13 @@ def make_table(runs: Sequence[ReportRun]) -> Table:
     it took, the host, the id.
     """
     known = _make_columns(runs)
-    by_kind = {kind: [column for column in known if column.kind is kind] for kind in Kind}
-    fields = {column.key[0]: column for column in by_kind[Kind.RUN]}
+    by_kind = {kind: [column for column in known if column.kind is kind] for kind in ColumnKind}
+    fields = {column.key[0]: column for column in by_kind[ColumnKind.RUN]}
     shown = (
         fields["name"],
         fields["state"],
-        *(column for column in by_kind[Kind.CONFIG] if len(runs) == 1 or _varies(column, runs)),
-        *(column for column in by_kind[Kind.SUMMARY] if not is_internal(column)),
+        *(column for column in by_kind[ColumnKind.CONFIG] if len(runs) == 1 or _varies(column, runs)),
+        *(column for column in by_kind[ColumnKind.SUMMARY] if not is_internal(column)),
         fields["duration_seconds"],
         fields["host"],
         fields["id"],
@@ -126,7 +126,7 @@ def put_first(table: Table, metric: Column) -> Table:
     if metric not in table.columns:
         return table
     rest = [column for column in table.columns if column != metric]
-    place = next((n for n, column in enumerate(rest) if column.kind is Kind.SUMMARY), table.columns.index(metric))
+    place = next((n for n, column in enumerate(rest) if column.kind is ColumnKind.SUMMARY), table.columns.index(metric))
     return replace(table, columns=(*rest[:place], metric, *rest[place:]))
 
 
@@ -145,7 +145,7 @@ def sort_runs(table: Table, column: Column, *, is_reversed: bool = False) -> Tab
 
 def is_internal(column: Column) -> bool:
     """Whether it is one of wandb's own values, such as `_runtime`."""
-    return column.kind is Kind.SUMMARY and column.key[0].startswith("_")
+    return column.kind is ColumnKind.SUMMARY and column.key[0].startswith("_")
 
 
 def has_numbers(column: Column, runs: Iterable[ReportRun]) -> bool:
@@ -178,28 +178,28 @@ def _make_columns(runs: Sequence[ReportRun]) -> tuple[Column, ...]:
     config = dict.fromkeys(key for run in runs for key in run.config)
     summary = sorted({key for run in runs for key in run.summary}, key=_make_natural_key)
     keys = [
-        *((Kind.RUN, (name,)) for name in _RUN_VALUES),
-        *((Kind.CONFIG, key) for key in config),
-        *((Kind.SUMMARY, key) for key in summary),
+        *((ColumnKind.RUN, (name,)) for name in _RUN_VALUES),
+        *((ColumnKind.CONFIG, key) for key in config),
+        *((ColumnKind.SUMMARY, key) for key in summary),
     ]
     plain = Counter(join_key(key) for _, key in keys)
     full = Counter(f"{kind.value}.{join_key(key)}" for kind, key in keys)
     return tuple(Column(kind, key, _make_name(kind, key, plain, full)) for kind, key in keys)
 
 
-def _make_natural_key(key: Key) -> list[tuple[int, int, str]]:
+def _make_natural_key(key: ValueKey) -> list[tuple[int, int, str]]:
     """As people count: `layers/2` before `layers/10`."""
     parts = _DIGITS.split("\0".join(key))
     return [(0, int(part), "") if index % 2 else (1, 0, part) for index, part in enumerate(parts)]
 
 
-def _make_name(kind: Kind, key: Key, plain: Counter[str], full: Counter[str]) -> str:
+def _make_name(kind: ColumnKind, key: ValueKey, plain: Counter[str], full: Counter[str]) -> str:
     """Name a column as short as it is still the only one."""
     name = join_key(key)
     long = f"{kind.value}.{name}"
     if plain[name] == 1 and name not in full and name != ALL:
         return name
-    if kind is Kind.RUN:
+    if kind is ColumnKind.RUN:
         return name
     if full[long] == 1 and long not in plain:
         return long

@@ -6,13 +6,13 @@ import json
 import math
 from collections.abc import Mapping
 
-from hsm.wandb_log.records import Key
+from hsm.wandb_log.records import ValueKey
 
 Value = object
 """A number, a text, True, False, None or a list of these, as JSON has them; numbers may be NaN or infinite."""
 
 
-def join_key(key: Key) -> str:
+def join_key(key: ValueKey) -> str:
     """Name a nested key as wandb does: `optimizer.name`."""
     return ".".join(key)
 

@@ -227,7 +227,7 @@ def find_complete_runs(plan: SyncPlan, outcomes: Mapping[tuple[Root, str], Outco
     complete = {run.name for run in plan.runs if run.has_exit_record and run.at_rest}
     for item in plan.items:
         is_open = item.reason in (Reason.CONFLICT, Reason.NOT_CHOSEN) or (
-            item.reason.is_send and outcomes.get((item.file.root, item.file.path)) not in _PROVEN
+            item.reason.is_send and outcomes.get(item.file.key) not in _PROVEN
         )
         if is_open:
             complete.discard(item.file.run)
@@ -266,7 +266,7 @@ def _iter_item_documents(
     for item in items:
         if item.reason is Reason.SAME:
             continue
-        outcome = outcomes.get((item.file.root, item.file.path))
+        outcome = outcomes.get(item.file.key)
         yield {
             "root": item.file.root.value,
             "path": item.file.path,

@@ -12,15 +12,15 @@ from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import UsageError
-from hsm.model import EntryKind, Inventory, Problem, Root
+from hsm.model import EntryKind, Problem, Root, SweepInventory
 from hsm.records.journal import get_journal_path
 
-Inventories = Mapping[tuple[str, int | None], Inventory]
+Inventories = Mapping[tuple[str, int | None], SweepInventory]
 """By sweep id and depth of the sweep folder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ProjectSource:
     """The sweeps that a command means.
 
     Attributes:
@@ -49,7 +49,7 @@ def make_layout(loaded: LoadedConfig) -> Layout:
     return Layout(str(project), str(project / source.sweeps), str(project / source.wandb))
 
 
-def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) -> Source:
+def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) -> ProjectSource:
     """Find the sweeps that words of a command line mean: ids, unambiguous prefixes, `latest`.
 
     Raises:
@@ -58,7 +58,7 @@ def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) 
     layout = make_layout(loaded)
     known = list_sweeps(endpoint, layout)
     sweeps = tuple(dict.fromkeys(find_known_sweep(known, loaded.project, word) for word in words))
-    return Source(loaded.project, endpoint, layout, known, sweeps, _find_missing(loaded, endpoint, layout))
+    return ProjectSource(loaded.project, endpoint, layout, known, sweeps, _find_missing(loaded, endpoint, layout))
 
 
 def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> dict[Root, str]:
@@ -94,7 +94,7 @@ def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, 
 
 
 def read_inventories(
-    source: Source,
+    source: ProjectSource,
     *,
     depths: Collection[int | None],
     roots: Collection[Root],

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hsm.errors import TargetError
 from hsm.remote.sftp.endpoint import open_file
+from hsm.remote.sftp.session import RequestBatch as SftpStep
 from hsm.remote.sftp.session import SftpSession, Work
-from hsm.remote.sftp.session import Step as SftpStep
-from hsm.remote.sftp.wire import FSYNC, Kind, SftpError, check_status, make_fsync, make_handle
+from hsm.remote.sftp.wire import FSYNC, PacketType, SftpError, check_status, make_fsync, make_handle
 from hsm.remote.shell import RemoteShell
 
 _FILES_AT_ONCE = 2000
@@ -102,7 +102,7 @@ def _flush_one(path: str, failures: list[str]) -> Work:
     except SftpError as error:
         failures.append(f"{path}: {error}")
         return
-    replies = yield SftpStep([make_fsync(handle, path), make_handle(Kind.CLOSE, handle, path)])
+    replies = yield SftpStep([make_fsync(handle, path), make_handle(PacketType.CLOSE, handle, path)])
     try:
         check_status(replies[0])
     except SftpError as error:

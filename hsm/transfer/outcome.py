@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from hsm.errors import HsmError
-from hsm.model import Problem, Root, SourceFile
-
-Key = tuple[Root, str]
-"""A file by its destination root and path."""
+from hsm.model import FileKey, Problem, SourceFile
 
 
 class Outcome(str, Enum):
@@ -53,8 +50,8 @@ class TransferResult:
         streams: How it was carried; None where nothing was.
     """
 
-    outcomes: Mapping[Key, Outcome] = field(default_factory=dict)
-    files: Mapping[Key, SourceFile] = field(default_factory=dict)
+    outcomes: Mapping[FileKey, Outcome] = field(default_factory=dict)
+    files: Mapping[FileKey, SourceFile] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     error: HsmError | None = None
     is_interrupted: bool = False

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from hsm.endpoint import Endpoint, Space, Tree
-from hsm.model import Entry, EntryKind, Root, SourceFile
+from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
 from hsm.plan.planner import is_same_time
 from hsm.transfer.base import PARTIAL_FOLDER
-from hsm.transfer.outcome import Key
 
 
-def refresh(source: Endpoint, files: Sequence[SourceFile]) -> dict[Key, SourceFile | None]:
+def refresh(source: Endpoint, files: Sequence[SourceFile]) -> dict[FileKey, SourceFile | None]:
     """Look at the source again.
 
     Returns:
@@ -31,15 +30,15 @@ def refresh(source: Endpoint, files: Sequence[SourceFile]) -> dict[Key, SourceFi
         Tree(prefix, tuple(file.path for file in members), max_depth=0, follow=True)
         for prefix, members in groups.items()
     ]
-    now: dict[Key, SourceFile | None] = {}
+    now: dict[FileKey, SourceFile | None] = {}
     survey = source.survey(trees)
     for members, listing in zip(groups.values(), survey.listings, strict=True):
         entries = {entry.path: entry for entry in listing.entries}
-        now.update(((file.root, file.path), _renew(file, entries.get(file.path))) for file in members)
+        now.update((file.key, _renew(file, entries.get(file.path))) for file in members)
     return now
 
 
-def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]) -> set[Key]:
+def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]) -> set[FileKey]:
     """Look at the destination.
 
     Returns:
@@ -57,7 +56,7 @@ def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequen
         for root, listing in zip(trees, survey.listings, strict=True)
         for entry in listing.entries
     }
-    return {(file.root, file.path) for file in files if _has_arrived(file, there.get((file.root, file.path)))}
+    return {file.key for file in files if _has_arrived(file, there.get(file.key))}
 
 
 def measure_lack(destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]) -> tuple[int, int]:

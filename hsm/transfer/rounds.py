@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, TargetError, UnreachableError
-from hsm.model import Problem, Root, SourceFile
+from hsm.model import FileKey, Problem, Root, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import Reporter
 from hsm.remote.retry import PASSING_KINDS
 from hsm.transfer.base import BatchEnd, Engine
 from hsm.transfer.batches import choose_streams, make_batches
-from hsm.transfer.outcome import Key, Outcome, Patience, Streams, TransferResult
+from hsm.transfer.outcome import Outcome, Patience, Streams, TransferResult
 from hsm.transfer.proof import find_arrived, measure_lack, refresh
 from hsm.transfer.workers import Progress, RoundEnd, run_round
 
@@ -134,7 +134,7 @@ class Transfer:
         sent = {(batch.root, path) for batch, answer in answers for path in answer.sent}
         skipped = {(batch.root, file.path) for batch, _ in answers for file in batch.files} - sent
         tried = [file for key, file in state.open.items() if key in state.tried]
-        doubtful = [file for file in tried if state.was_broken or (file.root, file.path) not in sent]
+        doubtful = [file for file in tried if state.was_broken or file.key not in sent]
         now = refresh(self._source, tried)
         try:
             arrived = find_arrived(self._destination, self._roots, doubtful) if doubtful else set()
@@ -166,17 +166,17 @@ class _State:
     """What is known of every file while a transfer runs."""
 
     def __init__(self, files: Sequence[SourceFile]) -> None:
-        self.open: dict[Key, SourceFile] = {(file.root, file.path): file for file in files}
-        self.sent: dict[Key, SourceFile] = {}
-        self.unchanged: dict[Key, SourceFile] = {}
-        self.changed: dict[Key, SourceFile | None] = {}
-        self.skipped: set[Key] = set()
-        self.tried: set[Key] = set()
+        self.open: dict[FileKey, SourceFile] = {file.key: file for file in files}
+        self.sent: dict[FileKey, SourceFile] = {}
+        self.unchanged: dict[FileKey, SourceFile] = {}
+        self.changed: dict[FileKey, SourceFile | None] = {}
+        self.skipped: set[FileKey] = set()
+        self.tried: set[FileKey] = set()
         self.error: HsmError | None = None
         self.streams: Streams | None = None
         self.is_interrupted = False
         self.was_broken = False
-        self._complaints: dict[Key, tuple[str, HsmError | None]] = {}
+        self._complaints: dict[FileKey, tuple[str, HsmError | None]] = {}
 
     @property
     def is_broken(self) -> bool:
@@ -193,7 +193,12 @@ class _State:
                 self._complaints[batch.root, file.path] = (_complaint_of(answer, file), answer.error)
 
     def sort(
-        self, *, sent: set[Key], arrived: set[Key], skipped: set[Key], now: Mapping[Key, SourceFile | None]
+        self,
+        *,
+        sent: set[FileKey],
+        arrived: set[FileKey],
+        skipped: set[FileKey],
+        now: Mapping[FileKey, SourceFile | None],
     ) -> None:
         """Move the files of a round to where they belong; those that did not arrive stay open."""
         for key in self.tried & self.open.keys():
@@ -233,7 +238,7 @@ class _State:
         return tuple(found)
 
     def make_result(self) -> TransferResult:
-        outcomes: dict[Key, Outcome] = dict.fromkeys(self.sent, Outcome.SENT)
+        outcomes: dict[FileKey, Outcome] = dict.fromkeys(self.sent, Outcome.SENT)
         outcomes.update(dict.fromkeys(self.unchanged, Outcome.UNCHANGED))
         outcomes.update(dict.fromkeys(self.changed, Outcome.UNSETTLED))
         outcomes.update(dict.fromkeys(self.skipped, Outcome.SKIPPED))

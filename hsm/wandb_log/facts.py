@@ -22,7 +22,7 @@ from hsm.wandb_log.records import (
     HISTORY,
     RUN,
     SUMMARY,
-    Key,
+    ValueKey,
     decode_text,
     iter_items,
     parse_exit_code,
@@ -132,8 +132,8 @@ def read_versions(log: bytes) -> LogMedia:
     writes that down. Where it is unclear whether something is still named, it is: that only sends more.
     """
     records = parse_records(log)
-    state: dict[Key, frozenset[str]] = {}
-    incremental: set[Key] = set()
+    state: dict[ValueKey, frozenset[str]] = {}
+    incremental: set[ValueKey] = set()
     for payload in records.payloads:
         if _MEDIA in payload or _INCREMENTAL in payload:
             for key, value in _iter_media_items(payload):
@@ -191,7 +191,7 @@ def _list_end_payloads(ends: FileEnds) -> tuple[bytes, ...]:
     return parse_records(ends.head).payloads + parse_records(ends.tail, offset=ends.tail_offset).payloads
 
 
-def _iter_media_items(payload: bytes) -> Iterator[tuple[Key, bytes]]:
+def _iter_media_items(payload: bytes) -> Iterator[tuple[ValueKey, bytes]]:
     for number, message in iter_fields(payload):
         if number in (HISTORY, SUMMARY) and isinstance(message, bytes):
             for key, value in iter_items(message):
@@ -199,7 +199,9 @@ def _iter_media_items(payload: bytes) -> Iterator[tuple[Key, bytes]]:
                     yield key, value
 
 
-def _add_media(key: Key, value: bytes, *, state: dict[Key, frozenset[str]], incremental: set[Key]) -> None:
+def _add_media(
+    key: ValueKey, value: bytes, *, state: dict[ValueKey, frozenset[str]], incremental: set[ValueKey]
+) -> None:
     """Take one item into the summary's state.
 
     Versions before 0.19 write a media value as one object, later ones each of its fields by itself; both end in
@@ -213,7 +215,7 @@ def _add_media(key: Key, value: bytes, *, state: dict[Key, frozenset[str]], incr
             state[leaf] = paths
 
 
-def _iter_leaves(key: Key, parsed: object) -> Iterator[tuple[Key, object]]:
+def _iter_leaves(key: ValueKey, parsed: object) -> Iterator[tuple[ValueKey, object]]:
     if isinstance(parsed, dict):
         for name, value in parsed.items():
             yield from _iter_leaves((*key, name), value)

@@ -22,8 +22,8 @@ from hsm.wandb_log.records import (
     RUN,
     SUMMARY,
     ItemReader,
-    Key,
     LastItems,
+    ValueKey,
     decode_text,
     iter_items,
     iter_removed,
@@ -74,8 +74,8 @@ class RunLog:
     runtime_seconds: float | None = None
     first_runtime_seconds: float = 0.0
     exit_code: int | None = None
-    config: Mapping[Key, object] = field(default_factory=dict)
-    summary: Mapping[Key, object] = field(default_factory=dict)
+    config: Mapping[ValueKey, object] = field(default_factory=dict)
+    summary: Mapping[ValueKey, object] = field(default_factory=dict)
     goals: Mapping[str, bool] = field(default_factory=dict)
     own_summaries: frozenset[str] = frozenset()
     output: str = ""
@@ -115,7 +115,7 @@ def read_run_log(log: bytes) -> RunLog:
     )
 
 
-def read_curve(log: bytes, key: Key) -> Curve:
+def read_curve(log: bytes, key: ValueKey) -> Curve:
     """Read the rows of a log in which a metric has a number; NaN and infinities are numbers. Pure."""
     reader = ItemReader()
     steps: list[float] = []
@@ -169,7 +169,7 @@ class _Found:
             self.outputs.extend(decode_text(value) for field, value in iter_fields(message) if field == _OUTPUT_LINE)
 
     @property
-    def end_rows(self) -> list[list[tuple[Key, bytes]]]:
+    def end_rows(self) -> list[list[tuple[ValueKey, bytes]]]:
         """The first and the last row of the history."""
         return [self._reader.read(row) for row in (*self.rows[:1], *self.rows[-1:])]
 
@@ -232,7 +232,7 @@ def _read_summary(found: _Found) -> dict[str, object]:
     return state
 
 
-def _put(state: dict[str, object], key: Key, value: object) -> None:
+def _put(state: dict[str, object], key: ValueKey, value: object) -> None:
     for name in key[:-1]:
         inner = state.get(name)
         if not isinstance(inner, dict):
@@ -241,7 +241,7 @@ def _put(state: dict[str, object], key: Key, value: object) -> None:
     state[key[-1]] = value
 
 
-def _drop(state: dict[str, object], key: Key) -> None:
+def _drop(state: dict[str, object], key: ValueKey) -> None:
     for name in key[:-1]:
         inner = state.get(name)
         if not isinstance(inner, dict):
@@ -250,10 +250,10 @@ def _drop(state: dict[str, object], key: Key) -> None:
     state.pop(key[-1], None)
 
 
-def _make_leaves(state: Mapping[str, object]) -> dict[Key, object]:
+def _make_leaves(state: Mapping[str, object]) -> dict[ValueKey, object]:
     """Flatten a state; wandb's own entries and objects that carry a type, such as media, are left out."""
-    leaves: dict[Key, object] = {}
-    pending: list[tuple[Key, object]] = [((name,), value) for name, value in state.items() if name != _INTERNAL]
+    leaves: dict[ValueKey, object] = {}
+    pending: list[tuple[ValueKey, object]] = [((name,), value) for name, value in state.items() if name != _INTERNAL]
     while pending:
         key, value = pending.pop(0)
         if not isinstance(value, dict):
@@ -278,7 +278,7 @@ def _is_too_deep(value: object) -> bool:
     return True
 
 
-def _find_number(row: Iterable[tuple[Key, bytes]], key: Key) -> float | None:
+def _find_number(row: Iterable[tuple[ValueKey, bytes]], key: ValueKey) -> float | None:
     """Find a number in a row: an item of its own, or, as before 0.19, within the object of its first name."""
     for found, value in row:
         if found == key[: len(found)]:
@@ -286,7 +286,7 @@ def _find_number(row: Iterable[tuple[Key, bytes]], key: Key) -> float | None:
     return None
 
 
-def _parse_number(value: bytes, rest: Key) -> float | None:
+def _parse_number(value: bytes, rest: ValueKey) -> float | None:
     parsed = parse_json(value)
     for name in rest:
         if not isinstance(parsed, dict):

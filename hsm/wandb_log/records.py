@@ -30,18 +30,18 @@ _COMMON_RECORD = re.compile(
 REMOVED = b""
 """Stands for the value of a key that is taken away; no JSON is empty."""
 
-Key = tuple[str, ...]
+ValueKey = tuple[str, ...]
 """Where a value belongs: its names from the outermost inwards."""
 
 
-def iter_items(message: bytes) -> Iterator[tuple[Key, bytes]]:
+def iter_items(message: bytes) -> Iterator[tuple[ValueKey, bytes]]:
     """Read the items of a config, summary or history record: where each belongs, and its JSON."""
     for field, item in iter_fields(message):
         if field == _UPDATE and isinstance(item, bytes):
             yield _parse_item(item)
 
 
-def iter_removed(message: bytes) -> Iterator[Key]:
+def iter_removed(message: bytes) -> Iterator[ValueKey]:
     """Read which keys a config or summary record takes away."""
     for field, item in iter_fields(message):
         if field == _REMOVE and isinstance(item, bytes):
@@ -56,16 +56,16 @@ class ItemReader:
     """
 
     def __init__(self) -> None:
-        self._keys: dict[bytes, Key] = {}
+        self._keys: dict[bytes, ValueKey] = {}
 
-    def read(self, message: bytes) -> list[tuple[Key, bytes]]:
+    def read(self, message: bytes) -> list[tuple[ValueKey, bytes]]:
         """Read all items of a message, in order."""
         items, rest = self._read_known(message)
         return [*items, *iter_items(rest)] if rest else items
 
-    def _read_known(self, message: bytes) -> tuple[list[tuple[Key, bytes]], bytes]:
+    def _read_known(self, message: bytes) -> tuple[list[tuple[ValueKey, bytes]], bytes]:
         """Read as many items as are written in the common way, and return what follows them."""
-        items: list[tuple[Key, bytes]] = []
+        items: list[tuple[ValueKey, bytes]] = []
         keys = self._keys
         position, size = 0, len(message)
         while position + 1 < size and message[position] == _UPDATE_TAG:
@@ -97,7 +97,7 @@ class LastItems:
     """
 
     def __init__(self) -> None:
-        self.values: dict[Key, bytes] = {}
+        self.values: dict[ValueKey, bytes] = {}
         self._taken: set[bytes] = set()
 
     def add(self, message: bytes, *, has_removals: bool) -> None:
@@ -149,7 +149,7 @@ def split_record(payload: bytes) -> tuple[int, bytes]:
     return 0, b""
 
 
-def _parse_item(item: bytes) -> tuple[Key, bytes]:
+def _parse_item(item: bytes) -> tuple[ValueKey, bytes]:
     key, nested, value_json = "", [], b""
     for number, part in iter_fields(item):
         if number == _ITEM_KEY:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from private_sshd import list_descendants
 
-from hsm.config.load import load_config
+from hsm.config.load import load_project_config
 from hsm.process.runner import Runner
 from hsm.records.receipt import parse_receipt
 from hsm.remote.openssh.client import OpenSsh
@@ -74,7 +74,7 @@ def slow_link(project: Project, bytes_per_second: float) -> Iterator[LinkProxy]:
 
 def find_master(project: Project) -> int:
     """Log in where there is no login yet, and name the process behind it."""
-    settings = load_config(project.folder).config.sync_targets[project.target]
+    settings = load_project_config(project.folder).config.sync_targets[project.target]
     words = OpenSsh(project.target, settings, Runner(), pauses_seconds=()).make_session_argv()
     path = next(word for word in words if word.startswith("ControlPath="))
     argv = ["ssh", "-F", "none", "-O", "check", "-o", path, "x"]

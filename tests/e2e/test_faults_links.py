@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hsm.config.load import load_config
+from hsm.config.load import load_project_config
 from hsm.process.runner import Runner
 from hsm.remote.openssh.client import OpenSsh
 from tests.e2e.aftermath import (
@@ -136,7 +136,7 @@ def count_contacts(project: Project) -> int:
 
 def find_control_path(project: Project) -> Path:
     """Where the socket of the project's shared login lies; logs in where there is none."""
-    settings = load_config(project.folder).config.sync_targets[project.target]
+    settings = load_project_config(project.folder).config.sync_targets[project.target]
     words = OpenSsh(project.target, settings, Runner(), pauses_seconds=()).make_session_argv()
     return Path(next(word for word in words if word.startswith("ControlPath=")).partition("=")[2])
 

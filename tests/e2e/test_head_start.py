@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from private_sshd import list_descendants
 
-from hsm.config.load import load_config
+from hsm.config.load import load_project_config
 from hsm.discover.sweeps import Layout
 from hsm.errors import TargetError
 from hsm.process.runner import Runner
@@ -188,7 +188,7 @@ def test_an_rsync_here_that_comes_later_is_found_by_the_next_pass(
     make_small: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = make_small()
-    settings = load_config(project.folder).config.sync_targets[project.target]
+    settings = load_project_config(project.folder).config.sync_targets[project.target]
     settings = settings.model_copy(update={"engine": "rsync"})
     layout = Layout(str(project.folder), str(project.folder / "sweeps"), str(project.folder / "wandb"))
     connection = connect(project.target, settings, Runner(), SilentReporter(), layout=layout)
@@ -372,7 +372,7 @@ def test_nothing_is_written_when_the_plan_is_refused(slow: PrivateSshd, make_sma
 
 def push_here(project: Project) -> int:
     """Push in this process, which goes on to run afterwards."""
-    loaded = load_config(project.folder)
+    loaded = load_project_config(project.folder)
     request = PushRequest((SWEEP,), loaded.config.sync_targets, pauses_seconds=())
     return int(push(loaded, request, runner=Runner(), reporter=SilentReporter()).exit_code)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hsm.config.load import load_config
+from hsm.config.load import load_project_config
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
@@ -35,7 +35,7 @@ def _programs(require_program: Any) -> None:
 
 def pull(remote_project: Path, here: Path, config: Path, word: str) -> TargetReport:
     """Bring a sweep from the far project here, with the parts that push."""
-    settings = load_config(config).config.sync_targets["desktop"]
+    settings = load_project_config(config).config.sync_targets["desktop"]
     runner, reporter = Runner(), SilentReporter()
     own = Layout(str(here), str(here / "sweeps"), str(here / "wandb"))
     connection = connect("desktop", settings, runner, reporter, layout=own)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.load import load_config, select_targets
+from hsm.config.load import load_project_config, select_targets
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.glob("*.yaml"))
@@ -17,7 +17,7 @@ def test_example_loads_and_has_a_default(file: Path, tmp_path: Path) -> None:
     (tmp_path / ".hsm").mkdir()
     (tmp_path / ".hsm/sync_config.yaml").write_bytes(file.read_bytes())
 
-    config = load_config(tmp_path).config
+    config = load_project_config(tmp_path).config
 
     assert tuple(select_targets(config, [])) == config.default_target
     for target in config.sync_targets.values():
@@ -29,7 +29,7 @@ def test_backup_example_says_what_its_comments_say(tmp_path: Path) -> None:
     (tmp_path / ".hsm").mkdir()
     (tmp_path / ".hsm/sync_config.yaml").write_bytes((EXAMPLES / "desktop-and-backup.yaml").read_bytes())
 
-    desktop, backup = load_config(tmp_path).config.sync_targets.values()
+    desktop, backup = load_project_config(tmp_path).config.sync_targets.values()
 
     assert desktop.paths.sweeps == "~/code/Encoded-CVPR/sweeps"
     assert desktop.options.exclude == ("*.ckpt", "checkpoints/")

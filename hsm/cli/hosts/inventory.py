@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hsm.cli.hosts.options import Gpu, HostsFile, Names, Role, Timeout, load_nodes
+from hsm.cli.hosts.options import GpuOption, HostsFileOption, Names, Role, Timeout, load_nodes
 from hsm.cli.sync.options.declarations import Json
 from hsm.errors import ExitCode, TargetError, UsageError
 
@@ -23,10 +23,10 @@ class UrlKind(str, Enum):
     SCORES = "scores"
 
 
-def list_hosts(
-    hosts_file: HostsFile = None,
+def show_hosts(
+    hosts_file: HostsFileOption = None,
     role: Role = None,
-    gpu: Gpu = None,
+    gpu: GpuOption = None,
     active: Annotated[bool, typer.Option("--active", help="Only machines that are active.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,11 +56,11 @@ def list_hosts(
     show_inventory(nodes, path)
 
 
-def check(
+def show_host_checks(
     names: Names = None,
-    hosts_file: HostsFile = None,
+    hosts_file: HostsFileOption = None,
     role: Role = None,
-    gpu: Gpu = None,
+    gpu: GpuOption = None,
     timeout: Timeout = 10.0,
     no_ssh: Annotated[bool, typer.Option("--no-ssh", help="Log in nowhere.")] = False,
     no_http: Annotated[bool, typer.Option("--no-http", help="Do not ask the data servers.")] = False,
@@ -78,7 +78,7 @@ def check(
 
     Exit codes: 0 every active machine answers, 1 one does not, 2 usage or hosts file.
     """
-    from hsm.hosts.reach.check import check_hosts, get_exit_code, make_check_document
+    from hsm.hosts.reach.check import check_hosts, get_check_exit_code, make_check_document
 
     nodes = load_nodes(hosts_file, names or (), role=role, gpu=gpu)
     while True:
@@ -92,13 +92,13 @@ def check(
 
             show_checks(checks)
         if not watch:
-            raise typer.Exit(int(get_exit_code(checks)))
+            raise typer.Exit(int(get_check_exit_code(checks)))
         time.sleep(interval)
 
 
-def urls(
+def show_urls(
     kind: Annotated[UrlKind, typer.Argument(help="What is to be fetched.")],
-    hosts_file: HostsFile = None,
+    hosts_file: HostsFileOption = None,
     all_nodes: Annotated[bool, typer.Option("--all", help="Ask nobody; list every active machine.")] = False,
     include_self: Annotated[bool, typer.Option("--include-self", help="Also this machine.")] = False,
     timeout: Timeout = 5.0,
@@ -111,9 +111,9 @@ def urls(
 
     Exit codes: 0 there is one, 1 there is none, 2 usage or hosts file.
     """
+    load_nodes(hosts_file, ())
     from hsm.hosts.reach.urls import list_urls
 
-    load_nodes(hosts_file, ())
     found = list_urls(
         kind.value,
         exclude_self=not include_self,

@@ -26,7 +26,7 @@ def complete_host(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
-HostsFile = Annotated[
+HostsFileOption = Annotated[
     Path | None,
     typer.Option(
         "--hosts-file",
@@ -40,7 +40,9 @@ Names = Annotated[
     typer.Argument(metavar="NAME", help="Machines, by name or alias.", autocompletion=complete_host),
 ]
 Role = Annotated[str | None, typer.Option("--role", metavar="ROLE", help="Only machines of this role.")]
-Gpu = Annotated[str | None, typer.Option("--gpu", metavar="TEXT", help="Only machines whose gpu has this text in it.")]
+GpuOption = Annotated[
+    str | None, typer.Option("--gpu", metavar="TEXT", help="Only machines whose gpu has this text in it.")
+]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="For all machines together.")]
 
 

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from hsm.cli.hosts.options import Gpu, HostsFile, Role, complete_host, load_nodes
+from hsm.cli.hosts.options import GpuOption, HostsFileOption, Role, complete_host, load_nodes
 from hsm.cli.sync.options.declarations import Json
 from hsm.errors import UsageError
 
 _MAX_OUTPUT_LINES = 10_000
 
 
-def run(
+def run_on_hosts(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run there, after `--`.")],
     host: Annotated[
         list[str] | None,
@@ -29,8 +29,8 @@ def run(
         ),
     ] = None,
     role: Role = None,
-    gpu: Gpu = None,
-    hosts_file: HostsFile = None,
+    gpu: GpuOption = None,
+    hosts_file: HostsFileOption = None,
     parallel: Annotated[int, typer.Option("--parallel", min=1, max=256, help="How many machines at a time.")] = 16,
     timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="End it after this long.")
@@ -49,7 +49,7 @@ def run(
     10 no machine could be reached, 130 interrupted.
     """
     from hsm.hosts.reach.login import find_logins
-    from hsm.hosts.reach.run import get_exit_code, make_program, run_everywhere
+    from hsm.hosts.reach.run import get_run_exit_code, make_program, run_everywhere
 
     nodes = load_nodes(hosts_file, host or (), role=role, gpu=gpu, is_active=True)
     logins = find_logins(nodes)
@@ -68,11 +68,11 @@ def run(
         n_parallel=parallel,
         timeout_seconds=timeout,
     )
-    code = get_exit_code(runs)
+    code = get_run_exit_code(runs)
     if as_json:
         from dataclasses import asdict
 
-        hosts = [{**asdict(run), "output": output[run.name]} for run in runs]
+        hosts = [{**asdict(run_on_hosts), "output": output[run_on_hosts.name]} for run_on_hosts in runs]
         head = {"schema": 1, "command": "hosts run", "exit_code": int(code), "error": None}
         typer.echo(json.dumps({**head, "hosts": hosts}, indent=2))
     else:

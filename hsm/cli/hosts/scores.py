@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.hosts.options import HostsFile, Timeout, load_hosts
+from hsm.cli.hosts.options import HostsFileOption, Timeout, load_hosts
 from hsm.cli.sync.options.declarations import Json
 from hsm.errors import ExitCode, TargetError, UsageError
 
@@ -24,12 +24,12 @@ _MAX_DELTA_BYTES = 256 * 1024 * 1024
 Database = Annotated[Path, typer.Option("--db", metavar="FILE", help="The SQLite file here.", show_default=False)]
 
 
-def pull(
+def pull_scores(
     db: Database,
     discard: Annotated[
         bool, typer.Option("--discard", help="Also where rows here that the coordinator has not are lost.")
     ] = False,
-    hosts_file: HostsFile = None,
+    hosts_file: HostsFileOption = None,
     as_json: Json = False,
 ) -> None:
     """Replace the score file here by the coordinator's, whole or not at all.
@@ -40,14 +40,14 @@ def pull(
     Exit codes: 0 it is there, 1 it could not be had, 2 usage or hosts file, 12 rows here would be lost.
     """
     from hsm.cli.render import show_lines, show_note
-    from hsm.hosts.scores.sync import pull as pull_scores
+    from hsm.hosts.scores.sync import pull_database
 
     inventory = load_hosts(hosts_file)
     _refuse_at_coordinator(inventory, "pulled from")
     if not db.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {db.parent}.", hint="Make it, or correct --db.", kind="no_folder")
     try:
-        pulled = pull_scores(inventory, db.absolute(), discard=discard, hosts_file=hosts_file)
+        pulled = pull_database(inventory, db.absolute(), discard=discard, hosts_file=hosts_file)
     except OSError as error:
         raise TargetError(
             f"{db} cannot be written: {error.strerror}.", hint="Check its permissions.", kind="no_permission"
@@ -65,7 +65,7 @@ def pull(
     show_lines([f"{db}: {pulled.fetched.size:,} bytes by {pulled.way.transport} from {pulled.way.url}{changes}"])
 
 
-def push(
+def push_scores(
     db: Database,
     remote_db: Annotated[
         str | None,
@@ -74,7 +74,7 @@ def push(
         ),
     ] = None,
     remote_hsm: Annotated[str, typer.Option("--remote-hsm", metavar="PATH", help="The hsm there.")] = "hsm",
-    hosts_file: HostsFile = None,
+    hosts_file: HostsFileOption = None,
     as_json: Json = False,
 ) -> None:
     """Send the rows that the coordinator has not to it, over SSH; `hsm` there merges them.
@@ -110,8 +110,8 @@ def push(
         show_lines([f"{node.name} has every row of {db}"])
 
 
-def status(
-    hosts_file: HostsFile = None,
+def show_score_status(
+    hosts_file: HostsFileOption = None,
     timeout: Timeout = 5.0,
     as_json: Json = False,
 ) -> None:
@@ -140,7 +140,7 @@ def status(
     raise typer.Exit(int(code))
 
 
-def merge(
+def merge_scores(
     source: Annotated[
         str, typer.Argument(metavar="FILE", help="The SQLite file whose rows are put in; `-` for standard input.")
     ],
@@ -155,7 +155,7 @@ def merge(
     Exit codes: 0 done, 1 a file is damaged or the rows do not fit; then nothing was changed.
     """
     from hsm.cli.render import show_lines
-    from hsm.hosts.scores.database import merge as merge_scores
+    from hsm.hosts.scores.database import merge
 
     if not db.is_file():
         raise UsageError(f"There is no file {db}.", hint="Correct --db.", kind="no_db")
@@ -163,7 +163,7 @@ def merge(
         delta = Path(source) if source != "-" else _save_input(Path(folder) / "delta.db")
         if not delta.is_file():
             raise UsageError(f"There is no file {source}.", hint="Correct it.", kind="no_db")
-        n_merged = merge_scores(delta, db.absolute())
+        n_merged = merge(delta, db.absolute())
     if as_json:
         _echo("hosts scores merge", ExitCode.DONE, {"n_merged": n_merged})
     else:

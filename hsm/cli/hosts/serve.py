@@ -15,7 +15,7 @@ from hsm.cli.sync.options.declarations import Json
 from hsm.errors import TargetError, UsageError
 
 
-def serve(
+def serve_files(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 for a free one.")] = 8766,
     root: Annotated[Path, typer.Option("--root", metavar="DIR", help="Serve the files below it.")] = Path(),
     bind: Annotated[str, typer.Option("--bind", metavar="ADDRESS", help="The address to listen at.")] = "127.0.0.1",
@@ -32,14 +32,14 @@ def serve(
     """Serve files read-only over HTTP, until Ctrl-C: /status, /files/..., and /db as a consistent snapshot.
 
     No path and no symlink leads out of --root; hidden files and files named like secrets are not shown. Beyond
-    loopback every request must bring the bearer token. It needs the extra `serve`.
+    loopback every request must bring the bearer token. It needs the extra `serve_files`.
     """
     from hsm.cli.render import show_note
     from hsm.hosts.inventory.identity import is_loopback
     from hsm.hosts.reach.web import TOKEN_VARIABLE
 
     try:
-        from hsm.hosts.server.server import make_app, run_server
+        from hsm.hosts.server.server import make_server_app, run_server
     except ImportError as error:
         raise TargetError(
             "The data server is not installed.",
@@ -60,10 +60,10 @@ def serve(
     listener = _listen(bind, port)
     shown = f"[{bind}]" if ":" in bind else bind
     show_note(f"Serving {root.resolve()} at http://{shown}:{listener.getsockname()[1]}, until Ctrl-C.")
-    run_server(make_app(root, database=db, token=token), listener)
+    run_server(make_server_app(root, database=db, token=token), listener)
 
 
-def fetch(
+def fetch_file(
     urls: Annotated[list[str], typer.Argument(metavar="URL...", help="The same file at one or several machines.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to put it into.")] = Path(),
     name: Annotated[
@@ -85,15 +85,15 @@ def fetch(
     Exit codes: 0 it is there, 1 it could not be fetched or is wrong, 2 usage.
     """
     from hsm.cli.render import show_lines, show_note
-    from hsm.hosts.files.fetch import fetch as fetch_file
-    from hsm.hosts.files.sources import check_sha256, check_url, make_name
+    from hsm.hosts.files.fetch import fetch
+    from hsm.hosts.files.sources import check_sha256, check_source_url, make_name
 
-    checked = [check_url(url) for url in urls]
+    checked = [check_source_url(url) for url in urls]
     place = out / (make_name(f"http://x/{name}") if name is not None else make_name(checked[0]))
     if not out.is_dir():
         raise UsageError(f"There is no folder {out}.", hint="Make it, or correct --out.", kind="no_folder")
     try:
-        found = fetch_file(
+        found = fetch(
             checked,
             place,
             sha256=check_sha256(sha256),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from hsm.cli.render.printer import Column, Part, Printer
+from hsm.cli.render.printer import Part, Printer, TextColumn
 from hsm.cli.render.words import format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
     from hsm.hosts.scores.sync import NodeScores
 
 _LIST_COLUMNS = (
-    Column("machine"),
-    Column("status"),
-    Column("role"),
-    Column("address"),
-    Column("cpus", is_number=True),
-    Column("memory", is_number=True),
-    Column("gpu"),
+    TextColumn("machine"),
+    TextColumn("status"),
+    TextColumn("role"),
+    TextColumn("address"),
+    TextColumn("cpus", is_number=True),
+    TextColumn("memory", is_number=True),
+    TextColumn("gpu"),
 )
 _CHECK_COLUMNS = (
-    Column("machine"),
-    Column("tcp"),
-    Column("ssh"),
-    Column("http"),
-    Column("round trip", is_number=True),
-    Column("load", is_number=True),
-    Column("gpus free", is_number=True),
-    Column("address"),
+    TextColumn("machine"),
+    TextColumn("tcp"),
+    TextColumn("ssh"),
+    TextColumn("http"),
+    TextColumn("round trip", is_number=True),
+    TextColumn("load", is_number=True),
+    TextColumn("gpus free", is_number=True),
+    TextColumn("address"),
 )
 _SCORE_COLUMNS = (
-    Column("machine"),
-    Column("rows", is_number=True),
-    Column("new", is_number=True),
-    Column("missing", is_number=True),
-    Column("changed", is_number=True),
-    Column("last pull", is_number=True),
-    Column("largest difference", is_number=True),
-    Column("in step"),
+    TextColumn("machine"),
+    TextColumn("rows", is_number=True),
+    TextColumn("new", is_number=True),
+    TextColumn("missing", is_number=True),
+    TextColumn("changed", is_number=True),
+    TextColumn("last pull", is_number=True),
+    TextColumn("largest difference", is_number=True),
+    TextColumn("in step"),
 )
-_RUN_COLUMNS = (Column("machine"), Column("exit code", is_number=True), Column("what happened"))
+_RUN_COLUMNS = (TextColumn("machine"), TextColumn("exit code", is_number=True), TextColumn("what happened"))
 
 
 def show_inventory(nodes: Sequence[ClusterNode], path: str) -> None:

@@ -25,7 +25,7 @@ _LINES_AT_ONCE = 2000
 _drawn_on: list[Console] = []
 
 
-class Column(NamedTuple):
+class TextColumn(NamedTuple):
     """A column of a table."""
 
     header: str
@@ -69,7 +69,7 @@ class Printer:
             self._console.out("\n".join(map(escape_text, chunk)), highlight=False)
 
     def print_table(
-        self, columns: Sequence[Column], rows: Iterable[Sequence[Part]], *, label: str = "", indent: int = 0
+        self, columns: Sequence[TextColumn], rows: Iterable[Sequence[Part]], *, label: str = "", indent: int = 0
     ) -> None:
         """Print rows in columns.
 
@@ -157,7 +157,7 @@ def show_lines(lines: Iterable[str]) -> None:
     Printer().print_many(lines)
 
 
-def _align(columns: Sequence[Column], row: Sequence[Text], widths: Sequence[int], gap: int) -> Text:
+def _align(columns: Sequence[TextColumn], row: Sequence[Text], widths: Sequence[int], gap: int) -> Text:
     """Put all cells but the last into their columns."""
     line = Text()
     for column, cell, width in zip(columns, row, widths, strict=False):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from hsm.cli.render.printer import Column, Part, Printer
+from hsm.cli.render.printer import Part, Printer, TextColumn
 from hsm.cli.render.words import escape_text, format_count, format_seconds, list_some
 from hsm.model import RunState
 from hsm.report.plots import describe_strength
 from hsm.report.report import Report
 from hsm.report.runs import ReportRun
 from hsm.report.table import Column as RunColumn
-from hsm.report.table import Kind
+from hsm.report.table import ColumnKind
 from hsm.report.values import Value, as_finite, as_number, format_short
 
 _STYLES = {
@@ -64,12 +64,12 @@ def _print_rows(printer: Printer, report: Report) -> list[RunColumn]:
     ]
     kept = _choose_columns(report, widths, printer.width - _GAP)
     heads = [
-        Column(headers[index], any(as_number(column.read(run)) is not None for run in report.table.runs))
+        TextColumn(headers[index], any(as_number(column.read(run)) is not None for run in report.table.runs))
         for index, column in enumerate(columns)
     ]
     # The printer's last column is for words; an empty one keeps numbers to the right.
     printer.print_table(
-        [*(heads[index] for index in kept), Column("")], ([*(row[i] for i in kept), ""] for row in rows)
+        [*(heads[index] for index in kept), TextColumn("")], ([*(row[i] for i in kept), ""] for row in rows)
     )
     return [column for index, column in enumerate(columns) if index not in kept]
 
@@ -79,7 +79,9 @@ def _choose_columns(report: Report, widths: Sequence[int], room: int) -> list[in
     metric = report.metric.column if report.metric is not None else None
     columns = report.table.columns
     kept: list[int] = []
-    for index in sorted(range(len(columns)), key=lambda n: columns[n].kind is Kind.SUMMARY and columns[n] != metric):
+    for index in sorted(
+        range(len(columns)), key=lambda n: columns[n].kind is ColumnKind.SUMMARY and columns[n] != metric
+    ):
         if widths[index] <= room:
             kept.append(index)
             room -= widths[index]
@@ -91,15 +93,15 @@ def _rows(report: Report) -> Sequence[Sequence[Value]]:
 
 
 def _get_header(column: RunColumn) -> str:
-    return "duration" if column.kind is Kind.RUN and column.key == ("duration_seconds",) else column.name
+    return "duration" if column.kind is ColumnKind.RUN and column.key == ("duration_seconds",) else column.name
 
 
 def _make_cell(column: RunColumn, value: Value) -> Part:
-    if column.kind is Kind.RUN and column.key == ("duration_seconds",):
+    if column.kind is ColumnKind.RUN and column.key == ("duration_seconds",):
         seconds = as_finite(value)
         return "" if seconds is None else format_seconds(seconds)
     text = _shorten(format_short(value))
-    if column.kind is Kind.RUN and column.key == ("state",):
+    if column.kind is ColumnKind.RUN and column.key == ("state",):
         return text, _STYLES.get(text, "")
     return text
 

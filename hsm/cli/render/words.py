@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hsm.units import format_size
+
 _KNOWN = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\x1b": r"\x1b"}
-_UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
 def escape_text(text: str) -> str:
@@ -37,24 +38,6 @@ def _escape_character(character: str) -> str:
 def format_count(n: int, noun: str, plural: str = "") -> str:
     """Return `1 file` or `1,200 files`."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def format_bytes(n_bytes: float) -> str:
-    """Return a size in decimal units, as `512 B` or `1.2 MB`."""
-    size, unit = format_size(n_bytes, n_bytes)
-    return f"{size} {unit}"
-
-
-def format_size(n_bytes: float, largest: float) -> tuple[str, str]:
-    """Return a number and its unit, in the unit that `largest` has on its own."""
-    if round(largest) < 1000:
-        return f"{round(n_bytes)}", "B"
-    divisor = 1000
-    for unit in _UNITS[:-1]:
-        if round(largest / divisor, 1) < 1000:
-            return f"{n_bytes / divisor:.1f}", unit
-        divisor *= 1000
-    return f"{n_bytes / divisor:.1f}", _UNITS[-1]
 
 
 def format_part(done: float, total: float) -> str:

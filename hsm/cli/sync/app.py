@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from hsm.cli.lazy import Place, make_app
+from hsm.cli.lazy import CommandPlace, make_group
 
-app = make_app(
+app = make_group(
     "Bring the results of sweeps home: configure, preview, send, log in.",
     {
-        "init": Place("hsm.cli.sync.init", "init"),
-        "list": Place("hsm.cli.sync.targets", "list_targets"),
-        "to": Place("hsm.cli.sync.push", "send_to"),
-        "run": Place("hsm.cli.sync.push", "send_to", hidden=True),
-        "from": Place("hsm.cli.sync.pull", "receive_from"),
-        "status": Place("hsm.cli.sync.status", "status"),
-        "verify": Place("hsm.cli.sync.verify", "verify_sweeps"),
-        "clean": Place("hsm.cli.sync.clean", "clean"),
-        "report": Place("hsm.cli.sync.report", "report"),
-        "doctor": Place("hsm.cli.sync.doctor", "doctor"),
-        "login": Place("hsm.cli.sync.login", "login"),
-        "logout": Place("hsm.cli.sync.login", "logout"),
+        "init": CommandPlace("hsm.cli.sync.init", "write_config"),
+        "list": CommandPlace("hsm.cli.sync.targets", "list_targets"),
+        "to": CommandPlace("hsm.cli.sync.push", "send_to"),
+        "run": CommandPlace("hsm.cli.sync.push", "send_to", hidden=True),
+        "from": CommandPlace("hsm.cli.sync.pull", "receive_from"),
+        "status": CommandPlace("hsm.cli.sync.status", "show_sweep_status"),
+        "verify": CommandPlace("hsm.cli.sync.verify", "verify_sweeps"),
+        "clean": CommandPlace("hsm.cli.sync.clean", "clean_sweep"),
+        "report": CommandPlace("hsm.cli.sync.report", "report_sweep"),
+        "doctor": CommandPlace("hsm.cli.sync.doctor", "run_doctor"),
+        "login": CommandPlace("hsm.cli.sync.login", "log_in"),
+        "logout": CommandPlace("hsm.cli.sync.login", "log_out"),
     },
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.sync.options.choice import choose_roots
+from hsm.cli.sync.options.choice import parse_roots
 from hsm.cli.sync.options.declarations import Json, Sweeps, Trust, complete_target
 from hsm.cli.sync.options.project import load_targets
 from hsm.errors import UsageError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hsm.sync.clean.report import CleanReport
 
 
-def clean(
+def clean_sweep(
     sweeps: Sweeps,
     target: Annotated[
         list[str] | None,
@@ -73,10 +73,10 @@ def clean(
     from hsm.cli.render.sync.clean import show_clean
     from hsm.remote.openssh.client import has_terminal
     from hsm.sync.clean.clean import CleanRequest
-    from hsm.sync.clean.decision import parse_age
     from hsm.sync.clean.report import make_clean_document
     from hsm.sync.clean.values import CleanOptions
     from hsm.sync.reports import merge_exit_codes
+    from hsm.units import parse_age
 
     if not (yes or dry_run) and (as_json or not has_terminal()):
         raise UsageError(
@@ -84,11 +84,12 @@ def clean(
             hint="Look with --dry-run, then give --yes.",
             kind="no_answer",
         )
-    options = CleanOptions(copies, quick, allow_superseded, parse_age(older_than) if older_than is not None else 0)
+    min_age_ns = 0 if older_than is None else parse_age(older_than, option="--older-than", kind="bad_age") * 10**9
+    options = CleanOptions(copies, quick, allow_superseded, min_age_ns)
     loaded, _ = load_targets(target or tuple(_list_names()), is_trusted=trust)
     request = CleanRequest(
         options=options,
-        roots=choose_roots(sweep_only=sweep_only, wandb_only=wandb_only),
+        roots=parse_roots(sweep_only=sweep_only, wandb_only=wandb_only),
         targets=tuple(dict.fromkeys(target or ())),
         is_dry_run=dry_run,
         may_ask=has_terminal() and not as_json,
@@ -133,8 +134,8 @@ def _clean(
     with ExitStack() as stack:
         names = list(request.targets or loaded.config.sync_targets)
         with make_reporter(is_quiet=is_quiet or not shows, targets=names) as reporter:
-            clean = stack.enter_context(open_clean(loaded, word, request, runner=Runner(), reporter=reporter))
-        found = replace(clean.make_report(), is_dry_run=request.is_dry_run)
+            clean_sweep = stack.enter_context(open_clean(loaded, word, request, runner=Runner(), reporter=reporter))
+        found = replace(clean_sweep.make_report(), is_dry_run=request.is_dry_run)
         if request.is_dry_run or not found.going:
             return replace(found, is_done=not request.is_dry_run)
         if asks:
@@ -145,4 +146,4 @@ def _clean(
                 raise KeyboardInterrupt from error
             if not is_yes:
                 return found
-        return clean.remove()
+        return clean_sweep.remove()

@@ -11,7 +11,7 @@ from hsm.cli.sync.options.declarations import Json, Trust, complete_target
 from hsm.cli.sync.options.project import load, load_targets
 
 
-def doctor(
+def run_doctor(
     target: Annotated[
         list[str] | None,
         typer.Argument(

@@ -10,7 +10,7 @@ import typer
 from hsm.errors import TargetError, UsageError
 
 
-def init(
+def write_config(
     project_name: Annotated[
         str | None,
         typer.Option(help="The project's name in the template's paths.", show_default="the folder's name"),

@@ -1,4 +1,4 @@
-"""`hsm sync login` and `logout`: the shared login to a target."""
+"""`hsm sync login` and `log_out`: the shared login to a target."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from hsm.cli.sync.options.declarations import TargetName, Trust, complete_target
+from hsm.cli.sync.options.declarations import TargetArgument, Trust, complete_target
 from hsm.cli.sync.options.project import load, make_connection
 
 
-def login(target: TargetName, trust: Trust = False) -> None:
+def log_in(target: TargetArgument, trust: Trust = False) -> None:
     """Open the shared login to a target, in the foreground: passwords and second factors are asked for here.
 
     Later commands use it without asking, until `hsm sync logout` or ten minutes without use.
@@ -28,7 +28,7 @@ def login(target: TargetName, trust: Trust = False) -> None:
     show_lines([f"Logged in to {target}. {stays}"])
 
 
-def logout(
+def log_out(
     target: Annotated[
         str | None,
         typer.Argument(metavar="[TARGET]", help="A configured target.", autocompletion=complete_target),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hsm.cli.sync.options.choice import check_allowed, choose_roots, parse_choice
+from hsm.cli.sync.options.choice import check_allowed, parse_choice, parse_roots
 from hsm.cli.sync.options.declarations import (
     Allow,
     AllVersions,
@@ -92,7 +92,7 @@ def send_to(
     following = parse_follow(
         continuous=continuous, interval=interval, expect=expect, settle=settle, stale=stale, is_dry_run=dry_run
     )
-    roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
+    roots = parse_roots(sweep_only=sweep_only, wandb_only=wandb_only)
     choice = parse_choice(runs, include, exclude, since=since, newest=newest)
     overrides = parse_overrides(assignments, to_sweeps, to_wandb)
     loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hsm.model import Problem, Run
     from hsm.report.report import Report
-    from hsm.sync.source import Source
+    from hsm.sync.source import ProjectSource
 
 _GOALS = ("min", "max")
 _RUN_PROBLEMS = frozenset({"double_run", "membership_unknown", "source_missing", "symlinked_folder", "symlinked_run"})
@@ -53,7 +53,7 @@ _Where = Annotated[
 ]
 
 
-def report(
+def report_sweep(
     sweep: _Sweep,
     sort: Annotated[
         str,
@@ -157,11 +157,11 @@ def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]
     return inventory.sweep, inventory.runs, problems
 
 
-def _find_source(word: str) -> tuple[Source, bool]:
+def _find_source(word: str) -> tuple[ProjectSource, bool]:
     """The sweep where it lies, and whether the project has a configuration."""
     from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
     from hsm.remote.local import LocalEndpoint
-    from hsm.sync.source import Source, find_source
+    from hsm.sync.source import ProjectSource, find_source
 
     endpoint = LocalEndpoint()
     try:
@@ -172,7 +172,7 @@ def _find_source(word: str) -> tuple[Source, bool]:
             raise
         layout = Layout(str(project), str(project / "sweeps"), str(project / "wandb"))
         known = list_sweeps(endpoint, layout)
-        return Source(project, endpoint, layout, known, (find_sweep(known, word),)), False
+        return ProjectSource(project, endpoint, layout, known, (find_sweep(known, word),)), False
     return find_source(loaded, endpoint, [word]), True
 
 

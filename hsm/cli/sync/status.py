@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hsm.sync.status.report import Asked, Question, StatusReport
 
 
-def status(
+def show_sweep_status(
     sweeps: Annotated[
         list[str] | None,
         typer.Argument(
@@ -71,17 +71,17 @@ def _read(
 
         return read_received_status(project, sweeps)
     from hsm.config.load import select_targets
-    from hsm.sync.status.status import read_status
+    from hsm.sync.status.status import read_sweep_status
 
     if names:
         select_targets(loaded.config, names)
     if not check:
-        return read_status(loaded, sweeps, names)
+        return read_sweep_status(loaded, sweeps, names)
 
     def ask(questions: Sequence[Question]) -> Mapping[Question, Asked]:
         return _ask(questions, is_trusted=is_trusted, is_quiet=is_quiet, may_ask=not as_json)
 
-    return read_status(loaded, sweeps, names, ask=ask)
+    return read_sweep_status(loaded, sweeps, names, ask=ask)
 
 
 def _ask(questions: Sequence[Question], *, is_trusted: bool, is_quiet: bool, may_ask: bool) -> Mapping[Question, Asked]:

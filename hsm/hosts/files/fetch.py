@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsm.errors import TargetError, UsageError
-from hsm.hosts.files.sources import Source, find_sources
+from hsm.hosts.files.sources import FileSource, find_sources
 from hsm.hosts.reach.race import gather
 from hsm.hosts.reach.web import make_client, make_headers
 from hsm.process.runner import CommandTimeoutError, ProgramMissingError, Runner
@@ -148,14 +148,14 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def make_aria2_input(sources: Sequence[Source], beside: Path) -> str:
+def make_aria2_input(sources: Sequence[FileSource], beside: Path) -> str:
     """Return the input file of aria2c (aria2c(1), "Input File"): the token must not stand in a command line."""
     headers = [f"{name}: {value}" for name, value in make_headers().items()]
     options = [f"dir={beside.parent}", f"out={beside.name}", *(f"header={header}" for header in headers)]
     return "\n".join(["\t".join(source.url for source in sources), *(f"  {option}" for option in options)]) + "\n"
 
 
-def _bring_by_aria2(sources: Sequence[Source], beside: Path, timeout_seconds: float) -> None:
+def _bring_by_aria2(sources: Sequence[FileSource], beside: Path, timeout_seconds: float) -> None:
     n_parts = min(16, _N_PER_SOURCE * len(sources))
     argv = [ARIA2, "--no-conf=true", "--input-file=-", "--quiet=true", "--no-netrc=true", "--all-proxy=",
             "--http-proxy=", "--https-proxy=", f"--split={n_parts}", f"--max-connection-per-server={_N_PER_SOURCE}",
@@ -177,7 +177,7 @@ def _bring_by_aria2(sources: Sequence[Source], beside: Path, timeout_seconds: fl
         )
 
 
-def _bring_by_ranges(sources: Sequence[Source], beside: Path, timeout_seconds: float) -> None:
+def _bring_by_ranges(sources: Sequence[FileSource], beside: Path, timeout_seconds: float) -> None:
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         pieces = _Pieces(sources, descriptor)
@@ -192,7 +192,7 @@ def _bring_by_ranges(sources: Sequence[Source], beside: Path, timeout_seconds: f
 class _Pieces:
     """The pieces of one file that are still to come. Whoever is free takes the next; what failed is given back."""
 
-    def __init__(self, sources: Sequence[Source], descriptor: int) -> None:
+    def __init__(self, sources: Sequence[FileSource], descriptor: int) -> None:
         size = sources[0].size
         self._sources = [source for source in sources if source.has_ranges] or list(sources[:1])
         step = PIECE_BYTES if self._sources[0].has_ranges else max(size, 1)
@@ -208,7 +208,7 @@ class _Pieces:
         await asyncio.gather(*workers)
         return self._n_open == 0
 
-    async def _work(self, source: Source) -> None:
+    async def _work(self, source: FileSource) -> None:
         async with make_client(_PIECE_SECONDS) as client:
             while self._n_open and self._failures[source.url] < _MAX_FAILURES:
                 if not self._waiting:
@@ -223,7 +223,7 @@ class _Pieces:
                 else:
                     self._n_open -= 1
 
-    async def _bring_piece(self, client: httpx.AsyncClient, source: Source, piece: tuple[int, int]) -> str:
+    async def _bring_piece(self, client: httpx.AsyncClient, source: FileSource, piece: tuple[int, int]) -> str:
         """Bring one piece; why it failed, empty when it came."""
         import httpx  # noqa: PLC0415 - loaded already
 
@@ -234,7 +234,7 @@ class _Pieces:
         except asyncio.TimeoutError:
             return "too slow"
 
-    async def _ask(self, client: httpx.AsyncClient, source: Source, piece: tuple[int, int]) -> str:
+    async def _ask(self, client: httpx.AsyncClient, source: FileSource, piece: tuple[int, int]) -> str:
         begin, end = piece
         headers = {"Range": f"bytes={begin}-{end - 1}"} if source.has_ranges else {}
         if source.etag and not source.etag.startswith("W/"):

@@ -19,7 +19,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FileSource:
     """A file as one server has it.
 
     Attributes:
@@ -38,7 +38,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SourceChoice:
     """Which sources are used.
 
     Attributes:
@@ -46,11 +46,11 @@ class Choice:
         left_out: URL -> why.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[FileSource, ...]
     left_out: dict[str, str]
 
 
-def check_url(url: str) -> str:
+def check_source_url(url: str) -> str:
     """Return `url` if it is an http or https URL without user and blanks.
 
     Raises:
@@ -90,7 +90,7 @@ def check_sha256(text: str) -> str:
     return text.lower()
 
 
-def find_sources(urls: Sequence[str], *, timeout_seconds: float, sha256: str = "") -> Choice:
+def find_sources(urls: Sequence[str], *, timeout_seconds: float, sha256: str = "") -> SourceChoice:
     """Ask all servers at the same time for size and checksum, and choose those that agree.
 
     Args:
@@ -103,10 +103,10 @@ def find_sources(urls: Sequence[str], *, timeout_seconds: float, sha256: str = "
     """
     jobs = {url: partial(_look_at, url, timeout_seconds) for url in dict.fromkeys(urls)}
     answers = gather(jobs, timeout_seconds=timeout_seconds)
-    left_out = {url: str(answers.get(url, "no answer")) for url in jobs if not isinstance(answers.get(url), Source)}
-    groups: dict[tuple[int, str], list[tuple[str, Source]]] = {}
+    left_out = {url: str(answers.get(url, "no answer")) for url in jobs if not isinstance(answers.get(url), FileSource)}
+    groups: dict[tuple[int, str], list[tuple[str, FileSource]]] = {}
     for url, source in answers.items():
-        if isinstance(source, Source):
+        if isinstance(source, FileSource):
             groups.setdefault((source.size, source.sha256), []).append((url, source))
     if sha256:
         groups = {key: group for key, group in groups.items() if key[1] in ("", sha256)}
@@ -118,12 +118,12 @@ def find_sources(urls: Sequence[str], *, timeout_seconds: float, sha256: str = "
     best = max(groups, key=lambda key: (bool(sha256) and key[1] == sha256, len(groups[key]), bool(key[1])))
     chosen = [source for _, source in groups[best]]
     for url, source in answers.items():
-        if isinstance(source, Source) and source not in chosen:
+        if isinstance(source, FileSource) and source not in chosen:
             left_out[url] = "its file has another size or checksum"
-    return Choice(tuple(chosen), left_out)
+    return SourceChoice(tuple(chosen), left_out)
 
 
-async def _look_at(url: str, timeout_seconds: float) -> Source | str:
+async def _look_at(url: str, timeout_seconds: float) -> FileSource | str:
     import httpx  # noqa: PLC0415 - 100 ms that only a request needs
 
     async with make_client(timeout_seconds) as client:
@@ -136,7 +136,7 @@ async def _look_at(url: str, timeout_seconds: float) -> Source | str:
     length = response.headers.get("content-length", "")
     if not length.isdigit() or len(length) > 15 or "content-encoding" in response.headers:
         return "it does not tell the file's size"
-    return Source(
+    return FileSource(
         _pin(url, response.headers.get("content-location", "")),
         int(length),
         _parse_digest(response.headers.get("repr-digest", "")),

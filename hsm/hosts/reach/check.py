@@ -13,7 +13,7 @@ from hsm.hosts.inventory.node import ClusterNode, make_url
 from hsm.hosts.reach.address_memory import load_memory, make_key, save_memory
 from hsm.hosts.reach.login import Greeting, greet_node, make_login
 from hsm.hosts.reach.race import call_in_thread, gather
-from hsm.hosts.reach.statuses import Reached, read_status
+from hsm.hosts.reach.statuses import Reached, read_node_status
 from hsm.hosts.reach.vitals import PROGRAM, Vitals, parse_vitals
 from hsm.process.runner import CommandStoppedError, Runner
 
@@ -127,7 +127,7 @@ class _Checkup:
         """Ask the data server."""
         node = self._node
         port = node.data_server_port
-        self._reached = await read_status(node, port, self._memory, self._timeout_seconds)
+        self._reached = await read_node_status(node, port, self._memory, self._timeout_seconds)
         for address in node.addresses:
             if self._reached and self._reached.answer.content and self._reached.base_url == make_url(address, port):
                 self.answers[make_key(node.name, port)] = address
@@ -165,7 +165,7 @@ class _Checkup:
         return replace(found, ssh=found.ssh if with_ssh else NOT_CHECKED, http=found.http if with_http else NOT_CHECKED)
 
 
-def get_exit_code(checks: Sequence[HostCheck]) -> ExitCode:
+def get_check_exit_code(checks: Sequence[HostCheck]) -> ExitCode:
     """1 when a machine that is active does not answer, else 0."""
     silent = any(check.is_active and not check.is_answering for check in checks)
     return ExitCode.PARTIAL if silent else ExitCode.DONE
@@ -176,7 +176,7 @@ def make_check_document(checks: Sequence[HostCheck], *, seconds: float) -> dict[
     return {
         "schema": 1,
         "command": "hosts check",
-        "exit_code": int(get_exit_code(checks)),
+        "exit_code": int(get_check_exit_code(checks)),
         "error": None,
         "at": time.time(),
         "seconds": round(seconds, 3),

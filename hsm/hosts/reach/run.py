@@ -169,7 +169,7 @@ class LineReader:
         self._on_line(line.decode("utf-8", "replace").rstrip("\r"))
 
 
-def get_exit_code(runs: Sequence[HostRun]) -> ExitCode:
+def get_run_exit_code(runs: Sequence[HostRun]) -> ExitCode:
     """0 when the command ended well everywhere, 10 when no machine could be reached, else 1."""
     if all(run.exit_code == 0 and not run.error for run in runs):
         return ExitCode.DONE

@@ -99,7 +99,9 @@ def read_statuses(nodes: Iterable[ClusterNode], *, port: int | None, timeout: fl
         Those that answered anything, in order. An answer without a content only where no address gave a better one.
     """
     remembered = load_memory()
-    jobs = {node.name: partial(read_status, node, port or node.data_server_port, remembered, timeout) for node in nodes}
+    jobs = {
+        node.name: partial(read_node_status, node, port or node.data_server_port, remembered, timeout) for node in nodes
+    }
     found = [reached for reached in gather(jobs, timeout_seconds=timeout).values() if reached is not None]
     answers = {}
     for reached in found:
@@ -111,7 +113,7 @@ def read_statuses(nodes: Iterable[ClusterNode], *, port: int | None, timeout: fl
     return found
 
 
-async def read_status(
+async def read_node_status(
     node: ClusterNode, port: int, remembered: dict[str, str], timeout_seconds: float
 ) -> Reached | None:
     """Ask a node for `/status` by its addresses, the remembered one first; see `read_statuses`."""

@@ -20,7 +20,7 @@ from hsm.hosts.inventory.load import COORDINATOR_VARIABLES, get_coordinator_addr
 from hsm.hosts.inventory.node import ClusterNode, Inventory, make_url
 from hsm.hosts.scores.database import remove_leftovers, replace_database
 from hsm.hosts.scores.state import SCHEMA, get_state_path
-from hsm.hosts.scores.tables import Comparison, compare, make_delta
+from hsm.hosts.scores.tables import TableComparison, compare, make_delta
 
 ANSWER_SECONDS = 10.0
 TRANSFER_SECONDS = 600.0
@@ -53,7 +53,7 @@ class Pulled:
 
     way: Way
     fetched: Fetched
-    before: Comparison | None
+    before: TableComparison | None
     failures: dict[str, str]
 
 
@@ -72,7 +72,7 @@ class NodeScores:
 
     name: str
     is_coordinator: bool
-    comparison: Comparison | None = None
+    comparison: TableComparison | None = None
     last_sync: float | None = None
     has_diverged: bool = False
     problem: str = ""
@@ -96,7 +96,9 @@ def iter_ways(inventory: Inventory, hosts_file: Path | None = None) -> Iterator[
             yield Way(transport, make_url(place, config.sync_port, "/db"))
 
 
-def pull(inventory: Inventory, database: Path, *, discard: bool = False, hosts_file: Path | None = None) -> Pulled:
+def pull_database(
+    inventory: Inventory, database: Path, *, discard: bool = False, hosts_file: Path | None = None
+) -> Pulled:
     """Replace a score file by the coordinator's, whole or not at all (`hsm.hosts.scores.database.replace_database`).
 
     Args:
@@ -223,7 +225,7 @@ def _fetch_scores(inventory: Inventory, to: Path, hosts_file: Path | None) -> tu
     )
 
 
-def _compare_former(database: Path, new: Path) -> Comparison | None:
+def _compare_former(database: Path, new: Path) -> TableComparison | None:
     if not database.exists():
         return None
     try:

@@ -17,7 +17,7 @@ BUSY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ScoreTable:
     """A table that can be merged.
 
     Attributes:
@@ -32,7 +32,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class TableComparison:
     """How one file differs from another.
 
     Attributes:
@@ -50,7 +50,7 @@ class Comparison:
     divergence: float | None
 
 
-def compare(file: Path, other: Path) -> Comparison:
+def compare(file: Path, other: Path) -> TableComparison:
     """Compare two files table by table; tables without a primary key, or of other columns, do not count.
 
     Raises:
@@ -69,7 +69,7 @@ def compare(file: Path, other: Path) -> Comparison:
             n_differing += _count(connection, _make_differing_query(table))
             found = _find_divergence(connection, table)
             divergence = found if divergence is None else max(divergence, found if found is not None else divergence)
-    return Comparison(n_rows, n_new, n_missing, n_differing, divergence)
+    return TableComparison(n_rows, n_new, n_missing, n_differing, divergence)
 
 
 def make_delta(file: Path, other: Path, to: Path) -> int:
@@ -95,7 +95,7 @@ def make_delta(file: Path, other: Path, to: Path) -> int:
     return n_rows
 
 
-def iter_tables(connection: sqlite3.Connection, schema: str) -> Iterator[Table]:
+def iter_tables(connection: sqlite3.Connection, schema: str) -> Iterator[ScoreTable]:
     """Yield the tables with a primary key, by name; virtual tables and SQLite's own are left out."""
     rows = connection.execute(
         f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
@@ -105,7 +105,7 @@ def iter_tables(connection: sqlite3.Connection, schema: str) -> Iterator[Table]:
         columns = connection.execute(f"PRAGMA {schema}.table_info({_quote(name)})").fetchall()
         keys = sorted((place, column) for _, column, _, _, _, place in columns if place)
         if keys:
-            yield Table(name, tuple(column[1] for column in columns), tuple(column for _, column in keys))
+            yield ScoreTable(name, tuple(column[1] for column in columns), tuple(column for _, column in keys))
 
 
 def insert_missing(connection: sqlite3.Connection) -> int:
@@ -149,7 +149,7 @@ def _match(columns: tuple[str, ...]) -> str:
     return " AND ".join(f"a.{_quote(column)} IS b.{_quote(column)}" for column in columns)
 
 
-def _make_missing_query(what: str, table: Table, here: str, there: str) -> str:
+def _make_missing_query(what: str, table: ScoreTable, here: str, there: str) -> str:
     """Rows of one file whose keys the other has not."""
     name = _quote(table.name)
     return (
@@ -158,7 +158,7 @@ def _make_missing_query(what: str, table: Table, here: str, there: str) -> str:
     )
 
 
-def _make_differing_query(table: Table) -> str:
+def _make_differing_query(table: ScoreTable) -> str:
     name = _quote(table.name)
     return (
         f"SELECT count(*) FROM main.{name} AS a JOIN other.{name} AS b ON {_match(table.keys)} "
@@ -166,7 +166,7 @@ def _make_differing_query(table: Table) -> str:
     )
 
 
-def _find_divergence(connection: sqlite3.Connection, table: Table) -> float | None:
+def _find_divergence(connection: sqlite3.Connection, table: ScoreTable) -> float | None:
     column = next((name for word in RATING_COLUMNS for name in table.columns if name.lower() == word), None)
     if column is None or column in table.keys:
         return None

@@ -31,7 +31,7 @@ from hsm.hosts.scores.state import read_last_sync
 _METHODS = ["GET", "HEAD"]
 
 
-def make_app(root: Path, *, database: Path | None = None, token: str = "", name: str = "") -> Starlette:
+def make_server_app(root: Path, *, database: Path | None = None, token: str = "", name: str = "") -> Starlette:
     """Make the application.
 
     Args:

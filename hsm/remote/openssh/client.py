@@ -19,7 +19,7 @@ from hsm.errors import HsmError, TargetError, UnreachableError
 from hsm.process.background import Ahead
 from hsm.process.runner import CommandTimeoutError, Completed, Dialogue, Runner
 from hsm.remote.openssh.command_line import LOGIN_OPTIONS, make_session_words
-from hsm.remote.openssh.login import Login
+from hsm.remote.openssh.login import OpenSshLogin
 from hsm.remote.retry import PAUSES_SECONDS, SESSIONS_REFUSED, retry
 from hsm.remote.shell import (
     OPEN_SHELL,
@@ -29,13 +29,13 @@ from hsm.remote.shell import (
     make_ends,
     make_mark,
     make_remote_command,
-    make_words,
+    make_shell_words,
     parse_answer,
     parse_framed,
 )
 
 if TYPE_CHECKING:
-    from hsm.remote.openssh.command_line import SshSettings
+    from hsm.remote.openssh.command_line import SshTarget
     from hsm.remote.openssh.host_keys import StoredKey
 
 SESSION_TIMEOUT_SECONDS = 600
@@ -75,7 +75,7 @@ class OpenSsh:
     def __init__(
         self,
         name: str,
-        settings: SshSettings,
+        settings: SshTarget,
         runner: Runner,
         *,
         pauses_seconds: Sequence[float] = PAUSES_SECONDS,
@@ -88,7 +88,7 @@ class OpenSsh:
         self.pauses_seconds = pauses_seconds
         self._spacing_seconds = spacing_seconds
         self.on_wait = on_wait
-        self._login = Login(name, settings, runner)
+        self._login = OpenSshLogin(name, settings, runner)
         self._is_open = False
         self._control_path: Path | None = None
         self._has_connected = False
@@ -241,11 +241,11 @@ class OpenSsh:
         return self._login.explain(text)
 
     def resolve(self) -> Mapping[str, str]:
-        """The settings in force for this host; see `hsm.remote.openssh.login.Login.resolve`."""
+        """The settings in force for this host; see `hsm.remote.openssh.login.OpenSshLogin.resolve`."""
         return self._login.resolve()
 
     def list_known_keys(self) -> list[StoredKey]:
-        """The host's keys in the files of known hosts; see `hsm.remote.openssh.login.Login.list_known_keys`."""
+        """The host's keys in the files of known hosts; see `hsm.remote.openssh.login.OpenSshLogin.list_known_keys`."""
         return self._login.list_known_keys()
 
     def _retry(self, call: Callable[[], _Answer]) -> _Answer:
@@ -295,7 +295,7 @@ class OpenSsh:
         with self._lock:
             shell = self._shell or self._open_shell()
             try:
-                words = make_words(program, stdin, mark)
+                words = make_shell_words(program, stdin, mark)
                 completed = shell.ask(
                     words, ends=make_ends(mark), timeout_seconds=SESSION_TIMEOUT_SECONDS, begin=mark.encode()
                 )

@@ -47,7 +47,7 @@ _KEEPALIVE_OPTIONS = (
 """A frozen link ends within a minute. After the user's own options, which may say otherwise."""
 
 
-class SshPart(Protocol):
+class SshOptions(Protocol):
     """The `ssh` settings of a target that ssh's command line depends on."""
 
     @property
@@ -63,7 +63,7 @@ class SshPart(Protocol):
         """For `-o`."""
 
 
-class SshSettings(Protocol):
+class SshTarget(Protocol):
     """The settings of a target that ssh's command line depends on; `hsm.config.schema.TargetSettings` keeps it."""
 
     @property
@@ -79,12 +79,12 @@ class SshSettings(Protocol):
         """For `-p`."""
 
     @property
-    def ssh(self) -> SshPart:
+    def ssh(self) -> SshOptions:
         """How ssh is called."""
 
 
-def make_words(
-    settings: SshSettings, control_path: Path, fixed: Sequence[str] = (), *, wishes: Sequence[str] = ()
+def make_ssh_arguments(
+    settings: SshTarget, control_path: Path, fixed: Sequence[str] = (), *, wishes: Sequence[str] = ()
 ) -> list[str]:
     """The options of every ssh over a control path, without the program and the host.
 
@@ -98,21 +98,21 @@ def make_words(
     return [*_make_option_words(first), *make_user_words(settings), *_make_option_words([*wishes, *_KEEPALIVE_OPTIONS])]
 
 
-def make_session_words(settings: SshSettings, control_path: Path | None, fixed: Sequence[str] = ()) -> list[str]:
+def make_session_words(settings: SshTarget, control_path: Path | None, fixed: Sequence[str] = ()) -> list[str]:
     """The options of a session that asks nothing: over a shared login and never a new one, or as a login of its own.
 
     Args:
         settings: The target's.
         control_path: Of the shared login; None for a login of its own. `ProxyCommand=false` makes ssh fail where it
             would open a new one by itself.
-        fixed: As in `make_words`.
+        fixed: As in `make_ssh_arguments`.
     """
     only = ("ProxyCommand=false",) if control_path is not None else ()
     always = ("ControlMaster=no", "BatchMode=yes", *only, "StrictHostKeyChecking=yes")
-    return make_words(settings, control_path or Path("none"), (*fixed, *always))
+    return make_ssh_arguments(settings, control_path or Path("none"), (*fixed, *always))
 
 
-def make_user_words(settings: SshSettings) -> list[str]:
+def make_user_words(settings: SshTarget) -> list[str]:
     """The options that the target's settings ask for, as a person would type them."""
     words = _make_option_words([f"{name}={value}" for name, value in settings.ssh.options.items()])
     if settings.ssh.config:
@@ -126,7 +126,7 @@ def make_user_words(settings: SshSettings) -> list[str]:
     return words
 
 
-def make_control_name(settings: SshSettings, resolved: Mapping[str, str]) -> str:
+def make_control_name(settings: SshTarget, resolved: Mapping[str, str]) -> str:
     """The name of a target's control socket: 16 hex digits over everything that decides the login.
 
     Not ssh's `%C`, which ignores keys and options and changes with a jump host.
@@ -139,7 +139,7 @@ def make_control_name(settings: SshSettings, resolved: Mapping[str, str]) -> str
 
 
 def make_cipher_wish(resolved: Mapping[str, str]) -> tuple[str, ...]:
-    """Ask for `QUICK_CIPHER` first, where the settings in force allow it at all; see `make_words`."""
+    """Ask for `QUICK_CIPHER` first, where the settings in force allow it at all; see `make_ssh_arguments`."""
     ciphers = resolved.get("ciphers", "").split(",")
     if QUICK_CIPHER not in ciphers:
         return ()

@@ -23,7 +23,7 @@ from hsm.remote.openssh.client import OpenSsh, has_terminal
 from hsm.remote.openssh.control_folder import find_control_folder
 
 if TYPE_CHECKING:
-    from hsm.remote.openssh.command_line import SshSettings
+    from hsm.remote.openssh.command_line import SshTarget
 
 SCHEMA = 1
 
@@ -41,7 +41,7 @@ _USELESS = (DamagedFileError, OSError, AttributeError, KeyError, RecursionError,
 
 
 @dataclass(frozen=True, slots=True)
-class SshPart:
+class RememberedSsh:
     """The `ssh` settings of a target, as `hsm.config.schema` has them."""
 
     config: str | None = None
@@ -50,13 +50,13 @@ class SshPart:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownTarget:
-    """What decides a login to a target; keeps `hsm.remote.openssh.command_line.SshSettings`."""
+class RememberedTarget:
+    """What decides a login to a target; keeps `hsm.remote.openssh.command_line.SshTarget`."""
 
     host: str
     user: str | None
     port: int | None
-    ssh: SshPart
+    ssh: RememberedSsh
 
 
 class EarlyLogins:
@@ -64,7 +64,7 @@ class EarlyLogins:
 
     def __init__(self) -> None:
         self._runner = Runner()
-        self._begun: dict[str, tuple[KnownTarget, OpenSsh]] = {}
+        self._begun: dict[str, tuple[RememberedTarget, OpenSsh]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._begun)
@@ -91,7 +91,7 @@ class EarlyLogins:
                 self._begun[name] = (known[name], ssh)
                 ssh.begin(only_live=has_terminal())
 
-    def take(self, name: str, settings: SshSettings, runner: Runner) -> OpenSsh | None:
+    def take(self, name: str, settings: SshTarget, runner: Runner) -> OpenSsh | None:
         """Take over the login to a target, if it was begun with these settings and by this runner."""
         known, ssh = self._begun.pop(name, (None, None))
         if ssh is None or (known == make_known_target(settings) and ssh.runner is runner):
@@ -136,15 +136,15 @@ def parse_target_names(arguments: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def make_known_target(settings: SshSettings) -> KnownTarget:
+def make_known_target(settings: SshTarget) -> RememberedTarget:
     """Take from a target's settings what decides its login. Pure."""
     ssh = settings.ssh
-    return KnownTarget(
-        settings.host, settings.user, settings.port, SshPart(ssh.config, ssh.identity_file, dict(ssh.options))
+    return RememberedTarget(
+        settings.host, settings.user, settings.port, RememberedSsh(ssh.config, ssh.identity_file, dict(ssh.options))
     )
 
 
-def remember_targets(config: Path, targets: Mapping[str, SshSettings], default: Sequence[str]) -> None:
+def remember_targets(config: Path, targets: Mapping[str, SshTarget], default: Sequence[str]) -> None:
     """Leave behind for the next call what a project's configuration says of its targets.
 
     Args:
@@ -181,7 +181,7 @@ def _drop_old(folder: Path) -> None:
                 path.unlink()
 
 
-def _load(folder: Path) -> tuple[dict[str, KnownTarget], tuple[str, ...]]:
+def _load(folder: Path) -> tuple[dict[str, RememberedTarget], tuple[str, ...]]:
     """Read what is known of the project that a folder lies in; nothing where the configuration is another by now."""
     control = find_control_folder()
     place = next((place for place in (folder, *folder.parents) if os.path.lexists(_get_config(place))), None)
@@ -191,7 +191,7 @@ def _load(folder: Path) -> tuple[dict[str, KnownTarget], tuple[str, ...]]:
     return _read(control / _make_name(config), config)
 
 
-def _read(path: Path, config: Path) -> tuple[dict[str, KnownTarget], tuple[str, ...]]:
+def _read(path: Path, config: Path) -> tuple[dict[str, RememberedTarget], tuple[str, ...]]:
     document: dict[str, Any] | None = load_json(path, schema=SCHEMA)
     if document is None:
         return {}, ()
@@ -209,7 +209,7 @@ def _make_name(config: Path) -> str:
     return f"project-{hashlib.sha256(os.fsencode(config)).hexdigest()[:16]}.json"
 
 
-def _make_stamps(config: Path, targets: Mapping[str, SshSettings]) -> dict[str, list[int]]:
+def _make_stamps(config: Path, targets: Mapping[str, SshTarget]) -> dict[str, list[int]]:
     """What changes when any of the files changes, or who may write them."""
     places = {str(config), str(config.parent)}
     places |= {os.path.expanduser(target.ssh.config) for target in targets.values() if target.ssh.config}  # noqa: PTH111
@@ -226,10 +226,10 @@ def _make_stamp(place: str) -> list[int]:
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-def _make_record(target: KnownTarget) -> dict[str, object]:
+def _make_record(target: RememberedTarget) -> dict[str, object]:
     ssh = {"config": target.ssh.config, "identity_file": target.ssh.identity_file, "options": dict(target.ssh.options)}
     return {"host": target.host, "user": target.user, "port": target.port, "ssh": ssh}
 
 
-def _parse_record(record: dict[str, Any]) -> KnownTarget:
-    return KnownTarget(record["host"], record["user"], record["port"], SshPart(**record["ssh"]))
+def _parse_record(record: dict[str, Any]) -> RememberedTarget:
+    return RememberedTarget(record["host"], record["user"], record["port"], RememberedSsh(**record["ssh"]))

@@ -15,11 +15,11 @@ from hsm.errors import UnreachableError
 from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
 from hsm.remote.openssh.command_line import (
     LOGIN_OPTIONS,
-    SshSettings,
+    SshTarget,
     make_cipher_wish,
     make_control_name,
+    make_ssh_arguments,
     make_user_words,
-    make_words,
     parse_resolved,
 )
 from hsm.remote.openssh.control_folder import can_hold_sockets, make_control_folder
@@ -33,7 +33,7 @@ LOGIN_TIMEOUT_SECONDS = 60
 FOREGROUND_LOGIN_TIMEOUT_SECONDS = 300
 
 
-class Login:
+class OpenSshLogin:
     """The login to one target. Nothing is started by the constructor.
 
     Args:
@@ -42,7 +42,7 @@ class Login:
         runner: Starts the processes.
     """
 
-    def __init__(self, name: str, settings: SshSettings, runner: Runner) -> None:
+    def __init__(self, name: str, settings: SshTarget, runner: Runner) -> None:
         self._name = name
         self._settings = settings
         self._runner = runner
@@ -92,7 +92,7 @@ class Login:
         path = self._make_control_path()
         if path is None or not path.exists():
             return False
-        argv = ["ssh", *make_words(self._settings, path), "-O", "exit", "--", self._settings.host]
+        argv = ["ssh", *make_ssh_arguments(self._settings, path), "-O", "exit", "--", self._settings.host]
         was_open = self.run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0
         path.unlink(missing_ok=True)
         return was_open
@@ -198,7 +198,7 @@ class Login:
             "-f",
             "-E",
             str(log),
-            *make_words(self._settings, path, fixed, wishes=make_cipher_wish(self.resolve())),
+            *make_ssh_arguments(self._settings, path, fixed, wishes=make_cipher_wish(self.resolve())),
         ]
         limit = FOREGROUND_LOGIN_TIMEOUT_SECONDS if may_ask else LOGIN_TIMEOUT_SECONDS
         try:
@@ -216,7 +216,7 @@ class Login:
     def _is_live(self, path: Path) -> bool:
         if not os.path.exists(path):  # noqa: PTH110 - false where the name is too long or the way to it barred
             return False
-        argv = ["ssh", *make_words(self._settings, path), "-O", "check", "--", self._settings.host]
+        argv = ["ssh", *make_ssh_arguments(self._settings, path), "-O", "check", "--", self._settings.host]
         return self.run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0
 
     def _make_control_path(self) -> Path | None:

@@ -17,7 +17,7 @@ from hsm.process.runner import CommandTimeoutError, Completed, Runner
 from hsm.remote.openssh.command_line import make_user_words
 from hsm.remote.openssh.diagnosis import show_bytes
 from hsm.remote.paramiko.diagnosis import explain_exception
-from hsm.remote.paramiko.login import Ask, Login, open_login
+from hsm.remote.paramiko.login import ParamikoLogin, Prompt, open_login
 from hsm.remote.paramiko.settings import LoginSettings, load_login_settings
 from hsm.remote.paramiko.terminal import ask_in_terminal
 from hsm.remote.retry import PAUSES_SECONDS, retry
@@ -68,11 +68,11 @@ class ParamikoClient:
         self.name = name
         self._settings = settings
         self._runner = runner
-        self._ask: Ask | None = ask_in_terminal if may_ask else None
+        self._ask: Prompt | None = ask_in_terminal if may_ask else None
         self._pauses_seconds = pauses_seconds
         self._on_wait = on_wait
         self._resolved: LoginSettings | None = None
-        self._login: Login | None = None
+        self._login: ParamikoLogin | None = None
         self._idle: list[SftpSession] = []
         self._has_connected = False
         self._can_run: bool | None = None
@@ -217,7 +217,7 @@ class ParamikoClient:
                 kind="sftp_missing",
             ) from error
 
-    def _open_channel(self, login: Login) -> Channel:
+    def _open_channel(self, login: ParamikoLogin) -> Channel:
         """Open a session; where the server allows no further one, one that rests makes room once it has ended."""
         from paramiko import ChannelException  # noqa: PLC0415
 
@@ -243,14 +243,14 @@ class ParamikoClient:
                 channel.settimeout(_LOOK_SECONDS)
                 return channel
 
-    def _login_once(self) -> Login:
+    def _login_once(self) -> ParamikoLogin:
         with self._lock:
             if self._login is not None and self._login.is_active:
                 return self._login
             self.logout()
             if self._resolved is None:
                 self._resolved = load_login_settings(self.name, self._settings, self._runner)
-            login = Login()
+            login = ParamikoLogin()
             try:
                 open_login(self._resolved, login, ask=self._ask, command=self._asking_command)
             except UnreachableError:
@@ -321,7 +321,7 @@ class ParamikoClient:
         self._noise = noise
         return Completed(completed.returncode, content, completed.stderr)
 
-    def _start_program(self, login: Login, channel: Channel, command: str) -> None:
+    def _start_program(self, login: ParamikoLogin, channel: Channel, command: str) -> None:
         from paramiko import SSHException  # noqa: PLC0415
 
         try:
@@ -344,7 +344,7 @@ class ParamikoClient:
         )
 
 
-def _is_gone(login: Login) -> bool:
+def _is_gone(login: ParamikoLogin) -> bool:
     """Whether a connection broke: what it carried ends first, and a moment later the thread that serves it."""
     if login.is_active:
         login.transport.join(_GONE_SECONDS)

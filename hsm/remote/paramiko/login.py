@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fabric import Connection
     from paramiko import PKey, SSHClient, Transport
 
-Ask = Callable[[str, bool], str]
+Prompt = Callable[[str, bool], str]
 """Asks the person at the terminal; takes the question, and whether the answer is shown while it is typed."""
 
 WINDOW_BYTES = 16 * 1024 * 1024
@@ -56,7 +56,7 @@ class HostKeyPolicy:
 
 
 @dataclass
-class Login:
+class ParamikoLogin:
     """An open connection, with those that it goes through. Made by `open_login`.
 
     Attributes:
@@ -86,7 +86,7 @@ class Login:
                 connection.client.close()
 
 
-def open_login(settings: LoginSettings, login: Login, *, ask: Ask | None, command: str) -> None:
+def open_login(settings: LoginSettings, login: ParamikoLogin, *, ask: Prompt | None, command: str) -> None:
     """Log in to a target, through its jump hosts.
 
     Args:
@@ -108,7 +108,7 @@ def open_login(settings: LoginSettings, login: Login, *, ask: Ask | None, comman
     _connect(settings, login, ask=ask, command=command)
 
 
-def _connect(settings: LoginSettings, login: Login, *, ask: Ask | None, command: str) -> None:
+def _connect(settings: LoginSettings, login: ParamikoLogin, *, ask: Prompt | None, command: str) -> None:
     from fabric import Config, Connection  # noqa: PLC0415
     from paramiko import SSHConfig  # noqa: PLC0415
 
@@ -191,7 +191,7 @@ class Authentication:
         notes: Takes why keys could not be used.
     """
 
-    def __init__(self, settings: LoginSettings, ask: Ask | None, notes: list[str]) -> None:
+    def __init__(self, settings: LoginSettings, ask: Prompt | None, notes: list[str]) -> None:
         self._settings = settings
         self._ask = ask
         self._notes = notes

@@ -12,12 +12,12 @@ from hsm.endpoint import FileEnds, Machine, Survey, Tree
 from hsm.model import EntryKind
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.sftp.listing import TreeLister, get_kind, join
-from hsm.remote.sftp.session import CHUNK_BYTES, SftpSession, Step, Work
+from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, SftpSession, Work
 from hsm.remote.sftp.wire import (
     STATVFS,
     Code,
-    Kind,
     Open,
+    PacketType,
     Reply,
     SftpError,
     make_handle,
@@ -37,7 +37,7 @@ CLOCK_DOUBT_SECONDS = 60
 _FILES_AT_ONCE = 1000
 _CHUNKS_AT_ONCE = 64
 
-Check = Callable[[], None]
+InterruptCheck = Callable[[], None]
 
 
 class SftpEndpoint:
@@ -72,7 +72,7 @@ class SftpEndpoint:
         """See `hsm.endpoint.Endpoint.survey`."""
         home = self.machine.home
 
-        def look(session: SftpSession, check: Check) -> Survey:
+        def look(session: SftpSession, check: InterruptCheck) -> Survey:
             queue: deque[Work] = deque()
             checksums: dict[str, str] = {}
             listers = [
@@ -94,7 +94,7 @@ class SftpEndpoint:
         for start in range(0, len(paths), _FILES_AT_ONCE):
             group = paths[start : start + _FILES_AT_ONCE]
 
-            def read(session: SftpSession, check: Check, group: Sequence[str] = group) -> dict[str, FileEnds]:
+            def read(session: SftpSession, check: InterruptCheck, group: Sequence[str] = group) -> dict[str, FileEnds]:
                 found: dict[str, FileEnds] = {}
                 session.run([_read_ends(path, n_blocks, n_head, found) for path in group], check=check)
                 return found
@@ -106,7 +106,7 @@ class SftpEndpoint:
         """See `hsm.endpoint.Endpoint.read_file`."""
         found: dict[str, bytes] = {}
 
-        def read(session: SftpSession, check: Check) -> None:
+        def read(session: SftpSession, check: InterruptCheck) -> None:
             session.run([read_whole(path, found)], check=check)
 
         self._client.use_sftp(read)
@@ -115,8 +115,8 @@ class SftpEndpoint:
         return found[path]
 
 
-def _read_home(session: SftpSession, check: Check) -> str:
-    (reply,) = session.ask(make_path(Kind.REALPATH, "."), check=check)
+def _read_home(session: SftpSession, check: InterruptCheck) -> str:
+    (reply,) = session.ask(make_path(PacketType.REALPATH, "."), check=check)
     names = parse_names(reply)
     return names[0][0] if names else "/"
 
@@ -125,7 +125,7 @@ def _expand(path: str, home: str) -> str:
     return join(home, path[2:]) if path.startswith("~/") else path
 
 
-def open_file(path: str) -> Generator[Step, list[Reply], tuple[bytes, int]]:
+def open_file(path: str) -> Generator[RequestBatch, list[Reply], tuple[bytes, int]]:
     """Open a file to read it, but nothing else: a pipe would hold the server up.
 
     Returns:
@@ -134,23 +134,25 @@ def open_file(path: str) -> Generator[Step, list[Reply], tuple[bytes, int]]:
     Raises:
         SftpError: It is no file, or cannot be read.
     """
-    replies = yield Step([make_path(Kind.STAT, path)])
+    replies = yield RequestBatch([make_path(PacketType.STAT, path)])
     if get_kind(parse_attributes(replies[0])) is not EntryKind.FILE:
         raise SftpError(Code.NO_SUCH_FILE, "no file", path)
-    replies = yield Step([make_open(path, Open.READ)])
+    replies = yield RequestBatch([make_open(path, Open.READ)])
     handle = parse_handle(replies[0])
-    replies = yield Step([make_handle(Kind.FSTAT, handle, path)])
+    replies = yield RequestBatch([make_handle(PacketType.FSTAT, handle, path)])
     return handle, parse_attributes(replies[0]).size or 0
 
 
-def read_range(handle: bytes, offset: int, end: int, path: str) -> Generator[Step, list[Reply], bytes]:
+def read_range(handle: bytes, offset: int, end: int, path: str) -> Generator[RequestBatch, list[Reply], bytes]:
     """Read a part of an open file; shorter where the file ends before, raises SftpError where it cannot be read."""
     content = bytearray()
     while offset + len(content) < end:
         begin = offset + len(content)
         stop = min(end, begin + _CHUNKS_AT_ONCE * CHUNK_BYTES)
         starts = range(begin, stop, CHUNK_BYTES)
-        replies = yield Step([make_read(handle, start, min(CHUNK_BYTES, stop - start), path) for start in starts])
+        replies = yield RequestBatch(
+            [make_read(handle, start, min(CHUNK_BYTES, stop - start), path) for start in starts]
+        )
         for reply in replies:
             chunk = parse_data(reply)
             content += chunk
@@ -169,7 +171,7 @@ def read_whole(path: str, found: dict[str, bytes]) -> Work:
         return
     with contextlib.suppress(SftpError):
         found[path] = yield from read_range(handle, 0, size, path)
-    yield Step([make_handle(Kind.CLOSE, handle, path)])
+    yield RequestBatch([make_handle(PacketType.CLOSE, handle, path)])
 
 
 def _read_ends(path: str, n_blocks: int, n_head: int, found: dict[str, FileEnds]) -> Work:
@@ -187,19 +189,19 @@ def _read_ends(path: str, n_blocks: int, n_head: int, found: dict[str, FileEnds]
     else:
         if len(head) == min(size, n_head) and len(tail) == size - begin:  # else it was cut while it was read
             found[path] = FileEnds(path, size, head, head[offset:] + tail, offset)
-    yield Step([make_handle(Kind.CLOSE, handle, path)])
+    yield RequestBatch([make_handle(PacketType.CLOSE, handle, path)])
 
 
 def read_receipts(folder: str, checksums: dict[str, str]) -> Work:
     """Take the checksum of every receipt in a folder, as `cksum` has it."""
     names: list[str] = []
-    replies = yield Step([make_path(Kind.OPENDIR, folder)])
+    replies = yield RequestBatch([make_path(PacketType.OPENDIR, folder)])
     try:
         handle = parse_handle(replies[0])
     except SftpError:
         return
     while True:
-        replies = yield Step([make_handle(Kind.READDIR, handle, folder)])
+        replies = yield RequestBatch([make_handle(PacketType.READDIR, handle, folder)])
         try:
             found = parse_names(replies[0])
         except SftpError:
@@ -207,7 +209,7 @@ def read_receipts(folder: str, checksums: dict[str, str]) -> Work:
         if found is None:
             break
         names += [name for name, _ in found if name.startswith("receipt-") and name.endswith(".json")]
-    yield Step([make_handle(Kind.CLOSE, handle, folder)])
+    yield RequestBatch([make_handle(PacketType.CLOSE, handle, folder)])
     for name in names:
         contents: dict[str, bytes] = {}
         yield from read_whole(join(folder, name), contents)

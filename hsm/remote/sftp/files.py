@@ -15,8 +15,8 @@ from hsm.remote.sftp.wire import (
     HARD_LINK,
     POSIX_RENAME,
     Code,
-    Kind,
     Open,
+    PacketType,
     Reply,
     Request,
     SftpError,
@@ -57,7 +57,7 @@ class SftpFiles:
 
     def get_kind(self, path: str, *, follow: bool = False) -> EntryKind | None:
         """What lies at a path; None for nothing, or nothing that can be seen."""
-        (reply,) = self._ask(make_path(Kind.STAT if follow else Kind.LSTAT, path))
+        (reply,) = self._ask(make_path(PacketType.STAT if follow else PacketType.LSTAT, path))
         try:
             return get_kind(parse_attributes(reply))
         except SftpError as error:
@@ -67,7 +67,7 @@ class SftpFiles:
 
     def get_mtime(self, path: str, *, default: int) -> int:
         """When a file was changed, by the server's clock, in seconds."""
-        (reply,) = self._ask(make_path(Kind.LSTAT, path))
+        (reply,) = self._ask(make_path(PacketType.LSTAT, path))
         try:
             return parse_attributes(reply).mtime or default
         except SftpError:
@@ -77,7 +77,7 @@ class SftpFiles:
         """Make a folder and those above it, where they are missing."""
         parts = path.strip("/").split("/")
         folders = ["/" + "/".join(parts[:n]) for n in range(1, len(parts) + 1)]
-        replies = self._ask(*(make_path(Kind.STAT, folder) for folder in folders))
+        replies = self._ask(*(make_path(PacketType.STAT, folder) for folder in folders))
         for folder, reply in zip(folders, replies, strict=True):
             try:
                 parse_attributes(reply)
@@ -115,7 +115,7 @@ class SftpFiles:
         if syncs and FSYNC in self._session.extensions:
             requests.append(make_fsync(handle, path))
         *replies, status, closed = self._ask(
-            *requests, make_handle(Kind.FSTAT, handle, path), make_handle(Kind.CLOSE, handle, path)
+            *requests, make_handle(PacketType.FSTAT, handle, path), make_handle(PacketType.CLOSE, handle, path)
         )
         for each in (*replies, closed):
             check_status(each)
@@ -146,11 +146,11 @@ class SftpFiles:
     def remove(self, *paths: str) -> None:
         """Remove files, as far as it can be done."""
         if paths:
-            self._ask(*(make_path(Kind.REMOVE, path) for path in paths))
+            self._ask(*(make_path(PacketType.REMOVE, path) for path in paths))
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder if it is empty."""
-        self._ask(make_path(Kind.RMDIR, path))
+        self._ask(make_path(PacketType.RMDIR, path))
 
     def list_names(self, path: str) -> list[str]:
         """The names in a folder."""
@@ -171,7 +171,7 @@ class SftpFiles:
         self.remove(*(f"{path}/{entry.path}" for entry in listing if entry.kind is not EntryKind.FOLDER))
         for folder in sorted(folders, key=lambda name: -name.count("/")):
             self.remove_folder(f"{path}/{folder}")
-        (reply,) = self._ask(make_path(Kind.RMDIR, path))
+        (reply,) = self._ask(make_path(PacketType.RMDIR, path))
         check_status(reply)
 
     def read_receipts(self, path: str) -> dict[str, str]:

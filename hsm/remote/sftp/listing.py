@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from hsm.endpoint import Listing, Space, Tree
 from hsm.model import Entry, EntryKind, Problem
-from hsm.remote.sftp.session import Step, Work
+from hsm.remote.sftp.session import RequestBatch, Work
 from hsm.remote.sftp.wire import (
     Attributes,
     Code,
-    Kind,
+    PacketType,
     Reply,
     SftpError,
     WireError,
@@ -76,13 +76,13 @@ class TreeLister:
         """Look at the base, and queue the rest."""
         parts = self._base.rstrip("/").split("/")
         ancestors = ["/".join(parts[:n]) or "/" for n in range(len(parts), 0, -1)]
-        replies = yield Step([make_path(Kind.STAT, path) for path in ancestors])
+        replies = yield RequestBatch([make_path(PacketType.STAT, path) for path in ancestors])
         kinds = [_read_kind(reply) for reply in replies]
         self._kind = kinds[0]
         nearest = next((index for index, kind in enumerate(kinds) if kind is not None), len(kinds) - 1)
         self._nearest = kinds[nearest]
         room = [make_statvfs(ancestors[nearest])] if self._has_room else []
-        replies = yield Step([make_path(Kind.REALPATH, self._base), *room])
+        replies = yield RequestBatch([make_path(PacketType.REALPATH, self._base), *room])
         if room:
             self._space = _read_space(replies[1])
         if self._kind is EntryKind.FOLDER:
@@ -93,7 +93,7 @@ class TreeLister:
 
     def _look_at(self, names: Sequence[str]) -> Work:
         """Look at starting points."""
-        replies = yield Step([make_path(Kind.LSTAT, join(self._base, name)) for name in names])
+        replies = yield RequestBatch([make_path(PacketType.LSTAT, join(self._base, name)) for name in names])
         for name, reply in zip(names, replies, strict=True):
             try:
                 attributes = parse_attributes(reply)
@@ -107,7 +107,7 @@ class TreeLister:
         """Tell a name below a file, which does not exist, from one that cannot be looked at (OpenSSH does not)."""
         parts = name.split("/")
         ancestors = [join(self._base, "/".join(parts[:n])) for n in range(1, len(parts))]
-        replies = yield Step([make_path(Kind.STAT, path) for path in ancestors])
+        replies = yield RequestBatch([make_path(PacketType.STAT, path) for path in ancestors])
         if all(_read_kind(reply) is EntryKind.FOLDER for reply in replies):
             self._add_problem(name, error)
 
@@ -124,7 +124,7 @@ class TreeLister:
 
     def _list_folder(self, name: str, depth: int) -> Work:
         path = join(self._base, name)
-        replies = yield Step([make_path(Kind.OPENDIR, path)])
+        replies = yield RequestBatch([make_path(PacketType.OPENDIR, path)])
         try:
             handle = parse_handle(replies[0])
         except SftpError as error:
@@ -134,14 +134,14 @@ class TreeLister:
         is_over = False
         try:
             while not is_over:  # two at once: the second mostly says that the first was all
-                replies = yield Step([make_handle(Kind.READDIR, handle, path)] * 2)
+                replies = yield RequestBatch([make_handle(PacketType.READDIR, handle, path)] * 2)
                 for reply in replies:
                     found = parse_names(reply)
                     is_over = is_over or found is None
                     self._add_children(name, found or [], depth)
         except SftpError as error:
             self._add_problem(name, error)
-        yield Step([make_handle(Kind.CLOSE, handle, path)])
+        yield RequestBatch([make_handle(PacketType.CLOSE, handle, path)])
 
     def _add_children(self, name: str, found: Sequence[tuple[str, Attributes]], depth: int) -> None:
         unknown: list[str] = []
@@ -158,7 +158,7 @@ class TreeLister:
 
     def _look_at_children(self, names: Sequence[str], depth: int) -> Work:
         """Look at what a server names without saying what it is."""
-        replies = yield Step([make_path(Kind.LSTAT, join(self._base, name)) for name in names])
+        replies = yield RequestBatch([make_path(PacketType.LSTAT, join(self._base, name)) for name in names])
         for name, reply in zip(names, replies, strict=True):
             try:
                 attributes = parse_attributes(reply)
@@ -169,10 +169,10 @@ class TreeLister:
 
     def _look_behind(self, name: str, attributes: Attributes) -> Work:
         path = join(self._base, name)
-        requests = [make_path(Kind.READLINK, path)]
+        requests = [make_path(PacketType.READLINK, path)]
         if self._tree.follow:
-            requests.append(make_path(Kind.STAT, path))
-        replies = yield Step(requests)
+            requests.append(make_path(PacketType.STAT, path))
+        replies = yield RequestBatch(requests)
         leads_to = _read_real_path(replies[0])
         entry = _make_entry(name, EntryKind.SYMLINK, attributes)._replace(link_target=leads_to)
         if self._tree.follow:

@@ -16,14 +16,14 @@ from typing import NamedTuple, Protocol, TypeVar
 from hsm.remote.sftp.wire import (
     LIMITS,
     VERSION,
-    Kind,
+    PacketType,
     Reply,
     Request,
     SftpError,
     WireError,
     pack_text,
     parse_most_handles,
-    parse_version,
+    parse_sftp_version,
 )
 
 LEAST_AT_ONCE = 64
@@ -46,7 +46,7 @@ _RECEIVE_BYTES = 256 * 1024
 _Answer = TypeVar("_Answer")
 
 
-class Step(NamedTuple):
+class RequestBatch(NamedTuple):
     """What a piece of work yields.
 
     Attributes:
@@ -58,7 +58,7 @@ class Step(NamedTuple):
     n_pending: int = 0
 
 
-Work = Generator[Step, list[Reply], None]
+Work = Generator[RequestBatch, list[Reply], None]
 """Yields steps, and gets the replies that came since the last one, in the order of their requests."""
 
 
@@ -91,7 +91,7 @@ class _Job:
         self.n_allowed = 0
         self.replies: list[tuple[int, Reply]] = []
 
-    def go_on(self) -> Step:
+    def go_on(self) -> RequestBatch:
         """Hand over the replies, in the order of their requests; raises StopIteration at the work's end."""
         if not self.is_started:
             self.is_started = True
@@ -121,14 +121,14 @@ class SftpSession:
         self._check: Callable[[], None] = _check_nothing
         self.is_broken = False
         self._n_at_once: int | None = None
-        self._unsent += struct.pack(">IBI", 5, Kind.INIT, VERSION)
+        self._unsent += struct.pack(">IBI", 5, PacketType.INIT, VERSION)
         self._flush()
         kind, body = self._receive_packet()
-        if kind != Kind.VERSION:
+        if kind != PacketType.VERSION:
             self.close()
             raise SessionEndedError("the other end does not speak SFTP")
         try:
-            self.extensions: Mapping[str, str] = parse_version(body)
+            self.extensions: Mapping[str, str] = parse_sftp_version(body)
         except WireError as error:
             self.close()
             raise SessionEndedError(str(error)) from error
@@ -175,7 +175,7 @@ class SftpSession:
         if self._n_at_once is None:
             self._n_at_once = LEAST_AT_ONCE
             if LIMITS in self.extensions:
-                (reply,) = self.ask(Request(Kind.EXTENDED, pack_text(LIMITS)))
+                (reply,) = self.ask(Request(PacketType.EXTENDED, pack_text(LIMITS)))
                 with contextlib.suppress(SftpError, WireError):
                     self._n_at_once = max(LEAST_AT_ONCE, min(parse_most_handles(reply) // 2, MOST_AT_ONCE))
         return self._n_at_once
@@ -185,7 +185,7 @@ class SftpSession:
         found: list[Reply] = []
 
         def work() -> Work:
-            found.extend((yield Step(requests)))
+            found.extend((yield RequestBatch(requests)))
 
         self.run([work()], check=check, n_at_once=1)
         return found

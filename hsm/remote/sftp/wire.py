@@ -24,7 +24,7 @@ STATVFS = "statvfs@openssh.com"
 LIMITS = "limits@openssh.com"
 
 
-class Kind(IntEnum):
+class PacketType(IntEnum):
     """Types of packets."""
 
     INIT = 1
@@ -162,12 +162,12 @@ def pack_text(text: str | bytes) -> bytes:
     return struct.pack(">I", len(raw)) + raw
 
 
-def make_path(kind: Kind, path: str) -> Request:
+def make_path(kind: PacketType, path: str) -> Request:
     """A request that takes a path alone: STAT, LSTAT, OPENDIR, REMOVE, RMDIR, REALPATH, READLINK."""
     return Request(kind, pack_text(path), path)
 
 
-def make_handle(kind: Kind, handle: bytes, path: str) -> Request:
+def make_handle(kind: PacketType, handle: bytes, path: str) -> Request:
     """A request that takes a handle alone: CLOSE, FSTAT, READDIR."""
     return Request(kind, pack_text(handle), path)
 
@@ -175,18 +175,18 @@ def make_handle(kind: Kind, handle: bytes, path: str) -> Request:
 def make_open(path: str, flags: Open, mode: int | None = None) -> Request:
     """Open a file, for which the server has its own permissions unless `mode` is given; its umask counts."""
     attributes = struct.pack(">I", 0) if mode is None else struct.pack(">II", _MODE, mode)
-    return Request(Kind.OPEN, pack_text(path) + struct.pack(">I", flags) + attributes, path)
+    return Request(PacketType.OPEN, pack_text(path) + struct.pack(">I", flags) + attributes, path)
 
 
 def make_read(handle: bytes, offset: int, n_bytes: int, path: str) -> Request:
     """Read at an offset."""
-    return Request(Kind.READ, pack_text(handle) + struct.pack(">QI", offset, n_bytes), path, offset)
+    return Request(PacketType.READ, pack_text(handle) + struct.pack(">QI", offset, n_bytes), path, offset)
 
 
 def make_write(handle: bytes, offset: int, content: bytes, path: str) -> Request:
     """Write at an offset."""
     body = pack_text(handle) + struct.pack(">QI", offset, len(content)) + content
-    return Request(Kind.WRITE, body, path, offset)
+    return Request(PacketType.WRITE, body, path, offset)
 
 
 def make_times(handle: bytes, mtime: int, path: str, *, mode: int | None = None) -> Request:
@@ -195,36 +195,36 @@ def make_times(handle: bytes, mtime: int, path: str, *, mode: int | None = None)
     what = _TIMES if mode is None else _TIMES | _MODE
     permissions = b"" if mode is None else struct.pack(">I", mode)
     body = pack_text(handle) + struct.pack(">I", what) + permissions + struct.pack(">II", seconds, seconds)
-    return Request(Kind.FSETSTAT, body, path)
+    return Request(PacketType.FSETSTAT, body, path)
 
 
 def make_truncate(handle: bytes, size: int, path: str) -> Request:
     """Cut an open file."""
-    return Request(Kind.FSETSTAT, pack_text(handle) + struct.pack(">IQ", _SIZE, size), path)
+    return Request(PacketType.FSETSTAT, pack_text(handle) + struct.pack(">IQ", _SIZE, size), path)
 
 
 def make_mkdir(path: str) -> Request:
     """Make a folder with the server's own permissions."""
-    return Request(Kind.MKDIR, pack_text(path) + struct.pack(">I", 0), path)
+    return Request(PacketType.MKDIR, pack_text(path) + struct.pack(">I", 0), path)
 
 
 def make_two_paths(name: str, old: str, new: str) -> Request:
     """An extension that takes two paths: POSIX_RENAME, HARD_LINK; with an empty name a plain RENAME."""
     body = pack_text(old) + pack_text(new)
-    return Request(Kind.EXTENDED, pack_text(name) + body, new) if name else Request(Kind.RENAME, body, new)
+    return Request(PacketType.EXTENDED, pack_text(name) + body, new) if name else Request(PacketType.RENAME, body, new)
 
 
 def make_fsync(handle: bytes, path: str) -> Request:
     """Bring an open file to the disk."""
-    return Request(Kind.EXTENDED, pack_text(FSYNC) + pack_text(handle), path)
+    return Request(PacketType.EXTENDED, pack_text(FSYNC) + pack_text(handle), path)
 
 
 def make_statvfs(path: str) -> Request:
     """Ask for the room on a file system."""
-    return Request(Kind.EXTENDED, pack_text(STATVFS) + pack_text(path), path)
+    return Request(PacketType.EXTENDED, pack_text(STATVFS) + pack_text(path), path)
 
 
-def parse_version(body: bytes) -> Mapping[str, str]:
+def parse_sftp_version(body: bytes) -> Mapping[str, str]:
     """Read the extensions out of a server's VERSION packet.
 
     Raises:
@@ -259,7 +259,7 @@ def check_status(reply: Reply) -> None:
 
 def parse_status(reply: Reply) -> tuple[int, str]:
     """Read a status: its code and its text, which older servers leave out."""
-    if reply.kind != Kind.STATUS or len(reply.body) < 4:
+    if reply.kind != PacketType.STATUS or len(reply.body) < 4:
         raise WireError(f"packet {reply.kind} in place of a status")
     (code,) = struct.unpack_from(">I", reply.body)
     text = b""
@@ -270,29 +270,29 @@ def parse_status(reply: Reply) -> tuple[int, str]:
 
 def parse_handle(reply: Reply) -> bytes:
     """Read a handle; raises as `check_status`."""
-    _expect(reply, Kind.HANDLE)
+    _expect(reply, PacketType.HANDLE)
     return _take(reply.body, 0)[0]
 
 
 def parse_data(reply: Reply) -> bytes:
     """Read the answer to a READ: empty at the end of the file; raises as `check_status`."""
-    if reply.kind == Kind.STATUS and parse_status(reply)[0] == Code.EOF:
+    if reply.kind == PacketType.STATUS and parse_status(reply)[0] == Code.EOF:
         return b""
-    _expect(reply, Kind.DATA)
+    _expect(reply, PacketType.DATA)
     return _take(reply.body, 0)[0]
 
 
 def parse_attributes(reply: Reply) -> Attributes:
     """Read the answer to a STAT, LSTAT or FSTAT; raises as `check_status`."""
-    _expect(reply, Kind.ATTRS)
+    _expect(reply, PacketType.ATTRS)
     return _take_attributes(reply.body, 0)[0]
 
 
 def parse_names(reply: Reply) -> list[tuple[str, Attributes]] | None:
     """Read the answer to a READDIR, REALPATH or READLINK; None at the end of a folder; raises as `check_status`."""
-    if reply.kind == Kind.STATUS and parse_status(reply)[0] == Code.EOF:
+    if reply.kind == PacketType.STATUS and parse_status(reply)[0] == Code.EOF:
         return None
-    _expect(reply, Kind.NAME)
+    _expect(reply, PacketType.NAME)
     (count,) = _unpack(">I", reply.body, 0)
     names: list[tuple[str, Attributes]] = []
     place = 4
@@ -306,19 +306,19 @@ def parse_names(reply: Reply) -> list[tuple[str, Attributes]] | None:
 
 def parse_room(reply: Reply) -> Room:
     """Read the answer to `make_statvfs`; raises as `check_status`."""
-    _expect(reply, Kind.EXTENDED_REPLY)
+    _expect(reply, PacketType.EXTENDED_REPLY)
     _, fragment, blocks, _, free, inodes, _, free_inodes, _, flags, _ = _unpack(">11Q", reply.body, 0)
     return Room(fragment, blocks, free, inodes, free_inodes, bool(flags & 1))
 
 
 def parse_most_handles(reply: Reply) -> int:
     """Read out of the answer to LIMITS how many files may be open; 0 where there is no limit; raises as before."""
-    _expect(reply, Kind.EXTENDED_REPLY)
+    _expect(reply, PacketType.EXTENDED_REPLY)
     return _unpack(">4Q", reply.body, 0)[3]
 
 
-def _expect(reply: Reply, kind: Kind) -> None:
-    if reply.kind == Kind.STATUS:
+def _expect(reply: Reply, kind: PacketType) -> None:
+    if reply.kind == PacketType.STATUS:
         code, text = parse_status(reply)
         raise SftpError(code, text, reply.path)
     if reply.kind != kind:

@@ -12,7 +12,7 @@ from hsm.errors import TargetError
 from hsm.remote.shell import RemoteShell, make_mark, quote_path
 from hsm.remote.shell_programs.file_ends import BLOCK_BYTES, EndsRequest, make_ends_program, parse_ends
 from hsm.remote.shell_programs.guard import make_receipts_program, parse_receipt_checksums
-from hsm.remote.shell_programs.listing import ListingAnswer, make_answer_digest, make_listing_requests, parse_answer
+from hsm.remote.shell_programs.listing import ListingAnswer, make_answer_digest, make_listing_requests, parse_listing
 
 
 class RemoteEndpoint:
@@ -45,7 +45,7 @@ class RemoteEndpoint:
         for request in make_listing_requests(asked, mark=mark, rsync_path=self._rsync_path, extra=extra):
             completed = self._shell.run(request.program, stdin=request.stdin)
             with self._explain(completed.stderr_text):
-                answer = parse_answer(completed.stdout, completed.stderr, request=request, mark=mark)
+                answer = parse_listing(completed.stdout, completed.stderr, request=request, mark=mark)
             answers.append((answer, [indices[id(tree)] for tree in request.trees], completed.stderr_text))
         self._machine = answers[-1][0].machine
         digest = make_answer_digest(answer.digest.encode() for answer, *_ in answers)

@@ -206,7 +206,7 @@ class ListingAnswer:
         )
 
 
-def parse_answer(content: bytes, complaints: bytes, *, request: ListingRequest, mark: str) -> ListingAnswer:
+def parse_listing(content: bytes, complaints: bytes, *, request: ListingRequest, mark: str) -> ListingAnswer:
     """Cut what the program of `request` printed into its parts. Pure.
 
     Args:

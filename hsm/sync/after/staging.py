@@ -15,7 +15,7 @@ from hsm.errors import HsmError
 from hsm.model import Entry, EntryKind, Problem, Root, Run, SourceFile
 from hsm.plan.planner import is_same_time
 from hsm.process.runner import CommandStoppedError, Runner
-from hsm.progress import Reporter, Step
+from hsm.progress import Reporter, StepStarted
 from hsm.records.receipt import RECEIPT_FOLDER
 from hsm.remote.shell_programs.guard import GuardPlaces
 from hsm.targets.connect import Connection
@@ -139,11 +139,11 @@ class Staging:
             result = self._transfer(look, tidy=lock.guard.tidy)
         finally:
             give_lock_back(lock.guard)
-            self.reporter.report(Step(self.connection.name, "after_sync"))
+            self.reporter.report(StepStarted(self.connection.name, "after_sync"))
         if result.is_interrupted:
             raise CommandStoppedError
         sent = [file for key, file in result.files.items() if result.outcomes.get(key) is Outcome.SENT]
-        awaited = [file for file in look.sends if (file.root, file.path) not in result.files]
+        awaited = [file for file in look.sends if file.key not in result.files]
         return _make_staged(base, sent, awaited, problems=(*look.problems, *_iter_failures(base, result)))
 
     def _transfer(self, look: Look, *, tidy: Callable[[], None]) -> TransferResult:

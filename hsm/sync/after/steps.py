@@ -147,7 +147,7 @@ class _Work:
     def _upload(self, step: AfterSyncStep) -> None:
         arrived = self._report.result.files if self._report.result is not None else {}
         if self._is_dry_run:
-            arrived = {(file.root, file.path): file for file in self._plan.sends}
+            arrived = {file.key: file for file in self._plan.sends}
         choice = choose_runs(self._plan, arrived)
         runs, folder = self._look(choice.runs)
         self.problems += choice.problems

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from hsm.model import Entry, EntryKind, Problem, Reason, Run, SourceFile, SyncPlan
+from hsm.model import Entry, EntryKind, FileKey, Problem, Reason, Run, SourceFile, SyncPlan
 from hsm.plan.planner import is_same_time
-from hsm.records.record import Key, make_records
+from hsm.records.record import make_records
 from hsm.remote.shell import quote, quote_path
 from hsm.wandb_log.artifacts import StagedArtifact
 
@@ -44,14 +44,14 @@ touch -r "$log" "$mark"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class UploadChoice:
     """The runs that may be uploaded once their files are there, and why others may not."""
 
     runs: tuple[Run, ...]
     problems: tuple[Problem, ...]
 
 
-def choose_runs(plan: SyncPlan, arrived: Mapping[Key, SourceFile]) -> Choice:
+def choose_runs(plan: SyncPlan, arrived: Mapping[FileKey, SourceFile]) -> UploadChoice:
     """Choose the offline runs that have ended, are not uploaded yet, and are whole at the target.
 
     Args:
@@ -73,7 +73,7 @@ def choose_runs(plan: SyncPlan, arrived: Mapping[Key, SourceFile]) -> Choice:
             problems.append(Problem(run.name, "upload_not_whole", message, hint, is_failure=False))
         else:
             runs.append(run)
-    return Choice(tuple(runs), tuple(problems))
+    return UploadChoice(tuple(runs), tuple(problems))
 
 
 def list_paths(runs: Iterable[Run]) -> tuple[str, ...]:

@@ -15,16 +15,16 @@ from typing import Literal, Protocol
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
 from hsm.errors import ExitCode, HsmError, LockedError, RefusedError, UnreachableError
-from hsm.model import Inventory, Problem, Root, SyncPlan
+from hsm.model import Problem, Root, SweepInventory, SyncPlan
 from hsm.plan.collisions import folds_names
 from hsm.plan.destination import Destination
 from hsm.plan.planner import PlanOptions, make_plan, select
 from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError, Runner
-from hsm.progress import ProblemFound, Reporter, Step, TargetEnded
+from hsm.progress import ProblemFound, Reporter, StepStarted, TargetEnded
 from hsm.sync.bring.early_survey import EarlySurvey
 from hsm.sync.bring.ledger import Ledger
-from hsm.sync.bring.survey import Check, check_destination
+from hsm.sync.bring.survey import DestinationState, check_destination
 from hsm.sync.reports import State, TargetReport
 from hsm.targets.connect import Connection, get_roots
 from hsm.targets.head_start import HeadStart
@@ -130,7 +130,7 @@ class Stopwatch:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time what happens inside under `name`."""
-        self._reporter.report(Step(self._target, name))
+        self._reporter.report(StepStarted(self._target, name))
         begin = time.monotonic()
         try:
             yield
@@ -140,7 +140,7 @@ class Stopwatch:
 
 def exchange(
     ends: Ends,
-    inventory: Inventory,
+    inventory: SweepInventory,
     options: ExchangeOptions,
     *,
     ledger: Ledger,
@@ -166,7 +166,7 @@ class _Exchange:
     def __init__(
         self,
         ends: Ends,
-        inventory: Inventory,
+        inventory: SweepInventory,
         options: ExchangeOptions,
         ledger: Ledger,
         reporter: Reporter,
@@ -237,7 +237,7 @@ class _Exchange:
     def _skips_newer(self) -> bool:
         return not (self._options.plan.is_checked or self._options.plan.overwrite)
 
-    def _check(self) -> Check:
+    def _check(self) -> DestinationState:
         with self._stopwatch.step("check"):
             self._ends.check_roots(self._ends.roots)
             early, self._early = self._early, None
@@ -250,7 +250,7 @@ class _Exchange:
                 early=early,
             )
 
-    def _make_plan(self, check: Check) -> SyncPlan:
+    def _make_plan(self, check: DestinationState) -> SyncPlan:
         with self._stopwatch.step("plan"):
             origins = self._ledger.find_origins(self._inventory, check.destination)
             options = replace(
@@ -276,7 +276,7 @@ class _Exchange:
         found = scan_files(self._ends.source, plan.sends)
         return replace(plan, problems=(*plan.problems, *found))
 
-    def _make_engine(self, check: Check, plan: SyncPlan) -> Engine:
+    def _make_engine(self, check: DestinationState, plan: SyncPlan) -> Engine:
         skips_newer = self._skips_newer
         if self._ends.head_start is not None:
             begun = self._ends.head_start.take(check.roots, check.rsync, sweep=plan.sweep, skips_newer=skips_newer)
@@ -284,7 +284,7 @@ class _Exchange:
                 return begun
         return self._ends.make_engine(check.roots, sweep=plan.sweep, skips_newer=skips_newer)
 
-    def _send(self, check: Check, plan: SyncPlan, engine: Engine | None) -> TargetReport:
+    def _send(self, check: DestinationState, plan: SyncPlan, engine: Engine | None) -> TargetReport:
         """With the lock held: send, and write down what is proven."""
         from hsm.transfer.rounds import Transfer  # noqa: PLC0415 - where nothing is sent, it is not needed
 
@@ -316,7 +316,7 @@ class _Exchange:
             if problem.is_failure:
                 self._reporter.report(ProblemFound(self._ends.name, problem))
 
-    def _record(self, check: Check, plan: SyncPlan, result: TransferResult) -> TransferResult:
+    def _record(self, check: DestinationState, plan: SyncPlan, result: TransferResult) -> TransferResult:
         """Write down what is proven; a target that is out of reach learns of it the next time."""
         try:
             with self._stopwatch.step("record"):
@@ -398,6 +398,6 @@ def get_failure_state(error: HsmError) -> State:
     return _FAILURE_STATES.get(error.exit_code, State.FAILED)
 
 
-def make_failure(name: str, error: HsmError, seconds: Mapping[str, float]) -> TargetReport:
+def make_failed_report(name: str, error: HsmError, seconds: Mapping[str, float]) -> TargetReport:
     """The report of a target at which the work could not begin."""
     return TargetReport(name, get_failure_state(error), error.exit_code, error, seconds=dict(seconds))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, TargetError
-from hsm.model import Inventory, Problem, Root, SourceFile, SyncPlan
+from hsm.model import FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.process.runner import CommandStoppedError
 from hsm.records.journal import Journal, Memory, Route, get_journal_path, load_journal, save_journal
@@ -23,7 +23,7 @@ from hsm.records.receipt import (
     make_receipt_content,
     parse_receipt,
 )
-from hsm.records.record import Key, RunRecord, merge_records
+from hsm.records.record import RunRecord, merge_records
 from hsm.remote.shell_programs.guard import GuardPlaces, Keeper, MakeKeeper
 from hsm.targets.lock import give_lock_back, take_target_lock
 
@@ -58,8 +58,8 @@ class FoundOrigins:
         equal: Those that have the same content all the same.
     """
 
-    foreign: Mapping[Key, str] = field(default_factory=dict)
-    equal: frozenset[Key] = frozenset()
+    foreign: Mapping[FileKey, str] = field(default_factory=dict)
+    equal: frozenset[FileKey] = frozenset()
 
 
 class Ledger:
@@ -147,7 +147,7 @@ class Ledger:
         self._guard, self._receipts = lock.guard, lock.receipts
         return lock.receipts
 
-    def find_origins(self, inventory: Inventory, destination: Destination) -> FoundOrigins:  # noqa: ARG002
+    def find_origins(self, inventory: SweepInventory, destination: Destination) -> FoundOrigins:  # noqa: ARG002
         """Tell whose the files at the destination are that differ from the source's; a push takes them for its own."""
         return FoundOrigins()
 
@@ -160,7 +160,7 @@ class Ledger:
         """Keep what was seen there for the next sync, once something is recorded."""
         self._journal = replace(self._journal, memory=memory)
 
-    def find_changed(self, inventory: Inventory) -> frozenset[Root]:
+    def find_changed(self, inventory: SweepInventory) -> frozenset[Root]:
         """The folders for which something has been written here since the last sync, as far as times tell."""
         since = self._journal.updated_ns
         return frozenset(file.root for file in inventory.files if file.mtime_ns > since)
@@ -195,7 +195,7 @@ class Ledger:
     def record(
         self,
         plan: SyncPlan,
-        sent: Mapping[Key, SourceFile],
+        sent: Mapping[FileKey, SourceFile],
         *,
         places: GuardPlaces,
         endpoint: Endpoint,
@@ -243,7 +243,7 @@ class Ledger:
             self._save(journal)
         return tuple(problems)
 
-    def record_here(self, plan: SyncPlan, sent: Mapping[Key, SourceFile], *, error: str) -> None:
+    def record_here(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile], *, error: str) -> None:
         """Write what is proven into the journal alone; the destination's lock stays there, dead."""
         if self._guard is not None:
             abandon(self._guard.nonce)
@@ -258,7 +258,7 @@ class Ledger:
     def _receipt_name(self) -> str:
         return get_receipt_name(self._books.source.id)
 
-    def _merge(self, plan: SyncPlan, sent: Mapping[Key, SourceFile]) -> dict[str, RunRecord]:
+    def _merge(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> dict[str, RunRecord]:
         return merge_records(self._journal.runs, plan, sent)
 
     def _find_generation(self, places: GuardPlaces, endpoint: Endpoint) -> tuple[int, bool]:

@@ -15,21 +15,21 @@ from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout, SweepFolder
 from hsm.errors import ExitCode, HsmError, UsageError
-from hsm.model import Inventory, Root
+from hsm.model import Root, SweepInventory
 from hsm.plan.outside import drop_bad_names
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import Guard
-from hsm.sync.bring.exchange import Ends, ExchangeOptions, Stopwatch, exchange, make_failure
+from hsm.sync.bring.exchange import Ends, ExchangeOptions, Stopwatch, exchange, make_failed_report
 from hsm.sync.bring.far_source import FarSource, load_far_id
 from hsm.sync.bring.ledger import Books
 from hsm.sync.bring.pull_ledger import PullLedger
 from hsm.sync.bring.push import PushRequest, make_options
-from hsm.sync.bring.session import Kept
+from hsm.sync.bring.session import Session
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
-from hsm.sync.source import Source, make_layout, read_inventories
+from hsm.sync.source import ProjectSource, make_layout, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import Connection, connect
 from hsm.targets.route import make_route
@@ -41,7 +41,7 @@ Named = tuple[str, TargetReport]
 
 
 def pull(
-    loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter: Reporter, kept: Kept | None = None
+    loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter: Reporter, kept: Session | None = None
 ) -> SyncReport:
     """Bring sweeps from targets into this project.
 
@@ -60,7 +60,7 @@ def pull(
         UsageError: No target has a sweep that a word means, or nothing is left to be brought.
         ConfigError: What the file says of a sweep is not right with the rest.
     """
-    work = _Pull(loaded, request, runner, reporter, kept or Kept())
+    work = _Pull(loaded, request, runner, reporter, kept or Session())
     reports = serve_targets(list(request.targets), work.serve, read=lambda: None, runner=runner)
     return SyncReport("sync from", "pull", request.is_dry_run, _join_sweeps(request, reports))
 
@@ -69,7 +69,7 @@ class _Pull:
     """What bringing from each target shares."""
 
     def __init__(
-        self, loaded: LoadedConfig, request: PushRequest, runner: Runner, reporter: Reporter, kept: Kept
+        self, loaded: LoadedConfig, request: PushRequest, runner: Runner, reporter: Reporter, kept: Session
     ) -> None:
         self._loaded = loaded
         self._request = request
@@ -88,7 +88,7 @@ class _Pull:
             with self._kept.use(name, lambda: self._connect(name)) as connection:
                 return self._serve(connection, stopwatch)
         except HsmError as error:
-            return self._end_all(make_failure(name, error, stopwatch.seconds))
+            return self._end_all(make_failed_report(name, error, stopwatch.seconds))
         except CommandStoppedError:
             return self._end_all(_make_interrupted(name))
 
@@ -117,7 +117,7 @@ class _Pull:
             try:
                 reports[sweep.id] = self._serve_sweep(connection, source, sweep, stopwatch)
             except HsmError as error:
-                reports[sweep.id] = self._end(make_failure(connection.name, error, stopwatch.seconds))
+                reports[sweep.id] = self._end(make_failed_report(connection.name, error, stopwatch.seconds))
             except CommandStoppedError:
                 reports[sweep.id] = self._end(_make_interrupted(connection.name))
             stopwatch = Stopwatch(connection.name, self._reporter)
@@ -138,7 +138,7 @@ class _Pull:
             except UsageError as error:
                 if len(self._request.targets) == 1:
                     raise
-                unknown[word] = make_failure(name, error, {})
+                unknown[word] = make_failed_report(name, error, {})
         return list(meant.values()), unknown
 
     def _serve_sweep(
@@ -161,7 +161,7 @@ class _Pull:
     def _exchange(
         self,
         connection: Connection,
-        inventory: Inventory,
+        inventory: SweepInventory,
         options: ExchangeOptions,
         books: Books,
         stopwatch: Stopwatch,
@@ -181,9 +181,11 @@ class _Pull:
         ledger = PullLedger(books, inventory.sweep, source=connection.endpoint, sweeps=self._layout.sweeps)
         return exchange(ends, inventory, options, ledger=ledger, reporter=self._reporter, stopwatch=stopwatch)
 
-    def _read(self, connection: Connection, far: FarSource, sweep: SweepFolder, options: ExchangeOptions) -> Inventory:
+    def _read(
+        self, connection: Connection, far: FarSource, sweep: SweepFolder, options: ExchangeOptions
+    ) -> SweepInventory:
         found = far.look(sweep.id)
-        source = Source(
+        source = ProjectSource(
             project=self._loaded.project,
             endpoint=connection.endpoint,
             layout=found.layout,

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
-from hsm.model import EntryKind, Inventory, PlanItem, Problem, Reason, Root, SourceFile, SyncPlan
+from hsm.model import EntryKind, FileKey, PlanItem, Problem, Reason, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import is_same_time
@@ -24,7 +24,6 @@ from hsm.records.origins import (
     save_origins,
 )
 from hsm.records.receipt import RECEIPT_FOLDER, get_receipt_name, parse_receipt
-from hsm.records.record import Key
 from hsm.remote.local import LocalEndpoint
 from hsm.remote.shell_programs.guard import GuardPlaces
 from hsm.sync.bring.ledger import Books, FoundOrigins, Ledger
@@ -48,8 +47,8 @@ class PullLedger(Ledger):
         self._source = source
         self._receipt_path = f"{sweeps}/outputs/{sweep}/{RECEIPT_FOLDER}/{get_receipt_name(books.source.id)}"
         self._origins_path = get_origins_path(books.project, books.target, sweep)
-        self._files: dict[Key, Mark | None] | None = None
-        self._before: Mapping[Key, Mark] = {}
+        self._files: dict[FileKey, Mark | None] | None = None
+        self._before: Mapping[FileKey, Mark] = {}
         self._roots: Mapping[Root, str] = {}
         self._places: GuardPlaces | None = None
 
@@ -57,7 +56,7 @@ class PullLedger(Ledger):
     def _place(self) -> str:
         return "this project"
 
-    def find_origins(self, inventory: Inventory, destination: Destination) -> FoundOrigins:
+    def find_origins(self, inventory: SweepInventory, destination: Destination) -> FoundOrigins:
         """See `hsm.sync.bring.ledger.Ledger.find_origins`: what is here comes from this target, another one or nobody.
 
         Files of the same size and time need no question; without others nothing is read.
@@ -70,9 +69,9 @@ class PullLedger(Ledger):
         own = self._load()
         own_runs = self._find_own_runs(inventory, {file.run for file in differing})
         others = self._load_others()
-        foreign: dict[Key, str] = {}
+        foreign: dict[FileKey, str] = {}
         for file in differing:
-            key = (file.root, file.path)
+            key = file.key
             mark = self._before[key]
             claimed = next((name for name, files in others.items() if files.get(key) == mark), "")
             is_own = file.run in own_runs or (key in own and own[key] in (mark, None))
@@ -80,17 +79,17 @@ class PullLedger(Ledger):
                 foreign[key] = f"it came from {claimed}, and differs"
             elif not is_own:
                 foreign[key] = f"what is here did not come from {self._books.target}, and differs"
-        equal = self._find_equal([file for file in differing if (file.root, file.path) in foreign])
+        equal = self._find_equal([file for file in differing if file.key in foreign])
         return FoundOrigins({key: words for key, words in foreign.items() if key not in equal}, equal)
 
     def begin(self, plan: SyncPlan) -> None:
         """See `hsm.sync.bring.ledger.Ledger.begin`: a pull that is killed shall know its own files again."""
-        self._save_origins({**self._load(), **{(file.root, file.path): None for file in plan.sends}})
+        self._save_origins({**self._load(), **{file.key: None for file in plan.sends}})
 
     def record(
         self,
         plan: SyncPlan,
-        sent: Mapping[Key, SourceFile],
+        sent: Mapping[FileKey, SourceFile],
         *,
         places: GuardPlaces,
         endpoint: Endpoint,
@@ -105,17 +104,17 @@ class PullLedger(Ledger):
         self._places = places
         return super().take(places)
 
-    def record_here(self, plan: SyncPlan, sent: Mapping[Key, SourceFile], *, error: str) -> None:
+    def record_here(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile], *, error: str) -> None:
         """See `hsm.sync.bring.ledger.Ledger.record_here`; the source is out of reach, so all is written here."""
         if self._places is None:
             raise AssertionError("record_here() follows take()")
         self.record(plan, sent, places=self._places, endpoint=LocalEndpoint(), error=error)
 
     def _differs(self, file: SourceFile) -> bool:
-        mark = self._before.get((file.root, file.path))
+        mark = self._before.get(file.key)
         return mark is not None and not (file.size == mark[0] and is_same_time(file.mtime_ns, mark[1]))
 
-    def _load(self) -> dict[Key, Mark | None]:
+    def _load(self) -> dict[FileKey, Mark | None]:
         """What came from this target, also under another name of its own."""
         if self._files is None:
             self._files = {}
@@ -124,7 +123,7 @@ class PullLedger(Ledger):
                     self._files.update(found.files)
         return self._files
 
-    def _load_others(self) -> dict[str, Mapping[Key, Mark | None]]:
+    def _load_others(self) -> dict[str, Mapping[FileKey, Mark | None]]:
         """What other targets brought, by their name."""
         return {name: found.files for name, found in self._iter_origins() if found.route != self._books.route}
 
@@ -134,7 +133,7 @@ class PullLedger(Ledger):
             if found is not None:
                 yield path.parent.parent.name, found
 
-    def _find_own_runs(self, inventory: Inventory, names: Iterable[str]) -> set[str]:
+    def _find_own_runs(self, inventory: SweepInventory, names: Iterable[str]) -> set[str]:
         """The runs that lie here just as the journal, or a receipt of this source, says they were proven.
 
         So what the source pushed here is known as its own.
@@ -147,7 +146,7 @@ class PullLedger(Ledger):
             pass
         members: dict[str, list[SourceFile]] = {name: [] for name in names}
         for file in inventory.files:
-            mark = self._before.get((file.root, file.path))
+            mark = self._before.get(file.key)
             if mark is not None and file.run in members:
                 members[file.run].append(file._replace(size=mark[0], mtime_ns=mark[1]))
         return {
@@ -156,33 +155,31 @@ class PullLedger(Ledger):
             if any(digests.get(name) == make_digest(files) for digests in proven)
         }
 
-    def _find_equal(self, files: Sequence[SourceFile]) -> frozenset[Key]:
+    def _find_equal(self, files: Sequence[SourceFile]) -> frozenset[FileKey]:
         """Which of the files have the same content here and there; only small ones are looked into."""
         small = [
-            file
-            for file in files
-            if file.size <= _MOST_COMPARED_BYTES and self._before[file.root, file.path][0] == file.size
+            file for file in files if file.size <= _MOST_COMPARED_BYTES and self._before[file.key][0] == file.size
         ][:_MOST_COMPARED_FILES]
         if not small:
             return frozenset()
         there = _read_whole(self._source, [f"{file.prefix}/{file.path}" for file in small])
         here = _read_whole(LocalEndpoint(), [f"{self._roots[file.root]}/{file.path}" for file in small])
         return frozenset(
-            (file.root, file.path)
+            file.key
             for file in small
             if f"{file.prefix}/{file.path}" in there
             and there[f"{file.prefix}/{file.path}"] == here.get(f"{self._roots[file.root]}/{file.path}")
         )
 
-    def _note_arrived(self, plan: SyncPlan, sent: Mapping[Key, SourceFile]) -> None:
+    def _note_arrived(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> None:
         """Keep how everything that is this target's lies here, also what changed on its way."""
         sends = [item for item in plan.items if item.reason.is_send]
         after = self._look(item.file for item in sends)
         known = self._load()
         marks = {key: self._before[key] for key in _iter_keys(plan.items, Reason.SAME) if key in self._before}
-        gone: set[Key] = set()
+        gone: set[FileKey] = set()
         for item in sends:
-            key = (item.file.root, item.file.path)
+            key = item.file.key
             is_as_before = (
                 item.reason is Reason.OVERWRITE and key not in sent and after.get(key) == self._before.get(key)
             )
@@ -194,7 +191,7 @@ class PullLedger(Ledger):
         if {**files, **marks} != known:
             self._save_origins({**files, **marks})
 
-    def _look(self, files: Iterable[SourceFile]) -> dict[Key, Mark]:
+    def _look(self, files: Iterable[SourceFile]) -> dict[FileKey, Mark]:
         by_root = {
             root: tuple(file.path for file in members)
             for root, members in groupby(sorted(files), key=lambda file: file.root)
@@ -208,7 +205,7 @@ class PullLedger(Ledger):
             if entry.kind is EntryKind.FILE
         }
 
-    def _save_origins(self, files: dict[Key, Mark | None]) -> None:
+    def _save_origins(self, files: dict[FileKey, Mark | None]) -> None:
         self._files = files
         try:
             save_origins(self._origins_path, Origins(self._books.route, files))
@@ -220,14 +217,14 @@ class PullLedger(Ledger):
             ) from error
 
 
-def _read_marks(files: Iterable[SourceFile], destination: Destination) -> dict[Key, Mark]:
+def _read_marks(files: Iterable[SourceFile], destination: Destination) -> dict[FileKey, Mark]:
     """Size and time of the files here that have the names of the source's."""
-    marks: dict[Key, Mark] = {}
+    marks: dict[FileKey, Mark] = {}
     for file in files:
         there = destination.get(file.root)
         entry = there.entries.get(file.path) if there is not None else None
         if entry is not None and entry.kind is EntryKind.FILE:
-            marks[file.root, file.path] = (entry.size, entry.mtime_ns)
+            marks[file.key] = (entry.size, entry.mtime_ns)
     return marks
 
 
@@ -236,5 +233,5 @@ def _read_whole(endpoint: Endpoint, paths: Sequence[str]) -> dict[str, bytes]:
     return {ends.path: ends.head for ends in found if ends.size == len(ends.head)}
 
 
-def _iter_keys(items: Iterable[PlanItem], reason: Reason) -> Iterable[Key]:
-    return ((item.file.root, item.file.path) for item in items if item.reason is reason)
+def _iter_keys(items: Iterable[PlanItem], reason: Reason) -> Iterable[FileKey]:
+    return (item.file.key for item in items if item.reason is reason)

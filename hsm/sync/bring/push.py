@@ -12,8 +12,8 @@ from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import SyncOptions, TargetSettings
 from hsm.errors import ExitCode, HsmError, UsageError
-from hsm.model import Inventory, Root
-from hsm.plan.choice import Choice
+from hsm.model import Root, SweepInventory
+from hsm.plan.choice import RunChoice
 from hsm.plan.planner import PlanOptions
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
@@ -22,13 +22,13 @@ from hsm.records.project import load_source_id
 from hsm.records.receipt import Sender
 from hsm.remote.retry import PAUSES_SECONDS
 from hsm.sync.bring.early_survey import EarlySurvey
-from hsm.sync.bring.exchange import ExchangeOptions, Stopwatch, exchange, make_failure, make_push_ends
+from hsm.sync.bring.exchange import ExchangeOptions, Stopwatch, exchange, make_failed_report, make_push_ends
 from hsm.sync.bring.ledger import Books, Ledger
-from hsm.sync.bring.session import Kept
+from hsm.sync.bring.session import Session
 from hsm.sync.bring.survey import begin_check
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.shortcuts.unchanged_sweep import LEAST_RUNS, AtRest, describe_sweeps
-from hsm.sync.source import Inventories, Source, find_source, read_inventories
+from hsm.sync.source import Inventories, ProjectSource, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import Connection, connect, get_roots
 from hsm.targets.route import make_route
@@ -60,7 +60,7 @@ class PushRequest:
     roots: tuple[Root, ...] = tuple(Root)
     all_versions: bool = False
     overwrite: bool = False
-    choice: Choice = field(default_factory=Choice)
+    choice: RunChoice = field(default_factory=RunChoice)
     allowed: frozenset[str] = field(default_factory=frozenset)
     may_ask: bool = False
     breaks_lock: bool = False
@@ -76,7 +76,7 @@ def push(
     runner: Runner,
     reporter: Reporter,
     meanwhile: Callable[[], object] = lambda: None,
-    kept: Kept | None = None,
+    kept: Session | None = None,
 ) -> SyncReport:
     """Bring sweeps to targets. The logins are opened while the sweeps are looked at.
 
@@ -94,7 +94,7 @@ def push(
         UsageError: A sweep does not exist, or nothing is left to be brought; nothing was started.
         ConfigError: What the file says of a sweep is not right with the rest; nothing was started.
     """
-    kept = kept or Kept()
+    kept = kept or Session()
     source = find_source(loaded, kept.source, request.sweeps)
     settings = {
         (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
@@ -115,12 +115,12 @@ class _Push:
 
     def __init__(
         self,
-        source: Source,
+        source: ProjectSource,
         request: PushRequest,
         settings: Mapping[tuple[str, str], TargetSettings],
         runner: Runner,
         reporter: Reporter,
-        kept: Kept,
+        kept: Session,
     ) -> None:
         self._source = source
         self._request = request
@@ -145,7 +145,7 @@ class _Push:
         n_runs = min(map(len, self._runs.values()), default=0)
         if len(source.sweeps) != 1 or n_runs < LEAST_RUNS:
             return None
-        if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != Choice():
+        if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != RunChoice():
             return None
         sweep = source.sweeps[0]
         settings = {name: self._settings[name, sweep.id] for name in request.targets}
@@ -183,7 +183,7 @@ class _Push:
             with self._kept.use(name, lambda: self._connect(name)) as connection:
                 return self._serve(connection, found, stopwatch)
         except HsmError as error:
-            return self._end_all(make_failure(name, error, stopwatch.seconds))
+            return self._end_all(make_failed_report(name, error, stopwatch.seconds))
         except CommandStoppedError:
             return self._end_all(_make_interrupted(name))
         finally:
@@ -263,7 +263,7 @@ class _Push:
     def _serve_sweep(
         self,
         connection: Connection,
-        inventory: Inventory,
+        inventory: SweepInventory,
         books: Books,
         stopwatch: Stopwatch,
         early: EarlySurvey | None,

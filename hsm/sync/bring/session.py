@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 from hsm.endpoint import Endpoint
 from hsm.errors import ExitCode
-from hsm.model import Inventory
+from hsm.model import SweepInventory
 from hsm.remote.local import LocalEndpoint
 from hsm.remote.shell import RemoteShell
 from hsm.sync.follow.folder_memory import FolderMemory
@@ -17,7 +17,7 @@ from hsm.sync.reports import StepState, TargetReport
 from hsm.targets.connect import Connection
 
 
-class Kept:
+class Session:
     """Keeps nothing: for a call with one pass. Each connection is closed after its use.
 
     Attributes:
@@ -43,7 +43,7 @@ class Kept:
         with connection.keep_open():
             yield connection
 
-    def find_unchanged(self, name: str, inventory: Inventory) -> TargetReport | None:  # noqa: ARG002 - of the other
+    def find_unchanged(self, name: str, inventory: SweepInventory) -> TargetReport | None:  # noqa: ARG002 - of the other
         """The report of a target that has all of this inventory already, as the last pass proved; None elsewhere.
 
         Args:
@@ -56,11 +56,11 @@ class Kept:
         """The commands of `after_sync` that failed at a target in the last pass, and so are run again in this one."""
         return frozenset()
 
-    def note(self, name: str, inventory: Inventory, report: TargetReport) -> None:
+    def note(self, name: str, inventory: SweepInventory, report: TargetReport) -> None:
         """Remember how an inventory fared at a target."""
 
 
-class KeptOverPasses(Kept):
+class LastingSession(Session):
     """Keeps connections open, remembers folders, and does not ask a target that has all. Close it at the end.
 
     A target that has all is asked again once something has changed here, or after `forget`.
@@ -72,18 +72,18 @@ class KeptOverPasses(Kept):
         self.folders = FolderMemory()
         self._source = LocalEndpoint(scan=self.folders.scan)
         self._open: dict[str, tuple[Connection, AbstractContextManager[None]]] = {}
-        self._settled: dict[tuple[str, str], tuple[Inventory, TargetReport]] = {}
+        self._settled: dict[tuple[str, str], tuple[SweepInventory, TargetReport]] = {}
         self._owed: dict[tuple[str, str], frozenset[str]] = {}
         self._lock = threading.Lock()
 
     @property
     def source(self) -> Endpoint:
-        """See `Kept.source`."""
+        """See `Session.source`."""
         return self._source
 
     @contextlib.contextmanager
     def use(self, name: str, make: Callable[[], Connection]) -> Iterator[Connection]:
-        """See `Kept.use`; it stays open afterwards too."""
+        """See `Session.use`; it stays open afterwards too."""
         with self._lock:
             found = self._open.get(name)
         if found is None:
@@ -95,17 +95,17 @@ class KeptOverPasses(Kept):
                 self._open[name] = found
         yield found[0]
 
-    def find_unchanged(self, name: str, inventory: Inventory) -> TargetReport | None:
-        """See `Kept.find_unchanged`."""
+    def find_unchanged(self, name: str, inventory: SweepInventory) -> TargetReport | None:
+        """See `Session.find_unchanged`."""
         known, report = self._settled.get((name, inventory.sweep), (None, None))
         return report if known == inventory else None
 
     def find_owed(self, name: str, sweep: str) -> frozenset[str]:
-        """See `Kept.find_owed`."""
+        """See `Session.find_owed`."""
         return self._owed.get((name, sweep), frozenset())
 
-    def note(self, name: str, inventory: Inventory, report: TargetReport) -> None:
-        """See `Kept.note`."""
+    def note(self, name: str, inventory: SweepInventory, report: TargetReport) -> None:
+        """See `Session.note`."""
         key = name, inventory.sweep
         failed = frozenset(step.command for step in report.after if step.state is StepState.FAILED and step.command)
         self._owed[key] = failed if report.after else self.find_owed(*key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import TargetError
-from hsm.model import EntryKind, Inventory, Root
+from hsm.model import EntryKind, Root, SweepInventory
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
 from hsm.records.receipt import RECEIPT_FOLDER
 from hsm.remote.shell_programs.guard import GuardPlaces
@@ -16,7 +16,7 @@ from hsm.transfer.base import PARTIAL_FOLDER, get_temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DestinationState:
     """What the check found.
 
     Attributes:
@@ -42,12 +42,12 @@ class Check:
 def check_destination(
     endpoint: Endpoint,
     configured: Mapping[Root, str],
-    inventory: Inventory,
+    inventory: SweepInventory,
     *,
     roots: tuple[Root, ...],
     max_depth: int | None,
     early: EarlySurvey | None = None,
-) -> Check:
+) -> DestinationState:
     """Look at a destination, in one session where it is remote.
 
     Args:
@@ -78,7 +78,7 @@ def check_destination(
         folder=f"{guard_listing.base.rstrip('/')}/{_get_own_folder(inventory.sweep)}",
         temporary=tuple(get_temporary_folder(path, inventory.sweep) for path in paths),
     )
-    return Check(destination, survey.receipts, places, survey.machine.system, survey.machine.rsync_version)
+    return DestinationState(destination, survey.receipts, places, survey.machine.system, survey.machine.rsync_version)
 
 
 def begin_check(

@@ -24,9 +24,9 @@ from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import SweepFolder
 from hsm.errors import HsmError, TargetError, UsageError
-from hsm.model import Inventory, Root
+from hsm.model import Root, SweepInventory
 from hsm.process.runner import Runner
-from hsm.progress import Reporter, Step, TargetEnded
+from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.records.cleaned import Cleaning, make_aside_name, make_cleaning_path, save_cleaning
 from hsm.records.journal import get_journal_path
 from hsm.records.lock import hold_local_lock
@@ -34,7 +34,7 @@ from hsm.records.project import load_source_id
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.clean.decision import decide, is_too_early, keep_folder
 from hsm.sync.clean.removal import KeptError, remove_unit, remove_wandb_folder
-from hsm.sync.clean.report import CleanReport, Kept
+from hsm.sync.clean.report import CleanReport, KeptUnit
 from hsm.sync.clean.target import CleanTarget, make_runs_to_look_for, open_connection
 from hsm.sync.clean.units import (
     Units,
@@ -44,8 +44,8 @@ from hsm.sync.clean.units import (
     make_cleaned_unit,
     make_units,
 )
-from hsm.sync.clean.values import CleanOptions, Copy, Unit, Verdict
-from hsm.sync.source import Source, find_source
+from hsm.sync.clean.values import CleanOptions, Copy, Unit, UnitVerdict
+from hsm.sync.source import ProjectSource, find_source
 from hsm.targets.connect import connect
 
 
@@ -104,13 +104,13 @@ class SweepClean:
     def __init__(
         self,
         loaded: LoadedConfig,
-        source: Source,
+        source: ProjectSource,
         request: CleanRequest,
         runner: Runner,
         reporter: Reporter,
         stack: ExitStack,
     ) -> None:
-        self.verdicts: tuple[Verdict, ...] = ()
+        self.verdicts: tuple[UnitVerdict, ...] = ()
         self.errors: dict[str, HsmError] = {}
         self._loaded = loaded
         self._source = source
@@ -169,7 +169,7 @@ class SweepClean:
             sweep=self.sweep.id,
             is_done=kept is not None,
             verdicts=self.verdicts,
-            kept=tuple(Kept(path, why) for path, why in (kept or {}).items()),
+            kept=tuple(KeptUnit(path, why) for path, why in (kept or {}).items()),
             errors=dict(self.errors),
         )
 
@@ -181,7 +181,7 @@ class SweepClean:
             path = get_journal_path(self._project, name, self.sweep.id).with_suffix(".lock")
             self._stack.enter_context(hold_local_lock(path, sweep=self.sweep.id, target=name, breaks=False))
 
-    def _read_inventory(self) -> Inventory:
+    def _read_inventory(self) -> SweepInventory:
         """Everything of the sweep, from its logs themselves and not from the cache."""
         return read_inventory(
             self._source.endpoint,
@@ -192,14 +192,14 @@ class SweepClean:
             known_sweeps=frozenset(sweep.id for sweep in self._source.known),
         )
 
-    def _open_targets(self, inventory: Inventory) -> None:
+    def _open_targets(self, inventory: SweepInventory) -> None:
         names = self._request.targets or tuple(self._loaded.config.sync_targets)
         for name in names:
             settings = self._resolve(name)
             is_asked_for = name in self._request.targets
             if not is_asked_for and not get_journal_path(self._project, name, self.sweep.id).is_file():
                 continue
-            self._reporter.report(Step(name, "login"))
+            self._reporter.report(StepStarted(name, "login"))
             try:
                 self._targets.append(self._open_target(name, settings, inventory))
             except HsmError as error:
@@ -211,7 +211,7 @@ class SweepClean:
                 kind="never_synced",
             )
 
-    def _open_target(self, name: str, settings: TargetSettings, inventory: Inventory) -> CleanTarget:
+    def _open_target(self, name: str, settings: TargetSettings, inventory: SweepInventory) -> CleanTarget:
         connection = connect(name, settings, self._runner, self._reporter, layout=self._source.layout)
         target = CleanTarget(connection, settings, self._project, inventory, self._runner)
         if not any(record.is_complete for record in target.journal.runs.values()):
@@ -221,7 +221,7 @@ class SweepClean:
                 kind="nothing_there",
             )
         self._stack.enter_context(open_connection(connection, may_ask=self._request.may_ask))
-        self._reporter.report(Step(name, "check"))
+        self._reporter.report(StepStarted(name, "check"))
         target.look()
         return target
 
@@ -235,7 +235,7 @@ class SweepClean:
         locked: list[CleanTarget] = []
         for target in list(self._targets):
             self._stack.callback(target.give_lock_back)
-            self._reporter.report(Step(target.name, "lock"))
+            self._reporter.report(StepStarted(target.name, "lock"))
             try:
                 for other in locked:  # before its own lock is taken, which empties the temporary folder there
                     if target.shows(other.probe):
@@ -271,7 +271,7 @@ class SweepClean:
     def _is_asked_for(self, unit: Unit) -> bool:
         return unit.root in self._request.roots
 
-    def _finish(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    def _finish(self, verdicts: Sequence[UnitVerdict]) -> list[UnitVerdict]:
         """Judge the sweep's folder by the runs, and leave out what was not asked for."""
         removes_runs = Root.WANDB in self._request.roots
         runs = keep_what_links_need([verdict for verdict in verdicts if verdict.unit.name])
@@ -283,7 +283,7 @@ class SweepClean:
 
     def _read_targets(self, units: Sequence[Unit]) -> None:
         for target in list(self._targets) if units else ():
-            self._reporter.report(Step(target.name, "verify"))
+            self._reporter.report(StepStarted(target.name, "verify"))
             try:
                 if self._request.is_dry_run:
                     target.check_flush()
@@ -303,7 +303,7 @@ class SweepClean:
         self._targets = [target for target in self._targets if target.name != name]
         self._reporter.report(TargetEnded(name, "failed"))
 
-    def _look_again(self, going: Sequence[Verdict]) -> dict[str, str]:
+    def _look_again(self, going: Sequence[UnitVerdict]) -> dict[str, str]:
         """Make sure, right before, that the locks were held all the time and that all there is as it was read.
 
         Returns:
@@ -325,7 +325,7 @@ class SweepClean:
                     kept[verdict.unit.path] = f"it has changed at {target.name} since it was read there"
         return kept
 
-    def _remove(self, going: Sequence[Verdict]) -> dict[str, str]:
+    def _remove(self, going: Sequence[UnitVerdict]) -> dict[str, str]:
         if not going:
             return {}
         asides = {verdict.unit.path: self._choose_aside(verdict) for verdict in going}
@@ -346,7 +346,7 @@ class SweepClean:
                 self._save(path, replace(cleaning, units=left))
         return kept
 
-    def _tidy(self, gone: Sequence[Verdict]) -> None:
+    def _tidy(self, gone: Sequence[UnitVerdict]) -> None:
         """Remove the sweep's own folder in the wandb folder, where wandb has left nothing but links in it."""
         own = os.path.realpath(f"{self._source.layout.wandb}/{self.sweep.id}")
         folders = {self._units.places[verdict.unit.path].folder for verdict in gone if verdict.unit.name}
@@ -356,10 +356,10 @@ class SweepClean:
                 if folder != own:
                     remove_wandb_folder(own)
 
-    def _choose_aside(self, verdict: Verdict) -> str:
+    def _choose_aside(self, verdict: UnitVerdict) -> str:
         return verdict.unit.recorded.aside if verdict.unit.recorded is not None else make_aside_name()
 
-    def _make_cleaning(self, going: Sequence[Verdict], asides: Mapping[str, str]) -> Cleaning:
+    def _make_cleaning(self, going: Sequence[UnitVerdict], asides: Mapping[str, str]) -> Cleaning:
         needed = {name for verdict in going for name in verdict.copies}
         return Cleaning(
             sweep=self.sweep.id,

@@ -5,16 +5,14 @@ It errs to one side alone: whatever is not proven keeps its run.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from hsm.errors import UsageError
 from hsm.model import EntryKind, SourceFile
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import is_same_time
 from hsm.records.cleaned import CleanedUnit
 from hsm.records.record import SWEEP_FOLDER, RunRecord
-from hsm.sync.clean.values import CleanOptions, Copy, Lack, Seen, Unit, Verdict
+from hsm.sync.clean.values import CleanOptions, Copy, Lack, Seen, Unit, UnitVerdict
 
 REST_NS = 10 * 10**9
 """What has been written to within this time may still be written to."""
@@ -22,13 +20,11 @@ REST_NS = 10 * 10**9
 _WANDB_FOLDERS = frozenset({"files", "logs", "tmp", "tmp/code"})
 """Folders that wandb makes in every run and may leave empty."""
 
-_AGE = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[mhdw])", re.ASCII)
-_AGE_NS = {"m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
 _WANDB_NAMES = frozenset({"wandb", ".wandb"})
 WANDB_LINKS = frozenset({"latest-run", "debug.log", "debug-internal.log", "debug-core.log", "debug-cli.log"})
 
 
-def decide(unit: Unit, copies: Sequence[Copy], options: CleanOptions, *, now_ns: int) -> Verdict:
+def decide(unit: Unit, copies: Sequence[Copy], options: CleanOptions, *, now_ns: int) -> UnitVerdict:
     """Decide whether a unit may be removed here.
 
     Args:
@@ -40,7 +36,7 @@ def decide(unit: Unit, copies: Sequence[Copy], options: CleanOptions, *, now_ns:
     waived = _find_waived(unit, options)
     waiting = tuple(_iter_waiting(unit, options, now_ns))
     if waiting or unit.blocks:
-        return Verdict(unit, goes=False, reasons=(*waiting, *unit.blocks), is_open=bool(waiting))
+        return UnitVerdict(unit, goes=False, reasons=(*waiting, *unit.blocks), is_open=bool(waiting))
     own = tuple(f"{lack.path}: {lack.why}" for lack in _iter_own_lacks(unit))
     lacks = {copy.target: tuple(_iter_lacks(unit, copy, options, waived)) for copy in copies}
     proven = [copy for copy in copies if not lacks[copy.target]]
@@ -48,7 +44,7 @@ def decide(unit: Unit, copies: Sequence[Copy], options: CleanOptions, *, now_ns:
     reasons = own
     if n_places < options.n_copies:
         reasons += (_describe_copies(proven, n_places, options.n_copies),)
-    return Verdict(
+    return UnitVerdict(
         unit=unit,
         goes=not reasons,
         copies=tuple(copy.target for copy in proven),
@@ -63,21 +59,7 @@ def is_too_early(unit: Unit, options: CleanOptions, *, now_ns: int) -> bool:
     return bool(unit.blocks) or any(True for _ in _iter_waiting(unit, options, now_ns))
 
 
-def parse_age(text: str) -> int:
-    """Read an age such as `30d` in nanoseconds: minutes (m), hours, days, weeks.
-
-    Raises:
-        UsageError: It is none.
-    """
-    match = _AGE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(
-            f"{text!r} is no age.", hint="Give a number and m, h, d or w, as in `--older-than 30d`.", kind="bad_age"
-        )
-    return int(match["number"]) * _AGE_NS[match["unit"]]
-
-
-def keep_folder(folder: Verdict, runs: Sequence[Verdict], *, removes_runs: bool) -> Verdict:
+def keep_folder(folder: UnitVerdict, runs: Sequence[UnitVerdict], *, removes_runs: bool) -> UnitVerdict:
     """Let the sweep's folder stay while anything of the sweep goes on, or lies in it.
 
     Args:
@@ -91,7 +73,7 @@ def keep_folder(folder: Verdict, runs: Sequence[Verdict], *, removes_runs: bool)
     if not staying or (not removes_runs and not inside and is_over):
         return folder
     what = "1 run of the sweep stays" if len(staying) == 1 else f"{len(staying)} runs of the sweep stay"
-    return Verdict(
+    return UnitVerdict(
         unit=folder.unit,
         goes=False,
         copies=folder.copies,

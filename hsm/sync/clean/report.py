@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hsm.errors import ExitCode, HsmError
-from hsm.sync.clean.values import Verdict
+from hsm.sync.clean.values import UnitVerdict
 from hsm.sync.reports import make_error_document, merge_exit_codes
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptUnit:
     """A unit that was to go and stayed after all, by its path here, and why."""
 
     path: str
@@ -35,13 +35,13 @@ class CleanReport:
 
     sweep: str
     is_done: bool
-    verdicts: tuple[Verdict, ...] = ()
-    kept: tuple[Kept, ...] = ()
+    verdicts: tuple[UnitVerdict, ...] = ()
+    kept: tuple[KeptUnit, ...] = ()
     errors: Mapping[str, HsmError] = field(default_factory=dict)
     is_dry_run: bool = False
 
     @property
-    def going(self) -> tuple[Verdict, ...]:
+    def going(self) -> tuple[UnitVerdict, ...]:
         """What has gone, or would go."""
         kept = {each.path for each in self.kept}
         return tuple(verdict for verdict in self.verdicts if verdict.goes and verdict.unit.path not in kept)
@@ -93,7 +93,7 @@ def _make_sweep_document(report: CleanReport) -> dict[str, object]:
     }
 
 
-def _make_unit_document(verdict: Verdict, kept: Mapping[str, str], *, is_done: bool) -> dict[str, object]:
+def _make_unit_document(verdict: UnitVerdict, kept: Mapping[str, str], *, is_done: bool) -> dict[str, object]:
     unit = verdict.unit
     goes = verdict.goes and unit.path not in kept
     reasons = [*verdict.reasons, *([kept[unit.path]] if unit.path in kept else [])]

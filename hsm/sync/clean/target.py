@@ -12,7 +12,7 @@ from pathlib import Path
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Tree
 from hsm.errors import LockedError, TargetError
-from hsm.model import Entry, EntryKind, Inventory, Reason, Root, Run
+from hsm.model import Entry, EntryKind, Reason, Root, Run, SweepInventory
 from hsm.plan.selection import Selection
 from hsm.process.runner import Runner
 from hsm.records.cleaned import CleanedPlace
@@ -20,7 +20,7 @@ from hsm.records.journal import Journal, get_journal_path, load_journal
 from hsm.records.lock import STALE_MINUTES, Holder, make_lock_content
 from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.shell_programs.guard import GuardPlaces, Held
-from hsm.sync.bring.survey import Check, check_destination
+from hsm.sync.bring.survey import DestinationState, check_destination
 from hsm.sync.clean.values import Copy, Unit
 from hsm.targets.connect import Connection, get_roots
 from hsm.targets.contents import make_contents
@@ -44,7 +44,7 @@ class CleanTarget:
     """
 
     def __init__(
-        self, connection: Connection, settings: TargetSettings, project: Path, inventory: Inventory, runner: Runner
+        self, connection: Connection, settings: TargetSettings, project: Path, inventory: SweepInventory, runner: Runner
     ) -> None:
         self.name = connection.name
         self.place = ""
@@ -55,7 +55,7 @@ class CleanTarget:
         self._lock: TargetLock | None = None
         path = get_journal_path(project, self.name, inventory.sweep)
         self._journal, _ = load_journal(path, make_route(settings, direction="push"), sets_aside=False)
-        self._check: Check | None = None
+        self._check: DestinationState | None = None
         self._entries: dict[str, dict[str, Entry]] = {}
 
     @property
@@ -270,14 +270,14 @@ class CleanTarget:
         )
 
 
-def make_runs_to_look_for(inventory: Inventory, names: Sequence[str]) -> Inventory:
+def make_runs_to_look_for(inventory: SweepInventory, names: Sequence[str]) -> SweepInventory:
     """Add runs of which something lies here under another name, so that targets are asked for them too. Pure."""
     known = {run.name for run in inventory.runs}
     more = [Run(name, "") for name in dict.fromkeys(names) if name and name not in known]
     return replace(inventory, runs=(*inventory.runs, *more))
 
 
-def _group(check: Check, sweep: str) -> dict[str, dict[str, Entry]]:
+def _group(check: DestinationState, sweep: str) -> dict[str, dict[str, Entry]]:
     """What lies there by run, and of the sweep's folder under its empty name; by path relative to them."""
     found: dict[str, dict[str, Entry]] = {SWEEP_FOLDER: {}}
     prefix = f"outputs/{sweep}/"

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hsm.discover.sweeps import SweepFolder
-from hsm.model import EntryKind, Inventory, Run, SourceFile
+from hsm.model import EntryKind, Run, SourceFile, SweepInventory
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedFile, CleanedUnit, load_cleanings
 from hsm.records.record import SWEEP_FOLDER
 from hsm.sync.clean.decision import is_receipt
 from hsm.sync.clean.removal import put_back
-from hsm.sync.clean.values import Unit, Verdict
+from hsm.sync.clean.values import Unit, UnitVerdict
 from hsm.sync.clean.walk import Walk, walk_folder
 from hsm.targets.checksums import read_checksum
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class UnitPlace:
     """Where a unit lies here.
 
     Attributes:
@@ -40,7 +40,7 @@ class Units:
     """All units of a sweep, the sweep's folder last, and where each lies; by their absolute paths."""
 
     units: tuple[Unit, ...]
-    places: Mapping[str, Place]
+    places: Mapping[str, UnitPlace]
 
 
 def find_leftovers(project: Path, sweep: str, *, puts_back: bool) -> tuple[CleanedUnit, ...]:
@@ -69,7 +69,7 @@ def find_leftovers(project: Path, sweep: str, *, puts_back: bool) -> tuple[Clean
 
 
 def make_units(
-    inventory: Inventory, sweep: SweepFolder, leftovers: Iterable[CleanedUnit], *, wants_folder: bool
+    inventory: SweepInventory, sweep: SweepFolder, leftovers: Iterable[CleanedUnit], *, wants_folder: bool
 ) -> Units:
     """Look at everything that lies here of a sweep.
 
@@ -83,13 +83,13 @@ def make_units(
     for file in inventory.files:
         by_unit.setdefault(file.run, []).append(file)
     units: list[Unit] = []
-    places: dict[str, Place] = {}
+    places: dict[str, UnitPlace] = {}
     for run in inventory.runs:
         place = _make_place(f"{run.prefix}/{run.name}")
         units.append(_make_run_unit(run, place, by_unit[run.name], inventory))
         places[units[-1].path] = place
     for left in leftovers:
-        place = Place(left.folder, left.aside, walk_folder(left.aside_path))
+        place = UnitPlace(left.folder, left.aside, walk_folder(left.aside_path))
         unit = Unit(left.name, left.aside_path, entries=place.walk.entries, blocks=place.walk.problems, recorded=left)
         units.append(unit)
         places[unit.path] = place
@@ -115,7 +115,7 @@ def add_checksums(unit: Unit, check: Callable[[], None]) -> Unit:
     return replace(unit, checksums=checksums)
 
 
-def keep_what_links_need(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def keep_what_links_need(verdicts: Sequence[UnitVerdict]) -> list[UnitVerdict]:
     """Let a run stay into which a symlink of another one leads that stays."""
     found = list(verdicts)
     while True:
@@ -126,7 +126,7 @@ def keep_what_links_need(verdicts: Sequence[Verdict]) -> list[Verdict]:
         found = kept
 
 
-def make_cleaned_unit(verdict: Verdict, place: Place, aside: str) -> CleanedUnit:
+def make_cleaned_unit(verdict: UnitVerdict, place: UnitPlace, aside: str) -> CleanedUnit:
     """What is recorded of a unit before it is removed."""
     unit = verdict.unit
     if unit.recorded is not None:
@@ -157,20 +157,20 @@ def _iter_files(unit: Unit, paths: Iterable[str]) -> Iterator[tuple[str, Cleaned
         yield path, CleanedFile(known.size, known.mtime_ns, unit.checksums[path])
 
 
-def _keep_if_needed(verdict: Verdict, needed: Iterable[str]) -> Verdict:
+def _keep_if_needed(verdict: UnitVerdict, needed: Iterable[str]) -> UnitVerdict:
     if not verdict.goes or not any(path.startswith(f"{verdict.unit.path}/") for path in needed):
         return verdict
     return replace(verdict, goes=False, reasons=("a symlink of what stays leads into it",))
 
 
-def _make_place(path: str, *, without: frozenset[str] = frozenset()) -> Place:
+def _make_place(path: str, *, without: frozenset[str] = frozenset()) -> UnitPlace:
     """Where something lies; what is above it may be reached through symlinks, it itself may not."""
     folder, _, base = path.rpartition("/")
     folder = os.path.realpath(folder)
-    return Place(folder, base, walk_folder(f"{folder}/{base}", without=without))
+    return UnitPlace(folder, base, walk_folder(f"{folder}/{base}", without=without))
 
 
-def _make_run_unit(run: Run, place: Place, files: Sequence[SourceFile], inventory: Inventory) -> Unit:
+def _make_run_unit(run: Run, place: UnitPlace, files: Sequence[SourceFile], inventory: SweepInventory) -> Unit:
     by_path = {file.path.partition("/")[2]: file for file in files}
     versions = inventory.versions.get(run.name)
     superseded = frozenset(find_superseded(by_path, versions)) if versions is not None else frozenset()
@@ -185,7 +185,7 @@ def _make_run_unit(run: Run, place: Place, files: Sequence[SourceFile], inventor
     )
 
 
-def _make_folder_unit(inventory: Inventory, place: Place, files: Sequence[SourceFile]) -> Unit:
+def _make_folder_unit(inventory: SweepInventory, place: UnitPlace, files: Sequence[SourceFile]) -> Unit:
     start = len(f"outputs/{inventory.sweep}/")
     blocks = list(_list_blocks(place.walk))
     blocks += [

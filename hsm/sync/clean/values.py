@@ -124,7 +124,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class UnitVerdict:
     """What becomes of a unit.
 
     Attributes:

@@ -25,21 +25,21 @@ from hsm.remote.openssh.diagnosis import show_bytes
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 from hsm.sync.doctor.findings import (
-    Check,
     CheckState,
     Checkup,
     DoctorReport,
+    DoctorRow,
     check_rsync,
     check_sessions,
     check_sessions_speed,
     make_failed,
-    make_failure,
+    make_failed_finding,
     make_not_checked,
     make_ok,
     make_warning,
 )
 from hsm.sync.doctor.folders import check_folders, check_upload, examine_folder
-from hsm.sync.doctor.rows import Rows, check_name, log_in
+from hsm.sync.doctor.rows import Rows, check_name, check_target_login
 from hsm.sync.target_threads import wait_awake
 from hsm.targets.auto import NO_RSYNC_KINDS
 from hsm.targets.connect import Client, choose_client
@@ -85,7 +85,7 @@ def examine(
             raise
 
 
-def _examine_here(runner: Runner, targets: Sequence[TargetSettings]) -> tuple[Check, ...]:
+def _examine_here(runner: Runner, targets: Sequence[TargetSettings]) -> tuple[DoctorRow, ...]:
     by_ssh = [settings for settings in targets if choose_client(settings) is Client.OPENSSH]
     needs_rsync = [*by_ssh, *(settings for settings in targets if settings.is_folder and settings.engine == "rsync")]
     ssh = _check_ssh_here(runner) if by_ssh else make_not_checked("ssh", "no target needs it")
@@ -102,7 +102,7 @@ def _examine_here(runner: Runner, targets: Sequence[TargetSettings]) -> tuple[Ch
     )
 
 
-def _soften(row: Check) -> Check:
+def _soften(row: DoctorRow) -> DoctorRow:
     """A failure of a program that SFTP can stand in for, as a warning."""
     if row.state is not CheckState.FAILED:
         return row
@@ -116,21 +116,21 @@ def may_change_client(settings: TargetSettings) -> bool:
     return settings.engine == "auto" and settings.ssh.client == "auto"
 
 
-def _check_ssh_here(runner: Runner) -> Check:
+def _check_ssh_here(runner: Runner) -> DoctorRow:
     try:
         completed = runner.run(["ssh", "-V"], timeout_seconds=_VERSION_TIMEOUT_SECONDS)
     except (ProgramMissingError, CommandTimeoutError):
         hint = "Install OpenSSH's client, for example `apt-get install openssh-client`."
         found = "there is no `ssh` on this machine that works"
-        return Check("ssh", CheckState.FAILED, found, hint, exit_code=ExitCode.UNREACHABLE)
+        return DoctorRow("ssh", CheckState.FAILED, found, hint, exit_code=ExitCode.UNREACHABLE)
     return make_ok("ssh", (completed.stderr_text.strip().splitlines() or ["it names no version"])[0])
 
 
-def _check_rsync_here(runner: Runner) -> Check:
+def _check_rsync_here(runner: Runner) -> DoctorRow:
     try:
         return check_rsync("rsync", read_local_version(runner))
     except HsmError as error:
-        return make_failure("rsync", error)
+        return make_failed_finding("rsync", error)
     except CommandTimeoutError as error:
         return make_failed("rsync", str(error), "Try `rsync --version` by hand.")
 
@@ -209,7 +209,7 @@ class _Examination:
         except HsmError as error:
             if error.kind == "ssh_missing":
                 return self._turn(error, "ssh_missing", "There is no ssh on this machine.")
-            self._put(make_failure("settings", error, ExitCode.USAGE))
+            self._put(make_failed_finding("settings", error, ExitCode.USAGE))
             return False
         self._put(
             make_ok("settings", f"{settings.get('user', '')}@{self._place}{self._way}, as ssh's settings have it")
@@ -228,7 +228,7 @@ class _Examination:
     def _check_login(self) -> bool:
         host = self._ssh.resolve().get("hostname", self._settings.host)
         return self._rows.fill_login(
-            log_in(self._ssh.login, self._asking),
+            check_target_login(self._ssh.login, self._asking),
             (
                 ("name", lambda: check_name(host, self._ssh.jump)),
                 ("connection", lambda: make_ok("connection", f"{self._place} answers{self._way}")),
@@ -237,7 +237,7 @@ class _Examination:
             ),
         )
 
-    def _check_host_key(self) -> Check:
+    def _check_host_key(self) -> DoctorRow:
         keys = self._ssh.list_known_keys()
         if not keys:
             return make_ok("host_key", "accepted by ssh, though not by a file of known hosts")
@@ -276,7 +276,9 @@ class _Examination:
         except HsmError as error:
             may_do_without = self._settings.engine == "auto" and error.kind in NO_RSYNC_KINDS
             self._put(
-                make_warning("rsync", error.message, error.hint) if may_do_without else make_failure("rsync", error)
+                make_warning("rsync", error.message, error.hint)
+                if may_do_without
+                else make_failed_finding("rsync", error)
             )
         return True
 

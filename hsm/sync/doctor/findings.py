@@ -12,6 +12,7 @@ from hsm.errors import ExitCode, HsmError
 from hsm.sync.reports import SCHEMA
 from hsm.transfer.base import Capabilities
 from hsm.transfer.rsync.versions import RsyncVersion
+from hsm.units import format_bytes
 
 SAFE_RSYNC = (3, 4, 3)
 """The last release but one that fixed holes which a hostile other end can use; distributions mend older ones."""
@@ -20,7 +21,6 @@ _SLOW_SESSION_SECONDS = 2.0
 _SKEW_SECONDS = 5
 _FEW_BYTES = 10**9
 _FEW_INODES = 10_000
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 class CheckState(str, Enum):
@@ -33,7 +33,7 @@ class CheckState(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorRow:
     """One row of the doctor's table.
 
     Attributes:
@@ -58,7 +58,7 @@ class Checkup:
     """All rows of one target, in the order in which they depend on one another."""
 
     name: str
-    checks: tuple[Check, ...]
+    checks: tuple[DoctorRow, ...]
 
     @property
     def exit_code(self) -> ExitCode:
@@ -75,7 +75,7 @@ class DoctorReport:
         targets: In the order asked for.
     """
 
-    here: tuple[Check, ...]
+    here: tuple[DoctorRow, ...]
     targets: tuple[Checkup, ...]
 
     @property
@@ -88,7 +88,7 @@ class DoctorReport:
         return codes.pop() if len(codes) == 1 else ExitCode.PARTIAL if codes else ExitCode.DONE
 
 
-def _choose_code(checks: Sequence[Check]) -> ExitCode:
+def _choose_code(checks: Sequence[DoctorRow]) -> ExitCode:
     codes = {check.exit_code for check in checks}
     order = (ExitCode.UNREACHABLE, ExitCode.USAGE, ExitCode.PARTIAL)
     return next((code for code in order if code in codes), ExitCode.DONE)
@@ -106,39 +106,39 @@ def make_doctor_document(report: DoctorReport) -> dict[str, object]:
     }
 
 
-def _make_check_documents(checks: Sequence[Check]) -> list[dict[str, str]]:
+def _make_check_documents(checks: Sequence[DoctorRow]) -> list[dict[str, str]]:
     return [
         {"name": check.name, "state": check.state.value, "found": check.found, "hint": check.hint} for check in checks
     ]
 
 
-def make_ok(name: str, found: str) -> Check:
+def make_ok(name: str, found: str) -> DoctorRow:
     """A row that is as it should be."""
-    return Check(name, CheckState.OK, found)
+    return DoctorRow(name, CheckState.OK, found)
 
 
-def make_warning(name: str, found: str, hint: str) -> Check:
+def make_warning(name: str, found: str, hint: str) -> DoctorRow:
     """A row that a sync can live with."""
-    return Check(name, CheckState.WARNING, found, hint)
+    return DoctorRow(name, CheckState.WARNING, found, hint)
 
 
-def make_failed(name: str, found: str, hint: str) -> Check:
+def make_failed(name: str, found: str, hint: str) -> DoctorRow:
     """A row with which a sync will fail."""
-    return Check(name, CheckState.FAILED, found, hint, exit_code=ExitCode.PARTIAL)
+    return DoctorRow(name, CheckState.FAILED, found, hint, exit_code=ExitCode.PARTIAL)
 
 
-def make_failure(name: str, error: HsmError, exit_code: ExitCode | None = None) -> Check:
+def make_failed_finding(name: str, error: HsmError, exit_code: ExitCode | None = None) -> DoctorRow:
     """A row whose check ended with an error."""
     code = error.exit_code if exit_code is None else exit_code
-    return Check(name, CheckState.FAILED, error.message, error.hint, error.detail, code)
+    return DoctorRow(name, CheckState.FAILED, error.message, error.hint, error.detail, code)
 
 
-def make_not_checked(name: str, reason: str) -> Check:
+def make_not_checked(name: str, reason: str) -> DoctorRow:
     """A row that was not looked at."""
-    return Check(name, CheckState.NOT_CHECKED, reason)
+    return DoctorRow(name, CheckState.NOT_CHECKED, reason)
 
 
-def check_rsync(name: str, version: RsyncVersion) -> Check:
+def check_rsync(name: str, version: RsyncVersion) -> DoctorRow:
     """Judge an rsync that HSM can work with."""
     found = f"{version.text}, protocol {version.protocol}"
     if version.is_openrsync:
@@ -166,7 +166,7 @@ def describe_engine(engine: Capabilities) -> str:
 
 def check_sessions_speed(
     name: str, seconds: Sequence[float], *, what: str = "a session over the shared login"
-) -> Check:
+) -> DoctorRow:
     """Judge how long something takes that does nothing: by default a session."""
     median = statistics.median(seconds)
     found = f"{median * 1000:.0f} ms for {what} (median of {len(seconds)})"
@@ -188,7 +188,7 @@ def measure_skew(there_ns: int, *, before_ns: int, after_ns: int) -> int:
     return round(nearest / 10**9)
 
 
-def check_clock(name: str, skew_seconds: int) -> Check:
+def check_clock(name: str, skew_seconds: int) -> DoctorRow:
     """Judge another machine's clock."""
     if abs(skew_seconds) <= _SKEW_SECONDS:
         return make_ok(name, "agrees with this machine's, as far as a session can tell")
@@ -200,7 +200,7 @@ def check_clock(name: str, skew_seconds: int) -> Check:
     )
 
 
-def check_space(name: str, space: Space) -> Check:
+def check_space(name: str, space: Space) -> DoctorRow:
     """Judge the room on a file system."""
     n_bytes, n_inodes = space.free_bytes, space.free_inodes
     words = [
@@ -216,7 +216,7 @@ def check_space(name: str, space: Space) -> Check:
     return make_ok(name, found)
 
 
-def check_sessions(name: str, n_allowed: int, *, n_wanted: int) -> Check:
+def check_sessions(name: str, n_allowed: int, *, n_wanted: int) -> DoctorRow:
     """Judge how many sessions a server allows over one login."""
     if n_allowed >= n_wanted:
         return make_ok(name, f"{n_wanted} at once over one login, as many as wanted")
@@ -226,14 +226,6 @@ def check_sessions(name: str, n_allowed: int, *, n_wanted: int) -> Check:
         f"HSM then works with {n_allowed}. Set `parallel_transfers: {n_allowed}`, or ask for a higher MaxSessions "
         "there (another sync at the same time uses sessions too).",
     )
-
-
-def format_bytes(n_bytes: int) -> str:
-    """Return a size in decimal units, as `1.2 GB`."""
-    size, unit = float(n_bytes), 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
 
 
 def _format_seconds(seconds: int) -> str:

@@ -13,13 +13,13 @@ from hsm.process.runner import Runner
 from hsm.remote.local import LocalShell
 from hsm.remote.shell import RemoteShell, quote_path
 from hsm.sync.doctor.findings import (
-    Check,
     CheckState,
     Checkup,
+    DoctorRow,
     check_space,
     describe_engine,
     make_failed,
-    make_failure,
+    make_failed_finding,
     make_not_checked,
     make_ok,
 )
@@ -47,7 +47,7 @@ def examine_folder(name: str, settings: TargetSettings, layout: Layout, runner: 
     target = FolderTarget(name, settings, runner, layout=layout)
     roots = get_roots(settings)
     shell = LocalShell(runner)
-    rows: list[Check] = []
+    rows: list[DoctorRow] = []
     try:
         target.check_roots(roots)
         rows.append(make_ok("place", "a folder of this machine, apart from the project's own"))
@@ -61,12 +61,12 @@ def examine_folder(name: str, settings: TargetSettings, layout: Layout, runner: 
         rows += check_upload(shell, settings)
     except HsmError as error:
         code = ExitCode.USAGE if error.exit_code is ExitCode.USAGE else ExitCode.PARTIAL
-        rows.append(make_failure(FOLDER_NAMES[len(rows)], error, code))
+        rows.append(make_failed_finding(FOLDER_NAMES[len(rows)], error, code))
     reason = f"because of {rows[-1].name}"
     return Checkup(name, (*rows, *(make_not_checked(left, reason) for left in FOLDER_NAMES[len(rows) :])))
 
 
-def check_upload(shell: RemoteShell | None, settings: TargetSettings) -> list[Check]:
+def check_upload(shell: RemoteShell | None, settings: TargetSettings) -> list[DoctorRow]:
     """Look at the program that uploads runs from a target, where its `after_sync` asks for that.
 
     Args:
@@ -90,7 +90,7 @@ def check_upload(shell: RemoteShell | None, settings: TargetSettings) -> list[Ch
     return [make_failed("wandb", f"there is no program {program} there that works, so no run can be uploaded", hint)]
 
 
-def check_folders(shell: RemoteShell, settings: TargetSettings) -> list[Check]:
+def check_folders(shell: RemoteShell, settings: TargetSettings) -> list[DoctorRow]:
     """Look at the folders of a target, sweeps' and runs', without writing; one session."""
     paths = settings.paths
     wanted = (
@@ -111,7 +111,7 @@ def make_probe_program(paths: Sequence[str]) -> str:
     return "\n".join([_PROBE, *(f"probe {quote_path(path)}" for path in paths)])
 
 
-def judge_folder(name: str, path: str, nearest: str, is_folder: str, is_writable: str) -> Check:
+def judge_folder(name: str, path: str, nearest: str, is_folder: str, is_writable: str) -> DoctorRow:
     """Judge a folder by its nearest parent that exists; `is_folder` and `is_writable` are `y` or `n`."""
     is_there = nearest == path or (path.startswith("~/") and nearest.endswith(path[1:]))
     if is_folder == "n":

@@ -11,12 +11,12 @@ from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, Survey, Tree
 from hsm.errors import ExitCode, HsmError, UnreachableError
 from hsm.sync.doctor.findings import (
-    Check,
     CheckState,
     Checkup,
+    DoctorRow,
     check_clock,
     check_space,
-    make_failure,
+    make_failed_finding,
     make_not_checked,
     make_ok,
     make_warning,
@@ -55,7 +55,7 @@ _BY_CONNECTION = frozenset(
     }
 )
 
-Step = tuple[str, Callable[[], bool]]
+CheckStep = tuple[str, Callable[[], bool]]
 """The row that an error of a step belongs to; the step, which fills rows and says whether the next one makes sense."""
 
 
@@ -68,23 +68,23 @@ class Rows:
 
     def __init__(self, target: str) -> None:
         self._target = target
-        self._rows: dict[str, Check] = {}
+        self._rows: dict[str, DoctorRow] = {}
 
-    def put(self, *rows: Check) -> None:
+    def put(self, *rows: DoctorRow) -> None:
         """Add rows, in the place of those of the same name."""
         self._rows.update((row.name, row) for row in rows)
 
-    def fill(self, steps: Sequence[Step]) -> None:
+    def fill(self, steps: Sequence[CheckStep]) -> None:
         """Take the steps, until one says that the next makes no sense, or fails."""
         for name, step in steps:
             try:
                 if not step():
                     break
             except HsmError as error:
-                self.put(make_failure(name, error))
+                self.put(make_failed_finding(name, error))
                 break
 
-    def fill_login(self, error: UnreachableError | None, checks: Sequence[tuple[str, Callable[[], Check]]]) -> bool:
+    def fill_login(self, error: UnreachableError | None, checks: Sequence[tuple[str, Callable[[], DoctorRow]]]) -> bool:
         """Fill the rows of a login; how far it came tells which are right: those before the one that it failed at.
 
         Args:
@@ -96,11 +96,11 @@ class Rows:
         """
         failed = find_row(error.kind) if error is not None else ""
         if error is not None and failed == "settings":
-            self.put(make_failure(failed, error, ExitCode.USAGE))
+            self.put(make_failed_finding(failed, error, ExitCode.USAGE))
             return False
         for name, check in checks:
             if error is not None and name == failed:
-                self.put(make_failure(name, error))
+                self.put(make_failed_finding(name, error))
                 return False
             self.put(check())
         return True
@@ -127,7 +127,7 @@ class Rows:
         return Checkup(self._target, (*rows, *more))
 
 
-def log_in(login: Callable[..., None], asking: threading.Lock | None) -> UnreachableError | None:
+def check_target_login(login: Callable[..., None], asking: threading.Lock | None) -> UnreachableError | None:
     """Log in; one target after the other where the user may be asked. What it failed with is the answer."""
     try:
         if asking is None:
@@ -140,7 +140,7 @@ def log_in(login: Callable[..., None], asking: threading.Lock | None) -> Unreach
     return None
 
 
-def check_name(host: str, jump: str) -> Check:
+def check_name(host: str, jump: str) -> DoctorRow:
     """Look a host's name up, where that is done here and not at the other end of a jump host."""
     if jump:
         return make_not_checked("name", f"{host} is looked up at the other end of {jump}")

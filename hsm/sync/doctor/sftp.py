@@ -14,19 +14,19 @@ from hsm.process.runner import Runner
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.paramiko.settings import LoginSettings, load_login_settings
 from hsm.remote.sftp.endpoint import SftpEndpoint
-from hsm.remote.sftp.wire import Kind, make_path
+from hsm.remote.sftp.wire import PacketType, make_path
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 from hsm.sync.doctor.findings import (
-    Check,
+    DoctorRow,
     check_sessions,
     check_sessions_speed,
     describe_engine,
-    make_failure,
+    make_failed_finding,
     make_not_checked,
     make_ok,
 )
 from hsm.sync.doctor.folders import check_folders, check_upload, judge_folder
-from hsm.sync.doctor.rows import Rows, check_name, log_in
+from hsm.sync.doctor.rows import Rows, check_name, check_target_login
 from hsm.targets.connect import get_roots
 from hsm.transfer.sftp.engine import CAPABILITIES
 
@@ -80,9 +80,9 @@ class SftpExamination:
     def fill_engine(self) -> None:
         """Fill the row of the engine alone, where the rest goes over another client."""
         with self._client:
-            error = log_in(self._client.login, self._asking)
+            error = check_target_login(self._client.login, self._asking)
             if error is not None:
-                self._rows.put(make_failure("engine", error))
+                self._rows.put(make_failed_finding("engine", error))
             else:
                 self._rows.fill((("engine", self._check_engine),))
 
@@ -90,7 +90,7 @@ class SftpExamination:
         try:
             self._login = login = load_login_settings(self._name, self._settings, self._runner)
         except HsmError as error:
-            self._rows.put(make_failure("settings", error, ExitCode.USAGE))
+            self._rows.put(make_failed_finding("settings", error, ExitCode.USAGE))
             return False
         source = "as ssh's settings have it" if login.has_ssh else "as HSM reads ssh's settings, without ssh"
         self._rows.put(make_ok("settings", f"{login.user}@{login.host} port {login.port}{self._way}, {source}"))
@@ -107,7 +107,7 @@ class SftpExamination:
     def _check_login(self) -> bool:
         host, port = (self._login.host, self._login.port) if self._login else (self._settings.host, "")
         return self._rows.fill_login(
-            log_in(self._client.login, self._asking),
+            check_target_login(self._client.login, self._asking),
             (
                 ("name", lambda: check_name(host, self._jump)),
                 ("connection", lambda: make_ok("connection", f"{host} port {port} answers{self._way}")),
@@ -133,7 +133,7 @@ class SftpExamination:
         samples: list[float] = []
         for _ in range(_N_SAMPLES):
             start = time.monotonic()
-            self._client.use_sftp(lambda session, check: session.ask(make_path(Kind.REALPATH, "."), check=check))
+            self._client.use_sftp(lambda session, check: session.ask(make_path(PacketType.REALPATH, "."), check=check))
             samples.append(time.monotonic() - start)
         self._rows.put(check_sessions_speed("round_trip", samples, what="an answer of the SFTP server"))
         if self._client.can_run:
@@ -146,7 +146,7 @@ class SftpExamination:
         self._rows.put(*self._judge_folders(survey), *check_upload(None, self._settings))
         return True
 
-    def _judge_folders(self, survey: Survey) -> list[Check]:
+    def _judge_folders(self, survey: Survey) -> list[DoctorRow]:
         names = [(f"{root.value}_folder", path) for root, path in get_roots(self._settings).items()]
         return [judge_listing(name, path, found) for (name, path), found in zip(names, survey.listings, strict=True)]
 
@@ -176,7 +176,7 @@ class _RefusedError(Exception):
     """The server allows no further session."""
 
 
-def judge_listing(name: str, path: str, listing: Listing) -> Check:
+def judge_listing(name: str, path: str, listing: Listing) -> DoctorRow:
     """Judge a folder that SFTP alone has looked at. Pure."""
     if listing.kind is EntryKind.FOLDER:
         return make_ok(name, f"{path} is there; whether it may be written to, SFTP does not tell")

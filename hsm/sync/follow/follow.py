@@ -17,8 +17,8 @@ from hsm.model import SyncPlan
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter
 from hsm.sync.bring.push import PushRequest
-from hsm.sync.bring.session import KeptOverPasses
-from hsm.sync.follow.judgement import Awaited, Patience
+from hsm.sync.bring.session import LastingSession
+from hsm.sync.follow.judgement import Awaited, FollowLimits
 from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowStatus, count_runs_there
 from hsm.sync.follow.scheduler import make_ask, make_far_ask
 from hsm.sync.follow.sweeps import FollowedSweeps
@@ -57,7 +57,7 @@ class MakePass:
 
     command: str
     direction: str
-    call: Callable[[PushRequest, Reporter, KeptOverPasses], SyncReport]
+    call: Callable[[PushRequest, Reporter, LastingSession], SyncReport]
 
 
 class Watcher(Reporter, Protocol):
@@ -80,7 +80,7 @@ class FollowOptions:
     """
 
     interval_seconds: float = INTERVAL_SECONDS
-    patience: Patience = field(default_factory=Patience)
+    patience: FollowLimits = field(default_factory=FollowLimits)
 
 
 def follow(
@@ -108,7 +108,7 @@ def follow(
     Raises:
         HsmError: A pass could not begin, as of a single sync.
     """
-    kept = KeptOverPasses()
+    kept = LastingSession()
     pulls = make_pass.direction == "pull"
     sweeps = FollowedSweeps(
         make_layout(loaded),
@@ -129,7 +129,7 @@ class _Follower:
         runner: Runner,
         watcher: Watcher,
         sweeps: FollowedSweeps,
-        kept: KeptOverPasses,
+        kept: LastingSession,
     ) -> None:
         self._request = replace(request, pauses_seconds=request.pauses_seconds[:1])
         self._options = options

@@ -20,7 +20,7 @@ LAG_SECONDS = 60.0
 """A network file system may show a folder this late."""
 
 
-class Source(str, Enum):
+class CountSource(str, Enum):
     """What tells how many runs there will be."""
 
     OPTION = "expect"
@@ -38,7 +38,7 @@ class Expected:
         count: How many; None where only the scheduler knows when there are no more, or nothing tells.
     """
 
-    source: Source = Source.NONE
+    source: CountSource = CountSource.NONE
     count: int | None = None
 
 
@@ -83,7 +83,7 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class FollowLimits:
     """How long to wait for what may never come.
 
     Attributes:
@@ -130,14 +130,14 @@ def make_views(plan: SyncPlan, target: str) -> dict[str, RunView]:
     return {run.name: RunView(run, newest.get(run.name, 0), target) for run in plan.runs}
 
 
-def choose_expected(patience: Patience, combinations: int | None, views: Mapping[str, RunView]) -> Expected:
+def choose_expected(patience: FollowLimits, combinations: int | None, views: Mapping[str, RunView]) -> Expected:
     """Choose what tells how many runs there will be: the command line, the sweep's own list, an array job."""
     if patience.expect is not None:
-        return Expected(Source.OPTION, patience.expect)
+        return Expected(CountSource.OPTION, patience.expect)
     if combinations is not None:
-        return Expected(Source.COMBINATIONS, combinations)
+        return Expected(CountSource.COMBINATIONS, combinations)
     if find_array_jobs(views):
-        return Expected(Source.SCHEDULER)
+        return Expected(CountSource.SCHEDULER)
     return Expected()
 
 
@@ -151,7 +151,7 @@ def judge(
     views: Mapping[str, RunView],
     *,
     expected: Expected,
-    patience: Patience,
+    patience: FollowLimits,
     queues: Mapping[str, Queue],
     now_ns: int,
     begun_ns: int,
@@ -208,7 +208,7 @@ def _get_start(name: str) -> str:
     return name.removeprefix("offline-")
 
 
-def _find_death(view: RunView, patience: Patience, queue: Queue, now_ns: int) -> str:
+def _find_death(view: RunView, patience: FollowLimits, queue: Queue, now_ns: int) -> str:
     """Why a run that has not ended will not; empty where it may."""
     if view.run.has_exit_record:
         return ""
@@ -227,12 +227,12 @@ def _is_gone(asked: str, name: str, queue: Queue) -> bool:
 
 
 def _find_end(
-    expected: Expected, missing: int, patience: Patience, *, is_gone: bool, quiet_seconds: float
+    expected: Expected, missing: int, patience: FollowLimits, *, is_gone: bool, quiet_seconds: float
 ) -> tuple[bool, float | None]:
     """Whether no further run comes; and after how many quiet seconds that will be taken for certain."""
-    if expected.source is Source.SCHEDULER:
+    if expected.source is CountSource.SCHEDULER:
         return is_gone, None
-    if expected.source is Source.NONE:
+    if expected.source is CountSource.NONE:
         return quiet_seconds >= patience.settle_seconds, max(0.0, patience.settle_seconds - quiet_seconds)
     if not missing or is_gone:
         return True, None

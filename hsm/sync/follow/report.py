@@ -10,7 +10,7 @@ from hsm.sync.follow.judgement import Awaited
 from hsm.sync.reports import SyncReport, TargetReport, find_complete_runs, make_document, make_error_document
 
 
-class Standing(str, Enum):
+class FollowState(str, Enum):
     """How a target stands."""
 
     FOLLOWED = "followed"
@@ -35,7 +35,7 @@ class FollowedTarget:
     """
 
     name: str
-    standing: Standing
+    standing: FollowState
     report: TargetReport | None = None
     n_failures: int = 0
     next_seconds: float | None = None

@@ -22,7 +22,7 @@ _LISTS = ("parameter_combinations", "combinations", "tasks")
 _ANSWER_SECONDS = 60.0
 _GONE = "Invalid job id"
 
-Ask = Callable[[str, Sequence[str]], Completed | None]
+RunCommand = Callable[[str, Sequence[str]], Completed | None]
 """Runs a command where a target's runs come from; None where no command can be run there."""
 
 
@@ -65,7 +65,7 @@ def read_job(log: Path) -> SlurmJob | None:
         return None
 
 
-def make_ask(runner: Runner) -> Ask:
+def make_ask(runner: Runner) -> RunCommand:
     """Make what asks the scheduler of this machine, whatever the target."""
 
     def ask(_target: str, argv: Sequence[str]) -> Completed:
@@ -74,7 +74,7 @@ def make_ask(runner: Runner) -> Ask:
     return ask
 
 
-def make_far_ask(get_shell: Callable[[str], RemoteShell | None]) -> Ask:
+def make_far_ask(get_shell: Callable[[str], RemoteShell | None]) -> RunCommand:
     """Make what asks the scheduler of a target, over its connection.
 
     Args:
@@ -88,7 +88,7 @@ def make_far_ask(get_shell: Callable[[str], RemoteShell | None]) -> Ask:
     return ask
 
 
-def read_queue(ask: Ask, target: str, jobs: Iterable[SlurmJob]) -> Queue:
+def read_queue(ask: RunCommand, target: str, jobs: Iterable[SlurmJob]) -> Queue:
     """Ask Slurm once which of these jobs wait or run. Where there is no Slurm, or no answer, nothing is known.
 
     Args:

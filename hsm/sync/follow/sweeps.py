@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hsm.discover.sweeps import Layout
 from hsm.model import Run, SyncPlan
-from hsm.sync.follow.judgement import Awaited, Patience, Queue, RunView, choose_expected, judge, make_views
-from hsm.sync.follow.scheduler import SQUEUE_SECONDS, Ask, read_combinations, read_job, read_queue
+from hsm.sync.follow.judgement import Awaited, FollowLimits, Queue, RunView, choose_expected, judge, make_views
+from hsm.sync.follow.scheduler import SQUEUE_SECONDS, RunCommand, read_combinations, read_job, read_queue
 from hsm.wandb_log.slurm_job import SlurmJob
 
 _LOGS_OF_ENDED_RUNS = 5
@@ -33,7 +33,9 @@ class FollowedSweeps:
         awaited: What each sweep waits for.
     """
 
-    def __init__(self, layout: Layout, patience: Patience, *, interval_seconds: float, ask: Ask, arrives: bool) -> None:
+    def __init__(
+        self, layout: Layout, patience: FollowLimits, *, interval_seconds: float, ask: RunCommand, arrives: bool
+    ) -> None:
         self._layout = layout
         self._patience = patience
         self._pause_seconds = max(SQUEUE_SECONDS, interval_seconds)

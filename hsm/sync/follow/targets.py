@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hsm.errors import ExitCode, UsageError
-from hsm.sync.follow.report import Standing
+from hsm.sync.follow.report import FollowState
 from hsm.sync.reports import State, TargetReport, count_files
 from hsm.transfer.outcome import Outcome
 
@@ -35,12 +35,12 @@ class Track:
     n_failures: int = 0
     due_at: float = 0.0
     progress_at: float = 0.0
-    standing: Standing = Standing.FOLLOWED
+    standing: FollowState = FollowState.FOLLOWED
 
     @property
     def is_at_end(self) -> bool:
         """Whether it is served no more."""
-        return self.standing in (Standing.COMPLETE, Standing.OPEN_ENDS, Standing.GIVEN_UP)
+        return self.standing in (FollowState.COMPLETE, FollowState.OPEN_ENDS, FollowState.GIVEN_UP)
 
     def take(
         self, reports: Sequence[TargetReport], *, now: float, interval_seconds: float, is_over: bool, is_full: bool
@@ -61,13 +61,13 @@ class Track:
         if not (is_failing or is_unsettled):
             self.progress_at = now
         self.due_at = now + make_pause(interval_seconds, self.n_failures)
-        self.standing = Standing.FAILING if is_failing else Standing.FOLLOWED
+        self.standing = FollowState.FAILING if is_failing else FollowState.FOLLOWED
         if any(map(_is_hopeless, reports)):
-            self.standing = Standing.GIVEN_UP
+            self.standing = FollowState.GIVEN_UP
         elif is_over and not is_failing and not is_unsettled:
             is_done = all(report.exit_code is ExitCode.DONE for report in reports)
             if is_full:
-                self.standing = Standing.COMPLETE if is_done else Standing.OPEN_ENDS
+                self.standing = FollowState.COMPLETE if is_done else FollowState.OPEN_ENDS
             else:
                 self.due_at = now
 
@@ -80,10 +80,10 @@ class Track:
             settle_seconds: How long after that it may go on failing.
         """
         if over_since is None:
-            if self.standing in (Standing.COMPLETE, Standing.OPEN_ENDS):
-                self.standing, self.due_at = Standing.FOLLOWED, now
+            if self.standing in (FollowState.COMPLETE, FollowState.OPEN_ENDS):
+                self.standing, self.due_at = FollowState.FOLLOWED, now
         elif not self.is_at_end and now - max(self.progress_at, over_since) >= settle_seconds:
-            self.standing = Standing.GIVEN_UP
+            self.standing = FollowState.GIVEN_UP
 
 
 def make_pause(interval_seconds: float, n_failures: int) -> float:

@@ -11,7 +11,7 @@ from hsm.errors import ExitCode, HsmError
 from hsm.model import Problem
 from hsm.records.receipt import Sender
 from hsm.sync.reports import State, make_error_document, make_problem_document
-from hsm.sync.status.standing import Standing, Tally
+from hsm.sync.status.standing import SyncState, SyncTally
 
 SCHEMA = 1
 
@@ -63,7 +63,7 @@ class TargetStatus:
 
     name: str
     direction: str
-    tally: Tally
+    tally: SyncTally
     updated_ns: int = 0
     last_error: str = ""
     problems: tuple[Problem, ...] = ()
@@ -104,8 +104,8 @@ class ReceivedStatus:
     receipt: str
     source: Sender | None = None
     written_at: str = ""
-    runs: Mapping[str, Standing] = field(default_factory=dict)
-    sweep_folder: Standing | None = None
+    runs: Mapping[str, SyncState] = field(default_factory=dict)
+    sweep_folder: SyncState | None = None
     whole: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
     exact: frozenset[str] = frozenset()
@@ -117,13 +117,13 @@ class ReceivedStatus:
     @property
     def is_complete(self) -> bool:
         """Whether the receipt is valid, says that everything is complete, and none of it is missing here."""
-        tally = Tally(self.runs, self.sweep_folder, self.whole)
+        tally = SyncTally(self.runs, self.sweep_folder, self.whole)
         return self.source is not None and tally.is_complete and not self.missing
 
     @property
     def is_whole(self) -> bool:
         """Whether it is complete, and nothing was left out for any reason."""
-        return self.is_complete and Tally(self.runs, self.sweep_folder, self.whole).is_whole
+        return self.is_complete and SyncTally(self.runs, self.sweep_folder, self.whole).is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +188,10 @@ class StatusReport:
         return ExitCode.DONE if is_complete else ExitCode.PARTIAL
 
 
-def count_standings(runs: Mapping[str, Standing]) -> dict[str, int]:
+def count_standings(runs: Mapping[str, SyncState]) -> dict[str, int]:
     """How many runs there are, in all and by standing."""
     found = Counter(runs.values())
-    return {"total": len(runs), **{standing.value: found[standing] for standing in Standing}}
+    return {"total": len(runs), **{standing.value: found[standing] for standing in SyncState}}
 
 
 def make_status_document(report: StatusReport) -> dict[str, object]:

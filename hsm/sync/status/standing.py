@@ -9,7 +9,7 @@ from enum import Enum
 from itertools import groupby
 
 from hsm.config.schema import SyncOptions
-from hsm.model import Inventory, Reason, Root, SourceFile
+from hsm.model import Reason, Root, SourceFile, SweepInventory
 from hsm.plan.digest import make_digest
 from hsm.plan.selection import Selection
 from hsm.records.record import SWEEP_FOLDER, RunRecord
@@ -18,7 +18,7 @@ _OPEN_ENDS = ("not proven", Reason.CONFLICT.value)
 """Reasons of a record that leave a run open although it was brought over."""
 
 
-class Standing(str, Enum):
+class SyncState(str, Enum):
     """How far a run, or the sweep's folder, has come at a target.
 
     COMPLETE: it has ended, and everything that counts is proven there as it is here. SENT: all of that, but it had
@@ -33,7 +33,7 @@ class Standing(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class SyncTally:
     """How a sweep stands at a target.
 
     Attributes:
@@ -46,8 +46,8 @@ class Tally:
         left: How many files were left out the last time, by reason.
     """
 
-    runs: Mapping[str, Standing] = field(default_factory=dict)
-    sweep_folder: Standing | None = None
+    runs: Mapping[str, SyncState] = field(default_factory=dict)
+    sweep_folder: SyncState | None = None
     whole: frozenset[str] = frozenset()
     n_files: int = 0
     n_bytes: int = 0
@@ -58,7 +58,7 @@ class Tally:
     def is_complete(self) -> bool:
         """Whether there is something, and all of it is complete."""
         found = [*self.runs.values(), *([self.sweep_folder] if self.sweep_folder else [])]
-        return bool(found) and all(standing is Standing.COMPLETE for standing in found)
+        return bool(found) and all(standing is SyncState.COMPLETE for standing in found)
 
     @property
     def is_whole(self) -> bool:
@@ -68,8 +68,8 @@ class Tally:
 
 
 def make_tally(
-    records: Mapping[str, RunRecord], inventory: Inventory | None, options: SyncOptions, *, roots: Collection[Root]
-) -> Tally:
+    records: Mapping[str, RunRecord], inventory: SweepInventory | None, options: SyncOptions, *, roots: Collection[Root]
+) -> SyncTally:
     """Compare what is proven with what is here.
 
     Args:
@@ -82,7 +82,7 @@ def make_tally(
     chooser = _Chooser(inventory, options) if inventory is not None else None
     expected = {run.name for run in inventory.runs} if inventory is not None and Root.WANDB in roots else set()
     known = {name for name, record in records.items() if record != RunRecord()}
-    standings: dict[str, Standing] = {}
+    standings: dict[str, SyncState] = {}
     pending_bytes = 0
     for name in sorted({*here, *expected, *known}):
         record = records.get(name)
@@ -91,9 +91,9 @@ def make_tally(
                 standings[name] = judge_record(record)
             continue
         standings[name] = _judge(record, chooser, here.get(name, []))
-        if standings[name] in (Standing.PENDING, Standing.UNSETTLED):
+        if standings[name] in (SyncState.PENDING, SyncState.UNSETTLED):
             pending_bytes += sum(file.size for file in here.get(name, []))
-    return Tally(
+    return SyncTally(
         runs={name: standing for name, standing in standings.items() if name != SWEEP_FOLDER},
         sweep_folder=standings.get(SWEEP_FOLDER),
         whole=frozenset(name for name, record in records.items() if record.is_whole),
@@ -121,7 +121,7 @@ def is_proven(record: RunRecord, files: Sequence[SourceFile]) -> bool:
 class _Chooser:
     """Tells in which ways the files of a run may count; the cheap ones first."""
 
-    def __init__(self, inventory: Inventory, options: SyncOptions) -> None:
+    def __init__(self, inventory: SweepInventory, options: SyncOptions) -> None:
         self._inventory = inventory
         self._runs = {run.name: run for run in inventory.runs}
         modes = dict.fromkeys((options.latest_only, False))
@@ -138,26 +138,26 @@ class _Chooser:
             yield [file for file in files if file.path not in left]
 
 
-def _group(inventory: Inventory | None, roots: Collection[Root]) -> dict[str, list[SourceFile]]:
+def _group(inventory: SweepInventory | None, roots: Collection[Root]) -> dict[str, list[SourceFile]]:
     files = sorted(file for file in inventory.files if file.root in roots) if inventory is not None else []
     return {name: list(members) for name, members in groupby(files, key=lambda file: file.run)}
 
 
-def _judge(record: RunRecord | None, chooser: _Chooser, files: list[SourceFile]) -> Standing:
+def _judge(record: RunRecord | None, chooser: _Chooser, files: list[SourceFile]) -> SyncState:
     if record is None:
-        return Standing.PENDING
+        return SyncState.PENDING
     if any(is_proven(record, chosen) for chosen in chooser.iter_choices(files)):
-        return Standing.COMPLETE if record.is_complete else Standing.SENT
-    return Standing.UNSETTLED if _is_open(record) else Standing.PENDING
+        return SyncState.COMPLETE if record.is_complete else SyncState.SENT
+    return SyncState.UNSETTLED if _is_open(record) else SyncState.PENDING
 
 
-def judge_record(record: RunRecord) -> Standing:
+def judge_record(record: RunRecord) -> SyncState:
     """What a record says by itself, of a run that is not here to be compared."""
     if record.is_complete:
-        return Standing.COMPLETE
+        return SyncState.COMPLETE
     if _is_open(record):
-        return Standing.UNSETTLED
-    return Standing.PENDING if Reason.NOT_CHOSEN.value in record.left else Standing.SENT
+        return SyncState.UNSETTLED
+    return SyncState.PENDING if Reason.NOT_CHOSEN.value in record.left else SyncState.SENT
 
 
 def _is_open(record: RunRecord) -> bool:

@@ -14,7 +14,7 @@ from hsm.discover.index import save_index
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.errors import ConfigError, UsageError
-from hsm.model import Inventory, Problem, Root
+from hsm.model import Problem, Root, SweepInventory
 from hsm.records.journal import Journal, get_journal_path, load_journal
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.source import find_known_sweep, make_layout
@@ -25,12 +25,12 @@ from hsm.sync.status.shared_listing import KeptIndex, SharedListing
 from hsm.sync.status.standing import make_tally
 from hsm.targets.route import make_route
 
-Ask = Callable[[Sequence[Question]], Mapping[Question, Asked]]
+CompareSweeps = Callable[[Sequence[Question]], Mapping[Question, Asked]]
 """Asks targets about sweeps; what was not answered is absent."""
 
 
-def read_status(
-    loaded: LoadedConfig, words: Sequence[str], targets: Sequence[str] = (), *, ask: Ask | None = None
+def read_sweep_status(
+    loaded: LoadedConfig, words: Sequence[str], targets: Sequence[str] = (), *, ask: CompareSweeps | None = None
 ) -> StatusReport:
     """Tell where sweeps stand. Reads this machine alone, and changes nothing but the cache of run logs.
 
@@ -99,7 +99,7 @@ class _Reader:
             return SweepStatus(sweep.id, problems=(Problem("", error.kind, f"{error.message}.", error.hint),))
         received = () if self._names else read_received(self._endpoint, self._layout, sweep)
         names = self._choose_targets(sweep.id, is_received=bool(received))
-        inventories: dict[int | None, Inventory] = {}
+        inventories: dict[int | None, SweepInventory] = {}
         rows = tuple(self._read_target(name, sweep, inventories) for name in names)
         try:
             cleaned = read_cleaned(self._loaded.project, sweep.id)
@@ -133,7 +133,9 @@ class _Reader:
         default = () if is_received and not synced else config.default_target or tuple(config.sync_targets)
         return tuple(name for name in config.sync_targets if name in {*default, *synced})
 
-    def _read_target(self, name: str, sweep: SweepFolder, inventories: dict[int | None, Inventory]) -> TargetStatus:
+    def _read_target(
+        self, name: str, sweep: SweepFolder, inventories: dict[int | None, SweepInventory]
+    ) -> TargetStatus:
         base = self._loaded.config.sync_targets[name]
         settings = resolve_for_sweep(self._loaded.layers, name, sweep.id, base)
         try:
@@ -166,7 +168,7 @@ class _Reader:
                 return pulled, ()
         return journal, notices
 
-    def _read_inventory(self, sweep: SweepFolder, depth: int | None) -> Inventory:
+    def _read_inventory(self, sweep: SweepFolder, depth: int | None) -> SweepInventory:
         return read_inventory(
             self._endpoint,
             self._layout,
@@ -182,7 +184,7 @@ def _list_roots(options: SyncOptions) -> tuple[Root, ...]:
     return tuple(root for root in Root if wanted[root])
 
 
-def _ask(found: Sequence[SweepStatus], ask: Ask) -> tuple[SweepStatus, ...]:
+def _ask(found: Sequence[SweepStatus], ask: CompareSweeps) -> tuple[SweepStatus, ...]:
     """Add what the targets say."""
     questions = [Question(sweep.sweep, row.name, row.direction) for sweep in found for row in sweep.targets]
     answers = ask(questions) if questions else {}

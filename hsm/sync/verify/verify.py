@@ -10,13 +10,13 @@ from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.errors import ExitCode, HsmError
-from hsm.model import EntryKind, Inventory, Problem, Reason, Root, SourceFile, SyncPlan
-from hsm.plan.choice import Choice, choose
+from hsm.model import EntryKind, FileKey, Problem, Reason, Root, SourceFile, SweepInventory, SyncPlan
+from hsm.plan.choice import RunChoice, choose
 from hsm.plan.collisions import fold_name, folds_names
 from hsm.plan.destination import Destination
 from hsm.plan.planner import make_plan
 from hsm.process.runner import CommandStoppedError, Runner
-from hsm.progress import Reporter, Step, TargetEnded
+from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import get_journal_path, load_journal
 from hsm.remote.local import LocalEndpoint
@@ -24,7 +24,7 @@ from hsm.sync.bring.exchange import Ends, ExchangeOptions, make_push_ends
 from hsm.sync.bring.push import PushRequest, make_options
 from hsm.sync.bring.survey import check_destination
 from hsm.sync.reports import make_error_document, make_problem_document, merge_exit_codes
-from hsm.sync.source import Inventories, Source, find_source, read_inventories
+from hsm.sync.source import Inventories, ProjectSource, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.sync.verify.cleaned import CleanedVerdict, verify_cleaned
 from hsm.targets.connect import Connection, connect
@@ -32,13 +32,12 @@ from hsm.targets.contents import make_contents
 from hsm.targets.route import make_route
 from hsm.transfer.base import Engine
 from hsm.transfer.batches import make_batches
-from hsm.transfer.outcome import Key
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VerifyVerdict:
     """How one sweep at one target compares with its source.
 
     Attributes:
@@ -68,7 +67,7 @@ class Verdict:
 class VerifyReport:
     """A whole call: verdicts by sweep, in the order of targets."""
 
-    sweeps: Mapping[str, tuple[Verdict, ...]]
+    sweeps: Mapping[str, tuple[VerifyVerdict, ...]]
 
     @property
     def exit_code(self) -> ExitCode:
@@ -84,7 +83,7 @@ def verify(
     runner: Runner,
     reporter: Reporter,
     may_ask: bool = False,
-    choice: Choice | None = None,
+    choice: RunChoice | None = None,
 ) -> VerifyReport:
     """Compare sweeps with their targets. Changes nothing at either end, and needs no lock.
 
@@ -101,7 +100,7 @@ def verify(
         UsageError: A sweep does not exist.
     """
     source = find_source(loaded, LocalEndpoint(), words)
-    request = PushRequest(tuple(words), targets, is_dry_run=True, may_ask=may_ask, choice=choice or Choice())
+    request = PushRequest(tuple(words), targets, is_dry_run=True, may_ask=may_ask, choice=choice or RunChoice())
     settings = {
         (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
         for name, target in targets.items()
@@ -130,7 +129,7 @@ def make_verify_document(report: VerifyReport) -> dict[str, object]:
     }
 
 
-def _make_verdict_document(verdict: Verdict) -> dict[str, object]:
+def _make_verdict_document(verdict: VerifyVerdict) -> dict[str, object]:
     return {
         "name": verdict.target,
         "exit_code": int(verdict.exit_code),
@@ -147,7 +146,7 @@ def _make_verdict_document(verdict: Verdict) -> dict[str, object]:
 class _Verify:
     def __init__(
         self,
-        source: Source,
+        source: ProjectSource,
         request: PushRequest,
         settings: Mapping[tuple[str, str], TargetSettings],
         runner: Runner,
@@ -169,17 +168,17 @@ class _Verify:
             saves_cache=False,
         )
 
-    def serve(self, name: str, found: Future[Inventories]) -> list[Verdict]:
+    def serve(self, name: str, found: Future[Inventories]) -> list[VerifyVerdict]:
         settings = self._request.targets[name]
         try:
             connection = connect(name, settings, self._runner, self._reporter, layout=self._source.layout)
-            self._reporter.report(Step(name, "login"))
+            self._reporter.report(StepStarted(name, "login"))
             connection.login(may_ask=self._request.may_ask)
             inventories = found.result()
         except HsmError as error:
-            return [Verdict(name, error.exit_code, error)] * len(self._source.sweeps)
+            return [VerifyVerdict(name, error.exit_code, error)] * len(self._source.sweeps)
         except CommandStoppedError:
-            return [Verdict(name, ExitCode.INTERRUPTED)] * len(self._source.sweeps)
+            return [VerifyVerdict(name, ExitCode.INTERRUPTED)] * len(self._source.sweeps)
         verdicts = []
         for sweep in self._source.sweeps:
             options = self._options[name, sweep.id]
@@ -200,7 +199,7 @@ class _Verify:
         return frozenset(run for run, record in journal.runs.items() if record.n_files)
 
     def _verify_gone(
-        self, connection: Connection, roots: Mapping[Root, str], inventory: Inventory, known: Collection[str]
+        self, connection: Connection, roots: Mapping[Root, str], inventory: SweepInventory, known: Collection[str]
     ) -> CleanedVerdict:
         """Compare what a clean removed here with its record."""
         sweep = inventory.sweep
@@ -208,25 +207,27 @@ class _Verify:
         units = {name: unit for name, unit in find_cleaned(self._source.project, sweep).items() if name in wanted}
         if not units:
             return CleanedVerdict()
-        self._reporter.report(Step(connection.name, "verify"))
+        self._reporter.report(StepStarted(connection.name, "verify"))
         contents = make_contents(connection, self._runner)
         return verify_cleaned(connection.endpoint, contents, roots, sweep, units)
 
-    def _verify_sweep(self, connection: Connection, inventory: Inventory, options: ExchangeOptions) -> Verdict:
+    def _verify_sweep(
+        self, connection: Connection, inventory: SweepInventory, options: ExchangeOptions
+    ) -> VerifyVerdict:
         ends = self._make_ends(connection, inventory.sweep)
         known = self._read_known(ends.name, inventory.sweep)
         try:
-            self._reporter.report(Step(ends.name, "check"))
+            self._reporter.report(StepStarted(ends.name, "check"))
             ends.check_roots(ends.roots)
             check = check_destination(
                 ends.destination, ends.roots, inventory, roots=options.roots, max_depth=options.max_depth
             )
             fold = fold_name if folds_names(check.system) else str
-            plan_options = replace(options.plan, folds_names=folds_names(check.system), choice=Choice())
+            plan_options = replace(options.plan, folds_names=folds_names(check.system), choice=RunChoice())
             plan = choose(make_plan(inventory, check.destination, plan_options), options.plan.choice, leaves_same=True)
             there, missing, different = _sort_by_presence(plan, check.destination, fold)
             if there:
-                self._reporter.report(Step(ends.name, "verify"))
+                self._reporter.report(StepStarted(ends.name, "verify"))
                 engine = ends.make_engine(check.roots, sweep=plan.sweep, skips_newer=False)
                 found_different, found_missing = _compare(engine, there, n_workers=options.n_workers)
                 different |= found_different
@@ -236,11 +237,11 @@ class _Verify:
             different |= gone.different
             missing |= gone.missing
         except HsmError as error:
-            return Verdict(ends.name, error.exit_code, error, problems=inventory.problems)
+            return VerifyVerdict(ends.name, error.exit_code, error, problems=inventory.problems)
         except CommandStoppedError:
-            return Verdict(ends.name, ExitCode.INTERRUPTED)
+            return VerifyVerdict(ends.name, ExitCode.INTERRUPTED)
         problems = (*(p for p in plan.problems if p.kind != "conflict"), *_find_gone(plan, known - gone.units))
-        return Verdict(
+        return VerifyVerdict(
             target=ends.name,
             exit_code=ExitCode.PARTIAL if missing or different or _has_failure(problems) else ExitCode.DONE,
             n_equal=n_equal + gone.n_equal,
@@ -254,19 +255,19 @@ class _Verify:
 
 def _sort_by_presence(
     plan: SyncPlan, destination: Destination, fold: Callable[[str], str]
-) -> tuple[list[SourceFile], set[Key], set[Key]]:
+) -> tuple[list[SourceFile], set[FileKey], set[FileKey]]:
     """The files that count: those that lie there, those that are missing, those of another type there."""
     entries = {
         (root, fold(path)): entry for root, listed in destination.items() for path, entry in listed.entries.items()
     }
     there: list[SourceFile] = []
-    missing: set[Key] = set()
-    different: set[Key] = set()
+    missing: set[FileKey] = set()
+    different: set[FileKey] = set()
     for item in plan.items:
         if not (item.reason.is_send or item.reason in (Reason.SAME, Reason.CONFLICT)):
             continue
         entry = entries.get((item.file.root, fold(item.file.path)))
-        key = (item.file.root, item.file.path)
+        key = item.file.key
         if entry is None:
             missing.add(key)
         elif entry.kind is EntryKind.FILE:
@@ -276,7 +277,7 @@ def _sort_by_presence(
     return there, missing, different
 
 
-def _compare(engine: Engine, files: Sequence[SourceFile], *, n_workers: int) -> tuple[set[Key], set[Key]]:
+def _compare(engine: Engine, files: Sequence[SourceFile], *, n_workers: int) -> tuple[set[FileKey], set[FileKey]]:
     batches = make_batches(files, n_streams=n_workers, max_name_bytes=engine.capabilities.max_name_bytes)
     with ThreadPoolExecutor(min(n_workers, engine.capabilities.max_workers)) as executor:
         found = list(executor.map(engine.compare, batches))
@@ -285,7 +286,7 @@ def _compare(engine: Engine, files: Sequence[SourceFile], *, n_workers: int) -> 
     return different, missing
 
 
-def _find_only_there(plan: SyncPlan, destination: Destination, fold: Callable[[str], str]) -> set[Key]:
+def _find_only_there(plan: SyncPlan, destination: Destination, fold: Callable[[str], str]) -> set[FileKey]:
     known = {(item.file.root, fold(item.file.path)) for item in plan.items}
     return {
         (root, path)
@@ -314,7 +315,7 @@ def _count_left(plan: SyncPlan) -> dict[str, int]:
     return left
 
 
-def _sort_paths(keys: set[Key]) -> tuple[str, ...]:
+def _sort_paths(keys: set[FileKey]) -> tuple[str, ...]:
     return tuple(path for _, path in sorted(keys))
 
 
@@ -334,7 +335,7 @@ def describe_verdicts(report: VerifyReport) -> list[str]:
     return lines
 
 
-def _describe(verdict: Verdict) -> str:
+def _describe(verdict: VerifyVerdict) -> str:
     if verdict.error is not None:
         hint = f" {verdict.error.hint}" if verdict.error.hint else ""
         return f"could not be verified. {verdict.error.message}{hint}"

@@ -115,7 +115,7 @@ def choose_compression(wish: str, common: Sequence[str], *, round_trip_seconds: 
     return wish if wish in common and wish != "none" else ""
 
 
-def parse_version(text: str) -> RsyncVersion | None:
+def parse_rsync_version(text: str) -> RsyncVersion | None:
     """Read what `rsync --version` printed; None when it is no rsync that HSM knows. Pure."""
     if match := _OPENRSYNC.match(text):
         compatible = _COMPATIBLE.search(text)
@@ -208,7 +208,7 @@ def make_missing_here_error() -> TargetError:
 
 
 def _check_version(text: str, place: str) -> RsyncVersion:
-    version = parse_version(text)
+    version = parse_rsync_version(text)
     if version is None or (not version.is_openrsync and version.version < MIN_VERSION):
         found = text.strip().partition("\n")[0].strip() or "it names no version"
         raise TargetError(f"The rsync {place} cannot be used: {found}.", hint=_HINT, kind="rsync_too_old")

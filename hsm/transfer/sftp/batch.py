@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hsm.errors import HsmError
-from hsm.model import Root, SourceFile
+from hsm.model import FileKey, Root, SourceFile
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.transfer.base import BatchEnd, OnMoved, get_temporary_folder
-from hsm.transfer.outcome import Key
 from hsm.transfer.sftp.checksums import sum_here, sum_there
 from hsm.transfer.sftp.diagnosis import ENDING_KINDS
 
@@ -29,7 +28,7 @@ Identity = tuple[int, int, int]
 
 
 @dataclass(slots=True)
-class Kept:
+class ArrivedPart:
     """What certainly has arrived of a large file under way.
 
     Attributes:
@@ -42,7 +41,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class BatchSetup:
     """What every batch of an engine shares.
 
     Attributes:
@@ -59,13 +58,13 @@ class Setting:
     sweep: str
     check: Callable[[], None]
     skips_newer: bool = False
-    kept: dict[Key, Kept] = field(default_factory=dict)
+    kept: dict[FileKey, ArrivedPart] = field(default_factory=dict)
 
     def get_temporary(self, root: Root) -> str:
         """Where files are written before they take their names."""
         return get_temporary_folder(self.roots[root], self.sweep)
 
-    def count_kept(self, key: Key, identity: Identity, here: str, there: str, n_part: int) -> int:
+    def count_kept(self, key: FileKey, identity: Identity, here: str, there: str, n_part: int) -> int:
         """Tell how much of a part that was found is certainly the beginning of the file.
 
         Either this process has seen it arrive, from the same source, or both ends have the same checksum of it.
@@ -92,7 +91,7 @@ class Setting:
         return n_part if sum_here(here, method, n_bytes=n_part, check=self.check) == digest else 0
 
 
-class Tally:
+class BatchTally:
     """Counts what arrived and what failed. Used by one thread."""
 
     def __init__(self, on_moved: OnMoved) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hsm.remote.sftp.endpoint import open_file, read_range
-from hsm.remote.sftp.session import SftpSession, Step, Work
-from hsm.remote.sftp.wire import Kind, SftpError, make_handle
+from hsm.remote.sftp.session import RequestBatch, SftpSession, Work
+from hsm.remote.sftp.wire import PacketType, SftpError, make_handle
 from hsm.remote.shell import RemoteShell
 
 READ_METHOD = "sha256"
@@ -98,4 +98,4 @@ def _read_sum(path: str, found: dict[str, str]) -> Work:
         offset = -1
     if offset == size:
         found[path] = digest.hexdigest()
-    yield Step([make_handle(Kind.CLOSE, handle, path)])
+    yield RequestBatch([make_handle(PacketType.CLOSE, handle, path)])

@@ -11,10 +11,10 @@ from hsm.model import EntryKind, Root
 from hsm.process.runner import Runner
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.sftp.listing import get_kind, join
-from hsm.remote.sftp.session import SftpSession, Step, Work
-from hsm.remote.sftp.wire import Kind, SftpError, make_path, parse_attributes
+from hsm.remote.sftp.session import RequestBatch, SftpSession, Work
+from hsm.remote.sftp.wire import PacketType, SftpError, make_path, parse_attributes
 from hsm.transfer.base import Batch, BatchEnd, Capabilities, Comparison, OnMoved
-from hsm.transfer.sftp.batch import Setting, Tally
+from hsm.transfer.sftp.batch import BatchSetup, BatchTally
 from hsm.transfer.sftp.checksums import READ_METHOD, read_sums, sum_here, sum_there
 from hsm.transfer.sftp.diagnosis import diagnose_here, diagnose_sftp
 from hsm.transfer.sftp.pull import PullBatch
@@ -57,7 +57,7 @@ class SftpEngine:
         self._runner = runner.make_child()
         self._client = client
         self._pulls = pulls
-        self._setting = Setting(client, roots, sweep, self._check, skips_newer)
+        self._setting = BatchSetup(client, roots, sweep, self._check, skips_newer)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -67,7 +67,7 @@ class SftpEngine:
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """See `hsm.transfer.base.Engine.send`."""
         self._check()
-        tally = Tally(on_moved)
+        tally = BatchTally(on_moved)
         make = PullBatch if self._pulls else PushBatch
         try:
             with self._client.open_sftp() as session:
@@ -134,7 +134,7 @@ class SftpEngine:
 
 
 def _read_sizes(paths: Sequence[str], found: dict[str, int | None]) -> Work:
-    replies = yield Step([make_path(Kind.LSTAT, path) for path in paths])
+    replies = yield RequestBatch([make_path(PacketType.LSTAT, path) for path in paths])
     for reply in replies:
         try:
             attributes = parse_attributes(reply)

@@ -17,12 +17,12 @@ from typing import Any
 
 from hsm.model import SourceFile
 from hsm.remote.sftp.listing import join
-from hsm.remote.sftp.session import CHUNK_BYTES, SftpSession, Step, Work
+from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, SftpSession, Work
 from hsm.remote.sftp.wire import (
     Attributes,
     Code,
-    Kind,
     Open,
+    PacketType,
     Reply,
     Request,
     SftpError,
@@ -37,9 +37,9 @@ from hsm.transfer.base import PARTIAL_FOLDER, Batch
 from hsm.transfer.sftp.batch import (
     CHUNKS_UNDER_WAY,
     PART_BYTES,
-    Kept,
-    Setting,
-    Tally,
+    ArrivedPart,
+    BatchSetup,
+    BatchTally,
     choose_mode,
     choose_time,
     is_to_be_left,
@@ -49,7 +49,7 @@ from hsm.transfer.sftp.diagnosis import BlockedError, diagnose_here, diagnose_sf
 _CHUNKS_PER_STEP = 8
 _SMALL_CHUNKS = 16
 
-_Talk = Generator[Step, list[Reply], Any]
+_Talk = Generator[RequestBatch, list[Reply], Any]
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class PullBatch:
         tally: Takes what becomes of it.
     """
 
-    def __init__(self, session: SftpSession, setting: Setting, batch: Batch, tally: Tally) -> None:
+    def __init__(self, session: SftpSession, setting: BatchSetup, batch: Batch, tally: BatchTally) -> None:
         self._session = session
         self._setting = setting
         self._batch = batch
@@ -116,7 +116,7 @@ class PullBatch:
             final = join(self._root, file.path)
             if self._setting.skips_newer and _is_as_new(file, final):
                 return
-            replies = yield Step([make_open(source, Open.READ)])
+            replies = yield RequestBatch([make_open(source, Open.READ)])
             handle = parse_handle(replies[0])
             yield from self._bring_open(file, handle, source, final)
         except OSError as error:
@@ -126,21 +126,21 @@ class PullBatch:
         except SftpError as error:
             self._tally.fail(file, diagnose_sftp(error, name=name, room=None, n_bytes=0, writes=False))
         if handle is not None:
-            yield Step([])
-            yield Step([make_handle(Kind.CLOSE, handle, source)])
+            yield RequestBatch([])
+            yield RequestBatch([make_handle(PacketType.CLOSE, handle, source)])
 
     def _bring_open(self, file: SourceFile, handle: bytes, source: str, final: str) -> _Talk:
         folder = file.path.rpartition("/")[0]
         self._make_folders(folder)
         there = _read_mode(final)
         if file.size >= PART_BYTES:
-            replies = yield Step([make_handle(Kind.FSTAT, handle, source)])
+            replies = yield RequestBatch([make_handle(PacketType.FSTAT, handle, source)])
             found = parse_attributes(replies[0])
             yield from self._bring_large(file, handle, source, final, found, there)
             return
         starts = range(0, file.size, CHUNK_BYTES) if file.size <= _SMALL_CHUNKS * CHUNK_BYTES else range(0)
         reads = [make_read(handle, start, min(CHUNK_BYTES, file.size - start), source) for start in starts]
-        replies = yield Step([make_handle(Kind.FSTAT, handle, source), *reads])
+        replies = yield RequestBatch([make_handle(PacketType.FSTAT, handle, source), *reads])
         found = parse_attributes(replies[0])
         place = f"{self._temporary}/{secrets.token_hex(6)}"
         descriptor = _create(place, choose_mode(found.mode or 0o600, there))
@@ -171,7 +171,7 @@ class PullBatch:
         if not stat.S_ISDIR(os.lstat(parts).st_mode):
             raise BlockedError(parts)
         self._folders[folder] = True
-        key, identity = (file.root, file.path), (found.size or 0, found.mtime or 0, 0)
+        key, identity = file.key, (found.size or 0, found.mtime or 0, 0)
         n_part = min(_get_file_size(place), file.size, found.size or 0)
         begin = self._setting.count_kept(key, identity, place, source, n_part) if n_part else 0
         if begin:
@@ -182,7 +182,7 @@ class PullBatch:
                 os.unlink(place)  # noqa: PTH108 - as above
             descriptor = _create(place, choose_mode(found.mode or 0o600, there))
         try:
-            self._setting.kept[key] = Kept(identity, begin)
+            self._setting.kept[key] = ArrivedPart(identity, begin)
             self._tally.move(begin)
             read = _Read(file, handle, source, found, descriptor)
             yield from self._stream(read, [], begin)
@@ -204,7 +204,7 @@ class PullBatch:
             if not requests and not read.wanted:
                 return
             is_last = offset >= read.size
-            replies = yield Step(requests, 0 if is_last else CHUNKS_UNDER_WAY - _CHUNKS_PER_STEP)
+            replies = yield RequestBatch(requests, 0 if is_last else CHUNKS_UNDER_WAY - _CHUNKS_PER_STEP)
             requests = self._take_reads(read, replies)
 
     def _take_reads(self, read: _Read, replies: Sequence[Reply]) -> list[Request]:
@@ -221,7 +221,7 @@ class PullBatch:
                 begin = reply.tag + len(content)
                 read.wanted[begin] = n_left
                 again.append(make_read(read.handle, begin, n_left, read.source))
-        kept = self._setting.kept.get((read.file.root, read.file.path))
+        kept = self._setting.kept.get(read.file.key)
         if kept is not None and replies:
             last = max(reply.tag for reply in replies) + CHUNK_BYTES
             kept.n_bytes = min(read.wanted, default=min(last, read.size))

@@ -17,14 +17,14 @@ from typing import Any
 
 from hsm.model import EntryKind, SourceFile
 from hsm.remote.sftp.listing import get_kind, join
-from hsm.remote.sftp.session import CHUNK_BYTES, SftpSession, Step, Work
+from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, SftpSession, Work
 from hsm.remote.sftp.wire import (
     POSIX_RENAME,
     STATVFS,
     Attributes,
     Code,
-    Kind,
     Open,
+    PacketType,
     Reply,
     Request,
     Room,
@@ -49,9 +49,9 @@ from hsm.transfer.sftp.batch import (
     CHUNKS_UNDER_WAY,
     NANOSECONDS,
     PART_BYTES,
-    Kept,
-    Setting,
-    Tally,
+    ArrivedPart,
+    BatchSetup,
+    BatchTally,
     choose_mode,
     is_to_be_left,
 )
@@ -63,7 +63,7 @@ _PATHS_PER_STEP = 100
 _CLOCK_SECONDS = 2
 """FAT keeps even seconds alone."""
 
-_Talk = Generator[Step, list[Reply], Any]
+_Talk = Generator[RequestBatch, list[Reply], Any]
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class PushBatch:
         tally: Takes what becomes of it.
     """
 
-    def __init__(self, session: SftpSession, setting: Setting, batch: Batch, tally: Tally) -> None:
+    def __init__(self, session: SftpSession, setting: BatchSetup, batch: Batch, tally: BatchTally) -> None:
         self._session = session
         self._setting = setting
         self._batch = batch
@@ -120,7 +120,7 @@ class PushBatch:
         check = self._setting.check
         self._session.run([self._make_folders()], check=check)
         self._session.run(deque(self._send(file) for file in self._batch.files), check=check)
-        folders = [make_path(Kind.RMDIR, folder) for folder in sorted(self._with_parts)]
+        folders = [make_path(PacketType.RMDIR, folder) for folder in sorted(self._with_parts)]
         if folders:
             self._session.ask(*folders, check=check)
 
@@ -137,14 +137,16 @@ class PushBatch:
         folders = [join(self._root, parent) for parent in sorted(parents)]
         places = [f"{folder}/{PARTIAL_FOLDER}" for folder in folders if folder not in self._made]
         for start in range(0, len(places), _PATHS_PER_STEP):
-            replies = yield Step([make_path(Kind.LSTAT, path) for path in places[start : start + _PATHS_PER_STEP]])
+            replies = yield RequestBatch(
+                [make_path(PacketType.LSTAT, path) for path in places[start : start + _PATHS_PER_STEP]]
+            )
             self._with_parts.update(reply.path for reply in replies if _read_kind(reply) is EntryKind.FOLDER)
 
     def _make_level(self, names: Sequence[str]) -> _Talk:
         paths = [join(self._root, name) for name in names]
         kinds = yield from _look_at(paths)
         missing = [path for path, kind in zip(paths, kinds, strict=True) if kind is None]
-        replies = yield Step([make_mkdir(path) for path in missing])
+        replies = yield RequestBatch([make_mkdir(path) for path in missing])
         failed = {reply.path: reply for reply in replies if parse_status(reply)[0] != Code.OK}
         self._made.update(path for path in missing if path not in failed)
         kinds = yield from _look_at([*failed, *(path for path in paths if path not in missing)])
@@ -189,7 +191,7 @@ class PushBatch:
             raise BlockedError(join(file.prefix, file.path))
         final = join(self._root, file.path)
         if self._setting.skips_newer:
-            replies = yield Step([make_path(Kind.LSTAT, final)])
+            replies = yield RequestBatch([make_path(PacketType.LSTAT, final)])
             there = _read_attributes(replies[0])
             if there is not None and is_to_be_left(file, there.size or 0, there.mtime or 0):
                 return
@@ -200,33 +202,35 @@ class PushBatch:
                 raise BlockedError(final)
             yield from self._fill(written, there)
         except (SftpError, BlockedError, OSError):
-            yield Step([])
-            removal = [] if written.keeps_part else [make_path(Kind.REMOVE, written.place)]
-            yield Step([make_handle(Kind.CLOSE, written.handle, written.place), *removal])
+            yield RequestBatch([])
+            removal = [] if written.keeps_part else [make_path(PacketType.REMOVE, written.place)]
+            yield RequestBatch([make_handle(PacketType.CLOSE, written.handle, written.place), *removal])
             raise
         yield from self._finish(written, final)
 
     def _open_temporary(
         self, file: SourceFile, descriptor: int, status: os.stat_result, final: str
-    ) -> Generator[Step, list[Reply], tuple[_Written, Attributes | None]]:
+    ) -> Generator[RequestBatch, list[Reply], tuple[_Written, Attributes | None]]:
         place = f"{self._temporary}/{secrets.token_hex(6)}"
         flags = Open.WRITE | Open.CREATE | Open.EXCLUSIVE
         is_new = final.rpartition("/")[0] in self._made  # a folder made by us holds nothing of that name
-        looks = [] if is_new else [make_path(Kind.LSTAT, final)]
-        replies = yield Step([make_open(place, flags, choose_mode(status.st_mode, None)), *looks])
+        looks = [] if is_new else [make_path(PacketType.LSTAT, final)]
+        replies = yield RequestBatch([make_open(place, flags, choose_mode(status.st_mode, None)), *looks])
         there = None if is_new else _read_attributes(replies[1])
         return _Written(file, descriptor, status, place, parse_handle(replies[0])), there
 
     def _open_part(
         self, file: SourceFile, descriptor: int, status: os.stat_result, final: str
-    ) -> Generator[Step, list[Reply], tuple[_Written, Attributes | None]]:
+    ) -> Generator[RequestBatch, list[Reply], tuple[_Written, Attributes | None]]:
         """Open what there is of a large file, or begin anew."""
         folder, place = _get_part_place(final)
-        replies = yield Step([make_path(Kind.LSTAT, final), make_path(Kind.LSTAT, place), make_mkdir(folder)])
+        replies = yield RequestBatch(
+            [make_path(PacketType.LSTAT, final), make_path(PacketType.LSTAT, place), make_mkdir(folder)]
+        )
         there, part = (_read_attributes(reply) for reply in replies[:2])
         begin = 0
         identity = (status.st_size, status.st_mtime_ns, status.st_ino)
-        key = (file.root, file.path)
+        key = file.key
         (kind,) = yield from _look_at([folder])
         if kind is not EntryKind.FOLDER:
             raise BlockedError(folder)
@@ -236,16 +240,16 @@ class PushBatch:
             here = join(file.prefix, file.path)
             begin = self._setting.count_kept(key, identity, here, place, n_part)
         if begin:
-            replies = yield Step([make_open(place, Open.WRITE)])
+            replies = yield RequestBatch([make_open(place, Open.WRITE)])
             handle = parse_handle(replies[0])
-            yield Step([make_truncate(handle, begin, place)])
+            yield RequestBatch([make_truncate(handle, begin, place)])
         else:
-            removal = [make_path(Kind.REMOVE, place)] if part is not None else []
-            yield Step(removal)
+            removal = [make_path(PacketType.REMOVE, place)] if part is not None else []
+            yield RequestBatch(removal)
             flags = Open.WRITE | Open.CREATE | Open.EXCLUSIVE
-            replies = yield Step([make_open(place, flags, choose_mode(status.st_mode, None))])
+            replies = yield RequestBatch([make_open(place, flags, choose_mode(status.st_mode, None))])
             handle = parse_handle(replies[0])
-        self._setting.kept[key] = Kept(identity, begin)
+        self._setting.kept[key] = ArrivedPart(identity, begin)
         return _Written(file, descriptor, status, place, handle, begin, keeps_part=True), there
 
     def _fill(self, written: _Written, there: Attributes | None) -> _Talk:
@@ -255,16 +259,16 @@ class PushBatch:
         self._tally.move(written.begin)
         end: list[Request] = [
             make_times(written.handle, mtime, written.place, mode=mode),
-            make_handle(Kind.FSTAT, written.handle, written.place),
-            make_handle(Kind.CLOSE, written.handle, written.place),
+            make_handle(PacketType.FSTAT, written.handle, written.place),
+            make_handle(PacketType.CLOSE, written.handle, written.place),
         ]
         waiting: set[int] = set()
         for requests, is_last in self._iter_writes(written):
             waiting.update(request.tag for request in requests)
             if is_last:
-                replies = yield Step([*requests, *end])
+                replies = yield RequestBatch([*requests, *end])
             else:
-                replies = yield Step(requests, CHUNKS_UNDER_WAY - _CHUNKS_PER_STEP)
+                replies = yield RequestBatch(requests, CHUNKS_UNDER_WAY - _CHUNKS_PER_STEP)
                 self._take_writes(written, replies, waiting)
         self._take_writes(written, replies[:-3], waiting)
         check_status(replies[-3])
@@ -294,37 +298,37 @@ class PushBatch:
             check_status(reply)
             waiting.discard(reply.tag)
             self._tally.move(min(CHUNK_BYTES, written.status.st_size - reply.tag))
-        kept = self._setting.kept.get((written.file.root, written.file.path))
+        kept = self._setting.kept.get(written.file.key)
         if written.keeps_part and kept is not None and replies:
             last = max(reply.tag for reply in replies) + CHUNK_BYTES
             kept.n_bytes = min(waiting, default=min(last, written.status.st_size))
 
     def _finish(self, written: _Written, final: str) -> _Talk:
         folder, part = _get_part_place(final)
-        removal = [make_path(Kind.REMOVE, part)] if folder in self._with_parts and part != written.place else []
+        removal = [make_path(PacketType.REMOVE, part)] if folder in self._with_parts and part != written.place else []
         try:
             yield from self._rename(written.place, final)
         except SftpError:
             if not written.keeps_part:
-                yield Step([make_path(Kind.REMOVE, written.place)])
+                yield RequestBatch([make_path(PacketType.REMOVE, written.place)])
             raise
-        self._setting.kept.pop((written.file.root, written.file.path), None)
+        self._setting.kept.pop(written.file.key, None)
         self._tally.end_file(written.file)
-        yield Step(removal)
+        yield RequestBatch(removal)
 
     def _rename(self, place: str, final: str) -> _Talk:
         """Rename over the final name: in one step where the server can, else what was there goes first."""
         name = POSIX_RENAME if POSIX_RENAME in self._session.extensions else ""
-        replies = yield Step([make_two_paths(name, place, final)])
+        replies = yield RequestBatch([make_two_paths(name, place, final)])
         if not name and parse_status(replies[0])[0] not in (Code.OK, Code.NO_SUCH_FILE):
-            yield Step([make_path(Kind.REMOVE, final)])
-            replies = yield Step([make_two_paths("", place, final)])
+            yield RequestBatch([make_path(PacketType.REMOVE, final)])
+            replies = yield RequestBatch([make_two_paths("", place, final)])
         check_status(replies[0])
 
-    def _ask_room(self) -> Generator[Step, list[Reply], Room | None]:
+    def _ask_room(self) -> Generator[RequestBatch, list[Reply], Room | None]:
         if STATVFS not in self._session.extensions:
             return None
-        replies = yield Step([make_statvfs(self._root)])
+        replies = yield RequestBatch([make_statvfs(self._root)])
         try:
             return parse_room(replies[0])
         except SftpError:
@@ -337,8 +341,8 @@ def _get_part_place(final: str) -> tuple[str, str]:
     return f"{folder}/{PARTIAL_FOLDER}", f"{folder}/{PARTIAL_FOLDER}/{name}"
 
 
-def _look_at(paths: Sequence[str]) -> Generator[Step, list[Reply], list[EntryKind | None]]:
-    replies = yield Step([make_path(Kind.LSTAT, path) for path in paths])
+def _look_at(paths: Sequence[str]) -> Generator[RequestBatch, list[Reply], list[EntryKind | None]]:
+    replies = yield RequestBatch([make_path(PacketType.LSTAT, path) for path in paths])
     return [_read_kind(reply) for reply in replies]
 
 

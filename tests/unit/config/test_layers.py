@@ -9,27 +9,38 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.layers import Key, Layer, Layers, Origin, OriginKind, Pattern, Setting, iter_keys, merge_layers, nest
+from hsm.config.layers import (
+    Layer,
+    Layers,
+    Origin,
+    OriginKind,
+    PatternLayer,
+    Setting,
+    SettingKey,
+    iter_keys,
+    merge_layers,
+    nest,
+)
 from hsm.config.schema import TargetSettings
 
 MARK = yaml.Mark("", 0, 0, 0, None, 0)
-WANDB: Key = ("paths", "wandb")
-DEPTH: Key = ("options", "max_depth")
+WANDB: SettingKey = ("paths", "wandb")
+DEPTH: SettingKey = ("options", "max_depth")
 SWEEP = "sweep_20251020_212836"
 
 
-def make_layer(kind: OriginKind, values: dict[Key, object]) -> Layer:
+def make_layer(kind: OriginKind, values: dict[SettingKey, object]) -> Layer:
     node = yaml.ScalarNode("tag:yaml.org,2002:str", "", MARK, MARK)
     return {key: Setting(value, Origin(kind, str(value)), node) for key, value in values.items()}
 
 
-def in_file(**targets: dict[Key, object]) -> dict[str, Layer]:
+def in_file(**targets: dict[SettingKey, object]) -> dict[str, Layer]:
     return {name: make_layer(OriginKind.FILE, values) for name, values in targets.items()}
 
 
-def pattern(glob: str, values: dict[Key, object], **targets: dict[Key, object]) -> Pattern:
+def pattern(glob: str, values: dict[SettingKey, object], **targets: dict[SettingKey, object]) -> PatternLayer:
     single = {name: make_layer(OriginKind.SWEEPS, changes) for name, changes in targets.items()}
-    return Pattern(glob, make_layer(OriginKind.SWEEPS, values), single)
+    return PatternLayer(glob, make_layer(OriginKind.SWEEPS, values), single)
 
 
 FILE = in_file(desktop={WANDB: "file"}, backup={WANDB: "other"})
@@ -145,16 +156,16 @@ LAYERS = st.lists(st.dictionaries(KEYS, st.integers(), max_size=6), max_size=5)
 
 
 @given(LAYERS)
-def test_each_key_has_the_value_of_the_last_layer_that_sets_it(values: list[dict[Key, int]]) -> None:
+def test_each_key_has_the_value_of_the_last_layer_that_sets_it(values: list[dict[SettingKey, int]]) -> None:
     merged = merge_layers(make_layer(OriginKind.FILE, dict(layer)) for layer in values)
-    expected: dict[Key, int] = {}
+    expected: dict[SettingKey, int] = {}
     for layer in values:
         expected.update(layer)
     assert {key: setting.value for key, setting in merged.items()} == expected
     assert dict(iter_leaves(nest(merged))) == expected
 
 
-def iter_leaves(section: dict[str, Any], key: Key = ()) -> Any:
+def iter_leaves(section: dict[str, Any], key: SettingKey = ()) -> Any:
     for name, value in section.items():
         if isinstance(value, dict):
             yield from iter_leaves(value, (*key, name))

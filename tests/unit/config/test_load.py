@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.load import find_config, load_config, parse_config, select_targets
+from hsm.config.load import find_config, load_project_config, parse_config, select_targets
 from hsm.config.schema import SyncConfig
 from hsm.errors import ConfigError, UsageError
 
@@ -89,49 +89,49 @@ class TestRead:
     def test_what_is_loaded(self, tmp_path: Path) -> None:
         path = make_project(tmp_path)
         (tmp_path / "sub").mkdir()
-        loaded = load_config(tmp_path / "sub")
+        loaded = load_project_config(tmp_path / "sub")
         assert (loaded.path, loaded.project) == (path, tmp_path)
         assert list(loaded.config.sync_targets) == ["desktop", "backup"]
 
     def test_byte_order_mark(self, tmp_path: Path) -> None:
         make_project(tmp_path, b"\xef\xbb\xbf" + GOOD.encode())
-        assert load_config(tmp_path).config.default_target == ("desktop",)
+        assert load_project_config(tmp_path).config.default_target == ("desktop",)
 
     def test_message_names_the_file_in_full_from_below(self, tmp_path: Path) -> None:
         path = make_project(tmp_path, "x: 1\n")
         (tmp_path / "sub").mkdir()
-        assert problem_of(lambda: load_config(tmp_path), "bad_config").message.startswith(".hsm/sync_config")
-        below = problem_of(lambda: load_config(tmp_path / "sub"), "bad_config")
+        assert problem_of(lambda: load_project_config(tmp_path), "bad_config").message.startswith(".hsm/sync_config")
+        below = problem_of(lambda: load_project_config(tmp_path / "sub"), "bad_config")
         assert below.message.startswith(f"{path} has")
 
     @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n"])
     def test_empty(self, tmp_path: Path, text: str) -> None:
         make_project(tmp_path, text)
-        error = problem_of(lambda: load_config(tmp_path), "bad_config")
+        error = problem_of(lambda: load_project_config(tmp_path), "bad_config")
         assert error.message == ".hsm/sync_config.yaml is empty"
 
     def test_not_utf8(self, tmp_path: Path) -> None:
         make_project(tmp_path, b"# one\n# caf\xe9\n")
-        error = problem_of(lambda: load_config(tmp_path), "bad_config")
+        error = problem_of(lambda: load_project_config(tmp_path), "bad_config")
         assert error.message.endswith("line 2: byte 0xe9 is no UTF-8")
 
     def test_too_large(self, tmp_path: Path) -> None:
         make_project(tmp_path, "#" * 300_000)
-        assert "larger than 256 KiB" in problem_of(lambda: load_config(tmp_path), "bad_config").message
+        assert "larger than 256 KiB" in problem_of(lambda: load_project_config(tmp_path), "bad_config").message
 
     def test_a_folder(self, tmp_path: Path) -> None:
         (tmp_path / ".hsm/sync_config.yaml").mkdir(parents=True)
-        assert "is a folder" in problem_of(lambda: load_config(tmp_path), "bad_config").message
+        assert "is a folder" in problem_of(lambda: load_project_config(tmp_path), "bad_config").message
 
     def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
         (tmp_path / ".hsm").mkdir()
         os.mkfifo(tmp_path / ".hsm/sync_config.yaml")
-        assert "not a regular file" in problem_of(lambda: load_config(tmp_path), "bad_config").message
+        assert "not a regular file" in problem_of(lambda: load_project_config(tmp_path), "bad_config").message
 
     def test_a_symlink_that_leads_nowhere(self, tmp_path: Path) -> None:
         (tmp_path / ".hsm").mkdir()
         (tmp_path / ".hsm/sync_config.yaml").symlink_to("gone")
-        assert "cannot be read: No such file" in problem_of(lambda: load_config(tmp_path), "bad_config").message
+        assert "cannot be read: No such file" in problem_of(lambda: load_project_config(tmp_path), "bad_config").message
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     @pytest.mark.parametrize("locked", [".hsm", ".hsm/sync_config.yaml"])
@@ -139,7 +139,7 @@ class TestRead:
         make_project(tmp_path)
         (tmp_path / locked).chmod(0)
         try:
-            assert "Permission denied" in problem_of(lambda: load_config(tmp_path), "bad_config").message
+            assert "Permission denied" in problem_of(lambda: load_project_config(tmp_path), "bad_config").message
         finally:
             (tmp_path / locked).chmod(0o700)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.layers import Key, OriginKind, is_open, iter_keys
-from hsm.config.load import LoadedConfig, load_config
+from hsm.config.layers import OriginKind, SettingKey, is_open, iter_keys
+from hsm.config.load import LoadedConfig, load_project_config
 from hsm.config.overrides import parse_assignments, parse_environment
 from hsm.config.resolve import resolve_target
 from hsm.config.schema import TargetSettings
@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def load(project: Path, **variables: str) -> LoadedConfig:
-    return load_config(project, environment={f"HSM_SYNC__{name}": text for name, text in variables.items()})
+    return load_project_config(project, environment={f"HSM_SYNC__{name}": text for name, text in variables.items()})
 
 
 def problems_of(call: Callable[[], object]) -> list[str]:
@@ -50,7 +50,7 @@ def problems_of(call: Callable[[], object]) -> list[str]:
     return caught.value.message.splitlines()
 
 
-def read_values(settings: dict[Key, object]) -> dict[str, object]:
+def read_values(settings: dict[SettingKey, object]) -> dict[str, object]:
     return {".".join(key): getattr(setting, "value", None) for key, setting in settings.items()}
 
 
@@ -164,7 +164,7 @@ def test_the_environment_is_in_the_configuration(project: Path) -> None:
 
 def test_this_process_s_environment_counts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HSM_SYNC__DESKTOP__PORT", "2222")
-    assert load_config(project).config.sync_targets["desktop"].port == 2222
+    assert load_project_config(project).config.sync_targets["desktop"].port == 2222
 
 
 def test_an_option_of_ssh_is_replaced_whatever_its_case(project: Path) -> None:
@@ -231,7 +231,7 @@ PLAIN_KEYS = [key for key, known in iter_keys(TargetSettings) if not is_open(kno
 
 
 @given(NAMES, st.sampled_from(PLAIN_KEYS), st.data())
-def test_every_key_of_every_target_has_a_variable_in_any_case(name: str, key: Key, data: st.DataObject) -> None:
+def test_every_key_of_every_target_has_a_variable_in_any_case(name: str, key: SettingKey, data: st.DataObject) -> None:
     joined = "__".join(["HSM_SYNC", name.replace("-", "_").replace(".", "_"), *key])
     flips = data.draw(st.lists(st.booleans(), min_size=len(joined), max_size=len(joined)))
     variable = "".join(letter.upper() if flip else letter.lower() for letter, flip in zip(joined, flips, strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.load import LoadedConfig, load_config
+from hsm.config.load import LoadedConfig, load_project_config
 from hsm.config.trust import apply_trust, check_trust
 from hsm.errors import ConfigError
 
@@ -56,7 +56,7 @@ def project(tmp_path: Path) -> Path:
 def load(project: Path, text: str | None = None) -> LoadedConfig:
     if text is not None:
         (project / ".hsm/sync_config.yaml").write_text(text)
-    return load_config(project)
+    return load_project_config(project)
 
 
 class TestApply:
@@ -109,7 +109,7 @@ class TestApply:
         path = project / ".hsm/sync_config.yaml"
         path.unlink()
         path.symlink_to(shared)
-        loaded = load_config(project)
+        loaded = load_project_config(project)
         assert apply_trust(loaded, is_trusted=False) == (loaded, ())
         (project / ".hsm").chmod(0o777)
         assert len(apply_trust(loaded, is_trusted=False)[1]) == 1
@@ -124,7 +124,7 @@ class TestApply:
         path.rename(tmp_path / "own.yaml")
         path.symlink_to(tmp_path / "own.yaml")
         make_foreign(path)
-        assert len(apply_trust(load_config(project), is_trusted=False)[1]) == 1
+        assert len(apply_trust(load_project_config(project), is_trusted=False)[1]) == 1
 
     def test_a_configuration_in_an_open_folder_behind_a_symlink(self, project: Path, tmp_path: Path) -> None:
         (tmp_path / "open").mkdir()
@@ -132,7 +132,7 @@ class TestApply:
         path = project / ".hsm/sync_config.yaml"
         path.rename(tmp_path / "open/c.yaml")
         path.symlink_to(tmp_path / "open/c.yaml")
-        assert len(apply_trust(load_config(project), is_trusted=False)[1]) == 1
+        assert len(apply_trust(load_project_config(project), is_trusted=False)[1]) == 1
 
     def test_the_user_may_trust_it(self, project: Path) -> None:
         (project / ".hsm").chmod(0o777)
@@ -275,5 +275,5 @@ class TestSshConfig:
     def test_only_the_targets_of_the_call_are_looked_at(self, project: Path, tmp_path: Path) -> None:
         bad, good = make_ssh_config(tmp_path / "own/bad", 0o666), make_ssh_config(tmp_path / "own/good")
         check(project, bad, good)
-        loaded = load_config(project)
+        loaded = load_project_config(project)
         check_trust(loaded, {"t1": loaded.config.sync_targets["t1"]})

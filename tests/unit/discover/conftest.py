@@ -12,7 +12,7 @@ import pytest
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
-from hsm.model import Inventory
+from hsm.model import SweepInventory
 from hsm.remote.local import LocalEndpoint
 from tests.unit.wandb_log import log_writer
 
@@ -46,7 +46,7 @@ class MadeProject:
 
     def read(
         self, sweep: str, *, index: RunIndex | None = None, max_depth: int | None = 1, **options: bool
-    ) -> Inventory:
+    ) -> SweepInventory:
         """Read the inventory of a sweep as `hsm sync` does."""
         endpoint = LocalEndpoint()
         sweeps = list_sweeps(endpoint, self.layout)

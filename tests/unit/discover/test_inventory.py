@@ -13,7 +13,7 @@ from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.run_files import make_versions
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
-from hsm.model import Inventory, Problem, Root, RunState, RunVersions
+from hsm.model import Problem, Root, RunState, RunVersions, SweepInventory
 from hsm.plan.versions import find_superseded
 from hsm.remote.local import LocalEndpoint
 from hsm.wandb_log.facts import LogMedia
@@ -53,11 +53,11 @@ class UnreadableEndpoint(LocalEndpoint):
         return replace(survey, listings=tuple(listings))
 
 
-def paths(inventory: Inventory) -> list[str]:
+def paths(inventory: SweepInventory) -> list[str]:
     return sorted(file.path for file in inventory.files)
 
 
-def kinds(inventory: Inventory) -> list[tuple[str, str, bool]]:
+def kinds(inventory: SweepInventory) -> list[tuple[str, str, bool]]:
     return [(problem.path, problem.kind, problem.is_failure) for problem in inventory.problems]
 
 
@@ -222,7 +222,7 @@ def write_media_run(made: MadeProject, *logged: int, n_files: int, log: bytes | 
         made.write(f"wandb/{RUN}/files/{page(step)}")
 
 
-def superseded(inventory: Inventory) -> list[str]:
+def superseded(inventory: SweepInventory) -> list[str]:
     found = [file.path.partition("/")[2] for file in inventory.files if file.run]
     versions = inventory.versions.get(RUN)
     return sorted(find_superseded(found, versions)) if versions else []
@@ -278,7 +278,7 @@ def test_only_later_steps_than_the_logs_last_are_unknown() -> None:
     assert versions == RunVersions(frozenset({"media/a", page(6)}), frozenset({"t"}))
 
 
-def read_real(project: Path, sweep: str) -> Inventory:
+def read_real(project: Path, sweep: str) -> SweepInventory:
     endpoint, folder = LocalEndpoint(), str(project)
     layout = Layout(folder, f"{folder}/sweeps", f"{folder}/wandb")
     sweeps = list_sweeps(endpoint, layout)

@@ -9,7 +9,7 @@ import pytest
 from hsm.discover.links import resolve_links
 from hsm.discover.results import make_file
 from hsm.endpoint import Endpoint, Tree
-from hsm.model import Inventory, Reason, Root, Run, SourceFile
+from hsm.model import Reason, Root, Run, SourceFile, SweepInventory
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.planner import PlanOptions, make_plan
 from hsm.remote.local import LocalEndpoint
@@ -90,6 +90,6 @@ def test_a_key_behind_two_harmless_names_does_not_leak(made: MadeProject, name: 
     (made.folder / "home/keys").symlink_to(".ssh")
     (run / "files/first").symlink_to(f"../../../home/keys/{name}")
     files = [file._replace(run=run.name) for file in list_files(made.folder / "wandb")]
-    inventory = Inventory("sweep_1", (Run(run.name, ""),), resolve_links(LocalEndpoint(), files))
+    inventory = SweepInventory("sweep_1", (Run(run.name, ""),), resolve_links(LocalEndpoint(), files))
     plan = make_plan(inventory, {Root.WANDB: DestinationRoot("/d")}, PlanOptions())
     assert [item.file.path for item in plan.items if item.reason is Reason.SECRET] == [f"{run.name}/files/first"]

@@ -11,7 +11,7 @@ import pytest
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder
-from hsm.model import Inventory, Problem, RunState
+from hsm.model import Problem, RunState, SweepInventory
 from hsm.remote.local import LocalEndpoint
 from tests.unit.wandb_log import log_writer as w
 
@@ -49,15 +49,15 @@ def sweep(made: MadeProject) -> MadeProject:
     return made
 
 
-def runs(inventory: Inventory) -> list[str]:
+def runs(inventory: SweepInventory) -> list[str]:
     return [run.name for run in inventory.runs]
 
 
-def kinds(inventory: Inventory) -> list[tuple[str, bool]]:
+def kinds(inventory: SweepInventory) -> list[tuple[str, bool]]:
     return [(problem.kind, problem.is_failure) for problem in inventory.problems]
 
 
-def only_problem(inventory: Inventory) -> Problem:
+def only_problem(inventory: SweepInventory) -> Problem:
     (problem,) = inventory.problems
     return problem
 
@@ -304,4 +304,4 @@ def test_a_sweep_that_is_gone_is_not_present(made: MadeProject) -> None:
     folder = SweepFolder(SWEEP, layout.sweeps, f"{layout.sweeps}/outputs/{SWEEP}")
     index = RunIndex()
     inventory = read_inventory(LocalEndpoint(), layout, folder, max_depth=1, index=index, known_sweeps=())
-    assert inventory == Inventory(sweep=SWEEP)
+    assert inventory == SweepInventory(sweep=SWEEP)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hsm.config.load import load_config
+from hsm.config.load import load_project_config
 from hsm.config.schema import TargetSettings
 from hsm.errors import ConfigError
 from hsm.hosts.sync_target import choose_address, find_target
@@ -14,7 +14,7 @@ from tests.unit.hosts.reach.test_login import be_ssh
 
 
 def load(project: Path) -> TargetSettings:
-    return load_config(project, find_node=find_target).config.sync_targets["t"]
+    return load_project_config(project, find_node=find_target).config.sync_targets["t"]
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.errors import UsageError
-from hsm.model import Entry, EntryKind, Inventory, Reason, Root, Run, RunState, SourceFile, SyncPlan
-from hsm.plan.choice import Choice, choose, make_choice, parse_age
+from hsm.model import Entry, EntryKind, Reason, Root, Run, RunState, SourceFile, SweepInventory, SyncPlan
+from hsm.plan.choice import RunChoice, choose, make_choice
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.planner import PlanOptions, make_plan
 from hsm.plan.safety import check_plan
@@ -24,7 +24,7 @@ STATES = {OLD: RunState.FINISHED, MID: RunState.FAILED, NEW: RunState.RUNNING}
 NAMES = ("files/config.yaml", "files/media/a.png", "x.wandb")
 
 
-def make_inventory() -> Inventory:
+def make_inventory() -> SweepInventory:
     runs = tuple(
         Run(name, "/p/wandb", "x.wandb", state, None if state is RunState.RUNNING else 0)
         for name, state in sorted(STATES.items())
@@ -35,10 +35,10 @@ def make_inventory() -> Inventory:
         for name in NAMES
     ]
     files.append(SourceFile(Root.SWEEPS, f"outputs/{SWEEP}/grid.yaml", "/p/sweeps", 10, NOW - 99 * HOUR, 7))
-    return Inventory(SWEEP, runs, tuple(files))
+    return SweepInventory(SWEEP, runs, tuple(files))
 
 
-def make(choice: Choice, *there: Entry) -> SyncPlan:
+def make(choice: RunChoice, *there: Entry) -> SyncPlan:
     roots = {
         Root.WANDB: DestinationRoot("/d/wandb", EntryKind.FOLDER, entries={entry.path: entry for entry in there}),
         Root.SWEEPS: DestinationRoot("/d/sweeps", EntryKind.FOLDER),
@@ -50,7 +50,7 @@ def make_there(path: str, *, mtime_ns: int, kind: EntryKind = EntryKind.FILE) ->
     return Entry(path, kind, 10, mtime_ns, 7)
 
 
-def read(**words: object) -> Choice:
+def read(**words: object) -> RunChoice:
     return make_choice(now_ns=NOW, **words)  # type: ignore[arg-type]
 
 
@@ -113,7 +113,7 @@ WHYS = {
 
 
 @pytest.mark.parametrize(("why", "choice"), WHYS.items())
-def test_what_is_left_says_why(why: str, choice: Choice) -> None:
+def test_what_is_left_says_why(why: str, choice: RunChoice) -> None:
     assert {item.detail for item in make(choice).items if item.reason is Reason.NOT_CHOSEN} == {why}
 
 
@@ -137,7 +137,7 @@ def test_conflicts_of_what_was_not_chosen_are_not_told() -> None:
         make_there(f"{MID}/x.wandb", mtime_ns=NOW),
         make_there(f"{MID}/files", mtime_ns=0, kind=EntryKind.OTHER),
     ]
-    everything = make(Choice(), *there)
+    everything = make(RunChoice(), *there)
     assert {problem.path for problem in everything.problems} == {f"{OLD}/x.wandb", f"{MID}/x.wandb", f"{MID}/files"}
     assert make(read(runs=["running"]), *there).problems == ()
     finished = make(read(runs=["finished"]), *there)
@@ -150,13 +150,13 @@ def test_a_source_that_is_there_but_not_chosen_is_not_missed_and_one_that_is_gon
     choice = read(runs=["unknown"])
     there = {Root.WANDB: DestinationRoot("/d/wandb", EntryKind.FOLDER)}
     assert check_plan(make(choice), there, known=[OLD]) == ()
-    gone = make_plan(Inventory(SWEEP), there, PlanOptions(choice=choice))
+    gone = make_plan(SweepInventory(SWEEP), there, PlanOptions(choice=choice))
     assert [refusal.check for refusal in check_plan(gone, there, known=[OLD])] == ["source-empty"]
 
 
 def test_the_same_is_left_only_where_it_is_asked_for() -> None:
     there = [make_there(f"{OLD}/{name}", mtime_ns=NOW - 72 * HOUR) for name in NAMES]
-    plan, choice = make(Choice(), *there), read(runs=["failed"])
+    plan, choice = make(RunChoice(), *there), read(runs=["failed"])
     assert sum(item.reason is Reason.SAME for item in choose(plan, choice).items) == 3
     left = choose(plan, choice, leaves_same=True)
     assert not any(item.reason is Reason.SAME for item in left.items)
@@ -173,19 +173,12 @@ def test_the_same_is_left_only_where_it_is_asked_for() -> None:
 def test_a_choice_only_takes_out_of_a_plan(
     runs: list[str], since: str | None, newest: int | None, include: list[str], exclude: list[str]
 ) -> None:
-    plan = make(Choice())
+    plan = make(RunChoice())
     chosen = make(read(runs=runs, since=since, newest=newest, include=include, exclude=exclude))
     assert [item.file for item in chosen.items] == [item.file for item in plan.items]
     assert set(chosen.sends) <= set(plan.sends)
     for before, after in zip(plan.items, chosen.items, strict=True):
         assert after == before or (before.reason.is_send and after.reason is Reason.NOT_CHOSEN and after.detail)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("12h", 43_200), ("2d", 172_800), ("1w", 604_800), (" 5 m ", 300)]
-)
-def test_ages(text: str, seconds: int) -> None:
-    assert parse_age(text, option="--since") == seconds
 
 
 BAD = {

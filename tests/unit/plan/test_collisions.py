@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.model import Entry, EntryKind, Inventory, Problem, Reason, Root, Run, SourceFile, SyncPlan
+from hsm.model import Entry, EntryKind, Problem, Reason, Root, Run, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.collisions import find_collisions, fold_name, folds_names, make_collision_problems
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.planner import PlanOptions, make_plan
@@ -104,7 +104,7 @@ def make_file(path: str, mtime_ns: int = 5) -> SourceFile:
 
 def plan(paths: list[str], *entries: Entry, folds: bool = True, exclude: tuple[str, ...] = ()) -> SyncPlan:
     files = tuple(map(make_file, paths))
-    inventory = Inventory("s", runs=tuple(Run(name, "/p/wandb") for name in {f.run for f in files}), files=files)
+    inventory = SweepInventory("s", runs=tuple(Run(name, "/p/wandb") for name in {f.run for f in files}), files=files)
     there = DestinationRoot("/d", EntryKind.FOLDER, entries={entry.path: entry for entry in entries})
     return make_plan(inventory, {Root.WANDB: there}, PlanOptions(folds_names=folds, exclude=exclude))
 
@@ -150,6 +150,6 @@ def test_elsewhere_another_spelling_is_another_file() -> None:
 
 def test_a_folder_that_is_unreadable_in_its_own_spelling_is_in_the_way() -> None:
     there = DestinationRoot("/d", EntryKind.FOLDER, problems=(Problem(f"r/{NFC.upper()}", "unreadable", "x"),))
-    inventory = Inventory("s", runs=(Run("r", "/p"),), files=(make_file(f"r/{NFC}/f"),))
+    inventory = SweepInventory("s", runs=(Run("r", "/p"),), files=(make_file(f"r/{NFC}/f"),))
     result = make_plan(inventory, {Root.WANDB: there}, PlanOptions(folds_names=True))
     assert reasons(result) == {f"r/{NFC}/f": Reason.CONFLICT}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.model import Entry, EntryKind, Inventory, Reason, Root, Run, SourceFile
+from hsm.model import Entry, EntryKind, Reason, Root, Run, SourceFile, SweepInventory
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.outside import MOST_NAMED, drop_bad_names, leads_out
 from hsm.plan.planner import PlanOptions, make_plan
@@ -39,7 +39,7 @@ def make_file(path: str, *, root: Root = Root.WANDB, run: str = "run-1", real: s
 )
 def test_names_that_would_leave_the_run_are_left_out_and_named(path: str) -> None:
     good = make_file("run-1/files/x")
-    result = drop_bad_names(Inventory(SWEEP, runs=(Run("run-1", "/p"),), files=(good, make_file(path))))
+    result = drop_bad_names(SweepInventory(SWEEP, runs=(Run("run-1", "/p"),), files=(good, make_file(path))))
     assert result.files == (good,)
     assert [(problem.path, problem.kind, problem.is_failure) for problem in result.problems] == [
         (path, "bad_name", True)
@@ -59,19 +59,19 @@ def test_names_that_would_leave_the_run_are_left_out_and_named(path: str) -> Non
 )
 def test_files_of_a_sweep_stay_in_its_folder(path: str, is_good: bool) -> None:
     file = make_file(path, root=Root.SWEEPS, run="")
-    assert bool(drop_bad_names(Inventory(SWEEP, files=(file,))).files) is is_good
+    assert bool(drop_bad_names(SweepInventory(SWEEP, files=(file,))).files) is is_good
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "x", "run-1/..", "latest-run"])
 def test_a_run_has_the_name_of_one(name: str) -> None:
-    result = drop_bad_names(Inventory(SWEEP, runs=(Run(name, "/p"), Run("offline-run-1", "/p"))))
+    result = drop_bad_names(SweepInventory(SWEEP, runs=(Run(name, "/p"), Run("offline-run-1", "/p"))))
     assert [run.name for run in result.runs] == ["offline-run-1"]
 
 
 @given(st.lists(st.text(max_size=8), max_size=5))
 def test_whatever_is_kept_lies_below_its_run(parts: list[str]) -> None:
     path = "/".join(parts)
-    kept = drop_bad_names(Inventory(SWEEP, files=(make_file(path, run=parts[0] if parts else ""),))).files
+    kept = drop_bad_names(SweepInventory(SWEEP, files=(make_file(path, run=parts[0] if parts else ""),))).files
     for file in kept:
         assert file.path.startswith("run-") or file.path.startswith("offline-run-")
         assert not {"", ".", ".."} & set(file.path.split("/"))
@@ -98,7 +98,7 @@ def make_there(*entries: Entry) -> dict[Root, DestinationRoot]:
 
 def test_symlinks_that_lead_out_are_left_and_the_first_ones_are_named() -> None:
     files = [make_file(f"run-1/{number:03}", real="/etc/passwd") for number in range(MOST_NAMED + 5)]
-    inventory = Inventory(SWEEP, runs=(Run("run-1", "/p"),), files=(*files, make_file("run-1/x", real="/p/x")))
+    inventory = SweepInventory(SWEEP, runs=(Run("run-1", "/p"),), files=(*files, make_file("run-1/x", real="/p/x")))
     followed = make_plan(inventory, make_there(), PlanOptions())
     assert {item.reason for item in followed.items} == {Reason.NEW}
     plan = make_plan(inventory, make_there(), PlanOptions(link_folders=("/p",)))
@@ -111,7 +111,7 @@ def test_symlinks_that_lead_out_are_left_and_the_first_ones_are_named() -> None:
 
 @pytest.mark.parametrize("later_ns", [-(10**9), 10**9], ids=["older there", "newer there"])
 def test_what_came_from_elsewhere_is_a_conflict_whichever_is_newer(later_ns: int) -> None:
-    inventory = Inventory(SWEEP, runs=(Run("run-1", "/p"),), files=(make_file("run-1/x"),))
+    inventory = SweepInventory(SWEEP, runs=(Run("run-1", "/p"),), files=(make_file("run-1/x"),))
     there = make_there(Entry("run-1/x", EntryKind.FILE, 2, T + later_ns, 1))
     key = (Root.WANDB, "run-1/x")
     (kept,) = make_plan(inventory, there, PlanOptions(foreign={key: "it came from lab"})).items

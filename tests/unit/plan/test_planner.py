@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.model import Entry, EntryKind, Inventory, PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
+from hsm.model import Entry, EntryKind, PlanItem, Reason, Root, Run, RunState, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.planner import PlanOptions, is_same_time, make_plan, select
 
@@ -30,7 +30,7 @@ def plan(
     runs: tuple[Run, ...] = (RUN,),
 ) -> SyncPlan:
     there = DestinationRoot("/d/wandb", EntryKind.FOLDER, entries=dict(entries))
-    inventory = Inventory(SWEEP, runs=runs, files=tuple(files))
+    inventory = SweepInventory(SWEEP, runs=runs, files=tuple(files))
     return make_plan(inventory, {Root.WANDB: there, Root.SWEEPS: there}, options or PlanOptions())
 
 
@@ -147,7 +147,7 @@ def test_superseded_media_are_left_as_the_option_says(latest_only: object, uploa
 
     run = Run("run-1", "/p/wandb", log="run-1.wandb", state=RunState.FINISHED, uploaded=uploaded)
     files = (make_file(media(9)), make_file(media(10)))
-    inventory = Inventory(SWEEP, runs=(run,), files=files, versions={"run-1": RunVersions()})
+    inventory = SweepInventory(SWEEP, runs=(run,), files=files, versions={"run-1": RunVersions()})
     there = DestinationRoot("/d", EntryKind.FOLDER)
     result = make_plan(inventory, {Root.WANDB: there}, PlanOptions(latest_only=latest_only))  # type: ignore[arg-type]
     assert len(result.sends) == n_sent
@@ -157,7 +157,7 @@ def test_superseded_media_are_left_as_the_option_says(latest_only: object, uploa
 
 def test_a_part_of_an_inventory_is_selected_by_root() -> None:
     sweep_file = SourceFile(Root.SWEEPS, f"outputs/{SWEEP}/c.yaml", "/p/sweeps", 1, T, 1)
-    inventory = Inventory(SWEEP, runs=(RUN,), files=(sweep_file, make_file("f")), deeper={"logs": 2})
+    inventory = SweepInventory(SWEEP, runs=(RUN,), files=(sweep_file, make_file("f")), deeper={"logs": 2})
     sweep_only, wandb_only = select(inventory, [Root.SWEEPS]), select(inventory, [Root.WANDB])
     assert (sweep_only.files, sweep_only.runs, sweep_only.deeper) == ((sweep_file,), (), {"logs": 2})
     assert (wandb_only.files, wandb_only.runs, wandb_only.deeper) == ((make_file("f"),), (RUN,), {})

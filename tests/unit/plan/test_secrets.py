@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hsm.config.rules import SECRET_PATTERNS
-from hsm.model import Inventory, PlanItem, Reason, Root, Run, RunState, RunVersions, SourceFile, SyncPlan
+from hsm.model import PlanItem, Reason, Root, Run, RunState, RunVersions, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.planner import PlanOptions, make_plan
 from hsm.plan.secrets import MOST_NAMED, make_secret_notices
@@ -19,7 +19,7 @@ def make_file(path: str, *leads_to: str) -> SourceFile:
 
 
 def plan(*files: SourceFile, options: PlanOptions | None = None, run: Run = RUN) -> SyncPlan:
-    inventory = Inventory(SWEEP, runs=(run,), files=files, versions={"run-1": RunVersions()})
+    inventory = SweepInventory(SWEEP, runs=(run,), files=files, versions={"run-1": RunVersions()})
     return make_plan(inventory, dict.fromkeys(Root, DestinationRoot("/d")), options or PlanOptions())
 
 

@@ -23,7 +23,7 @@ from hsm.remote.shell import (
     make_ends,
     make_mark,
     make_remote_command,
-    make_words,
+    make_shell_words,
     parse_answer,
     parse_framed,
     quote,
@@ -184,7 +184,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 def tell(shell: Dialogue, program: str, stdin: bytes = b"") -> tuple[Completed, bytes]:
     mark = make_mark()
-    completed = shell.ask(make_words(program, stdin, mark), ends=make_ends(mark), timeout_seconds=30)
+    completed = shell.ask(make_shell_words(program, stdin, mark), ends=make_ends(mark), timeout_seconds=30)
     assert completed.returncode == 0, completed
     return parse_answer(completed, mark)
 
@@ -286,7 +286,7 @@ def open_sh() -> Iterator[Dialogue]:
 @example(stdin=b"\n" * 1000)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_bytes_a_program_is_fed_come_back(open_sh: Dialogue, stdin: bytes) -> None:
-    answer = open_sh.ask(make_words("cat; exit 5", stdin, MARK), ends=make_ends(MARK), timeout_seconds=30)
+    answer = open_sh.ask(make_shell_words("cat; exit 5", stdin, MARK), ends=make_ends(MARK), timeout_seconds=30)
     if MARK.encode() + b">" in stdin:
         return  # no noise holds a mark
     assert parse_answer(answer, MARK) == (Completed(5, stdin, b""), b"")
@@ -350,5 +350,5 @@ def test_an_open_shell_is_told_what_it_reads_while_another_would_be_opened(
 
 @given(st.text("abc '\n", max_size=40), st.binary(max_size=400))
 def test_words_are_about_as_long_as_they_count(program: str, stdin: bytes) -> None:
-    words = make_words(program, stdin, make_mark())
+    words = make_shell_words(program, stdin, make_mark())
     assert 0 <= len(words) - count_words_bytes(program, stdin) < 400

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hsm.cli.render.printer import Printer
-from hsm.cli.render.words import format_bytes, format_count
+from hsm.cli.render.words import format_count
 from hsm.sync.reports import AfterStep, StepState
+from hsm.units import format_bytes
 
 _MOST_RUNS = 5
 _MOST_LINES = 20

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from hsm.cli.render.printer import Part, Printer, lend_console, make_console, take_console_back
 from hsm.cli.render.sync.pace import Estimate, Rate
-from hsm.cli.render.sync.progress import Milestones, TargetProgress, describe_left
-from hsm.cli.render.words import escape_text, format_bytes, format_count, format_part
-from hsm.progress import Event, ProblemFound, Step, TransferStarted, Waiting
+from hsm.cli.render.sync.progress import Milestones, TargetProgress, describe_time_left
+from hsm.cli.render.words import escape_text, format_count, format_part
+from hsm.progress import Event, ProblemFound, StepStarted, TransferStarted, Waiting
+from hsm.units import format_bytes
 
 _REDRAW_SECONDS = 0.1
 _GAP = 2
@@ -28,7 +29,7 @@ _LEAST_WIDTHS = (0, 0, len("999.9 MB/s"), len("59:59 left"), 0)
 _LEFT_OUT_FIRST = (4, 2, 3, 1)
 
 
-class Row(NamedTuple):
+class BarRow(NamedTuple):
     """One target's row, ready to be laid out.
 
     Attributes:
@@ -73,7 +74,7 @@ class TargetRow:
             self.estimate.take(now, self.rate, self.progress.total_bytes - self.progress.n_bytes)
 
 
-def make_row(name: str, progress: TargetProgress, *, speed: float = 0.0, seconds_left: float | None = None) -> Row:
+def make_row(name: str, progress: TargetProgress, *, speed: float = 0.0, seconds_left: float | None = None) -> BarRow:
     """Make the row of a target as it stands.
 
     Numbers are as wide as they will be at the end, so that nothing moves but what they say.
@@ -85,20 +86,20 @@ def make_row(name: str, progress: TargetProgress, *, speed: float = 0.0, seconds
         seconds_left: None while it is not known.
     """
     if not progress.is_moving:
-        return Row(escape_text(name), escape_text(progress.words))
+        return BarRow(escape_text(name), escape_text(progress.words))
     total = progress.total_bytes
     cells = (
         format_part(progress.n_bytes, total).rjust(len(format_part(total, total))),
         f"{progress.n_files:>{len(f'{progress.total_files:,}')},}/{format_count(progress.total_files, 'file')}",
         f"{format_bytes(speed)}/s" if speed > 0 else "",
-        "".join(describe_left(seconds_left)),
+        "".join(describe_time_left(seconds_left)),
         format_count(progress.total_runs, "run") if progress.total_runs else "",
     )
     whole = progress.n_bytes / progress.total_bytes if progress.total_bytes else progress.fraction
-    return Row(escape_text(name), "", whole, cells)
+    return BarRow(escape_text(name), "", whole, cells)
 
 
-def lay_out(rows: Sequence[Row], width: int, *, is_ascii: bool) -> Text:
+def lay_out(rows: Sequence[BarRow], width: int, *, is_ascii: bool) -> Text:
     """Put rows into lines that are at most `width` columns wide, their columns aligned."""
     name_width = min(max((cell_len(row.name) for row in rows), default=0), max(8, width // 4))
     columns = list(zip(*(row.cells for row in rows if row.cells), strict=True))
@@ -118,7 +119,7 @@ def _add_up(widths: Sequence[int]) -> int:
     return sum(_GAP + width for width in widths if width)
 
 
-def _make_line(row: Row, name_width: int, widths: Sequence[int], bar_width: int, *, is_ascii: bool) -> Text:
+def _make_line(row: BarRow, name_width: int, widths: Sequence[int], bar_width: int, *, is_ascii: bool) -> Text:
     line = Text().append(set_cell_size(row.name, name_width), "bold").append(" " * _GAP)
     if row.words:
         return line.append(row.words)
@@ -168,7 +169,7 @@ class BarReporter:
     def report(self, event: Event) -> None:
         """See `hsm.progress.Reporter.report`."""
         with _never_raise():
-            is_login = isinstance(event, Step) and event.name == "login"
+            is_login = isinstance(event, StepStarted) and event.name == "login"
             with self._state_lock:
                 is_told = self._take(event)
             if is_told or is_login:
@@ -217,7 +218,7 @@ class BarReporter:
         self._print_above()
         self._live.update(lay_out(rows, self._console.width, is_ascii=self._is_ascii), refresh=True)
 
-    def _iter_rows(self) -> Iterator[Row]:
+    def _iter_rows(self) -> Iterator[BarRow]:
         now = time.monotonic()
         for name, row in self._targets.items():
             row.look(now)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hsm.cli.render.printer import Column, Part, Printer
-from hsm.cli.render.words import escape_text, format_bytes, format_count
+from hsm.cli.render.printer import Part, Printer, TextColumn
+from hsm.cli.render.words import escape_text, format_count
 from hsm.sync.clean.report import CleanReport
-from hsm.sync.clean.values import Lack, Verdict
+from hsm.sync.clean.values import Lack, UnitVerdict
+from hsm.units import format_bytes
 
 _COLUMNS = (
-    Column("what"),
-    Column("files", is_number=True),
-    Column("bytes", is_number=True),
-    Column(""),
-    Column("where, or why"),
+    TextColumn("what"),
+    TextColumn("files", is_number=True),
+    TextColumn("bytes", is_number=True),
+    TextColumn(""),
+    TextColumn("where, or why"),
 )
 _MOST_GOING = 20
 _MOST_STAYING = 50
@@ -56,7 +57,9 @@ def make_question(report: CleanReport) -> str:
     return f"Remove {files}, {format_bytes(report.n_bytes)}, of {sweep} from this machine?"
 
 
-def _print_reasons(printer: Printer, verdict: Verdict, kept: dict[str, str], *, verbosity: int, is_short: bool) -> None:
+def _print_reasons(
+    printer: Printer, verdict: UnitVerdict, kept: dict[str, str], *, verbosity: int, is_short: bool
+) -> None:
     """Print why something stays, where the table has no room for all of it."""
     lines = list(_iter_lines(verdict, kept, most=_ALL if verbosity else _MOST_PATHS))
     if len(lines) > 1 or is_short:
@@ -66,7 +69,7 @@ def _print_reasons(printer: Printer, verdict: Verdict, kept: dict[str, str], *, 
 
 
 def _print_table(
-    printer: Printer, report: CleanReport, going: list[Verdict], staying: list[Verdict], *, verbosity: int
+    printer: Printer, report: CleanReport, going: list[UnitVerdict], staying: list[UnitVerdict], *, verbosity: int
 ) -> None:
     word = "removed" if report.is_done else "goes"
     most_going, most_staying = (_ALL, _ALL) if verbosity else (_MOST_GOING, _MOST_STAYING)
@@ -82,17 +85,17 @@ def _print_table(
             printer.print(f"and {format_count(len(found) - most, 'more row')} of what {verb} (-v shows all)", indent=2)
 
 
-def _make_row(verdict: Verdict, state: Part, words: str) -> list[Part]:
+def _make_row(verdict: UnitVerdict, state: Part, words: str) -> list[Part]:
     unit = verdict.unit
     return [_get_name(verdict), f"{unit.n_files:,}", format_bytes(unit.n_bytes), state, words]
 
 
-def _get_name(verdict: Verdict) -> str:
+def _get_name(verdict: UnitVerdict) -> str:
     name = verdict.unit.name or "the sweep's folder"
     return f"{name} (left by an interrupted clean)" if verdict.unit.recorded is not None else name
 
 
-def _iter_lines(verdict: Verdict, kept: dict[str, str], *, most: int) -> Iterator[str]:
+def _iter_lines(verdict: UnitVerdict, kept: dict[str, str], *, most: int) -> Iterator[str]:
     if verdict.unit.path in kept:
         yield kept[verdict.unit.path]
     yield from verdict.reasons[:most]

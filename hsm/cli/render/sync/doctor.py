@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hsm.cli.render.printer import Column, Printer
+from hsm.cli.render.printer import Printer, TextColumn
 from hsm.cli.render.words import escape_lines, format_count
-from hsm.sync.doctor.findings import Check, CheckState, DoctorReport
+from hsm.sync.doctor.findings import CheckState, DoctorReport, DoctorRow
 
-_COLUMNS = (Column("check"), Column("state"), Column("found"))
+_COLUMNS = (TextColumn("check"), TextColumn("state"), TextColumn("found"))
 _STYLES = {
     CheckState.OK: "green",
     CheckState.WARNING: "bold yellow",
@@ -35,7 +35,7 @@ def show_checkups(report: DoctorReport, *, verbosity: int) -> None:
     printer.print(f"{n_targets} checked, {n_failed} not ready" if n_failed else f"{n_targets} checked and ready")
 
 
-def _print_checks(printer: Printer, checks: Sequence[Check], *, verbosity: int) -> None:
+def _print_checks(printer: Printer, checks: Sequence[DoctorRow], *, verbosity: int) -> None:
     rows = [
         (_name(check), (check.state.value.replace("_", " "), _STYLES[check.state]), check.found) for check in checks
     ]
@@ -47,7 +47,7 @@ def _print_checks(printer: Printer, checks: Sequence[Check], *, verbosity: int) 
             printer.print_many(f"    {line}" for line in escape_lines(check.detail))
 
 
-def _print_hint(printer: Printer, check: Check) -> None:
+def _print_hint(printer: Printer, check: DoctorRow) -> None:
     """Print what to do next; commands, which are lines that begin with blanks, stay whole."""
     first, *more = escape_lines(check.hint)
     printer.print_hint(f"{_name(check)}: {first}", indent=2)
@@ -55,5 +55,5 @@ def _print_hint(printer: Printer, check: Check) -> None:
         (printer.print_name if line.startswith(" ") else printer.print)(line, indent=8)
 
 
-def _name(check: Check) -> str:
+def _name(check: DoctorRow) -> str:
     return check.name.replace("_", " ")

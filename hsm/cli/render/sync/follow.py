@@ -18,22 +18,23 @@ from hsm.cli.render.printer import Printer, make_console
 from hsm.cli.render.sync.bars import BarReporter
 from hsm.cli.render.sync.progress import LineReporter, write_line
 from hsm.cli.render.sync.report import show_report
-from hsm.cli.render.words import escape_text, format_bytes, format_count, format_seconds, list_some
+from hsm.cli.render.words import escape_text, format_count, format_seconds, list_some
 from hsm.errors import ExitCode
-from hsm.progress import Event, ProblemFound, SilentReporter, Step, TargetEnded
+from hsm.progress import Event, ProblemFound, SilentReporter, StepStarted, TargetEnded
 from hsm.sync.follow.follow import Watcher
-from hsm.sync.follow.judgement import Awaited, Source
-from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowStatus, Standing
+from hsm.sync.follow.judgement import Awaited, CountSource
+from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowState, FollowStatus
+from hsm.units import format_bytes
 
 LONGEST_SILENCE_SECONDS = 600.0
 """Where there is no terminal, a line comes at least this often."""
 
 _MOST_NAMES = 5
 _WHY = {
-    Source.OPTION: "as --expect says",
-    Source.COMBINATIONS: "as parameter_combinations.json says",
-    Source.SCHEDULER: "none of its Slurm jobs is left",
-    Source.NONE: "no new run came",
+    CountSource.OPTION: "as --expect says",
+    CountSource.COMBINATIONS: "as parameter_combinations.json says",
+    CountSource.SCHEDULER: "none of its Slurm jobs is left",
+    CountSource.NONE: "no new run came",
 }
 
 
@@ -74,7 +75,7 @@ class _News:
             is_new = key not in self._told
             self._told.add(key)
             return is_new
-        if isinstance(event, Step) and event.name == "login":
+        if isinstance(event, StepStarted) and event.name == "login":
             is_first = event.target not in self._logged_in
             self._logged_in.add(event.target)
             return is_first
@@ -99,7 +100,7 @@ class LineWatcher:
 
     def report(self, event: Event) -> None:
         """See `hsm.progress.Reporter.report`."""
-        is_step = isinstance(event, Step) and event.name != "login"
+        is_step = isinstance(event, StepStarted) and event.name != "login"
         if not is_step and not isinstance(event, TargetEnded) and self._news.is_news(event):
             self._lines.report(event)
 
@@ -211,10 +212,10 @@ def _describe_sweep(awaited: Awaited, *, with_times: bool) -> str:
 def _describe_target(target: FollowedTarget, *, with_times: bool) -> str:
     counts = [f"{target.complete:,} complete", f"{target.pending:,} pending" if target.pending else ""]
     words = ", ".join(filter(None, counts))
-    if target.standing in (Standing.FAILING, Standing.GIVEN_UP):
+    if target.standing in (FollowState.FAILING, FollowState.GIVEN_UP):
         state = target.report.state.value.replace("_", " ") if target.report is not None else "failed"
         again = f", next try in {format_seconds(target.next_seconds)}" if with_times and target.next_seconds else ""
-        given_up = ", given up" if target.standing is Standing.GIVEN_UP else ""
+        given_up = ", given up" if target.standing is FollowState.GIVEN_UP else ""
         return f"{words}, {state}{again}{given_up}"
     return words
 
@@ -241,7 +242,7 @@ def show_follow_report(followed: FollowReport, *, verbosity: int, is_quiet: bool
         for line in _iter_sweep_lines(awaited):
             printer.print(f"{sweep}: {line}", indent=2, hang=2)
     for target in followed.status.targets:
-        if target.pending or target.standing is Standing.GIVEN_UP:
+        if target.pending or target.standing is FollowState.GIVEN_UP:
             printer.print(f"{target.name}: {_describe_target(target, with_times=False)}", indent=2, hang=2)
     if followed.is_interrupted:
         printer.print_hint("run the same command again: it goes on from there.")

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hsm.cli.render.printer import Column, Printer
+from hsm.cli.render.printer import Printer, TextColumn
 from hsm.cli.render.sync.preview import describe_states
-from hsm.cli.render.words import format_bytes, format_count
+from hsm.cli.render.words import format_count
 from hsm.sync.status.overview import SweepOverview, format_time
 from hsm.sync.status.report import TargetStatus
-from hsm.sync.status.standing import Standing
+from hsm.sync.status.standing import SyncState
+from hsm.units import format_bytes
 
 _COLUMNS = (
-    Column("", is_number=True),
-    Column("sweep"),
-    Column("runs"),
-    Column("size", is_number=True),
-    Column("newest change (UTC)"),
-    Column("pending"),
+    TextColumn("", is_number=True),
+    TextColumn("sweep"),
+    TextColumn("runs"),
+    TextColumn("size", is_number=True),
+    TextColumn("newest change (UTC)"),
+    TextColumn("pending"),
 )
 _MOST = 30
 
@@ -49,13 +50,13 @@ def describe_standing(target: TargetStatus) -> str:
     tally = target.tally
     if target.is_complete:
         return f"{target.name}: nothing, complete"
-    n_open = sum(standing in (Standing.PENDING, Standing.UNSETTLED) for standing in tally.runs.values())
+    n_open = sum(standing in (SyncState.PENDING, SyncState.UNSETTLED) for standing in tally.runs.values())
     parts = [format_count(n_open, "run")] if n_open else []
-    if tally.sweep_folder in (Standing.PENDING, Standing.UNSETTLED):
+    if tally.sweep_folder in (SyncState.PENDING, SyncState.UNSETTLED):
         parts.append("the sweep's folder")
     size = [f"at most {format_bytes(tally.pending_bytes)}"] if tally.pending_bytes else []
     if not parts:
-        n_sent = sum(standing is Standing.SENT for standing in tally.runs.values())
+        n_sent = sum(standing is SyncState.SENT for standing in tally.runs.values())
         return f"{target.name}: {f'nothing, {n_sent:,} not ended' if n_sent else 'unknown'}"
     return f"{target.name}: {', '.join([*parts, *size])}"
 
@@ -65,7 +66,7 @@ def describe_arrived(name: str, target: TargetStatus | None) -> str:
     if target is None or not target.updated_ns:
         return f"{name}: nothing came yet"
     runs = target.tally.runs
-    n_complete = sum(standing is Standing.COMPLETE for standing in runs.values())
+    n_complete = sum(standing is SyncState.COMPLETE for standing in runs.values())
     return f"{name}: {n_complete:,} of {format_count(len(runs), 'run')} complete here"
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from hsm.cli.render.printer import Column, Part, Printer
-from hsm.cli.render.words import escape_text, format_bytes, format_count, list_some
+from hsm.cli.render.printer import Part, Printer, TextColumn
+from hsm.cli.render.words import escape_text, format_count, list_some
 from hsm.model import PlanItem, Reason, RunState, SyncPlan
-from hsm.plan.summary import Change, Row, count_states, make_rows
+from hsm.plan.summary import Change, SummaryRow, count_states, make_rows
+from hsm.units import format_bytes
 
 _MOST_RUNS = 20
 _MOST_UNCHANGED = 5
 _MOST_FOLDERS = 5
 
 _COLUMNS = (
-    Column("run"),
-    Column("state"),
-    Column("change"),
-    Column("files", is_number=True),
-    Column("bytes", is_number=True),
-    Column("left out"),
+    TextColumn("run"),
+    TextColumn("state"),
+    TextColumn("change"),
+    TextColumn("files", is_number=True),
+    TextColumn("bytes", is_number=True),
+    TextColumn("left out"),
 )
 _NOUNS = {
     Reason.UNFINISHED: ("upload mark of an unfinished run", "upload marks of unfinished runs"),
@@ -62,7 +63,7 @@ def print_deeper(
         printer.print(text, indent=indent, hang=2)
 
 
-def describe_left(left: Mapping[Reason, int]) -> str:
+def describe_skipped(left: Mapping[Reason, int]) -> str:
     """Return what is left out and why, as `12 superseded, 3 excluded`."""
     return ", ".join(_count_reason(reason, left[reason]) for reason in Reason if left.get(reason))
 
@@ -91,14 +92,14 @@ def describe_not_chosen(plan: SyncPlan) -> list[str]:
     ]
 
 
-def _iter_table_rows(rows: Sequence[Row], *, is_whole: bool) -> Iterator[Sequence[Part]]:
+def _iter_table_rows(rows: Sequence[SummaryRow], *, is_whole: bool) -> Iterator[Sequence[Part]]:
     """The sweep's folder, the runs that there is something to say of, and the rest in a line for each change."""
     runs = [row for row in rows if row.run is not None]
     n_moving = sum(map(_is_moving, runs))
     n_still = len(runs) - n_moving
     most_moving = n_moving if is_whole else _MOST_RUNS
     most_still = n_still if is_whole or n_still <= _MOST_UNCHANGED else 0
-    folded: dict[Change, list[Row]] = {}
+    folded: dict[Change, list[SummaryRow]] = {}
     yield from (_make_row("(sweep folder)", "", row) for row in rows if row.run is None)
     for row in runs:
         is_moving = _is_moving(row)
@@ -116,12 +117,12 @@ def _iter_table_rows(rows: Sequence[Row], *, is_whole: bool) -> Iterator[Sequenc
             yield _make_folded(change, folded[change], is_rest=len(folded[change]) < n_all)
 
 
-def _is_moving(row: Row) -> bool:
+def _is_moving(row: SummaryRow) -> bool:
     """Whether there is something to say of a run."""
     return row.change in (Change.NEW, Change.UPDATED) or Reason.CONFLICT in row.left
 
 
-def _make_run_row(row: Row) -> Sequence[Part]:
+def _make_run_row(row: SummaryRow) -> Sequence[Part]:
     run = row.run
     if run is None:
         return _make_row("(sweep folder)", "", row)
@@ -129,36 +130,36 @@ def _make_run_row(row: Row) -> Sequence[Part]:
     return _make_row(run.name, f"failed (code {run.exit_code})" if failed else run.state.value, row)
 
 
-def _make_row(name: str, state: str, row: Row) -> Sequence[Part]:
+def _make_row(name: str, state: str, row: SummaryRow) -> Sequence[Part]:
     change = (row.change.value, _STYLES[row.change])
     size = format_bytes(row.n_bytes) if row.n_files else ""
-    left = describe_left(row.left)
+    left = describe_skipped(row.left)
     style = "yellow" if Reason.CONFLICT in row.left else ""
     return (name, state, change, f"{row.n_files:,}" if row.n_files else "", size, (left, style))
 
 
-def _make_folded(change: Change, rows: Sequence[Row], *, is_rest: bool) -> Sequence[Part]:
+def _make_folded(change: Change, rows: Sequence[SummaryRow], *, is_rest: bool) -> Sequence[Part]:
     more = "more " if is_rest else ""
     words = format_count(len(rows), f"{more}{change.value} run")
     return (f"... and {words}" if is_rest else words, "", "", *_sum_up(rows))
 
 
-def _make_total(rows: Sequence[Row]) -> Sequence[Part]:
+def _make_total(rows: Sequence[SummaryRow]) -> Sequence[Part]:
     files, size, left = _sum_up(rows)
     return (("total", "bold"), "", "", (files or "0", "bold"), (size or "0 B", "bold"), left)
 
 
-def _sum_up(rows: Iterable[Row]) -> tuple[str, str, str]:
+def _sum_up(rows: Iterable[SummaryRow]) -> tuple[str, str, str]:
     n_files = n_bytes = 0
     left: Counter[Reason] = Counter()
     for row in rows:
         n_files += row.n_files
         n_bytes += row.n_bytes
         left.update(row.left)
-    return (f"{n_files:,}" if n_files else "", format_bytes(n_bytes) if n_files else "", describe_left(left))
+    return (f"{n_files:,}" if n_files else "", format_bytes(n_bytes) if n_files else "", describe_skipped(left))
 
 
-def _iter_remarks(plan: SyncPlan, rows: Sequence[Row], place: str) -> Iterator[str]:
+def _iter_remarks(plan: SyncPlan, rows: Sequence[SummaryRow], place: str) -> Iterator[str]:
     runs = [row for row in rows if row.run is not None]
     if runs:
         changes = Counter(row.change for row in runs)

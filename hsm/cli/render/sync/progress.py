@@ -12,18 +12,19 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
 from hsm.cli.render.sync.pace import Rate
-from hsm.cli.render.words import escape_text, format_bytes, format_clock, format_count, format_part
+from hsm.cli.render.words import escape_text, format_clock, format_count, format_part
 from hsm.progress import (
     Event,
     ProblemFound,
     Reporter,
     SilentReporter,
-    Step,
+    StepStarted,
     TargetEnded,
     TransferMoved,
     TransferStarted,
     Waiting,
 )
+from hsm.units import format_bytes
 
 Clock = Callable[[], float]
 
@@ -114,7 +115,7 @@ class TargetProgress:
             self.total_bytes = self._base_bytes + event.n_bytes
             self.total_runs += event.n_runs
             self.is_moving = self.is_past_login = True
-        elif isinstance(event, Step):
+        elif isinstance(event, StepStarted):
             self.words = _STEPS.get(event.name, event.name)
             self.is_moving = False
             self.is_past_login = event.name != "login"
@@ -140,7 +141,7 @@ class Milestones:
         """Return the line for an event that `progress` has taken, or None."""
         if isinstance(event, TransferMoved):
             words = self._describe_move(progress, now)
-        elif isinstance(event, Step):
+        elif isinstance(event, StepStarted):
             words = _MILESTONES.get(event.name)
         elif isinstance(event, TransferStarted):
             self._rate, self._percent, self._told_at = Rate(), 0, now
@@ -220,9 +221,9 @@ def describe_totals(n_runs: int, n_files: int, n_bytes: int) -> str:
 def describe_speed(rate: Rate, n_bytes_left: int) -> list[str]:
     """Return the rate and the time left, as far as they are known."""
     speed = rate.bytes_per_second
-    return [f"{format_bytes(speed)}/s", *describe_left(n_bytes_left / speed)] if speed > 0 else []
+    return [f"{format_bytes(speed)}/s", *describe_time_left(n_bytes_left / speed)] if speed > 0 else []
 
 
-def describe_left(seconds: float | None) -> list[str]:
+def describe_time_left(seconds: float | None) -> list[str]:
     """Return the time left, if it is known and makes sense to say."""
     return [f"{format_clock(seconds)} left"] if seconds is not None and seconds < _LONGEST_SECONDS else []

@@ -9,11 +9,12 @@ from hsm.cli.render.printer import Printer
 from hsm.cli.render.problems import describe_problems, print_problems
 from hsm.cli.render.sync.after_sync import print_steps
 from hsm.cli.render.sync.preview import describe_not_chosen, describe_states, print_deeper, print_preview
-from hsm.cli.render.words import format_bytes, format_count, format_part, format_seconds, list_some
+from hsm.cli.render.words import format_count, format_part, format_seconds, list_some
 from hsm.errors import ExitCode
 from hsm.model import RunState
 from hsm.sync.reports import State, SyncReport, TargetReport, count_bytes, count_files, count_run_states
 from hsm.transfer.outcome import Outcome, Streams
+from hsm.units import format_bytes
 
 _STYLES = {
     State.DONE: "bold green",
@@ -164,7 +165,7 @@ def _count_sent_runs(target: TargetReport) -> str:
     if target.plan is None or target.result is None:
         return ""
     sent = {key for key, outcome in target.result.outcomes.items() if outcome is Outcome.SENT}
-    runs = {file.run for file in target.plan.sends if file.run and (file.root, file.path) in sent}
+    runs = {file.run for file in target.plan.sends if file.run and file.key in sent}
     return f"{format_count(len(runs), 'run')}, " if runs else ""
 
 

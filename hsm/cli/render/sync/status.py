@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from hsm.cli.render.printer import Column, Part, Printer
+from hsm.cli.render.printer import Part, Printer, TextColumn
 from hsm.cli.render.problems import print_problems
-from hsm.cli.render.words import format_bytes, format_count, list_some
+from hsm.cli.render.words import format_count, list_some
 from hsm.sync.status.report import (
     CleanedStatus,
     ReceivedStatus,
@@ -16,15 +16,16 @@ from hsm.sync.status.report import (
     TargetStatus,
     count_standings,
 )
-from hsm.sync.status.standing import Standing
+from hsm.sync.status.standing import SyncState
+from hsm.units import format_bytes
 
 _COLUMNS = (
-    Column("at"),
-    Column("runs", is_number=True),
-    *(Column(standing.value, is_number=True) for standing in Standing),
-    Column("bytes", is_number=True),
-    Column("last sync"),
-    Column("state"),
+    TextColumn("at"),
+    TextColumn("runs", is_number=True),
+    *(TextColumn(standing.value, is_number=True) for standing in SyncState),
+    TextColumn("bytes", is_number=True),
+    TextColumn("last sync"),
+    TextColumn("state"),
 )
 _MOST_RUNS = 3
 
@@ -105,7 +106,7 @@ def _make_received_row(received: ReceivedStatus) -> list[Part]:
     ]
 
 
-def _format_counts(runs: Mapping[str, Standing]) -> list[str]:
+def _format_counts(runs: Mapping[str, SyncState]) -> list[str]:
     return [f"{count:,}" for count in count_standings(runs).values()]
 
 
@@ -117,11 +118,11 @@ def _make_state(*, is_complete: bool, is_whole: bool) -> Part:
 
 def _iter_target_lines(target: TargetStatus, *, most: int) -> Iterator[str]:
     tally = target.tally
-    for standing in (Standing.UNSETTLED, Standing.PENDING, Standing.SENT):
+    for standing in (SyncState.UNSETTLED, SyncState.PENDING, SyncState.SENT):
         names = [name for name, found in tally.runs.items() if found is standing]
         if names:
             yield f"{_WORDS[standing]}: {list_some(names, most, 'run')}"
-    if tally.sweep_folder not in (None, Standing.COMPLETE):
+    if tally.sweep_folder not in (None, SyncState.COMPLETE):
         yield f"the sweep's folder is {tally.sweep_folder.value}" if tally.sweep_folder else ""
     if tally.pending_bytes:
         yield f"at most {format_bytes(tally.pending_bytes)} to send"
@@ -142,10 +143,10 @@ def _iter_received_lines(received: ReceivedStatus, *, most: int) -> Iterator[str
     if source is None:
         return
     start = f"from {source.host}:{source.path}"
-    names = [name for name, standing in received.runs.items() if standing is not Standing.COMPLETE]
+    names = [name for name, standing in received.runs.items() if standing is not SyncState.COMPLETE]
     if names:
         yield f"{start}: not complete when it was sent: {list_some(names, most, 'run')}"
-    if received.sweep_folder not in (None, Standing.COMPLETE):
+    if received.sweep_folder not in (None, SyncState.COMPLETE):
         yield f"{start}: the sweep's folder was not complete when it was sent"
     if received.missing:
         missing = [name or "the sweep's folder" for name in received.missing]
@@ -159,9 +160,9 @@ def _iter_received_lines(received: ReceivedStatus, *, most: int) -> Iterator[str
 
 
 _WORDS = {
-    Standing.UNSETTLED: "unsettled",
-    Standing.PENDING: "pending",
-    Standing.SENT: "sent, but not ended when it was",
+    SyncState.UNSETTLED: "unsettled",
+    SyncState.PENDING: "pending",
+    SyncState.SENT: "sent, but not ended when it was",
 }
 
 

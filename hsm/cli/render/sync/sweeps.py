@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hsm.cli.render.printer import Column, Printer
+from hsm.cli.render.printer import Printer, TextColumn
 from hsm.cli.render.sync.preview import describe_states
-from hsm.cli.render.words import format_bytes, format_count
+from hsm.cli.render.words import format_count
 from hsm.sync.status.overview import HERE, PlaceOverview, SweepOverview, format_time
+from hsm.units import format_bytes
 
 _COLUMNS = (
-    Column("sweep"),
-    Column("runs", is_number=True),
-    Column("size", is_number=True),
-    Column("newest change (UTC)"),
-    Column("states"),
+    TextColumn("sweep"),
+    TextColumn("runs", is_number=True),
+    TextColumn("size", is_number=True),
+    TextColumn("newest change (UTC)"),
+    TextColumn("states"),
 )
 
 

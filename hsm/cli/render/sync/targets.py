@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hsm.cli.render.printer import Column, Part, Printer
+from hsm.cli.render.printer import Part, Printer, TextColumn
 from hsm.cli.render.words import format_count
 
 if TYPE_CHECKING:
-    from hsm.config.layers import Pattern
+    from hsm.config.layers import PatternLayer
     from hsm.config.load import LoadedConfig
     from hsm.config.resolve import Resolved
     from hsm.config.schema import Section, TargetSettings
 
-_COLUMNS = (Column("target"), Column("setting"), Column("value"))
-_PATTERN_COLUMNS = (Column("sweeps"), Column("target"), Column("setting"), Column("value"))
-_RESOLVED_COLUMNS = (Column("key"), Column("from"), Column("value"))
+_COLUMNS = (TextColumn("target"), TextColumn("setting"), TextColumn("value"))
+_PATTERN_COLUMNS = (TextColumn("sweeps"), TextColumn("target"), TextColumn("setting"), TextColumn("value"))
+_RESOLVED_COLUMNS = (TextColumn("key"), TextColumn("from"), TextColumn("value"))
 
 
 def show_targets(loaded: LoadedConfig) -> None:
@@ -89,7 +89,7 @@ def _iter_settings(settings: TargetSettings) -> Iterator[tuple[str, str]]:
         yield "ssh", f"{name} {'(not shown)' if is_secret(('ssh', 'options', name)) else value}"
 
 
-def _iter_changes(patterns: Sequence[Pattern]) -> Iterator[tuple[Part, Part, Part, Part]]:
+def _iter_changes(patterns: Sequence[PatternLayer]) -> Iterator[tuple[Part, Part, Part, Part]]:
     for pattern in patterns:
         for target, layer in (("all", pattern.common), *pattern.targets.items()):
             for key, setting in layer.items():

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hsm.model import Root
-    from hsm.plan.choice import Choice
+    from hsm.plan.choice import RunChoice
 
 
 def parse_choice(
@@ -18,7 +18,7 @@ def parse_choice(
     *,
     since: str | None,
     newest: int | None,
-) -> Choice:
+) -> RunChoice:
     """What `--runs`, `--include`, `--exclude`, `--since` and `--newest` choose.
 
     Raises:
@@ -38,7 +38,7 @@ def parse_choice(
     )
 
 
-def choose_roots(*, sweep_only: bool, wandb_only: bool) -> tuple[Root, ...]:
+def parse_roots(*, sweep_only: bool, wandb_only: bool) -> tuple[Root, ...]:
     """See `hsm.plan.choice.choose_roots`."""
     from hsm.plan import choice
 

@@ -124,7 +124,7 @@ Trust = Annotated[
     bool,
     typer.Option("--trust", help="Use the configuration's `ssh` settings although others may write the file."),
 ]
-TargetName = Annotated[
+TargetArgument = Annotated[
     str, typer.Argument(metavar="TARGET", help="A configured target.", autocompletion=complete_target)
 ]
 

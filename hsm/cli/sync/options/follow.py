@@ -53,22 +53,6 @@ Stale = Annotated[
 ]
 
 
-def parse_duration(text: str, *, option: str) -> int:
-    """The seconds that `90`, `90s`, `30m`, `6h` or `2d` are.
-
-    Raises:
-        UsageError: It is none of these, or no time at all.
-    """
-    from hsm.plan.choice import parse_age
-
-    digits = text.strip()
-    is_plain = digits.isascii() and digits.isdigit() and len(digits) <= 9
-    seconds = int(digits) if is_plain else parse_age(text, option=option)
-    if not seconds:
-        raise UsageError(f"{option} must be longer than nothing.", hint=f"Try `{option} 60`.", kind="usage")
-    return seconds
-
-
 def parse_follow(
     *,
     continuous: bool,
@@ -94,13 +78,14 @@ def parse_follow(
     if expect is not None and expect < 1:
         raise UsageError("--expect takes a number of runs, at least 1.", hint="Try `--expect 20`.", kind="usage")
     from hsm.sync.follow.follow import INTERVAL_SECONDS, FollowOptions
-    from hsm.sync.follow.judgement import SETTLE_SECONDS, STALE_SECONDS, Patience
+    from hsm.sync.follow.judgement import SETTLE_SECONDS, STALE_SECONDS, FollowLimits
+    from hsm.units import parse_duration
 
     def read(option: str, default: float) -> float:
         text = given[option]
         return default if text is None else parse_duration(str(text), option=option)
 
-    patience = Patience(expect, read("--settle", SETTLE_SECONDS), read("--stale", STALE_SECONDS))
+    patience = FollowLimits(expect, read("--settle", SETTLE_SECONDS), read("--stale", STALE_SECONDS))
     return FollowOptions(read("--interval", INTERVAL_SECONDS), patience)
 
 

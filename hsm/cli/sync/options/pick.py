@@ -54,9 +54,9 @@ def list_offers_here(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]
     """The sweeps of this project, newest first, each with what is pending at targets as the journals tell."""
     from hsm.cli.render.sync.pick import Offer, describe_standing
     from hsm.sync.status.overview import list_sweeps_here
-    from hsm.sync.status.status import read_status
+    from hsm.sync.status.status import read_sweep_status
 
-    known = {sweep.sweep: sweep for sweep in read_status(loaded, (), tuple(targets)).sweeps}
+    known = {sweep.sweep: sweep for sweep in read_sweep_status(loaded, (), tuple(targets)).sweeps}
     offers = [
         Offer(sweep, tuple(describe_standing(target) for target in known[sweep.id].targets))
         for sweep in list_sweeps_here(loaded).sweeps
@@ -75,7 +75,7 @@ def list_offers_there(loaded: LoadedConfig, targets: Mapping[str, TargetSettings
     from hsm.discover.sweeps import parse_timestamp
     from hsm.process.runner import Runner
     from hsm.sync.status.overview import list_sweeps_at
-    from hsm.sync.status.status import read_status
+    from hsm.sync.status.status import read_sweep_status
 
     places = list_sweeps_at(loaded, targets, runner=Runner(), may_ask=True)
     for place in places:
@@ -83,7 +83,7 @@ def list_offers_there(loaded: LoadedConfig, targets: Mapping[str, TargetSettings
             raise place.error
     came = {
         (sweep.sweep, target.name): target
-        for sweep in read_status(loaded, (), tuple(targets)).sweeps
+        for sweep in read_sweep_status(loaded, (), tuple(targets)).sweeps
         for target in sweep.targets
     }
     offers: dict[str, Offer] = {}

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def load() -> LoadedConfig:
     """The configuration of the project that the working folder belongs to."""
-    from hsm.config.load import load_config
+    from hsm.config.load import load_project_config
 
-    return load_config(Path.cwd(), find_node=_find_node)
+    return load_project_config(Path.cwd(), find_node=_find_node)
 
 
 def _find_node(project: Path, name: str) -> Mapping[str, object] | str:

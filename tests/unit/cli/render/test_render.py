@@ -13,16 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hsm.cli.render import escape_text, make_reporter, show_error, show_lines, show_note, show_report, show_targets
-from hsm.cli.render.sync.bars import BarReporter, Row, lay_out, make_row
+from hsm.cli.render.sync.bars import BarReporter, BarRow, lay_out, make_row
 from hsm.cli.render.sync.progress import LineReporter, TargetProgress
 from hsm.cli.render.sync.report import describe_streams
-from hsm.cli.render.words import (
-    format_bytes,
-    format_clock,
-    format_count,
-    format_part,
-    format_seconds,
-)
+from hsm.cli.render.words import format_clock, format_count, format_part, format_seconds
 from hsm.config.load import LoadedConfig, parse_config
 from hsm.errors import ConfigError, ExitCode, RefusedError, TargetError, UnreachableError
 from hsm.model import PlanItem, Problem, Reason, Root, Run, RunState, SourceFile, SyncPlan
@@ -30,13 +24,14 @@ from hsm.progress import (
     Event,
     ProblemFound,
     SilentReporter,
-    Step,
+    StepStarted,
     TargetEnded,
     TransferMoved,
     TransferStarted,
 )
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.transfer.outcome import Outcome, Streams, TransferResult
+from hsm.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -533,7 +528,7 @@ show_lines(["caf\\u00e9 \\u540d \\udcff"])
 show_note("caf\\u00e9 \\u540d")
 show_error(UsageError("no caf\\u00e9"), verbosity=0)
 with make_reporter(is_quiet=False, targets=["\\u540d"]) as reporter:
-    reporter.report(Step("\\u540d", "login"))
+    reporter.report(StepStarted("\\u540d", "login"))
 """
 
 
@@ -671,7 +666,7 @@ def transfer(*moves: tuple[float, int]) -> list[tuple[float, Event]]:
 STARTED = "d: transfer started: 2 runs, 10 files, 1.0 kB"
 MILESTONES = {
     "the steps": (
-        [(0.0, Step("d", name)) for name in ("login", "scan", "check", "plan", "transfer", "record")]
+        [(0.0, StepStarted("d", name)) for name in ("login", "scan", "check", "plan", "transfer", "record")]
         + [(0.0, TargetEnded("d", "nothing_to_do"))],
         ["d: logging in", "d: checking what is there", "d: checked", "d: nothing to do"],
     ),
@@ -742,8 +737,8 @@ def test_a_reporter_never_raises(term: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TERM", term)
     with make_reporter(is_quiet=False, targets=["d"]) as reporter:
         for event in (
-            Step("d", "login"),
-            Step("other", "check"),
+            StepStarted("d", "login"),
+            StepStarted("other", "check"),
             TransferMoved("d", 9, 9, 0),
             TargetEnded("d", "done"),
         ):
@@ -780,11 +775,11 @@ def test_a_second_sweep_adds_to_the_first() -> None:
     assert progress.fraction == 0.25
 
 
-def make_rows(*names: str) -> list[Row]:
+def make_rows(*names: str) -> list[BarRow]:
     progress = take(
         TransferStarted("d", 1500, 1_200_000_000, 100),
         TransferMoved("d", 700, 600_000_000, 0),
-        Step("x", "transfer"),
+        StepStarted("x", "transfer"),
     )
     progress.is_moving = True
     return [make_row(name, progress, speed=50e6, seconds_left=12.0) for name in names]
@@ -803,14 +798,14 @@ BARS = {
 
 @pytest.mark.parametrize(("width", "expected"), BARS.values(), ids=BARS)
 def test_bars(width: int, expected: str) -> None:
-    shown = lay_out([*make_rows("desktop"), Row("b", "checking")], width, is_ascii=True).plain.split("\n")
+    shown = lay_out([*make_rows("desktop"), BarRow("b", "checking")], width, is_ascii=True).plain.split("\n")
     assert shown == [expected, "b        checking"]
     assert len(expected) <= width
 
 
 @pytest.mark.parametrize("width", [1, 10, 20, 30, 40, 60, 79, 100])
 def test_bars_never_pass_the_edge(width: int) -> None:
-    rows = [*make_rows("a-target-with-a-long-name", "b"), Row("c", "checking what is there")]
+    rows = [*make_rows("a-target-with-a-long-name", "b"), BarRow("c", "checking what is there")]
     assert max(map(len, lay_out(rows, width, is_ascii=False).plain.split("\n"))) <= width
 
 
@@ -836,9 +831,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_bars_are_drawn_once_every_login_is_over(terminal: Callable[[int], Terminal]) -> None:
     stream = terminal(100)
     with make_reporter(is_quiet=False, targets=["d", "e"]) as reporter:
-        reporter.report(Step("d", "login"))
-        reporter.report(Step("e", "login"))
-        reporter.report(Step("d", "check"))
+        reporter.report(StepStarted("d", "login"))
+        reporter.report(StepStarted("e", "login"))
+        reporter.report(StepStarted("d", "check"))
         reporter.report(TransferStarted("d", 10, 1000, 2))
         threading.Event().wait(0.3)
         assert stream.getvalue().splitlines() == [
@@ -851,7 +846,7 @@ def test_bars_are_drawn_once_every_login_is_over(terminal: Callable[[int], Termi
         wait_for(lambda: "0/10 files" in stream.getvalue())
         reporter.report(ProblemFound("d", Problem(HOSTILE, "failed", "It did not arrive.")))
         wait_for(lambda: HOSTILE_SHOWN in stream.getvalue())
-        reporter.report(Step("d", "login"))
+        reporter.report(StepStarted("d", "login"))
         before = len(stream.getvalue())
         threading.Event().wait(0.3)
         assert len(stream.getvalue()) == before

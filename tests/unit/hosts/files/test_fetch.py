@@ -15,9 +15,9 @@ import uvicorn
 
 from hsm.errors import TargetError, UsageError
 from hsm.hosts.files.fetch import fetch, make_aria2_input
-from hsm.hosts.files.sources import Source, check_sha256, check_url, make_name
+from hsm.hosts.files.sources import FileSource, check_sha256, check_source_url, make_name
 from hsm.hosts.inventory.identity import is_loopback
-from hsm.hosts.server.server import make_app
+from hsm.hosts.server.server import make_server_app
 from tests.unit.hosts.conftest import BAD, Server, find_free_port
 from tests.unit.hosts.files.test_shared_files import make_database
 
@@ -32,7 +32,7 @@ class Running:
 
     def __init__(self, root: Path, **options: object) -> None:
         config = uvicorn.Config(
-            make_app(root, **options),  # type: ignore[arg-type]
+            make_server_app(root, **options),  # type: ignore[arg-type]
             port=find_free_port(),
             log_level="error",
         )
@@ -220,7 +220,7 @@ def test_only_loopback_is_loopback() -> None:
 
 def test_the_token_is_in_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HSM_HOSTS_TOKEN", "abc")
-    text = make_aria2_input([Source("http://a/x", 1), Source("http://b/x", 1)], Path("/d/.hsm-fetch-1"))
+    text = make_aria2_input([FileSource("http://a/x", 1), FileSource("http://b/x", 1)], Path("/d/.hsm-fetch-1"))
     assert text.splitlines()[0] == "http://a/x\thttp://b/x"
     assert "  header=Authorization: Bearer abc" in text.splitlines()
 
@@ -229,7 +229,7 @@ def test_the_token_is_in_no_command_line(monkeypatch: pytest.MonkeyPatch) -> Non
                                  "http://[a/b", "http://a:99999/b"])  # fmt: skip
 def test_what_is_no_url(url: str) -> None:
     with pytest.raises(UsageError):
-        check_url(url)
+        check_source_url(url)
 
 
 @pytest.mark.parametrize("url", ["http://a", "http://a/", "http://a/..", "http://a/.x", "http://a/%2e%2e%2fx",

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.errors import ExitCode
-from hsm.hosts.reach.run import MAX_LINE_BYTES, HostRun, LineReader, get_exit_code, make_program
+from hsm.hosts.reach.run import MAX_LINE_BYTES, HostRun, LineReader, get_run_exit_code, make_program
 
 MARK = "0123456789abcdef"
 
@@ -55,7 +55,7 @@ def test_one_word_is_a_line_several_are_quoted() -> None:
 
 def test_exit_codes() -> None:
     good, bad, away = HostRun("a", 0), HostRun("b", 3), HostRun("c", None, "x")
-    assert get_exit_code([good, good]) is ExitCode.DONE
-    assert get_exit_code([good, bad]) is ExitCode.PARTIAL
-    assert get_exit_code([good, away]) is ExitCode.PARTIAL
-    assert get_exit_code([away, away]) is ExitCode.UNREACHABLE
+    assert get_run_exit_code([good, good]) is ExitCode.DONE
+    assert get_run_exit_code([good, bad]) is ExitCode.PARTIAL
+    assert get_run_exit_code([good, away]) is ExitCode.PARTIAL
+    assert get_run_exit_code([away, away]) is ExitCode.UNREACHABLE

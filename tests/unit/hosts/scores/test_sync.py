@@ -15,7 +15,7 @@ from hsm.errors import TargetError
 from hsm.hosts.scores.database import check_integrity, merge, remove_leftovers, replace_database
 from hsm.hosts.scores.snapshot import copy_database
 from hsm.hosts.scores.state import get_state_path, read_last_sync
-from hsm.hosts.scores.tables import Comparison, compare, make_delta
+from hsm.hosts.scores.tables import TableComparison, compare, make_delta
 
 SCHEMA = "CREATE TABLE ratings (name TEXT, game TEXT, rating REAL, PRIMARY KEY (game, name)); CREATE TABLE log (x)"
 Rows = dict[str, float]
@@ -40,8 +40,8 @@ def read(path: Path) -> Rows:
 def test_files_are_compared_by_key(tmp_path: Path) -> None:
     one = write(tmp_path / "1.db", {"a": 1000, "b": 1000, "c": 5})
     other = write(tmp_path / "2.db", {"a": 1060.5, "b": 1000, "d": 5, "e": 5})
-    assert compare(one, other) == Comparison(3, n_new=1, n_missing=2, n_differing=1, divergence=60.5)
-    assert compare(one, one) == Comparison(3, 0, 0, 0, 0.0)
+    assert compare(one, other) == TableComparison(3, n_new=1, n_missing=2, n_differing=1, divergence=60.5)
+    assert compare(one, one) == TableComparison(3, 0, 0, 0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from hsm.config.schema import TargetSettings
 from hsm.process.runner import Runner
-from hsm.remote.openssh.command_line import QUICK_CIPHER, make_cipher_wish, make_words, parse_resolved
+from hsm.remote.openssh.command_line import QUICK_CIPHER, make_cipher_wish, make_ssh_arguments, parse_resolved
 
 CHACHA = "chacha20-poly1305@openssh.com"
 
@@ -40,7 +40,7 @@ def make_settings(**options: str) -> TargetSettings:
 
 def resolve(settings: TargetSettings, *, wishes: tuple[str, ...] = ()) -> list[str]:
     """The ciphers that a real ssh would offer."""
-    words = make_words(settings, Path("none"), wishes=wishes)
+    words = make_ssh_arguments(settings, Path("none"), wishes=wishes)
     completed = Runner().run(["ssh", "-F", "none", *words, "-G", "--", "example.org"], timeout_seconds=20)
     assert completed.returncode == 0, completed.stderr_text
     return parse_resolved(completed.stdout.decode())["ciphers"].split(",")

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.remote.sftp.session import SessionEndedError, SftpSession, Step, Work
+from hsm.remote.sftp.session import RequestBatch, SessionEndedError, SftpSession, Work
 from hsm.remote.sftp.wire import (
     Attributes,
     Code,
-    Kind,
+    PacketType,
     Reply,
     SftpError,
     WireError,
@@ -31,8 +31,8 @@ from hsm.remote.sftp.wire import (
     parse_most_handles,
     parse_names,
     parse_room,
+    parse_sftp_version,
     parse_status,
-    parse_version,
 )
 from hsm.remote.shell_programs.checksum import make_checksum
 
@@ -64,19 +64,19 @@ def test_whatever_comes_is_read_or_refused(parse: Callable[[Reply], object], kin
 @given(st.binary(max_size=40))
 def test_a_version_is_read_or_refused(body: bytes) -> None:
     with contextlib.suppress(WireError):
-        parse_version(body)
+        parse_sftp_version(body)
 
 
 def test_names_keep_their_bytes() -> None:
     body = struct.pack(">I", 1) + pack_text(b"\xff\xfe") + pack_text("long") + struct.pack(">I", 0)
-    assert parse_names(make_reply(Kind.NAME, body)) == [(os.fsdecode(b"\xff\xfe"), Attributes())]
-    assert make_path(Kind.STAT, os.fsdecode(b"\xff\xfe")).body == pack_text(b"\xff\xfe")
+    assert parse_names(make_reply(PacketType.NAME, body)) == [(os.fsdecode(b"\xff\xfe"), Attributes())]
+    assert make_path(PacketType.STAT, os.fsdecode(b"\xff\xfe")).body == pack_text(b"\xff\xfe")
 
 
 def test_all_attributes_are_read_in_their_order() -> None:
     extended = struct.pack(">I", 1) + pack_text("name") + pack_text("data")
     body = struct.pack(">IQIIIII", 0x8000000F, 7, 1, 2, 0o100644, 11, 22) + extended
-    assert parse_attributes(make_reply(Kind.ATTRS, body)) == Attributes(7, 0o100644, 22)
+    assert parse_attributes(make_reply(PacketType.ATTRS, body)) == Attributes(7, 0o100644, 22)
 
 
 def test_a_time_beyond_the_protocol_is_cut() -> None:
@@ -85,7 +85,7 @@ def test_a_time_beyond_the_protocol_is_cut() -> None:
 
 
 def test_an_end_is_no_error_where_it_is_expected() -> None:
-    end = make_reply(Kind.STATUS, struct.pack(">I", Code.EOF))
+    end = make_reply(PacketType.STATUS, struct.pack(">I", Code.EOF))
     assert (parse_names(end), parse_data(end)) == (None, b"")
     with pytest.raises(SftpError):
         parse_handle(end)
@@ -105,7 +105,7 @@ class Server:
     def __init__(self, answer: Callable[[list[tuple[int, int]]], bytes], *, version: bytes = VERSION) -> None:
         self._answer = answer
         self._received = bytearray()
-        self._outgoing = bytearray(struct.pack(">IB", 1 + len(version), Kind.VERSION) + version)
+        self._outgoing = bytearray(struct.pack(">IB", 1 + len(version), PacketType.VERSION) + version)
         self._has_begun = False
         self.is_closed = False
 
@@ -118,7 +118,7 @@ class Server:
         while len(self._received) >= 9:
             length, kind, number = struct.unpack_from(">IBI", self._received)
             del self._received[: 4 + length]
-            if kind != Kind.INIT:
+            if kind != PacketType.INIT:
                 requests.append((kind, number))
         if requests:
             self._outgoing += self._answer(requests)
@@ -130,17 +130,17 @@ class Server:
         self.is_closed = True
 
 
-def make_packet(number: int, kind: int = Kind.STATUS, body: bytes = OK) -> bytes:
+def make_packet(number: int, kind: int = PacketType.STATUS, body: bytes = OK) -> bytes:
     return struct.pack(">IBI", 5 + len(body), kind, number) + body
 
 
 def answer_backwards(requests: list[tuple[int, int]]) -> bytes:
-    return b"".join(make_packet(number, Kind.HANDLE, pack_text(str(number))) for _, number in reversed(requests))
+    return b"".join(make_packet(number, PacketType.HANDLE, pack_text(str(number))) for _, number in reversed(requests))
 
 
 def test_replies_come_in_the_order_of_their_requests_however_the_server_answers() -> None:
     session = SftpSession(Server(answer_backwards))
-    found = session.ask(*(make_path(Kind.OPENDIR, str(number)) for number in range(9)))
+    found = session.ask(*(make_path(PacketType.OPENDIR, str(number)) for number in range(9)))
     numbers = [int(parse_handle(reply)) for reply in found]
     assert numbers == sorted(numbers)
     assert [reply.path for reply in found] == [str(number) for number in range(9)]
@@ -155,7 +155,7 @@ def test_many_works_go_on_at_a_time_but_no_more_than_allowed() -> None:
         running += 1
         most = max(most, running)
         for _ in range(3):
-            yield Step([make_path(Kind.STAT, "x")])
+            yield RequestBatch([make_path(PacketType.STAT, "x")])
         running -= 1
 
     SftpSession(Server(answer_backwards)).run([work() for _ in range(50)], n_at_once=7)
@@ -168,10 +168,10 @@ def test_a_window_stays_full() -> None:
     def work() -> Work:
         n_sent = n_back = 0
         for _ in range(10):
-            replies = yield Step([make_path(Kind.STAT, "x")] * 2, n_pending=4)
+            replies = yield RequestBatch([make_path(PacketType.STAT, "x")] * 2, n_pending=4)
             n_sent, n_back = n_sent + 2, n_back + len(replies)
             seen.append(n_sent - n_back)
-        replies = yield Step([])
+        replies = yield RequestBatch([])
         assert n_back + len(replies) == n_sent
 
     SftpSession(Server(lambda requests: b"".join(make_packet(number) for _, number in requests))).run([work()])
@@ -185,7 +185,7 @@ def test_a_window_stays_full() -> None:
         lambda _: make_packet(4711),
         lambda _: struct.pack(">I", 2**31),
         lambda _: b"Last login: today\r\n",
-        lambda _: struct.pack(">IB", 1, Kind.STATUS),
+        lambda _: struct.pack(">IB", 1, PacketType.STATUS),
     ],
     ids=["closed", "unasked", "too long", "text", "short"],
 )
@@ -193,7 +193,7 @@ def test_what_is_no_answer_ends_the_session(answer: Callable[[object], bytes]) -
     server = Server(answer)
     session = SftpSession(server)
     with pytest.raises(SessionEndedError):
-        session.ask(make_path(Kind.STAT, "x"))
+        session.ask(make_path(PacketType.STAT, "x"))
     assert (session.is_broken, server.is_closed) == (True, True)
 
 
@@ -217,7 +217,7 @@ def test_a_connection_that_breaks_while_something_is_sent_is_told_once() -> None
     session = SftpSession(server)
     server.is_lost = True
     with pytest.raises(SessionEndedError):
-        session.ask(make_path(Kind.STAT, "x"))
+        session.ask(make_path(PacketType.STAT, "x"))
     assert (session.is_broken, server.is_closed) == (True, True)
 
 
@@ -235,7 +235,7 @@ def test_what_ends_the_work_early_closes_the_session() -> None:
     def work() -> Work:
         try:
             while True:
-                yield Step([make_path(Kind.STAT, "x")])
+                yield RequestBatch([make_path(PacketType.STAT, "x")])
         finally:
             is_closed.append(True)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hsm.endpoint import Listing, Machine, Space, Tree
 from hsm.model import Entry, EntryKind, Problem
 from hsm.remote.shell import MAX_PROGRAM_BYTES
-from hsm.remote.shell_programs.listing import make_listing_requests, parse_answer
+from hsm.remote.shell_programs.listing import make_listing_requests, parse_listing
 
 MARK = "0123456789abcdef0123456789abcdef"
 HEAD = "Linux\0/home/ada\0001760000000\0rsync  version 3.2.7  protocol version 31\0"
@@ -26,7 +26,7 @@ MODES = {EntryKind.FILE: "81a4", EntryKind.FOLDER: "41ed", EntryKind.SYMLINK: "a
 def parse(text: str, *, complaints: str = "", trees: tuple[Tree, ...] = (Tree("/data/wandb"),)) -> list[Listing]:
     (request,) = make_listing_requests(trees, mark=MARK, rsync_path="rsync")
     content = os.fsencode(f"{text}{MARK}=")
-    return list(parse_answer(content, os.fsencode(complaints), request=request, mark=MARK).read_listings())
+    return list(parse_listing(content, os.fsencode(complaints), request=request, mark=MARK).read_listings())
 
 
 def parse_one(records: str = "", *, base: str = BASE, df: str = DF, complaints: str = "") -> Listing:
@@ -237,7 +237,7 @@ def test_complaints_belong_to_their_tree() -> None:
 def test_the_machine_is_told() -> None:
     (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
     content = f"{HEAD}{MARK}={BASE}{DF}{MARK}=".encode()
-    machine = parse_answer(content, b"", request=request, mark=MARK).machine
+    machine = parse_listing(content, b"", request=request, mark=MARK).machine
     assert machine == Machine("Linux", "/home/ada", "rsync  version 3.2.7  protocol version 31", 1_760_000_000 * 10**9)
 
 
@@ -262,11 +262,11 @@ def test_a_packed_answer_is_the_same() -> None:
     (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
     content = f"{HEAD}{MARK}={BASE}{DF}Ef 1 5 7 ./f\0\0{MARK}=".encode()
     packed = b"gzip\0" + gzip.compress(content)
-    plain = parse_answer(content, b"", request=request, mark=MARK)
-    assert parse_answer(packed, b"", request=request, mark=MARK) == plain
+    plain = parse_listing(content, b"", request=request, mark=MARK)
+    assert parse_listing(packed, b"", request=request, mark=MARK) == plain
     for broken in (packed[:-9], packed[:20], b"gzip\0", b"gzip\0" + content):
         with pytest.raises(ValueError, match="listing is"):
-            parse_answer(broken, b"", request=request, mark=MARK)
+            parse_listing(broken, b"", request=request, mark=MARK)
 
 
 OTHER_MARK = "f" * 32
@@ -294,8 +294,8 @@ ONE = f"{HEAD}{MARK}={BASE}{DF}Ef 1 5 7 ./f\0\0{MARK}=12-3 receipt-1.json\0"
 def test_a_digest_is_the_same_while_nothing_changes(text: str, complaints: str, *, is_same: bool) -> None:
     (request,) = make_listing_requests([Tree("/data")], mark=MARK, rsync_path="rsync")
     mark = OTHER_MARK if OTHER_MARK in text else MARK
-    before = parse_answer(ONE.encode(), b"", request=request, mark=MARK)
-    after = parse_answer(os.fsencode(text), complaints.encode(), request=request, mark=mark)
+    before = parse_listing(ONE.encode(), b"", request=request, mark=MARK)
+    after = parse_listing(os.fsencode(text), complaints.encode(), request=request, mark=mark)
     assert (before.digest == after.digest) is is_same
 
 
@@ -305,7 +305,7 @@ def test_whatever_is_printed_raises_nothing_else(content: bytes) -> None:
     for prefix in ("", "gzip\0", HEAD, f"{HEAD}{MARK}={BASE}{DF}"):
         try:
             whole = prefix.encode() + content + f"{MARK}=".encode()
-            parse_answer(whole, content, request=request, mark=MARK).read_listings()
+            parse_listing(whole, content, request=request, mark=MARK).read_listings()
         except ValueError:
             continue
 

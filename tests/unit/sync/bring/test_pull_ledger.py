@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsm.endpoint import Tree
-from hsm.model import Inventory, PlanItem, Reason, Root, Run, SourceFile, SyncPlan
+from hsm.model import PlanItem, Reason, Root, Run, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination, make_destination_root
 from hsm.process.runner import Runner
 from hsm.records.journal import Route
@@ -52,7 +52,9 @@ class Case:
 
     def find_foreign(self, target: str = "hpc") -> dict[tuple[Root, str], str]:
         file, destination = self.read()
-        found = self.make_ledger(target).find_origins(Inventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
+        found = self.make_ledger(target).find_origins(
+            SweepInventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination
+        )
         return dict(found.foreign)
 
     def pull(
@@ -67,7 +69,7 @@ class Case:
         """Be a pull that brings `arrives`, or nothing."""
         ledger = self.make_ledger(target)
         file, destination = self.read()
-        ledger.find_origins(Inventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
+        ledger.find_origins(SweepInventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
         plan = SyncPlan(SWEEP, (Run("run-1", "/p"),), (PlanItem(file, reason),))
         places = GuardPlaces(str(self.here / "sweeps/outputs" / SWEEP / ".hsm-sync"), ())
         with ledger.open(is_dry_run=False):
@@ -131,5 +133,5 @@ def test_a_target_under_another_name_is_the_same_place(case: Case) -> None:
 def test_the_same_content_is_equal_whatever_its_time(case: Case) -> None:
     case.write(case.here, b"far, second", T - 10)
     file, destination = case.read()
-    found = case.make_ledger().find_origins(Inventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
+    found = case.make_ledger().find_origins(SweepInventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
     assert (found.equal, found.foreign) == (frozenset({KEY}), {})

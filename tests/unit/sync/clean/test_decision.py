@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.errors import UsageError
 from hsm.model import Entry, EntryKind, Root, Run, RunState, SourceFile
 from hsm.plan.digest import make_digest
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
-from hsm.sync.clean.decision import count_places, decide, is_too_early, keep_folder, parse_age
-from hsm.sync.clean.values import CleanOptions, Copy, Seen, Unit, Verdict
+from hsm.sync.clean.decision import count_places, decide, is_too_early, keep_folder
+from hsm.sync.clean.values import CleanOptions, Copy, Seen, Unit, UnitVerdict
 
 NOW = 1_800_000_000 * 10**9
 T = 1_760_000_000_123_456_789
@@ -69,11 +68,11 @@ def make_copy(unit: Unit, target: str = "nas", **changes: Any) -> Copy:
     return replace(copy, **changes)
 
 
-def judge(unit: Unit, *copies: Copy, **options: Any) -> Verdict:
+def judge(unit: Unit, *copies: Copy, **options: Any) -> UnitVerdict:
     return decide(unit, copies, CleanOptions(**options), now_ns=NOW)
 
 
-def say(verdict: Verdict) -> str:
+def say(verdict: UnitVerdict) -> str:
     lacks = [f"{lack.path} {lack.why}" for found in verdict.lacks.values() for lack in found]
     return "\n".join([*verdict.reasons, *lacks])
 
@@ -244,19 +243,6 @@ def test_superseded_media_are_waived_alone_and_only_when_asked() -> None:
     assert not judge(unit, other, allows_superseded=True).goes
 
 
-@pytest.mark.parametrize(
-    ("text", "days"), [("30d", 30), ("2w", 14), ("12h", 0.5), ("90m", 0.0625), ("0d", 0), ("000030d", 30)]
-)
-def test_ages(text: str, days: float) -> None:
-    assert parse_age(text) == int(days * 86_400 * 10**9)
-
-
-@pytest.mark.parametrize("text", ["", "d", "30", "-1d", "1.5d", "30 d", "30D", "٣d", "1d1d"])
-def test_no_ages(text: str) -> None:
-    with pytest.raises(UsageError, match="age"):
-        parse_age(text)
-
-
 def test_what_is_younger_than_asked_stays() -> None:
     unit = make_unit()
     age = NOW - T
@@ -342,12 +328,12 @@ def test_what_is_left_stays_when_it_is_not_as_recorded(change: Callable[[Unit], 
 # -- the sweep's folder -----------------------------------------------------------------------------------------------
 
 
-def make_verdict(name: str, *, goes: bool, state: RunState = RunState.FINISHED, path: str = "") -> Verdict:
+def make_verdict(name: str, *, goes: bool, state: RunState = RunState.FINISHED, path: str = "") -> UnitVerdict:
     unit = Unit(name, path or f"/p/wandb/{name}", run=Run(name, "/p/wandb", state=state))
-    return Verdict(unit, goes, is_open=state is RunState.RUNNING)
+    return UnitVerdict(unit, goes, is_open=state is RunState.RUNNING)
 
 
-FOLDER = Verdict(Unit("", "/p/sweeps/outputs/s"), goes=True)
+FOLDER = UnitVerdict(Unit("", "/p/sweeps/outputs/s"), goes=True)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +349,7 @@ FOLDER = Verdict(Unit("", "/p/sweeps/outputs/s"), goes=True)
         ([make_verdict("a", goes=True, path="/p/sweeps/outputs/s/tasks/1/wandb/a")], True, True, False),
     ],
 )
-def test_the_sweeps_folder_goes_last(runs: list[Verdict], removes_runs: bool, goes: bool, is_open: bool) -> None:
+def test_the_sweeps_folder_goes_last(runs: list[UnitVerdict], removes_runs: bool, goes: bool, is_open: bool) -> None:
     found = keep_folder(FOLDER, runs, removes_runs=removes_runs)
     assert (found.goes, found.is_open) == (goes, is_open)
 

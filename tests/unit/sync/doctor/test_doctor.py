@@ -17,19 +17,18 @@ from hsm.process.runner import Completed, Runner
 from hsm.remote.shell import quote
 from hsm.sync.doctor.doctor import PatientShell
 from hsm.sync.doctor.findings import (
-    Check,
     CheckState,
     Checkup,
     DoctorReport,
+    DoctorRow,
     check_clock,
     check_rsync,
     check_sessions,
     check_sessions_speed,
     check_space,
-    format_bytes,
     make_doctor_document,
     make_failed,
-    make_failure,
+    make_failed_finding,
     make_not_checked,
     make_ok,
     make_warning,
@@ -114,17 +113,9 @@ def test_one_slow_session_of_many_does_not_count() -> None:
     assert check_sessions_speed("round_trip", [2.5, 9.0, 0.12]).state is WARNING
 
 
-@pytest.mark.parametrize(
-    ("n_bytes", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (10**9, "1.0 GB"), (2 * 10**15, "2.0 PB"), (10**19, "10000.0 PB")],
-)
-def test_sizes_are_written_in_decimal_units(n_bytes: int, text: str) -> None:
-    assert format_bytes(n_bytes) == text
-
-
-UNREACHABLE = make_failure("connection", UnreachableError("away", hint="wait", detail="raw"))
-BAD_SETTINGS = make_failure("settings", UnreachableError("wrong"), ExitCode.USAGE)
-NO_RSYNC = make_failure("rsync", TargetError("none"))
+UNREACHABLE = make_failed_finding("connection", UnreachableError("away", hint="wait", detail="raw"))
+BAD_SETTINGS = make_failed_finding("settings", UnreachableError("wrong"), ExitCode.USAGE)
+NO_RSYNC = make_failed_finding("rsync", TargetError("none"))
 NOISY = make_failed("shell", "prints", "silence it")
 HARMLESS = (make_ok("a", "good"), make_warning("b", "odd", "look"), make_not_checked("c", "because"))
 
@@ -143,7 +134,7 @@ HARMLESS = (make_ok("a", "good"), make_warning("b", "odd", "look"), make_not_che
         pytest.param((NO_RSYNC,), ((UNREACHABLE,),), 1, id="nothing here and away"),
     ],
 )
-def test_the_exit_code(here: tuple[Check, ...], targets: tuple[tuple[Check, ...], ...], code: int) -> None:
+def test_the_exit_code(here: tuple[DoctorRow, ...], targets: tuple[tuple[DoctorRow, ...], ...], code: int) -> None:
     report = DoctorReport(here, tuple(Checkup(f"target-{number}", checks) for number, checks in enumerate(targets)))
     assert report.exit_code == make_doctor_document(report)["exit_code"] == code
 

@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.cli.sync.options.follow import parse_duration
-from hsm.errors import UsageError
 from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.process.runner import Completed
 from hsm.sync.follow.judgement import (
     Awaited,
+    CountSource,
     Expected,
-    Patience,
+    FollowLimits,
     Queue,
     RunView,
-    Source,
     choose_expected,
     judge,
     make_views,
@@ -32,7 +30,7 @@ from tests.unit.wandb_log import log_writer as w
 NOW = 2_000_000 * 10**9
 MINUTE, HOUR = 60, 3600
 TASK = SlurmJob("4242", "4200", "3")
-N = Expected(Source.COMBINATIONS, 2)
+N = Expected(CountSource.COMBINATIONS, 2)
 
 
 def make_view(
@@ -54,7 +52,7 @@ def look(
     return judge(
         {view.run.name: view for view in views},
         expected=expected,
-        patience=Patience(**patience),
+        patience=FollowLimits(**patience),
         queues={"hpc": queue} if queue is not None else {},
         now_ns=NOW,
         begun_ns=NOW - int(quiet * 1e9),
@@ -63,7 +61,7 @@ def look(
 
 
 UNKNOWN, RUNNING, FAILED = RunState.UNKNOWN, RunState.RUNNING, RunState.FAILED
-SCHEDULER = Expected(Source.SCHEDULER)
+SCHEDULER = Expected(CountSource.SCHEDULER)
 GONE = Queue(frozenset({"4242", "4200"}))
 ALIVE = Queue(frozenset({"4242", "4200"}), frozenset({"4200", "4242", "4200_3"}))
 OTHER_TASK = Queue(frozenset({"4242", "4200"}), frozenset({"4200", "4243", "4200_4"}))
@@ -144,7 +142,7 @@ def test_what_never_comes_is_waited_for_from_the_beginning_of_the_call() -> None
     found = judge(
         {},
         expected=Expected(),
-        patience=Patience(),
+        patience=FollowLimits(),
         queues={},
         now_ns=NOW,
         begun_ns=NOW - 60 * 10**9,
@@ -155,10 +153,10 @@ def test_what_never_comes_is_waited_for_from_the_beginning_of_the_call() -> None
 
 def test_the_command_line_says_more_than_the_list_and_that_more_than_slurm() -> None:
     views = {"a": make_view("a", job=TASK)}
-    assert choose_expected(Patience(expect=7), 3, views) == Expected(Source.OPTION, 7)
-    assert choose_expected(Patience(), 3, views) == Expected(Source.COMBINATIONS, 3)
-    assert choose_expected(Patience(), None, views) == Expected(Source.SCHEDULER)
-    assert choose_expected(Patience(), None, {"a": make_view("a", job=SlurmJob("5"))}) == Expected()
+    assert choose_expected(FollowLimits(expect=7), 3, views) == Expected(CountSource.OPTION, 7)
+    assert choose_expected(FollowLimits(), 3, views) == Expected(CountSource.COMBINATIONS, 3)
+    assert choose_expected(FollowLimits(), None, views) == Expected(CountSource.SCHEDULER)
+    assert choose_expected(FollowLimits(), None, {"a": make_view("a", job=SlurmJob("5"))}) == Expected()
 
 
 def test_the_newest_file_of_a_run_tells_when_it_changed() -> None:
@@ -231,20 +229,6 @@ def test_the_job_of_a_run_is_read(ids: dict[str, str], job: SlurmJob | None) -> 
 def test_any_log_is_read_without_an_error(noise: bytes, n: int) -> None:
     job = parse_slurm_job(write_log(job_id="5", array_job_id="4")[:n] + noise)
     assert job is None or job.id.isdigit()
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("60", 60), ("90s", 90), ("30m", 1800), ("6h", 21600), ("2d", 172800), (" 5 ", 5)]
-)
-def test_durations_are_read(text: str, seconds: int) -> None:
-    assert parse_duration(text, option="--interval") == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0", "0m", "-5", "1.5h", "soon", "6 hours", "²", "9" * 30])
-def test_other_durations_are_refused(text: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        parse_duration(text, option="--settle")
-    assert "--settle" in caught.value.message
 
 
 def test_pauses_grow_and_end_at_half_an_hour() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from hsm.errors import ConfigError, ExitCode, HsmError, LockedError, RefusedError, UnreachableError, UsageError
 from hsm.model import PlanItem, Reason, Root, SourceFile, SyncPlan
-from hsm.sync.follow.report import Standing
+from hsm.sync.follow.report import FollowState
 from hsm.sync.follow.targets import Track
 from hsm.sync.reports import State, TargetReport
 from hsm.transfer.outcome import Outcome, TransferResult
@@ -37,8 +37,8 @@ LOGIN = make_error(UnreachableError("no", kind="login_refused"), State.UNREACHAB
 CONFIG = make_error(ConfigError("wrong", kind="bad_config"))
 NO_SWEEP = make_error(UsageError("none there", kind="unknown_sweep"))
 
-FOLLOWED, COMPLETE, OPEN_ENDS = Standing.FOLLOWED, Standing.COMPLETE, Standing.OPEN_ENDS
-FAILING, GIVEN_UP = Standing.FAILING, Standing.GIVEN_UP
+FOLLOWED, COMPLETE, OPEN_ENDS = FollowState.FOLLOWED, FollowState.COMPLETE, FollowState.OPEN_ENDS
+FAILING, GIVEN_UP = FollowState.FAILING, FollowState.GIVEN_UP
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,9 @@ FAILING, GIVEN_UP = Standing.FAILING, Standing.GIVEN_UP
         pytest.param(NO_SWEEP, FOLLOWED, OPEN_ENDS, 0, id="no-such-sweep-there"),
     ],
 )
-def test_what_becomes_of_a_target(report: TargetReport, goes_on: Standing, is_over: Standing, failures: int) -> None:
+def test_what_becomes_of_a_target(
+    report: TargetReport, goes_on: FollowState, is_over: FollowState, failures: int
+) -> None:
     for over, standing in ((False, goes_on), (True, is_over)):
         track = Track()
         track.take([IDLE, report], now=100, interval_seconds=60, is_over=over, is_full=True)

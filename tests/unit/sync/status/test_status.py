@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.load import LoadedConfig, load_config
+from hsm.config.load import LoadedConfig, load_project_config
 from hsm.config.schema import SyncOptions
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, list_sweeps
 from hsm.errors import ExitCode, TargetError, UsageError
-from hsm.model import EntryKind, Inventory, Root, Run, RunState, RunVersions, SourceFile
+from hsm.model import EntryKind, Root, Run, RunState, RunVersions, SourceFile, SweepInventory
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import PlanOptions, make_plan
@@ -41,8 +41,8 @@ from hsm.sync.status.report import (
     make_status_document,
 )
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
-from hsm.sync.status.standing import Standing, make_tally
-from hsm.sync.status.status import read_received_status, read_status
+from hsm.sync.status.standing import SyncState, make_tally
+from hsm.sync.status.status import read_received_status, read_sweep_status
 from hsm.targets.route import make_route
 
 SWEEP = "sweep_20251020_212836"
@@ -51,14 +51,16 @@ RUN = "run-20251020_212903-abc"
 TABLES = [f"files/media/table/x_{step}_{'0' * 20}.table.json" for step in (1, 2)]
 
 
-def make_inventory(*names: str, size: int = 10, is_ended: bool = True, sweep_files: Sequence[str] = ()) -> Inventory:
+def make_inventory(
+    *names: str, size: int = 10, is_ended: bool = True, sweep_files: Sequence[str] = ()
+) -> SweepInventory:
     state = RunState.FINISHED if is_ended else RunState.UNKNOWN
     files = [SourceFile(Root.WANDB, f"{RUN}/{name}", "/p/wandb", size, 5, 1, RUN) for name in names]
     files += [SourceFile(Root.SWEEPS, f"outputs/{SWEEP}/{name}", "/p/sweeps", 7, 5, 1) for name in sweep_files]
-    return Inventory(SWEEP, (Run(RUN, "/p/wandb", state=state),), tuple(files), {RUN: RunVersions()})
+    return SweepInventory(SWEEP, (Run(RUN, "/p/wandb", state=state),), tuple(files), {RUN: RunVersions()})
 
 
-def prove(inventory: Inventory, **options: Any) -> dict[str, RunRecord]:
+def prove(inventory: SweepInventory, **options: Any) -> dict[str, RunRecord]:
     """The records of a sync that sent everything that counts."""
     empty = {root: DestinationRoot("/x", EntryKind.FOLDER) for root in Root}
     plan = make_plan(inventory, empty, PlanOptions(**options))
@@ -72,49 +74,49 @@ OPEN = RunRecord("finished", 0, n_files=1, n_bytes=1, digest="0", left={"not pro
 @pytest.mark.parametrize(
     ("records", "inventory", "options", "expected"),
     [
-        pytest.param(prove(BASE), BASE, {}, Standing.COMPLETE, id="as it was proven"),
-        pytest.param(prove(BASE, latest_only=False), BASE, {}, Standing.COMPLETE, id="with all versions"),
+        pytest.param(prove(BASE), BASE, {}, SyncState.COMPLETE, id="as it was proven"),
+        pytest.param(prove(BASE, latest_only=False), BASE, {}, SyncState.COMPLETE, id="with all versions"),
         pytest.param(
-            prove(BASE, exclude=("*.wandb",)), BASE, {"exclude": ("*.wandb",)}, Standing.COMPLETE, id="with an exclude"
+            prove(BASE, exclude=("*.wandb",)), BASE, {"exclude": ("*.wandb",)}, SyncState.COMPLETE, id="with an exclude"
         ),
         pytest.param(
             prove(BASE, latest_only=False, exclude=("*.wandb",)),
             BASE,
             {"exclude": ("*.wandb",)},
-            Standing.COMPLETE,
+            SyncState.COMPLETE,
             id="with all versions and an exclude",
         ),
         pytest.param(
-            prove(BASE, exclude=("*.wandb",)), BASE, {}, Standing.PENDING, id="an exclude that is gone meanwhile"
+            prove(BASE, exclude=("*.wandb",)), BASE, {}, SyncState.PENDING, id="an exclude that is gone meanwhile"
         ),
-        pytest.param({}, BASE, {}, Standing.PENDING, id="new"),
-        pytest.param(prove(BASE), make_inventory("a.wandb", *TABLES, size=11), {}, Standing.PENDING, id="grown"),
-        pytest.param(prove(BASE), make_inventory("a.wandb", "b", *TABLES), {}, Standing.PENDING, id="a new file"),
-        pytest.param(prove(BASE), make_inventory("a.wandb"), {}, Standing.PENDING, id="a file is gone here"),
+        pytest.param({}, BASE, {}, SyncState.PENDING, id="new"),
+        pytest.param(prove(BASE), make_inventory("a.wandb", *TABLES, size=11), {}, SyncState.PENDING, id="grown"),
+        pytest.param(prove(BASE), make_inventory("a.wandb", "b", *TABLES), {}, SyncState.PENDING, id="a new file"),
+        pytest.param(prove(BASE), make_inventory("a.wandb"), {}, SyncState.PENDING, id="a file is gone here"),
         pytest.param(
             prove(make_inventory("a", is_ended=False)),
             make_inventory("a", is_ended=False),
             {},
-            Standing.SENT,
+            SyncState.SENT,
             id="without an end",
         ),
-        pytest.param({RUN: OPEN}, BASE, {}, Standing.UNSETTLED, id="not proven"),
-        pytest.param({RUN: replace(OPEN, left={"conflict": 2})}, BASE, {}, Standing.UNSETTLED, id="conflict"),
-        pytest.param({RUN: replace(OPEN, left={"superseded": 2})}, BASE, {}, Standing.PENDING, id="left out alone"),
-        pytest.param(prove(BASE), Inventory(SWEEP), {}, Standing.COMPLETE, id="complete, and gone here"),
-        pytest.param({RUN: OPEN}, Inventory(SWEEP), {}, Standing.UNSETTLED, id="open, and gone here"),
-        pytest.param(prove(BASE), None, {}, Standing.COMPLETE, id="nothing here tells"),
-        pytest.param({RUN: replace(OPEN, left={})}, None, {}, Standing.SENT, id="nothing here tells of an open one"),
+        pytest.param({RUN: OPEN}, BASE, {}, SyncState.UNSETTLED, id="not proven"),
+        pytest.param({RUN: replace(OPEN, left={"conflict": 2})}, BASE, {}, SyncState.UNSETTLED, id="conflict"),
+        pytest.param({RUN: replace(OPEN, left={"superseded": 2})}, BASE, {}, SyncState.PENDING, id="left out alone"),
+        pytest.param(prove(BASE), SweepInventory(SWEEP), {}, SyncState.COMPLETE, id="complete, and gone here"),
+        pytest.param({RUN: OPEN}, SweepInventory(SWEEP), {}, SyncState.UNSETTLED, id="open, and gone here"),
+        pytest.param(prove(BASE), None, {}, SyncState.COMPLETE, id="nothing here tells"),
+        pytest.param({RUN: replace(OPEN, left={})}, None, {}, SyncState.SENT, id="nothing here tells of an open one"),
     ],
 )
 def test_standing_of_a_run(
-    records: dict[str, RunRecord], inventory: Inventory | None, options: dict[str, Any], expected: Standing
+    records: dict[str, RunRecord], inventory: SweepInventory | None, options: dict[str, Any], expected: SyncState
 ) -> None:
     tally = make_tally(records, inventory, SyncOptions(**options), roots=tuple(Root))
     assert tally.runs == {RUN: expected}
-    assert tally.is_complete is (expected is Standing.COMPLETE)
+    assert tally.is_complete is (expected is SyncState.COMPLETE)
     here = sum(file.size for file in inventory.files) if inventory is not None else 0
-    assert tally.pending_bytes == (here if expected in (Standing.PENDING, Standing.UNSETTLED) else 0)
+    assert tally.pending_bytes == (here if expected in (SyncState.PENDING, SyncState.UNSETTLED) else 0)
 
 
 def test_numbers_are_those_of_the_records() -> None:
@@ -131,14 +133,14 @@ def test_the_sweep_folder_counts_where_it_is_brought() -> None:
     assert make_tally(records, inventory, SyncOptions(), roots=tuple(Root)).is_complete
     changed = make_inventory("a", sweep_files=("sweep.yaml", "new.txt"))
     tally = make_tally(records, changed, SyncOptions(), roots=tuple(Root))
-    assert (tally.sweep_folder, tally.is_complete, tally.pending_bytes) == (Standing.PENDING, False, 14)
+    assert (tally.sweep_folder, tally.is_complete, tally.pending_bytes) == (SyncState.PENDING, False, 14)
     del records[SWEEP_FOLDER]
     assert not make_tally(records, inventory, SyncOptions(), roots=tuple(Root)).is_complete
     assert make_tally(records, inventory, SyncOptions(), roots=(Root.WANDB,)).is_complete
 
 
 def test_nothing_at_all_is_not_complete() -> None:
-    assert not make_tally({}, Inventory(SWEEP), SyncOptions(), roots=tuple(Root)).is_complete
+    assert not make_tally({}, SweepInventory(SWEEP), SyncOptions(), roots=tuple(Root)).is_complete
     tally = make_tally({SWEEP_FOLDER: RunRecord()}, None, SyncOptions(), roots=tuple(Root))
     assert (tally.sweep_folder, tally.is_complete) == (None, False)
 
@@ -200,7 +202,7 @@ def test_what_was_received_is_complete_and_whole(layout: Layout) -> None:
     assert (received.is_complete, received.is_whole, received.missing) == (True, True, ())
     assert received.exact == {RUN, SWEEP_FOLDER}
     assert (received.source, received.n_files, received.n_bytes) == (SENDER, 2, 14)
-    assert received.runs == {RUN: Standing.COMPLETE}
+    assert received.runs == {RUN: SyncState.COMPLETE}
 
 
 def test_other_times_and_further_files_are_not_missing_but_not_exact(layout: Layout) -> None:
@@ -229,7 +231,7 @@ def test_what_was_not_complete_there_is_not_here(layout: Layout) -> None:
     record = make_record(root=Root.WANDB, path=f"{RUN}/a.wandb", size=10, is_complete=False, is_whole=False)
     write_receipt(Path(layout.project), runs={RUN: record})
     received = read_one(layout)
-    assert (received.is_complete, received.missing, received.runs) == (False, (), {RUN: Standing.SENT})
+    assert (received.is_complete, received.missing, received.runs) == (False, (), {RUN: SyncState.SENT})
 
 
 def test_a_sweep_folder_that_was_not_brought_does_not_count(layout: Layout) -> None:
@@ -324,7 +326,7 @@ def loaded(tmp_path: Path) -> LoadedConfig:
     (tmp_path / ".hsm").mkdir()
     (tmp_path / ".hsm/sync_config.yaml").write_text(CONFIG)
     add_sweep(tmp_path, SWEEP)
-    return load_config(tmp_path)
+    return load_project_config(tmp_path)
 
 
 def add_sweep(project: Path, sweep: str) -> None:
@@ -347,49 +349,49 @@ def list_rows(report: StatusReport) -> list[tuple[str, str]]:
 def test_default_targets_are_shown_and_those_that_were_synced_with(loaded: LoadedConfig) -> None:
     add_sweep(loaded.project, "sweep_20251021_000000")
     write_journal(loaded, "backup", SWEEP)
-    assert list_rows(read_status(loaded, [])) == [
+    assert list_rows(read_sweep_status(loaded, [])) == [
         (SWEEP, "desktop"),
         (SWEEP, "backup"),
         ("sweep_20251021_000000", "desktop"),
     ]
-    assert list_rows(read_status(loaded, ["sweep_20251021"], ["backup"])) == [("sweep_20251021_000000", "backup")]
+    assert list_rows(read_sweep_status(loaded, ["sweep_20251021"], ["backup"])) == [("sweep_20251021_000000", "backup")]
 
 
 def test_a_sweep_that_is_gone_here_is_known_by_its_journal(loaded: LoadedConfig) -> None:
     write_journal(loaded, "desktop", "sweep_gone")
-    report = read_status(loaded, [])
+    report = read_sweep_status(loaded, [])
     assert list_rows(report) == [(SWEEP, "desktop"), ("sweep_gone", "desktop")]
     assert report.sweeps[1].is_complete
-    assert list_rows(read_status(loaded, ["sweep_gone"])) == [("sweep_gone", "desktop")]
+    assert list_rows(read_sweep_status(loaded, ["sweep_gone"])) == [("sweep_gone", "desktop")]
 
 
 def test_a_sweep_with_a_very_long_name_is_there_once(loaded: LoadedConfig) -> None:
     name = f"sweep_{'x' * 230}"
     add_sweep(loaded.project, name)
     write_journal(loaded, "desktop", name)
-    assert len(read_status(loaded, []).sweeps) == 2
+    assert len(read_sweep_status(loaded, []).sweeps) == 2
 
 
 def test_a_sweep_that_was_received_and_never_sent_has_no_target(loaded: LoadedConfig) -> None:
     write_receipt(loaded.project)
-    (sweep,) = read_status(loaded, []).sweeps
+    (sweep,) = read_sweep_status(loaded, []).sweeps
     assert (len(sweep.targets), len(sweep.received)) == (0, 1)
-    (sweep,) = read_status(loaded, [], ["desktop"]).sweeps
+    (sweep,) = read_sweep_status(loaded, [], ["desktop"]).sweeps
     assert (len(sweep.targets), len(sweep.received)) == (1, 0)
     write_journal(loaded, "backup", SWEEP)
-    (sweep,) = read_status(loaded, []).sweeps
+    (sweep,) = read_sweep_status(loaded, []).sweeps
     assert (len(sweep.targets), len(sweep.received)) == (2, 1)
 
 
 def test_a_sweep_in_two_places_is_named_and_open(loaded: LoadedConfig) -> None:
     (loaded.project / "outputs" / SWEEP).mkdir(parents=True)
-    (sweep,) = read_status(loaded, []).sweeps
+    (sweep,) = read_sweep_status(loaded, []).sweeps
     assert ([problem.kind for problem in sweep.problems], sweep.is_complete) == (["ambiguous_sweep"], False)
 
 
 def test_a_journal_of_a_pull_is_read_as_such(loaded: LoadedConfig) -> None:
     write_journal(loaded, "desktop", SWEEP, direction="pull", updated_ns=7, last_error="It broke.")
-    ((row,),) = [sweep.targets for sweep in read_status(loaded, []).sweeps]
+    ((row,),) = [sweep.targets for sweep in read_sweep_status(loaded, []).sweeps]
     assert (row.direction, row.updated_ns, row.last_error, row.is_complete) == ("pull", 7, "It broke.", True)
 
 
@@ -398,7 +400,7 @@ def test_a_journal_of_another_place_counts_for_nothing_and_stays(loaded: LoadedC
     before = path.read_bytes()
     text = CONFIG.replace("sweep_2024*", "sweep_2025*")
     (loaded.project / ".hsm/sync_config.yaml").write_text(text)
-    ((row,),) = [sweep.targets for sweep in read_status(load_config(loaded.project), []).sweeps]
+    ((row,),) = [sweep.targets for sweep in read_sweep_status(load_project_config(loaded.project), []).sweeps]
     assert [problem.kind for problem in row.problems] == ["new_route"]
     assert (row.tally.runs, row.is_complete) == ({}, False)
     assert (path.read_bytes(), [path.name]) == (before, os.listdir(path.parent))
@@ -409,15 +411,15 @@ def test_a_journal_of_a_newer_version_is_a_failure_of_its_row_alone(loaded: Load
     path = get_journal_path(loaded.project, "desktop", SWEEP)
     path.parent.mkdir(parents=True)
     path.write_text('{"schema": 999, "hsm": "99"}')
-    (sweep,) = read_status(loaded, []).sweeps
+    (sweep,) = read_sweep_status(loaded, []).sweeps
     assert [[problem.kind for problem in row.problems] for row in sweep.targets] == [["newer_schema"], []]
-    assert read_status(loaded, []).exit_code is ExitCode.PARTIAL
+    assert read_sweep_status(loaded, []).exit_code is ExitCode.PARTIAL
 
 
 def test_reading_changes_nothing_but_the_cache(loaded: LoadedConfig) -> None:
     write_journal(loaded, "desktop", SWEEP)
     before = {path: path.lstat().st_mtime_ns for path in loaded.project.rglob("*") if path.is_file()}
-    read_status(loaded, [])
+    read_sweep_status(loaded, [])
     after = {path: path.lstat().st_mtime_ns for path in loaded.project.rglob("*") if path.is_file()}
     assert {path for path in after if after[path] != before.get(path)} <= {loaded.project / ".hsm/cache/runs.json"}
 
@@ -430,7 +432,7 @@ def test_targets_are_asked_for_the_rows_that_there_are(loaded: LoadedConfig) -> 
         asked.extend(questions)
         return {questions[0]: Asked("planned", is_complete=True)}
 
-    (sweep,) = read_status(loaded, [], ask=ask).sweeps
+    (sweep,) = read_sweep_status(loaded, [], ask=ask).sweeps
     assert asked == [(SWEEP, "desktop", "push"), (SWEEP, "backup", "pull")]
     assert [row.asked is not None for row in sweep.targets] == [True, False]
     assert sweep.targets[0].is_complete
@@ -476,7 +478,7 @@ def test_what_the_target_says_counts_first() -> None:
 
 
 def test_an_answer_is_complete_when_every_run_is_equal_and_has_ended() -> None:
-    def answer(inventory: Inventory, *, is_sent: bool, **changes: Any) -> Asked:
+    def answer(inventory: SweepInventory, *, is_sent: bool, **changes: Any) -> Asked:
         empty = {root: DestinationRoot("/x", EntryKind.FOLDER) for root in Root}
         plan = make_plan(inventory, empty, PlanOptions())
         if not is_sent:
@@ -488,7 +490,7 @@ def test_an_answer_is_complete_when_every_run_is_equal_and_has_ended() -> None:
     assert (asked.is_complete, asked.n_files, asked.n_bytes) == (False, 2, 20)
     assert not answer(make_inventory("a", is_ended=False), is_sent=False).is_complete
     assert not answer(BASE, is_sent=False, exit_code=ExitCode.PARTIAL).is_complete
-    assert not answer(Inventory(SWEEP), is_sent=False).is_complete
+    assert not answer(SweepInventory(SWEEP), is_sent=False).is_complete
     failed = make_answer(TargetReport("t", State.UNREACHABLE, ExitCode.UNREACHABLE, TargetError("gone")))
     assert (failed.is_complete, failed.state, str(failed.error)) == (False, "unreachable", "gone")
 

@@ -19,7 +19,7 @@ from hsm.transfer.rsync.versions import (
     check_remote_version,
     choose_compression,
     make_pair,
-    parse_version,
+    parse_rsync_version,
     read_local_version,
 )
 
@@ -76,15 +76,15 @@ MAC = RsyncVersion((2, 6, 9), 29, is_openrsync=True)
     ],
 )
 def test_versions(text: str, expected: RsyncVersion | None) -> None:
-    assert parse_version(text) == expected
+    assert parse_rsync_version(text) == expected
 
 
 @given(st.text())
 def test_whatever_is_printed_is_a_version_or_none(text: str) -> None:
-    found = parse_version(f"rsync  version 3.2.7  protocol version 31\n{text}")
+    found = parse_rsync_version(f"rsync  version 3.2.7  protocol version 31\n{text}")
     assert found is not None
     assert found.version == (3, 2, 7)
-    parse_version(text)
+    parse_rsync_version(text)
 
 
 def test_a_version_is_shown_as_rsync_writes_it() -> None:

@@ -10,14 +10,14 @@ import pytest
 from hsm.cli.render.sync.follow import LONGEST_SILENCE_SECONDS, LineWatcher, describe_status
 from hsm.errors import ExitCode, UnreachableError
 from hsm.model import Problem
-from hsm.progress import ProblemFound, Step, TargetEnded, TransferStarted
-from hsm.sync.follow.judgement import Awaited, Expected, Source
-from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowStatus, Standing, make_follow_document
+from hsm.progress import ProblemFound, StepStarted, TargetEnded, TransferStarted
+from hsm.sync.follow.judgement import Awaited, CountSource, Expected
+from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowState, FollowStatus, make_follow_document
 from hsm.sync.reports import State, SyncReport, TargetReport
 
 AWAY = TargetReport("hpc", State.UNREACHABLE, ExitCode.UNREACHABLE, UnreachableError("away", kind="x"))
-HPC = FollowedTarget("hpc", Standing.FOLLOWED, complete=2, pending=1)
-RUNNING = Awaited(Expected(Source.COMBINATIONS, 9), ("a", "b", "c"), ("d", "e"), {"f": "why"}, missing=3)
+HPC = FollowedTarget("hpc", FollowState.FOLLOWED, complete=2, pending=1)
+RUNNING = Awaited(Expected(CountSource.COMBINATIONS, 9), ("a", "b", "c"), ("d", "e"), {"f": "why"}, missing=3)
 
 
 def make_status(awaited: Awaited = RUNNING, target: FollowedTarget = HPC, *, seconds: float = 42.0) -> FollowStatus:
@@ -33,7 +33,7 @@ def make_status(awaited: Awaited = RUNNING, target: FollowedTarget = HPC, *, sec
             "sweep_1: 1 of 1 run ended, waiting whether another begins; hpc: 2 complete, 1 pending",
         ),
         (
-            make_status(Awaited(Expected(Source.SCHEDULER), ("a",))),
+            make_status(Awaited(Expected(CountSource.SCHEDULER), ("a",))),
             "sweep_1: 1 of 1 run ended, Slurm has more; hpc: 2 complete, 1 pending",
         ),
         (
@@ -41,7 +41,7 @@ def make_status(awaited: Awaited = RUNNING, target: FollowedTarget = HPC, *, sec
             "sweep_1: 1 of 2 runs ended, 1 never began; hpc: 2 complete, 1 pending",
         ),
         (
-            make_status(target=FollowedTarget("hpc", Standing.FAILING, AWAY, 2, 240.0)),
+            make_status(target=FollowedTarget("hpc", FollowState.FAILING, AWAY, 2, 240.0)),
             "sweep_1: 3 of 9 runs ended, 2 going on, 1 died, 3 to come; hpc: 0 complete, unreachable",
         ),
     ],
@@ -51,7 +51,7 @@ def test_what_it_waits_for_is_said(status: FollowStatus, words: str) -> None:
 
 
 def test_a_terminal_counts_down() -> None:
-    target = FollowedTarget("hpc", Standing.FAILING, AWAY, 2, 240.0)
+    target = FollowedTarget("hpc", FollowState.FAILING, AWAY, 2, 240.0)
     words = describe_status(make_status(Awaited(ended=("a",), settles_in=700), target), with_times=True)
     assert words == (
         "next look in 42 s; sweep_1: 1 of 1 run ended, waiting for 11 min 40 s more whether another begins; "
@@ -85,7 +85,7 @@ def test_a_pass_without_news_says_nothing() -> None:
     watcher = LineWatcher(stream)
     for _ in range(3):
         for name in ("login", "scan", "check", "plan"):
-            watcher.report(Step("hpc", name))
+            watcher.report(StepStarted("hpc", name))
         watcher.report(ProblemFound("hpc", Problem("a", "kind", "is bad")))
         watcher.report(TargetEnded("hpc", "partial"))
     watcher.report(TransferStarted("hpc", 1, 5, 1))
