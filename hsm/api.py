@@ -31,8 +31,9 @@ from hsm.plan.safety import parse_checks
 from hsm.process.runner import Runner
 from hsm.progress import Reporter, SilentReporter
 from hsm.sync.bring.pull import pull
-from hsm.sync.bring.push import PushRequest, push
+from hsm.sync.bring.push import push
 from hsm.sync.reports import SyncReport
+from hsm.sync.request import SyncRequest
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -139,7 +140,7 @@ def sync_from(config: LoadedConfig, sweeps: Words, **options: Unpack[CallOptions
 
 def _make_request(
     config: LoadedConfig, sweeps: Words, options: CallOptions, texts: Mapping[str, tuple[tuple[str, ...], str]]
-) -> tuple[LoadedConfig, PushRequest]:
+) -> tuple[LoadedConfig, SyncRequest]:
     """What a call means.
 
     Raises:
@@ -163,7 +164,7 @@ def _make_request(
     roots = choose_roots(sweep_only=sweep_only, wandb_only=wandb_only)
     allowed = parse_checks(_list_words(options.get("allow", ())))
     loaded, targets = _load_targets(config, options, texts)
-    request = PushRequest(
+    request = SyncRequest(
         sweeps=words,
         targets=targets,
         is_dry_run=options.get("dry_run", False),

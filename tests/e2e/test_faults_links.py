@@ -93,11 +93,12 @@ from pathlib import Path
 from hsm.config.load import load_config
 from hsm.progress import SilentReporter
 from hsm.process.runner import Runner
-from hsm.sync.bring.push import PushRequest, push
+from hsm.sync.bring.push import push
+from hsm.sync.request import SyncRequest
 from hsm.sync.reports import make_document
 loaded = load_config(Path.cwd())
 pauses = tuple(float(word) for word in sys.argv[2:])
-request = PushRequest((sys.argv[1],), loaded.config.sync_targets, pauses_seconds=pauses)
+request = SyncRequest((sys.argv[1],), loaded.config.sync_targets, pauses_seconds=pauses)
 report = push(loaded, request, runner=Runner(), reporter=SilentReporter())
 print(json.dumps(make_document(report, with_plan=False)))
 sys.exit(report.exit_code)

@@ -18,7 +18,8 @@ from hsm.errors import TargetError
 from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
 from hsm.records.lock import make_holder, make_lock_content
-from hsm.sync.bring.push import PushRequest, push
+from hsm.sync.bring.push import push
+from hsm.sync.request import SyncRequest
 from hsm.targets.connect import connect, get_roots
 from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, Said, assert_end, sync
@@ -373,7 +374,7 @@ def test_nothing_is_written_when_the_plan_is_refused(slow: PrivateSshd, make_sma
 def push_here(project: Project) -> int:
     """Push in this process, which goes on to run afterwards."""
     loaded = load_project_config(project.folder)
-    request = PushRequest((SWEEP,), loaded.config.sync_targets, pauses_seconds=())
+    request = SyncRequest((SWEEP,), loaded.config.sync_targets, pauses_seconds=())
     return int(push(loaded, request, runner=Runner(), reporter=SilentReporter()).exit_code)
 
 

@@ -18,8 +18,9 @@ from hsm.progress import SilentReporter
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import Guard
-from hsm.sync.bring.exchange import Ends, ExchangeOptions, Stopwatch, exchange
+from hsm.sync.bring.exchange import Ends, Stopwatch, exchange
 from hsm.sync.bring.ledger import Books, Ledger
+from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.reports import State, TargetReport, count_files, count_runs
 from hsm.targets.connect import connect
 from hsm.targets.route import make_route

@@ -93,8 +93,8 @@ def receive_from(
     from hsm.remote.openssh.client import has_terminal
     from hsm.remote.openssh.early_login import early_logins
     from hsm.sync.bring.pull import pull
-    from hsm.sync.bring.push import PushRequest
     from hsm.sync.reports import make_document
+    from hsm.sync.request import SyncRequest
 
     following = parse_follow(
         continuous=continuous, interval=interval, expect=expect, settle=settle, stale=stale, is_dry_run=dry_run
@@ -106,7 +106,7 @@ def receive_from(
     chosen = choose_sweeps(sweeps, lambda: list_offers_there(loaded, targets), command="sync from", as_json=as_json)
     if not chosen:
         return
-    request = PushRequest(
+    request = SyncRequest(
         sweeps=chosen,
         targets=targets,
         is_dry_run=dry_run,

@@ -86,8 +86,9 @@ def send_to(
     from hsm.cli.render import make_reporter
     from hsm.remote.openssh.client import has_terminal
     from hsm.remote.openssh.early_login import early_logins
-    from hsm.sync.bring.push import PushRequest, push
+    from hsm.sync.bring.push import push
     from hsm.sync.reports import make_document
+    from hsm.sync.request import SyncRequest
 
     following = parse_follow(
         continuous=continuous, interval=interval, expect=expect, settle=settle, stale=stale, is_dry_run=dry_run
@@ -99,7 +100,7 @@ def send_to(
     chosen = choose_sweeps(sweeps, lambda: list_offers_here(loaded, targets), command="sync to", as_json=as_json)
     if not chosen:
         return
-    request = PushRequest(
+    request = SyncRequest(
         sweeps=chosen,
         targets=targets,
         is_dry_run=dry_run,

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
@@ -18,18 +18,19 @@ from hsm.errors import ExitCode, HsmError, LockedError, RefusedError, Unreachabl
 from hsm.model import Problem, Root, SweepInventory, SyncPlan
 from hsm.plan.collisions import folds_names
 from hsm.plan.destination import Destination
-from hsm.plan.planner import PlanOptions, make_plan, select
+from hsm.plan.planner import make_plan, select
 from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import ProblemFound, Reporter, StepStarted, TargetEnded
 from hsm.sync.bring.early_survey import EarlySurvey
 from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.bring.survey import DestinationState, check_destination
 from hsm.sync.reports import State, TargetReport
 from hsm.targets.connect import Connection, get_roots
 from hsm.targets.head_start import HeadStart
 from hsm.transfer.base import Engine
-from hsm.transfer.outcome import Outcome, Patience, TransferResult
+from hsm.transfer.outcome import Outcome, TransferResult
 
 
 class MakeEngine(Protocol):
@@ -77,30 +78,6 @@ class Ends:
     early: EarlySurvey | None = None
     after: Callable[[TargetReport], TargetReport] = lambda report: report
     list_notices: Callable[[], tuple[Problem, ...]] = tuple
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeOptions:
-    """How a sweep is brought over.
-
-    Attributes:
-        plan: What the plan is asked.
-        max_depth: Levels of the sweep folder that count; None for all.
-        n_workers: Workers wanted.
-        roots: Which of the two folders are brought.
-        allowed: Names of safety checks that are waived.
-        is_dry_run: Stop before anything is changed.
-        patience: How long to wait for what may still turn out well.
-    """
-
-    plan: PlanOptions = field(default_factory=PlanOptions)
-    max_depth: int | None = 1
-    n_workers: int = 4
-    roots: tuple[Root, ...] = tuple(Root)
-    allowed: frozenset[str] = frozenset()
-    secrets: Literal["warn", "refuse", "ignore"] = "warn"
-    is_dry_run: bool = False
-    patience: Patience = field(default_factory=Patience)
 
 
 def make_push_ends(connection: Connection, settings: TargetSettings, *, source: Endpoint, runner: Runner) -> Ends:

@@ -22,13 +22,14 @@ from hsm.progress import Reporter, TargetEnded
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import Guard
-from hsm.sync.bring.exchange import Ends, ExchangeOptions, Stopwatch, exchange, make_failed_report
+from hsm.sync.bring.exchange import Ends, Stopwatch, exchange, make_failed_report
 from hsm.sync.bring.far_source import FarSource, load_far_id
 from hsm.sync.bring.ledger import Books
+from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.pull_ledger import PullLedger
-from hsm.sync.bring.push import PushRequest, make_options
 from hsm.sync.bring.session import Session
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
+from hsm.sync.request import SyncRequest
 from hsm.sync.source import ProjectSource, make_layout, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import Connection, connect
@@ -41,7 +42,7 @@ Named = tuple[str, TargetReport]
 
 
 def pull(
-    loaded: LoadedConfig, request: PushRequest, *, runner: Runner, reporter: Reporter, kept: Session | None = None
+    loaded: LoadedConfig, request: SyncRequest, *, runner: Runner, reporter: Reporter, kept: Session | None = None
 ) -> SyncReport:
     """Bring sweeps from targets into this project.
 
@@ -69,7 +70,7 @@ class _Pull:
     """What bringing from each target shares."""
 
     def __init__(
-        self, loaded: LoadedConfig, request: PushRequest, runner: Runner, reporter: Reporter, kept: Session
+        self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter, kept: Session
     ) -> None:
         self._loaded = loaded
         self._request = request
@@ -250,7 +251,7 @@ def _make_interrupted(name: str) -> TargetReport:
     return TargetReport(name, State.INTERRUPTED, ExitCode.INTERRUPTED)
 
 
-def _join_sweeps(request: PushRequest, reports: Mapping[str, Sequence[Named]]) -> tuple[SweepReport, ...]:
+def _join_sweeps(request: SyncRequest, reports: Mapping[str, Sequence[Named]]) -> tuple[SweepReport, ...]:
     """Put together by sweep what each target answered.
 
     Raises:

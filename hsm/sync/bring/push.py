@@ -5,28 +5,28 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
-from hsm.config.schema import SyncOptions, TargetSettings
-from hsm.errors import ExitCode, HsmError, UsageError
-from hsm.model import Root, SweepInventory
+from hsm.config.schema import TargetSettings
+from hsm.errors import ExitCode, HsmError
+from hsm.model import SweepInventory
 from hsm.plan.choice import RunChoice
-from hsm.plan.planner import PlanOptions
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
 from hsm.records.journal import get_journal_path, read_known_runs
 from hsm.records.project import load_source_id
 from hsm.records.receipt import Sender
-from hsm.remote.retry import PAUSES_SECONDS
 from hsm.sync.bring.early_survey import EarlySurvey
-from hsm.sync.bring.exchange import ExchangeOptions, Stopwatch, exchange, make_failed_report, make_push_ends
+from hsm.sync.bring.exchange import Stopwatch, exchange, make_failed_report, make_push_ends
 from hsm.sync.bring.ledger import Books, Ledger
+from hsm.sync.bring.options import make_options
 from hsm.sync.bring.session import Session
 from hsm.sync.bring.survey import begin_check
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
+from hsm.sync.request import SyncRequest
 from hsm.sync.shortcuts.unchanged_sweep import LEAST_RUNS, AtRest, describe_sweeps
 from hsm.sync.source import Inventories, ProjectSource, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
@@ -34,44 +34,9 @@ from hsm.targets.connect import Connection, connect, get_roots
 from hsm.targets.route import make_route
 
 
-@dataclass(frozen=True, slots=True)
-class PushRequest:
-    """What the command line asks for.
-
-    Attributes:
-        sweeps: As typed: ids, unambiguous prefixes, `latest`.
-        targets: By name, in the order asked for; without what the file says of single sweeps.
-        is_dry_run: Plan only.
-        roots: Which of the two folders (`--sweep-only`, `--wandb-only`).
-        all_versions: Send superseded versions too.
-        overwrite: Send what is newer at the target too.
-        choice: Which runs, and which files of them.
-        allowed: Safety checks that are waived.
-        may_ask: ssh may ask in this terminal.
-        breaks_lock: Take the locks of a sweep whoever holds them.
-        does_after_sync: Do what the targets' `after_sync` says.
-        lists_files: The report will name single files.
-        pauses_seconds: Before each further try after a dropped connection.
-    """
-
-    sweeps: tuple[str, ...]
-    targets: Mapping[str, TargetSettings]
-    is_dry_run: bool = False
-    roots: tuple[Root, ...] = tuple(Root)
-    all_versions: bool = False
-    overwrite: bool = False
-    choice: RunChoice = field(default_factory=RunChoice)
-    allowed: frozenset[str] = field(default_factory=frozenset)
-    may_ask: bool = False
-    breaks_lock: bool = False
-    does_after_sync: bool = True
-    lists_files: bool = False
-    pauses_seconds: tuple[float, ...] = PAUSES_SECONDS
-
-
 def push(
     loaded: LoadedConfig,
-    request: PushRequest,
+    request: SyncRequest,
     *,
     runner: Runner,
     reporter: Reporter,
@@ -116,7 +81,7 @@ class _Push:
     def __init__(
         self,
         source: ProjectSource,
-        request: PushRequest,
+        request: SyncRequest,
         settings: Mapping[tuple[str, str], TargetSettings],
         runner: Runner,
         reporter: Reporter,
@@ -325,43 +290,3 @@ class _Push:
 
 def _make_interrupted(name: str) -> TargetReport:
     return TargetReport(name, State.INTERRUPTED, ExitCode.INTERRUPTED)
-
-
-def make_options(name: str, settings: TargetSettings, request: PushRequest) -> ExchangeOptions:
-    """How a target's settings and a command line together want a sweep brought over.
-
-    Raises:
-        UsageError: Nothing is left to be brought.
-    """
-    options = settings.options
-    roots = tuple(root for root in request.roots if _is_wanted(root, options))
-    if not roots:
-        raise UsageError(
-            f"Nothing is left to be brought to {name}: its options switch off what the command asks for.",
-            hint="See `sync_sweep_metadata` and `sync_wandb_runs` in `hsm sync list`.",
-            kind="nothing_selected",
-        )
-    latest_only = options.latest_only
-    if settings.uploads and latest_only is True:  # wandb loses what is missing of a run without a word
-        latest_only = "uploaded"
-    plan = PlanOptions(
-        latest_only=False if request.all_versions else latest_only,
-        exclude=options.exclude,
-        secret_patterns=options.secret_patterns,
-        is_checked=options.check_remote_first,
-        overwrite=request.overwrite,
-        choice=request.choice,
-    )
-    return ExchangeOptions(
-        plan=plan,
-        max_depth=options.max_depth,
-        n_workers=options.parallel_transfers,
-        roots=roots,
-        allowed=request.allowed,
-        secrets=settings.secrets,
-        is_dry_run=request.is_dry_run,
-    )
-
-
-def _is_wanted(root: Root, options: SyncOptions) -> bool:
-    return options.sync_sweep_metadata if root is Root.SWEEPS else options.sync_wandb_runs

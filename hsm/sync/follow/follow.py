@@ -16,7 +16,6 @@ from hsm.errors import ExitCode
 from hsm.model import SyncPlan
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter
-from hsm.sync.bring.push import PushRequest
 from hsm.sync.bring.session import LastingSession
 from hsm.sync.follow.judgement import Awaited, FollowLimits
 from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowStatus, count_runs_there
@@ -33,6 +32,7 @@ from hsm.sync.reports import (
     count_bytes,
     count_files,
 )
+from hsm.sync.request import SyncRequest
 from hsm.sync.source import make_layout
 
 INTERVAL_SECONDS = 60.0
@@ -57,7 +57,7 @@ class MakePass:
 
     command: str
     direction: str
-    call: Callable[[PushRequest, Reporter, LastingSession], SyncReport]
+    call: Callable[[SyncRequest, Reporter, LastingSession], SyncReport]
 
 
 class Watcher(Reporter, Protocol):
@@ -85,7 +85,7 @@ class FollowOptions:
 
 def follow(
     loaded: LoadedConfig,
-    request: PushRequest,
+    request: SyncRequest,
     options: FollowOptions,
     *,
     make_pass: MakePass,
@@ -123,7 +123,7 @@ def follow(
 class _Follower:
     def __init__(
         self,
-        request: PushRequest,
+        request: SyncRequest,
         options: FollowOptions,
         make_pass: MakePass,
         runner: Runner,
@@ -281,7 +281,7 @@ class _Follower:
         )
 
 
-def _find_meant(request: PushRequest, report: SyncReport) -> tuple[str, ...]:
+def _find_meant(request: SyncRequest, report: SyncReport) -> tuple[str, ...]:
     """The sweeps that the words of the first pass mean; a word stays as it is until a target has told."""
     found = [sweep.sweep for sweep in report.sweeps if any(target.plan is not None for target in sweep.targets)]
     if len(found) >= len(request.sweeps):

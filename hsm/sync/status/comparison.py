@@ -12,8 +12,9 @@ from hsm.errors import ExitCode, UsageError
 from hsm.process.runner import Runner
 from hsm.progress import Reporter
 from hsm.sync.bring.pull import pull
-from hsm.sync.bring.push import PushRequest, push
+from hsm.sync.bring.push import push
 from hsm.sync.reports import State, SyncReport, TargetReport, count_bytes, count_files, count_runs
+from hsm.sync.request import SyncRequest
 from hsm.sync.status.report import Asked, Question
 
 
@@ -44,11 +45,11 @@ def ask_targets(
         sweeps = tuple(dict.fromkeys(question.sweep for question in pairs))
         meant = {name: targets[name] for name in dict.fromkeys(question.target for question in pairs)}
         if pairs:
-            answers |= _ask(bring, PushRequest(sweeps, meant, is_dry_run=True, may_ask=may_ask), direction)
+            answers |= _ask(bring, SyncRequest(sweeps, meant, is_dry_run=True, may_ask=may_ask), direction)
     return {question: answers[question] for question in wanted if question in answers}
 
 
-def _ask(bring: Callable[[PushRequest], SyncReport], request: PushRequest, direction: str) -> dict[Question, Asked]:
+def _ask(bring: Callable[[SyncRequest], SyncReport], request: SyncRequest, direction: str) -> dict[Question, Asked]:
     """Ask about all sweeps at once; where one of them is no sweep there, about each by itself."""
     try:
         report = bring(request)

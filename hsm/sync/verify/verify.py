@@ -20,10 +20,11 @@ from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import get_journal_path, load_journal
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.bring.exchange import Ends, ExchangeOptions, make_push_ends
-from hsm.sync.bring.push import PushRequest, make_options
+from hsm.sync.bring.exchange import Ends, make_push_ends
+from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.survey import check_destination
 from hsm.sync.reports import make_error_document, make_problem_document, merge_exit_codes
+from hsm.sync.request import SyncRequest
 from hsm.sync.source import Inventories, ProjectSource, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.sync.verify.cleaned import CleanedVerdict, verify_cleaned
@@ -100,7 +101,7 @@ def verify(
         UsageError: A sweep does not exist.
     """
     source = find_source(loaded, LocalEndpoint(), words)
-    request = PushRequest(tuple(words), targets, is_dry_run=True, may_ask=may_ask, choice=choice or RunChoice())
+    request = SyncRequest(tuple(words), targets, is_dry_run=True, may_ask=may_ask, choice=choice or RunChoice())
     settings = {
         (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
         for name, target in targets.items()
@@ -147,7 +148,7 @@ class _Verify:
     def __init__(
         self,
         source: ProjectSource,
-        request: PushRequest,
+        request: SyncRequest,
         settings: Mapping[tuple[str, str], TargetSettings],
         runner: Runner,
         reporter: Reporter,

@@ -12,8 +12,8 @@ from hsm.errors import UsageError
 if TYPE_CHECKING:
     from hsm.config.load import LoadedConfig
     from hsm.process.runner import Runner
-    from hsm.sync.bring.push import PushRequest
     from hsm.sync.follow.follow import FollowOptions
+    from hsm.sync.request import SyncRequest
 
 Continuous = Annotated[
     bool,
@@ -91,7 +91,7 @@ def parse_follow(
 
 def follow_sweeps(
     loaded: LoadedConfig,
-    request: PushRequest,
+    request: SyncRequest,
     options: FollowOptions,
     *,
     pulls: bool,

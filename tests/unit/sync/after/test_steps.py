@@ -33,7 +33,8 @@ from hsm.sync.after.upload import (
     make_command_program,
     make_upload_program,
 )
-from hsm.sync.bring.push import PushRequest, make_options
+from hsm.sync.bring.options import make_options
+from hsm.sync.request import SyncRequest
 from hsm.wandb_log.artifacts import StagedArtifact
 
 NAME = "offline-run-20251020_212836-abc"
@@ -289,5 +290,5 @@ def test_runs_that_are_to_be_uploaded_are_sent_with_all_versions(
     target = {"paths": PATHS, "options": {"latest_only": latest_only}, "after_sync": steps}
     config = SyncConfig.model_validate({"sync_targets": {"nas": target}})
     found = config.sync_targets["nas"]
-    request = PushRequest(("latest",), {"nas": found}, all_versions=all_versions)
+    request = SyncRequest(("latest",), {"nas": found}, all_versions=all_versions)
     assert make_options("nas", found, request).plan.latest_only == expected

@@ -1,0 +1,77 @@
+"""Options of one exchange, from a target's settings and a request. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hsm.config.schema import SyncOptions, TargetSettings
+from hsm.errors import UsageError
+from hsm.model import Root
+from hsm.plan.planner import PlanOptions
+from hsm.sync.request import SyncRequest
+from hsm.transfer.outcome import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOptions:
+    """How a sweep is brought over.
+
+    Attributes:
+        plan: What the plan is asked.
+        max_depth: Levels of the sweep folder that count; None for all.
+        n_workers: Workers wanted.
+        roots: Which of the two folders are brought.
+        allowed: Names of safety checks that are waived.
+        is_dry_run: Stop before anything is changed.
+        patience: How long to wait for what may still turn out well.
+    """
+
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    max_depth: int | None = 1
+    n_workers: int = 4
+    roots: tuple[Root, ...] = tuple(Root)
+    allowed: frozenset[str] = frozenset()
+    secrets: Literal["warn", "refuse", "ignore"] = "warn"
+    is_dry_run: bool = False
+    patience: Patience = field(default_factory=Patience)
+
+
+def make_options(name: str, settings: TargetSettings, request: SyncRequest) -> ExchangeOptions:
+    """How a target's settings and a command line together want a sweep brought over.
+
+    Raises:
+        UsageError: Nothing is left to be brought.
+    """
+    options = settings.options
+    roots = tuple(root for root in request.roots if _is_wanted(root, options))
+    if not roots:
+        raise UsageError(
+            f"Nothing is left to be brought to {name}: its options switch off what the command asks for.",
+            hint="See `sync_sweep_metadata` and `sync_wandb_runs` in `hsm sync list`.",
+            kind="nothing_selected",
+        )
+    latest_only = options.latest_only
+    if settings.uploads and latest_only is True:  # wandb loses what is missing of a run without a word
+        latest_only = "uploaded"
+    plan = PlanOptions(
+        latest_only=False if request.all_versions else latest_only,
+        exclude=options.exclude,
+        secret_patterns=options.secret_patterns,
+        is_checked=options.check_remote_first,
+        overwrite=request.overwrite,
+        choice=request.choice,
+    )
+    return ExchangeOptions(
+        plan=plan,
+        max_depth=options.max_depth,
+        n_workers=options.parallel_transfers,
+        roots=roots,
+        allowed=request.allowed,
+        secrets=settings.secrets,
+        is_dry_run=request.is_dry_run,
+    )
+
+
+def _is_wanted(root: Root, options: SyncOptions) -> bool:
+    return options.sync_sweep_metadata if root is Root.SWEEPS else options.sync_wandb_runs
