@@ -16,7 +16,7 @@ from typing import Any
 
 from hsm.errors import ConfigError
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
-from hsm.records.journal import get_journal_path
+from hsm.project_folder import ProjectFolder
 
 SCHEMA = 1
 ASIDE_PREFIX = ".hsm-clean-"
@@ -128,7 +128,7 @@ def make_aside_name() -> str:
 def make_cleaning_path(project: Path, cleaning: Cleaning) -> Path:
     """A fresh name for the record of a clean; names sort by time."""
     word = re.sub(r"[^0-9TZ]", "", cleaning.at.replace("+00:00", "Z"))
-    return _get_folder(project, cleaning.sweep) / f"{word}-{secrets.token_hex(4)}.json"
+    return ProjectFolder(project).cleaned(cleaning.sweep) / f"{word}-{secrets.token_hex(4)}.json"
 
 
 def save_cleaning(path: Path, cleaning: Cleaning) -> None:
@@ -153,7 +153,7 @@ def load_cleanings(project: Path, sweep: str) -> tuple[Cleaning, ...]:
         ConfigError: A record is damaged, cannot be read, or a newer version of HSM wrote it.
     """
     found = []
-    for path in sorted(_get_folder(project, sweep).glob("*.json")):
+    for path in sorted(ProjectFolder(project).cleaned(sweep).glob("*.json")):
         try:
             document = load_json(path, schema=SCHEMA)
             if document is not None:
@@ -177,16 +177,6 @@ def find_cleaned(project: Path, sweep: str) -> dict[str, CleanedUnit]:
     """
     units = {unit.name: unit for cleaning in load_cleanings(project, sweep) for unit in cleaning.units}
     return {name: unit for name, unit in units.items() if not unit.is_here}
-
-
-def list_cleaned_sweeps(project: Path) -> list[Path]:
-    """The folders with records, one for each sweep; their names are those of the sweeps' journals."""
-    return sorted(path for path in (project / ".hsm" / "cleaned").glob("*/") if path.is_dir())
-
-
-def _get_folder(project: Path, sweep: str) -> Path:
-    name = get_journal_path(project, "any", sweep).name.removesuffix(".json")
-    return project / ".hsm" / "cleaned" / name
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -13,11 +12,10 @@ from typing import Any
 from hsm.errors import ConfigError
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
 from hsm.model import Problem, Root
+from hsm.project_folder import ProjectFolder
 from hsm.records.record import RunRecord, make_record_document, parse_record
 
 SCHEMA = 1
-_MOST_NAME_BYTES = 200
-"""Of a sweep's name in a file's name, which ends at 255 with what the lock beside it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +77,6 @@ class Journal:
     memory: Memory | None = None
 
 
-def get_journal_path(project: Path, target: str, sweep: str) -> Path:
-    """Where the journal of a sweep at a target lies; a very long name is cut and told apart by its checksum."""
-    name = os.fsencode(sweep)
-    if len(name) > _MOST_NAME_BYTES:
-        digest = hashlib.sha256(name).hexdigest()[:16]
-        sweep = f"{os.fsdecode(name[: _MOST_NAME_BYTES - 17])}-{digest}"
-    return project / ".hsm" / "sync" / target / f"{sweep}.json"
-
-
 def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal, tuple[Problem, ...]]:
     """Read a journal.
 
@@ -121,7 +110,7 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
 def list_journals(project: Path, target: str) -> list[Journal]:
     """Read what is known of every sweep at a target; journals that cannot be used are left out. Changes nothing."""
     found = []
-    for path in sorted(get_journal_path(project, target, "x").parent.glob("*.json")):
+    for path in sorted(ProjectFolder(project).target(target).glob("*.json")):
         with contextlib.suppress(NewerFileError, DamagedFileError, ValueError, RecursionError, OSError):
             document = load_json(path, schema=SCHEMA)
             if document is not None:

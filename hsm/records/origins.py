@@ -7,19 +7,17 @@ here when it had been brought.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hsm.errors import ConfigError
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
 from hsm.model import FileKey, Root
-from hsm.records.journal import Route, get_journal_path
+from hsm.project_folder import ProjectFolder
+from hsm.records.journal import Route
 
 SCHEMA = 1
-_FOLDER = "pulled"
-_SOURCE_NAME = ".source.json"
-"""No sweep's name begins with a dot."""
 
 Mark = tuple[int, int]
 """Size and time in nanoseconds of a file here."""
@@ -39,19 +37,6 @@ class Origins:
     files: Mapping[FileKey, Mark | None] = field(default_factory=dict)
 
 
-def get_origins_path(project: Path, target: str, sweep: str) -> Path:
-    """Where what a target brought of a sweep is kept."""
-    journal = get_journal_path(project, target, sweep)
-    return journal.parent / _FOLDER / journal.name
-
-
-def list_origins_paths(project: Path, sweep: str) -> list[Path]:
-    """The files of all targets that brought something of a sweep."""
-    name = get_journal_path(project, "any", sweep).name
-    folders = sorted((project / ".hsm" / "sync").glob(f"*/{_FOLDER}"))
-    return [folder / name for folder in folders if (folder / name).is_file()]
-
-
 def load_origins(path: Path) -> Origins | None:
     """Read what a target brought; None where there is nothing, or nothing that can be understood.
 
@@ -65,6 +50,19 @@ def load_origins(path: Path) -> Origins | None:
         raise ConfigError(f"{error}.", hint="Upgrade HSM here.", kind="newer_schema") from error
     except (DamagedFileError, LookupError, TypeError, ValueError, AttributeError, RecursionError, OSError):
         return None
+
+
+def iter_origins(project: Path, sweep: str) -> Iterator[tuple[str, Origins]]:
+    """Read what each target brought of a sweep, with the target's name; in the order of the names.
+
+    Raises:
+        ConfigError: As `load_origins`.
+    """
+    folder = ProjectFolder(project)
+    for target in folder.list_targets():
+        found = load_origins(folder.origins(target, sweep))
+        if found is not None:
+            yield target, found
 
 
 def save_origins(path: Path, origins: Origins) -> None:
@@ -81,13 +79,14 @@ def save_origins(path: Path, origins: Origins) -> None:
 
 def load_source_ids(project: Path) -> dict[str, tuple[Route, str]]:
     """By target, under which id its project stands in receipts here, and between which places that was."""
+    folder = ProjectFolder(project)
     found: dict[str, tuple[Route, str]] = {}
-    for path in sorted((project / ".hsm" / "sync").glob(f"*/{_FOLDER}/{_SOURCE_NAME}")):
+    for target in folder.list_targets():
         try:
-            document = load_json(path, schema=SCHEMA) or {}
+            document = load_json(folder.far_id(target), schema=SCHEMA) or {}
             route = document["route"]
             if isinstance(route, dict):
-                found[path.parent.parent.name] = (Route(**route), str(document["source_id"]))
+                found[target] = (Route(**route), str(document["source_id"]))
         except (DamagedFileError, KeyError, TypeError, RecursionError, OSError):
             continue
     return found
@@ -99,8 +98,8 @@ def save_source_id(project: Path, target: str, route: Route, source_id: str) -> 
     Raises:
         OSError: It could not be written.
     """
-    path = project / ".hsm" / "sync" / target / _FOLDER / _SOURCE_NAME
-    save_json(path, {"route": asdict(route), "source_id": source_id}, schema=SCHEMA)
+    document = {"route": asdict(route), "source_id": source_id}
+    save_json(ProjectFolder(project).far_id(target), document, schema=SCHEMA)
 
 
 def _parse(document: Mapping[str, object]) -> Origins:

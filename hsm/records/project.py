@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hsm.errors import ConfigError
 from hsm.files import DamagedFileError, load_json, save_json
+from hsm.project_folder import ProjectFolder
 
 SCHEMA = 1
 _SOURCE_ID = re.compile(r"[0-9a-f]{16}")
@@ -21,7 +22,7 @@ def load_source_id(project: Path) -> str:
     Raises:
         ConfigError: The file is damaged or cannot be written.
     """
-    path = project / ".hsm" / "project.json"
+    path = ProjectFolder(project).id
     try:
         document = load_json(path, schema=SCHEMA)
         if document is None:

@@ -13,7 +13,7 @@ from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import UsageError
 from hsm.model import EntryKind, Problem, Root, SweepInventory
-from hsm.records.journal import get_journal_path
+from hsm.project_folder import ProjectFolder
 
 Inventories = Mapping[tuple[str, int | None], SweepInventory]
 """By sweep id and depth of the sweep folder."""
@@ -30,7 +30,7 @@ class ProjectSource:
         known: All sweeps of the project.
         sweeps: Those that are meant, each once, in the order asked for.
         missing: Folders that the configuration names and that are not there, by what should lie in them.
-        cache: Name of the file in `.hsm/cache/` with what was read of the runs.
+        target: The target that they lie at; empty for this machine.
     """
 
     project: Path
@@ -39,7 +39,7 @@ class ProjectSource:
     known: tuple[SweepFolder, ...]
     sweeps: tuple[SweepFolder, ...]
     missing: Mapping[Root, str] = field(default_factory=dict)
-    cache: str = "runs"
+    target: str = ""
 
 
 def make_layout(loaded: LoadedConfig) -> Layout:
@@ -72,7 +72,7 @@ def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> d
     return {root: folders[root] for root, listing in found.items() if listing.kind is not EntryKind.FOLDER}
 
 
-def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, target: str = "*") -> SweepFolder:
+def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, target: str = "") -> SweepFolder:
     """Find a sweep; one that was synced before counts also when nothing of it is left, so that the plan can miss it.
 
     Args:
@@ -87,8 +87,9 @@ def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, 
     try:
         return find_sweep(known, word)
     except UsageError as error:
-        folders = (project / ".hsm" / "sync").glob(f"{target}/") if error.kind == "unknown_sweep" else ()
-        if any(get_journal_path(project, folder.name, word).is_file() for folder in folders):
+        folder = ProjectFolder(project)
+        targets = (target,) if target else folder.list_targets()
+        if error.kind == "unknown_sweep" and any(folder.journal(name, word).is_file() for name in targets):
             return SweepFolder(word)
         raise
 
@@ -110,7 +111,7 @@ def read_inventories(
         with_versions: Read which media are superseded.
         saves_cache: Remember what was read of the runs.
     """
-    path = source.project / ".hsm" / "cache" / f"{source.cache}.json"
+    path = ProjectFolder(source.project).runs_cache(source.target)
     index, notices = load_index(path)
     ids = frozenset(sweep.id for sweep in source.known)
     inventories = {

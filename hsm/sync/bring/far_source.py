@@ -14,6 +14,7 @@ from hsm.discover.sweeps import Layout, SweepFolder, SweepsFound, look_for_sweep
 from hsm.endpoint import Endpoint
 from hsm.errors import TargetError, UsageError
 from hsm.model import Root
+from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Route
 from hsm.records.origins import load_source_ids, save_source_id
 from hsm.sync.source import find_known_sweep
@@ -109,7 +110,7 @@ def load_far_id(endpoint: Endpoint, project: Path, route: Route, *, folder: str,
     if endpoint.name in known and known[endpoint.name][0] == route:
         return known[endpoint.name][1]
     taken = {source_id for name, (other, source_id) in known.items() if name != endpoint.name and other != route}
-    source_id = _read_id(endpoint, f"{folder}/.hsm/project.json")
+    source_id = _read_id(endpoint, str(ProjectFolder(Path(folder)).id))
     if not source_id or source_id in taken:
         words = (endpoint.name, route.host, route.user or "", str(route.port or ""), route.sweeps, route.wandb)
         source_id = hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -14,7 +14,8 @@ from hsm.errors import HsmError, TargetError
 from hsm.model import FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.process.runner import CommandStoppedError
-from hsm.records.journal import Journal, Memory, Route, get_journal_path, load_journal, save_journal
+from hsm.project_folder import ProjectFolder
+from hsm.records.journal import Journal, Memory, Route, load_journal, save_journal
 from hsm.records.lock import abandon, hold_local_lock
 from hsm.records.receipt import (
     Receipt,
@@ -73,7 +74,7 @@ class Ledger:
     def __init__(self, books: Books, sweep: str) -> None:
         self._books = books
         self._sweep = sweep
-        self._path = get_journal_path(books.project, books.target, sweep)
+        self._path = ProjectFolder(books.project).journal(books.target, sweep)
         self._journal = Journal(books.route)
         self.notices: tuple[Problem, ...] = ()
         self._guard: Keeper | None = None
@@ -112,7 +113,7 @@ class Ledger:
         Raises:
             LockedError: Another process holds it.
         """
-        path = self._path.with_suffix(".lock")
+        path = ProjectFolder(self._books.project).lock(self._books.target, self._sweep)
         return hold_local_lock(path, sweep=self._sweep, target=self._place, breaks=self._books.breaks_lock)
 
     @contextmanager

@@ -192,7 +192,7 @@ class _Pull:
             layout=found.layout,
             known=found.sweeps,
             sweeps=(sweep,),
-            cache=f"runs-{connection.name}",
+            target=connection.name,
         )
         inventories = read_inventories(
             source,

@@ -6,7 +6,7 @@ whichever is newer; what this target brought itself and what grew there since is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from hsm.endpoint import Endpoint, Tree
@@ -15,14 +15,8 @@ from hsm.model import EntryKind, FileKey, PlanItem, Problem, Reason, Root, Sourc
 from hsm.plan.destination import Destination
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import is_same_time
-from hsm.records.origins import (
-    Mark,
-    Origins,
-    get_origins_path,
-    list_origins_paths,
-    load_origins,
-    save_origins,
-)
+from hsm.project_folder import ProjectFolder
+from hsm.records.origins import Mark, Origins, iter_origins, save_origins
 from hsm.records.receipt import RECEIPT_FOLDER, get_receipt_name, parse_receipt
 from hsm.remote.local import LocalEndpoint
 from hsm.remote.shell_programs.guard import GuardPlaces
@@ -46,7 +40,7 @@ class PullLedger(Ledger):
         super().__init__(books, sweep)
         self._source = source
         self._receipt_path = f"{sweeps}/outputs/{sweep}/{RECEIPT_FOLDER}/{get_receipt_name(books.source.id)}"
-        self._origins_path = get_origins_path(books.project, books.target, sweep)
+        self._origins_path = ProjectFolder(books.project).origins(books.target, sweep)
         self._files: dict[FileKey, Mark | None] | None = None
         self._before: Mapping[FileKey, Mark] = {}
         self._roots: Mapping[Root, str] = {}
@@ -118,20 +112,15 @@ class PullLedger(Ledger):
         """What came from this target, also under another name of its own."""
         if self._files is None:
             self._files = {}
-            for _, found in self._iter_origins():
+            for _, found in iter_origins(self._books.project, self._sweep):
                 if found.route == self._books.route:
                     self._files.update(found.files)
         return self._files
 
     def _load_others(self) -> dict[str, Mapping[FileKey, Mark | None]]:
         """What other targets brought, by their name."""
-        return {name: found.files for name, found in self._iter_origins() if found.route != self._books.route}
-
-    def _iter_origins(self) -> Iterator[tuple[str, Origins]]:
-        for path in list_origins_paths(self._books.project, self._sweep):
-            found = load_origins(path)
-            if found is not None:
-                yield path.parent.parent.name, found
+        every = iter_origins(self._books.project, self._sweep)
+        return {name: found.files for name, found in every if found.route != self._books.route}
 
     def _find_own_runs(self, inventory: SweepInventory, names: Iterable[str]) -> set[str]:
         """The runs that lie here just as the journal, or a receipt of this source, says they were proven.

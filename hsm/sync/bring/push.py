@@ -16,7 +16,8 @@ from hsm.model import SweepInventory
 from hsm.plan.choice import RunChoice
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
-from hsm.records.journal import get_journal_path, read_known_runs
+from hsm.project_folder import ProjectFolder
+from hsm.records.journal import read_known_runs
 from hsm.records.project import load_source_id
 from hsm.records.receipt import Sender
 from hsm.sync.bring.early_survey import EarlySurvey
@@ -102,7 +103,7 @@ class _Push:
         """The runs of the first sweep that the journal of a target knows, for a call that asks early."""
         if not self._kept.asks_early:
             return ()
-        return read_known_runs(get_journal_path(self._source.project, name, self._source.sweeps[0].id))
+        return read_known_runs(ProjectFolder(self._source.project).journal(name, self._source.sweeps[0].id))
 
     def _make_at_rest(self) -> AtRest | None:
         """What may save looking at every file of a large sweep; None where each must be looked at."""
@@ -119,7 +120,7 @@ class _Push:
         options = [request.all_versions, request.overwrite, sorted(request.allowed), sorted(request.roots)]
         asked = [sweep.id, self._source_id, sorted(source.missing), describe_sweeps(source.known), options]
         return AtRest(
-            {name: get_journal_path(source.project, name, sweep.id) for name in settings},
+            {name: ProjectFolder(source.project).journal(name, sweep.id) for name in settings},
             {name: [found.model_dump(mode="json"), asked] for name, found in settings.items()},
             source.layout,
             sweep,

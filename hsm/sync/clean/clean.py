@@ -27,8 +27,8 @@ from hsm.errors import HsmError, TargetError, UsageError
 from hsm.model import Root, SweepInventory
 from hsm.process.runner import Runner
 from hsm.progress import Reporter, StepStarted, TargetEnded
+from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import Cleaning, make_aside_name, make_cleaning_path, save_cleaning
-from hsm.records.journal import get_journal_path
 from hsm.records.lock import hold_local_lock
 from hsm.records.project import load_source_id
 from hsm.remote.local import LocalEndpoint
@@ -175,10 +175,9 @@ class SweepClean:
 
     def _lock_here(self) -> None:
         """Hold the locks here of all targets, so that no sync of the sweep reads or writes it meanwhile."""
-        folder = self._project / ".hsm" / "sync"
-        known = {path.name for path in folder.glob("*/") if path.is_dir()}
-        for name in sorted({*self._loaded.config.sync_targets, *known}):
-            path = get_journal_path(self._project, name, self.sweep.id).with_suffix(".lock")
+        folder = ProjectFolder(self._project)
+        for name in sorted({*self._loaded.config.sync_targets, *folder.list_targets()}):
+            path = folder.lock(name, self.sweep.id)
             self._stack.enter_context(hold_local_lock(path, sweep=self.sweep.id, target=name, breaks=False))
 
     def _read_inventory(self) -> SweepInventory:
@@ -197,7 +196,7 @@ class SweepClean:
         for name in names:
             settings = self._resolve(name)
             is_asked_for = name in self._request.targets
-            if not is_asked_for and not get_journal_path(self._project, name, self.sweep.id).is_file():
+            if not is_asked_for and not ProjectFolder(self._project).journal(name, self.sweep.id).is_file():
                 continue
             self._reporter.report(StepStarted(name, "login"))
             try:

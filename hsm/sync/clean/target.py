@@ -15,8 +15,9 @@ from hsm.errors import LockedError, TargetError
 from hsm.model import Entry, EntryKind, Reason, Root, Run, SweepInventory
 from hsm.plan.selection import Selection
 from hsm.process.runner import Runner
+from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import CleanedPlace
-from hsm.records.journal import Journal, get_journal_path, load_journal
+from hsm.records.journal import Journal, load_journal
 from hsm.records.lock import STALE_MINUTES, Holder, make_lock_content
 from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.shell_programs.guard import GuardPlaces, Held
@@ -53,7 +54,7 @@ class CleanTarget:
         self._inventory = inventory
         self._runner = runner
         self._lock: TargetLock | None = None
-        path = get_journal_path(project, self.name, inventory.sweep)
+        path = ProjectFolder(project).journal(self.name, inventory.sweep)
         self._journal, _ = load_journal(path, make_route(settings, direction="push"), sets_aside=False)
         self._check: DestinationState | None = None
         self._entries: dict[str, dict[str, Entry]] = {}

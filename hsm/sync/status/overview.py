@@ -22,6 +22,7 @@ from hsm.errors import ExitCode, HsmError, TargetError
 from hsm.model import Entry, EntryKind, Problem, RunState
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import SilentReporter
+from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.far_source import make_far_layout
 from hsm.sync.reports import make_error_document, make_problem_document, merge_exit_codes
@@ -84,7 +85,7 @@ class _Sum:
 
 def list_sweeps_here(loaded: LoadedConfig) -> PlaceOverview:
     """The sweeps of this project."""
-    return _read_place(LocalEndpoint(), make_layout(loaded), _get_cache_path(loaded, ""), name=HERE)
+    return _read_place(LocalEndpoint(), make_layout(loaded), ProjectFolder(loaded.project).runs_cache(), name=HERE)
 
 
 def list_sweeps_at(
@@ -105,7 +106,8 @@ def list_sweeps_at(
             with connection.keep_open():
                 connection.login(may_ask=may_ask)
                 layout = make_far_layout(targets[name])
-                return _read_place(connection.endpoint, layout, _get_cache_path(loaded, name), name=name)
+                cache = ProjectFolder(loaded.project).runs_cache(name)
+                return _read_place(connection.endpoint, layout, cache, name=name)
         except HsmError as error:
             return PlaceOverview(name, error=error)
 
@@ -155,10 +157,6 @@ def _make_sweep_document(sweep: SweepOverview) -> dict[str, object]:
         "bytes": sweep.n_bytes,
         "newest": format_time(sweep.newest_ns) or None,
     }
-
-
-def _get_cache_path(loaded: LoadedConfig, target: str) -> Path:
-    return loaded.project / ".hsm" / "cache" / (f"runs-{target}.json" if target else "runs.json")
 
 
 def _read_place(endpoint: Endpoint, layout: Layout, cache: Path, *, name: str) -> PlaceOverview:

@@ -15,7 +15,8 @@ from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.errors import ConfigError, UsageError
 from hsm.model import Problem, Root, SweepInventory
-from hsm.records.journal import Journal, get_journal_path, load_journal
+from hsm.project_folder import ProjectFolder, make_journal_name
+from hsm.records.journal import Journal, load_journal
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.source import find_known_sweep, make_layout
 from hsm.sync.status.cleaned import read_cleaned
@@ -87,7 +88,7 @@ class _Reader:
             found = (find_known_sweep(self._known, self._loaded.project, word) for word in words)
             return tuple(dict.fromkeys(found))
         by_id = {sweep.id: sweep for sweep in self._known}
-        files = {get_journal_path(self._loaded.project, "any", sweep).name for sweep in by_id}
+        files = set(map(make_journal_name, by_id))
         gone = sorted({name for names in self._journals.values() for name in names} - files)
         return (*by_id.values(), *(SweepFolder(name.removesuffix(".json")) for name in gone))
 
@@ -114,10 +115,10 @@ class _Reader:
 
     @property
     def _cache_path(self) -> Path:
-        return self._loaded.project / ".hsm" / "cache" / "runs.json"
+        return ProjectFolder(self._loaded.project).runs_cache()
 
     def _list_journals(self, target: str) -> frozenset[str]:
-        folder = get_journal_path(self._loaded.project, target, "x").parent
+        folder = ProjectFolder(self._loaded.project).target(target)
         try:
             names = os.listdir(folder)  # noqa: PTH208 - names that are no UTF-8
         except OSError:
@@ -127,7 +128,7 @@ class _Reader:
     def _choose_targets(self, sweep: str, *, is_received: bool) -> tuple[str, ...]:
         if self._names:
             return self._names
-        file = get_journal_path(self._loaded.project, "any", sweep).name
+        file = make_journal_name(sweep)
         synced = [name for name, files in self._journals.items() if file in files]
         config = self._loaded.config
         default = () if is_received and not synced else config.default_target or tuple(config.sync_targets)
@@ -159,7 +160,7 @@ class _Reader:
 
     def _load_journal(self, name: str, sweep: str, settings: TargetSettings) -> tuple[Journal, tuple[Problem, ...]]:
         """The journal of a push, or else that of a pull: a target has one of the two."""
-        path = get_journal_path(self._loaded.project, name, sweep)
+        path = ProjectFolder(self._loaded.project).journal(name, sweep)
         route = make_route(settings, direction="push")
         journal, notices = load_journal(path, route, sets_aside=False)
         if any(notice.kind == "new_route" for notice in notices):

@@ -17,8 +17,9 @@ from hsm.plan.destination import Destination
 from hsm.plan.planner import make_plan
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, StepStarted, TargetEnded
+from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import find_cleaned
-from hsm.records.journal import get_journal_path, load_journal
+from hsm.records.journal import load_journal
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.exchange import Ends, make_push_ends
 from hsm.sync.bring.options import ExchangeOptions, make_options
@@ -194,7 +195,7 @@ class _Verify:
 
     def _read_known(self, name: str, sweep: str) -> frozenset[str]:
         """The runs that the journal knows at a target."""
-        path = get_journal_path(self._source.project, name, sweep)
+        path = ProjectFolder(self._source.project).journal(name, sweep)
         route = make_route(self._settings[name, sweep], direction="push")
         journal, _ = load_journal(path, route, sets_aside=False)
         return frozenset(run for run, record in journal.runs.items() if record.n_files)

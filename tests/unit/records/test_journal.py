@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.errors import ConfigError
-from hsm.records.journal import Journal, Route, get_journal_path, load_journal, save_journal
+from hsm.project_folder import ProjectFolder
+from hsm.records.journal import Journal, Route, load_journal, save_journal
 from hsm.records.record import SWEEP_FOLDER, RunRecord
 
 ROUTE = Route("push", "login.example.org", "me", 2222, "/data/sweeps", "~/wandb")
@@ -28,7 +29,7 @@ def list_names(folder: Path | str) -> list[str]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return get_journal_path(tmp_path, "desktop", "s")
+    return ProjectFolder(tmp_path).journal("desktop", "s")
 
 
 def test_a_journal_survives_and_is_the_users_alone(path: Path) -> None:
@@ -138,17 +139,3 @@ def test_one_that_cannot_be_set_aside_is_a_notice_too(path: Path) -> None:
     (path.parent / "s.json.old/in the way").touch()
     _, (notice,) = load_journal(path, ROUTE, sets_aside=True)
     assert "cannot be set aside" in notice.hint
-
-
-@given(st.binary(min_size=1, max_size=255).map(lambda name: os.fsdecode(name.translate(None, b"/\0"))))
-def test_every_sweep_has_a_file_of_its_own_with_room_for_what_lies_beside_it(sweep: str) -> None:
-    path = get_journal_path(Path("/p"), "desktop", sweep)
-    assert path.parent == Path("/p/.hsm/sync/desktop")
-    assert len(os.fsencode(path.name)) <= 205
-    if len(os.fsencode(sweep)) <= 200:
-        assert path.name == f"{sweep}.json"
-
-
-def test_long_names_that_begin_alike_are_told_apart() -> None:
-    paths = {get_journal_path(Path("/p"), "t", "s" * 200 + end) for end in ("", "x", "y", "ü\udcff")}
-    assert len(paths) == 4

@@ -10,11 +10,11 @@ import pytest
 
 from hsm.errors import ConfigError
 from hsm.model import Root
+from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Route
 from hsm.records.origins import (
     Origins,
-    get_origins_path,
-    list_origins_paths,
+    iter_origins,
     load_origins,
     load_source_ids,
     save_origins,
@@ -27,12 +27,12 @@ ORIGINS = Origins(ROUTE, {(Root.WANDB, "run-1/x"): (5, 7), (Root.SWEEPS, "output
 
 
 def test_what_was_saved_is_read(tmp_path: Path) -> None:
-    path = get_origins_path(tmp_path, "hpc", SWEEP)
+    path = ProjectFolder(tmp_path).origins("hpc", SWEEP)
     assert load_origins(path) is None
     save_origins(path, ORIGINS)
     assert load_origins(path) == ORIGINS
-    assert list_origins_paths(tmp_path, SWEEP) == [path]
-    assert list_origins_paths(tmp_path, "sweep_10") == []
+    assert dict(iter_origins(tmp_path, SWEEP)) == {"hpc": ORIGINS}
+    assert list(iter_origins(tmp_path, "sweep_10")) == []
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_what_was_saved_is_read(tmp_path: Path) -> None:
     ["", "[]", '{"schema": 1}', '{"schema": 1, "route": 1, "files": {}}', '{"schema": 1, "route": {}, "files": {}}'],
 )
 def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: str) -> None:
-    path = get_origins_path(tmp_path, "hpc", SWEEP)
+    path = ProjectFolder(tmp_path).origins("hpc", SWEEP)
     path.parent.mkdir(parents=True)
     path.write_text(content)
     assert load_origins(path) is None
@@ -48,7 +48,7 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: str) -> None
 
 @pytest.mark.parametrize("mark", ["x", 1, [1], ["a", "b"], {}])
 def test_a_damaged_mark_is_as_good_as_none(tmp_path: Path, mark: object) -> None:
-    path = get_origins_path(tmp_path, "hpc", SWEEP)
+    path = ProjectFolder(tmp_path).origins("hpc", SWEEP)
     save_origins(path, ORIGINS)
     document = json.loads(path.read_text())
     document["files"]["wandb"]["run-1/x"] = mark
@@ -57,7 +57,7 @@ def test_a_damaged_mark_is_as_good_as_none(tmp_path: Path, mark: object) -> None
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
-    path = get_origins_path(tmp_path, "hpc", SWEEP)
+    path = ProjectFolder(tmp_path).origins("hpc", SWEEP)
     path.parent.mkdir(parents=True)
     path.write_text('{"schema": 2}')
     with pytest.raises(ConfigError) as caught:

@@ -10,7 +10,8 @@ from hsm.discover.sweeps import Layout
 from hsm.errors import ExitCode, HsmError, RefusedError, TargetError
 from hsm.model import Root
 from hsm.process.runner import Runner
-from hsm.records.journal import Journal, Route, get_journal_path, list_journals, save_journal
+from hsm.project_folder import ProjectFolder
+from hsm.records.journal import Journal, Route, list_journals, save_journal
 from hsm.records.record import RunRecord
 from hsm.targets.folder import FolderTarget, check_apart, check_there
 
@@ -100,9 +101,9 @@ def test_one_of_two_disks_is_missed_alone(tmp_path: Path) -> None:
 def test_journals_of_all_sweeps_at_a_target_are_read(tmp_path: Path) -> None:
     journal = make_journal(tmp_path, "run-1")
     for sweep in ("sweep_1", "sweep_2"):
-        save_journal(get_journal_path(tmp_path, "nas", sweep), journal)
-    get_journal_path(tmp_path, "nas", "sweep_3").write_text("{")
-    save_journal(get_journal_path(tmp_path, "other", "sweep_4"), journal)
+        save_journal(ProjectFolder(tmp_path).journal("nas", sweep), journal)
+    ProjectFolder(tmp_path).journal("nas", "sweep_3").write_text("{")
+    save_journal(ProjectFolder(tmp_path).journal("other", "sweep_4"), journal)
     assert [set(found.runs) for found in list_journals(tmp_path, "nas")] == [{"run-1"}, {"run-1"}]
     assert list_journals(tmp_path, "none") == []
 

@@ -24,7 +24,8 @@ from hsm.model import EntryKind, Root, Run, RunState, RunVersions, SourceFile, S
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import PlanOptions, make_plan
-from hsm.records.journal import Journal, get_journal_path, save_journal
+from hsm.project_folder import ProjectFolder
+from hsm.records.journal import Journal, save_journal
 from hsm.records.receipt import Receipt, Sender, get_receipt_name, make_receipt_content
 from hsm.records.record import SWEEP_FOLDER, RunRecord, make_records
 from hsm.remote.local import LocalEndpoint
@@ -336,7 +337,7 @@ def add_sweep(project: Path, sweep: str) -> None:
 
 
 def write_journal(loaded: LoadedConfig, target: str, sweep: str, *, direction: str = "push", **changes: Any) -> Path:
-    path = get_journal_path(loaded.project, target, sweep)
+    path = ProjectFolder(loaded.project).journal(target, sweep)
     route = make_route(loaded.config.sync_targets[target], direction=direction)
     save_journal(path, replace(Journal(route, runs={RUN: replace(OPEN, is_complete=True)}), **changes))
     return path
@@ -408,7 +409,7 @@ def test_a_journal_of_another_place_counts_for_nothing_and_stays(loaded: LoadedC
 
 def test_a_journal_of_a_newer_version_is_a_failure_of_its_row_alone(loaded: LoadedConfig) -> None:
     write_journal(loaded, "backup", SWEEP)
-    path = get_journal_path(loaded.project, "desktop", SWEEP)
+    path = ProjectFolder(loaded.project).journal("desktop", SWEEP)
     path.parent.mkdir(parents=True)
     path.write_text('{"schema": 999, "hsm": "99"}')
     (sweep,) = read_sweep_status(loaded, []).sweeps

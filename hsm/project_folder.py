@@ -1,0 +1,88 @@
+"""Paths of HSM's own files in a project: everything below `.hsm/`. Pure but for the list of targets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_MOST_NAME_BYTES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFolder:
+    """Maker of the paths below a project's `.hsm/`.
+
+    Attributes:
+        project: The project's folder; relative paths give relative paths.
+    """
+
+    project: Path
+
+    @property
+    def path(self) -> Path:
+        """The folder that holds all of them."""
+        return self.project / ".hsm"
+
+    @property
+    def config(self) -> Path:
+        """The configuration of syncs."""
+        return self.path / "sync_config.yaml"
+
+    @property
+    def hosts(self) -> Path:
+        """The inventory of machines, where the project has one of its own."""
+        return self.path / "hosts.yaml"
+
+    @property
+    def ignore(self) -> Path:
+        """Git's list of what is not to be committed of this folder."""
+        return self.path / ".gitignore"
+
+    @property
+    def id(self) -> Path:
+        """The project's random id."""
+        return self.path / "project.json"
+
+    def runs_cache(self, target: str = "") -> Path:
+        """Return the cache of what the logs of a target's runs say; without a target, of the runs here."""
+        return self.path / "cache" / (f"runs-{target}.json" if target else "runs.json")
+
+    def target(self, target: str) -> Path:
+        """Return the folder that holds the journals of a target."""
+        return self.path / "sync" / target
+
+    def list_targets(self) -> list[str]:
+        """List the targets that have such a folder, whether the configuration still names them or not."""
+        return sorted(path.name for path in self.target("").glob("*") if path.is_dir())
+
+    def journal(self, target: str, sweep: str) -> Path:
+        """Return the journal of a sweep at a target."""
+        return self.target(target) / make_journal_name(sweep)
+
+    def lock(self, target: str, sweep: str) -> Path:
+        """Return the lock of this side for a sweep at a target."""
+        return self.journal(target, sweep).with_suffix(".lock")
+
+    def origins(self, target: str, sweep: str) -> Path:
+        """Return the record of the files here that pulls of a sweep brought from a target."""
+        return self.target(target) / "pulled" / make_journal_name(sweep)
+
+    def far_id(self, target: str) -> Path:
+        """Return the record of the id under which a target's project stands in receipts here."""
+        return self.target(target) / "pulled" / ".source.json"  # no sweep's name begins with a dot
+
+    def cleaned(self, sweep: str) -> Path:
+        """Return the folder with the records of what was removed here of a sweep."""
+        return self.path / "cleaned" / make_journal_name(sweep).removesuffix(".json")
+
+
+def make_journal_name(sweep: str) -> str:
+    """Make the name of a sweep's journal; a very long name is cut and told apart by its checksum."""
+    name = os.fsencode(sweep)
+    # A file's name ends at 255 bytes; the lock and what is written beside it before the rename need the rest.
+    if len(name) > _MOST_NAME_BYTES:
+        digest = hashlib.sha256(name).hexdigest()[:16]
+        sweep = f"{os.fsdecode(name[: _MOST_NAME_BYTES - 17])}-{digest}"
+    return f"{sweep}.json"
