@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hsm.errors import ConfigError
 from hsm.project_folder import ProjectFolder
