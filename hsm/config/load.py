@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,9 +22,17 @@ from hsm.config.schema import SyncConfig, TargetSettings
 from hsm.config.yaml.document import Builder, Location, compose, is_null, make_dotted, show_value
 from hsm.config.yaml.findings import HINT, describe_error, get_location, list_keys, make_error, make_finding
 from hsm.errors import ConfigError, UsageError
+from hsm.user_files import FileFlaw, FlawedFileError, read_config_file
 
 CONFIG_PATH = Path(".hsm", "sync_config.yaml")
 _MAX_BYTES = 256 * 1024
+_HINTS = {
+    FileFlaw.MISSING: "check the permissions of the file and its folder",
+    FileFlaw.UNREADABLE: "check the permissions of the file and its folder",
+    FileFlaw.NOT_REGULAR: "`hsm sync init` writes a file",
+    FileFlaw.TOO_LARGE: "`hsm sync init --force` writes a new one",
+    FileFlaw.NOT_UTF8: "save the file as UTF-8",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,22 +217,6 @@ def _validate(data: object) -> SyncConfig | list[ErrorDetails]:
 
 def _read_text(path: Path, shown: str) -> str:
     try:
-        # Looked at before it is opened: opening a pipe would wait for its writer.
-        if not stat.S_ISREG(path.stat().st_mode):
-            what = "a folder" if path.is_dir() else "not a regular file"
-            raise ConfigError(f"{shown} is {what}", hint="`hsm sync init` writes a file", kind="bad_config")
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        hint = "check the permissions of the file and its folder"
-        raise ConfigError(f"{shown} cannot be read: {reason}", hint=hint, kind="bad_config") from None
-    if len(content) > _MAX_BYTES:
-        message = f"{shown} is larger than {_MAX_BYTES // 1024} KiB, so it is no sync configuration"
-        raise ConfigError(message, hint="`hsm sync init --force` writes a new one", kind="bad_config")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        message = f"{shown}: line {line}: byte 0x{content[error.start]:02x} is no UTF-8"
-        raise ConfigError(message, hint="save the file as UTF-8", kind="bad_config") from None
+        return read_config_file(path, shown, noun="sync configuration", most_bytes=_MAX_BYTES)
+    except FlawedFileError as error:
+        raise ConfigError(str(error), hint=_HINTS[error.flaw], kind="bad_config") from None

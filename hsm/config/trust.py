@@ -8,8 +8,6 @@ user's private one. An `ssh.config` is held to what sshd's StrictModes asks of `
 
 from __future__ import annotations
 
-import os
-import pwd
 import shlex
 import stat
 from collections.abc import Iterator, Mapping
@@ -21,6 +19,7 @@ from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_targets
 from hsm.config.schema import TargetSettings
 from hsm.errors import ConfigError
+from hsm.user_files import find_other_owner, find_other_writer
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -39,7 +38,7 @@ def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig
     targets = loaded.config.sync_targets
     found = {name: {key[0] for key in loaded.layers.file.get(name, {})} for name in targets}
     names = [name for name in targets if not found[name].isdisjoint(CODE)]
-    reason = "" if is_trusted or not names else _find_foreign_hand(loaded.path)
+    reason = "" if is_trusted or not names else find_other_writer(loaded.path)
     if not reason:
         return loaded, ()
     layers = loaded.layers.without_code()
@@ -51,7 +50,7 @@ def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig
         for section in CODE
         if any(section in found[name] for name in names)
     )
-    warning = f"{reason}, so {' and '.join(ignored)} are ignored; `--trust` lets them count."
+    warning = f"{reason[0].upper()}{reason[1:]}, so {' and '.join(ignored)} are ignored; `--trust` lets them count."
     return replace(loaded, config=config, layers=layers), (warning,)
 
 
@@ -79,21 +78,6 @@ def check_trust(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> 
             hint="\n".join(dict.fromkeys(remedy for _, remedy in found)),
             kind="bad_ssh_config",
         )
-
-
-def _find_foreign_hand(path: Path) -> str:
-    """Say why the configuration file or its folder may hold what others wrote; empty where they cannot."""
-    try:
-        real = path.resolve()
-        for place in dict.fromkeys((path.parent, path, real.parent, real)):
-            status = place.lstat()
-            if not _is_own(status.st_uid):
-                return f"{place} belongs to {_get_user_name(status.st_uid)}, not to you"
-            if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
-                return f"Everybody may write to {place}"
-    except OSError as error:
-        return f"{path} cannot be looked at ({error.strerror})"
-    return ""
 
 
 def _check_ssh_config(path: Path, project: Path) -> tuple[str, str]:
@@ -132,22 +116,10 @@ def _iter_places(path: Path, real: Path) -> Iterator[Path]:
 
 def _check_place(place: Path) -> tuple[str, str] | None:
     status = place.lstat()
-    if not _is_own(status.st_uid):
-        owner = _get_user_name(status.st_uid)
+    if owner := find_other_owner(status):
         return f"is not yours alone: {place} belongs to {owner}", "Copy it to ~/.ssh/ and name the copy."
     # In a sticky folder, as /tmp is one, others cannot replace what is the user's. A symlink has no mode of its own.
     is_guarded = stat.S_ISLNK(status.st_mode) or (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX)
     if status.st_mode & _OTHERS_MAY_WRITE and not is_guarded:
         return f"is not yours alone: others may write to {place}", f"Run `chmod go-w {shlex.quote(str(place))}`."
     return None
-
-
-def _is_own(uid: int) -> bool:
-    return uid in (0, os.geteuid())
-
-
-def _get_user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"

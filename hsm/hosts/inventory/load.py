@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from hsm.errors import ConfigError, UsageError
 from hsm.hosts.inventory.node import ClusterNode, EloSyncConfig, Inventory
+from hsm.user_files import FileFlaw, FlawedFileError, find_other_writer, read_config_file
 
 FILE_VARIABLE = "HSM_HOSTS_FILE"
 PLACES = (Path(".hsm", "hosts.yaml"), Path("config", "distributed_hosts.yaml"))
@@ -63,7 +63,7 @@ def load_inventory(hosts_file: Path | None = None, *, start: Path | None = None)
     inventory = parse_hosts(_read_text(path), _show(path), os.environ)
     nodes = {name: _expand_key(node) for name, node in inventory.nodes.items()}
     inventory = replace(inventory, nodes=nodes, path=path)
-    foreign = _find_foreign_hand(path)
+    foreign = find_other_writer(path, show=_show)
     return _drop_ssh_settings(inventory, foreign) if foreign else inventory
 
 
@@ -191,20 +191,6 @@ def _expand_key(node: ClusterNode) -> ClusterNode:
     return replace(node, ssh_key=str(Path(node.ssh_key).expanduser())) if node.ssh_key else node
 
 
-def _find_foreign_hand(path: Path) -> str:
-    """Say why the file may hold what others wrote; empty where it cannot."""
-    try:
-        for place in (path.resolve(), path.resolve().parent):
-            status = place.stat()
-            if status.st_uid not in (0, os.geteuid()):
-                return f"{_show(place)} belongs to somebody else"
-            if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-                return f"everybody may write to {_show(place)}"
-    except OSError:
-        return f"{_show(path)} cannot be looked at"
-    return ""
-
-
 def _drop_ssh_settings(inventory: Inventory, reason: str) -> Inventory:
     """To ssh its options decide whom it trusts, so those that others may have written do not count."""
     names = [name for name, node in inventory.nodes.items() if node.ssh_options or node.ssh_key]
@@ -223,27 +209,10 @@ def _show(path: Path) -> str:
 def _read_text(path: Path) -> str:
     shown = _show(path)
     try:
-        # Looked at before it is opened: opening a pipe would wait for its writer.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise _make_error(f"{shown} is no regular file")
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"There is no hosts file {shown}",
-            hint=f"correct --hosts-file or {FILE_VARIABLE}; `hsm hosts import` makes one",
-            kind="no_hosts_file",
-        ) from None
-    except OSError as error:
-        raise _make_error(f"{shown} cannot be read: {error.strerror or error}") from None
-    if len(content) > _MAX_BYTES:
-        raise _make_error(f"{shown} is larger than {_MAX_BYTES // 1024} KiB, so it is no hosts file")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise _make_error(f"{shown}: line {line}: byte 0x{content[error.start]:02x} is no UTF-8") from None
-
-
-def _make_error(message: str) -> ConfigError:
-    return ConfigError(message, hint="look at it with `hsm hosts list --hosts-file FILE`", kind="bad_hosts")
+        return read_config_file(path, shown, noun="hosts file", most_bytes=_MAX_BYTES)
+    except FlawedFileError as error:
+        if error.flaw is FileFlaw.MISSING:
+            hint = f"correct --hosts-file or {FILE_VARIABLE}; `hsm hosts import` makes one"
+            raise ConfigError(f"There is no hosts file {shown}", hint=hint, kind="no_hosts_file") from None
+        hint = "look at it with `hsm hosts list --hosts-file FILE`"
+        raise ConfigError(str(error), hint=hint, kind="bad_hosts") from None

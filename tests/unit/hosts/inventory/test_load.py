@@ -316,3 +316,20 @@ values = st.recursive(
 def test_any_document_is_an_inventory_or_an_error(value: object) -> None:
     with contextlib.suppress(ConfigError):
         parse_hosts(yaml.safe_dump({"hosts": {"a": value}, "elo_sync": value}), "x", {})
+
+
+@pytest.mark.parametrize("place", ["the file", "its folder", "the folder behind a symlink"])
+@pytest.mark.parametrize("mode", [0o777, 0o1777], ids=["open", "sticky"])
+def test_what_others_may_write_decides_no_login(
+    write_hosts: Callable[..., Path], tmp_path: Path, place: str, mode: int
+) -> None:
+    path = write_hosts("hosts: {a: {ssh_key: ~/k, ssh_options: {Compression: true}, cpus: 4}, b: {cpus: 2}}\n")
+    real = tmp_path / "real"
+    real.mkdir()
+    if place == "the folder behind a symlink":
+        path.rename(real / "hosts.yaml")
+        path.symlink_to(real / "hosts.yaml")
+    {"the file": path, "its folder": path.parent}.get(place, real).chmod(mode)
+    node, (note,) = load_inventory().nodes["a"], load_inventory().notes
+    assert (node.ssh_key, node.ssh_options, node.cpus) == (None, {}, 4)
+    assert note.startswith("ssh_key and ssh_options of a are ignored, because everybody may write to ")
