@@ -22,9 +22,10 @@ from hsm.config.schema import SyncConfig, TargetSettings
 from hsm.config.yaml.document import Builder, Location, compose, is_null, make_dotted, show_value
 from hsm.config.yaml.findings import HINT, describe_error, get_location, list_keys, make_error, make_finding
 from hsm.errors import ConfigError, UsageError
+from hsm.project_folder import ProjectFolder
 from hsm.user_files import FileFlaw, FlawedFileError, read_config_file
 
-CONFIG_PATH = Path(".hsm", "sync_config.yaml")
+CONFIG_PATH = ProjectFolder(Path()).config
 _MAX_BYTES = 256 * 1024
 _HINTS = {
     FileFlaw.MISSING: "check the permissions of the file and its folder",

@@ -98,7 +98,7 @@ def save_source_id(project: Path, target: str, route: Route, source_id: str) -> 
     Raises:
         OSError: It could not be written.
     """
-    document = {"route": asdict(route), "source_id": source_id}
+    document: dict[str, object] = {"route": asdict(route), "source_id": source_id}
     save_json(ProjectFolder(project).far_id(target), document, schema=SCHEMA)
 
 

@@ -147,13 +147,14 @@ def import_hosts(
     from hsm.cli.render import show_lines
     from hsm.hosts.inventory.importing import make_hosts_text, read_ssh_hosts, read_tailscale_hosts
     from hsm.process.runner import Runner
+    from hsm.project_folder import ProjectFolder
 
     runner = Runner()
     text = make_hosts_text(read_ssh_hosts(runner, ssh_config.expanduser()), read_tailscale_hosts(runner))
     if not write:
         show_lines(text.splitlines())
         return
-    path = Path.cwd() / ".hsm" / "hosts.yaml"
+    path = ProjectFolder(Path.cwd()).hosts
     try:
         path.parent.mkdir(mode=0o755, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:

@@ -23,15 +23,15 @@ def write_config(
     """
     from hsm.cli.render import show_lines
     from hsm.config.template import GITIGNORE, check_project_name, make_template
+    from hsm.project_folder import ProjectFolder
 
-    folder = Path.cwd() / ".hsm"
+    own = ProjectFolder(Path.cwd())
+    folder, path = own.path, own.config
     template = make_template(check_project_name(Path.cwd().name if project_name is None else project_name))
-    path = folder / "sync_config.yaml"
     try:
         folder.mkdir(mode=0o755, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if force or not ignore.exists():
-            ignore.write_text(GITIGNORE, encoding="utf-8")
+        if force or not own.ignore.exists():
+            own.ignore.write_text(GITIGNORE, encoding="utf-8")
         if path.exists() and not force:
             raise UsageError(
                 f"{path} exists already.",

@@ -11,10 +11,11 @@ from typing import Any
 
 from hsm.errors import ConfigError, UsageError
 from hsm.hosts.inventory.node import ClusterNode, EloSyncConfig, Inventory
+from hsm.project_folder import ProjectFolder
 from hsm.user_files import FileFlaw, FlawedFileError, find_other_writer, read_config_file
 
 FILE_VARIABLE = "HSM_HOSTS_FILE"
-PLACES = (Path(".hsm", "hosts.yaml"), Path("config", "distributed_hosts.yaml"))
+PLACES = (ProjectFolder(Path()).hosts, Path("config", "distributed_hosts.yaml"))
 COORDINATOR_VARIABLES = ("HSM_COORDINATOR_IP", "RINGRIFT_COORDINATOR_IP")
 _MAX_BYTES = 1024 * 1024
 _logger = logging.getLogger("hsm.hosts")
