@@ -14,6 +14,7 @@ from hsm.discover.sweeps import WANDB_NAMES, Layout, SweepFolder, is_run_name
 from hsm.discover.wandb_runs import find_candidates, make_wandb_tree, read_members
 from hsm.endpoint import Endpoint, Listing, Survey, Tree
 from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile, SweepInventory
+from hsm.sweep_folder import sweep_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def _iter_sweep_files(
             leads_to = entry.followed or entry
             deeper[parts[0]] += leads_to.kind is EntryKind.FILE
             continue
-        file = make_file(entry, Root.SWEEPS, f"outputs/{sweep.id}/{entry.path}", sweep.prefix, "", problems)
+        file = make_file(entry, Root.SWEEPS, f"{sweep_folder(sweep.id)}/{entry.path}", sweep.prefix, "", problems)
         if file is not None:
             yield file
 
@@ -143,7 +144,7 @@ def _iter_unreadable(folder: Listing, sweep: SweepFolder, *, max_depth: int | No
         parts = problem.path.split("/") if problem.path else []
         is_too_deep = max_depth is not None and len(parts) >= max_depth
         is_failure = not is_too_deep or any(part in WANDB_NAMES for part in parts)
-        path = "/".join(["outputs", sweep.id, *parts])
+        path = "/".join([sweep_folder(sweep.id), *parts])
         yield Problem(path, problem.kind, problem.message, problem.hint, is_failure=is_failure)
 
 
@@ -160,7 +161,7 @@ def _iter_wandb_problems(wandb: Listing, folder: Listing | None, sweep: str) -> 
     for entry in folder.entries if folder else ():
         parts = entry.path.split("/")
         if _is_symlinked_wandb(parts, entry) and WANDB_NAMES.isdisjoint(parts[:-1]):
-            path = f"outputs/{sweep}/{entry.path}"
+            path = f"{sweep_folder(sweep)}/{entry.path}"
             yield Problem(path, "symlinked_folder", _make_runs_message(entry), hint, is_failure=False)
     for problem in dict.fromkeys(wandb.problems):
         top = problem.path.partition("/")[0]

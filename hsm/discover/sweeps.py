@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import UsageError
 from hsm.model import Entry, EntryKind, Root
+from hsm.sweep_folder import OUTPUTS, sweep_folder
 
 LATEST = "latest"
 WANDB_NAMES = frozenset({"wandb", ".wandb"})
@@ -121,7 +122,7 @@ def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
         layout: May begin with `~/`.
     """
     bases = dict.fromkeys((layout.sweeps, layout.project))
-    trees = [Tree(f"{base}/outputs", max_depth=1, follow=True) for base in bases]
+    trees = [Tree(f"{base}/{OUTPUTS}", max_depth=1, follow=True) for base in bases]
     places = (layout.wandb, layout.sweeps, layout.project)
     survey = endpoint.survey([*trees, Tree(layout.wandb, max_depth=1), *(Tree(place, (), 0) for place in places)])
     wandb, there = survey.listings[len(trees)], survey.listings[len(trees) + 1 :]
@@ -130,7 +131,7 @@ def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
     for base, listing in zip(bases, survey.listings, strict=False):
         prefix = _expand(base, home)
         for name in _iter_sweep_names(listing):
-            found.setdefault((listing.base, name), SweepFolder(name, prefix, f"{prefix}/outputs/{name}"))
+            found.setdefault((listing.base, name), SweepFolder(name, prefix, f"{prefix}/{sweep_folder(name)}"))
     known = {sweep.id for sweep in found.values()}
     only_runs = [SweepFolder(name) for name in _iter_run_groups(endpoint, wandb) if name not in known]
     roots = zip((Root.WANDB, Root.SWEEPS), there, strict=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hsm.model import PlanItem, Problem, Reason, Root, Run, SourceFile, SweepInventory
+from hsm.sweep_folder import OUTPUTS
 
 LINK_DETAIL = "its symlink leads out: "
 MOST_NAMED = 20
@@ -66,7 +67,7 @@ def _is_good(file: SourceFile, sweep: str) -> bool:
     if not all(_is_name(part) for part in parts):
         return False
     if file.root is Root.SWEEPS:
-        return len(parts) > 2 and parts[:2] == ["outputs", sweep]
+        return len(parts) > 2 and parts[:2] == [OUTPUTS, sweep]
     return len(parts) > 1 and parts[0] == file.run and parts[0].startswith(_RUN_NAMES)
 
 

@@ -10,6 +10,7 @@ from hsm.plan.outside import leads_out, make_link_detail
 from hsm.plan.patterns import Patterns
 from hsm.plan.secrets import find_secrets
 from hsm.plan.versions import find_superseded, find_superseded_artifacts
+from hsm.sweep_folder import sweep_folder
 
 
 class Selection:
@@ -40,7 +41,7 @@ class Selection:
             inventory: That they are of.
             run: None for the sweep folder.
         """
-        strip = len(files[0].run) + 1 if files[0].run else len(f"outputs/{inventory.sweep}/")
+        strip = len(files[0].run or sweep_folder(inventory.sweep)) + 1
         names = [file.path[strip:] for file in files]
         excluded = self._excluded.find_matches(names)
         secrets = find_secrets(files, strip, self._secret)

@@ -14,7 +14,6 @@ from hsm._version import __version__
 from hsm.records.record import SWEEP_FOLDER, RunRecord, make_record_document, parse_record
 
 SCHEMA = 1
-RECEIPT_FOLDER = ".hsm-sync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Receipt:
 
 
 def get_receipt_name(source_id: str) -> str:
-    """The file's name in `RECEIPT_FOLDER`."""
+    """Return the name of a source's receipt in the folder of receipts."""
     return f"receipt-{source_id}.json"
 
 

@@ -19,6 +19,7 @@ from hsm.records.journal import Journal, list_journals
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.guard import Guard, MakeKeeper
+from hsm.sweep_folder import OUTPUTS
 from hsm.transfer.base import Engine
 from hsm.transfer.local import CopyEngine
 from hsm.transfer.rsync.engine import RsyncEngine
@@ -111,10 +112,10 @@ def check_apart(name: str, roots: Mapping[Root, str], layout: Layout) -> None:
         ConfigError: It is, or would put its files, into one of them.
     """
     project = _resolve(layout.project)
-    own = [_resolve(path) for path in (layout.sweeps, f"{project}/outputs", layout.wandb)]
+    own = [_resolve(path) for path in (layout.sweeps, f"{project}/{OUTPUTS}", layout.wandb)]
     for root, configured in roots.items():
         path = _resolve(configured)
-        landing = f"{path}/outputs" if root is Root.SWEEPS else path
+        landing = f"{path}/{OUTPUTS}" if root is Root.SWEEPS else path
         inside = [folder for folder in own if _is_below(path, folder) or _is_below(landing, folder)]
         if inside or path == project:
             raise ConfigError(

@@ -27,6 +27,7 @@ from hsm._version import __version__
 from hsm.hosts.files.shared_files import CHUNK_BYTES, Digests, RangeError, SharedFile, open_shared, parse_range
 from hsm.hosts.scores.snapshot import Snapshots
 from hsm.hosts.scores.state import read_last_sync
+from hsm.sweep_folder import OUTPUTS
 
 _METHODS = ["GET", "HEAD"]
 
@@ -105,7 +106,7 @@ class _Share:
         return {
             "name": self._name,
             "version": __version__,
-            "sweeps": count_folders(self._root / "sweeps" / "outputs", ("sweep_",)),
+            "sweeps": count_folders(self._root / "sweeps" / OUTPUTS, ("sweep_",)),
             "runs": count_folders(self._root / "wandb", ("run-", "offline-run-")),
             "load": list(os.getloadavg()),
             "cpus": os.cpu_count() or 0,

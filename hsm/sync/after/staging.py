@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hsm.discover.results import OWN_PREFIX
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import HsmError
 from hsm.model import Entry, EntryKind, Problem, Root, Run, SourceFile
 from hsm.plan.planner import is_same_time
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, StepStarted
-from hsm.records.receipt import RECEIPT_FOLDER
 from hsm.remote.shell_programs.guard import GuardPlaces
+from hsm.sweep_folder import RECEIPT_FOLDER
 from hsm.targets.connect import Connection
 from hsm.targets.lock import give_lock_back, take_target_lock
 from hsm.transfer.base import PARTIAL_FOLDER, Batch, Engine, get_temporary_folder
@@ -189,7 +190,7 @@ def parse_staging_path(path: str) -> tuple[str, str] | None:
         of HSM's own in it, or is a list of files (`_MANIFESTS`).
     """
     first, *names = path.split("/")
-    if first or "\0" in path or any(name in ("", ".", "..") or name.startswith(".hsm-") for name in names):
+    if first or "\0" in path or any(name in ("", ".", "..") or name.startswith(OWN_PREFIX) for name in names):
         return None
     for index in range(len(names) - len(_STAGING)):
         end = index + len(_STAGING)

@@ -11,10 +11,11 @@ from hsm.errors import ExitCode, HsmError
 from hsm.model import Problem, Run, SyncPlan
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter
-from hsm.records.receipt import RECEIPT_FOLDER, get_receipt_name
+from hsm.records.receipt import get_receipt_name
 from hsm.remote.local import LocalShell
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.job import run_job
+from hsm.sweep_folder import receipt_folder
 from hsm.sync.after.staging import Staged, Staging
 from hsm.sync.after.upload import (
     NO_WANDB,
@@ -129,7 +130,7 @@ class _Work:
             self.steps.append(AfterStep("run", state, command))
             return
         settings = self._after.settings
-        folder = f"{settings.paths.sweeps.rstrip('/')}/outputs/{self._after.sweep}/{RECEIPT_FOLDER}"
+        folder = f"{settings.paths.sweeps.rstrip('/')}/{receipt_folder(self._after.sweep)}"
         environment = {
             "HSM_SWEEP": self._after.sweep,
             "HSM_TARGET": self._after.connection.name,

@@ -17,9 +17,10 @@ from hsm.plan.digest import make_digest
 from hsm.plan.planner import is_same_time
 from hsm.project_folder import ProjectFolder
 from hsm.records.origins import Mark, Origins, iter_origins, save_origins
-from hsm.records.receipt import RECEIPT_FOLDER, get_receipt_name, parse_receipt
+from hsm.records.receipt import get_receipt_name, parse_receipt
 from hsm.remote.local import LocalEndpoint
 from hsm.remote.shell_programs.guard import GuardPlaces
+from hsm.sweep_folder import receipt_folder
 from hsm.sync.bring.ledger import Books, FoundOrigins, Ledger
 
 _MOST_COMPARED_BYTES = 1024 * 1024
@@ -39,7 +40,7 @@ class PullLedger(Ledger):
     def __init__(self, books: Books, sweep: str, *, source: Endpoint, sweeps: str) -> None:
         super().__init__(books, sweep)
         self._source = source
-        self._receipt_path = f"{sweeps}/outputs/{sweep}/{RECEIPT_FOLDER}/{get_receipt_name(books.source.id)}"
+        self._receipt_path = f"{sweeps}/{receipt_folder(sweep)}/{get_receipt_name(books.source.id)}"
         self._origins_path = ProjectFolder(books.project).origins(books.target, sweep)
         self._files: dict[FileKey, Mark | None] | None = None
         self._before: Mapping[FileKey, Mark] = {}

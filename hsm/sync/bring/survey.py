@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hsm.discover.results import OWN_PREFIX, is_own
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import TargetError
 from hsm.model import EntryKind, Root, SweepInventory
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
-from hsm.records.receipt import RECEIPT_FOLDER
 from hsm.remote.shell_programs.guard import GuardPlaces
+from hsm.sweep_folder import OUTPUTS, receipt_folder, sweep_folder
 from hsm.sync.bring.early_survey import EarlySurvey
 from hsm.transfer.base import PARTIAL_FOLDER, get_temporary_folder
 
@@ -75,7 +76,7 @@ def check_destination(
         destination[root] = _without_own(there)
     paths = dict.fromkeys(there.path for there in destination.values())
     places = GuardPlaces(
-        folder=f"{guard_listing.base.rstrip('/')}/{_get_own_folder(inventory.sweep)}",
+        folder=f"{guard_listing.base.rstrip('/')}/{receipt_folder(inventory.sweep)}",
         temporary=tuple(get_temporary_folder(path, inventory.sweep) for path in paths),
     )
     return DestinationState(destination, survey.receipts, places, survey.machine.system, survey.machine.rsync_version)
@@ -108,10 +109,6 @@ def begin_check(
     return EarlySurvey(endpoint, [guard_tree, *trees.values()], receipts=receipts, known=known, tell=tell)
 
 
-def _get_own_folder(sweep: str) -> str:
-    return f"outputs/{sweep}/{RECEIPT_FOLDER}"
-
-
 def _make_trees(
     configured: Mapping[Root, str],
     sweep: str,
@@ -121,13 +118,13 @@ def _make_trees(
     max_depth: int | None,
 ) -> tuple[Tree, dict[Root, Tree], str]:
     """What to list for HSM's own files and for each root, and where receipts lie."""
-    folder, own = f"outputs/{sweep}", _get_own_folder(sweep)
+    folder, own = sweep_folder(sweep), receipt_folder(sweep)
     trees: dict[Root, Tree] = {}
     if Root.SWEEPS in roots:
         trees[Root.SWEEPS] = Tree(configured[Root.SWEEPS], (folder,), max_depth)
     if Root.WANDB in roots:
         trees[Root.WANDB] = Tree(configured[Root.WANDB], runs)
-    guard_tree = Tree(configured[Root.SWEEPS], ("outputs", folder, own), 0)
+    guard_tree = Tree(configured[Root.SWEEPS], (OUTPUTS, folder, own), 0)
     return guard_tree, trees, f"{configured[Root.SWEEPS].rstrip('/')}/{own}"
 
 
@@ -157,6 +154,6 @@ def _without_own(there: DestinationRoot) -> DestinationRoot:
     entries = {
         path: entry
         for path, entry in there.entries.items()
-        if ".hsm-" not in path or not any(part.startswith(".hsm-") for part in path.split("/"))
+        if OWN_PREFIX not in path or not is_own(path.split("/"))
     }
     return DestinationRoot(there.path, there.kind, there.nearest, entries, there.problems, there.space)

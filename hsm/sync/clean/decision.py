@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from hsm.discover.results import is_own
 from hsm.model import EntryKind, SourceFile
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import is_same_time
 from hsm.records.cleaned import CleanedUnit
 from hsm.records.record import SWEEP_FOLDER, RunRecord
+from hsm.sweep_folder import RECEIPT_FOLDER
 from hsm.sync.clean.values import CleanOptions, Copy, Lack, Seen, Unit, UnitVerdict
 
 REST_NS = 10 * 10**9
@@ -273,14 +275,14 @@ def _describe_copies(proven: Sequence[Copy], n_places: int, wanted: int) -> str:
 
 def is_foreign(path: str) -> bool:
     """Whether a path is HSM's own, at any level."""
-    return any(part.startswith(".hsm-") for part in path.split("/"))
+    return is_own(path.split("/"))
 
 
 def is_receipt(path: str, *, is_folder: bool) -> bool:
     """Whether a path in the sweep's folder is a receipt of what was received here, which goes with it."""
     folder, _, name = path.rpartition("/")
     is_named = name.startswith("receipt-") and name.endswith((".json", ".json.damaged"))
-    return is_folder and folder == ".hsm-sync" and is_named
+    return is_folder and folder == RECEIPT_FOLDER and is_named
 
 
 def _is_wandb_link(path: str, *, is_run: bool) -> bool:

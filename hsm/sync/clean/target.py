@@ -21,6 +21,7 @@ from hsm.records.journal import Journal, load_journal
 from hsm.records.lock import STALE_MINUTES, Holder, make_lock_content
 from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.shell_programs.guard import GuardPlaces, Held
+from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.survey import DestinationState, check_destination
 from hsm.sync.clean.values import Copy, Unit
 from hsm.targets.connect import Connection, get_roots
@@ -94,7 +95,7 @@ class CleanTarget:
         self._connection.check_roots(roots)
         endpoint = self._connection.endpoint
         check = check_destination(endpoint, roots, self._inventory, roots=tuple(Root), max_depth=None)
-        folder = check.destination[Root.SWEEPS].entries.get(f"outputs/{self._inventory.sweep}")
+        folder = check.destination[Root.SWEEPS].entries.get(sweep_folder(self._inventory.sweep))
         if folder is None or folder.kind is not EntryKind.FOLDER:
             raise TargetError(
                 f"There is no folder of {self._inventory.sweep} at {self.name}.",
@@ -250,7 +251,7 @@ class CleanTarget:
         return path.removeprefix(self._get_base(unit))
 
     def _get_prefix(self, unit: Unit) -> str:
-        return f"{unit.name}/" if unit.name else f"outputs/{self._inventory.sweep}/"
+        return f"{unit.name or sweep_folder(self._inventory.sweep)}/"
 
     def _get_base(self, unit: Unit) -> str:
         return f"{self.roots[unit.root].rstrip('/')}/{self._get_prefix(unit)}"
@@ -281,7 +282,7 @@ def make_runs_to_look_for(inventory: SweepInventory, names: Sequence[str]) -> Sw
 def _group(check: DestinationState, sweep: str) -> dict[str, dict[str, Entry]]:
     """What lies there by run, and of the sweep's folder under its empty name; by path relative to them."""
     found: dict[str, dict[str, Entry]] = {SWEEP_FOLDER: {}}
-    prefix = f"outputs/{sweep}/"
+    prefix = f"{sweep_folder(sweep)}/"
     for path, entry in check.destination[Root.SWEEPS].entries.items():
         if path.startswith(prefix):
             found[SWEEP_FOLDER][path[len(prefix) :]] = entry

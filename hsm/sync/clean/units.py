@@ -13,6 +13,7 @@ from hsm.model import EntryKind, Run, SourceFile, SweepInventory
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedFile, CleanedUnit, load_cleanings
 from hsm.records.record import SWEEP_FOLDER
+from hsm.sweep_folder import RECEIPT_FOLDER, sweep_folder
 from hsm.sync.clean.decision import is_receipt
 from hsm.sync.clean.removal import put_back
 from hsm.sync.clean.values import Unit, UnitVerdict
@@ -186,14 +187,14 @@ def _make_run_unit(run: Run, place: UnitPlace, files: Sequence[SourceFile], inve
 
 
 def _make_folder_unit(inventory: SweepInventory, place: UnitPlace, files: Sequence[SourceFile]) -> Unit:
-    start = len(f"outputs/{inventory.sweep}/")
+    start = len(sweep_folder(inventory.sweep)) + 1
     blocks = list(_list_blocks(place.walk))
     blocks += [
         f"not all of the sweep can be told: {problem.message.rstrip('.')}"
         for problem in inventory.problems
         if problem.is_failure or problem.kind == "membership_unknown"
     ]
-    if ".hsm-sync/lock" in place.walk.entries:
+    if f"{RECEIPT_FOLDER}/lock" in place.walk.entries:
         blocks.append("somebody brings the sweep here at this moment, or died doing so (.hsm-sync/lock)")
     return Unit(
         name=SWEEP_FOLDER,

@@ -23,6 +23,7 @@ from hsm.sync.doctor.findings import (
     make_not_checked,
     make_ok,
 )
+from hsm.sweep_folder import OUTPUTS
 from hsm.targets.connect import get_roots
 from hsm.targets.folder import FolderTarget
 
@@ -94,7 +95,7 @@ def check_folders(shell: RemoteShell, settings: TargetSettings) -> list[DoctorRo
     """Look at the folders of a target, sweeps' and runs', without writing; one session."""
     paths = settings.paths
     wanted = (
-        ("sweeps_folder", (paths.sweeps, f"{paths.sweeps}/outputs")),
+        ("sweeps_folder", (paths.sweeps, f"{paths.sweeps}/{OUTPUTS}")),
         ("wandb_folder", (paths.wandb,)),
     )
     completed = shell.run(make_probe_program([path for _, group in wanted for path in group]))

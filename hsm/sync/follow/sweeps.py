@@ -10,6 +10,7 @@ from pathlib import Path
 from hsm.discover.sweeps import Layout
 from hsm.model import Run, SyncPlan
 from hsm.sync.follow.judgement import Awaited, FollowLimits, Queue, RunView, choose_expected, judge, make_views
+from hsm.sweep_folder import sweep_folder
 from hsm.sync.follow.scheduler import SQUEUE_SECONDS, RunCommand, read_combinations, read_job, read_queue
 from hsm.wandb_log.slurm_job import SlurmJob
 
@@ -74,7 +75,7 @@ class FollowedSweeps:
         self.awaited = {sweep: self._judge(sweep, now_ns) for sweep in plans}
 
     def _judge(self, sweep: str, now_ns: int) -> Awaited:
-        folders = [Path(base, "outputs", sweep) for base in (self._layout.sweeps, self._layout.project)]
+        folders = [Path(base, sweep_folder(sweep)) for base in (self._layout.sweeps, self._layout.project)]
         views = self._views[sweep]
         return judge(
             views,

@@ -16,8 +16,9 @@ from hsm.discover.results import is_own
 from hsm.discover.sweeps import Layout, SweepFolder, is_run_name
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import EntryKind, Problem, Root, SourceFile
-from hsm.records.receipt import RECEIPT_FOLDER, Receipt, get_receipt_name, parse_receipt
+from hsm.records.receipt import Receipt, get_receipt_name, parse_receipt
 from hsm.records.record import SWEEP_FOLDER, RunRecord
+from hsm.sweep_folder import RECEIPT_FOLDER, sweep_folder
 from hsm.sync.status.report import ReceivedStatus
 from hsm.sync.status.standing import is_proven, judge_record, sum_left
 
@@ -100,7 +101,7 @@ def _read_files(
     names = tuple(dict.fromkeys(run for receipt in receipts for run in receipt.runs if run != SWEEP_FOLDER))
     trees = [Tree(sweep.path), *([Tree(layout.wandb, names)] if names else [])]
     folder, *wandb = endpoint.survey(trees).listings
-    own = f"outputs/{sweep.id}"
+    own = sweep_folder(sweep.id)
     files = {SWEEP_FOLDER: _make_files(folder, Root.SWEEPS, lambda path: (SWEEP_FOLDER, f"{own}/{path}"))[SWEEP_FOLDER]}
     for listing in wandb:
         files |= _make_files(listing, Root.WANDB, lambda path: (path.partition("/")[0], path))

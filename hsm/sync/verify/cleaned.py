@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import EntryKind, Root
 from hsm.records.cleaned import CleanedFile, CleanedUnit
+from hsm.sweep_folder import sweep_folder
 from hsm.targets.contents import Contents
 
 
@@ -67,7 +68,7 @@ def verify_cleaned(
 
 
 def _list_files(sweep: str, name: str, unit: CleanedUnit) -> list[tuple[tuple[Root, str], CleanedFile]]:
-    root, prefix = (Root.WANDB, name) if name else (Root.SWEEPS, f"outputs/{sweep}")
+    root, prefix = (Root.WANDB, name) if name else (Root.SWEEPS, sweep_folder(sweep))
     return [((root, f"{prefix}/{path}"), file) for path, file in unit.files.items()]
 
 
@@ -76,7 +77,7 @@ def _look(
 ) -> dict[tuple[Root, str], tuple[EntryKind, int, str]]:
     """What lies there, with its absolute path."""
     runs = tuple(name for name in units if name)
-    trees = {Root.SWEEPS: Tree(roots[Root.SWEEPS], (f"outputs/{sweep}",) if "" in units else ())}
+    trees = {Root.SWEEPS: Tree(roots[Root.SWEEPS], (sweep_folder(sweep),) if "" in units else ())}
     trees[Root.WANDB] = Tree(roots[Root.WANDB], runs)
     listings = endpoint.survey(list(trees.values())).listings
     return {
