@@ -25,7 +25,8 @@ from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport, make_
 from hsm.transfer.outcome import Outcome, TransferResult
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *(REPOSITORY / "docs").glob("*.md")])
+DESIGN = REPOSITORY / "docs" / "design"
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 GUIDE = (REPOSITORY / "docs" / "SYNC.md").read_text("utf-8")
 HOSTS_GUIDE = (REPOSITORY / "docs" / "HOSTS.md").read_text("utf-8")
 
@@ -449,22 +450,35 @@ def find_raw_section(heading: str) -> str:
 # -- all pages ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_relative_links_resolve(page: Path) -> None:
-    text = page.read_text("utf-8")
+def get_place(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+def iter_broken_links(text: str, page: Path) -> Iterator[str]:
+    """Each relative link of a page's text that leads to no file, or to no heading of one."""
     prose = "\n".join(line for line, is_fenced in iter_lines(text) if not is_fenced)
-    broken = []
     for link in re.findall(r"\]\(([^)\s]+)\)", prose):
         if re.match(r"[a-z]+:", link):
             continue
         name, _, anchor = link.partition("#")
         target = (page.parent / name).resolve() if name else page
         if not target.exists() or (anchor and anchor not in list_anchors(target.read_text("utf-8"))):
-            broken.append(link)
-    assert broken == []
+            yield link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=get_place)
+def test_relative_links_resolve(page: Path) -> None:
+    assert list(iter_broken_links(page.read_text("utf-8"), page)) == []
+
+
+def test_broken_links_are_noticed() -> None:
+    right = "[a](locks.md) [b](#tests) [c](speed.md#early-login) ![d](../images/house.svg) [e](https://x)\n"
+    wrong = "[f](no.md) [g](#no) [h](locks.md#no) ![i](../images/no.svg)\n```\n[j](no.md)\n```\n"
+    broken = list(iter_broken_links(right + wrong, DESIGN / "tests.md"))
+    assert broken == ["no.md", "#no", "locks.md#no", "../images/no.svg"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=get_place)
 def test_commands_in_a_page_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     lines = [*iter_spans(text)]
@@ -504,7 +518,7 @@ def test_commands_that_do_not_exist_are_noticed(line: str, is_known: bool) -> No
     assert is_known_command(line) is is_known
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=get_place)
 def test_configurations_in_a_page_load(page: Path) -> None:
     for block in iter_blocks(page.read_text("utf-8"), "yaml"):
         if "sync_targets:" in block:
@@ -521,3 +535,58 @@ def test_the_readme_has_a_configuration_of_six_lines() -> None:
 def test_the_changelog_has_a_section_for_what_comes() -> None:
     assert "### Added" in find_section((REPOSITORY / "CHANGELOG.md").read_text("utf-8"), "Changelog")
     assert re.search(r"^## \[Unreleased\]$", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+
+
+# -- the design against the code ----------------------------------------------------------------------------------
+
+PATH = re.compile(r"(hsm|tests|docs|examples|benchmarks|\.ci)/[\w./-]*")
+"""A file or folder of the repository; one that is still to be made is written with a placeholder, as `hsm/<name>/`."""
+
+
+def iter_paths(text: str) -> Iterator[str]:
+    """The files and folders that a page names."""
+    yield from (span for span in iter_spans(text) if PATH.fullmatch(span))
+
+
+@pytest.mark.parametrize("page", [*DESIGN.glob("*.md"), REPOSITORY / "CONTRIBUTING.md"], ids=get_place)
+def test_files_that_the_design_names_exist(page: Path) -> None:
+    assert [path for path in iter_paths(page.read_text("utf-8")) if not (REPOSITORY / path).exists()] == []
+
+
+def test_files_are_found_in_a_page() -> None:
+    text = (
+        "`hsm/a.py`, `hsm/b/` and `tests/unit/c.py`; `hsm/<name>/d.py`, `hsm sync to`, `a/b.py`\n```\n`hsm/e.py`\n```\n"
+    )
+    assert list(iter_paths(text)) == ["hsm/a.py", "hsm/b/", "tests/unit/c.py"]
+
+
+def find_floors() -> list[list[str]]:
+    """The floors as import-linter is told them; names in brackets are reserved."""
+    (block,) = re.findall(r"^layers = (\[.*?^\])", (REPOSITORY / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.M)
+    return [[name.replace("hsm.", "") for name in floor.split(" | ")] for floor in ast.literal_eval(block)]
+
+
+def test_floors_of_the_design_are_those_of_the_linter() -> None:
+    lines = find_section((DESIGN / "README.md").read_text("utf-8"), "The floors").splitlines()
+    assert [line.strip().split(" | ") for line in lines if line.startswith("    ")] == find_floors()
+
+
+def test_floors_of_the_picture_are_those_of_the_linter() -> None:
+    picture = (REPOSITORY / "docs" / "images" / "house.svg").read_text("utf-8")
+    names = re.findall(r'<text class="room"[^>]*>([^<]+)</text>', picture)
+    assert names == [name for floor in find_floors() for name in floor if "(" not in name]
+
+
+def test_every_folder_of_the_code_is_in_the_design() -> None:
+    section = find_section((DESIGN / "README.md").read_text("utf-8"), "The folders")
+    modules = {
+        path for path in (REPOSITORY / "hsm").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    names = {f"hsm/{path.name}{'/' if path.is_dir() else ''}" for path in modules if not path.name.startswith("_")}
+    assert_same(set(iter_first_spans(section)), names)
+
+
+def test_every_page_of_the_design_is_listed() -> None:
+    topics = find_section((DESIGN / "README.md").read_text("utf-8"), "The topics")
+    listed = set(re.findall(r"\]\(([^)#]+)\)", topics))
+    assert_same(listed, {page.name for page in DESIGN.glob("*.md")} - {"README.md"})
