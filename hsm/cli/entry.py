@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-if TYPE_CHECKING:
-    from types import FrameType
+from hsm.process.signals import take_signals
 
+if TYPE_CHECKING:
     from hsm.remote.openssh.early_login import EarlyLogins
 
 _SYNCS = ("to", "run", "from")
@@ -27,9 +26,6 @@ GARBAGE_THRESHOLD = 100_000
 SWITCH_SECONDS = 0.0005
 """For which a thread that computes keeps another waiting: one that serves ssh waits each time ssh has said a word."""
 
-AGAIN_SECONDS = 0.01
-"""Until an interruption that Python dropped is raised once more: what dropped it is over by then."""
-
 
 def main() -> NoReturn:
     """Run the program with this process's arguments; SIGTERM and a hang-up end it as Ctrl-C does.
@@ -42,28 +38,6 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = _INTERRUPTED
     _end(code)
-
-
-def take_signals() -> None:
-    """Turn what asks the program to end into a KeyboardInterrupt of the main thread, which does not get lost.
-
-    Python drops one that is raised while it runs a finaliser or a weak reference's callback, as it does after each
-    import; it is raised once more then.
-    """
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, _interrupt)
-    tell = sys.unraisablehook
-
-    def interrupt_again(dropped: sys.UnraisableHookArgs) -> None:
-        if not issubclass(dropped.exc_type, KeyboardInterrupt):
-            tell(dropped)
-            return
-        from threading import Timer, main_thread
-
-        Timer(AGAIN_SECONDS, signal.pthread_kill, (main_thread().ident, signal.SIGTERM)).start()
-
-    sys.unraisablehook = interrupt_again
 
 
 def _run(arguments: list[str]) -> int:
@@ -104,7 +78,3 @@ def _end(code: int) -> NoReturn:
         except (OSError, ValueError):
             code = code or 1
     os._exit(code)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -129,6 +129,7 @@ def _clean(
     from hsm.cli.render import make_reporter
     from hsm.cli.render.sync.clean import make_question, show_clean
     from hsm.process.runner import Runner
+    from hsm.process.signals import hear_signals
     from hsm.sync.clean.clean import open_clean
 
     with ExitStack() as stack:
@@ -141,7 +142,8 @@ def _clean(
         if asks:
             show_clean(found, verbosity=verbosity, is_quiet=False)
             try:
-                is_yes = typer.confirm(make_question(found))
+                with hear_signals():
+                    is_yes = typer.confirm(make_question(found))
             except typer.Abort as error:
                 raise KeyboardInterrupt from error
             if not is_yes:

@@ -6,6 +6,8 @@ import getpass
 import sys
 import threading
 
+from hsm.process.signals import hear_signals
+
 _one_at_a_time = threading.Lock()
 
 
@@ -17,7 +19,7 @@ def ask_in_terminal(question: str, is_shown: bool) -> str:
         is_shown: Show the answer while it is typed.
     """
     text = "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in question)
-    with _one_at_a_time:
+    with _one_at_a_time, hear_signals():
         if not is_shown:
             return getpass.getpass(text)
         sys.stderr.write(text)
