@@ -560,6 +560,13 @@ def test_files_are_found_in_a_page() -> None:
     assert list(iter_paths(text)) == ["hsm/a.py", "hsm/b/", "tests/unit/c.py"]
 
 
+def test_pages_that_the_code_names_exist() -> None:
+    sources = [path.read_text("utf-8") for path in (REPOSITORY / "hsm").rglob("*.py")]
+    named = {page for source in sources for page in re.findall(r"docs/[\w./-]+\.md", source)}
+    assert "docs/SYNC.md" in named
+    assert [page for page in sorted(named) if not (REPOSITORY / page).exists()] == []
+
+
 def find_floors() -> list[list[str]]:
     """The floors as import-linter is told them; names in brackets are reserved."""
     (block,) = re.findall(r"^layers = (\[.*?^\])", (REPOSITORY / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.M)
