@@ -12,6 +12,7 @@ from hsm.errors import ExitCode, HsmError
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalShell
 from hsm.remote.shell import RemoteShell, quote_path
+from hsm.sweep_folder import OUTPUTS
 from hsm.sync.doctor.findings import (
     CheckState,
     Checkup,
@@ -23,7 +24,6 @@ from hsm.sync.doctor.findings import (
     make_not_checked,
     make_ok,
 )
-from hsm.sweep_folder import OUTPUTS
 from hsm.targets.connect import get_roots
 from hsm.targets.folder import FolderTarget
 

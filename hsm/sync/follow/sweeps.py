@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hsm.discover.sweeps import Layout
 from hsm.model import Run, SyncPlan
-from hsm.sync.follow.judgement import Awaited, FollowLimits, Queue, RunView, choose_expected, judge, make_views
 from hsm.sweep_folder import sweep_folder
+from hsm.sync.follow.judgement import Awaited, FollowLimits, Queue, RunView, choose_expected, judge, make_views
 from hsm.sync.follow.scheduler import SQUEUE_SECONDS, RunCommand, read_combinations, read_job, read_queue
 from hsm.wandb_log.slurm_job import SlurmJob
 
