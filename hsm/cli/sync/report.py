@@ -12,6 +12,7 @@ import typer
 from hsm.cli.sync.options.declarations import Json, complete_sweep
 from hsm.cli.sync.options.project import load
 from hsm.errors import ConfigError, UsageError
+from hsm.sweep_folder import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,7 +179,7 @@ def _find_source(word: str) -> tuple[ProjectSource, bool]:
 
 def _find_received(start: Path) -> Path | None:
     """The project that a folder lies in, where nothing but its results tells that it is one."""
-    found = next((folder for folder in (start, *start.parents) if (folder / "sweeps" / "outputs").is_dir()), None)
+    found = next((folder for folder in (start, *start.parents) if (folder / "sweeps" / OUTPUTS).is_dir()), None)
     return found or (start if (start / "wandb").is_dir() else None)
 
 

@@ -11,6 +11,7 @@ import typer
 from hsm.cli.sync.options.declarations import Json, Targets, Trust, complete_sweep
 from hsm.cli.sync.options.project import load, load_targets
 from hsm.errors import ConfigError
+from hsm.sweep_folder import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,4 +100,4 @@ def _ask(questions: Sequence[Question], *, is_trusted: bool, is_quiet: bool, may
 
 def _find_received(start: Path) -> Path | None:
     """The project that a folder lies in, where nothing but its sweeps tells that it is one."""
-    return next((folder for folder in (start, *start.parents) if (folder / "sweeps" / "outputs").is_dir()), None)
+    return next((folder for folder in (start, *start.parents) if (folder / "sweeps" / OUTPUTS).is_dir()), None)
