@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import yaml
 
+from hsm.config.form import SYNC_CONFIG
 from hsm.config.layers import Layers, Origin, OriginKind, PatternLayer, Setting, SettingKey, iter_values
 from hsm.config.resolve import validate_target
-from hsm.config.schema import Section, TargetChanges, TargetSettings
+from hsm.config.schema import TargetSettings
+from hsm.config.sections import Section
+from hsm.config.target_sections import TargetChanges
 from hsm.config.yaml.document import Finding, Location, locate, make_dotted
-from hsm.config.yaml.findings import describe_error, get_location
+from hsm.config.yaml.findings import get_location
 
 
 def make_file_layers(data: object, root: yaml.MappingNode, shown: str) -> Layers:
@@ -46,7 +49,7 @@ def iter_pattern_findings(layers: Layers, root: yaml.MappingNode) -> Iterator[Fi
             for error in outcome:
                 place = _find_place(pattern, target, get_location(error))
                 line, node = locate(root, place)
-                text = describe_error(error, ("sync_targets", target, *get_location(error)), node)
+                text = SYNC_CONFIG.describe_error(error, ("sync_targets", target, *get_location(error)), node)
                 yield Finding(line, make_dotted(place), f"for target {target}: {text}")
 
 

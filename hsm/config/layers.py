@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import NamedTuple, get_args, get_origin
+from typing import NamedTuple
 
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from hsm.config.schema import Section
+from hsm.config.sections import Section, get_section, is_open
 
 CODE = ("ssh", "after_sync")
 """Sections of a target that run programs: to ssh a configuration is code, and `after_sync` holds commands."""
@@ -155,26 +155,6 @@ def iter_keys(model: type[BaseModel], key: SettingKey = ()) -> Iterator[tuple[Se
             yield (*key, name), known
         else:
             yield from iter_keys(inner, (*key, name))
-
-
-def get_section(known: FieldInfo) -> type[Section] | None:
-    """The model of a key that is a section."""
-    annotation = known.annotation
-    if get_origin(annotation):  # Python 3.10 takes `dict[...]` for a class
-        return None
-    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
-
-
-def get_member(known: FieldInfo) -> type[Section] | None:
-    """The model of the members of a key that holds sections, by name or in a list."""
-    kind, members = get_origin(known.annotation), get_args(known.annotation)
-    found = members[-1] if kind is dict else members[0] if kind is tuple else None
-    return found if isinstance(found, type) and issubclass(found, Section) else None
-
-
-def is_open(known: FieldInfo) -> bool:
-    """Whether a key holds settings under names of the user's choice."""
-    return get_origin(known.annotation) is dict and get_member(known) is None
 
 
 def _without_code(layer: Layer) -> Layer:

@@ -10,17 +10,18 @@ from functools import partial
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hsm.config.file_layers import iter_pattern_findings, make_file_layers
+from hsm.config.form import SYNC_CONFIG
 from hsm.config.layers import Layers, Setting
 from hsm.config.nodes import FindNode, fill_nodes
 from hsm.config.overrides import parse_environment
 from hsm.config.resolve import make_override_error, resolve_targets
 from hsm.config.schema import SyncConfig, TargetSettings
+from hsm.config.sections import list_keys, validate
 from hsm.config.yaml.document import Builder, Location, compose, is_null, make_dotted, show_value
-from hsm.config.yaml.findings import HINT, describe_error, get_location, list_keys, make_error, make_finding
+from hsm.config.yaml.findings import get_location
 from hsm.errors import ConfigError, UsageError
 from hsm.project_folder import ProjectFolder
 from hsm.user_files import FileFlaw, FlawedFileError, read_config_file
@@ -129,7 +130,8 @@ def _override(config: SyncConfig, layers: Layers, top: Mapping[Location, Setting
 def _describe_top(error: ErrorDetails, top: Mapping[Location, Setting]) -> str:
     location = get_location(error)
     setting = top.get(location) or top[location[:1]]
-    return f"{setting.origin.place}: {make_dotted(location)}: {describe_error(error, location, setting.node)}"
+    text = SYNC_CONFIG.describe_error(error, location, setting.node)
+    return f"{setting.origin.place}: {make_dotted(location)}: {text}"
 
 
 def parse_config(text: str, shown: str) -> SyncConfig:
@@ -154,7 +156,7 @@ def parse_document(text: str, shown: str, *, find_node: FindNode | None = None) 
     if not isinstance(root, yaml.MappingNode):
         found = show_value(root)
         message = f"{shown}: line {root.start_mark.line + 1}: found {found}, allowed: {list_keys(SyncConfig)}"
-        raise ConfigError(message, hint=HINT, kind="bad_config")
+        raise ConfigError(message, hint=SYNC_CONFIG.hint, kind="bad_config")
     builder = Builder()
     data = builder.make_value(root, ())
     if find_node:
@@ -164,10 +166,11 @@ def parse_document(text: str, shown: str, *, find_node: FindNode | None = None) 
     if isinstance(outcome, SyncConfig) and not builder.findings:
         layers = make_file_layers(data, root, shown)
         if findings := list(iter_pattern_findings(layers, root)):
-            raise make_error(findings, shown)
+            raise SYNC_CONFIG.make_error(findings, shown)
         return outcome, layers
     errors = [] if isinstance(outcome, SyncConfig) else outcome
-    raise make_error([*builder.findings, *(make_finding(error, root) for error in errors)], shown)
+    findings = [*builder.findings, *(SYNC_CONFIG.make_finding(error, root) for error in errors)]
+    raise SYNC_CONFIG.make_error(findings, shown)
 
 
 def select_targets(config: SyncConfig, names: Sequence[str]) -> dict[str, TargetSettings]:
@@ -206,14 +209,8 @@ def select_targets(config: SyncConfig, names: Sequence[str]) -> dict[str, Target
 
 
 def _validate(data: object) -> SyncConfig | list[ErrorDetails]:
-    # No exception may be raised while the ValidationError is handled: a traceback of both would print the
-    # data, whose aliases of aliases are small in memory and endless on paper.
     targets = data.get("sync_targets") if isinstance(data, dict) else None
-    context = {"targets": tuple(targets) if isinstance(targets, dict) else ()}
-    try:
-        return SyncConfig.model_validate(data, context=context)
-    except ValidationError as error:
-        return error.errors(include_url=False)
+    return validate(SyncConfig, data, context={"targets": tuple(targets) if isinstance(targets, dict) else ()})
 
 
 def _read_text(path: Path, shown: str) -> str:

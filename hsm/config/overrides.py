@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
 
-from hsm.config.layers import Origin, OriginKind, Setting, SettingKey, is_open, iter_keys
+from hsm.config.layers import Origin, OriginKind, Setting, SettingKey, iter_keys
 from hsm.config.resolve import make_override_error
 from hsm.config.schema import SourceSettings, TargetSettings
+from hsm.config.sections import is_open
 from hsm.config.yaml.document import Builder, Location, compose, make_dotted
 from hsm.errors import ConfigError
 

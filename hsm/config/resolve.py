@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import yaml
-from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hsm.config.layers import Layer, Layers, Origin, OriginKind, Setting, SettingKey, is_open, iter_keys, nest
-from hsm.config.schema import Section, TargetSettings
+from hsm.config.form import SYNC_CONFIG
+from hsm.config.layers import Layer, Layers, Origin, OriginKind, Setting, SettingKey, iter_keys, nest
+from hsm.config.schema import TargetSettings
+from hsm.config.sections import Section, is_open, validate
 from hsm.config.yaml.document import Location, make_dotted
-from hsm.config.yaml.findings import describe_error, get_location
+from hsm.config.yaml.findings import get_location
 from hsm.errors import ConfigError
 
 _DEFAULT = Origin(OriginKind.DEFAULT)
@@ -90,11 +91,7 @@ def resolve_for_sweep(layers: Layers, target: str, sweep: str, settings: TargetS
 
 def validate_target(chosen: Layer) -> TargetSettings | list[ErrorDetails]:
     """Make the settings, or say what is wrong with them."""
-    # No exception may be raised while the ValidationError is handled: a traceback of both would print the data.
-    try:
-        return TargetSettings.model_validate(nest(chosen))
-    except ValidationError as error:
-        return error.errors(include_url=False)
+    return validate(TargetSettings, nest(chosen))
 
 
 def make_override_error(lines: Sequence[str]) -> ConfigError:
@@ -118,7 +115,7 @@ def describe_wrong(error: ErrorDetails, target: str, chosen: Layer) -> str:
         if _STRENGTH.index(other.origin.kind) > max(rank, _STRENGTH.index(OriginKind.FILE))
     ]
     node = _find_node(setting, location[len(key) :]) if setting and not is_secret(key) else None
-    text = describe_error(error, ("sync_targets", target, *location), node)
+    text = SYNC_CONFIG.describe_error(error, ("sync_targets", target, *location), node)
     with_others = f" (with {', '.join(dict.fromkeys(stronger))})" if stronger else ""
     place = f"{setting.origin.place}: " if setting else ""
     return f"{place}{make_dotted((target, *location))}{with_others}: {text}"

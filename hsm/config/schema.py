@@ -11,9 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -23,37 +21,22 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from hsm.config.rules import (
-    SECRET_PATTERNS,
-    check_command,
     check_host,
-    check_option_name,
-    check_options,
-    check_path,
-    check_pattern,
-    check_printable,
     check_program,
-    check_root_path,
     check_source_path,
     check_sweep_pattern,
     check_target_name,
     check_user,
-    make_option_text,
 )
+from hsm.config.sections import Section, make_tuple
+from hsm.config.target_sections import AfterSyncStep, SshSettings, SyncOptions, TargetChanges, TargetPaths
 
-_PATH = "an absolute path or ~/... (not / or ~ itself, no ..)"
 _SOURCE_PATH: dict[str, Any] = {"allowed": "a path relative to the project, or an absolute one (no ..)"}
-_ROOT_PATH = "an absolute path, ~/... or one relative to project_root (not / or ~ itself, no ..)"
 _TARGETS = "at least one section, named with up to 64 letters, digits and . _ - (first a letter or digit)"
 _PATTERNS = 'a section for each pattern of sweep ids, for example "sweep_2025*"'
-_SWITCH: dict[str, Any] = {"allowed": "true or false"}
 
 TargetName = Annotated[str, AfterValidator(check_target_name)]
-TargetPath = Annotated[str, AfterValidator(check_path)]
-OptionName = Annotated[str, AfterValidator(check_option_name)]
-OptionText = Annotated[str, BeforeValidator(make_option_text), AfterValidator(check_printable)]
-PathPattern = Annotated[str, AfterValidator(check_pattern)]
 SweepPattern = Annotated[str, AfterValidator(check_sweep_pattern)]
-RootPath = Annotated[str, AfterValidator(check_root_path)]
 
 
 def _check_known_target(name: str, info: ValidationInfo) -> str:
@@ -64,23 +47,6 @@ def _check_known_target(name: str, info: ValidationInfo) -> str:
 
 
 TargetReference = Annotated[TargetName, AfterValidator(_check_known_target)]
-
-
-class Section(BaseModel):
-    """One section of the file. A key that is left empty counts as absent, except where null is a value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    null_is_value: ClassVar[frozenset[str]] = frozenset()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_empty(cls, data: object) -> object:
-        if data is None:
-            return {}
-        if not isinstance(data, Mapping):
-            return data
-        droppable = cls.model_fields.keys() - cls.null_is_value
-        return {key: value for key, value in data.items() if value is not None or key not in droppable}
 
 
 class SourceSettings(Section):
@@ -96,171 +62,6 @@ class SourceSettings(Section):
         description="Folder that holds the wandb runs.",
         json_schema_extra=_SOURCE_PATH,
     )
-
-
-class TargetPaths(Section):
-    """The folders at a target. Once loaded, all are absolute or begin with `~/`."""
-
-    project_root: TargetPath | None = Field(  # first, because the validators of the others look at it
-        default=None,
-        description="The project's folder at the target: base of relative paths.",
-        json_schema_extra={"allowed": _PATH},
-    )
-    sweeps: str = Field(
-        description="Where sweep folders land, below `outputs/`.", json_schema_extra={"allowed": _ROOT_PATH}
-    )
-    wandb: str = Field(description="Where run folders land.", json_schema_extra={"allowed": _ROOT_PATH})
-
-    @field_validator("sweeps", "wandb")
-    @classmethod
-    def _resolve(cls, text: str, info: ValidationInfo) -> str:
-        if check_printable(text).startswith(("/", "~", "$")):
-            return check_path(text)
-        # A project_root that is wrong itself is absent here and has its own line in the report.
-        root = info.data.get("project_root", "/project")
-        if root is None:
-            raise ValueError("is relative, and there is no project_root")
-        return check_path(f"{root}/{text}")
-
-    @field_validator("wandb")
-    @classmethod
-    def _keep_apart(cls, wandb: str, info: ValidationInfo) -> str:
-        # One folder for both would mix the two roots' own `.hsm-` folders, and runs at or below
-        # `<sweeps>/outputs` would be taken for sweeps or a sweep's files. Any other nesting is harmless:
-        # sweeps only land below `<sweeps>/outputs/`, runs in `<wandb>/run-*` and `<wandb>/offline-run-*`.
-        sweeps = info.data.get("sweeps")
-        if sweeps is None:
-            return wandb
-        if wandb == sweeps:
-            raise ValueError("is the same folder as sweeps")
-        if f"{wandb}/".startswith(f"{sweeps}/outputs/"):
-            raise ValueError(f"lies in {sweeps}/outputs, where sweep folders land")
-        return wandb
-
-
-class SshSettings(Section):
-    """How ssh reaches a target, beyond the user's own ssh configuration."""
-
-    client: Literal["auto", "openssh", "paramiko"] = Field(
-        default="auto",
-        description="What speaks SSH: the system's OpenSSH where there is one, else paramiko.",
-        json_schema_extra={"allowed": "auto, openssh or paramiko"},
-    )
-    config: TargetPath | None = Field(
-        default=None,
-        description="Another ssh configuration file (ssh -F).",
-        json_schema_extra={"allowed": _PATH},
-    )
-    identity_file: TargetPath | None = Field(
-        default=None,
-        description="The private key to log in with (ssh -i).",
-        json_schema_extra={"allowed": _PATH},
-    )
-    options: dict[OptionName, OptionText] = Field(
-        default_factory=dict,
-        description="Further options of ssh_config(5), as with ssh -o.",
-        json_schema_extra={"allowed": "names of ssh_config(5), each with a text, a whole number, yes or no"},
-    )
-
-    @field_validator("options")
-    @classmethod
-    def _check_options(cls, options: dict[str, str]) -> dict[str, str]:
-        check_options(options)
-        return options
-
-
-class SyncOptions(Section):
-    """What is sent to a target, and how."""
-
-    null_is_value: ClassVar[frozenset[str]] = frozenset({"max_depth"})
-
-    sync_sweep_metadata: bool = Field(
-        default=True, description="Send the sweep's own folder.", json_schema_extra=_SWITCH
-    )
-    sync_wandb_runs: bool = Field(default=True, description="Send the sweep's wandb runs.", json_schema_extra=_SWITCH)
-    latest_only: bool | Literal["uploaded"] = Field(
-        default=True,
-        description="Leave out what a later version supersedes; `uploaded`: only of runs wandb has already.",
-        json_schema_extra={"allowed": "true, false or uploaded"},
-    )
-    max_depth: Annotated[int, Field(ge=1)] | None = Field(
-        default=1,
-        description="Levels of the sweep's folder that are sent: 1 sends its own files, null all depths.",
-        json_schema_extra={"allowed": "a whole number from 1, or null for all depths"},
-    )
-    parallel_transfers: int = Field(
-        default=4,
-        ge=1,
-        le=64,
-        description="Number of workers that send at the same time.",
-        json_schema_extra={"allowed": "a whole number from 1 to 64"},
-    )
-    compress: Literal["auto", "zstd", "lz4", "none"] = Field(
-        default="auto",
-        description="What content is compressed with on its way; auto: zstd over a long link, nothing on a fast one.",
-        json_schema_extra={"allowed": "auto, zstd, lz4 or none"},
-    )
-    check_remote_first: bool = Field(
-        default=True,
-        description="Compare with what the target has before anything is sent.",
-        json_schema_extra=_SWITCH,
-    )
-    sync_artifact_staging: bool = Field(
-        default=False,
-        description="With wandb_sync: bring along the files in which artifacts of offline runs wait for their upload.",
-        json_schema_extra=_SWITCH,
-    )
-    exclude: tuple[PathPattern, ...] = Field(
-        default=(),
-        description="Patterns in the syntax of .gitignore of files that are not sent.",
-        json_schema_extra={"allowed": 'a list of gitignore patterns, for example ["*.ckpt"]'},
-    )
-
-    secret_patterns: tuple[PathPattern, ...] = Field(
-        default=SECRET_PATTERNS,
-        description="Patterns in the syntax of .gitignore of files left out as secrets; replaces the default.",
-        json_schema_extra={"allowed": 'a list of gitignore patterns, for example [".env", "*.pem"]'},
-    )
-
-    @field_validator("latest_only", mode="before")
-    @classmethod
-    def _check_latest_only(cls, value: object) -> object:
-        if value != "uploaded" and not isinstance(value, bool):
-            raise ValueError("is neither of the three")
-        return value
-
-    @field_validator("exclude", "secret_patterns", mode="before")
-    @classmethod
-    def _make_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
-
-
-class AfterSyncStep(Section):
-    """One thing that is done at a target once a sweep has arrived there."""
-
-    wandb_sync: bool = Field(
-        default=False,
-        description="Upload the offline runs that have ended and are whole there, with `wandb sync`.",
-        json_schema_extra=_SWITCH,
-    )
-    wandb_path: Annotated[str, AfterValidator(check_program)] | None = Field(
-        default=None,
-        description="With wandb_sync: the wandb program there.",
-        json_schema_extra={"allowed": "an absolute path, ~/..., or a program's name without arguments"},
-    )
-    run: Annotated[str, AfterValidator(check_command)] | None = Field(
-        default=None,
-        description="A command line for /bin/sh there, in project_root.",
-        json_schema_extra={"allowed": "a command line"},
-    )
-
-    @model_validator(mode="after")
-    def _check_one(self) -> AfterSyncStep:
-        if self.wandb_sync == (self.run is not None):
-            raise ValueError("is neither wandb_sync nor run" if self.run is None else "is both wandb_sync and run")
-        if self.wandb_path is not None and not self.wandb_sync:
-            raise ValueError("has a wandb_path without wandb_sync")
-        return self
 
 
 _Value = TypeVar("_Value")
@@ -342,16 +143,11 @@ class TargetSettings(Section):
         json_schema_extra={"allowed": "warn, refuse (nothing is sent) or ignore (they are not looked into)"},
     )
     options: SyncOptions = Field(default=SyncOptions(), description="What is sent, and how.")
-    after_sync: tuple[AfterSyncStep, ...] = Field(
+    after_sync: Annotated[tuple[AfterSyncStep, ...], BeforeValidator(make_tuple)] = Field(
         default=(),
         description="What is done at the target once a sweep has arrived, in this order.",
         json_schema_extra={"allowed": "a list of {wandb_sync: true} and {run: COMMAND}"},
     )
-
-    @field_validator("after_sync", mode="before")
-    @classmethod
-    def _make_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("after_sync")
     @classmethod
@@ -384,29 +180,6 @@ class TargetSettings(Section):
     def is_folder(self) -> bool:
         """Whether the target is a folder of this machine."""
         return not self.host
-
-
-class PathChanges(Section):
-    """Folders at a target that some sweeps have in place of the target's own."""
-
-    project_root: TargetPath | None = Field(
-        default=None,
-        description="In place of the target's; its relative paths then start from here.",
-        json_schema_extra={"allowed": _PATH},
-    )
-    sweeps: RootPath | None = Field(
-        default=None, description="In place of the target's.", json_schema_extra={"allowed": _ROOT_PATH}
-    )
-    wandb: RootPath | None = Field(
-        default=None, description="In place of the target's.", json_schema_extra={"allowed": _ROOT_PATH}
-    )
-
-
-class TargetChanges(Section):
-    """What some sweeps have in place of a target's own settings; only keys that are set count."""
-
-    paths: PathChanges = Field(default=PathChanges(), description="Folders in place of the target's.")
-    options: SyncOptions = Field(default=SyncOptions(), description="Options in place of the target's.")
 
 
 class SweepSettings(TargetChanges):

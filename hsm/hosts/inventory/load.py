@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 from collections.abc import Iterable
@@ -157,12 +158,10 @@ def _find(inventory: Inventory, name: str) -> ClusterNode:
     for node in inventory.nodes.values():
         if name in node.aliases:
             return node
-    from hsm.hosts.inventory.document import suggest  # noqa: PLC0415 - loaded already where there is a file
-
-    listed = ", ".join(inventory.nodes) or "none"
+    near = difflib.get_close_matches(name.lower(), inventory.nodes, 1)
     raise UsageError(
-        f"Unknown machine {name!r}; there are: {listed}",
-        hint=suggest(name, list(inventory.nodes)),
+        f"Unknown machine {name!r}; there are: {', '.join(inventory.nodes) or 'none'}",
+        hint=f"did you mean {near[0]}?" if near else "`hsm hosts list` shows the machines",
         kind="unknown_host",
     )
 
@@ -180,7 +179,7 @@ def _read_variable() -> str | None:
     name = next((name for name in COORDINATOR_VARIABLES if os.environ.get(name)), None)
     if name is None:
         return None
-    from hsm.hosts.inventory.schema import check_address  # noqa: PLC0415 - pydantic
+    from hsm.hosts.inventory.rules import check_address  # noqa: PLC0415 - pydantic
 
     try:
         return check_address(os.environ[name]).strip("[]")

@@ -5,17 +5,13 @@ Environment variables expand in every text that has a meaning here. The validati
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -30,92 +26,16 @@ from hsm.config.rules import (
     check_user,
     make_option_text,
 )
-from hsm.config.schema import Section
-
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
-_SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
-_JUMP = re.compile(r"[A-Za-z0-9._@:,\[\]-]+")
-
-
-def expand(value: object, info: ValidationInfo) -> object:
-    """Put environment variables into a text; anything else stays as it is.
-
-    The file may come with a project and name the address that is asked, so what a variable named like a secret holds
-    is not put in.
-
-    Raises:
-        ValueError: A variable is not set, or is named like a secret.
-    """
-    environment: Mapping[str, str] = (info.context or {}).get("environment", {})
-
-    def look_up(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        if _SECRET.search(name):
-            raise ValueError(f"names ${name}, which looks like a secret and is not put in")
-        if name not in environment:
-            raise ValueError(f"names the environment variable {name}, which is not set")
-        return environment[name]
-
-    return _VARIABLE.sub(look_up, value) if isinstance(value, str) else value
-
-
-def check_address(text: str) -> str:
-    """Return `text` if it is a host name, an alias or an address; an IPv6 address may stand in brackets.
-
-    Raises:
-        ValueError: It is none of them.
-    """
-    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    check_host(bare)
-    return text
-
-
-def check_login(text: str) -> str:
-    """Return `text` if it is `host` or `user@host`.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    user, at, host = text.rpartition("@")
-    if at:
-        check_user(user)
-    check_address(host)
-    return text
-
-
-def check_url(text: str) -> str:
-    """Return `text` if it is an http or https URL without user, query and fragment.
-
-    Raises:
-        ValueError: It is none.
-    """
-    check_printable(text)
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is no URL that begins with http:// or https://")
-    if "@" in parts.netloc or parts.query or parts.fragment or any(character.isspace() for character in text):
-        raise ValueError("has a user, a query, a fragment or a blank")
-    if parts.port == 0:
-        raise ValueError("has port 0")
-    return text
-
-
-def check_remote_path(text: str) -> str:
-    """Return `text` if it is `~` or a path as `hsm.config.rules.check_path` takes it."""
-    return text if text == "~" else check_path(text)
-
-
-def check_jump(text: str) -> str:
-    """Return `text` if it is a list of `[user@]host[:port]`, separated by commas.
-
-    Raises:
-        ValueError: It is none.
-    """
-    hops = text.split(",")
-    if not _JUMP.fullmatch(text) or any(not word or word.startswith("-") for hop in hops for word in hop.split("@")):
-        raise ValueError("is no list of [user@]host[:port], separated by commas")
-    return text
-
+from hsm.config.sections import Section, make_tuple
+from hsm.hosts.inventory.rules import (
+    check_address,
+    check_jump,
+    check_login,
+    check_remote_path,
+    check_url,
+    expand,
+    join_spellings,
+)
 
 Text = Annotated[str, BeforeValidator(expand)]
 Address = Annotated[Text, AfterValidator(check_address)]
@@ -136,6 +56,10 @@ class _OpenSection(Section):
 
 class NodeEntry(_OpenSection):
     """One machine of `hosts:`."""
+
+    words: ClassVar[str] = (
+        "a section with the keys of a machine, for example tailscale_ip, ssh_host, ssh_user, ssh_port, ssh_key"
+    )
 
     tailscale_ip: Address | None = Field(
         default=None, description="Address in the tailnet; preferred.", json_schema_extra=_ADDRESS
@@ -174,7 +98,7 @@ class NodeEntry(_OpenSection):
         description="Where its data server is reached, if not by address and port.",
         json_schema_extra={"allowed": "a URL that begins with http:// or https://, without user and query"},
     )
-    aliases: tuple[Annotated[str, AfterValidator(check_host)], ...] = Field(
+    aliases: Annotated[tuple[Annotated[str, AfterValidator(check_host)], ...], BeforeValidator(make_tuple)] = Field(
         default=(), description="Further names of this machine.", json_schema_extra={"allowed": "a list of host names"}
     )
     lan_host: Address | None = Field(
@@ -207,11 +131,6 @@ class NodeEntry(_OpenSection):
     def _join_spellings(cls, data: object) -> object:
         return join_spellings(data, "path", "ringrift_path")
 
-    @field_validator("aliases", mode="before")
-    @classmethod
-    def _make_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
-
     @field_validator("ssh_options")
     @classmethod
     def _check_options(cls, options: dict[str, str]) -> dict[str, str]:
@@ -234,16 +153,11 @@ class EloSyncEntry(_OpenSection):
     divergence_threshold: Count = Field(
         default=50, description="A larger difference in a rating is flagged.", json_schema_extra=_COUNT
     )
-    transports: tuple[Literal["tailscale", "aria2", "http"], ...] = Field(
+    transports: Annotated[tuple[Literal["tailscale", "aria2", "http"], ...], BeforeValidator(make_tuple)] = Field(
         default=("tailscale", "aria2", "http"),
         description="In which order ways to pull are tried.",
         json_schema_extra={"allowed": "a list of tailscale, aria2 and http"},
     )
-
-    @field_validator("transports", mode="before")
-    @classmethod
-    def _make_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class HostsFile(_OpenSection):
@@ -264,16 +178,3 @@ class HostsFile(_OpenSection):
     @classmethod
     def _join_spellings(cls, data: object) -> object:
         return join_spellings(data, "score_sync", "elo_sync")
-
-
-def join_spellings(data: object, other: str, name: str) -> object:
-    """Rename a key that has two spellings.
-
-    Raises:
-        ValueError: Both are there.
-    """
-    if not isinstance(data, Mapping) or other not in data:
-        return data
-    if name in data:
-        raise ValueError(f"{name} and {other} are one setting; keep one of them")
-    return {(name if key == other else key): value for key, value in data.items()}

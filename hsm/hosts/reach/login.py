@@ -85,7 +85,8 @@ def make_login(node: ClusterNode, greeting: Greeting | None) -> TargetSettings:
         node: A node with an address.
         greeting: What answered; without it the jump host is gone through, where there is one.
     """
-    from hsm.config.schema import SshSettings, TargetPaths, TargetSettings  # noqa: PLC0415 - pydantic
+    from hsm.config.schema import TargetSettings  # noqa: PLC0415 - pydantic
+    from hsm.config.target_sections import SshSettings, TargetPaths  # noqa: PLC0415 - pydantic
 
     options = dict(node.ssh_options)
     if greeting is None and node.jump_host:

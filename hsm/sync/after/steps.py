@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hsm.config.schema import AfterSyncStep, TargetSettings
+from hsm.config.schema import TargetSettings
+from hsm.config.target_sections import AfterSyncStep
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import ExitCode, HsmError
 from hsm.model import Problem, Run, SyncPlan

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hsm.config.schema import SyncOptions, TargetSettings
+from hsm.config.schema import TargetSettings
+from hsm.config.target_sections import SyncOptions
 from hsm.errors import UsageError
 from hsm.model import Root
 from hsm.plan.planner import PlanOptions

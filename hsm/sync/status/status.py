@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
-from hsm.config.schema import SyncOptions, TargetSettings
+from hsm.config.schema import TargetSettings
+from hsm.config.target_sections import SyncOptions
 from hsm.discover.index import save_index
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps

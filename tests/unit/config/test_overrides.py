@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.layers import OriginKind, SettingKey, is_open, iter_keys
+from hsm.config.layers import OriginKind, SettingKey, iter_keys
 from hsm.config.load import LoadedConfig, load_project_config
 from hsm.config.overrides import parse_assignments, parse_environment
 from hsm.config.resolve import resolve_target
 from hsm.config.schema import TargetSettings
+from hsm.config.sections import is_open
 from hsm.config.trust import apply_trust
 from hsm.errors import ConfigError
 

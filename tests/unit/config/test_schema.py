@@ -7,16 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from hsm.config.rules import SECRET_PATTERNS
-from hsm.config.schema import (
-    SourceSettings,
-    SshSettings,
-    SyncConfig,
-    SyncOptions,
-    TargetPaths,
-    TargetSettings,
-    check_path,
-)
+from hsm.config.rules import SECRET_PATTERNS, check_path
+from hsm.config.schema import SourceSettings, SyncConfig, TargetSettings
+from hsm.config.target_sections import SshSettings, SyncOptions, TargetPaths
 
 PATHS = {"sweeps": "/data/sweeps", "wandb": "/data/wandb"}
 

@@ -5,14 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.config.load import parse_config, select_targets
-from hsm.config.schema import (
-    SourceSettings,
-    SshSettings,
-    SyncConfig,
-    SyncOptions,
-    TargetPaths,
-    TargetSettings,
-)
+from hsm.config.schema import SourceSettings, SyncConfig, TargetSettings
+from hsm.config.target_sections import SshSettings, SyncOptions, TargetPaths
 from hsm.config.template import GITIGNORE, check_project_name, make_template
 from hsm.errors import UsageError
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from hsm.config.layers import PatternLayer
     from hsm.config.load import LoadedConfig
     from hsm.config.resolve import Resolved
-    from hsm.config.schema import Section, TargetSettings
+    from hsm.config.schema import TargetSettings
+    from hsm.config.sections import Section
 
 _COLUMNS = (TextColumn("target"), TextColumn("setting"), TextColumn("value"))
 _PATTERN_COLUMNS = (TextColumn("sweeps"), TextColumn("target"), TextColumn("setting"), TextColumn("value"))

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hsm.config.load import parse_config
-from hsm.config.schema import AfterSyncStep, SyncConfig, TargetSettings
+from hsm.config.schema import SyncConfig, TargetSettings
+from hsm.config.target_sections import AfterSyncStep
 from hsm.errors import ConfigError
 from hsm.model import Entry, EntryKind, PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.sync.after.upload import (

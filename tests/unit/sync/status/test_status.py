@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.config.load import LoadedConfig, load_project_config
-from hsm.config.schema import SyncOptions
+from hsm.config.target_sections import SyncOptions
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, list_sweeps
@@ -44,7 +44,7 @@ from hsm.sync.status.report import (
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
 from hsm.sync.status.standing import SyncState, make_tally
 from hsm.sync.status.status import read_received_status, read_sweep_status
-from hsm.targets.route import make_route
+from hsm.records.journal import make_route
 
 SWEEP = "sweep_20251020_212836"
 SENDER = Sender("0123456789abcdef", "login1", "/home/me/p")

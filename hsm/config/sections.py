@@ -1,0 +1,83 @@
+"""Base of the models of YAML files, and what their fields say of themselves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+SectionT = TypeVar("SectionT", bound="Section")
+
+
+class Section(BaseModel):
+    """One section of a file. A key that is left empty counts as absent, except where null is a value.
+
+    Attributes:
+        null_is_value: Keys whose null is a value.
+        words: What is allowed in the section's place; without them its keys are named.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    null_is_value: ClassVar[frozenset[str]] = frozenset()
+    words: ClassVar[str] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, data: object) -> object:
+        if data is None:
+            return {}
+        if not isinstance(data, Mapping):
+            return data
+        droppable = cls.model_fields.keys() - cls.null_is_value
+        return {key: value for key, value in data.items() if value is not None or key not in droppable}
+
+
+def validate(
+    model: type[SectionT], data: object, *, context: Mapping[str, Any] | None = None
+) -> SectionT | list[ErrorDetails]:
+    """Make the section that values describe, or list all that is wrong with them.
+
+    Args:
+        model: Of the section.
+        data: Its values.
+        context: For the validators.
+    """
+    # No exception may be raised while the ValidationError is handled: a traceback of both would print the data,
+    # whose aliases of aliases are small in memory and endless on paper.
+    try:
+        return model.model_validate(data, context=context)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+
+
+def make_tuple(value: object) -> object:
+    """Return a list as a tuple; anything else as it is. Strict models take no list for a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def get_section(field: FieldInfo) -> type[Section] | None:
+    """Return the model of a key that is a section."""
+    annotation = field.annotation
+    if get_origin(annotation):  # Python 3.10 takes `dict[...]` for a class
+        return None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def get_member(field: FieldInfo) -> type[Section] | None:
+    """Return the model of the members of a key that holds sections, by name or in a list."""
+    kind, members = get_origin(field.annotation), get_args(field.annotation)
+    found = members[-1] if kind is dict else members[0] if kind is tuple else None
+    return found if isinstance(found, type) and issubclass(found, Section) else None
+
+
+def is_open(field: FieldInfo) -> bool:
+    """Whether a key holds settings under names of the user's choice."""
+    return get_origin(field.annotation) is dict and get_member(field) is None
+
+
+def list_keys(model: type[BaseModel]) -> str:
+    """Name the keys of a section."""
+    return f"the keys {', '.join(model.model_fields)}"
