@@ -77,10 +77,11 @@ def fetch_file(
     no_aria2: Annotated[bool, typer.Option("--no-aria2", help="Do without aria2c, also where it is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch one file from several machines at once, and check its size and checksum.
+    """Fetch one file from several machines, and check its size and checksum.
 
-    aria2c does it where it is installed, else HTTP ranges. Machines whose file differs are left out, and named. The
-    file takes its name when all of it is right; a former one stays until then.
+    aria2c does it from all at once where it is installed, else one stream from one machine after another. Machines
+    whose file differs are left out, and named. The file takes its name when all of it is right; a former one stays
+    until then.
 
     Exit codes: 0 it is there, 1 it could not be fetched or is wrong, 2 usage.
     """

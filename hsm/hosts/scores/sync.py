@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import sqlite3
 import tempfile
 import time
@@ -14,7 +13,8 @@ from pathlib import Path
 
 from hsm.errors import HsmError, RefusedError, TargetError, UsageError
 from hsm.files import save_json
-from hsm.hosts.files.fetch import ARIA2, Fetched, fetch
+from hsm.hosts.files.aria2 import has_aria2
+from hsm.hosts.files.fetch import Fetched, fetch
 from hsm.hosts.inventory.identity import is_self
 from hsm.hosts.inventory.load import COORDINATOR_VARIABLES, get_coordinator_address
 from hsm.hosts.inventory.node import ClusterNode, Inventory, make_url
@@ -89,7 +89,7 @@ def iter_ways(inventory: Inventory, hosts_file: Path | None = None) -> Iterator[
     address = get_coordinator_address(hosts_file)[0]
     addresses = list(node.addresses) if node and node.addresses else [address] if address else []
     for transport in config.transports:
-        if transport == "aria2" and shutil.which(ARIA2) is None:
+        if transport == "aria2" and not has_aria2():
             continue
         fitting = [node.tailscale_ip] if node and node.tailscale_ip else []
         for place in fitting if transport == "tailscale" else addresses:

@@ -14,7 +14,8 @@ import pytest
 import uvicorn
 
 from hsm.errors import TargetError, UsageError
-from hsm.hosts.files.fetch import fetch, make_aria2_input
+from hsm.hosts.files.aria2 import make_aria2_input
+from hsm.hosts.files.fetch import fetch
 from hsm.hosts.files.sources import FileSource, check_sha256, check_source_url, make_name
 from hsm.hosts.inventory.identity import is_loopback
 from hsm.hosts.server.server import make_server_app
@@ -24,7 +25,7 @@ from tests.unit.hosts.files.test_shared_files import make_database
 CONTENT = os.urandom(9_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 WAYS = [pytest.param(True, id="aria2c", marks=pytest.mark.skipif(not shutil.which("aria2c"), reason="no aria2c")),
-        pytest.param(False, id="ranges")]  # fmt: skip
+        pytest.param(False, id="stream")]  # fmt: skip
 
 
 class Running:
@@ -82,7 +83,8 @@ def test_a_file_comes_from_several_servers(
     found = fetch(urls, tmp_path / "here.bin", may_use_aria2=aria2, answer_seconds=5)
     assert (tmp_path / "here.bin").read_bytes() == CONTENT
     assert (found.sha256, found.is_verified, found.by) == (SHA256, True, "aria2c" if aria2 else "http")
-    assert (found.sources, list(found.left_out)) == (tuple(urls[:2]), [*urls[3:5], urls[2], urls[5]])
+    assert found.sources == (tuple(urls[:2]) if aria2 else (urls[0],))
+    assert list(found.left_out) == [*urls[3:5], urls[2], urls[5]]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".hsm")] == []
 
 
@@ -144,21 +146,66 @@ def test_what_is_not_as_announced_is_not_taken(
     assert list(tmp_path.glob("*x*")) == list(tmp_path.glob(".hsm*")) == []
 
 
-def test_a_server_that_dies_is_replaced_by_the_other(
-    start: Callable[..., Running], serve: Callable[..., Server], root: Path, tmp_path: Path
+class Flaky:
+    """A server of the content that breaks off after some bytes, each time; notes what it was asked for."""
+
+    def __init__(self, n_bytes: int, *, headers: bytes = b"") -> None:
+        self._n_bytes = n_bytes
+        self._headers = headers
+        self.ranges: list[str] = []
+
+    def __call__(self, connection: socket.socket) -> None:
+        request = connection.recv(65536)
+        begin = 0
+        status = b"200 OK"
+        if request.startswith(b"GET"):
+            asked = dict(line.split(": ", 1) for line in request.decode().lower().splitlines() if ": " in line)
+            self.ranges.append(asked.get("range", ""))
+            begin = int(asked["range"].removeprefix("bytes=").rstrip("-")) if "range" in asked else 0
+            part = b"Content-Range: bytes %d-%d/%d\r\n" % (begin, len(CONTENT) - 1, len(CONTENT))
+            status = b"206 Partial Content\r\n" + part.rstrip() if begin else status
+        head = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n" % (status, len(CONTENT) - begin)
+        connection.sendall(head + self._headers + b"Connection: close\r\n\r\n")
+        if request.startswith(b"GET"):
+            connection.sendall(CONTENT[begin : begin + self._n_bytes])
+
+
+RANGES = b"Accept-Ranges: bytes\r\n"
+CHECKSUM = b"Repr-Digest: sha-256=:" + base64.b64encode(bytes.fromhex(SHA256)) + b":\r\n"
+PART = len(CONTENT) * 2 // 3
+REST = f"bytes={PART}-"
+BROKEN = {
+    "nothing came, so the next begins": (RANGES + CHECKSUM, 0, "", (1,)),
+    "the next goes on": (RANGES + CHECKSUM, PART, REST, (0, 1)),
+    "without a checksum the next begins anew": (RANGES + b'ETag: "1"\r\n', PART, "", (1,)),
+    "without ranges the next begins anew": (CHECKSUM, PART, "", (1,)),
+}
+
+
+@pytest.mark.parametrize(("headers", "n_bytes", "asked", "used"), BROKEN.values(), ids=BROKEN)
+def test_where_one_server_breaks_off_the_next_is_asked(
+    serve: Callable[..., Server], tmp_path: Path, headers: bytes, n_bytes: int, asked: str, used: tuple[int, ...]
 ) -> None:
-    good = start(root)
-    digest = "Repr-Digest: sha-256=:" + base64.b64encode(bytes.fromhex(SHA256)).decode() + ":\r\n"
-
-    def die(connection: socket.socket) -> None:
-        if connection.recv(65536).startswith(b"HEAD"):
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(CONTENT)}\r\nAccept-Ranges: bytes\r\n{digest}\r\n"
-            connection.sendall(head.encode())
-
-    bad = serve(die)
-    urls = [f"http://127.0.0.1:{bad.port}/big.bin", f"{good.url}/files/big.bin"]
+    servers = [Flaky(n_bytes, headers=headers), Flaky(len(CONTENT), headers=headers)]
+    urls = [f"http://127.0.0.1:{serve(server).port}/big.bin" for server in servers]
     found = fetch(urls, tmp_path / "x", may_use_aria2=False)
-    assert (found.sources, (tmp_path / "x").read_bytes() == CONTENT) == (tuple(urls), True)
+    assert (tmp_path / "x").read_bytes() == CONTENT
+    assert [server.ranges for server in servers] == [[""], [asked]]
+    assert found.sources == tuple(urls[index] for index in used)
+
+
+def test_one_version_at_one_server_is_gone_on_with(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = Flaky(PART, headers=RANGES + b'ETag: "1"\r\n')
+    fetch([f"http://127.0.0.1:{serve(server).port}/big.bin"], tmp_path / "x", may_use_aria2=False)
+    assert ((tmp_path / "x").read_bytes() == CONTENT, server.ranges) == (True, ["", REST])
+
+
+def test_a_server_that_always_breaks_off_is_asked_three_times(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = Flaky(PART, headers=RANGES + b'ETag: W/"1"\r\n')
+    with pytest.raises(TargetError, match="could not be fetched") as caught:
+        fetch([f"http://127.0.0.1:{serve(server).port}/big.bin"], tmp_path / "x", may_use_aria2=False)
+    assert (caught.value.kind, server.ranges) == ("fetch_failed", ["", "", ""])
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
 
 
 @pytest.mark.parametrize("aria2", WAYS)
