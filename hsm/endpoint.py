@@ -103,7 +103,7 @@ class Survey:
     digest: str = ""
 
 
-class LaterListings(Sequence[Listing]):
+class LazyListings(Sequence[Listing]):
     """Listings that are read when the first of them is asked for.
 
     Args:
@@ -164,14 +164,13 @@ class Endpoint(Protocol):
     def is_remote(self) -> bool:
         """Whether it lies behind a network connection."""
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
         """List `trees`, in one session where the endpoint is remote. Changes nothing.
 
         Args:
             trees: What to list; at least one.
             receipts: A folder, absolute or `~/...`, whose receipts' checksums are wanted.
-            known: The digest of an earlier answer to the same question: where it is still the same, the listings are
-                read when they are asked for, if ever.
+            is_lazy: The listings may be read out of the answer when they are asked for, if ever.
         """
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:

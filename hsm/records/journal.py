@@ -7,15 +7,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hsm.errors import ConfigError
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
-from hsm.model import Problem, Root
+from hsm.model import Problem
 from hsm.project_folder import ProjectFolder
 from hsm.records.record import RunRecord, make_record_document, parse_record
 
+if TYPE_CHECKING:
+    from hsm.config.schema import TargetSettings
+
 SCHEMA = 1
+NEW_ROUTE = "new_route"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +44,6 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What the last sync saw at a target, from which the next one may begin before it looks. Never relied on.
-
-    Attributes:
-        roots: The real paths of its folders.
-        rsync: What its `rsync --version` printed.
-        round_trip_seconds: Of the link; None where it was not measured.
-    """
-
-    roots: Mapping[Root, str]
-    rsync: str
-    round_trip_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Journal:
     """What is known of one sweep at one target.
 
@@ -65,7 +54,6 @@ class Journal:
         updated_ns: When the target was last brought up to date, nanoseconds since the epoch.
         last_error: What went wrong the last time; empty when nothing did.
         runs: By run folder; the sweep folder under the empty name.
-        memory: None where nothing is remembered.
     """
 
     route: Route
@@ -74,7 +62,18 @@ class Journal:
     updated_ns: int = 0
     last_error: str = ""
     runs: Mapping[str, RunRecord] = field(default_factory=dict)
-    memory: Memory | None = None
+
+
+def make_route(settings: TargetSettings, *, direction: str) -> Route:
+    """Make the route that the journals of a target speak of: `push` or `pull`. Pure."""
+    return Route(
+        direction=direction,
+        host=settings.host if settings.node is None else f"node:{settings.node}",  # by any of its addresses
+        user=settings.user,
+        port=settings.port,
+        sweeps=settings.paths.sweeps,
+        wandb=settings.paths.wandb,
+    )
 
 
 def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal, tuple[Problem, ...]]:
@@ -103,7 +102,7 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
         return Journal(route), (_drop(path, "damaged_journal", message, sets_aside=sets_aside),)
     if journal.route != route:
         message = "The target's address or paths have changed, so it counts as new."
-        return Journal(route), (_drop(path, "new_route", message, sets_aside=sets_aside),)
+        return Journal(route), (_drop(path, NEW_ROUTE, message, sets_aside=sets_aside),)
     return journal, ()
 
 
@@ -116,15 +115,6 @@ def list_journals(project: Path, target: str) -> list[Journal]:
             if document is not None:
                 found.append(_parse(document))
     return found
-
-
-def read_known_runs(path: Path) -> tuple[str, ...]:
-    """The runs that a journal knows, whatever else it says: a guess at what will be asked for."""
-    try:
-        document: dict[str, Any] = load_json(path, schema=SCHEMA) or {}
-        return tuple(str(name) for name in document["runs"] if name)
-    except (DamagedFileError, OSError, KeyError, TypeError, RecursionError):
-        return ()
 
 
 def save_journal(path: Path, journal: Journal) -> None:
@@ -149,7 +139,6 @@ def _parse(document: Mapping[str, Any]) -> Journal:
             updated_ns=int(document["updated_ns"]),
             last_error=str(document["last_error"]),
             runs={str(name): parse_record(record) for name, record in document["runs"].items()},
-            memory=_parse_memory(document.get("memory")),
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"it is no journal ({error})") from error
@@ -165,11 +154,3 @@ def _drop(path: Path, kind: str, message: str, *, sets_aside: bool) -> Problem:
     except OSError as error:
         hint = f"It cannot be set aside ({error.strerror}): move it away."
     return Problem(str(path), kind, message, hint, is_failure=False)
-
-
-def _parse_memory(record: Mapping[str, Any] | None) -> Memory | None:
-    if record is None:
-        return None
-    trip = record["round_trip_seconds"]
-    roots = {Root(name): str(path) for name, path in record["roots"].items()}
-    return Memory(roots, str(record["rsync"]), None if trip is None else float(trip))

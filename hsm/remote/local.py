@@ -39,7 +39,7 @@ class LocalEndpoint:
         self._runner = runner or Runner()
         self._scan = scan
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:  # noqa: ARG002
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:  # noqa: ARG002
         """See `hsm.endpoint.Endpoint.survey`; says nothing of rsync, which costs a process."""
         machine = Machine(system=os.uname().sysname, home=str(Path.home()), clock_ns=time.time_ns())
         checksums: dict[str, str] = {}

@@ -11,9 +11,11 @@ from hsm.discover.index import load_index, save_index
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.endpoint import Endpoint, Tree
-from hsm.errors import UsageError
+from hsm.errors import UnknownSweepError
 from hsm.model import EntryKind, Problem, Root, SweepInventory
 from hsm.project_folder import ProjectFolder
+
+SOURCE_MISSING = "source_missing"
 
 Inventories = Mapping[tuple[str, int | None], SweepInventory]
 """By sweep id and depth of the sweep folder."""
@@ -86,10 +88,10 @@ def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, 
     """
     try:
         return find_sweep(known, word)
-    except UsageError as error:
+    except UnknownSweepError:
         folder = ProjectFolder(project)
         targets = (target,) if target else folder.list_targets()
-        if error.kind == "unknown_sweep" and any(folder.journal(name, word).is_file() for name in targets):
+        if any(folder.journal(name, word).is_file() for name in targets):
             return SweepFolder(word)
         raise
 
@@ -132,9 +134,7 @@ def read_inventories(
     if saves_cache:
         notices += save_index(index, path)
     missing = tuple(
-        Problem(
-            folder, "source_missing", f"There is no folder {folder}.", f"Mount it, or correct `source.{root.value}`."
-        )
+        Problem(folder, SOURCE_MISSING, f"There is no folder {folder}.", f"Mount it, or correct `source.{root.value}`.")
         for root, folder in source.missing.items()
         if root in roots
     )

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, FileEnds, Survey, Tree
-from hsm.errors import TargetError, UnreachableError
+from hsm.errors import HsmError, NoRsyncError, NoShellError, NoSshError, TargetError, UnreachableError
 from hsm.model import Problem, Root
 from hsm.remote.shell import RemoteShell
-from hsm.remote.shell_programs.endpoint import RemoteEndpoint
-from hsm.remote.shell_programs.guard import GuardPlaces, Keeper, MakeKeeper
-from hsm.targets.head_start import HeadStart
+from hsm.remote.shell_programs.guard import GuardPlaces, Keeper
+from hsm.targets.contents.contract import Contents
 from hsm.transfer.base import Engine
 
 if TYPE_CHECKING:
+    from hsm.targets.openssh import OpenSshTarget
     from hsm.targets.sftp import SftpTarget
-
-NO_RSYNC_KINDS = frozenset({"rsync_missing", "rsync_missing_here", "rsync_too_old"})
-"""With these errors of an rsync, SFTP carries the files."""
 
 _Answer = TypeVar("_Answer")
 
@@ -29,147 +27,165 @@ Tell = Callable[[Problem], None]
 """Takes the line that says why SFTP carries the files, a notice."""
 
 
-class _ByOpenSsh(Protocol):
-    """What `hsm.targets.connect.OpenSshTarget` has."""
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """SFTP in the place of what does not work.
 
-    endpoint: RemoteEndpoint
-    make_guard: MakeKeeper
-    shell: RemoteShell | None
-    keep_open: Callable[[], AbstractContextManager[None]]
-    logout: Callable[[], bool]
-    head_start: HeadStart | None
+    Attributes:
+        reason: One sentence.
+        does_everything: SFTP does everything; else it carries the files alone.
+    """
 
-    def login(self, *, may_ask: bool = False) -> None: ...
+    reason: str
+    does_everything: bool
 
-    def make_engine(
-        self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False
-    ) -> Engine: ...
+
+def find_fallback(settings: TargetSettings, error: HsmError) -> Fallback | None:
+    """Find what SFTP can do after an error of OpenSSH or rsync; None where it may do nothing. Pure.
+
+    Without ssh here, or where the target runs no commands, SFTP does everything, by the second client. Where rsync
+    alone is missing, at either end, commands still go over OpenSSH.
+    """
+    if settings.engine != "auto":
+        return None
+    if isinstance(error, NoRsyncError):
+        return Fallback(error.message, does_everything=False)
+    if settings.ssh.client != "auto":
+        return None
+    if isinstance(error, NoSshError):
+        return Fallback("There is no ssh on this machine.", does_everything=True)
+    return Fallback("The target runs no commands.", does_everything=True) if isinstance(error, NoShellError) else None
 
 
 class AutoTarget:
-    """Keeps `hsm.targets.connect.Connection`: OpenSSH and rsync where they work, else SFTP by the second client.
-
-    Without ssh here, or where the target runs no commands, SFTP does everything. Where rsync alone is missing, at
-    either end, commands still go over OpenSSH, and only the files over SFTP.
+    """Implements `hsm.targets.contract.Connection`: OpenSSH and rsync where they work, else SFTP (`find_fallback`).
 
     Args:
-        name: The target's name.
         first: By OpenSSH.
         make_second: Makes the one by paramiko, when it is needed: its libraries take long to import.
         tell: Told once why SFTP is used.
-        login_lasts_seconds: Of the first.
-        may_change_client: The second may do everything (`client: auto`).
+        settings: The target's.
     """
 
     is_folder = False
 
     def __init__(
-        self,
-        name: str,
-        first: _ByOpenSsh,
-        make_second: Callable[[], SftpTarget],
-        tell: Tell,
-        *,
-        login_lasts_seconds: int,
-        may_change_client: bool,
+        self, first: OpenSshTarget, make_second: Callable[[], SftpTarget], tell: Tell, settings: TargetSettings
     ) -> None:
-        self.name = name
+        self.name = first.name
         self.endpoint: Endpoint = _AutoEndpoint(self)
-        self.first = first
+        self._first = first
         self._make_second = make_second
-        self.head_start = first.head_start
         self._tell = tell
-        self._lasts_seconds = login_lasts_seconds
-        self._may_change_client = may_change_client
+        self._settings = settings
         self._may_ask = False
-        self.is_second = False
+        self._is_second = False
         self._notices: tuple[Problem, ...] = ()
 
     @cached_property
-    def second(self) -> SftpTarget:
-        """The one by paramiko."""
+    def _second(self) -> SftpTarget:
         return self._make_second()
 
     @property
+    def current(self) -> OpenSshTarget | SftpTarget:
+        """The one of the two that does everything but carry the files."""
+        return self._second if self._is_second else self._first
+
+    @property
     def shell(self) -> RemoteShell | None:
-        """See `hsm.targets.connect.Connection.shell`."""
-        return self.second.shell if self.is_second else self.first.shell
+        """See `hsm.targets.contract.Connection.shell`."""
+        return self.current.shell
 
     @property
     def login_lasts_seconds(self) -> int:
-        """See `hsm.targets.connect.Connection.login_lasts_seconds`."""
-        return 0 if self.is_second else self._lasts_seconds
+        """See `hsm.targets.contract.Connection.login_lasts_seconds`."""
+        return self.current.login_lasts_seconds
 
     def login(self, *, may_ask: bool = False) -> None:
-        """See `hsm.targets.connect.Connection.login`."""
+        """See `hsm.targets.contract.Connection.login`."""
         self._may_ask = may_ask
-        if not self.is_second:
+        if not self._is_second:
             try:
-                self.first.login(may_ask=may_ask)
-            except UnreachableError as error:
-                if error.kind != "ssh_missing" or not self._may_change_client:
-                    raise
-                self._tell_once("There is no ssh on this machine: SFTP does everything.")
-                self.is_second = True
+                self._first.login(may_ask=may_ask)
+            except NoSshError as error:
+                self._turn(error)
             else:
                 return
-        self.second.login(may_ask=may_ask)
+        self._second.login(may_ask=may_ask)
 
-    def turn_to_sftp(self, error: TargetError) -> bool:
-        """Let SFTP do everything after the target's shell ran no command; False where it may not, or cannot."""
-        if self.is_second or error.kind != "noisy_shell" or not self._may_change_client:
-            return False
+    def turn_to_sftp(self, error: NoShellError) -> None:
+        """Let SFTP do everything after the target's shell ran no command.
+
+        Raises:
+            NoShellError: It may not, or cannot.
+        """
+        if self._is_second or find_fallback(self._settings, error) is None:
+            raise error
         try:
-            self.second.login(may_ask=self._may_ask)
-            self.second.endpoint.survey([Tree("/", ("",), 0)])
+            self._second.login(may_ask=self._may_ask)
+            self._second.endpoint.survey([Tree("/", ("",), 0)])
         except (TargetError, UnreachableError):
-            return False
-        self._tell_once("The target runs no commands: SFTP does everything.")
-        self.is_second = True
-        return True
+            raise error from None
+        self._turn(error)
 
     def logout(self) -> bool:
-        """See `hsm.targets.connect.Connection.logout`."""
-        was_open = "second" in self.__dict__ and self.second.logout()
+        """See `hsm.targets.contract.Connection.logout`."""
+        was_open = "_second" in self.__dict__ and self._second.logout()
         try:
-            return self.first.logout() or was_open
-        except UnreachableError as error:
-            if error.kind != "ssh_missing":
-                raise
+            return self._first.logout() or was_open
+        except NoSshError:
             return was_open
 
     @contextlib.contextmanager
     def keep_open(self) -> Iterator[None]:
-        """See `hsm.targets.connect.Connection.keep_open`."""
-        with self.first.keep_open():
+        """See `hsm.targets.contract.Connection.keep_open`."""
+        with self._first.keep_open():
             try:
                 yield
             finally:
-                if "second" in self.__dict__:
-                    self.second.logout()
+                if "_second" in self.__dict__:
+                    self._second.logout()
 
     def list_notices(self) -> tuple[Problem, ...]:
-        """See `hsm.targets.connect.Connection.list_notices`."""
+        """See `hsm.targets.contract.Connection.list_notices`."""
         return self._notices
 
     def check_roots(self, roots: Mapping[Root, str]) -> None:
-        """See `hsm.targets.connect.Connection.check_roots`: only the check over there can tell."""
+        """See `hsm.targets.contract.Connection.check_roots`: only a look there can tell."""
+
+    def contents(self) -> Contents:
+        """See `hsm.targets.contract.Connection.contents`."""
+        return self.current.contents()
 
     def make_guard(self, places: GuardPlaces, nonce: str) -> Keeper:
-        """See `hsm.targets.connect.Connection.make_guard`."""
-        return (self.second if self.is_second else self.first).make_guard(places, nonce)
+        """See `hsm.targets.contract.Connection.make_guard`."""
+        return self.current.make_guard(places, nonce)
+
+    def prepare(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+        """See `hsm.targets.contract.Connection.prepare`."""
+        self.current.prepare(changed, sweep=sweep, skips_newer=skips_newer)
+
+    def release(self) -> None:
+        """See `hsm.targets.contract.Connection.release`."""
+        self._first.release()
 
     def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
-        """See `hsm.targets.connect.Connection.make_engine`."""
-        if not self.is_second:
+        """See `hsm.targets.contract.Connection.make_engine`."""
+        if not self._is_second:
             try:
-                return self.first.make_engine(roots, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
-            except TargetError as error:
-                if error.kind not in NO_RSYNC_KINDS:
-                    raise
+                return self._first.make_engine(roots, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
+            except NoRsyncError as error:
                 self._tell_once(f"{error.message} SFTP carries the files.")
-            self.second.login(may_ask=self._may_ask)
-        return self.second.make_engine(roots, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
+            self._second.login(may_ask=self._may_ask)
+        return self._second.make_engine(roots, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
+
+    def _turn(self, error: HsmError) -> None:
+        """Let SFTP do everything from now on; raises the error where it may not."""
+        fallback = find_fallback(self._settings, error)
+        if fallback is None:
+            raise error
+        self._tell_once(f"{fallback.reason.rstrip('.')}: SFTP does everything.")
+        self._is_second = True
 
     def _tell_once(self, text: str) -> None:
         if not self._notices:
@@ -190,9 +206,9 @@ class _AutoEndpoint:
         """The target's name."""
         return self._target.name
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
-        return self._try(lambda there: there.survey(trees, receipts=receipts, known=known))
+        return self._try(lambda there: there.survey(trees, receipts=receipts, is_lazy=is_lazy))
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`."""
@@ -204,12 +220,7 @@ class _AutoEndpoint:
 
     def _try(self, ask: Callable[[Endpoint], _Answer]) -> _Answer:
         try:
-            return ask(self._there)
-        except TargetError as error:
-            if not self._target.turn_to_sftp(error):
-                raise
-        return ask(self._there)
-
-    @property
-    def _there(self) -> Endpoint:
-        return self._target.second.endpoint if self._target.is_second else self._target.first.endpoint
+            return ask(self._target.current.endpoint)
+        except NoShellError as error:
+            self._target.turn_to_sftp(error)
+        return ask(self._target.current.endpoint)

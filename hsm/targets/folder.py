@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,8 @@ from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.guard import Guard, MakeKeeper
 from hsm.sweep_folder import OUTPUTS
+from hsm.targets.contents.contract import Contents
+from hsm.targets.contents.folder import FolderContents
 from hsm.transfer.base import Engine
 from hsm.transfer.local import CopyEngine
 from hsm.transfer.rsync.engine import RsyncEngine
@@ -27,7 +29,7 @@ from hsm.transfer.rsync.versions import FINE_TIMES_VERSION, read_local_version
 
 
 class FolderTarget:
-    """Keeps `hsm.targets.connect.Connection` for a folder of this machine.
+    """Implements `hsm.targets.contract.Connection` for a folder of this machine.
 
     Args:
         name: The target's name.
@@ -39,7 +41,6 @@ class FolderTarget:
 
     is_folder = True
     shell: RemoteShell | None = None
-    head_start = None
     login_lasts_seconds = 0
 
     def __init__(
@@ -60,22 +61,22 @@ class FolderTarget:
         self._allowed = allowed
 
     def login(self, *, may_ask: bool = False) -> None:
-        """See `hsm.targets.connect.Connection.login`: there is no login."""
+        """See `hsm.targets.contract.Connection.login`: there is no login."""
 
     def logout(self) -> bool:
-        """See `hsm.targets.connect.Connection.logout`: there is no login."""
+        """See `hsm.targets.contract.Connection.logout`: there is no login."""
         return False
 
     def keep_open(self) -> AbstractContextManager[None]:
-        """See `hsm.targets.connect.Connection.keep_open`: there is nothing to be kept open."""
+        """See `hsm.targets.contract.Connection.keep_open`: there is nothing to be kept open."""
         return contextlib.nullcontext()
 
     def list_notices(self) -> tuple[Problem, ...]:
-        """See `hsm.targets.connect.Connection.list_notices`."""
+        """See `hsm.targets.contract.Connection.list_notices`."""
         return ()
 
     def check_roots(self, roots: Mapping[Root, str]) -> None:
-        """See `hsm.targets.connect.Connection.check_roots`.
+        """See `hsm.targets.contract.Connection.check_roots`.
 
         Raises:
             ConfigError: They are the project's own.
@@ -85,8 +86,18 @@ class FolderTarget:
         if DESTINATION_GONE not in self._allowed:
             check_there(self.name, roots, list_journals(Path(self._layout.project), self.name))
 
+    def contents(self) -> Contents:
+        """See `hsm.targets.contract.Connection.contents`."""
+        return FolderContents(self.name, self._runner)
+
+    def prepare(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+        """See `hsm.targets.contract.Connection.prepare`: nothing takes long to open."""
+
+    def release(self) -> None:
+        """See `hsm.targets.contract.Connection.release`."""
+
     def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:  # noqa: ARG002 - both ends are here
-        """See `hsm.targets.connect.Connection.make_engine`: rsync without ssh, or a plain copy where it is missing."""
+        """See `hsm.targets.contract.Connection.make_engine`: rsync without ssh, or a plain copy where it is missing."""
         if self._settings.engine != "copy":
             try:
                 here = read_local_version(self._runner)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 
 from hsm.config.schema import TargetSettings
@@ -16,12 +16,15 @@ from hsm.remote.sftp.guard import SftpGuard
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 from hsm.remote.shell_programs.guard import Guard, MakeKeeper
+from hsm.targets.contents.contract import Contents
+from hsm.targets.contents.sftp import SftpContents
+from hsm.targets.contents.shell import ShellContents
 from hsm.transfer.base import Engine
 from hsm.transfer.sftp.engine import SftpEngine
 
 
 class SftpTarget:
-    """Keeps `hsm.targets.connect.Connection` with paramiko and SFTP.
+    """Implements `hsm.targets.contract.Connection` with paramiko and SFTP.
 
     Args:
         client: Reaches the target.
@@ -31,12 +34,10 @@ class SftpTarget:
 
     is_folder = False
     login_lasts_seconds = 0
-    head_start = None
 
     def __init__(self, client: ParamikoClient, settings: TargetSettings, runner: Runner) -> None:
         self.name = client.name
-        self.logout: Callable[[], bool] = client.logout
-        self.client = self._client = client
+        self._client = client
         self._rsync_path = settings.rsync_path or "rsync"
         self._runner = runner
         self._endpoint: RemoteEndpoint | SftpEndpoint | None = None
@@ -58,28 +59,42 @@ class SftpTarget:
 
     @property
     def shell(self) -> RemoteShell | None:
-        """See `hsm.targets.connect.Connection.shell`. Asks as `endpoint` does."""
+        """See `hsm.targets.contract.Connection.shell`. Asks as `endpoint` does."""
         return self._client if self._client.can_run else None
 
     def login(self, *, may_ask: bool = False) -> None:
-        """See `hsm.targets.connect.Connection.login`; the login ends with the call of the program."""
+        """See `hsm.targets.contract.Connection.login`; the login ends with the call of the program."""
         self._client.login(may_ask=may_ask)
+
+    def logout(self) -> bool:
+        """See `hsm.targets.contract.Connection.logout`."""
+        return self._client.logout()
 
     @contextlib.contextmanager
     def keep_open(self) -> Iterator[None]:
-        """See `hsm.targets.connect.Connection.keep_open`."""
+        """See `hsm.targets.contract.Connection.keep_open`."""
         try:
             yield
         finally:
             self._client.logout()
 
     def list_notices(self) -> tuple[Problem, ...]:
-        """See `hsm.targets.connect.Connection.list_notices`: it was asked for, or another one tells."""
+        """See `hsm.targets.contract.Connection.list_notices`: it was asked for, or another one tells."""
         return ()
 
     def check_roots(self, roots: Mapping[Root, str]) -> None:
-        """See `hsm.targets.connect.Connection.check_roots`: only the check over there can tell."""
+        """See `hsm.targets.contract.Connection.check_roots`: only the check over there can tell."""
+
+    def contents(self) -> Contents:
+        """See `hsm.targets.contract.Connection.contents`. Asks as `endpoint` does."""
+        return ShellContents(self._client) if self._client.can_run else SftpContents(self._client)
+
+    def prepare(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+        """See `hsm.targets.contract.Connection.prepare`: nothing can be opened before it is used."""
+
+    def release(self) -> None:
+        """See `hsm.targets.contract.Connection.release`."""
 
     def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
-        """See `hsm.targets.connect.Connection.make_engine`."""
+        """See `hsm.targets.contract.Connection.make_engine`."""
         return SftpEngine(self._client, self._runner, roots, sweep=sweep, pulls=pulls, skips_newer=skips_newer)

@@ -16,7 +16,7 @@ import pytest
 from private_sshd import list_processes
 
 from hsm.remote.openssh.control_folder import make_control_folder
-from hsm.remote.openssh.early_login import _make_name
+from hsm.remote.openssh.hints import HintFile
 from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, assert_end, sync
 from tests.e2e.proxy import LinkProxy
@@ -50,7 +50,7 @@ def own(make_project: MakeProject) -> Iterator[Project]:
 def find_memory(project: Project) -> Path:
     folder = make_control_folder()
     assert folder is not None
-    return folder / _make_name(project.config_path)
+    return HintFile(folder, project.config_path, project.target).path
 
 
 def list_clients(project: Project, *, port: int = 0) -> list[int]:
@@ -122,7 +122,7 @@ def test_a_cold_call_that_begins_early_makes_one_login_and_one_session(own: Proj
 def test_whatever_reads_the_targets_leaves_them_for_the_next_call(own: Project, words: tuple[str, ...]) -> None:
     assert not find_memory(own).exists()
     own.hsm("sync", *words)
-    assert own.target in json.loads(find_memory(own).read_text())["targets"]
+    assert json.loads(find_memory(own).read_text())["login"]["port"] == own.sshd.port
 
 
 def test_the_login_has_begun_before_the_sweep_is_known(own: Project) -> None:

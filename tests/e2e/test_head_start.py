@@ -18,9 +18,12 @@ from hsm.errors import TargetError
 from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
 from hsm.records.lock import make_holder, make_lock_content
+from hsm.remote.openssh.control_folder import make_control_folder
+from hsm.remote.openssh.hints import HintFile
 from hsm.sync.bring.push import push
 from hsm.sync.request import SyncRequest
-from hsm.targets.connect import connect, get_roots
+from hsm.targets.connect import connect
+from hsm.targets.contract import get_roots
 from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, Said, assert_end, sync
 from tests.e2e.synthetic import write_file, write_project
@@ -130,6 +133,13 @@ def list_state(root: Path) -> dict[str, tuple[int, int, int]]:
     """All below a folder, by what would be another after any change."""
     paths = [path for path in sorted(root.rglob("*")) if not path.is_dir()]
     return {str(p.relative_to(root)): (p.stat().st_ino, p.stat().st_size, p.stat().st_mtime_ns) for p in paths}
+
+
+def find_hints(project: Project) -> Path:
+    """The file with what the last push left behind of the target."""
+    folder = make_control_folder()
+    assert folder is not None
+    return HintFile(folder, project.config_path, project.target).path
 
 
 def read_journal(project: Project) -> dict[str, Any]:
@@ -297,10 +307,11 @@ def test_nothing_lands_where_a_folder_was_before_it_moved(
 def test_another_rsync_there_gets_a_stream_of_its_own(slow: PrivateSshd, make_small: Callable[..., Project]) -> None:
     own = make_small(slow)
     assert_end(sync(own), "done", 0)
-    path = own.folder / ".hsm/sync" / own.target / f"{SWEEP}.json"
-    journal = read_journal(own)
-    journal["memory"]["rsync"] = journal["memory"]["rsync"].replace("protocol version", "protocol version 3", 1)
-    path.write_text(json.dumps(journal))
+    path = find_hints(own)
+    hints = json.loads(path.read_text())
+    there = hints["destination"]
+    there["rsync"] = there["rsync"].replace("protocol version", "protocol version 3", 1)
+    path.write_text(json.dumps(hints))
     change(get_output(own))
     assert_end(sync_slowly(own), "done", 0)
     assert count_streams(slow) == 2
@@ -309,20 +320,23 @@ def test_another_rsync_there_gets_a_stream_of_its_own(slow: PrivateSshd, make_sm
 
 
 @pytest.mark.parametrize(
-    "memory",
+    "destination",
     [
         None,
         5,
         {},
-        {"roots": {}, "rsync": "", "round_trip_seconds": None},
-        {"roots": {"wandb": "/no/such"}, "rsync": "x", "round_trip_seconds": None},
-        {"roots": {"wandb": 5}, "rsync": 5, "round_trip_seconds": "x"},
-        {"roots": {"nowhere": "/x"}, "rsync": "x", "round_trip_seconds": -1},
+        {"route": "x", "roots": {}, "rsync": "", "round_trip_seconds": None},
+        {"route": "x", "roots": {"wandb": "/no/such"}, "rsync": "x", "round_trip_seconds": None},
+        {"route": "x", "roots": {"wandb": 5}, "rsync": 5, "round_trip_seconds": "x"},
+        {"route": "x", "roots": {"nowhere": "/x"}, "rsync": "x", "round_trip_seconds": -1},
     ],
 )
-def test_a_damaged_memory_does_no_harm(own: Project, memory: object) -> None:
-    path = own.folder / ".hsm/sync" / own.target / f"{SWEEP}.json"
-    path.write_text(json.dumps({**read_journal(own), "memory": memory}))
+def test_a_damaged_hint_does_no_harm(own: Project, destination: object) -> None:
+    path = find_hints(own)
+    hints = json.loads(path.read_text())
+    if isinstance(destination, dict) and "route" in destination:
+        destination["route"] = hints["destination"]["route"]
+    path.write_text(json.dumps({**hints, "destination": destination}))
     change(get_output(own))
     said = sync(own)
     assert said.end == ("done", 0), said.why

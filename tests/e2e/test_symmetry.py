@@ -15,15 +15,16 @@ from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
 from hsm.model import Root
 from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
+from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import Guard
-from hsm.sync.bring.exchange import Ends, Stopwatch, exchange
-from hsm.sync.bring.ledger import Books, Ledger
+from hsm.sync.bring.books import Books
+from hsm.sync.bring.exchange import Direction, Observer, Stopwatch, exchange
+from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.reports import State, TargetReport, count_files, count_runs
 from hsm.targets.connect import connect
-from hsm.targets.route import make_route
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeProject
@@ -47,17 +48,15 @@ def pull(remote_project: Path, here: Path, config: Path, word: str) -> TargetRep
     ids = [found.id for found in known]
     inventory = read_inventory(source, layout, sweep, max_depth=1, index=RunIndex(), known_sweeps=ids)
     roots = {root: str(here / root.value) for root in Root}
-    make_engine = partial(connection.make_engine, pulls=True)
-    ends = Ends("desktop", source, destination, roots, make_engine, runner.sleep)
     route = make_route(settings, direction="pull")
-    books = Books(here, "desktop", route, Sender("a" * 16, "far", "/far"), partial(Guard, LocalShell(runner)))
+    books = Books(here, "desktop", route, Sender("a" * 16, "far", "/far"))
     return exchange(
-        ends,
+        connection,
+        Direction(source, destination, roots, partial(Guard, LocalShell(runner)), is_pull=True),
         inventory,
         ExchangeOptions(),
         ledger=Ledger(books, sweep.id),
-        reporter=reporter,
-        stopwatch=Stopwatch("desktop", reporter),
+        observer=Observer(reporter, Stopwatch("desktop", reporter), runner.sleep),
     )
 
 

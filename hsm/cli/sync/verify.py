@@ -30,9 +30,11 @@ def verify_sweeps(
     configuration, 10 target unreachable or login refused, 130 interrupted.
     """
     from hsm.cli.render import make_reporter, show_lines
+    from hsm.cli.render.sync.verify import describe_verdicts
     from hsm.process.runner import Runner
     from hsm.remote.openssh.client import has_terminal
-    from hsm.sync.verify.verify import describe_verdicts, make_verify_document, verify
+    from hsm.sync.verify.report import make_verify_document
+    from hsm.sync.verify.verify import verify
 
     choice = parse_choice(runs, include, exclude, since=since, newest=newest)
     loaded, targets = load_targets(target or (), is_trusted=trust)

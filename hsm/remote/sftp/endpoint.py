@@ -68,7 +68,7 @@ class SftpEndpoint:
             self._machine = Machine(home=self._client.use_sftp(_read_home))
         return self._machine
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:  # noqa: ARG002
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:  # noqa: ARG002
         """See `hsm.endpoint.Endpoint.survey`."""
         home = self.machine.home
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hsm.endpoint import FileEnds, LaterListings, Listing, Machine, Survey, Tree
+from hsm.endpoint import FileEnds, LazyListings, Listing, Machine, Survey, Tree
 from hsm.errors import TargetError
 from hsm.remote.shell import RemoteShell, make_mark, quote_path
 from hsm.remote.shell_programs.file_ends import BLOCK_BYTES, EndsRequest, make_ends_program, parse_ends
@@ -35,7 +35,7 @@ class RemoteEndpoint:
         """What the last survey learned of the machine; without one it makes a small one."""
         return self._machine or self.survey([Tree("/", (), 0)]).machine
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
         mark = make_mark()
         asked = [replace(tree) for tree in trees] or [Tree("/", names=())]
@@ -52,8 +52,8 @@ class RemoteEndpoint:
         checksums: dict[str, str] = {}
         for answer, *_ in answers:
             checksums.update(parse_receipt_checksums(answer.fields))
-        listings = LaterListings(lambda: self._read_listings(answers), len(trees))
-        return Survey(self._machine, listings if digest == known else tuple(listings), checksums, digest)
+        listings = LazyListings(lambda: self._read_listings(answers), len(trees))
+        return Survey(self._machine, listings if is_lazy else tuple(listings), checksums, digest)
 
     def _read_listings(self, answers: Sequence[tuple[ListingAnswer, Sequence[int], str]]) -> tuple[Listing, ...]:
         listings: dict[int, Listing] = {}

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 from hsm.discover.results import OWN_PREFIX
 from hsm.endpoint import Endpoint, Listing, Tree
-from hsm.errors import HsmError
+from hsm.errors import HsmError, UnwritableError
 from hsm.model import Entry, EntryKind, Problem, Root, Run, SourceFile
 from hsm.plan.planner import is_same_time
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, StepStarted
 from hsm.remote.shell_programs.guard import GuardPlaces
 from hsm.sweep_folder import RECEIPT_FOLDER
-from hsm.targets.connect import Connection
+from hsm.targets.contract import Connection
 from hsm.targets.lock import give_lock_back, take_target_lock
 from hsm.transfer.base import PARTIAL_FOLDER, Batch, Engine, get_temporary_folder
 from hsm.transfer.outcome import Outcome, TransferResult
@@ -102,9 +102,9 @@ class Staging:
             if is_dry_run or not look.sends:
                 return _make_staged(base, look.sends, problems=look.problems)
             return self._send(base, files, look.base)
+        except UnwritableError as error:
+            return Staged(problems=(_make_unwritable(base, self.connection.name, error.message),))
         except HsmError as error:
-            if error.kind == "cannot_make_folder":
-                return Staged(problems=(_make_unwritable(base, self.connection.name, error.message),))
             problem = Problem(base, error.kind, error.message, error.hint)
             return Staged(awaited=_make_paths(base, files), problems=(problem,))
 

@@ -33,7 +33,7 @@ from hsm.sync.after.upload import (
 )
 from hsm.sync.bring.exchange import Stopwatch
 from hsm.sync.reports import AfterStep, State, StepState, TargetReport
-from hsm.targets.connect import Connection
+from hsm.targets.contract import Connection
 from hsm.transfer.outcome import Outcome
 from hsm.wandb_log.artifacts import StagedArtifact, read_artifacts
 

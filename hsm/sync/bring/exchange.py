@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Protocol
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
@@ -20,80 +18,16 @@ from hsm.plan.collisions import folds_names
 from hsm.plan.destination import Destination
 from hsm.plan.planner import make_plan, select
 from hsm.plan.safety import check_plan, check_secrets
-from hsm.process.runner import CommandStoppedError, Runner
-from hsm.progress import ProblemFound, Reporter, StepStarted, TargetEnded
-from hsm.sync.bring.early_survey import EarlySurvey
+from hsm.process.runner import CommandStoppedError
+from hsm.progress import ProblemFound, Reporter, StepStarted
+from hsm.remote.shell_programs.guard import MakeKeeper
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
-from hsm.sync.bring.survey import DestinationState, check_destination
+from hsm.sync.bring.survey import DestinationState, SurveyAhead, survey_destination
 from hsm.sync.reports import State, TargetReport
-from hsm.targets.connect import Connection, get_roots
-from hsm.targets.head_start import HeadStart
+from hsm.targets.contract import Connection, get_roots
 from hsm.transfer.base import Engine
 from hsm.transfer.outcome import Outcome, TransferResult
-
-
-class MakeEngine(Protocol):
-    """Chooses and makes the engine between the two ends."""
-
-    def __call__(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool) -> Engine:
-        """Make it.
-
-        Args:
-            roots: The destination's folders, real paths.
-            sweep: Whose files are sent.
-            skips_newer: Leave what is newer at the destination.
-
-        Raises:
-            hsm.errors.HsmError: No engine can work between these two.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """A source and a destination, ready to be asked.
-
-    Attributes:
-        name: The target's name, for reports and events.
-        source: Where files come from.
-        destination: Where they go.
-        roots: The destination's folders as configured.
-        make_engine: Makes what carries files between them.
-        sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
-        check_roots: Raises an HsmError where the configured folders are not what they should be.
-        head_start: Opens streams before the check; None where nothing does.
-        early: A look at the destination that was begun before.
-        after: Does what follows when the locks are given back, and adds it to the report.
-        list_notices: What there is to be said of how the target is reached.
-    """
-
-    name: str
-    source: Endpoint
-    destination: Endpoint
-    roots: Mapping[Root, str]
-    make_engine: MakeEngine
-    sleep: Callable[[float], None]
-    check_roots: Callable[[Mapping[Root, str]], None] = lambda _roots: None
-    head_start: HeadStart | None = None
-    early: EarlySurvey | None = None
-    after: Callable[[TargetReport], TargetReport] = lambda report: report
-    list_notices: Callable[[], tuple[Problem, ...]] = tuple
-
-
-def make_push_ends(connection: Connection, settings: TargetSettings, *, source: Endpoint, runner: Runner) -> Ends:
-    """The ends of a push: this machine is the source, the target the destination. Starts nothing."""
-    make_engine = partial(connection.make_engine, pulls=False)
-    return Ends(
-        connection.name,
-        source,
-        connection.endpoint,
-        get_roots(settings),
-        make_engine,
-        runner.sleep,
-        connection.check_roots,
-        connection.head_start,
-        list_notices=connection.list_notices,
-    )
 
 
 class Stopwatch:
@@ -115,24 +49,71 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begin
 
 
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """The two ends of an exchange, of which one is the target and one is here.
+
+    Attributes:
+        source: Where files come from.
+        destination: Where they go.
+        roots: The destination's folders as configured.
+        make_guard: Makes what keeps lock and receipt at the destination.
+        is_pull: The target is the source.
+    """
+
+    source: Endpoint
+    destination: Endpoint
+    roots: Mapping[Root, str]
+    make_guard: MakeKeeper
+    is_pull: bool = False
+
+
+def make_push_direction(connection: Connection, settings: TargetSettings, source: Endpoint) -> Direction:
+    """Make the direction from this machine to a target."""
+    return Direction(source, connection.endpoint, get_roots(settings), connection.make_guard)
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Everything that an exchange is watched and stopped by.
+
+    Attributes:
+        reporter: Told what happens.
+        stopwatch: Times the steps.
+        sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
+    """
+
+    reporter: Reporter
+    stopwatch: Stopwatch
+    sleep: Callable[[float], None]
+
+
 def exchange(
-    ends: Ends,
+    connection: Connection,
+    direction: Direction,
     inventory: SweepInventory,
     options: ExchangeOptions,
     *,
     ledger: Ledger,
-    reporter: Reporter,
-    stopwatch: Stopwatch,
+    observer: Observer,
+    ahead: SurveyAhead | None = None,
 ) -> TargetReport:
-    """Bring what `inventory` has of a sweep from the source to the destination, and prove it.
+    """Copy a sweep from the source to the destination, and prove it.
 
-    Both locks are held while anything is changed, and what is proven is written down whatever happens. Never
+    Both locks are held while anything is changed, and what is verified is written down whatever happens. Never
     raises for what goes wrong at the target; the answer says it.
+
+    Args:
+        connection: To the target; a login has been made.
+        direction: From where to where.
+        inventory: What the source has of the sweep.
+        options: How it is copied.
+        ledger: Of the sweep at the target.
+        observer: Told what happens.
+        ahead: A survey of the destination that was begun before.
     """
-    begun = _Exchange(ends, select(inventory, options.roots), options, ledger, reporter, stopwatch)
-    report = ends.after(begun.run())
-    reporter.report(TargetEnded(ends.name, report.state.value))
-    return report
+    wanted = select(inventory, options.roots)
+    return _Exchange(connection, direction, wanted, options, ledger, observer, ahead).run()
 
 
 _MAX_CHECKS = 3
@@ -142,21 +123,22 @@ _MAX_CHECKS = 3
 class _Exchange:
     def __init__(
         self,
-        ends: Ends,
+        connection: Connection,
+        direction: Direction,
         inventory: SweepInventory,
         options: ExchangeOptions,
         ledger: Ledger,
-        reporter: Reporter,
-        stopwatch: Stopwatch,
+        observer: Observer,
+        ahead: SurveyAhead | None,
     ) -> None:
-        self._ends = ends
+        self._connection = connection
+        self._direction = direction
         self._inventory = inventory
         self._options = options
         self._ledger = ledger
-        self._reporter = reporter
-        self._stopwatch = stopwatch
+        self._observer = observer
+        self._ahead = ahead
         self._plan: SyncPlan | None = None
-        self._early = ends.early
 
     def run(self) -> TargetReport:
         try:
@@ -175,73 +157,67 @@ class _Exchange:
             raise
         finally:
             self._ledger.give_back()
-            if self._ends.head_start is not None:
-                self._ends.head_start.drop()
+            self._connection.release()
 
     def _run(self) -> TargetReport:
-        if not self._options.is_dry_run:
-            self._begin()
+        if not (self._options.is_dry_run or self._direction.is_pull):
+            with contextlib.suppress(HsmError):  # the rest will tell
+                changed = self._ledger.find_changed(self._inventory)
+                self._connection.prepare(changed, sweep=self._inventory.sweep, skips_newer=self._skips_newer)
         for _ in range(_MAX_CHECKS):
-            check = self._check()
-            plan = self._make_plan(check)
+            there = self._survey()
+            plan = self._make_plan(there)
             if self._options.is_dry_run:
                 if plan.sends:
-                    self._make_engine(check, plan)
+                    self._make_engine(there)
                 return self._report_idle(plan)
-            if not plan.sends and self._ledger.is_current(plan, check.receipts):
+            if not plan.sends and self._ledger.is_current(plan, there.receipts):
                 return self._report_idle(plan)
-            engine = self._make_engine(check, plan) if plan.sends else None
-            with self._stopwatch.step("lock"):
-                receipts = self._ledger.take(check.places)
-            if receipts == check.receipts:
-                return self._send(check, plan, engine)
+            engine = self._make_engine(there) if plan.sends else None
+            with self._observer.stopwatch.step("lock"):
+                receipts = self._ledger.take(there.places, self._direction.make_guard)
+            if receipts == there.receipts:
+                return self._send(there, plan, engine)
             self._ledger.give_back()
         raise LockedError(
-            f"{self._inventory.sweep} at {self._ends.name} keeps changing: somebody else brings it there too.",
+            f"{self._inventory.sweep} at {self._connection.name} keeps changing: somebody else brings it there too.",
             hint="Run the same command again when nobody else does.",
             kind="locked",
         )
-
-    def _begin(self) -> None:
-        """Open streams for what is known to have changed here; whatever is wrong with them, the rest will tell."""
-        head_start, changed = self._ends.head_start, self._ledger.find_changed(self._inventory)
-        if head_start is not None and changed:
-            with contextlib.suppress(HsmError):
-                memory = self._ledger.memory
-                head_start.begin(memory, changed, sweep=self._inventory.sweep, skips_newer=self._skips_newer)
 
     @property
     def _skips_newer(self) -> bool:
         return not (self._options.plan.is_checked or self._options.plan.overwrite)
 
-    def _check(self) -> DestinationState:
-        with self._stopwatch.step("check"):
-            self._ends.check_roots(self._ends.roots)
-            early, self._early = self._early, None
-            return check_destination(
-                self._ends.destination,
-                self._ends.roots,
+    def _survey(self) -> DestinationState:
+        with self._observer.stopwatch.step("check"):
+            if not self._direction.is_pull:
+                self._connection.check_roots(self._direction.roots)
+            ahead, self._ahead = self._ahead, None
+            return survey_destination(
+                self._direction.destination,
+                self._direction.roots,
                 self._inventory,
                 roots=self._options.roots,
                 max_depth=self._options.max_depth,
-                early=early,
+                ahead=ahead,
             )
 
-    def _make_plan(self, check: DestinationState) -> SyncPlan:
-        with self._stopwatch.step("plan"):
-            origins = self._ledger.find_origins(self._inventory, check.destination)
+    def _make_plan(self, there: DestinationState) -> SyncPlan:
+        with self._observer.stopwatch.step("plan"):
+            origins = self._ledger.find_origins(self._inventory, there.destination)
             options = replace(
                 self._options.plan,
                 proven=self._ledger.digests,
-                folds_names=folds_names(check.system),
+                folds_names=folds_names(there.system),
                 foreign=origins.foreign,
                 equal=origins.equal,
             )
-            plan = make_plan(self._inventory, check.destination, options)
+            plan = make_plan(self._inventory, there.destination, options)
             if self._options.secrets == "refuse" or self._options.is_dry_run:
                 plan = self._look_for_secrets(plan)
             self._plan = plan
-            self._refuse_harm(plan, check.destination)
+            self._refuse_harm(plan, there.destination)
             return plan
 
     def _look_for_secrets(self, plan: SyncPlan) -> SyncPlan:
@@ -250,18 +226,18 @@ class _Exchange:
             return plan
         from hsm.discover.secrets import scan_files  # noqa: PLC0415 - its patterns take time
 
-        found = scan_files(self._ends.source, plan.sends)
+        found = scan_files(self._direction.source, plan.sends)
         return replace(plan, problems=(*plan.problems, *found))
 
-    def _make_engine(self, check: DestinationState, plan: SyncPlan) -> Engine:
-        skips_newer = self._skips_newer
-        if self._ends.head_start is not None:
-            begun = self._ends.head_start.take(check.roots, check.rsync, sweep=plan.sweep, skips_newer=skips_newer)
-            if begun is not None:
-                return begun
-        return self._ends.make_engine(check.roots, sweep=plan.sweep, skips_newer=skips_newer)
+    def _make_engine(self, there: DestinationState) -> Engine:
+        return self._connection.make_engine(
+            there.roots,
+            sweep=self._inventory.sweep,
+            skips_newer=self._skips_newer,
+            pulls=self._direction.is_pull,
+        )
 
-    def _send(self, check: DestinationState, plan: SyncPlan, engine: Engine | None) -> TargetReport:
+    def _send(self, there: DestinationState, plan: SyncPlan, engine: Engine | None) -> TargetReport:
         """With the lock held: send, and write down what is proven."""
         from hsm.transfer.rounds import Transfer  # noqa: PLC0415 - where nothing is sent, it is not needed
 
@@ -271,44 +247,45 @@ class _Exchange:
             self._tell_failures(plan)
             transfer = Transfer(
                 engine,
-                source=self._ends.source,
-                destination=self._ends.destination,
-                roots=check.roots,
-                reporter=self._reporter,
-                target=self._ends.name,
-                sleep=self._ends.sleep,
+                source=self._direction.source,
+                destination=self._direction.destination,
+                roots=there.roots,
+                reporter=self._observer.reporter,
+                target=self._connection.name,
+                sleep=self._observer.sleep,
                 patience=self._options.patience,
                 tidy=self._ledger.tidy,
             )
-            with self._stopwatch.step("transfer"), ThreadPoolExecutor(1, thread_name_prefix="hsm-look") as executor:
+            with (
+                self._observer.stopwatch.step("transfer"),
+                ThreadPoolExecutor(1, thread_name_prefix="hsm-look") as executor,
+            ):
                 looked = executor.submit(self._look_for_secrets, plan) if self._options.secrets == "warn" else None
                 result = transfer.run(plan.sends, n_workers=self._options.n_workers)
             self._plan = plan = looked.result() if looked is not None else plan
-        result = self._record(check, plan, result)
+        result = self._record(there, plan, result)
         return self._report_result(plan, result) if engine is not None else self._report_idle(plan, result)
 
     def _tell_failures(self, plan: SyncPlan) -> None:
         """Say before a transfer, which may take long, what will be missing after it."""
         for problem in plan.problems:
             if problem.is_failure:
-                self._reporter.report(ProblemFound(self._ends.name, problem))
+                self._observer.reporter.report(ProblemFound(self._connection.name, problem))
 
-    def _record(self, check: DestinationState, plan: SyncPlan, result: TransferResult) -> TransferResult:
+    def _record(self, there: DestinationState, plan: SyncPlan, result: TransferResult) -> TransferResult:
         """Write down what is proven; a target that is out of reach learns of it the next time."""
         try:
-            with self._stopwatch.step("record"):
+            with self._observer.stopwatch.step("record"):
                 error = result.error.message if result.error is not None else ""
-                if isinstance(result.error, UnreachableError):
+                if isinstance(result.error, UnreachableError) and self._direction.destination.is_remote:
                     self._ledger.record_here(plan, result.files, error=error)
                     return result
-                if self._ends.head_start is not None:
-                    self._ledger.remember(self._ends.head_start.make_memory(check.roots, check.rsync))
                 problems = self._ledger.record(
-                    plan, result.files, places=check.places, endpoint=self._ends.destination, error=error
+                    plan, result.files, places=there.places, endpoint=self._direction.destination, error=error
                 )
                 return replace(result, problems=(*result.problems, *problems))
         except HsmError as failure:
-            problem = Problem(check.places.folder, failure.kind, failure.message, failure.hint)
+            problem = Problem(there.places.folder, failure.kind, failure.message, failure.hint)
             return replace(result, error=result.error or failure, problems=(*result.problems, problem))
 
     def _refuse_harm(self, plan: SyncPlan, destination: Destination) -> None:
@@ -349,16 +326,16 @@ class _Exchange:
         return replace(self._report(state, error.exit_code, result), error=error)
 
     def _report(self, state: State, code: ExitCode, result: TransferResult | None = None) -> TargetReport:
-        planned = (*self._ends.list_notices(), *self._ledger.notices, *(self._plan or self._inventory).problems)
+        planned = (*self._connection.list_notices(), *self._ledger.notices, *(self._plan or self._inventory).problems)
         return TargetReport(
-            name=self._ends.name,
+            name=self._connection.name,
             state=state,
             exit_code=code,
             error=result.error if result else None,
             plan=self._plan,
             result=result,
             problems=(*planned, *(result.problems if result else ())),
-            seconds=dict(self._stopwatch.seconds),
+            seconds=dict(self._observer.stopwatch.seconds),
         )
 
 
@@ -378,3 +355,8 @@ def get_failure_state(error: HsmError) -> State:
 def make_failed_report(name: str, error: HsmError, seconds: Mapping[str, float]) -> TargetReport:
     """The report of a target at which the work could not begin."""
     return TargetReport(name, get_failure_state(error), error.exit_code, error, seconds=dict(seconds))
+
+
+def make_interrupted_report(name: str) -> TargetReport:
+    """The report of a target at which the user stopped the work before it began."""
+    return TargetReport(name, State.INTERRUPTED, ExitCode.INTERRUPTED)

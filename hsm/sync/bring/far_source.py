@@ -60,7 +60,7 @@ class FarSource:
             hint = error.hint.replace("hsm sync to", "hsm sync from").replace(
                 "There are no sweeps here", "There are none"
             )
-            raise UsageError(f"{error.message} at {name}", hint=hint, kind=error.kind) from error
+            raise error.reword(f"{error.message} at {name}", hint=hint) from error
 
     def look(self, sweep: str) -> SweepsFound:
         """Look at the folders that a target has for a sweep; each is looked at once."""

@@ -1,66 +1,34 @@
-"""What holds one exchange together: the locks of both sides, the journal here, the receipt at the destination."""
+"""The ledger of one exchange: the locks of both sides, the journal here, the receipt at the destination."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from hsm.endpoint import Endpoint
-from hsm.errors import HsmError, TargetError
+from hsm.errors import ConfigError, HsmError, TargetError
 from hsm.model import FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.process.runner import CommandStoppedError
 from hsm.project_folder import ProjectFolder
-from hsm.records.journal import Journal, Memory, Route, load_journal, save_journal
+from hsm.records.journal import Journal, load_journal, save_journal
 from hsm.records.lock import abandon, hold_local_lock
 from hsm.records.receipt import (
     Receipt,
-    Sender,
     get_receipt_name,
     make_receipt_content,
     parse_receipt,
 )
 from hsm.records.record import RunRecord, merge_records
 from hsm.remote.shell_programs.guard import GuardPlaces, Keeper, MakeKeeper
+from hsm.sync.bring.books import Books
+from hsm.sync.bring.provenance import FoundOrigins, Provenance
 from hsm.targets.lock import give_lock_back, take_target_lock
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """What the ledger of every sweep at one target shares.
-
-    Attributes:
-        project: The project's folder on this machine, which holds `.hsm/`.
-        target: The target's name.
-        route: Between which places files travel.
-        source: Named in receipts.
-        make_guard: Makes what keeps lock and receipt at the destination.
-        breaks_lock: Take locks whoever holds them.
-    """
-
-    project: Path
-    target: str
-    route: Route
-    source: Sender
-    make_guard: MakeKeeper
-    breaks_lock: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FoundOrigins:
-    """What is known of files at the destination that differ from the source's.
-
-    Attributes:
-        foreign: Those that did not come from this source, with whose they are in words.
-        equal: Those that have the same content all the same.
-    """
-
-    foreign: Mapping[FileKey, str] = field(default_factory=dict)
-    equal: frozenset[FileKey] = frozenset()
 
 
 class Ledger:
@@ -69,21 +37,21 @@ class Ledger:
     Args:
         books: What all sweeps share.
         sweep: Its id.
+        provenance: Of the files at the destination, where others copy there too; None where all are ours.
+        place: The destination, for messages; by default the target.
     """
 
-    def __init__(self, books: Books, sweep: str) -> None:
+    def __init__(self, books: Books, sweep: str, provenance: Provenance | None = None, *, place: str = "") -> None:
         self._books = books
         self._sweep = sweep
+        self._provenance = provenance
+        self._place = place or books.target
+        self._peeked: list[int] | None = None
         self._path = ProjectFolder(books.project).journal(books.target, sweep)
         self._journal = Journal(books.route)
         self.notices: tuple[Problem, ...] = ()
         self._guard: Keeper | None = None
         self._receipts: Mapping[str, str] = {}
-
-    @property
-    def _place(self) -> str:
-        """What is locked, in words."""
-        return self._books.target
 
     @property
     def digests(self) -> Mapping[str, str]:
@@ -124,11 +92,29 @@ class Ledger:
             LockedError: Another process holds it.
         """
         with contextlib.nullcontext() if is_dry_run else self.hold():
-            self._journal, self.notices = load_journal(self._path, self._books.route, sets_aside=not is_dry_run)
+            if self._peeked is None or self._peeked != _read_stamp(self._path):
+                self._journal, self.notices = load_journal(self._path, self._books.route, sets_aside=not is_dry_run)
             yield
 
-    def take(self, places: GuardPlaces) -> Mapping[str, str]:
+    def peek(self) -> tuple[str, ...]:
+        """Read the journal before the lock is held, and return the runs it knows: a guess at what will be asked for.
+
+        Large journals take long to read, so `open` reads this one again only if it is another by then.
+        """
+        stamp = _read_stamp(self._path)
+        try:
+            self._journal, self.notices = load_journal(self._path, self._books.route, sets_aside=False)
+        except ConfigError:  # `open` will say it
+            return ()
+        self._peeked = stamp if not self.notices else None
+        return tuple(name for name in self._journal.runs if name)
+
+    def take(self, places: GuardPlaces, make_guard: MakeKeeper) -> Mapping[str, str]:
         """Take the destination's lock and make HSM's own folders there.
+
+        Args:
+            places: Where they lie there.
+            make_guard: Makes what keeps them.
 
         Returns:
             The checksums of the receipts there, at the moment of taking.
@@ -138,7 +124,7 @@ class Ledger:
             TargetError: HSM's own files cannot be written there.
         """
         lock = take_target_lock(
-            self._books.make_guard,
+            make_guard,
             lambda _nonce: places,
             source_id=self._books.source.id,
             sweep=self._sweep,
@@ -148,18 +134,11 @@ class Ledger:
         self._guard, self._receipts = lock.guard, lock.receipts
         return lock.receipts
 
-    def find_origins(self, inventory: SweepInventory, destination: Destination) -> FoundOrigins:  # noqa: ARG002
-        """Tell whose the files at the destination are that differ from the source's; a push takes them for its own."""
-        return FoundOrigins()
-
-    @property
-    def memory(self) -> Memory | None:
-        """What the last sync saw there."""
-        return self._journal.memory
-
-    def remember(self, memory: Memory) -> None:
-        """Keep what was seen there for the next sync, once something is recorded."""
-        self._journal = replace(self._journal, memory=memory)
+    def find_origins(self, inventory: SweepInventory, destination: Destination) -> FoundOrigins:
+        """Find whose the files at the destination are that differ from the source's."""
+        if self._provenance is None:
+            return FoundOrigins()
+        return self._provenance.find(inventory, destination, proven=self.digests)
 
     def find_changed(self, inventory: SweepInventory) -> frozenset[Root]:
         """The folders for which something has been written here since the last sync, as far as times tell."""
@@ -172,6 +151,8 @@ class Ledger:
         Raises:
             TargetError: It could not be written down.
         """
+        if self._provenance is not None:
+            self._provenance.begin(plan)
 
     def tidy(self) -> None:
         """Empty the destination's temporary folders in the middle of the work.
@@ -217,6 +198,8 @@ class Ledger:
         Raises:
             HsmError: The receipt could not be written; the journal has been, without it.
         """
+        if self._provenance is not None:
+            self._provenance.note_arrived(plan, sent)
         runs = self._merge(plan, sent)
         journal = replace(self._journal, runs=runs, updated_ns=_now_ns(), last_error=error)
         guard, self._guard = self._guard, None
@@ -288,6 +271,15 @@ class Ledger:
                 hint="Check the free space and the permissions of .hsm/ here.",
                 kind="journal_unwritable",
             ) from error
+
+
+def _read_stamp(path: Path) -> list[int]:
+    """Read what differs once a file is another; nothing where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - one call, as the rest of the module's paths
+    except OSError:
+        return []
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _now() -> datetime:

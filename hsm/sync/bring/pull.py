@@ -14,26 +14,35 @@ from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout, SweepFolder
-from hsm.errors import ExitCode, HsmError, UsageError
+from hsm.errors import HsmError, UsageError
 from hsm.model import Root, SweepInventory
 from hsm.plan.outside import drop_bad_names
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
+from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import Guard
-from hsm.sync.bring.exchange import Ends, Stopwatch, exchange, make_failed_report
+from hsm.sync.bring.books import Books
+from hsm.sync.bring.exchange import (
+    Direction,
+    Observer,
+    Stopwatch,
+    exchange,
+    make_failed_report,
+    make_interrupted_report,
+)
 from hsm.sync.bring.far_source import FarSource, load_far_id
-from hsm.sync.bring.ledger import Books
+from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions, make_options
-from hsm.sync.bring.pull_ledger import PullLedger
+from hsm.sync.bring.provenance import Provenance
 from hsm.sync.bring.session import Session
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
 from hsm.sync.source import ProjectSource, make_layout, read_inventories
 from hsm.sync.target_threads import serve_targets
-from hsm.targets.connect import Connection, connect
-from hsm.targets.route import make_route
+from hsm.targets.connect import connect
+from hsm.targets.contract import Connection
 
 _LOOK_SECONDS = 0.2
 
@@ -42,7 +51,7 @@ Named = tuple[str, TargetReport]
 
 
 def pull(
-    loaded: LoadedConfig, request: SyncRequest, *, runner: Runner, reporter: Reporter, kept: Session | None = None
+    loaded: LoadedConfig, request: SyncRequest, *, runner: Runner, reporter: Reporter, session: Session | None = None
 ) -> SyncReport:
     """Bring sweeps from targets into this project.
 
@@ -55,13 +64,13 @@ def pull(
         request: What is wanted.
         runner: Starts the processes.
         reporter: Told what happens.
-        kept: What is kept for the next such call; by default nothing.
+        session: What is kept for the next such call; by default nothing.
 
     Raises:
         UsageError: No target has a sweep that a word means, or nothing is left to be brought.
         ConfigError: What the file says of a sweep is not right with the rest.
     """
-    work = _Pull(loaded, request, runner, reporter, kept or Session())
+    work = _Pull(loaded, request, runner, reporter, session or Session())
     reports = serve_targets(list(request.targets), work.serve, read=lambda: None, runner=runner)
     return SyncReport("sync from", "pull", request.is_dry_run, _join_sweeps(request, reports))
 
@@ -70,13 +79,13 @@ class _Pull:
     """What bringing from each target shares."""
 
     def __init__(
-        self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter, kept: Session
+        self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter, session: Session
     ) -> None:
         self._loaded = loaded
         self._request = request
         self._runner = runner
         self._reporter = reporter
-        self._kept = kept
+        self._session = session
         self._layout = make_layout(loaded)
         self._turn = threading.Lock()
         for name, settings in request.targets.items():
@@ -86,12 +95,12 @@ class _Pull:
         """Bring every sweep from one target: one report for each word, whatever happens."""
         stopwatch = Stopwatch(name, self._reporter)
         try:
-            with self._kept.use(name, lambda: self._connect(name)) as connection:
+            with self._session.use(name, lambda: self._connect(name)) as connection:
                 return self._serve(connection, stopwatch)
         except HsmError as error:
             return self._end_all(make_failed_report(name, error, stopwatch.seconds))
         except CommandStoppedError:
-            return self._end_all(_make_interrupted(name))
+            return self._end_all(make_interrupted_report(name))
 
     def _connect(self, name: str) -> Connection:
         request = self._request
@@ -101,6 +110,7 @@ class _Pull:
             self._runner,
             self._reporter,
             layout=self._layout,
+            config=self._loaded.path,
             pauses_seconds=request.pauses_seconds,
             allowed=request.allowed,
         )
@@ -113,14 +123,14 @@ class _Pull:
             meant, reports = self._find(connection.name, source)
         for sweep in meant:
             if any(report.state is State.INTERRUPTED for report in reports.values()):
-                reports[sweep.id] = _make_interrupted(connection.name)
+                reports[sweep.id] = make_interrupted_report(connection.name)
                 continue
             try:
                 reports[sweep.id] = self._serve_sweep(connection, source, sweep, stopwatch)
             except HsmError as error:
                 reports[sweep.id] = self._end(make_failed_report(connection.name, error, stopwatch.seconds))
             except CommandStoppedError:
-                reports[sweep.id] = self._end(_make_interrupted(connection.name))
+                reports[sweep.id] = self._end(make_interrupted_report(connection.name))
             stopwatch = Stopwatch(connection.name, self._reporter)
         return list(reports.items())
 
@@ -150,13 +160,13 @@ class _Pull:
         with stopwatch.step("scan"):
             far.check_there(sweep.id, options.roots)
             inventory = self._read(connection, far, sweep, options)
-        unchanged = self._kept.find_unchanged(connection.name, inventory)
+        unchanged = self._session.find_unchanged(connection.name, inventory)
         if unchanged is not None:
             return unchanged
         with self._take_turn():
             books = self._make_books(connection, settings, far.look(sweep.id).layout)
             report = self._exchange(connection, inventory, options, books, stopwatch)
-        self._kept.note(connection.name, inventory, report)
+        self._session.note(connection.name, inventory, report)
         return report
 
     def _exchange(
@@ -168,19 +178,23 @@ class _Pull:
         stopwatch: Stopwatch,
     ) -> TargetReport:
         roots = {root: str(getattr(self._layout, root.value)) for root in Root}
-        make_engine = partial(connection.make_engine, pulls=True)
-        here = LocalEndpoint(self._runner)
-        ends = Ends(
-            connection.name,
-            connection.endpoint,
-            here,
-            roots,
-            make_engine,
-            self._runner.sleep,
-            list_notices=connection.list_notices,
+        direction = Direction(
+            source=connection.endpoint,
+            destination=LocalEndpoint(self._runner),
+            roots=roots,
+            make_guard=partial(Guard, LocalShell(self._runner)),
+            is_pull=True,
         )
-        ledger = PullLedger(books, inventory.sweep, source=connection.endpoint, sweeps=self._layout.sweeps)
-        return exchange(ends, inventory, options, ledger=ledger, reporter=self._reporter, stopwatch=stopwatch)
+        provenance = Provenance(books, inventory.sweep, source=connection.endpoint, sweeps=self._layout.sweeps)
+        report = exchange(
+            connection,
+            direction,
+            inventory,
+            options,
+            ledger=Ledger(books, inventory.sweep, provenance, place="this project"),
+            observer=Observer(self._reporter, stopwatch, self._runner.sleep),
+        )
+        return self._end(report)
 
     def _read(
         self, connection: Connection, far: FarSource, sweep: SweepFolder, options: ExchangeOptions
@@ -220,7 +234,6 @@ class _Pull:
             target=connection.name,
             route=route,
             source=Sender(source_id, route.host or socket.gethostname(), folder),
-            make_guard=partial(Guard, LocalShell(self._runner)),
             breaks_lock=self._request.breaks_lock,
         )
 
@@ -245,10 +258,6 @@ class _Pull:
     def _end_all(self, report: TargetReport) -> list[Named]:
         """The same report for every word."""
         return [(word, self._end(report)) for word in self._request.sweeps]
-
-
-def _make_interrupted(name: str) -> TargetReport:
-    return TargetReport(name, State.INTERRUPTED, ExitCode.INTERRUPTED)
 
 
 def _join_sweeps(request: SyncRequest, reports: Mapping[str, Sequence[Named]]) -> tuple[SweepReport, ...]:

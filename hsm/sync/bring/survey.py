@@ -1,24 +1,25 @@
-"""The check: one look at a destination, restricted to what a plan for one sweep can touch."""
+"""The survey: one look at a destination, restricted to what a plan for one sweep can touch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from hsm.discover.results import OWN_PREFIX, is_own
-from hsm.endpoint import Endpoint, Listing, Tree
-from hsm.errors import TargetError
+from hsm.endpoint import Endpoint, Listing, Survey, Tree
+from hsm.errors import HsmError, TargetError
 from hsm.model import EntryKind, Root, SweepInventory
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
+from hsm.process.background import Ahead
+from hsm.process.runner import CommandStoppedError
 from hsm.remote.shell_programs.guard import GuardPlaces
 from hsm.sweep_folder import OUTPUTS, receipt_folder, sweep_folder
-from hsm.sync.bring.early_survey import EarlySurvey
 from hsm.transfer.base import PARTIAL_FOLDER, get_temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationState:
-    """What the check found.
+    """A destination as the survey found it.
 
     Attributes:
         destination: For the plan: the roots that are synced.
@@ -40,14 +41,14 @@ class DestinationState:
         return {root: there.path for root, there in self.destination.items()}
 
 
-def check_destination(
+def survey_destination(
     endpoint: Endpoint,
     configured: Mapping[Root, str],
     inventory: SweepInventory,
     *,
     roots: tuple[Root, ...],
     max_depth: int | None,
-    early: EarlySurvey | None = None,
+    ahead: SurveyAhead | None = None,
 ) -> DestinationState:
     """Look at a destination, in one session where it is remote.
 
@@ -57,14 +58,14 @@ def check_destination(
         inventory: What may be sent.
         roots: Which of the folders are synced.
         max_depth: Levels of the sweep folder that count.
-        early: A look at it that was begun before.
+        ahead: A survey of it that was begun before.
 
     Raises:
         TargetError: Something else stands where HSM keeps its lock and its receipts.
     """
     names = tuple(run.name for run in inventory.runs)
     guard_tree, trees, receipts = _make_trees(configured, inventory.sweep, names, roots=roots, max_depth=max_depth)
-    ask = endpoint.survey if early is None else early.finish
+    ask = endpoint.survey if ahead is None else ahead.finish
     survey = ask([guard_tree, *trees.values()], receipts=receipts)
     guard_listing = survey.listings[0]
     listings = dict(zip(trees, survey.listings[1:], strict=True))
@@ -82,18 +83,11 @@ def check_destination(
     return DestinationState(destination, survey.receipts, places, survey.machine.system, survey.machine.rsync_version)
 
 
-def begin_check(
-    endpoint: Endpoint,
-    configured: Mapping[Root, str],
-    sweep: str,
-    runs: Sequence[str],
-    *,
-    roots: tuple[Root, ...],
-    max_depth: int | None,
-    known: str = "",
-    tell: Callable[[str], object] = str,
-) -> EarlySurvey:
-    """Begin the look that `check_destination` will want, in a thread; arguments as there.
+class SurveyAhead:
+    """A survey that begins for the runs of which the journal knows, while the source is still being read.
+
+    Nearly all that will be asked for is known from the last sync; what is new is asked for in a second session. It
+    makes no difference for 100 runs, and saves about 110 ms for 800.
 
     Args:
         endpoint: The destination.
@@ -102,11 +96,71 @@ def begin_check(
         runs: The names of those that will probably be asked for.
         roots: Which of the folders are synced.
         max_depth: Levels of the sweep folder that count.
-        known: The digest of the answer of an earlier sync, whose listings need not be read again.
-        tell: As for `EarlySurvey`.
+        hear: Told the digest of the answer by the thread that asks, empty where there is none; its answer is whether
+            the listings will hardly be wanted.
     """
-    guard_tree, trees, receipts = _make_trees(configured, sweep, tuple(runs), roots=roots, max_depth=max_depth)
-    return EarlySurvey(endpoint, [guard_tree, *trees.values()], receipts=receipts, known=known, tell=tell)
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        configured: Mapping[Root, str],
+        sweep: str,
+        runs: Sequence[str],
+        *,
+        roots: tuple[Root, ...],
+        max_depth: int | None,
+        hear: Callable[[str], bool] = lambda _digest: False,
+    ) -> None:
+        guard_tree, trees, self._receipts = _make_trees(
+            configured, sweep, tuple(runs), roots=roots, max_depth=max_depth
+        )
+        self._endpoint = endpoint
+        self._trees = [guard_tree, *trees.values()]
+        self._hear = hear
+        self._survey = Ahead(self._ask, name="hsm-survey-ahead")
+
+    def _ask(self) -> Survey:
+        try:
+            survey = self._endpoint.survey(self._trees, receipts=self._receipts, is_lazy=True)
+        except BaseException:
+            self._hear("")
+            raise
+        return survey if self._hear(survey.digest) else replace(survey, listings=tuple(survey.listings))
+
+    def get_digest(self) -> str:
+        """The digest of the answer, once it is there; empty where there is none. `finish` tells what went wrong."""
+        try:
+            return self._survey.take().digest
+        except (HsmError, CommandStoppedError):
+            return ""
+
+    def finish(self, trees: Sequence[Tree], *, receipts: str) -> Survey:
+        """Answer what is asked now, which differs from the first question at most in the runs.
+
+        Args:
+            trees: As for `Endpoint.survey`; what was asked for in vain is dropped.
+            receipts: As for `Endpoint.survey`.
+
+        Raises:
+            HsmError: What went wrong, then or now.
+        """
+        survey = self._survey.take()
+        if receipts != self._receipts or not _is_alike(trees, self._trees):
+            return self._endpoint.survey(trees, receipts=receipts)
+        rest = [
+            replace(tree, names=_find_new(tree.names, then.names))
+            for tree, then in zip(trees, self._trees, strict=True)
+        ]
+        missing = [tree for tree in rest if tree.names]
+        found = iter(self._endpoint.survey(missing).listings if missing else ())
+        surplus = [set(then.names).difference(tree.names) for tree, then in zip(trees, self._trees, strict=True)]
+        if not missing and not any(surplus):
+            return survey
+        listings = [
+            _join(_drop_names(listing, names), next(found) if tree.names else None)
+            for tree, names, listing in zip(rest, surplus, survey.listings, strict=True)
+        ]
+        return replace(survey, listings=tuple(listings))
 
 
 def _make_trees(
@@ -152,8 +206,36 @@ def _check_parts(there: DestinationRoot, name: str) -> None:
 def _without_own(there: DestinationRoot) -> DestinationRoot:
     """Leave out HSM's own files and folders, which are no results."""
     entries = {
-        path: entry
-        for path, entry in there.entries.items()
-        if OWN_PREFIX not in path or not is_own(path.split("/"))
+        path: entry for path, entry in there.entries.items() if OWN_PREFIX not in path or not is_own(path.split("/"))
     }
     return DestinationRoot(there.path, there.kind, there.nearest, entries, there.problems, there.space)
+
+
+def _drop_names(listing: Listing, names: Collection[str]) -> Listing:
+    """A listing without what lies at or below starting points that are not asked for."""
+    if not names:
+        return listing
+    entries = tuple(entry for entry in listing.entries if not _lies_in(entry.path, names))
+    problems = tuple(problem for problem in listing.problems if not _lies_in(problem.path, names))
+    return replace(listing, entries=entries, problems=problems)
+
+
+def _lies_in(path: str, names: Collection[str]) -> bool:
+    parts = path.split("/")
+    return any("/".join(parts[:count]) in names for count in range(1, len(parts) + 1))
+
+
+def _join(listing: Listing, more: Listing | None) -> Listing:
+    if more is None:
+        return listing
+    entries, problems = (*listing.entries, *more.entries), (*listing.problems, *more.problems)
+    return replace(listing, entries=entries, problems=problems)
+
+
+def _is_alike(trees: Sequence[Tree], others: Sequence[Tree]) -> bool:
+    return [replace(tree, names=()) for tree in trees] == [replace(tree, names=()) for tree in others]
+
+
+def _find_new(names: Collection[str], known: Collection[str]) -> tuple[str, ...]:
+    then = set(known)
+    return tuple(name for name in names if name not in then)

@@ -17,17 +17,15 @@ from hsm.plan.selection import Selection
 from hsm.process.runner import Runner
 from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import CleanedPlace
-from hsm.records.journal import Journal, load_journal
+from hsm.records.journal import Journal, load_journal, make_route
 from hsm.records.lock import STALE_MINUTES, Holder, make_lock_content
 from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.shell_programs.guard import GuardPlaces, Held
 from hsm.sweep_folder import sweep_folder
-from hsm.sync.bring.survey import DestinationState, check_destination
+from hsm.sync.bring.survey import DestinationState, survey_destination
 from hsm.sync.clean.values import Copy, Unit
-from hsm.targets.connect import Connection, get_roots
-from hsm.targets.contents import make_contents
+from hsm.targets.contract import Connection, get_roots
 from hsm.targets.lock import TargetLock, give_lock_back, take_target_lock
-from hsm.targets.route import make_route
 from hsm.transfer.base import TEMPORARY_FOLDER, get_temporary_folder
 
 PathsByUnit = Mapping[str, Mapping[str, Entry]]
@@ -94,7 +92,7 @@ class CleanTarget:
         roots = get_roots(self._settings)
         self._connection.check_roots(roots)
         endpoint = self._connection.endpoint
-        check = check_destination(endpoint, roots, self._inventory, roots=tuple(Root), max_depth=None)
+        check = survey_destination(endpoint, roots, self._inventory, roots=tuple(Root), max_depth=None)
         folder = check.destination[Root.SWEEPS].entries.get(sweep_folder(self._inventory.sweep))
         if folder is None or folder.kind is not EntryKind.FOLDER:
             raise TargetError(
@@ -166,7 +164,7 @@ class CleanTarget:
         Raises:
             HsmError: It cannot.
         """
-        make_contents(self._connection, self._runner).check_flush()
+        self._connection.contents().check_flush()
 
     def flush(self, units: Sequence[Unit]) -> None:
         """Have everything there that counts written to its disk, and look again.
@@ -176,7 +174,7 @@ class CleanTarget:
         """
         paths = [path for unit in units for path, _ in self._iter_files(unit)]
         if paths:
-            make_contents(self._connection, self._runner).flush(paths)
+            self._connection.contents().flush(paths)
         self.look()
 
     def read_copies(self, units: Sequence[Unit], *, reads: bool) -> dict[str, Copy]:
@@ -195,7 +193,7 @@ class CleanTarget:
             for path, entry in self._iter_files(unit):
                 if entry.size == sizes.get(self._strip(unit, path)):
                     wanted[path] = entry.size
-        contents = make_contents(self._connection, self._runner)
+        contents = self._connection.contents()
         checksums = contents.read_checksums(wanted) if wanted else {}
         return {unit.path: self._make_copy(unit, checksums) for unit in units}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hsm.discover.sweeps import SweepFolder
+from hsm.discover.wandb_runs import MEMBERSHIP_UNKNOWN
 from hsm.model import EntryKind, Run, SourceFile, SweepInventory
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedFile, CleanedUnit, load_cleanings
@@ -18,7 +19,7 @@ from hsm.sync.clean.decision import is_receipt
 from hsm.sync.clean.removal import put_back
 from hsm.sync.clean.values import Unit, UnitVerdict
 from hsm.sync.clean.walk import Walk, walk_folder
-from hsm.targets.checksums import read_checksum
+from hsm.targets.contents.checksums import read_checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ def _make_folder_unit(inventory: SweepInventory, place: UnitPlace, files: Sequen
     blocks += [
         f"not all of the sweep can be told: {problem.message.rstrip('.')}"
         for problem in inventory.problems
-        if problem.is_failure or problem.kind == "membership_unknown"
+        if problem.is_failure or problem.kind == MEMBERSHIP_UNKNOWN
     ]
     if f"{RECEIPT_FOLDER}/lock" in place.walk.entries:
         blocks.append("somebody brings the sweep here at this moment, or died doing so (.hsm-sync/lock)")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from hsm._version import __version__
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
-from hsm.errors import ExitCode, HsmError, TargetError, UnreachableError
+from hsm.errors import ExitCode, HsmError, NoShellError, NoSshError, SessionsRefusedError
 from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
 from hsm.remote.openssh.client import MAX_SESSIONS, OpenSsh
 from hsm.remote.openssh.diagnosis import show_bytes
@@ -41,8 +41,8 @@ from hsm.sync.doctor.findings import (
 from hsm.sync.doctor.folders import check_folders, check_upload, examine_folder
 from hsm.sync.doctor.rows import Rows, check_name, check_target_login
 from hsm.sync.target_threads import wait_awake
-from hsm.targets.auto import NO_RSYNC_KINDS
-from hsm.targets.connect import Client, choose_client
+from hsm.targets.auto import find_fallback
+from hsm.targets.contract import Client, choose_client
 from hsm.transfer.rsync.versions import check_remote_version, make_pair, read_local_version
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _examine_here(runner: Runner, targets: Sequence[TargetSettings]) -> tuple[Do
     needs_rsync = [*by_ssh, *(settings for settings in targets if settings.is_folder and settings.engine == "rsync")]
     ssh = _check_ssh_here(runner) if by_ssh else make_not_checked("ssh", "no target needs it")
     rsync = _check_rsync_here(runner) if needs_rsync else make_not_checked("rsync", "each target says what it uses")
-    if all(map(may_change_client, by_ssh)):
+    if all(find_fallback(settings, NoSshError("")) for settings in by_ssh):
         ssh = _soften(ssh)
     if all(settings.engine == "auto" for settings in needs_rsync):
         rsync = _soften(rsync)
@@ -109,11 +109,6 @@ def _soften(row: DoctorRow) -> DoctorRow:
     return replace(
         row, state=CheckState.WARNING, found=f"{row.found.rstrip('.')}: SFTP is used", exit_code=ExitCode.DONE
     )
-
-
-def may_change_client(settings: TargetSettings) -> bool:
-    """Whether SFTP may do everything where ssh cannot. Pure."""
-    return settings.engine == "auto" and settings.ssh.client == "auto"
 
 
 def _check_ssh_here(runner: Runner) -> DoctorRow:
@@ -152,9 +147,7 @@ class PatientShell:
         for _ in range(_N_TRIES):
             try:
                 return self.ssh.run(program, stdin=stdin)
-            except UnreachableError as error:
-                if error.kind != "sessions_refused":
-                    raise
+            except SessionsRefusedError:
                 self.runner.sleep(_PAUSE_SECONDS)
         return self.ssh.run(program, stdin=stdin)
 
@@ -196,19 +189,20 @@ class _Examination:
 
         return SftpExamination(self._name, self._settings, self._runner, self._asking, self._rows, reason)
 
-    def _turn(self, error: HsmError, kind: str, reason: str) -> bool:
+    def _turn(self, error: HsmError) -> bool:
         """Let SFTP do everything where a sync would, after an error; else raises it. Ends the steps."""
-        if error.kind != kind or not may_change_client(self._settings):
+        fallback = find_fallback(self._settings, error)
+        if fallback is None:
             raise error
-        self._make_sftp(reason).fill()
+        self._make_sftp(fallback.reason).fill()
         return False
 
     def _check_settings(self) -> bool:
         try:
             settings = self._ssh.resolve()
+        except NoSshError as error:
+            return self._turn(error)
         except HsmError as error:
-            if error.kind == "ssh_missing":
-                return self._turn(error, "ssh_missing", "There is no ssh on this machine.")
             self._put(make_failed_finding("settings", error, ExitCode.USAGE))
             return False
         self._put(
@@ -249,8 +243,8 @@ class _Examination:
             start = time.monotonic()
             try:
                 self._shell.run(":")
-            except TargetError as error:
-                return self._turn(error, "noisy_shell", "The target runs no commands.")
+            except NoShellError as error:
+                return self._turn(error)
             self._samples.append(time.monotonic() - start)
         self._put(check_sessions_speed("round_trip", self._samples))
         noise = self._ssh.noise
@@ -274,7 +268,7 @@ class _Examination:
         try:
             self._put(check_rsync("rsync", check_remote_version(self._version, name=self._name)))
         except HsmError as error:
-            may_do_without = self._settings.engine == "auto" and error.kind in NO_RSYNC_KINDS
+            may_do_without = find_fallback(self._settings, error) is not None
             self._put(
                 make_warning("rsync", error.message, error.hint)
                 if may_do_without
@@ -288,7 +282,7 @@ class _Examination:
             there = check_remote_version(self._version, name=self._name)
             make_pair(read_local_version(self._runner), there, name=self._name, pulls=False)
         except HsmError as error:
-            if self._settings.engine == "auto" and error.kind in NO_RSYNC_KINDS:
+            if find_fallback(self._settings, error) is not None:
                 self._make_sftp(error.message).fill_engine()
             else:
                 self._put(make_not_checked("engine", "because of rsync"))
@@ -315,8 +309,6 @@ class _Examination:
     def _hold_session(self, seconds: int) -> bool:
         try:
             self._ssh.run(f"sleep {seconds}")
-        except UnreachableError as error:
-            if error.kind != "sessions_refused":
-                raise
+        except SessionsRefusedError:
             return False
         return True

@@ -24,7 +24,7 @@ from hsm.sync.doctor.findings import (
     make_not_checked,
     make_ok,
 )
-from hsm.targets.connect import get_roots
+from hsm.targets.contract import get_roots
 from hsm.targets.folder import FolderTarget
 
 FOLDER_NAMES = ("place", "engine", "sweeps_folder", "sweeps_space", "wandb_folder", "wandb_space")

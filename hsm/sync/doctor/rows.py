@@ -9,7 +9,19 @@ from collections.abc import Callable, Sequence
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, Survey, Tree
-from hsm.errors import ExitCode, HsmError, UnreachableError
+from hsm.errors import (
+    BadSshConfigError,
+    ConnectionDroppedError,
+    ExitCode,
+    HostKeyError,
+    HostUnknownError,
+    HsmError,
+    JumpFailedError,
+    NoAnswerError,
+    NotSshError,
+    UnexplainedError,
+    UnreachableError,
+)
 from hsm.sync.doctor.findings import (
     CheckState,
     Checkup,
@@ -42,18 +54,13 @@ NAMES = (
 )
 """The rows of a target, each of which depends on those before `shell`."""
 
-_BY_CONNECTION = frozenset(
-    {
-        "connection_refused",
-        "connection_timeout",
-        "connection_dropped",
-        "throttled",
-        "not_ssh",
-        "no_common_algorithm",
-        "jump_failed",
-        "unreachable",
-    }
+_BY_ERROR: tuple[tuple[str, tuple[type[UnreachableError], ...]], ...] = (
+    ("settings", (BadSshConfigError,)),
+    ("name", (HostUnknownError,)),
+    ("host_key", (HostKeyError,)),
+    ("connection", (NoAnswerError, ConnectionDroppedError, NotSshError, JumpFailedError, UnexplainedError)),
 )
+"""The rows that a login can fail at before its own."""
 
 CheckStep = tuple[str, Callable[[], bool]]
 """The row that an error of a step belongs to; the step, which fills rows and says whether the next one makes sense."""
@@ -94,7 +101,7 @@ class Rows:
         Returns:
             Whether it is open.
         """
-        failed = find_row(error.kind) if error is not None else ""
+        failed = find_row(error) if error is not None else ""
         if error is not None and failed == "settings":
             self.put(make_failed_finding(failed, error, ExitCode.USAGE))
             return False
@@ -152,12 +159,6 @@ def check_name(host: str, jump: str) -> DoctorRow:
     return make_ok("name", f"{host} is {', '.join(addresses)}" if [*addresses] != [host] else f"{host}, an address")
 
 
-def find_row(kind: str) -> str:
-    """Which row a failed login belongs to."""
-    if kind == "bad_ssh_configuration":
-        return "settings"
-    if kind == "host_unknown":
-        return "name"
-    if kind.startswith("host_key_"):
-        return "host_key"
-    return "connection" if kind in _BY_CONNECTION else "login"
+def find_row(error: UnreachableError) -> str:
+    """Find the row that a failed login belongs to. Pure."""
+    return next((row for row, classes in _BY_ERROR if isinstance(error, classes)), "login")

@@ -8,7 +8,7 @@ import time
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Listing, Survey
-from hsm.errors import ExitCode, HsmError, UnreachableError
+from hsm.errors import ExitCode, HsmError, SessionsRefusedError
 from hsm.model import EntryKind
 from hsm.process.runner import Runner
 from hsm.remote.paramiko.client import ParamikoClient
@@ -27,7 +27,7 @@ from hsm.sync.doctor.findings import (
 )
 from hsm.sync.doctor.folders import check_folders, check_upload, judge_folder
 from hsm.sync.doctor.rows import Rows, check_name, check_target_login
-from hsm.targets.connect import get_roots
+from hsm.targets.contract import get_roots
 from hsm.transfer.sftp.engine import CAPABILITIES
 
 _N_SAMPLES = 5
@@ -154,26 +154,12 @@ class SftpExamination:
         """Open channels over the login, all at once, and count those that are refused."""
         n_wanted = min(self._settings.options.parallel_transfers, CAPABILITIES.max_workers)
         n_open = 0
-        with contextlib.ExitStack() as stack, contextlib.suppress(_RefusedError):
+        with contextlib.ExitStack() as stack, contextlib.suppress(SessionsRefusedError):
             for _ in range(n_wanted):
-                stack.enter_context(self._open_one())
+                stack.enter_context(self._client.open_sftp())
                 n_open += 1
         self._rows.put(check_sessions("sessions", n_open, n_wanted=n_wanted))
         return True
-
-    def _open_one(self) -> contextlib.AbstractContextManager[object]:
-        session = contextlib.ExitStack()
-        try:
-            session.enter_context(self._client.open_sftp())
-        except UnreachableError as error:
-            if error.kind != "sessions_refused":
-                raise
-            raise _RefusedError from error
-        return session
-
-
-class _RefusedError(Exception):
-    """The server allows no further session."""
 
 
 def judge_listing(name: str, path: str, listing: Listing) -> DoctorRow:

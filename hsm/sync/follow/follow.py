@@ -16,10 +16,10 @@ from hsm.errors import ExitCode
 from hsm.model import SyncPlan
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter
-from hsm.sync.bring.session import LastingSession
 from hsm.sync.follow.judgement import Awaited, FollowLimits
 from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowStatus, count_runs_there
 from hsm.sync.follow.scheduler import make_ask, make_far_ask
+from hsm.sync.follow.session import LastingSession
 from hsm.sync.follow.sweeps import FollowedSweeps
 from hsm.sync.follow.targets import Track, is_unknown
 from hsm.sync.reports import (
@@ -108,16 +108,16 @@ def follow(
     Raises:
         HsmError: A pass could not begin, as of a single sync.
     """
-    kept = LastingSession()
+    session = LastingSession()
     pulls = make_pass.direction == "pull"
     sweeps = FollowedSweeps(
         make_layout(loaded),
         options.patience,
         interval_seconds=options.interval_seconds,
-        ask=make_far_ask(kept.get_shell) if pulls else make_ask(runner),
+        ask=make_far_ask(session.get_shell) if pulls else make_ask(runner),
         arrives=pulls,
     )
-    return _Follower(request, options, make_pass, runner, watcher, sweeps, kept).run()
+    return _Follower(request, options, make_pass, runner, watcher, sweeps, session).run()
 
 
 class _Follower:
@@ -129,7 +129,7 @@ class _Follower:
         runner: Runner,
         watcher: Watcher,
         sweeps: FollowedSweeps,
-        kept: LastingSession,
+        session: LastingSession,
     ) -> None:
         self._request = replace(request, pauses_seconds=request.pauses_seconds[:1])
         self._options = options
@@ -137,7 +137,7 @@ class _Follower:
         self._runner = runner
         self._watcher = watcher
         self._sweeps = sweeps
-        self._kept = kept
+        self._session = session
         self._tracks = {name: Track() for name in request.targets}
         self._reports: dict[str, dict[str, TargetReport]] = {}
         self._plans: dict[str, dict[str, SyncPlan]] = {}
@@ -158,7 +158,7 @@ class _Follower:
             is_interrupted = True
             self._runner.interrupt()
         finally:
-            self._kept.close()
+            self._session.close()
         seconds = time.monotonic() - self._begun_at
         report = SyncReport(self._pass.command, self._pass.direction, is_dry_run=False, sweeps=self._join_reports())
         return FollowReport(report, self._make_status(0), seconds, self._n_files, self._n_bytes, is_interrupted)
@@ -180,13 +180,13 @@ class _Follower:
         names = [name for name, track in self._tracks.items() if not track.is_at_end and track.due_at <= slack]
         self._is_full = self._over_since is not None or now - self._full_at >= FULL_LOOK_SECONDS
         if self._is_full:
-            self._kept.forget()
+            self._session.forget()
             self._full_at = now
         ended, going = (self._sweeps.list_folders(has_ended=has_ended) for has_ended in (True, False))
-        self._kept.folders.begin_pass(ended=ended, going=going)
+        self._session.folders.begin_pass(ended=ended, going=going)
         self._watcher.begin_pass(names)
         targets = {name: self._request.targets[name] for name in names}
-        report = self._pass.call(replace(self._request, targets=targets), self._watcher, self._kept)
+        report = self._pass.call(replace(self._request, targets=targets), self._watcher, self._session)
         self._take(report)
         is_interrupted = report.exit_code is ExitCode.INTERRUPTED
         self._sweeps.look(
@@ -233,7 +233,7 @@ class _Follower:
             if name in names:
                 reports = [reports[name] for reports in self._reports.values() if name in reports]
                 if any(report.state is State.UNREACHABLE for report in reports):
-                    self._kept.drop(name)
+                    self._session.drop(name)
                 track.take(
                     reports,
                     now=now,

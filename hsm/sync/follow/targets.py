@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hsm.errors import ExitCode, UsageError
+from hsm.errors import ExitCode, LoginRefusedError, UsageError
 from hsm.sync.follow.report import FollowState
 from hsm.sync.reports import State, TargetReport, count_files
 from hsm.transfer.outcome import Outcome
 
 LONGEST_PAUSE_SECONDS = 30 * 60.0
-
-_HOPELESS_KINDS = frozenset(
-    {"login_refused", "host_key_changed", "host_key_unknown", "host_key_revoked", "key_unusable", "not_ssh"}
-    | {"bad_ssh_configuration", "no_common_algorithm"}
-)
-"""What a person has to put right; a server may ban whoever tries again and again."""
 
 _FAILURES = frozenset({State.FAILED, State.REFUSED, State.UNREACHABLE, State.LOCKED})
 
@@ -113,4 +107,4 @@ def _is_hopeless(report: TargetReport) -> bool:
     error = report.error
     if error is None or is_unknown(report):
         return False
-    return error.kind in _HOPELESS_KINDS or error.exit_code is ExitCode.USAGE
+    return isinstance(error, LoginRefusedError) or error.exit_code is ExitCode.USAGE

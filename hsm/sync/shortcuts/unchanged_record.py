@@ -1,4 +1,4 @@
-"""What a sync that had nothing to do found, beside its journal: `.hsm/sync/<target>/<sweep>.rest`.
+"""The record of a push that had nothing to do, beside its journal: `.hsm/sync/<target>/<sweep>.rest`.
 
 While nothing of it has changed at either end, the next sync has nothing to do either, and need not look at each file.
 It may be missing, damaged, unwritable or deleted at any time; then every file is looked at.
@@ -20,8 +20,8 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """A sweep at rest.
+class UnchangedRecord:
+    """A sweep of which both ends had everything.
 
     Attributes:
         question: A digest of what was asked for: settings, options, journal.
@@ -38,12 +38,12 @@ class Rest:
     problems: tuple[Problem, ...] = field(default_factory=tuple)
 
 
-def get_rest_path(journal: Path) -> Path:
+def get_record_path(journal: Path) -> Path:
     """Where it lies: beside the journal of the sweep at the target."""
     return journal.with_suffix(".rest")
 
 
-def load_rest(path: Path) -> Rest | None:
+def load_record(path: Path) -> UnchangedRecord | None:
     """Read what a sync found; None where there is nothing that can be used."""
     try:
         document: dict[str, Any] | None = load_json(path, schema=SCHEMA)
@@ -52,15 +52,15 @@ def load_rest(path: Path) -> Rest | None:
         return None
 
 
-def save_rest(path: Path, rest: Rest) -> None:
+def save_record(path: Path, record: UnchangedRecord) -> None:
     """Keep what a sync found; where that cannot be written, the next one takes longer."""
     with contextlib.suppress(OSError):
-        save_json(path, asdict(rest), schema=SCHEMA)
+        save_json(path, asdict(record), schema=SCHEMA)
 
 
-def _parse(document: Mapping[str, Any]) -> Rest:
+def _parse(document: Mapping[str, Any]) -> UnchangedRecord:
     counts = document["counts"]
-    return Rest(
+    return UnchangedRecord(
         question=str(document["question"]),
         folders={str(path): str(digest) for path, digest in document["folders"].items()},
         destination=str(document["destination"]),

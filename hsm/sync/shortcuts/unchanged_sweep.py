@@ -1,8 +1,9 @@
-"""A sweep at rest: what has changed at neither end since a sync had nothing to do is not looked at file by file.
+"""A large sweep that has not changed: nothing of it is looked at file by file.
 
-Of thousands of runs, a plan is seconds of computing. So a sync that had nothing to do leaves behind what both ends
+Of thousands of runs, a plan is seconds of computing. So a push that had nothing to do leaves behind what both ends
 said, in digests. The next one asks both ends the same questions; where they say the same and it was asked for the same,
-it has nothing to do either. Anything else, and every file is looked at.
+it has nothing to do either. Anything else, and every file is looked at. A push with nothing to do gains 56 ms of 468
+for 800 runs; for 10,000 runs it takes 0.16 instead of 0.41 of the time of one rsync.
 """
 
 from __future__ import annotations
@@ -11,20 +12,27 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
 from hsm._version import __version__
+from hsm.discover.results import SPECIAL_FILE, SYMLINKED_FOLDER
 from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.wandb_runs import MEMBERSHIP_UNKNOWN, SYMLINKED_RUN
 from hsm.endpoint import Endpoint, FileEnds
 from hsm.errors import ExitCode
 from hsm.model import Problem, Reason, RunState
+from hsm.plan.choice import RunChoice
+from hsm.plan.outside import LINK_OUTSIDE
+from hsm.plan.secrets import SECRET_FOUND
 from hsm.plan.summary import Counts
+from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
+from hsm.sync.bring.shortcut import PushCall, Shortcut
 from hsm.sync.reports import State, TargetReport, count_files, count_runs
 from hsm.sync.shortcuts.footprint import Footprint, is_unchanged
-from hsm.sync.shortcuts.unchanged_record import Rest, get_rest_path, load_rest, save_rest
+from hsm.sync.shortcuts.unchanged_record import UnchangedRecord, get_record_path, load_record, save_record
 from hsm.sync.target_threads import iter_awake
 
 LEAST_RUNS = 500
@@ -33,14 +41,14 @@ LEAST_RUNS = 500
 _PASSING = (Reason.CONFLICT, Reason.NOT_CHOSEN)
 """Reasons for which a file is left that a report must name, or that the call decides."""
 
-_LASTING = ("link_outside", "membership_unknown", "secret", "special_file", "symlinked_folder", "symlinked_run")
+_LASTING = (LINK_OUTSIDE, MEMBERSHIP_UNKNOWN, SECRET_FOUND, SPECIAL_FILE, SYMLINKED_FOLDER, SYMLINKED_RUN)
 """Kinds of notices that follow from what is listed; what could not be read today may be readable tomorrow."""
 
 _NO_REPORT = TargetReport("", State.FAILED, ExitCode.PARTIAL)
 
 
-class AtRest:
-    """Whether one sweep is at rest at the targets of a call. Each target is served by one thread.
+class UnchangedSweep(Shortcut):
+    """Watch over one sweep at the targets of a call. Each target is served by one thread.
 
     Args:
         journals: Where the journal lies, by target.
@@ -57,85 +65,70 @@ class AtRest:
         self._read = [os.path.realpath(place) for place in (layout.wandb, sweep.path) if place]
         self._places = [os.path.realpath(layout.sweeps), *self._read]
         self._footprint = Footprint()
-        self._rests = {name: self._load(name) for name in journals}
+        self._records = {name: self._load(name) for name in journals}
         self._verdicts: dict[str, Future[bool]] = {name: Future() for name in journals}
 
-    @property
-    def source(self) -> Endpoint:
-        """This machine as the source; what is read of it is noted."""
+    def watch(self, source: Endpoint) -> Endpoint:  # noqa: ARG002 - this machine, read with a notebook
+        """See `Shortcut.watch`: what is read of it is noted."""
         return _NotedEndpoint(self._footprint)
 
-    def get_known(self, name: str) -> str:
-        """The digest of what a target said the last time; empty where nothing is known."""
-        rest = self._rests.get(name)
-        return rest.destination if rest is not None else ""
+    def hear(self, target: str, digest: str) -> bool:
+        """See `Shortcut.hear`."""
+        record = self._records[target]
+        is_same = record is not None and digest == record.destination != ""
+        self._decide(target, is_same=is_same)
+        return is_same
 
-    def tell(self, name: str, digest: str) -> None:
-        """Say what a target says: the digest of its survey, empty where it could not be asked."""
-        self._decide(name, is_at_rest=digest != "" and digest == self.get_known(name))
+    def leave(self, target: str) -> None:
+        """See `Shortcut.leave`."""
+        self._decide(target, is_same=True)
 
-    def leave(self, name: str) -> None:
-        """Say that it does not matter for a target any more what is here."""
-        self._decide(name, is_at_rest=True)
-
-    def _decide(self, name: str, *, is_at_rest: bool) -> None:
-        verdict = self._verdicts[name]
+    def _decide(self, target: str, *, is_same: bool) -> None:
         with contextlib.suppress(InvalidStateError):  # the first word counts
-            verdict.set_result(is_at_rest)
+            self._verdicts[target].set_result(is_same)
 
-    def is_at_rest(self) -> bool:
-        """Whether nothing has changed here, nor at any target. Waits for what the targets say, up to the first no."""
-        rests = list(self._rests.values())
-        folders = [rest.folders for rest in rests if rest is not None]
-        if not folders or len(folders) < len(rests) or any(other != folders[0] for other in folders[1:]):
+    def is_unchanged(self) -> bool:
+        """See `Shortcut.is_unchanged`: waits for what the targets say, up to the first no."""
+        records = list(self._records.values())
+        folders = [record.folders for record in records if record is not None]
+        if not folders or len(folders) < len(records) or any(other != folders[0] for other in folders[1:]):
             return False
         return is_unchanged(folders[0]) and all(found.result() for found in iter_awake(self._verdicts.values()))
 
-    def make_report(self, name: str, seconds: Mapping[str, float], *, notices: Sequence[Problem]) -> TargetReport:
-        """The report of a target at which nothing has changed.
-
-        Args:
-            name: The target's.
-            seconds: How long each step took.
-            notices: Of how the target is reached.
-        """
-        rest = self._rests[name]
-        if rest is None:
-            raise AssertionError("make_report() follows is_at_rest()")
+    def make_report(self, target: str, seconds: Mapping[str, float], *, notices: Sequence[Problem]) -> TargetReport:
+        """See `Shortcut.make_report`."""
+        record = self._records[target]
+        if record is None:
+            raise AssertionError("make_report() follows is_unchanged()")
         return TargetReport(
-            name,
+            target,
             State.NOTHING_TO_DO,
             ExitCode.DONE,
-            problems=(*notices, *rest.problems),
+            problems=(*notices, *record.problems),
             seconds=dict(seconds),
-            counts=rest.counts,
+            counts=record.counts,
         )
 
     def note(self, report: TargetReport, digest: str) -> None:
-        """Leave behind what is known of a sweep that has everything at a target.
-
-        Args:
-            report: How it ended.
-            digest: What the target said before.
-        """
+        """See `Shortcut.note`."""
         counts = _count(report)
         folders = self._footprint.folders
         if counts is None or not digest or not self._footprint.is_whole or not self._covers(folders):
             return
-        rest = Rest(self._make_question(report.name), folders, digest, counts, report.problems)
-        if rest != self._rests[report.name]:
-            save_rest(get_rest_path(self._journals[report.name]), rest)
+        record = UnchangedRecord(self._make_question(report.name), folders, digest, counts, report.problems)
+        if record != self._records[report.name]:
+            save_record(get_record_path(self._journals[report.name]), record)
 
     def _covers(self, folders: Mapping[str, str]) -> bool:
         """Whether all places were read; one that is made later would not be noticed."""
         return all(place in folders for place in self._read)
 
-    def _load(self, name: str) -> Rest | None:
-        rest = load_rest(get_rest_path(self._journals[name]))
-        if rest is None or rest.question != self._make_question(name) or not self._covers(rest.folders):
+    def _load(self, name: str) -> UnchangedRecord | None:
+        record = load_record(get_record_path(self._journals[name]))
+        if record is None or record.question != self._make_question(name) or not self._covers(record.folders):
             return None
-        has_files = rest.counts.files.keys() == count_files(_NO_REPORT).keys()
-        return rest if has_files and rest.counts.runs.keys() == count_runs(_NO_REPORT).keys() else None
+        has_files = record.counts.files.keys() == count_files(_NO_REPORT).keys()
+        return record if has_files and record.counts.runs.keys() == count_runs(_NO_REPORT).keys() else None
 
     def _make_question(self, name: str) -> str:
         """A digest of all that decides what a sync has to do but for what lies at both ends."""
@@ -172,9 +165,27 @@ class _NotedEndpoint(LocalEndpoint):
             self._footprint.is_whole = False
 
 
-def describe_sweeps(sweeps: Iterable[SweepFolder]) -> Sequence[Sequence[str]]:
-    """What is known of sweeps before they are read, for a question."""
-    return sorted([sweep.id, sweep.prefix, sweep.path] for sweep in sweeps)
+def make_unchanged_sweep(call: PushCall) -> UnchangedSweep | None:
+    """Make the shortcut of a push of one sweep; None where it is small, or each file must be looked at all the same."""
+    request, source = call.request, call.source
+    if min((len(runs) for runs in call.known_runs.values()), default=0) < LEAST_RUNS:
+        return None
+    if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != RunChoice():
+        return None
+    sweep = source.sweeps[0]
+    settings = {name: call.settings[name, sweep.id] for name in request.targets}
+    if request.does_after_sync and any(found.after_sync for found in settings.values()):
+        return None
+    known = sorted([sweep.id, sweep.prefix, sweep.path] for sweep in source.known)
+    options = [request.all_versions, request.overwrite, sorted(request.allowed), sorted(request.roots)]
+    asked = [sweep.id, call.source_id, sorted(source.missing), known, options]
+    folder = ProjectFolder(source.project)
+    return UnchangedSweep(
+        {name: folder.journal(name, sweep.id) for name in settings},
+        {name: [found.model_dump(mode="json"), asked] for name, found in settings.items()},
+        source.layout,
+        sweep,
+    )
 
 
 def _count(report: TargetReport) -> Counts | None:

@@ -53,10 +53,10 @@ class SharedListing(LocalEndpoint):
         self._entries: dict[str, list[Entry]] = {}
         self._folders: dict[str, list[str]] = {}
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", known: str = "") -> Survey:
+    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
         return replace(
-            super().survey(trees[:0], receipts=receipts, known=known),
+            super().survey(trees[:0], receipts=receipts, is_lazy=is_lazy),
             listings=tuple(self._list(tree) if _is_of_sweep(tree, self._wandb) else list_tree(tree) for tree in trees),
         )
 

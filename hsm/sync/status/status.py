@@ -17,7 +17,7 @@ from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.errors import ConfigError, UsageError
 from hsm.model import Problem, Root, SweepInventory
 from hsm.project_folder import ProjectFolder, make_journal_name
-from hsm.records.journal import Journal, load_journal
+from hsm.records.journal import NEW_ROUTE, Journal, load_journal, make_route
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.source import find_known_sweep, make_layout
 from hsm.sync.status.cleaned import read_cleaned
@@ -25,7 +25,6 @@ from hsm.sync.status.receipts import read_received
 from hsm.sync.status.report import Asked, Question, StatusReport, SweepStatus, TargetStatus
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
 from hsm.sync.status.standing import make_tally
-from hsm.targets.route import make_route
 
 CompareSweeps = Callable[[Sequence[Question]], Mapping[Question, Asked]]
 """Asks targets about sweeps; what was not answered is absent."""
@@ -164,7 +163,7 @@ class _Reader:
         path = ProjectFolder(self._loaded.project).journal(name, sweep)
         route = make_route(settings, direction="push")
         journal, notices = load_journal(path, route, sets_aside=False)
-        if any(notice.kind == "new_route" for notice in notices):
+        if any(notice.kind == NEW_ROUTE for notice in notices):
             pulled, others = load_journal(path, replace(route, direction="pull"), sets_aside=False)
             if not others:
                 return pulled, ()

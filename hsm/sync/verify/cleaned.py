@@ -9,7 +9,7 @@ from hsm.endpoint import Endpoint, Tree
 from hsm.model import EntryKind, Root
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.sweep_folder import sweep_folder
-from hsm.targets.contents import Contents
+from hsm.targets.contents.contract import Contents
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hsm.config.layers import Layer
     from hsm.config.load import LoadedConfig
     from hsm.config.schema import TargetSettings
-    from hsm.targets.connect import Connection
+    from hsm.targets.contract import Connection
 
 
 def load() -> LoadedConfig:
@@ -91,10 +91,12 @@ def make_connection(target: str, *, is_trusted: bool) -> Connection:
 
 
 def remember(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> None:
-    """Leave the targets that OpenSSH reaches behind for the next call."""
-    from hsm.remote.openssh.early_login import remember_targets
-    from hsm.targets.connect import Client, choose_client
+    """Leave behind for the next call which targets OpenSSH reaches, and how."""
+    from hsm.remote.openssh.hints import find_hint_file
+    from hsm.targets.contract import Client, choose_client
 
-    known = {name: settings for name, settings in targets.items() if choose_client(settings) is Client.OPENSSH}
-    known = {name: settings for name, settings in known.items() if settings.node is None}  # its address may change
-    remember_targets(loaded.path, known, loaded.config.default_target)
+    for name, settings in targets.items():
+        file = find_hint_file(loaded.path, name)
+        # The address of a node may be another by the next call.
+        if file is not None and choose_client(settings) is Client.OPENSSH and settings.node is None:
+            file.remember_login(settings, is_default=name in loaded.config.default_target)

@@ -20,14 +20,8 @@ from private_sshd import PrivateSshd, list_processes
 from hsm.config.schema import TargetSettings
 from hsm.process.runner import Runner
 from hsm.remote.openssh.control_folder import make_control_folder
-from hsm.remote.openssh.early_login import (
-    EarlyLogins,
-    _drop_old,
-    _make_name,
-    make_known_target,
-    parse_target_names,
-    remember_targets,
-)
+from hsm.remote.openssh.early_login import EarlyLogins, parse_target_names
+from hsm.remote.openssh.hints import HintFile, _drop_old, make_remembered
 from tests.conftest import read_argv
 
 TO = ["sync", "to", "latest"]
@@ -92,20 +86,22 @@ def project(tmp_path: Path) -> Iterator[Path]:
     (folder / ".hsm").mkdir(parents=True)
     (folder / CONFIG).write_text("sync_targets: {}\n")
     yield folder
-    find_memory(folder).unlink(missing_ok=True)
+    for name in ("desktop", "one", "two", "three"):
+        find_hints(folder, name).path.unlink(missing_ok=True)
 
 
-def find_memory(project: Path) -> Path:
-    """The file in which a project's targets are remembered."""
+def find_hints(project: Path, name: str = "desktop") -> HintFile:
+    """The hints of a target, whose folder exists from now on."""
     control = make_control_folder()
     assert control is not None
-    return control / _make_name(project / CONFIG)
+    return HintFile(control, project / CONFIG, name)
 
 
 def remember(project: Path, *, default: tuple[str, ...] = ("desktop",), **targets: TargetSettings) -> Path:
-    """Remember targets, and return the file that they were written to."""
-    remember_targets(project / CONFIG, targets, default)
-    return find_memory(project)
+    """Remember targets, and return the file that the last one was written to."""
+    for name, settings in targets.items():
+        find_hints(project, name).remember_login(settings, is_default=name in default)
+    return find_hints(project, [*targets][-1]).path
 
 
 def is_begun(project: Path, settings: TargetSettings, *, words: list[str] | None = None, name: str = "desktop") -> bool:
@@ -162,7 +158,7 @@ def test_calls_that_mean_different_targets_remember_all_of_them(project: Path, c
     path = remember(project, one=one, default=("one",))
     remember(project, two=two, default=("one",))
     assert path.stat().st_mode & 0o777 == 0o600
-    assert set(json.loads(path.read_text())["targets"]) == {"one", "two"}
+    assert json.loads(path.read_text())["target"] == "one"
     assert is_begun(project, one, name="one")
     assert is_begun(project, two, name="two", words=[*TO, "-t", "two"])
 
@@ -181,7 +177,7 @@ def test_calls_that_mean_different_targets_remember_all_of_them(project: Path, c
 def test_what_was_begun_with_other_settings_is_ended(project: Path, closed_port: int, other: dict[str, Any]) -> None:
     settings = make_settings(closed_port)
     asked = TargetSettings.model_validate({**settings.model_dump(), **other})
-    assert make_known_target(asked) != make_known_target(settings)
+    assert make_remembered(asked) != make_remembered(settings)
     remember(project, desktop=settings)
     assert not is_begun(project, asked)
 
@@ -272,7 +268,7 @@ def change_document(text: str, **changes: Any) -> str:
     return json.dumps({**json.loads(text), **changes})
 
 
-TARGET = {"host": "127.0.0.1", "user": None, "port": 1, "ssh": {"config": None, "identity_file": None, "options": {}}}
+LOGIN = {"host": "127.0.0.1", "user": None, "port": 1, "ssh": {"config": None, "identity_file": None, "options": {}}}
 
 
 @pytest.mark.parametrize(
@@ -285,21 +281,17 @@ TARGET = {"host": "127.0.0.1", "user": None, "port": 1, "ssh": {"config": None, 
         pytest.param(lambda _: "[" * 100_000, id="very deep"),
         pytest.param(lambda _: '{"schema": 1}', id="nothing in it"),
         pytest.param(lambda text: change_document(text, schema=2), id="a newer one"),
-        pytest.param(lambda text: change_document(text, targets=None), id="no targets"),
-        pytest.param(lambda text: change_document(text, targets={"desktop": {}}), id="half a target"),
-        pytest.param(lambda text: change_document(text, targets={"desktop": {**TARGET, "ssh": 5}}), id="no ssh"),
+        pytest.param(lambda text: change_document(text, target=None), id="no name"),
+        pytest.param(lambda text: change_document(text, login={}), id="half a login"),
+        pytest.param(lambda text: change_document(text, login={**LOGIN, "ssh": 5}), id="no ssh"),
         pytest.param(
-            lambda text: change_document(text, targets={"desktop": {**TARGET, "ssh": {"options": None}}}),
+            lambda text: change_document(text, login={**LOGIN, "ssh": {"options": None}}),
             id="no options",
         ),
-        pytest.param(
-            lambda text: change_document(text, targets={"desktop": {**TARGET, "ssh": {"config": 5}}}), id="a number"
-        ),
-        pytest.param(
-            lambda text: change_document(text, targets={"desktop": {**TARGET, "host": ["x"]}}), id="a list's host"
-        ),
-        pytest.param(lambda text: change_document(text, default=None), id="no default"),
-        pytest.param(lambda text: change_document(text, default=[["desktop"]]), id="a default of lists"),
+        pytest.param(lambda text: change_document(text, login={**LOGIN, "ssh": {"config": 5}}), id="a number"),
+        pytest.param(lambda text: change_document(text, login={**LOGIN, "host": ["x"]}), id="a list's host"),
+        pytest.param(lambda text: change_document(text, is_default=None), id="no default"),
+        pytest.param(lambda text: change_document(text, destination=5), id="a destination that is a number"),
         pytest.param(lambda text: change_document(text, stamps=None), id="no stamps"),
     ],
 )
@@ -310,9 +302,9 @@ def test_a_damaged_memory_is_none_and_is_made_anew(
     path = remember(project, desktop=settings)
     path.write_text(damage(path.read_text()))
     assert not is_begun(project, settings)
-    remember_targets(project / CONFIG, {"desktop": settings}, ("desktop",))
+    remember(project, desktop=settings)
     if path.exists():
-        remember_targets(project / CONFIG, {"desktop": settings}, ("desktop",))
+        remember(project, desktop=settings)
         assert is_begun(project, settings, words=[*TO, "-t", "desktop"])
     path.unlink(missing_ok=True)
 
@@ -323,7 +315,7 @@ def test_a_memory_that_cannot_be_written_is_no_error(project: Path, closed_port:
     path.unlink()
     path.mkdir()
     try:
-        remember_targets(project / CONFIG, {"desktop": settings}, ("desktop",))
+        remember(project, desktop=settings)
         assert not is_begun(project, settings)
     finally:
         path.rmdir()

@@ -12,7 +12,7 @@ import pytest
 from hsm.model import EntryKind
 from hsm.sync.clean.removal import KeptError, put_back, remove_unit
 from hsm.sync.clean.walk import walk_folder
-from hsm.targets.checksums import read_checksum
+from hsm.targets.contents.checksums import read_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from hsm.model import Problem
 from hsm.plan.summary import Counts
-from hsm.sync.shortcuts.unchanged_record import Rest, _parse, get_rest_path, load_rest, save_rest
+from hsm.sync.shortcuts.unchanged_record import UnchangedRecord, _parse, get_record_path, load_record, save_record
 
-REST = Rest(
+REST = UnchangedRecord(
     question="q" * 64,
     folders={"/data/wandb": "1f", "/data/wandb/run-\udcff": "2e"},
     destination="d" * 64,
@@ -25,10 +25,10 @@ WRITTEN = json.dumps({"schema": 1, **asdict(REST)}).encode()
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = get_rest_path(tmp_path / "desktop" / "sweep_1.json")
-    save_rest(path, REST)
+    path = get_record_path(tmp_path / "desktop" / "sweep_1.json")
+    save_record(path, REST)
     assert path.name == "sweep_1.rest"
-    assert load_rest(path) == REST
+    assert load_record(path) == REST
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_damaged_one_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "sweep_1.rest"
     path.write_bytes(content)
-    assert load_rest(path) is None
+    assert load_record(path) is None
 
 
 def test_none_is_none(tmp_path: Path) -> None:
-    assert load_rest(tmp_path / "sweep_1.rest") is None
-    save_rest(tmp_path, REST)  # a folder is in the way
+    assert load_record(tmp_path / "sweep_1.rest") is None
+    save_record(tmp_path, REST)  # a folder is in the way
 
 
 values = st.recursive(

@@ -1,4 +1,4 @@
-"""When a sweep counts as at rest, and when it does not."""
+"""A large sweep counts as unchanged, or it does not."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from hsm.discover.sweeps import Layout, SweepFolder
 from hsm.endpoint import Tree
 from hsm.errors import ExitCode
 from hsm.model import PlanItem, Problem, Reason, Root, Run, RunState, SourceFile, SyncPlan
+from hsm.remote.local import LocalEndpoint
 from hsm.sync.reports import State, TargetReport, count_files, count_runs
-from hsm.sync.shortcuts.unchanged_record import get_rest_path, load_rest, save_rest
-from hsm.sync.shortcuts.unchanged_sweep import AtRest
+from hsm.sync.shortcuts.unchanged_record import get_record_path, load_record, save_record
+from hsm.sync.shortcuts.unchanged_sweep import UnchangedSweep
 
 FILE = SourceFile(Root.WANDB, "run-1/run-1.wandb", "/w", 9, 1, 1, run="run-1")
 RUN = Run("run-1", "/w", "run-1.wandb", RunState.FINISHED, 0)
@@ -36,26 +37,26 @@ class Ground:
         (folder / "sweeps").mkdir()
         self.journals = {"desktop": folder / "desktop.json"}
 
-    def make(self, *, sweep: str = "", **questions: object) -> AtRest:
+    def make(self, *, sweep: str = "", **questions: object) -> UnchangedSweep:
         layout = Layout(str(self.folder), str(self.folder / "sweeps"), str(self.wandb))
         asked = dict.fromkeys(self.journals, questions)
-        return AtRest(self.journals, asked, layout, SweepFolder("sweep_1", path=sweep))
+        return UnchangedSweep(self.journals, asked, layout, SweepFolder("sweep_1", path=sweep))
 
     def note(self, report: TargetReport = REPORT, digest: str = "there") -> None:
         """Read all there is, and note how it ended."""
         found = self.make()
-        found.source.survey([Tree(str(self.wandb))])
+        found.watch(LocalEndpoint()).survey([Tree(str(self.wandb))])
         found.note(report, digest)
 
-    def rests(self, found: AtRest, **said: str) -> bool:
+    def rests(self, found: UnchangedSweep, **said: str) -> bool:
         """Whether it rests, after each target said something."""
         for name in self.journals:
-            found.tell(name, said.get(name, "there"))
-        return found.is_at_rest()
+            found.hear(name, said.get(name, "there"))
+        return found.is_unchanged()
 
     @property
     def path(self) -> Path:
-        return get_rest_path(self.journals["desktop"])
+        return get_record_path(self.journals["desktop"])
 
 
 @pytest.fixture
@@ -66,7 +67,6 @@ def ground(tmp_path: Path) -> Ground:
 def test_it_rests_with_what_was_counted(ground: Ground) -> None:
     ground.note()
     found = ground.make()
-    assert found.get_known("desktop") == "there"
     assert ground.rests(found)
     notice = Problem("", "by_sftp", "By SFTP.", is_failure=False)
     report = found.make_report("desktop", {"login": 0.1}, notices=(notice,))
@@ -129,24 +129,26 @@ def test_a_folder_elsewhere_is_another_question(ground: Ground) -> None:
 
 def test_a_place_that_was_not_read_is_no_rest(ground: Ground) -> None:
     found = ground.make(sweep=str(ground.folder / "sweeps"))
-    found.source.survey([Tree(str(ground.wandb))])
+    found.watch(LocalEndpoint()).survey([Tree(str(ground.wandb))])
     found.note(REPORT, "there")
     assert not ground.path.exists()
 
 
 def test_what_could_not_be_read_is_tried_again(ground: Ground) -> None:
     found = ground.make()
-    found.source.survey([Tree(str(ground.wandb))])
+    source = found.watch(LocalEndpoint())
+    source.survey([Tree(str(ground.wandb))])
     log = ground.wandb / "run-1/files"  # a folder cannot be read as a file, whoever asks
-    assert not list(found.source.read_ends([str(log), str(ground.wandb / "no/such")], n_blocks=1))
+    assert not list(source.read_ends([str(log), str(ground.wandb / "no/such")], n_blocks=1))
     found.note(REPORT, "there")
     assert not ground.path.exists()
 
 
 def test_a_file_that_is_not_there_is_missed_when_it_comes(ground: Ground) -> None:
     found = ground.make()
-    found.source.survey([Tree(str(ground.wandb), max_depth=1)])
-    assert not list(found.source.read_ends([str(ground.wandb / "run-1/files/wandb-metadata.json")], n_blocks=1))
+    source = found.watch(LocalEndpoint())
+    source.survey([Tree(str(ground.wandb), max_depth=1)])
+    assert not list(source.read_ends([str(ground.wandb / "run-1/files/wandb-metadata.json")], n_blocks=1))
     found.note(REPORT, "there")
     assert ground.rests(ground.make())
     (ground.wandb / "run-1/files/wandb-metadata.json").touch()
@@ -156,9 +158,9 @@ def test_a_file_that_is_not_there_is_missed_when_it_comes(ground: Ground) -> Non
 @pytest.mark.parametrize("word", ["files", "runs"])
 def test_counts_that_lack_a_word_are_none(ground: Ground, word: str) -> None:
     ground.note()
-    rest = load_rest(ground.path)
+    rest = load_record(ground.path)
     assert rest is not None
-    save_rest(ground.path, replace(rest, counts=replace(rest.counts, **{word: {"unchanged": 1}})))
+    save_record(ground.path, replace(rest, counts=replace(rest.counts, **{word: {"unchanged": 1}})))
     assert not ground.rests(ground.make())
 
 
@@ -166,19 +168,19 @@ def test_one_no_is_enough_and_nobody_else_is_waited_for(ground: Ground) -> None:
     ground.journals["backup"] = ground.folder / "backup.json"
     for name in ground.journals:
         found = ground.make()
-        found.source.survey([Tree(str(ground.wandb))])
+        found.watch(LocalEndpoint()).survey([Tree(str(ground.wandb))])
         found.note(replace(REPORT, name=name), "there")
     found = ground.make()
-    threading.Timer(0.05, found.tell, ("backup", "another")).start()
-    assert not found.is_at_rest()
+    threading.Timer(0.05, found.hear, ("backup", "another")).start()
+    assert not found.is_unchanged()
 
 
 def test_a_target_that_is_out_of_reach_does_not_matter(ground: Ground) -> None:
     ground.note()
     found = ground.make()
     found.leave("desktop")
-    found.tell("desktop", "another")
-    assert found.is_at_rest()
+    found.hear("desktop", "another")
+    assert found.is_unchanged()
 
 
 def test_names_that_are_no_text_are_kept(ground: Ground) -> None:

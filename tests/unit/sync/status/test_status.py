@@ -25,7 +25,7 @@ from hsm.plan.destination import DestinationRoot
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import PlanOptions, make_plan
 from hsm.project_folder import ProjectFolder
-from hsm.records.journal import Journal, save_journal
+from hsm.records.journal import Journal, make_route, save_journal
 from hsm.records.receipt import Receipt, Sender, get_receipt_name, make_receipt_content
 from hsm.records.record import SWEEP_FOLDER, RunRecord, make_records
 from hsm.remote.local import LocalEndpoint
@@ -44,7 +44,6 @@ from hsm.sync.status.report import (
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
 from hsm.sync.status.standing import SyncState, make_tally
 from hsm.sync.status.status import read_received_status, read_sweep_status
-from hsm.records.journal import make_route
 
 SWEEP = "sweep_20251020_212836"
 SENDER = Sender("0123456789abcdef", "login1", "/home/me/p")

@@ -16,8 +16,9 @@ from hsm.records.journal import Route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import Guard, GuardPlaces
-from hsm.sync.bring.ledger import Books
-from hsm.sync.bring.pull_ledger import PullLedger
+from hsm.sync.bring.books import Books
+from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.provenance import Provenance
 
 SWEEP = "sweep_1"
 PATH = "run-1/x"
@@ -38,10 +39,11 @@ class Case:
         path.write_bytes(content)
         os.utime(path, ns=(mtime_ns, mtime_ns))
 
-    def make_ledger(self, target: str = "hpc") -> PullLedger:
+    def make_ledger(self, target: str = "hpc") -> Ledger:
         route = Route("pull", target, None, None, "/s", "/w")
-        books = Books(self.here, target, route, Sender(target, "h", "/p"), partial(Guard, LocalShell(Runner())))
-        return PullLedger(books, SWEEP, source=LocalEndpoint(), sweeps=str(self.here / "sweeps"))
+        books = Books(self.here, target, route, Sender(target, "h", "/p"))
+        provenance = Provenance(books, SWEEP, source=LocalEndpoint(), sweeps=str(self.here / "sweeps"))
+        return Ledger(books, SWEEP, provenance)
 
     def read(self) -> tuple[SourceFile, Destination]:
         state = (self.far / "wandb" / PATH).stat()
@@ -73,7 +75,7 @@ class Case:
         plan = SyncPlan(SWEEP, (Run("run-1", "/p"),), (PlanItem(file, reason),))
         places = GuardPlaces(str(self.here / "sweeps/outputs" / SWEEP / ".hsm-sync"), ())
         with ledger.open(is_dry_run=False):
-            ledger.take(places)
+            ledger.take(places, partial(Guard, LocalShell(Runner())))
             ledger.begin(plan)
             if arrives is not None:
                 self.write(self.here, arrives, mtime_ns)

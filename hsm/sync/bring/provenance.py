@@ -1,4 +1,4 @@
-"""The ledger of a pull: besides journal and receipt it keeps whose each file here is.
+"""The provenance of files that were pulled: whose each file here is.
 
 A sweep that ran on two clusters is pulled from both into one folder. What differs at one path is then a conflict,
 whichever is newer; what this target brought itself and what grew there since is an update.
@@ -7,11 +7,12 @@ whichever is newer; what this target brought itself and what grew there since is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
-from hsm.model import EntryKind, FileKey, PlanItem, Problem, Reason, Root, SourceFile, SweepInventory, SyncPlan
+from hsm.model import EntryKind, FileKey, PlanItem, Reason, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import is_same_time
@@ -19,42 +20,55 @@ from hsm.project_folder import ProjectFolder
 from hsm.records.origins import Mark, Origins, iter_origins, save_origins
 from hsm.records.receipt import get_receipt_name, parse_receipt
 from hsm.remote.local import LocalEndpoint
-from hsm.remote.shell_programs.guard import GuardPlaces
 from hsm.sweep_folder import receipt_folder
-from hsm.sync.bring.ledger import Books, FoundOrigins, Ledger
+from hsm.sync.bring.books import Books
 
 _MOST_COMPARED_BYTES = 1024 * 1024
 _MOST_COMPARED_FILES = 500
 
 
-class PullLedger(Ledger):
-    """The records and locks of one sweep that comes from one target.
+@dataclass(frozen=True, slots=True)
+class FoundOrigins:
+    """The files at the destination that differ from the source's.
+
+    Attributes:
+        foreign: Those that did not come from this source, with whose they are in words.
+        equal: Those that have the same content all the same.
+    """
+
+    foreign: Mapping[FileKey, str] = field(default_factory=dict)
+    equal: frozenset[FileKey] = frozenset()
+
+
+class Provenance:
+    """The files of one sweep here that came from one target.
 
     Args:
-        books: What all sweeps share.
-        sweep: Its id.
+        books: Of the target.
+        sweep: The sweep's id.
         source: The target's end.
         sweeps: The folder of sweeps here.
     """
 
     def __init__(self, books: Books, sweep: str, *, source: Endpoint, sweeps: str) -> None:
-        super().__init__(books, sweep)
+        self._books = books
+        self._sweep = sweep
         self._source = source
         self._receipt_path = f"{sweeps}/{receipt_folder(sweep)}/{get_receipt_name(books.source.id)}"
         self._origins_path = ProjectFolder(books.project).origins(books.target, sweep)
         self._files: dict[FileKey, Mark | None] | None = None
         self._before: Mapping[FileKey, Mark] = {}
         self._roots: Mapping[Root, str] = {}
-        self._places: GuardPlaces | None = None
 
-    @property
-    def _place(self) -> str:
-        return "this project"
-
-    def find_origins(self, inventory: SweepInventory, destination: Destination) -> FoundOrigins:
-        """See `hsm.sync.bring.ledger.Ledger.find_origins`: what is here comes from this target, another one or nobody.
+    def find(self, inventory: SweepInventory, destination: Destination, *, proven: Mapping[str, str]) -> FoundOrigins:
+        """Find whose the files here are that differ from the source's: this target's, another one's or nobody's.
 
         Files of the same size and time need no question; without others nothing is read.
+
+        Args:
+            inventory: What the source has.
+            destination: What is here.
+            proven: By run: a digest of what the journal says was verified here.
         """
         self._roots = {root: there.path for root, there in destination.items()}
         self._before = _read_marks(inventory.files, destination)
@@ -62,7 +76,7 @@ class PullLedger(Ledger):
         if not differing:
             return FoundOrigins()
         own = self._load()
-        own_runs = self._find_own_runs(inventory, {file.run for file in differing})
+        own_runs = self._find_own_runs(inventory, {file.run for file in differing}, proven)
         others = self._load_others()
         foreign: dict[FileKey, str] = {}
         for file in differing:
@@ -78,32 +92,36 @@ class PullLedger(Ledger):
         return FoundOrigins({key: words for key, words in foreign.items() if key not in equal}, equal)
 
     def begin(self, plan: SyncPlan) -> None:
-        """See `hsm.sync.bring.ledger.Ledger.begin`: a pull that is killed shall know its own files again."""
+        """Note what is about to come, so that a pull that is killed knows its own files again.
+
+        Raises:
+            TargetError: It could not be written down.
+        """
         self._save_origins({**self._load(), **{file.key: None for file in plan.sends}})
 
-    def record(
-        self,
-        plan: SyncPlan,
-        sent: Mapping[FileKey, SourceFile],
-        *,
-        places: GuardPlaces,
-        endpoint: Endpoint,
-        error: str = "",
-    ) -> tuple[Problem, ...]:
-        """See `hsm.sync.bring.ledger.Ledger.record`."""
-        self._note_arrived(plan, sent)
-        return super().record(plan, sent, places=places, endpoint=endpoint, error=error)
+    def note_arrived(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> None:
+        """Note how everything that is this target's lies here, also what changed on its way.
 
-    def take(self, places: GuardPlaces) -> Mapping[str, str]:
-        """See `hsm.sync.bring.ledger.Ledger.take`."""
-        self._places = places
-        return super().take(places)
-
-    def record_here(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile], *, error: str) -> None:
-        """See `hsm.sync.bring.ledger.Ledger.record_here`; the source is out of reach, so all is written here."""
-        if self._places is None:
-            raise AssertionError("record_here() follows take()")
-        self.record(plan, sent, places=self._places, endpoint=LocalEndpoint(), error=error)
+        Raises:
+            TargetError: It could not be written down.
+        """
+        sends = [item for item in plan.items if item.reason.is_send]
+        after = self._look(item.file for item in sends)
+        known = self._load()
+        marks = {key: self._before[key] for key in _iter_keys(plan.items, Reason.SAME) if key in self._before}
+        gone: set[FileKey] = set()
+        for item in sends:
+            key = item.file.key
+            is_as_before = (
+                item.reason is Reason.OVERWRITE and key not in sent and after.get(key) == self._before.get(key)
+            )
+            if key not in after or is_as_before:
+                gone.add(key)
+            else:
+                marks[key] = after[key]
+        files = {key: mark for key, mark in known.items() if key not in gone}
+        if {**files, **marks} != known:
+            self._save_origins({**files, **marks})
 
     def _differs(self, file: SourceFile) -> bool:
         mark = self._before.get(file.key)
@@ -123,12 +141,12 @@ class PullLedger(Ledger):
         every = iter_origins(self._books.project, self._sweep)
         return {name: found.files for name, found in every if found.route != self._books.route}
 
-    def _find_own_runs(self, inventory: SweepInventory, names: Iterable[str]) -> set[str]:
+    def _find_own_runs(self, inventory: SweepInventory, names: Iterable[str], journal: Mapping[str, str]) -> set[str]:
         """The runs that lie here just as the journal, or a receipt of this source, says they were proven.
 
         So what the source pushed here is known as its own.
         """
-        proven = [self.digests]
+        proven = [journal]
         try:
             receipt = parse_receipt(LocalEndpoint().read_file(self._receipt_path))
             proven.append({name: record.digest for name, record in receipt.runs.items()})
@@ -160,26 +178,6 @@ class PullLedger(Ledger):
             if f"{file.prefix}/{file.path}" in there
             and there[f"{file.prefix}/{file.path}"] == here.get(f"{self._roots[file.root]}/{file.path}")
         )
-
-    def _note_arrived(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> None:
-        """Keep how everything that is this target's lies here, also what changed on its way."""
-        sends = [item for item in plan.items if item.reason.is_send]
-        after = self._look(item.file for item in sends)
-        known = self._load()
-        marks = {key: self._before[key] for key in _iter_keys(plan.items, Reason.SAME) if key in self._before}
-        gone: set[FileKey] = set()
-        for item in sends:
-            key = item.file.key
-            is_as_before = (
-                item.reason is Reason.OVERWRITE and key not in sent and after.get(key) == self._before.get(key)
-            )
-            if key not in after or is_as_before:
-                gone.add(key)
-            else:
-                marks[key] = after[key]
-        files = {key: mark for key, mark in known.items() if key not in gone}
-        if {**files, **marks} != known:
-            self._save_origins({**files, **marks})
 
     def _look(self, files: Iterable[SourceFile]) -> dict[FileKey, Mark]:
         by_root = {

@@ -1,0 +1,1 @@
+"""Whole files at a target: their checksums, and a flush to its disk."""

@@ -1,0 +1,136 @@
+"""A target, and what works there: the contract that every kind of connection implements.
+
+`tests/contract/test_targets.py` holds all of them to it, the fake of the unit tests included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from enum import Enum
+from typing import Protocol
+
+from hsm.config.schema import TargetSettings
+from hsm.endpoint import Endpoint
+from hsm.model import Problem, Root
+from hsm.remote.shell import RemoteShell
+from hsm.remote.shell_programs.guard import MakeKeeper
+from hsm.targets.contents.contract import Contents
+from hsm.transfer.base import Engine
+
+
+class Client(str, Enum):
+    """The means by which a target is reached."""
+
+    OPENSSH = "openssh"
+    PARAMIKO = "paramiko"
+    NONE = "none"
+
+
+class Connection(Protocol):
+    """A target, and what works there. One object serves one target for one call of the program; thread-safe.
+
+    Making it starts nothing; `login` comes before everything else.
+    """
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The target's end."""
+
+    @property
+    def make_guard(self) -> MakeKeeper:
+        """Makes what keeps lock and receipt there."""
+
+    @property
+    def shell(self) -> RemoteShell | None:
+        """Runs commands there; None where none may run, and of a folder of this machine."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine, so that there is no login."""
+
+    @property
+    def login_lasts_seconds(self) -> int:
+        """How long a login stays open for later calls after its last use; 0 where it ends with the call."""
+
+    def list_notices(self) -> tuple[Problem, ...]:
+        """Notices on how the target is reached, such as why SFTP is used; those known so far, for the report."""
+
+    def login(self, *, may_ask: bool = False) -> None:
+        """Make sure that the target is there and lets us in.
+
+        Args:
+            may_ask: The user may be asked in this terminal.
+
+        Raises:
+            HsmError: It is not, or does not.
+        """
+
+    def logout(self) -> bool:
+        """Close what login left open; whether there was something."""
+
+    def keep_open(self) -> AbstractContextManager[None]:
+        """Keep open, while inside, what questions go over, and close it at the end; needs no login yet."""
+
+    def check_roots(self, roots: Mapping[Root, str]) -> None:
+        """Refuse folders at the target, as configured, before anything there is looked at.
+
+        Raises:
+            HsmError: They are not what they should be.
+        """
+
+    def contents(self) -> Contents:
+        """Access to whole files there, for what must be sure of their content. After `login`.
+
+        Raises:
+            HsmError: The target is out of reach.
+        """
+
+    def prepare(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+        """Begin with what a push will need, before it is known what has to be sent. May do nothing.
+
+        Nothing is changed there: a stream that is opened has been told no name. `make_engine` uses what was begun
+        where it fits, and `release` ends the rest.
+
+        Args:
+            changed: The folders in which something changed here.
+            sweep: Whose files will be sent.
+            skips_newer: As for `make_engine`.
+
+        Raises:
+            HsmError: It cannot work; whoever goes on without it will hear the same.
+        """
+
+    def release(self) -> None:
+        """End what `prepare` began and nobody uses. May be called at any time, also twice."""
+
+    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
+        """Choose and make the engine between this machine and the target.
+
+        Args:
+            roots: The destination's folders, real paths.
+            sweep: Whose files are sent.
+            skips_newer: Leave what is newer at the destination.
+            pulls: The target is the source.
+
+        Raises:
+            HsmError: No engine can work between the two.
+        """
+
+
+def choose_client(settings: TargetSettings) -> Client:
+    """Choose the means by which a target is reached. Pure."""
+    if settings.is_folder:
+        return Client.NONE
+    if settings.ssh.client == "paramiko" or settings.engine == "sftp":
+        return Client.PARAMIKO
+    return Client.OPENSSH
+
+
+def get_roots(settings: TargetSettings) -> dict[Root, str]:
+    """The target's two folders, as configured."""
+    return {Root.SWEEPS: settings.paths.sweeps, Root.WANDB: settings.paths.wandb}
