@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, make_run
+from hsm.discover.parts import cut_by_bytes
 from hsm.discover.results import OWN_PREFIX, is_own, make_file
-from hsm.discover.run_logs import cut_by_bytes
 from hsm.discover.wandb_runs import Member
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile

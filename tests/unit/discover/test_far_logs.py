@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate
-from hsm.discover.run_logs import cut_by_bytes, read_facts
+from hsm.discover.parts import cut_by_bytes
+from hsm.discover.run_logs import read_facts
 from hsm.discover.wandb_runs import read_members
 from hsm.endpoint import FileEnds
 from hsm.remote.local import LocalEndpoint
