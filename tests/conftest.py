@@ -37,6 +37,11 @@ NEEDED_PROGRAMS = ("rsync", "ssh", "ssh-keygen", "sshd")
 
 OWN_SETTINGS = ("HSM_REQUIRE_E2E", "HSM_SOAK")
 
+QUICK_KEY_EXCHANGE = "curve25519-sha256"
+"""OpenSSH's default since 9.0, sntrup761, takes an ssh 65 ms of computing; the tests log in a thousand times."""
+
+WATCHDOG = Path(__file__).with_name("watchdog.py")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -69,6 +74,14 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watchdog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """End the servers and logins of this process's tests when it is gone, killed or not."""
+    argv = [sys.executable, WATCHDOG, tmp_path_factory.getbasetemp()]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +155,8 @@ def start_sshd(tmp_path: Path, require_program: Callable[..., None]) -> Iterator
 
     def start(**options: Any) -> PrivateSshd:
         folder = options.pop("folder", tmp_path / f"sshd-{len(started) + 1}")
-        sshd = PrivateSshd(folder, **options)
+        settings = {"KexAlgorithms": QUICK_KEY_EXCHANGE, **options.pop("settings", {})}
+        sshd = PrivateSshd(folder, settings=settings, **options)
         sshd.start()
         started.append(sshd)
         return sshd
@@ -176,29 +190,48 @@ def read_argv(pid: int) -> list[str]:
         return [""]
 
 
-@pytest.fixture(scope="session")
-def real_runs(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Return a project with real wandb runs; copy it (`copy_project`), do not change it.
+class WriteOnce(Protocol):
+    """Writes a folder once for all workers."""
 
-    It is written once for all workers. `FLAT_SWEEP` has 15 finished runs and 3 killed ones in `wandb/`,
-    `NESTED_SWEEP` has 15 finished ones in `wandb/<sweep>/wandb/`. All files are an hour old.
+    def __call__(self, name: str, write: Callable[[Path], object]) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def write_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> WriteOnce:
+    """Return a function that has a folder written by whoever needs it first, and returns it: for reading alone.
+
+    The writer gets a path where nothing lies; if it fails, the next one begins anew.
     """
     base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "real-runs"
-    with (folder.parent / "real-runs.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder.with_name("real-runs.done")
-        if not done.exists():
-            write_real_runs(folder)
-            done.touch()
-    return folder
+    base = base if worker_id == "master" else base.parent
+
+    def write_folder(name: str, write: Callable[[Path], object]) -> Path:
+        folder, done = base / name, base / f"{name}.done"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                write(folder)
+                done.touch()
+        return folder
+
+    return write_folder
+
+
+@pytest.fixture(scope="session")
+def real_runs(write_once: WriteOnce) -> Path:
+    """Return a project with real wandb runs; copy it (`copy_project`), do not change it.
+
+    `FLAT_SWEEP` has 15 finished runs and 3 killed ones in `wandb/`, `NESTED_SWEEP` has 15 finished ones in
+    `wandb/<sweep>/wandb/`. All files are an hour old.
+    """
+    return write_once("real-runs", write_real_runs)
 
 
 def write_real_runs(project: Path) -> None:
     """Write the project of `real_runs`."""
     from write_sweep import write_sweep
 
-    shutil.rmtree(project, ignore_errors=True)
     write_sweep(project, FLAT_SWEEP, 15, n_killed=3)
     write_sweep(project, NESTED_SWEEP, 15, layout="nested")
     for path in [*project.rglob("*"), project]:

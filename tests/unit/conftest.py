@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import WriteOnce
+
 MEDIA_RUN = """
 import wandb
 run = wandb.init(dir=".", group="sweep_1")
@@ -43,13 +45,17 @@ def real_project(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def media_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def media_run(request: pytest.FixtureRequest, write_once: WriteOnce) -> Path:
     """Return the folder of a real run with an incremental table, a plain one, and a page below a key."""
     request.getfixturevalue("require_wandb")
+    return next(write_once("media-run", write_media_run).glob("wandb/offline-run-*"))
+
+
+def write_media_run(folder: Path) -> None:
+    """Write the run of `media_run`."""
     from write_sweep import QUIET
 
-    folder = tmp_path_factory.mktemp("media-run")
+    folder.mkdir()
     own = {name: str(folder / "scratch") for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")}
     argv = [sys.executable, "-c", MEDIA_RUN]
     subprocess.run(argv, cwd=folder, env={**os.environ, **QUIET, **own}, check=True, timeout=60)
-    return next(folder.glob("wandb/offline-run-*"))
