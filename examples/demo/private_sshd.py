@@ -387,8 +387,8 @@ class PrivateSshd:
     def _check_refusal(self, said: str) -> bool:
         """Return false where another attempt may help, and raise where not."""
         missing = re.search(r"Missing privilege separation directory: (/\S+)", said)
-        if missing and os.geteuid() == 0 and not Path(missing[1]).exists():
-            Path(missing[1]).mkdir(mode=0o755, parents=True)
+        if missing and os.geteuid() == 0:
+            Path(missing[1]).mkdir(mode=0o755, parents=True, exist_ok=True)  # another sshd may have been first
             return False
         if "Address already in use" in said:
             return False
