@@ -1,1 +1,1 @@
-"""What is proven: the journal here, the receipt at the destination, and the locks."""
+"""Records of what is verified at targets, here and there, and the locks that guard them."""

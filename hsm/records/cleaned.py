@@ -1,7 +1,7 @@
-"""What was removed here and where it is: `.hsm/cleaned/<sweep>/<time>-<token>.json`, one file for each clean.
+"""Records of removed results and of their copies: `.hsm/cleaned/<sweep>/<time>-<token>.json`, one for each clean.
 
-It is on the disk before anything is removed, and never changed but to drop what was kept after all. What it names and
-what is not here was removed by `hsm sync clean`.
+A record is on the disk before anything is removed, and never changed but to drop what was kept after all. What it names
+and what is not here was removed by `hsm sync clean`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hsm.project_folder import ProjectFolder
 
 SCHEMA = 1
 ASIDE_PREFIX = ".hsm-clean-"
-"""What is being removed has a name beside its own that begins so."""
+"""Beginning of the name, beside its own, that something has while it is removed."""
 
 _ASIDE = re.compile(r"\.hsm-clean-[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -28,7 +28,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class CleanedFile:
-    """One file that was removed: size in bytes, time in nanoseconds, checksum of the content that is at the targets."""
+    """One removed file: size in bytes, time in nanoseconds, checksum of the content that is at the targets."""
 
     size: int
     mtime_ns: int
@@ -37,20 +37,20 @@ class CleanedFile:
 
 @dataclass(frozen=True, slots=True)
 class CleanedUnit:
-    """A run, or the sweep's folder, that was removed.
+    """A removed run, or a sweep's removed folder.
 
     Attributes:
         name: The run's folder; empty for the sweep's.
         folder: The absolute folder here that held it.
         base: Its name in `folder`; the run's, or the sweep's id.
-        aside: The name in `folder` that it had while it was removed.
+        aside: Its name in `folder` while it was removed.
         state: Of the run, see `hsm.model.RunState`; empty for the sweep's folder.
         exit_code: Of the run.
-        copies: The targets at which every one of `files` was proven.
+        copies: The targets at which every one of `files` was verified.
         files: By path relative to the unit; a symlink whose content was sent is among them, as that content.
-        links: What the symlinks held, by path.
+        links: The contents of the symlinks, by path.
         folders: Empty folders.
-        superseded: Media that went although they are at no target (`--allow-superseded`).
+        superseded: Old versions of media, which were removed although they are at no target (`--allow-superseded`).
         own: HSM's own receipts of what had been received here.
     """
 
@@ -69,17 +69,17 @@ class CleanedUnit:
 
     @property
     def path(self) -> str:
-        """Where it lay."""
+        """Its absolute path."""
         return f"{self.folder}/{self.base}"
 
     @property
     def aside_path(self) -> str:
-        """Where it lies while it is removed."""
+        """Its absolute path while it is removed."""
         return f"{self.folder}/{self.aside}"
 
     @property
     def is_here(self) -> bool:
-        """Whether something of its name lies here, so that it is not gone, or has come back."""
+        """True where something of its name lies here: it is not gone, or has come back."""
         return os.path.lexists(self.path)
 
     @property
@@ -90,7 +90,7 @@ class CleanedUnit:
 
 @dataclass(frozen=True, slots=True)
 class CleanedPlace:
-    """A target as it was when it was found to have everything: address as configured, real paths of its folders."""
+    """A target as it was when it had everything: address as configured, real paths of its folders."""
 
     host: str
     user: str | None
@@ -107,9 +107,9 @@ class Cleaning:
         sweep: Its id.
         at: By this machine's clock, ISO 8601 in UTC.
         host: This machine.
-        is_quick: Sizes and times at the targets were believed in place of checksums.
+        is_quick: Sizes and times at the targets were compared, not checksums.
         places: Of the targets, by name.
-        units: What was removed.
+        units: The runs and folders that were removed.
     """
 
     sweep: str
@@ -121,12 +121,12 @@ class Cleaning:
 
 
 def make_aside_name() -> str:
-    """A fresh name for something that is about to be removed."""
+    """Make a fresh name for something that is about to be removed."""
     return f"{ASIDE_PREFIX}{secrets.token_hex(8)}"
 
 
 def make_cleaning_path(project: Path, cleaning: Cleaning) -> Path:
-    """A fresh name for the record of a clean; names sort by time."""
+    """Make a fresh path for the record of a clean; names sort by time."""
     word = re.sub(r"[^0-9TZ]", "", cleaning.at.replace("+00:00", "Z"))
     return ProjectFolder(project).cleaned(cleaning.sweep) / f"{word}-{secrets.token_hex(4)}.json"
 
@@ -134,7 +134,7 @@ def make_cleaning_path(project: Path, cleaning: Cleaning) -> Path:
 def save_cleaning(path: Path, cleaning: Cleaning) -> None:
     """Write a record, so that it is on the disk with its name and its folders when this returns.
 
-    The sweep's locks are held, so what a call that was killed left half written in the folder is dropped.
+    The caller holds the sweep's locks, so that what lies half written in the folder is of a call that was killed.
 
     Raises:
         OSError: It could not be written.
@@ -142,12 +142,12 @@ def save_cleaning(path: Path, cleaning: Cleaning) -> None:
     for half in path.parent.glob(".hsm-*"):
         half.unlink(missing_ok=True)
     save_json(path, asdict(cleaning), schema=SCHEMA)
-    for folder in list(path.parents)[:4]:
+    for folder in list(path.parents)[:4]:  # up to the project's: each may have been made for this record
         _sync_folder(folder)
 
 
 def load_cleanings(project: Path, sweep: str) -> tuple[Cleaning, ...]:
-    """Read what was cleaned of a sweep, oldest first.
+    """Read the records of a sweep's cleans, oldest first.
 
     Raises:
         ConfigError: A record is damaged, cannot be read, or a newer version of HSM wrote it.
@@ -170,7 +170,7 @@ def load_cleanings(project: Path, sweep: str) -> tuple[Cleaning, ...]:
 
 
 def find_cleaned(project: Path, sweep: str) -> dict[str, CleanedUnit]:
-    """What was cleaned of a sweep and is not here: the last record of each unit, by its name.
+    """Find the units of a sweep that were removed and are not here: the last record of each, by its name.
 
     Raises:
         ConfigError: As `load_cleanings`.

@@ -1,4 +1,4 @@
-"""The journal: what is proven at a target, kept here in `.hsm/sync/<target>/<sweep>.json`."""
+"""The journal: this side's record of what is verified at a target, `.hsm/sync/<target>/<sweep>.json`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEW_ROUTE = "new_route"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Between which two places a journal speaks; with any difference the target counts as new.
+    """The two places that a journal is about; with any difference the target counts as new.
 
     Attributes:
         direction: `push` or `pull`.
@@ -45,14 +45,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What is known of one sweep at one target.
+    """This side's record of one sweep at one target.
 
     Attributes:
-        route: Between which places.
+        route: The two places.
         generation: Of the receipt that was written last; 0 before the first.
         receipt: The checksum of that receipt, as the target named it; empty before the first.
-        updated_ns: When the target was last brought up to date, nanoseconds since the epoch.
-        last_error: What went wrong the last time; empty when nothing did.
+        updated_ns: Time of the last sync, nanoseconds since the epoch.
+        last_error: What went wrong in the last sync; empty when nothing did.
         runs: By run folder; the sweep folder under the empty name.
     """
 
@@ -65,7 +65,7 @@ class Journal:
 
 
 def make_route(settings: TargetSettings, *, direction: str) -> Route:
-    """Make the route that the journals of a target speak of: `push` or `pull`. Pure."""
+    """Make the route of a target's journals for a direction, `push` or `pull`. Pure."""
     return Route(
         direction=direction,
         host=settings.host if settings.node is None else f"node:{settings.node}",  # by any of its addresses
@@ -80,12 +80,12 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
     """Read a journal.
 
     Args:
-        path: Where it lies.
-        route: What it must speak of.
-        sets_aside: Keep one that speaks of another route, or is damaged, under another name beside it.
+        path: Its file.
+        route: The two places that it must be about.
+        sets_aside: Keep one that is about others, or is damaged, under another name beside it.
 
     Returns:
-        The journal, empty when there is none to be used; and a notice when one could not.
+        The journal, empty where none can be used; and a notice where one is there that cannot.
 
     Raises:
         ConfigError: A newer version of HSM wrote it.
@@ -107,7 +107,7 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
 
 
 def list_journals(project: Path, target: str) -> list[Journal]:
-    """Read what is known of every sweep at a target; journals that cannot be used are left out. Changes nothing."""
+    """Read the journals of all sweeps at a target, but for those that cannot be used. Changes nothing."""
     found = []
     for path in sorted(ProjectFolder(project).target(target).glob("*.json")):
         with contextlib.suppress(NewerFileError, DamagedFileError, ValueError, RecursionError, OSError):

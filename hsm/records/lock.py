@@ -1,4 +1,4 @@
-"""Locks: one sweep is brought to one target by one process at a time.
+"""Locks: one process at a time syncs a sweep with a target.
 
 Here a lock file of `filelock`, which needs no lock server (NFS, Lustre) and takes over from a dead process of this
 host. At the target a file made exclusively; this module says what it holds and when it is stale.
@@ -23,18 +23,21 @@ from hsm.files import PRIVATE_FILE_MODE, make_private_folder
 
 _MOST_PID = 2**31
 STALE_MINUTES = 15
-"""A lock of another host is stale when neither it nor HSM's temporary files at the target are younger."""
+"""A lock of another host is stale when neither it nor HSM's temporary files at the target are younger.
+
+Ages there are told by the target's own clock: the clocks of two machines are never compared.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock at a target.
+    """The process that holds a lock at a target.
 
     Attributes:
         nonce: Random, one per lock.
-        source_id: The project's.
+        source_id: Of the project that it works for.
         host: Name of the machine that the process runs on.
-        pid: The process.
+        pid: Its number.
         since: By that machine's clock, ISO 8601 in UTC.
         machine: Tells machines, and containers, of one name apart; empty where nothing does.
     """
@@ -48,17 +51,17 @@ class Holder:
 
 
 def make_holder(source_id: str, since: str) -> Holder:
-    """This process as the holder of a new lock."""
+    """Make this process the holder of a new lock."""
     return Holder(secrets.token_hex(8), source_id, socket.gethostname(), os.getpid(), since, _read_machine())
 
 
 def make_lock_content(holder: Holder) -> bytes:
-    """What the lock file holds."""
+    """Make the content of a lock file."""
     return json.dumps(asdict(holder)).encode("ascii") + b"\n"
 
 
 def parse_holder(content: bytes) -> Holder | None:
-    """Read a lock file; None when it is damaged (it is written in one step, so somebody else wrote it)."""
+    """Read a lock file's content; None for a damaged one, which HSM did not write: it writes them in one step."""
     try:
         found = Holder(**json.loads(content))
     except (ValueError, TypeError, RecursionError):
@@ -69,7 +72,7 @@ def parse_holder(content: bytes) -> Holder | None:
 
 
 _abandoned: set[str] = set()
-"""Nonces of locks that this process had to leave at a destination out of reach."""
+"""Nonces of locks that this process could not give back, since the destination was out of reach."""
 
 
 def abandon(nonce: str) -> None:
@@ -78,7 +81,7 @@ def abandon(nonce: str) -> None:
 
 
 def is_dead_here(holder: Holder) -> bool:
-    """Whether the holder was a process of this machine that no longer lives, or this one, which had to leave it."""
+    """Tell whether the holder was a process of this machine that has ended, or this one, which could not give it back."""
     if holder.nonce in _abandoned:
         return True
     if (holder.host, holder.machine) != (socket.gethostname(), _read_machine()):
@@ -93,7 +96,7 @@ def is_dead_here(holder: Holder) -> bool:
 
 
 def _read_machine() -> str:
-    """A word for this machine and, in a container, for its own numbers of processes: machine-id(5), namespaces(7)."""
+    """Make a word for this machine and, in a container, for its process numbers: machine-id(5), namespaces(7)."""
     known = b""
     with contextlib.suppress(OSError):
         known += Path("/etc/machine-id").read_bytes()
@@ -103,7 +106,7 @@ def _read_machine() -> str:
 
 
 def make_locked_error(holder: Holder | None, *, sweep: str, target: str) -> LockedError:
-    """The error that says who holds a target's lock since when."""
+    """Make the error that names the holder of a target's lock."""
     who = f"process {holder.pid} on {holder.host} since {holder.since}" if holder else "somebody unknown"
     return LockedError(
         f"{sweep} is being brought to {target} already: the lock there is held by {who}.",
@@ -121,7 +124,7 @@ def hold_local_lock(path: Path, *, sweep: str, target: str, breaks: bool) -> Ite
         path: The lock file; missing parents are made.
         sweep: For the message.
         target: For the message.
-        breaks: Take it whoever holds it (`--break-lock`).
+        breaks: Take it from any holder (`--break-lock`).
 
     Raises:
         LockedError: Another process holds it.
@@ -153,7 +156,10 @@ def hold_local_lock(path: Path, *, sweep: str, target: str, breaks: bool) -> Ite
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Whether a lock file is old and empty: its maker died before it wrote who it is, and `filelock` never takes it."""
+    """Tell whether a lock file is old and empty: its maker died before it wrote its name.
+
+    `filelock` takes over only what names a process that it can look for.
+    """
     try:
         status = path.lstat()
     except OSError:

@@ -1,8 +1,8 @@
-"""Which files here a target brought: `.hsm/sync/<target>/pulled/<sweep>.json`, written by pulls alone.
+"""Origins of pulled files: `.hsm/sync/<target>/pulled/<sweep>.json`, written by pulls alone.
 
-A journal keeps one digest for each run. That proves what is complete; it does not tell whether one file here is this
+A journal keeps one digest for each run. That verifies what is complete; it does not tell whether one file here is this
 target's own earlier version or came from another place. This file does, by the size and the time that each file had
-here when it had been brought.
+here when its pull had ended.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Mark = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """What one target brought of one sweep.
+    """Files here of one sweep that came from one target.
 
     Attributes:
-        route: Between which places.
-        files: Each file as it was here when it had been brought; None while it is being brought, so that a pull that
-            is killed knows its own files again.
+        route: The two places.
+        files: Each file as it was here when it had come; None while it is on its way, so that after a kill the next
+            pull knows its own files again.
     """
 
     route: Route
@@ -38,7 +38,7 @@ class Origins:
 
 
 def load_origins(path: Path) -> Origins | None:
-    """Read what a target brought; None where there is nothing, or nothing that can be understood.
+    """Read the origins of one target; None where the file is missing, or cannot be understood.
 
     Raises:
         ConfigError: A newer version of HSM wrote it.
@@ -53,7 +53,7 @@ def load_origins(path: Path) -> Origins | None:
 
 
 def iter_origins(project: Path, sweep: str) -> Iterator[tuple[str, Origins]]:
-    """Read what each target brought of a sweep, with the target's name; in the order of the names.
+    """Read the origins of each target of a sweep, with the target's name; in the order of the names.
 
     Raises:
         ConfigError: As `load_origins`.
@@ -66,7 +66,7 @@ def iter_origins(project: Path, sweep: str) -> Iterator[tuple[str, Origins]]:
 
 
 def save_origins(path: Path, origins: Origins) -> None:
-    """Replace what is known of what a target brought.
+    """Replace the origins of a target.
 
     Raises:
         OSError: It could not be written.
@@ -78,7 +78,7 @@ def save_origins(path: Path, origins: Origins) -> None:
 
 
 def load_source_ids(project: Path) -> dict[str, tuple[Route, str]]:
-    """By target, under which id its project stands in receipts here, and between which places that was."""
+    """Read the ids under which targets' projects stand in receipts here, and the two places of each, by target."""
     folder = ProjectFolder(project)
     found: dict[str, tuple[Route, str]] = {}
     for target in folder.list_targets():
@@ -93,7 +93,7 @@ def load_source_ids(project: Path) -> dict[str, tuple[Route, str]]:
 
 
 def save_source_id(project: Path, target: str, route: Route, source_id: str) -> None:
-    """Remember under which id a target's project stands in receipts here.
+    """Remember the id under which a target's project stands in receipts here.
 
     Raises:
         OSError: It could not be written.

@@ -1,4 +1,4 @@
-"""Who this source is: a random id of the project, kept in `.hsm/project.json`."""
+"""The project's random id, by which receipts at targets tell sources apart: `.hsm/project.json`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SOURCE_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def load_source_id(project: Path) -> str:
-    """Read the project's id; the first call makes it. Of several first calls at once, all get the same.
+    """Read the project's id; the first call makes it, and of several first calls at once all get the same.
 
     Raises:
         ConfigError: The file is damaged or cannot be written.
@@ -37,12 +37,12 @@ def load_source_id(project: Path) -> str:
 
 
 def _make_file(path: Path, source_id: str) -> None:
-    """Write the file unless somebody else was quicker."""
+    """Write the file, unless another process was quicker."""
     beside = path.with_name(f".hsm-{source_id}")
     save_json(beside, {"source_id": source_id}, schema=SCHEMA)
     try:
         with contextlib.suppress(FileExistsError):
-            os.link(beside, path)
+            os.link(beside, path)  # fails if the name is taken, where a rename would replace the quicker one's id
     except OSError:  # a file system without hard links
         if not path.exists():
             beside.replace(path)

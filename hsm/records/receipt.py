@@ -1,4 +1,4 @@
-"""The receipt: what HSM leaves at a destination, saying what is proven there. Pure.
+"""The receipt: the record at a destination of what is verified there. Pure.
 
 `<paths.sweeps>/outputs/<sweep>/.hsm-sync/receipt-<source id>.json`, one per source.
 """
@@ -18,7 +18,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Where files came from: the project's random id, its host and its absolute path."""
+    """The source of files: the project's random id, its host and its absolute path."""
 
     id: str
     host: str
@@ -27,11 +27,11 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What one source has proven of one sweep at a destination.
+    """One source's record of one sweep at a destination.
 
     Attributes:
         sweep: The sweep's id.
-        source: Where the files came from.
+        source: The source of the files.
         generation: Grows with every receipt of this source.
         written_at: By the source's clock, ISO 8601 in UTC.
         runs: By run folder; the sweep folder under the empty name.
@@ -50,7 +50,7 @@ def get_receipt_name(source_id: str) -> str:
 
 
 def make_receipt_content(receipt: Receipt) -> bytes:
-    """What is written: JSON, one run a line so that people can read it and `diff` it."""
+    """Make the file's content: JSON, one run a line so that people can read it and `diff` it."""
     head = {
         "schema": SCHEMA,
         "hsm": __version__,

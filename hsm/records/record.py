@@ -1,4 +1,4 @@
-"""What is proven of a run at a destination: the unit of the journal and of the receipt. Pure."""
+"""Record of one run at a destination: the unit of the journal and of the receipt. Pure."""
 
 from __future__ import annotations
 
@@ -22,26 +22,29 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "n_bytes": (int,),
     "digest": (str,),
 }
-"""What JSON may hold for each field but `left`."""
+"""Types that JSON may hold for each field but `left`."""
 
 _OPEN = frozenset({Reason.CONFLICT, Reason.NOT_CHOSEN})
-"""Reasons for which a file is left although it counts."""
+"""Reasons for which a file is not sent although the run is not complete without it.
+
+If a file that a call did not choose were left out of this, the receipt would call a run complete that only that call
+excused."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What is proven of one run, or of the sweep folder.
+    """Files of one run, or of the sweep folder, that are verified at a destination.
 
     Attributes:
         state: The run's state when it was sent (`hsm.model.RunState`); empty for the sweep folder.
         exit_code: Of a run that has ended.
-        is_complete: It has ended, its log rests, and every file that counts is proven; one that this call did not
+        is_complete: It has ended, its log rests, and every file that counts is verified; one that this call did not
             choose counts.
         is_whole: Complete, and nothing of it was left out for any reason.
-        n_files: Proven files.
-        n_bytes: Of the proven files.
-        digest: Over path, size and time of the proven files, see `hsm.plan.digest`.
-        left: How many files were left out or are not proven, by reason.
+        n_files: Verified files.
+        n_bytes: Of the verified files.
+        digest: Over path, size and time of the verified files, see `hsm.plan.digest`.
+        left: The number of files that were left out or are not verified, by reason.
     """
 
     state: str = ""
@@ -55,11 +58,11 @@ class RunRecord:
 
 
 def make_records(plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> dict[str, RunRecord]:
-    """What a plan and its transfer prove, for every run and the sweep folder.
+    """Make the records of a plan and its transfer, for every run and the sweep folder.
 
     Args:
-        plan: With the comparison made, so that `Reason.SAME` is a proof.
-        sent: The files proven by the transfer, as they were proven.
+        plan: With the comparison made, so that a file with `Reason.SAME` is verified.
+        sent: The files that the transfer verified, as they were then.
     """
     by_run: dict[str, list[PlanItem]] = {run.name: [] for run in plan.runs}
     for item in plan.items:
@@ -75,10 +78,10 @@ def make_records(plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> dict[str
 def merge_records(
     before: Mapping[str, RunRecord], plan: SyncPlan, sent: Mapping[FileKey, SourceFile]
 ) -> dict[str, RunRecord]:
-    """What is proven in all: what was before, and what a plan and its transfer prove.
+    """Make the records of all that is verified: before, and by a plan and its transfer.
 
-    A plan that did not look at the destination proves nothing of what it left by choice, nor disproves it: what is
-    known of a run of which it sent nothing stays.
+    A plan that did not look at the destination neither verifies nor refutes what its choice left out: the record of a
+    run of which it sent nothing stays.
     """
     found = make_records(plan, sent)
     if not plan.is_checked:
@@ -91,7 +94,7 @@ def _is_known_better(record: RunRecord, before: RunRecord | None) -> bool:
 
 
 def make_record_document(record: RunRecord) -> dict[str, object]:
-    """A record as JSON values."""
+    """Make JSON values of a record."""
     return {**{name: getattr(record, name) for name in _KINDS}, "left": dict(record.left)}
 
 
@@ -99,7 +102,7 @@ def parse_record(document: Any) -> RunRecord:  # noqa: ANN401 - from JSON
     """Read a record from JSON values.
 
     Raises:
-        ValueError: It is none.
+        ValueError: They are no record.
     """
     try:
         record = RunRecord(**document)
