@@ -50,7 +50,7 @@ class Journal:
     Attributes:
         route: The two places.
         generation: Of the receipt that was written last; 0 before the first.
-        receipt: The checksum of that receipt, as the target named it; empty before the first.
+        receipt: The checksum of that receipt, as the target's `cksum` made it; empty before the first.
         updated_ns: Time of the last sync, nanoseconds since the epoch.
         last_error: What went wrong in the last sync; empty when nothing did.
         runs: By run folder; the sweep folder under the empty name.

@@ -81,7 +81,7 @@ def abandon(nonce: str) -> None:
 
 
 def is_dead_here(holder: Holder) -> bool:
-    """Tell whether the holder was a process of this machine that has ended, or this one, which could not give it back."""
+    """Tell whether the holder was a process of this machine that has ended, or this one, which gave the lock up."""
     if holder.nonce in _abandoned:
         return True
     if (holder.host, holder.machine) != (socket.gethostname(), _read_machine()):

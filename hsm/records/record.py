@@ -35,6 +35,8 @@ excused."""
 class RunRecord:
     """Files of one run, or of the sweep folder, that are verified at a destination.
 
+    One digest and not one entry a file, so that receipts stay small however large the sweep is.
+
     Attributes:
         state: The run's state when it was sent (`hsm.model.RunState`); empty for the sweep folder.
         exit_code: Of a run that has ended.
@@ -84,7 +86,7 @@ def merge_records(
     run of which it sent nothing stays.
     """
     found = make_records(plan, sent)
-    if not plan.is_checked:
+    if not plan.is_checked:  # the destination was not looked at
         found = {name: record for name, record in found.items() if not _is_known_better(record, before.get(name))}
     return {**before, **found}
 
@@ -130,6 +132,7 @@ def _make_record(
         else:
             is_open = is_open or item.reason.is_send or item.reason in _OPEN
             left["not proven" if item.reason.is_send else item.reason.value] += 1
+    # `finish()` of wandb may return while the log still grows: an exit record alone is not the end.
     has_ended = run is None or (run.has_exit_record and run.at_rest)
     is_complete = has_ended and not is_open
     return RunRecord(
