@@ -30,7 +30,7 @@ from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import Cleaning, make_aside_name, make_cleaning_path, save_cleaning
 from hsm.records.lock import hold_local_lock
-from hsm.records.project import load_source_id
+from hsm.records.source_id import load_source_id
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.clean.decision import decide, is_too_early, keep_folder
 from hsm.sync.clean.removal import KeptError, remove_unit, remove_wandb_folder

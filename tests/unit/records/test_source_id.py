@@ -12,7 +12,7 @@ from threading import Barrier
 import pytest
 
 from hsm.errors import ConfigError
-from hsm.records.project import load_source_id
+from hsm.records.source_id import load_source_id
 
 
 def list_names(folder: Path | str) -> list[str]:
