@@ -16,8 +16,8 @@ from hsm.model import SweepInventory
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
 from hsm.records.journal import make_route
-from hsm.records.source_id import load_source_id
 from hsm.records.receipt import Sender
+from hsm.records.source_id import load_source_id
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.exchange import (
     Observer,
