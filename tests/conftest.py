@@ -38,7 +38,7 @@ NEEDED_PROGRAMS = ("rsync", "ssh", "ssh-keygen", "sshd")
 OWN_SETTINGS = ("HSM_REQUIRE_E2E", "HSM_SOAK")
 
 QUICK_KEY_EXCHANGE = "-sntrup*,mlkem*"
-"""All but OpenSSH's first choice since 9.0, which takes an ssh 65 ms of computing: the tests log in a thousand times."""
+"""Without OpenSSH's first choice since 9.0, which takes 65 ms of computing: the tests log in a thousand times."""
 
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 

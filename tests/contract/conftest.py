@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from private_sshd import PrivateSshd
@@ -18,6 +19,7 @@ from hsm.remote.openssh.client import OpenSsh
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.sftp.endpoint import SftpEndpoint
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
+from tests.conftest import QUICK_KEY_EXCHANGE
 
 
 @pytest.fixture
@@ -68,49 +70,79 @@ def make_settings(sshd: PrivateSshd, **ssh: object) -> TargetSettings:
     )
 
 
-@pytest.fixture
-def make_endpoint(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    make_ssh: Callable[[PrivateSshd], OpenSsh],
-    make_paramiko: Callable[..., ParamikoClient],
-) -> Iterator[Callable[[str], Endpoint]]:
-    """Return a function that makes an endpoint of a kind: `local`, `gnu`, `busybox`, or a shell's name.
+class Machines:
+    """Machines that tests send programs to, each behind a private sshd and one login: made at the first use, then kept.
 
-    With `open-` before it, all questions go over one shell that is kept open. `no-printf` is a machine whose `find`
-    refuses `-printf`, `bsd` one whose `stat` is the one of BSD and macOS as well. `paramiko` is a shell behind the
-    second client, `sftp` a server that lets no command run.
+    Kinds: `gnu`, `busybox`, or a shell's name. `no-printf` is a machine whose `find` refuses `-printf`, `bsd` one whose
+    `stat` is the one of BSD and macOS as well. `paramiko` is a shell behind the second client, `sftp` a server that
+    lets no command run. `open-` before a kind makes a machine of its own.
     """
-    stack = ExitStack()
 
-    def make_open(kind: str) -> Endpoint:
-        endpoint = make(kind)
-        assert isinstance(endpoint, RemoteEndpoint)
-        assert isinstance(endpoint._shell, OpenSsh)
-        stack.enter_context(endpoint._shell.keep_shell())
-        return endpoint
+    def __init__(self, folder: Path, stack: ExitStack, require_program: Callable[..., None]) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._require_program = require_program
+        self._clients: dict[str, OpenSsh | ParamikoClient] = {}
 
-    def make(kind: str) -> Endpoint:
-        if kind.startswith("open-"):
-            return make_open(kind.removeprefix("open-"))
-        return LocalEndpoint() if kind == "local" else make_remote(kind)
-
-    def make_remote(kind: str) -> Endpoint:
-        start_sshd = request.getfixturevalue("start_sshd")
-        require_program = request.getfixturevalue("require_program")
-        if kind == "gnu":
-            return RemoteEndpoint(make_ssh(start_sshd()))
-        if kind == "paramiko":
-            return RemoteEndpoint(make_paramiko(start_sshd()))
+    def make_endpoint(self, kind: str) -> Endpoint:
+        """Make an endpoint over the login to a machine."""
+        if kind not in self._clients:
+            self._clients[kind] = self._make_client(kind, kind.removeprefix("open-"))
+        client = self._clients[kind]
         if kind == "sftp":
-            return SftpEndpoint(make_paramiko(start_sftp_only(start_sshd, tmp_path)))
-        if kind in _PROGRAMS:
-            environment = {"PATH": f"{_PROGRAMS[kind](tmp_path, require_program)}:/usr/bin:/bin"}
-            return RemoteEndpoint(make_ssh(start_sshd(environment=environment)))
-        require_program(kind)
-        return RemoteEndpoint(make_ssh(start_sshd(shell=kind)))
+            assert isinstance(client, ParamikoClient)
+            return SftpEndpoint(client)
+        return RemoteEndpoint(client)
 
-    with stack:
+    def _make_client(self, kind: str, machine: str) -> OpenSsh | ParamikoClient:
+        folder = self._folder / kind
+        sshd = self._start(folder, **self._get_options(folder, machine))
+        make = ParamikoClient if machine in ("paramiko", "sftp") else OpenSsh
+        client = make("desktop", make_settings(sshd), Runner())
+        self._stack.callback(client.logout)
+        return client
+
+    def _get_options(self, folder: Path, machine: str) -> dict[str, Any]:
+        if machine in ("gnu", "paramiko"):
+            return {}
+        if machine == "sftp":
+            return {"settings": {"ForceCommand": f"internal-sftp -d {folder / 'home'}"}}
+        if machine in _PROGRAMS:
+            return {"environment": {"PATH": f"{_PROGRAMS[machine](folder, self._require_program)}:/usr/bin:/bin"}}
+        self._require_program(machine)
+        return {"shell": machine}
+
+    def _start(self, folder: Path, **options: Any) -> PrivateSshd:
+        self._require_program("ssh", "ssh-keygen", "sshd")
+        options["settings"] = {"KexAlgorithms": QUICK_KEY_EXCHANGE, **options.get("settings", {})}
+        return self._stack.enter_context(PrivateSshd(folder / "sshd", home=folder / "home", **options))
+
+
+@pytest.fixture(scope="session")
+def machines(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., None]) -> Iterator[Machines]:
+    """Return this worker's machines: a login for each test would take most of its time."""
+    with ExitStack() as stack:
+        yield Machines(tmp_path_factory.mktemp("machines"), stack, require_program)
+
+
+@pytest.fixture
+def make_endpoint(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Endpoint]]:
+    """Return a function that makes an endpoint of a kind: `local`, or one of `Machines`.
+
+    With `open-` before it, all questions go over one shell that is kept open.
+    """
+    with ExitStack() as stack:
+
+        def make(kind: str) -> Endpoint:
+            if kind == "local":
+                return LocalEndpoint()
+            endpoint: Endpoint = request.getfixturevalue("machines").make_endpoint(kind)
+            if kind.startswith("open-"):
+                assert isinstance(endpoint, RemoteEndpoint)
+                assert isinstance(endpoint._shell, OpenSsh)
+                stack.enter_context(endpoint._shell.keep_shell())
+            return endpoint
+
         yield make
 
 
@@ -144,22 +176,22 @@ for name in map(os.fsencode, names):
 """
 
 
-def _make_old_find(tmp_path: Path, _require_program: Callable[..., None]) -> Path:
-    return _write_programs(tmp_path / "stand-ins", {"find": _FIND})
+def _make_old_find(machine: Path, _require_program: Callable[..., None]) -> Path:
+    return _write_programs(machine / "stand-ins", {"find": _FIND})
 
 
-def _make_bsd(tmp_path: Path, _require_program: Callable[..., None]) -> Path:
-    return _write_programs(tmp_path / "stand-ins", {"find": _FIND, "stat": _BSD_STAT.format(python=sys.executable)})
+def _make_bsd(machine: Path, _require_program: Callable[..., None]) -> Path:
+    return _write_programs(machine / "stand-ins", {"find": _FIND, "stat": _BSD_STAT.format(python=sys.executable)})
 
 
-def _make_busybox(tmp_path: Path, require_program: Callable[..., None]) -> Path:
+def _make_busybox(machine: Path, require_program: Callable[..., None]) -> Path:
     require_program("busybox")
     names = ("find", "stat", "xargs", "head", "tail", "df", "wc", "cat", "base64", "readlink")
-    return _write_programs(tmp_path / "busybox", {name: f'#!/bin/sh\nexec busybox {name} "$@"\n' for name in names})
+    return _write_programs(machine / "busybox", {name: f'#!/bin/sh\nexec busybox {name} "$@"\n' for name in names})
 
 
 def _write_programs(folder: Path, programs: Mapping[str, str]) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name, text in programs.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
