@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,8 +19,6 @@ from tests.e2e.aftermath import SWEEP
 from tests.e2e.synthetic import write_file, write_project, write_run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.e2e.conftest import MakeProject, Project
 
 RUN = "run-20251020_212836-r0007"
@@ -33,8 +35,8 @@ def project(make_project: MakeProject, require_program: Any) -> Project:
     return project
 
 
-def sync(project: Project, *words: str, code: int = 0) -> dict[str, Any]:
-    done = project.hsm("sync", "to", SWEEP, "--json", *words)
+def sync(project: Project, *words: str, code: int = 0, env: dict[str, str] | None = None) -> dict[str, Any]:
+    done = project.hsm("sync", "to", SWEEP, "--json", *words, env=env)
     assert done.returncode == code, done.stderr
     target: dict[str, Any] = json.loads(done.stdout)["sweeps"][0]["targets"][0]
     return target
@@ -153,3 +155,35 @@ def test_a_target_out_of_reach_is_told_as_such(project: Project) -> None:
     project.sshd.stop()
     report = sync(project, code=10)
     assert report["state"] == "unreachable"
+
+
+HSM = Path(__file__).parents[2] / "hsm"
+
+
+def make_bare(folder: Path) -> dict[str, str]:
+    """Make a copy of HSM without its shortcuts, and return the environment in which it runs."""
+    shutil.copytree(HSM, folder / "hsm", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(folder / "hsm/sync/shortcuts")
+    push = folder / "hsm/sync/bring/push.py"
+    lines = push.read_text().splitlines(keepends=True)
+    left = [line for line in lines if not line.startswith("import hsm.sync.shortcuts")]
+    assert len(left) == len(lines) - 1
+    push.write_text("".join(left))
+    return {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def test_without_the_shortcuts_hsm_is_right_and_only_slower(project: Project, tmp_path: Path) -> None:
+    """The folder and the one line that imports it are deleted; every answer stays what it was."""
+    bare = make_bare(tmp_path / "bare")
+    where = [sys.executable, "-c", "import hsm; print(hsm.__file__)"]
+    found = subprocess.run(where, cwd=project.folder, env={**os.environ, **bare}, capture_output=True, check=True)
+    assert found.stdout.decode().startswith(str(tmp_path / "bare"))
+    answers = [sync(project), sync(project, env=bare)]
+    assert [looks_at_files(answer) for answer in answers] == [False, True]
+    for answer in answers:
+        del answer["seconds"]
+    assert answers[0] == answers[1]
+    write_run(project.folder / "wandb", "new")
+    assert sync(project, env=bare)["files"]["sent"] == 3
+    assert looks_at_files(sync(project))
+    assert_rests(project)

@@ -1,0 +1,190 @@
+"""The contract of a connection to a target (`hsm.targets.contract`), held by every kind, the fake included."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from private_sshd import PrivateSshd
+
+from hsm.config.schema import TargetSettings
+from hsm.discover.sweeps import Layout
+from hsm.endpoint import Tree
+from hsm.errors import HsmError
+from hsm.model import Root, SourceFile
+from hsm.process.runner import Runner
+from hsm.progress import SilentReporter
+from hsm.remote.shell_programs.guard import GuardPlaces
+from hsm.targets.connect import connect
+from hsm.targets.contract import Connection
+from hsm.transfer.base import Batch, get_temporary_folder
+from tests.contract.conftest import make_settings, start_sftp_only
+from tests.fake_target import FakeTarget
+
+SWEEP = "sweep_1"
+PATH = "run-1/files/a b.txt"
+CONTENT = b"content"
+T = 1_760_000_000_000_000_000
+
+pytestmark = pytest.mark.parametrize("kind", ["fake", "folder", "openssh", "auto", "paramiko", "sftp-only"])
+
+
+class Bench:
+    """A connection, and the folder of this machine that its target lies in."""
+
+    def __init__(self, connection: Connection, here: Path, there: Path) -> None:
+        self.connection = connection
+        self.here = here
+        self.roots = {root: str(there / root.value) for root in Root}
+
+    @property
+    def landing(self) -> Path:
+        return Path(self.roots[Root.WANDB]) / PATH
+
+    def write(self) -> SourceFile:
+        """Write a file of a run here."""
+        path = self.here / "wandb" / PATH
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(CONTENT)
+        os.utime(path, ns=(T, T))
+        return SourceFile(Root.WANDB, PATH, str(self.here / "wandb"), len(CONTENT), T, path.stat().st_ino, "run-1")
+
+    def make_places(self) -> GuardPlaces:
+        folder = f"{self.roots[Root.SWEEPS]}/outputs/{SWEEP}/.hsm-sync"
+        return GuardPlaces(folder, tuple(get_temporary_folder(root, SWEEP) for root in self.roots.values()))
+
+    def send(self, *files: SourceFile) -> frozenset[str]:
+        """Send files as a push does, with the lock held."""
+        guard = self.connection.make_guard(self.make_places(), "n" * 16)
+        guard.take(b"content of a lock\n", minutes=15)
+        try:
+            engine = self.connection.make_engine(self.roots, sweep=SWEEP, skips_newer=False)
+            end = engine.send(Batch(Root.WANDB, files), lambda _n_bytes, _n_files: None)
+        finally:
+            guard.release(None)
+        assert end.is_clean, end.error
+        return end.sent
+
+
+@pytest.fixture
+def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    here, there = tmp_path / "here", tmp_path / "there with space"
+    here.mkdir()
+    if kind == "fake":
+        connection: Connection = FakeTarget(there)
+    else:
+        settings = make_target_settings(kind, there, tmp_path, request)
+        layout = Layout(str(here), str(here / "sweeps"), str(here / "wandb"))
+        connection = connect("desktop", settings, Runner(), SilentReporter(), layout=layout)
+    with connection.keep_open():
+        connection.login()
+        yield Bench(connection, here, there)
+    connection.logout()
+
+
+def make_target_settings(kind: str, there: Path, tmp_path: Path, request: pytest.FixtureRequest) -> TargetSettings:
+    paths = {"paths": {root.value: str(there / root.value) for root in Root}}
+    if kind == "folder":
+        return TargetSettings.model_validate({"engine": "copy", **paths})
+    require: Callable[..., None] = request.getfixturevalue("require_program")
+    start_sshd: Callable[..., PrivateSshd] = request.getfixturevalue("start_sshd")
+    if kind in ("openssh", "auto"):
+        require("rsync")
+    sshd = start_sftp_only(start_sshd, tmp_path) if kind == "sftp-only" else start_sshd()
+    client = {"paramiko": "paramiko", "sftp-only": "paramiko"}.get(kind, "auto")
+    engine = {"openssh": "rsync", "auto": "auto"}.get(kind, "sftp")
+    return make_settings(sshd, client=client).model_copy(
+        update={"engine": engine, "paths": TargetSettings.model_validate({"host": "x", **paths}).paths}
+    )
+
+
+def test_it_has_a_name_and_says_what_it_is(bench: Bench, kind: str) -> None:
+    connection = bench.connection
+    assert connection.name == connection.endpoint.name == "desktop"
+    assert connection.is_folder is (kind == "folder")
+    assert connection.endpoint.is_remote is not connection.is_folder
+    assert (connection.login_lasts_seconds > 0) is (kind in ("openssh", "auto"))
+    assert connection.list_notices() == ()
+
+
+def test_a_shell_runs_commands_where_they_may_run(bench: Bench, kind: str) -> None:
+    shell = bench.connection.shell
+    assert (shell is None) is (kind in ("folder", "sftp-only"))
+    if shell is not None:
+        assert shell.run("echo in").stdout == b"in\n"
+
+
+def test_what_is_sent_is_what_a_survey_sees(bench: Bench) -> None:
+    bench.connection.check_roots(bench.roots)
+    assert bench.send(bench.write()) == {PATH}
+    listing = bench.connection.endpoint.survey([Tree(bench.roots[Root.WANDB], ("run-1",))]).listings[0]
+    entries = {entry.path: entry for entry in listing.entries}
+    assert entries[PATH].size == len(CONTENT)
+    assert entries[PATH].mtime_ns // 10**9 == T // 10**9
+    assert bench.landing.read_bytes() == CONTENT
+
+
+def test_a_pull_brings_it_back(bench: Bench) -> None:
+    bench.send(bench.write())
+    back = {root: str(bench.here / "back" / root.value) for root in Root}
+    Path(get_temporary_folder(back[Root.WANDB], SWEEP)).mkdir(parents=True)
+    engine = bench.connection.make_engine(back, sweep=SWEEP, skips_newer=False, pulls=True)
+    listing = bench.connection.endpoint.survey([Tree(bench.roots[Root.WANDB], (PATH,), 0)]).listings[0]
+    entry = listing.entries[0]
+    file = SourceFile(Root.WANDB, PATH, bench.roots[Root.WANDB], entry.size, entry.mtime_ns, entry.inode, "run-1")
+    end = engine.send(Batch(Root.WANDB, (file,)), lambda _n_bytes, _n_files: None)
+    assert (end.is_clean, end.sent) == (True, {PATH})
+    assert (Path(back[Root.WANDB]) / PATH).read_bytes() == CONTENT
+
+
+def test_the_content_of_what_is_there_can_be_told(bench: Bench) -> None:
+    bench.send(bench.write())
+    contents = bench.connection.contents()
+    missing = str(bench.landing.with_name("missing"))
+    sums = contents.read_checksums({str(bench.landing): len(CONTENT), missing: 1})
+    assert sums == {str(bench.landing): hashlib.sha256(CONTENT).hexdigest()}
+
+
+def test_what_is_there_can_be_flushed_to_its_disk(bench: Bench) -> None:
+    bench.send(bench.write())
+    contents = bench.connection.contents()
+    contents.check_flush()
+    contents.flush([str(bench.landing)])
+
+
+def test_what_is_prepared_changes_nothing_and_ends_with_its_release(bench: Bench) -> None:
+    bench.send(bench.write())
+    there = Path(bench.roots[Root.WANDB]).parent
+    before = sorted(there.rglob("*"))
+    for _ in range(2):
+        bench.connection.prepare([*Root], sweep=SWEEP, skips_newer=False)
+        assert sorted(there.rglob("*")) == before
+    bench.connection.release()
+    bench.connection.release()
+    assert bench.send(bench.write()) <= {PATH}
+
+
+def test_a_lock_keeps_others_out(bench: Bench) -> None:
+    guard = bench.connection.make_guard(bench.make_places(), "n" * 16)
+    other = bench.connection.make_guard(bench.make_places(), "m" * 16)
+    guard.take(b"one with " + b"n" * 16 + b"\n", minutes=15)
+    held = other.take(b"one with " + b"m" * 16 + b"\n", minutes=15)
+    assert b"n" * 16 in held.content  # type: ignore[union-attr]
+    assert guard.release(None) is not None
+
+
+def test_whatever_is_asked_of_folders_that_are_missing_is_an_answer(bench: Bench) -> None:
+    listing = bench.connection.endpoint.survey([Tree(bench.roots[Root.WANDB], ("run-1",))]).listings[0]
+    assert (listing.kind, listing.entries) == (None, ())
+    assert bench.connection.contents().read_checksums({f"{bench.roots[Root.WANDB]}/x": 1}) == {}
+
+
+def test_a_flush_of_what_is_missing_is_an_error_or_nothing(bench: Bench, kind: str) -> None:
+    """GNU's sync tells; where a program flushes everything, nothing is missing either."""
+    if kind in ("fake", "folder", "sftp-only"):
+        with pytest.raises(HsmError) as caught:
+            bench.connection.contents().flush([f"{bench.roots[Root.WANDB]}/no/such"])
+        assert caught.value.kind == "cannot_flush"
