@@ -13,7 +13,8 @@ from typing import Any
 
 from hsm.files import DamagedFileError, load_json, save_json
 from hsm.model import Problem, RunVersions
-from hsm.wandb_log.facts import LogFacts, LogMedia
+from hsm.wandb_log.facts import LogFacts
+from hsm.wandb_log.media import LogMedia
 
 SCHEMA = 1
 

@@ -12,7 +12,7 @@ from hsm.discover.wandb_runs import Member
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile
 from hsm.plan.versions import has_versions, parse_media_path
-from hsm.wandb_log.facts import LogMedia, read_versions
+from hsm.wandb_log.media import LogMedia, read_versions
 
 _FILES = "files/"
 _WHOLE = 2**40

@@ -12,7 +12,7 @@ from hsm.report.report import BestRun, Report
 from hsm.report.runs import ReportRun
 from hsm.report.table import Column
 from hsm.report.values import Value, as_finite, format_exact, format_short
-from hsm.wandb_log.history import Curve
+from hsm.wandb_log.curve import Curve
 
 MOST_DIMENSIONS = 12
 MOST_CATEGORIES = 30

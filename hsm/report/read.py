@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from hsm.model import Problem, Run
 from hsm.report.runs import ReportRun, RunPart, merge_parts, parse_last_lines
-from hsm.wandb_log.history import Curve, RunLog, read_curve, read_run_log
+from hsm.wandb_log.curve import Curve, read_curve
+from hsm.wandb_log.history import RunLog, read_run_log
 from hsm.wandb_log.records import ValueKey
 
 _Result = TypeVar("_Result")

@@ -24,9 +24,7 @@ from hsm.report.table import (
     sort_runs,
 )
 from hsm.report.where import parse_where
-from hsm.wandb_log.history import Curve
-
-MOST_CURVES = 50
+from hsm.wandb_log.curve import Curve
 
 
 @dataclass(frozen=True, slots=True)

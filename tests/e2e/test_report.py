@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hsm.wandb_log.history import read_curve
+from hsm.wandb_log.curve import read_curve
 from tests.e2e.report_runs import KILLED, SWEEP, write_report_runs
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from benchmarks.proxy import Lane, Link, ProxyProcess
 from benchmarks.report import Goal, find_ratio, make_goals, make_page, merge_parts
 from benchmarks.workloads import SWEEP, append_record, change_runs, iter_differences, list_runs, make_workloads
 from benchmarks.workloads import write_project as write_workload
-from hsm.wandb_log.facts import read_log, read_versions
+from hsm.wandb_log.facts import read_log
 from hsm.wandb_log.format import parse_records
+from hsm.wandb_log.media import read_versions
 from tests.unit.wandb_log import log_writer as log
 
 

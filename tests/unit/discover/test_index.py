@@ -10,7 +10,8 @@ import pytest
 
 from hsm.discover.index import SCHEMA, RunIndex, load_index, save_index
 from hsm.model import RunVersions
-from hsm.wandb_log.facts import LogFacts, LogMedia
+from hsm.wandb_log.facts import LogFacts
+from hsm.wandb_log.media import LogMedia
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.model import Problem, Root, RunState, RunVersions, SweepInventory
 from hsm.plan.versions import find_superseded
 from hsm.remote.local import LocalEndpoint
-from hsm.wandb_log.facts import LogMedia
+from hsm.wandb_log.media import LogMedia
 from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from hsm.report.plots import (
 )
 from hsm.report.report import BestRun, Report
 from hsm.report.table import find_column, make_table
-from hsm.wandb_log.history import Curve
+from hsm.wandb_log.curve import Curve
 from tests.unit.report.make_runs import make_run
 
 

@@ -1,4 +1,4 @@
-"""What is read of a run's whole log: configuration, summary, curves, and how it ended."""
+"""Record of a run, read of its whole log: configuration, summary, and how it ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.wandb_log.history import read_curve, read_run_log
+from hsm.wandb_log.curve import read_curve
+from hsm.wandb_log.history import read_run_log
 from hsm.wandb_log.records import LastItems, iter_items, split_record
 from tests.unit.wandb_log import log_writer as w
 
@@ -95,7 +96,6 @@ def test_last_items_are_those_that_a_plain_reading_finds(rows: list[dict[tuple[s
 def test_no_bytes_are_too_odd(content: bytes) -> None:
     log = w.frame([w.run(), w.record(3, content), w.record(2, content), w.record(5, content), content])
     read_run_log(log)
-    read_curve(log, ("a",))
     LastItems().add(content, has_removals=True)
 
 
@@ -155,38 +155,15 @@ def test_the_output_is_kept() -> None:
     assert read_run_log(w.frame([w.run(), *lines])).output == "one\ntwo\n"
 
 
-@pytest.mark.parametrize(
-    ("key", "records", "wanted"),
-    [
-        pytest.param(("a",), [w.history({("a",): 1, ("_step",): 4})], [(4, 1)], id="0.19"),
-        pytest.param(("a",), [w.history({"a": 1, "_step": 4})], [(4, 1)], id="0.17"),
-        pytest.param(("a",), [w.history({("a",): 1}, 7)], [(7, 1)], id="the step beside the row"),
-        pytest.param(
-            ("n", "b"), [w.history({("n", "b"): 1}, 0), w.history({"n": {"b": 2}}, 1)], [(0, 1), (1, 2)], id="n"
-        ),
-        pytest.param(("b",), [w.history({("n", "b"): 1}, 0)], [], id="the end of another name"),
-        pytest.param(("a",), [w.history({("a",): "x"}, 0), w.history({("a",): True}, 1)], [], id="no numbers"),
-        pytest.param(("a",), [w.history({("b",): 1}, 0), w.history({("a",): 2}, 1)], [(1, 2)], id="rows without it"),
-        pytest.param(("a",), [w.history({("a",): math.inf}, 0)], [(0, math.inf)], id="infinite"),
-        pytest.param(("a",), [w.summary({("a",): 1})], [], id="a summary is no row"),
-    ],
-)
-def test_a_curve(key: tuple[str, ...], records: list[bytes], wanted: list[tuple[float, float]]) -> None:
-    curve = read_curve(w.frame([w.run(), *records]), key)
-    assert list(zip(curve.steps, curve.values, strict=True)) == wanted
-
-
 @pytest.mark.parametrize("cut", [0, 3, 7, 8, 50, 33_000, 40_000])
 def test_a_torn_log_gives_what_lies_before(cut: int) -> None:
     rows = [record for step in range(900) for record in pair({("a",): step, ("_step",): step}, step)]
     log = w.frame([w.run(), *rows])
-    whole = read_curve(log, ("a",))
     torn = log[: len(log) - cut]
-    curve = read_curve(torn, ("a",))
-    assert curve.values == whole.values[: len(curve.values)]
+    n_rows = len(read_curve(torn, ("a",)).values)
     found = read_run_log(torn)
     assert not found.is_damaged
-    assert found.summary["a",] in (len(curve.values) - 1, len(curve.values))
+    assert found.summary["a",] in (n_rows - 1, n_rows)
 
 
 def test_damage_in_the_middle_is_said() -> None:
