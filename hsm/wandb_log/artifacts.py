@@ -1,6 +1,6 @@
-"""The artifacts that a run logged while it was offline, and where their files wait.
+"""Reader of a `.wandb` log for the artifacts that the run logged offline, and the paths of their waiting files.
 
-They wait in WANDB_DATA_DIR's staging folder, outside the run, under absolute paths that the log names. Source:
+These wait in WANDB_DATA_DIR's staging folder, outside the run, under absolute paths that the log names. Source:
 `ArtifactRecord`, `ArtifactManifest` and `ArtifactManifestEntry` of `wandb/proto/wandb_internal.proto`.
 """
 
@@ -20,12 +20,12 @@ _ENTRY_LOCAL_PATH = 6
 
 @dataclass(frozen=True, slots=True)
 class StagedArtifact:
-    """An artifact of which files wait outside the run.
+    """Artifact with files that wait outside the run.
 
     Attributes:
         name: As logged, for example `my-model`.
         type: For example `model`; `run_table` for a logged table.
-        paths: Where its files wait, as the log has it; hostile until checked.
+        paths: Absolute paths of the waiting files, as the log has them: any text until they are checked.
     """
 
     name: str
@@ -34,7 +34,7 @@ class StagedArtifact:
 
 
 def read_artifacts(log: bytes) -> tuple[StagedArtifact, ...]:
-    """Read the artifacts with waiting files from a whole log, in order. Pure; damaged parts are passed over."""
+    """Read the artifacts with waiting files from a whole log, in order. Pure; damaged parts are skipped."""
     found: dict[tuple[str, str, tuple[str, ...]], StagedArtifact] = {}
     for payload in parse_records(log).payloads:
         for number, message in iter_fields(payload):

@@ -1,4 +1,4 @@
-"""The bytes of a `.wandb` log: framing and wire format, without a word on what the records mean.
+"""Framing and wire format of a `.wandb` log, without the meaning of its records.
 
 The file is a LevelDB log with a header and a checksum of its own: 7 bytes `:W&B`, u16 0xBEE1, u8 0; then, in
 blocks of 32,768 bytes counted from the file's beginning, chunks of CRC-32 (of type and data), u16 length, u8
@@ -28,11 +28,11 @@ _MOST_VARINT_BYTES = 10
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What a piece of a log holds.
+    """Records of a piece of a log.
 
     Attributes:
         payloads: The whole records, in order.
-        is_damaged: Something before the end could not be read. A torn end is none: every live log has one.
+        is_damaged: Something before the end could not be read. A torn end is no damage: every live log has one.
     """
 
     payloads: tuple[bytes, ...]
@@ -45,7 +45,7 @@ def parse_records(data: bytes, *, offset: int = 0) -> Records:
     Args:
         data: The piece.
         offset: Where it begins in the file: 0, or a multiple of `BLOCK_BYTES`. A record that began before it is
-            passed over.
+            skipped.
     """
     position = 0
     if offset == 0:
@@ -79,7 +79,7 @@ def parse_records(data: bytes, *, offset: int = 0) -> Records:
 def _take_full(data: bytes, position: int, payloads: list[bytes], parts: list[bytes]) -> int:
     """Take the records that lie whole in chunks of their own, which most do; return where the first other begins.
 
-    A shortcut of `_parse_chunk`, for logs of hundreds of megabytes.
+    A faster way through what `_parse_chunk` reads one by one, for logs of hundreds of megabytes.
     """
     size, unpack, checksum_of, take = _CHUNK_HEADER.size, _CHUNK_HEADER.unpack_from, zlib.crc32, payloads.append
     before = position
@@ -102,9 +102,10 @@ def _take_full(data: bytes, position: int, payloads: list[bytes], parts: list[by
 def _parse_chunk(data: bytes, position: int) -> tuple[int, bytes, int] | None:
     """Read the next chunk: its type, its content, and where the one after it begins; None at the end.
 
-    The type is 0 when what stands there is none, and the rest of the block is passed over.
+    The type is 0 where no chunk can be read; the one after it then begins with the next block.
     """
     block_end = position - position % BLOCK_BYTES + BLOCK_BYTES
+    # Padding. A header of zeros is none of a chunk, whose type would be 0.
     if block_end - position < _CHUNK_HEADER.size or not any(data[position : position + _CHUNK_HEADER.size]):
         position, block_end = block_end, block_end + BLOCK_BYTES
     start = position + _CHUNK_HEADER.size
@@ -124,7 +125,7 @@ def _parse_chunk(data: bytes, position: int) -> tuple[int, bytes, int] | None:
 def iter_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Read a protobuf message field by field: number, and an integer or bytes.
 
-    Fixed-width fields come as bytes. Whatever follows the first thing that is no field is passed over.
+    Fixed-width fields come as bytes. From the first thing on that is no field nothing is read.
     """
     position, end = 0, len(message)
     while position < end:
@@ -133,7 +134,7 @@ def iter_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         if tag >= 0x80:
             tag, position = parse_varint(message, position - 1)
         wire = tag & 7
-        if tag < 8:
+        if tag < 8:  # a field has no number 0
             return
         if wire == _VARINT:
             value, position = parse_varint(message, position)
@@ -155,7 +156,7 @@ def iter_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def parse_varint(message: bytes, position: int) -> tuple[int, int]:
-    """Read a base-128 number and where it ends; -1 when it has no end."""
+    """Read a base-128 number, and the position after it; -1 when it has no end."""
     value = 0
     for shift, byte in enumerate(message[position : position + _MOST_VARINT_BYTES]):
         value |= (byte & 0x7F) << (7 * shift)

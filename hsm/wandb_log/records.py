@@ -1,4 +1,4 @@
-"""The records of a `.wandb` log: their numbers, and how configuration, summary and history are written in them.
+"""Records of a `.wandb` log: their numbers, and the items of configuration, summary and history in them.
 
 Each record is a protobuf `Record` of `wandb/proto/wandb_internal.proto`; the numbers used here are the same in
 0.15.12 and 0.31.0.
@@ -28,30 +28,30 @@ _COMMON_RECORD = re.compile(
 )
 
 REMOVED = b""
-"""Stands for the value of a key that is taken away; no JSON is empty."""
+"""The value of a key that was removed; no JSON is empty."""
 
 ValueKey = tuple[str, ...]
-"""Where a value belongs: its names from the outermost inwards."""
+"""The place of a value: its names from the outermost inwards."""
 
 
 def iter_items(message: bytes) -> Iterator[tuple[ValueKey, bytes]]:
-    """Read the items of a config, summary or history record: where each belongs, and its JSON."""
+    """Read the items of a config, summary or history record: the place of each, and its JSON."""
     for field, item in iter_fields(message):
         if field == _UPDATE and isinstance(item, bytes):
             yield _parse_item(item)
 
 
 def iter_removed(message: bytes) -> Iterator[ValueKey]:
-    """Read which keys a config or summary record takes away."""
+    """Read the keys that a config or summary record removes."""
     for field, item in iter_fields(message):
         if field == _REMOVE and isinstance(item, bytes):
             yield _parse_item(item)[0]
 
 
 class ItemReader:
-    """Reads items as `iter_items` does, several times as fast where the same keys come again and again.
+    """Reader of items as `iter_items`, several times as fast where the same keys come again and again.
 
-    It remembers the bytes before a value once it has read them properly, and takes the value behind them by its
+    It remembers the bytes before a value once it has read them field by field, and takes the value behind them by its
     length alone.
     """
 
@@ -64,7 +64,7 @@ class ItemReader:
         return [*items, *iter_items(rest)] if rest else items
 
     def _read_known(self, message: bytes) -> tuple[list[tuple[ValueKey, bytes]], bytes]:
-        """Read as many items as are written in the common way, and return what follows them."""
+        """Read the items up to the first that is not written in the common way; return the rest of the message too."""
         items: list[tuple[ValueKey, bytes]] = []
         keys = self._keys
         position, size = 0, len(message)
@@ -89,11 +89,11 @@ class ItemReader:
 class LastItems:
     """The last value of each key, from messages that are added from the last to the first.
 
-    A key whose value is known is recognised by the bytes before its value and passed over, so that only the values
-    that count are ever taken out.
+    A key whose value is known is recognised by the bytes before its value and skipped, so that only the values that
+    count are ever read.
 
     Attributes:
-        values: The JSON of each key, the last one written first; `REMOVED` for a key that was taken away.
+        values: The JSON of each key, the last one written first; `REMOVED` for a key that was removed.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class LastItems:
 
         Args:
             message: A summary record or a history row.
-            has_removals: It can take keys away, as a summary record can.
+            has_removals: It can remove keys, as a summary record can.
         """
         position, size = 0, len(message)
         taken, find = self._taken, message.find
@@ -132,9 +132,9 @@ class LastItems:
 
 
 def split_record(payload: bytes) -> tuple[int, bytes]:
-    """Find what a record holds: the number of its first message and that message; 0 for none.
+    """Split a record into the number of its first message and that message; 0 for none.
 
-    wandb's own notes on a record (its number, who sent it) are passed over.
+    wandb's own notes on a record (its number, its sender) are skipped.
     """
     common = _COMMON_RECORD.match(payload)
     if common is not None:
@@ -162,7 +162,7 @@ def _parse_item(item: bytes) -> tuple[ValueKey, bytes]:
 
 
 def parse_exit_code(message: bytes) -> int:
-    """Read the exit code of an exit record."""
+    """Read the exit code of an exit record: a signed number of 32 bits, written as one of 64."""
     code = 0
     for field, value in iter_fields(message):
         if field == _EXIT_CODE and isinstance(value, int):
@@ -171,7 +171,7 @@ def parse_exit_code(message: bytes) -> int:
 
 
 def parse_json(value: bytes) -> object:
-    """Read a value, which may be NaN or infinite; None also where it cannot be read."""
+    """Parse a value, which may be NaN or infinite; None also where it is no JSON."""
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
@@ -179,5 +179,5 @@ def parse_json(value: bytes) -> object:
 
 
 def decode_text(value: int | bytes) -> str:
-    """Read a text; bytes that are no UTF-8 become surrogates, and what is no text is empty."""
+    """Decode a text; bytes that are no UTF-8 become surrogates, and what is no text is empty."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""

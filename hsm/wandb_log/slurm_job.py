@@ -1,4 +1,4 @@
-"""Which Slurm job a run belongs to, as its own log says.
+"""Slurm job of a run, as its own log names it.
 
 wandb writes the variables `SLURM_JOB_ID`, `SLURM_ARRAY_JOB_ID` and `SLURM_ARRAY_TASK_ID` into the environment record
 of the log (field 27, a map; seen with 0.31.0), unless it was told to record nothing of the machine.
@@ -14,7 +14,7 @@ from hsm.wandb_log.format import FILE_HEADER, iter_fields, parse_records
 from hsm.wandb_log.records import ENVIRONMENT, decode_text
 
 HEAD_BYTES = 2 * 32768
-"""As much of a log as is read for it; the record is one of its first."""
+"""Bytes of a log that are read for it; the record is one of its first."""
 
 _SLURM = 27
 _KEY, _VALUE = 1, 2
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class SlurmJob:
-    """A job of Slurm. All are digits, since they become arguments of a command.
+    """Job of Slurm. All are digits, since they become arguments of a command.
 
     Attributes:
         id: Of the job, which each task of an array has for itself.
@@ -42,7 +42,7 @@ class SlurmJob:
 
 
 def parse_slurm_job(head: bytes) -> SlurmJob | None:
-    """Read the Slurm job out of the head of a log; None where it names none. Pure."""
+    """Parse the Slurm job in the head of a log; None where it names none. Pure."""
     if len(head) <= len(FILE_HEADER):
         return None
     found: dict[str, str] = {}
