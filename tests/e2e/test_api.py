@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from hsm import HsmError, load_config, sync_from, sync_to
-from hsm.api import CallOptions
+from hsm.call_options import PullOptions, PushOptions, iter_forms
 from hsm.cli.main import app
 from hsm.errors import ExitCode
 from hsm.progress import Event, TargetEnded
@@ -174,8 +174,7 @@ def test_options_are_named_as_those_of_the_program(name: str) -> None:
         for option in parameter.opts
         if option.startswith("--")
     }
-    own = set(CallOptions.__annotations__) - {"reporter"}
-    own |= {"to_sweeps", "to_wandb", "no_after_sync"} if name == "to" else set()
+    own = {name for name, _, _ in iter_forms(PushOptions if name == "to" else PullOptions)}
     assert names - OWN_OF_THE_PROGRAM - OF_FOLLOWING == own
     documented = {
         span for cells in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for span in re.findall(r"`(\w+)`", cells)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.sync.options.choice import parse_roots
-from hsm.cli.sync.options.declarations import Json, Sweeps, Trust, complete_target
+from hsm.cli.sync.options.completions import complete_target
+from hsm.cli.sync.options.declarations import Json, Sweeps, Trust
 from hsm.cli.sync.options.project import load_targets
 from hsm.errors import UsageError
 
@@ -71,6 +71,7 @@ def clean_sweep(
     answer was no, 2 usage or configuration, 10 no target could be reached, 11 locked, 130 interrupted.
     """
     from hsm.cli.render.sync.clean import show_clean
+    from hsm.plan.choice import choose_roots
     from hsm.remote.openssh.client import has_terminal
     from hsm.sync.clean.clean import CleanRequest
     from hsm.sync.clean.report import make_clean_document
@@ -89,7 +90,7 @@ def clean_sweep(
     loaded, _ = load_targets(target or tuple(_list_names()), is_trusted=trust)
     request = CleanRequest(
         options=options,
-        roots=parse_roots(sweep_only=sweep_only, wandb_only=wandb_only),
+        roots=choose_roots(sweep_only=sweep_only, wandb_only=wandb_only),
         targets=tuple(dict.fromkeys(target or ())),
         is_dry_run=dry_run,
         may_ask=has_terminal() and not as_json,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hsm.cli.sync.options.declarations import Json, Trust, complete_target
+from hsm.cli.sync.options.completions import complete_target
+from hsm.cli.sync.options.declarations import Json, Trust
 from hsm.cli.sync.options.project import load, load_targets
 
 

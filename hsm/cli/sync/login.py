@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hsm.cli.sync.options.declarations import TargetArgument, Trust, complete_target
+from hsm.cli.sync.options.completions import complete_target
+from hsm.cli.sync.options.declarations import TargetArgument, Trust
 from hsm.cli.sync.options.project import load, make_connection
 
 

@@ -1,73 +1,22 @@
-"""`hsm sync to`: brings sweeps to targets."""
+"""`hsm sync to`: copies sweeps to targets."""
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING
 
-import typer
+from hsm.call_options import SendOptions
+from hsm.cli.sync.options.declarations import SweepsOrAsk
+from hsm.cli.sync.options.pick import list_offers_here
+from hsm.cli.sync.options.signature import take_options
+from hsm.cli.sync.transfer import Direction, copy_sweeps
 
-from hsm.cli.sync.options.choice import check_allowed, parse_choice, parse_roots
-from hsm.cli.sync.options.declarations import (
-    Allow,
-    AllVersions,
-    Assignments,
-    BreakLock,
-    DryRun,
-    Exclude,
-    Include,
-    Json,
-    Newest,
-    Quiet,
-    Runs,
-    Since,
-    SweepOnly,
-    SweepsOrAsk,
-    Targets,
-    ToSweeps,
-    ToWandb,
-    Trust,
-    Verbose,
-    WandbOnly,
-)
-from hsm.cli.sync.options.follow import Continuous, Expect, Interval, Settle, Stale, follow_sweeps, parse_follow
-from hsm.cli.sync.options.pick import choose_sweeps, list_offers_here
-from hsm.cli.sync.options.project import load_targets, parse_overrides
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def send_to(
-    sweeps: SweepsOrAsk = None,
-    target: Targets = None,
-    dry_run: DryRun = False,
-    sweep_only: SweepOnly = False,
-    wandb_only: WandbOnly = False,
-    runs: Runs = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    since: Since = None,
-    newest: Newest = None,
-    all_versions: AllVersions = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also send over files that are newer at the target.")
-    ] = False,
-    assignments: Assignments = None,
-    to_sweeps: ToSweeps = None,
-    to_wandb: ToWandb = None,
-    allow: Allow = None,
-    break_lock: BreakLock = False,
-    no_after_sync: Annotated[
-        bool, typer.Option("--no-after-sync", help="Do nothing of what the targets' after_sync says.")
-    ] = False,
-    continuous: Continuous = False,
-    interval: Interval = None,
-    expect: Expect = None,
-    settle: Settle = None,
-    stale: Stale = None,
-    trust: Trust = False,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-) -> None:
+@take_options(SendOptions, sweeps=SweepsOrAsk)
+def send_to(sweeps: Sequence[str] | None, options: SendOptions) -> None:
     """Bring sweeps to targets: their folders and the wandb runs that belong to them.
 
     Run it as often as you like, also while the sweep still runs: only what is new or changed is sent, nothing is
@@ -83,59 +32,18 @@ def send_to(
     Exit codes: 0 all done, 1 some items failed or are unsettled, 2 usage or configuration, 10 target unreachable
     or login refused, 11 locked, 12 refused by a safety check, 130 interrupted.
     """
-    from hsm.cli.render import make_reporter
-    from hsm.remote.openssh.client import has_terminal
-    from hsm.remote.openssh.early_login import early_logins
     from hsm.sync.bring.push import push
-    from hsm.sync.reports import make_document
-    from hsm.sync.request import SyncRequest
+    from hsm.sync.call import parse_overrides
 
-    following = parse_follow(
-        continuous=continuous, interval=interval, expect=expect, settle=settle, stale=stale, is_dry_run=dry_run
+    copy_sweeps(
+        sweeps,
+        options,
+        Direction("sync to", "push", list_offers_here, partial(push, meanwhile=_import_rest)),
+        overrides=parse_overrides(
+            options.get("set"), to_sweeps=options.get("to_sweeps"), to_wandb=options.get("to_wandb")
+        ),
+        does_after_sync=not options.get("no_after_sync", False),
     )
-    roots = parse_roots(sweep_only=sweep_only, wandb_only=wandb_only)
-    choice = parse_choice(runs, include, exclude, since=since, newest=newest)
-    overrides = parse_overrides(assignments, to_sweeps, to_wandb)
-    loaded, targets = load_targets(target or (), is_trusted=trust, overrides=overrides)
-    chosen = choose_sweeps(sweeps, lambda: list_offers_here(loaded, targets), command="sync to", as_json=as_json)
-    if not chosen:
-        return
-    request = SyncRequest(
-        sweeps=chosen,
-        targets=targets,
-        is_dry_run=dry_run,
-        roots=roots,
-        choice=choice,
-        all_versions=all_versions,
-        overwrite=overwrite,
-        allowed=check_allowed(allow or ()),
-        may_ask=has_terminal() and not as_json,
-        breaks_lock=break_lock,
-        does_after_sync=not no_after_sync,
-        lists_files=as_json and verbose > 0,
-    )
-    if following is not None:
-        follow_sweeps(
-            loaded,
-            request,
-            following,
-            pulls=False,
-            runner=early_logins.take_runner(),
-            as_json=as_json,
-            verbosity=verbose,
-            is_quiet=quiet,
-        )
-    with make_reporter(is_quiet=quiet, targets=list(request.targets)) as reporter:
-        runner = early_logins.take_runner()
-        report = push(loaded, request, runner=runner, reporter=reporter, meanwhile=_import_rest)
-    if as_json:
-        document = make_document(report, with_plan=dry_run or verbose > 0)
-        typer.echo(json.dumps(document, indent=2))
-    else:
-        from hsm.cli.render import show_report
-
-        show_report(report, verbosity=verbose, is_quiet=quiet)
-    raise typer.Exit(int(report.exit_code))
 
 
 def _import_rest() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.sync.options.declarations import Json, complete_sweep
+from hsm.cli.sync.options.completions import complete_sweep
+from hsm.cli.sync.options.declarations import Json
 from hsm.cli.sync.options.project import load
 from hsm.errors import ConfigError, UsageError
 from hsm.sweep_folder import OUTPUTS

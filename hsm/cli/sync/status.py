@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.sync.options.declarations import Json, Targets, Trust, complete_sweep
+from hsm.cli.sync.options.completions import complete_sweep
+from hsm.cli.sync.options.declarations import Json, Targets, Trust
 from hsm.cli.sync.options.project import load, load_targets
 from hsm.errors import ConfigError
 from hsm.sweep_folder import OUTPUTS

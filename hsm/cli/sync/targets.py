@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hsm.cli.sync.options.declarations import Assignments, Json, ToSweeps, ToWandb, complete_sweep, complete_target
-from hsm.cli.sync.options.project import load, parse_overrides
-from hsm.cli.sync.pull import show_sweeps
+from hsm.cli.sync.options.completions import complete_sweep, complete_target
+from hsm.cli.sync.options.declarations import Assignments, Json, ToSweeps, ToWandb
+from hsm.cli.sync.options.project import load, load_targets
 from hsm.cli.sync.resolved import make_settings_document, show_resolved
 from hsm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def list_targets(
@@ -52,11 +55,13 @@ def list_targets(
     `hsm sync list --resolved latest --set options.parallel_transfers=8`.
     """
     if resolved is not None:
-        overrides = parse_overrides(assignments, to_sweeps, to_wandb)
+        from hsm.sync.call import parse_overrides
+
+        overrides = parse_overrides(assignments, to_sweeps=to_sweeps, to_wandb=to_wandb)
         show_resolved(resolved, target or (), overrides, as_json=as_json)
         return
     if sweeps and not (assignments or to_sweeps or to_wandb):
-        show_sweeps(target or (), as_json=as_json)
+        _show_sweeps(target or (), as_json=as_json)
         return
     if target or assignments or to_sweeps is not None or to_wandb is not None:
         raise UsageError(
@@ -80,3 +85,29 @@ def list_targets(
     from hsm.cli.render import show_targets
 
     show_targets(loaded)
+
+
+def _show_sweeps(names: Sequence[str], *, as_json: bool) -> None:
+    """Print the sweeps of this project, or those at targets.
+
+    Args:
+        names: Targets; none means this project.
+        as_json: Print a document.
+    """
+    from hsm.process.runner import Runner
+    from hsm.remote.openssh.client import has_terminal
+    from hsm.sync.status.overview import list_sweeps_at, list_sweeps_here, make_overview_document
+
+    if names:
+        loaded, targets = load_targets(names, is_trusted=False)
+        places = list_sweeps_at(loaded, targets, runner=Runner(), may_ask=has_terminal() and not as_json)
+    else:
+        places = (list_sweeps_here(load()),)
+    document = make_overview_document(places)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        from hsm.cli.render.sync.sweeps import show_places
+
+        show_places(places)
+    raise typer.Exit(int(str(document["exit_code"])))

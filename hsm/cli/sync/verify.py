@@ -1,29 +1,23 @@
-"""`hsm sync verify`: compares by checksum."""
+"""`hsm sync verify`: compares sweeps with their targets by checksum."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from hsm.cli.sync.options.choice import parse_choice
-from hsm.cli.sync.options.declarations import Exclude, Include, Json, Newest, Runs, Since, Sweeps, Targets, Trust
+from hsm.call_options import VerifyOptions
+from hsm.cli.sync.options.declarations import Sweeps
 from hsm.cli.sync.options.project import load_targets
+from hsm.cli.sync.options.signature import take_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def verify_sweeps(
-    sweeps: Sweeps,
-    target: Targets = None,
-    runs: Runs = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    since: Since = None,
-    newest: Newest = None,
-    trust: Trust = False,
-    as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing where all is equal.")] = False,
-) -> None:
+@take_options(VerifyOptions, sweeps=Sweeps, needs_sweeps=True)
+def verify_sweeps(sweeps: Sequence[str], options: VerifyOptions) -> None:
     """Compare sweeps with their targets by checksum: both ends read every file that counts. Changes nothing.
 
     Exit codes: 0 all that counts is equal, 1 something differs or is missing there (it is listed), 2 usage or
@@ -33,11 +27,13 @@ def verify_sweeps(
     from hsm.cli.render.sync.verify import describe_verdicts
     from hsm.process.runner import Runner
     from hsm.remote.openssh.client import has_terminal
+    from hsm.sync.call import parse_choice
     from hsm.sync.verify.report import make_verify_document
     from hsm.sync.verify.verify import verify
 
-    choice = parse_choice(runs, include, exclude, since=since, newest=newest)
-    loaded, targets = load_targets(target or (), is_trusted=trust)
+    as_json, quiet = options.get("json", False), options.get("quiet", False)
+    choice = parse_choice(options)
+    loaded, targets = load_targets(options.get("target"), is_trusted=options.get("trust", False))
     may_ask = has_terminal() and not as_json
     with make_reporter(is_quiet=quiet, targets=list(targets)) as reporter:
         report = verify(loaded, sweeps, targets, runner=Runner(), reporter=reporter, may_ask=may_ask, choice=choice)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hsm.call_options import ReceiveOptions, SendOptions, list_harmless_switches
 from hsm.process.runner import Runner
 from hsm.remote.openssh.client import OpenSsh, has_terminal
 from hsm.remote.openssh.hints import RememberedTarget, find_hint_file, list_default_targets, make_remembered
@@ -19,10 +20,7 @@ from hsm.remote.openssh.hints import RememberedTarget, find_hint_file, list_defa
 if TYPE_CHECKING:
     from hsm.remote.openssh.command_line import SshTarget
 
-_PLAIN_OPTIONS = frozenset(
-    {"--dry-run", "-n", "--sweep-only", "--wandb-only", "--all-versions", "--overwrite", "--break-lock", "--json"}
-    | {"--no-after-sync", "--verbose", "-v", "-vv", "--quiet", "-q"}
-)
+_PLAIN_OPTIONS = list_harmless_switches(SendOptions, ReceiveOptions)
 """Options that do not change which targets are meant, nor how they are reached."""
 
 _COMMANDS = (("sync", "to"), ("sync", "run"), ("sync", "from"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from hsm.call_options import Words
     from hsm.config.layers import Layer
     from hsm.config.load import LoadedConfig
     from hsm.config.schema import TargetSettings
@@ -29,17 +29,8 @@ def _find_node(project: Path, name: str) -> Mapping[str, object] | str:
     return find_target(project, name)
 
 
-def parse_overrides(assignments: Sequence[str] | None, to_sweeps: str | None, to_wandb: str | None) -> Layer:
-    """What the command line sets for the targets of its call."""
-    from hsm.config.overrides import parse_assignments
-
-    folders = {"--to-sweeps": (("paths", "sweeps"), to_sweeps), "--to-wandb": (("paths", "wandb"), to_wandb)}
-    texts = {option: (key, text) for option, (key, text) in folders.items() if text is not None}
-    return parse_assignments(assignments or (), texts=texts)
-
-
 def load_targets(
-    names: Sequence[str], *, is_trusted: bool, overrides: Layer | None = None
+    names: Words | None, *, is_trusted: bool, overrides: Layer | None = None
 ) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
     """The configuration, as far as its owner can be trusted, and the targets that a command means.
 
@@ -50,33 +41,20 @@ def load_targets(
         is_trusted: `--trust`.
         overrides: What the command line sets for these targets.
     """
-    from hsm.config.load import select_targets
-    from hsm.config.resolve import resolve_targets
-    from hsm.config.trust import apply_trust, check_trust
+    from hsm.sync.call import choose_addresses, choose_targets
 
-    loaded, warnings = apply_trust(load(), is_trusted=is_trusted)
-    if warnings:
+    warnings: list[str] = []
+
+    def warn(text: str) -> None:
         from hsm.cli.render import show_note  # it takes long to import
 
-        for warning in warnings:
-            show_note(f"Warning: {warning}")
-    targets = select_targets(loaded.config, names)
-    if overrides:
-        loaded = replace(loaded, layers=replace(loaded.layers, command_line=overrides))
-        targets = resolve_targets(loaded.layers, targets)
-    check_trust(loaded, targets)
+        warnings.append(text)
+        show_note(f"Warning: {text}")
+
+    loaded, targets = choose_targets(load(), names, is_trusted=is_trusted, overrides=overrides, warn=warn)
     if not (warnings or is_trusted or overrides or loaded.layers.environment):
         remember(loaded, targets)
-    return loaded, {name: _choose_address(settings, loaded.project) for name, settings in targets.items()}
-
-
-def _choose_address(settings: TargetSettings, project: Path) -> TargetSettings:
-    """The settings with the address that answers, for a target that names a machine of the hosts file."""
-    if settings.node is None:
-        return settings
-    from hsm.hosts.sync_target import choose_address
-
-    return choose_address(settings, project)
+    return loaded, choose_addresses(loaded, targets)
 
 
 def make_connection(target: str, *, is_trusted: bool) -> Connection:
