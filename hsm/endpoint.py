@@ -1,7 +1,7 @@
-"""The two ends of a sync: what a source and a destination can be asked, whether local or remote.
+"""Contract of an endpoint, the source or the destination of a sync, local or remote.
 
-`hsm.remote.local.LocalEndpoint` and `hsm.remote.shell_programs.endpoint.RemoteEndpoint` keep this contract;
-`tests/contract/test_endpoints.py` holds both to it.
+`hsm.remote.local.LocalEndpoint`, `hsm.remote.shell_programs.endpoint.RemoteEndpoint` and
+`hsm.remote.sftp.endpoint.SftpEndpoint` implement it; `tests/contract/test_endpoints.py` holds them to it.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the check learns of the machine behind an endpoint.
+    """The machine behind an endpoint.
 
     Attributes:
         system: As `uname -s` says, for example `Linux`.
         home: The user's home folder, absolute.
-        rsync_version: What `rsync --version` says; empty when there is no rsync.
+        rsync_version: The output of `rsync --version`; empty when there is no rsync.
         clock_ns: The machine's clock when it answered, nanoseconds since the epoch; 0 where unknown.
     """
 
@@ -91,7 +91,7 @@ class Survey:
     """One look at an endpoint.
 
     Attributes:
-        machine: What is behind it.
+        machine: The machine behind it.
         listings: One per requested `Tree`, in their order.
         receipts: The checksum of every receipt in the folder that was asked for, by file name.
         digest: Of all that was listed, the same as long as nothing of it changes; empty where the endpoint has none.
@@ -133,7 +133,7 @@ class LazyListings(Sequence[Listing]):
 
 @dataclass(frozen=True, slots=True)
 class FileEnds:
-    """The two ends of a file, enough to tell whose run a log is.
+    """The two ends of a file: of a log, enough to name its run's sweep.
 
     Attributes:
         path: As asked for.
@@ -162,13 +162,13 @@ class Endpoint(Protocol):
 
     @property
     def is_remote(self) -> bool:
-        """Whether it lies behind a network connection."""
+        """True where it lies behind a network connection."""
 
     def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
         """List `trees`, in one session where the endpoint is remote. Changes nothing.
 
         Args:
-            trees: What to list; at least one.
+            trees: At least one.
             receipts: A folder, absolute or `~/...`, whose receipts' checksums are wanted.
             is_lazy: The listings may be read out of the answer when they are asked for, if ever.
         """
@@ -179,7 +179,7 @@ class Endpoint(Protocol):
         Args:
             paths: Absolute paths.
             n_blocks: Whole blocks at the end, beginning at a multiple of 32,768 bytes; 0 for none.
-            head_bytes: Bytes at the beginning, however many for the whole file; by default as many blocks.
+            head_bytes: Bytes at the beginning, more than a file has for all of it; by default as many blocks.
 
         Yields:
             One answer per file that could be read, in the order of `paths`; others are skipped.

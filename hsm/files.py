@@ -1,4 +1,4 @@
-"""HSM's own files here: JSON with a schema number, replaced in one step, readable by the user alone.
+"""Reader and writer of HSM's own files: JSON with a schema number, replaced in one step, readable by the user alone.
 
 State lies beside the project, often on Lustre, GPFS or NFS, where SQLite's locks cannot be trusted; a rename
 within a folder is atomic on all of them.
@@ -18,7 +18,7 @@ PRIVATE_FOLDER_MODE = 0o700
 
 
 class DamagedFileError(Exception):
-    """A file of HSM's own cannot be understood: no JSON, or no schema that this version knows."""
+    """A file of HSM's own cannot be understood: no JSON, or a schema that this version does not know."""
 
 
 class NewerFileError(DamagedFileError):
@@ -31,7 +31,7 @@ def make_private_folder(folder: Path) -> None:
     Raises:
         OSError: It could not be made.
     """
-    if not folder.parent.exists():  # mkdir(parents=True) would leave their mode to the umask
+    if not folder.parent.exists():  # mkdir(parents=True) would leave the parents' mode to the umask
         make_private_folder(folder.parent)
     folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
 
@@ -51,14 +51,14 @@ def save_json(path: Path, data: dict[str, object], *, schema: int) -> None:
     """
     make_private_folder(path.parent)
     header = {"schema": schema, "hsm": __version__}
-    content = json.dumps({**header, **data, **header}, separators=(",", ":"))
+    content = json.dumps({**header, **data, **header}, separators=(",", ":"))  # the header first, and never overridden
     beside = path.with_name(f".hsm-{secrets.token_hex(8)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            os.fsync(stream.fileno())  # after a crash the name may else lead to an empty file
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -66,14 +66,14 @@ def save_json(path: Path, data: dict[str, object], *, schema: int) -> None:
 
 
 def load_json(path: Path, *, schema: int) -> dict[str, object] | None:
-    """Read what `save_json` wrote.
+    """Load a file that `save_json` wrote.
 
     Returns:
         The data with `schema` and `hsm`, or None when there is no such file.
 
     Raises:
         NewerFileError: Its schema is newer than `schema`.
-        DamagedFileError: It is no JSON object, or its schema is not `schema`.
+        DamagedFileError: It is no JSON object, or its schema is another one.
         OSError: It is there but cannot be read.
     """
     try:

@@ -1,4 +1,4 @@
-"""The values that the parts of HSM hand to one another: frozen, typed, blind to the world.
+"""Values that the parts of HSM hand to one another: frozen, typed, blind to the world.
 
 Paths are text as `os.fsdecode` gives it, so bytes that are no UTF-8 survive as surrogates; they use `/`.
 Times are whole nanoseconds since the epoch, sizes are bytes.
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 
 class Root(str, Enum):
-    """The two folders of a project that HSM brings home; every destination path lies below one of them."""
+    """The two folders of a project that HSM copies; every destination path lies below one of them."""
 
     SWEEPS = "sweeps"
     WANDB = "wandb"
 
 
 class EntryKind(str, Enum):
-    """What a listing found at a path. The values are the letters of GNU find's `%y`."""
+    """Type of an entry of a listing. The values are the letters of GNU find's `%y`."""
 
     FILE = "f"
     FOLDER = "d"
@@ -35,12 +35,12 @@ class Entry(NamedTuple):
 
     Attributes:
         path: Relative to the folder that was listed.
-        kind: The entry itself; symlinks are not followed.
+        kind: Of the entry itself; symlinks are not followed.
         size: Bytes; 0 for anything but a file.
         mtime_ns: With all the digits the file system keeps; 0 for a folder.
         inode: 0 where unknown.
-        link_target: What a symlink holds, else empty.
-        followed: Where a symlink leads, when the listing was asked to follow; None when it leads nowhere.
+        link_target: The content of a symlink, else empty.
+        followed: The entry that a symlink leads to, when the listing was asked to follow; None when it leads nowhere.
     """
 
     path: str
@@ -53,9 +53,9 @@ class Entry(NamedTuple):
 
 
 class RunState(str, Enum):
-    """How far a run has come, as its own log tells.
+    """State of a run, as its own log tells.
 
-    FINISHED and FAILED have an exit record (exit code 0, other); RUNNING has none and its log moved lately;
+    FINISHED and FAILED have an exit record (exit code 0, other); RUNNING has none and something of it moved lately;
     UNKNOWN has none and rests: killed, or a wandb that writes seldom.
     """
 
@@ -67,7 +67,7 @@ class RunState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One wandb run folder that belongs to the sweep.
+    """A wandb run folder that belongs to the sweep.
 
     Attributes:
         name: The folder's name; unique at a target.
@@ -75,7 +75,7 @@ class Run:
         log: The `.wandb` log's path relative to the run folder; empty when it has none yet.
         state: From the log.
         exit_code: Of a FINISHED or FAILED run.
-        at_rest: The log has not moved for a while, so what was read of it is its end.
+        at_rest: The log has not changed for a while, so what was read of it is its end.
         uploaded: wandb has it already (`.synced`, or a finished online run).
     """
 
@@ -89,7 +89,7 @@ class Run:
 
     @property
     def has_exit_record(self) -> bool:
-        """Whether the log ends with an exit record, that is, the run will not go on."""
+        """True where the log ends with an exit record: the run will not go on."""
         return self.state in (RunState.FINISHED, RunState.FAILED)
 
 
@@ -98,20 +98,20 @@ FileKey = tuple[Root, str]
 
 
 class SourceFile(NamedTuple):
-    """One file that could be sent (a named tuple for the reason given at `Entry`).
+    """A file that could be sent (a named tuple for the reason given at `Entry`).
 
     Attributes:
-        root: Below which of the destination's two folders it lands.
+        root: The one of the destination's two folders below which it lands.
         path: Relative to that folder; at the source the same path lies below `prefix`.
         prefix: Absolute folder at the source.
         size: Bytes, of a symlink's content where `is_link`.
         mtime_ns: Of the content.
         inode: Of the content; 0 where unknown.
         run: Name of the run it belongs to; empty for files of the sweep folder.
-        is_link: A symlink at the source, travels as the file it leads to.
-        leads_to: Of a symlink: what it holds, then the real path of every further one on the way, and of the
-            content, as far as they are known (`hsm.discover.links`).
-        real: Of a symlink: the real path of its content; empty where it is not known.
+        is_link: A symlink at the source; the file that it leads to is sent.
+        leads_to: Of a symlink: its content, then the real path of every further one on the way, and of the file, as
+            far as they are known (`hsm.discover.links`).
+        real: Of a symlink: the real path of the file; empty where it is not known.
     """
 
     root: Root
@@ -133,13 +133,13 @@ class SourceFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something about one path that the user must hear of, while everything else goes on.
+    """A thing about one path that the user must be told, while everything else goes on.
 
     Attributes:
-        path: Where; relative to the project or to the root it concerns; may be empty.
+        path: Relative to the project or to the root it concerns; may be empty.
         kind: A short stable word for scripts.
         message: One sentence.
-        hint: What to do next; may be empty.
+        hint: The next thing to do or type; may be empty.
         is_failure: False for a notice that does not change the exit code.
     """
 
@@ -152,7 +152,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class RunVersions:
-    """What a run's last summary names, needed to tell which media are superseded.
+    """Media that a run's last summary names, from which old versions are told.
 
     Attributes:
         named: Paths relative to the run's `files/` folder, as `media/table/x_3_<20 hex>.table.json`.
@@ -165,14 +165,14 @@ class RunVersions:
 
 @dataclass(frozen=True, slots=True)
 class SweepInventory:
-    """What the source has of one sweep: the plan's first input.
+    """Runs and files of one sweep at the source: the plan's first input.
 
     Attributes:
         sweep: The sweep's id.
         runs: Sorted by name.
         files: Every file that may be sent, of the sweep folder (to its depth) and of the runs.
         versions: By run name; only runs with more than one version of something are in it.
-        deeper: Folder of the sweep folder -> number of files below it that lie deeper than `max_depth`.
+        deeper: Folder in the sweep folder -> number of files below it that lie deeper than `max_depth`.
         max_depth: Levels of the sweep folder whose files are in `files`; None for all.
         problems: Found while looking.
     """
@@ -187,10 +187,10 @@ class SweepInventory:
 
 
 class Reason(str, Enum):
-    """Why a file is sent or left. The order here is the order of tables.
+    """Reason why a file is sent or not. The order here is the order of tables.
 
     Attributes:
-        is_send: Whether a file with this reason is sent.
+        is_send: A file with this reason is sent.
     """
 
     is_send: bool
@@ -214,11 +214,11 @@ for _reason in Reason:
 
 
 class PlanItem(NamedTuple):
-    """What becomes of one file, and why.
+    """Decision about one file.
 
     Attributes:
         file: The file.
-        reason: Sent or left, and why.
+        reason: Why it is sent or not.
         detail: More of the reason in words, for example `superseded by step 70`; may be empty.
     """
 
@@ -229,7 +229,7 @@ class PlanItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What is to be sent of one sweep to one destination, and what is left, and why.
+    """Decisions about all files of one sweep for one destination.
 
     Attributes:
         sweep: The sweep's id.

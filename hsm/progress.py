@@ -1,4 +1,4 @@
-"""What happens while a sync works, as events, and the protocol of those who show them."""
+"""Events of a sync at work, and the protocol of those who show them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class TransferStarted:
-    """What the transfer to a target will bring: totals of the plan."""
+    """The transfer to a target begins, with the totals of its plan."""
 
     target: str
     n_files: int
@@ -37,9 +37,9 @@ class TransferStarted:
 
 @dataclass(frozen=True, slots=True)
 class TransferMoved:
-    """What has moved so far to a target: running totals, never going back.
+    """Running totals of the transfer to a target; they never go back.
 
-    `n_bytes` is a worker's own count and may run ahead of what is proven.
+    `n_bytes` is the workers' own count and may run ahead of what is verified.
     """
 
     target: str
@@ -50,7 +50,7 @@ class TransferMoved:
 
 @dataclass(frozen=True, slots=True)
 class ProblemFound:
-    """A problem of one path, told as soon as it is known; it stands in the report again."""
+    """A problem of one path, reported as soon as it is known; it stands in the final report again."""
 
     target: str
     problem: Problem
@@ -68,14 +68,14 @@ Event = StepStarted | Waiting | TransferStarted | TransferMoved | ProblemFound |
 
 
 class Reporter(Protocol):
-    """Receives events from several threads at once; must be thread-safe, quick, and never raise."""
+    """Receiver of events, from several threads at once; must be thread-safe, quick, and never raise."""
 
     def report(self, event: Event) -> None:
         """Take one event."""
 
 
 class SilentReporter:
-    """Shows nothing (`-q`, and the default of the Python interface)."""
+    """Reporter that shows nothing (`-q`, and the default of the Python interface)."""
 
     def report(self, event: Event) -> None:
         """Ignore the event."""

@@ -1,4 +1,4 @@
-"""Listing folders of this machine, with the same records that a remote listing gives."""
+"""Lister of folders of this machine, with the same entries that a remote listing gives."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hsm.endpoint import Listing, Space, Tree
 from hsm.model import Entry, EntryKind, Problem
 
 _N_PROBED = 16
+"""Names in the first part, which shows how fast the file system is, and in each of the parts of a slow one."""
 
 N_READERS = 8
 
@@ -20,7 +21,7 @@ SLOW_SECONDS = 0.0001
 
 
 class Child(Protocol):
-    """What lies in a folder, as `os.DirEntry` has it."""
+    """An entry of a folder, as `os.DirEntry` is one."""
 
     @property
     def name(self) -> str:
@@ -34,10 +35,10 @@ class Child(Protocol):
         """Its inode."""
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a folder."""
+        """Tell whether it is a folder."""
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a regular file."""
+        """Tell whether it is a regular file."""
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """Its status."""
@@ -54,13 +55,13 @@ def scan_folder(folder: str) -> Sequence[Child]:
 
 
 def list_tree(tree: Tree, *, scan: Scan = scan_folder) -> Listing:
-    """List a tree of this machine. Changes nothing; what vanishes meanwhile is absent.
+    """List a tree of this machine. Changes nothing; entries that vanish meanwhile are absent.
 
     Only files and symlinks cost a `stat`: on a parallel file system each is a round trip to its servers, so several
     threads list there (`iter_parts`).
 
     Args:
-        tree: What to list.
+        tree: The folder, and which names in it.
         scan: Reads each folder; may be called by several threads at once.
     """
     base = os.path.expanduser(tree.base)  # noqa: PTH111 - pathlib would drop bytes that are no UTF-8 on errors
@@ -89,15 +90,15 @@ _Answer = TypeVar("_Answer")
 def iter_parts(
     names: Sequence[str], read: Callable[[Sequence[str]], _Answer], *, count: Callable[[_Answer], int]
 ) -> Iterator[_Answer]:
-    """Read what lies at many names, part by part; on a slow file system by several threads.
+    """Read many names part by part, on a slow file system by several threads.
 
-    There each waits for its servers alone. Whether it is slow, the first part shows. Parts that nobody waits for any
-    more are not begun.
+    There each of them waits for the servers by itself. The first part shows whether it is slow; on a fast one threads
+    would only wait for Python. Parts that nobody waits for any more are not begun.
 
     Args:
         names: All of them.
         read: Reads a part; may be called by several threads at once.
-        count: How many entries were looked at for an answer.
+        count: Counts the entries that were looked at for an answer.
 
     Yields:
         The answers, in the order of the names.
@@ -164,7 +165,7 @@ def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem], sc
                 continue
             try:
                 status = child.stat(follow_symlinks=False)
-            except OSError:
+            except OSError:  # it has vanished
                 continue
             if child.is_file(follow_symlinks=False):  # nearly all are, and a call less counts
                 yield Entry(child_name, EntryKind.FILE, status.st_size, status.st_mtime_ns, status.st_ino)
