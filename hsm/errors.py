@@ -2,12 +2,18 @@
 
 An exception says that the whole call cannot go on. What concerns one file or one run is a
 `hsm.model.Problem` in the result instead, and the rest goes on.
+
+Code that decides catches a class. The kind is finer, is made for scripts, and is never compared: an unknown class is
+an error at once, a mistyped kind never is.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class ExitCode(IntEnum):
@@ -29,32 +35,125 @@ class HsmError(Exception):
     Attributes:
         message: One sentence that says what is wrong and with what.
         hint: What to do next, where possible a command to type; may be empty.
-        kind: A short stable word for scripts (`error.kind` in the JSON document).
+        kind: A short stable word for scripts (`error.kind` in the JSON document); where none is given, the class's.
         detail: Raw lines of the program that failed, shown under `-v`; never a secret.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.USAGE
+    kind: str = "error"
 
-    def __init__(self, message: str, *, hint: str = "", kind: str = "error", detail: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", kind: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.kind = kind
+        self.kind = kind or self.kind
         self.detail = detail
+
+    def reword(self, message: str, *, hint: str) -> Self:
+        """Make the same error in other words: class, kind and detail stay."""
+        return type(self)(message, hint=hint, kind=self.kind, detail=self.detail)
 
 
 class UsageError(HsmError):
     """The command line asks for something that does not exist or does not go together."""
 
 
+class UnknownSweepError(UsageError):
+    """A word means no sweep there."""
+
+    kind = "unknown_sweep"
+
+
 class ConfigError(HsmError):
     """The configuration is missing or wrong; the message lists every problem of the file."""
+
+
+class NoConfigError(ConfigError):
+    """Neither the folder nor one above it holds a configuration."""
+
+    kind = "no_config"
 
 
 class UnreachableError(HsmError):
     """A target cannot be reached or refuses the login; other targets go on."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+class NoSshError(UnreachableError):
+    """This machine has no ssh."""
+
+    kind = "ssh_missing"
+
+
+class UnexplainedError(UnreachableError):
+    """ssh gave up and said nothing that HSM knows."""
+
+    kind = "unreachable"
+
+
+class JumpFailedError(UnreachableError):
+    """The way through a jump host ended before the target answered."""
+
+    kind = "jump_failed"
+
+
+class PassingError(UnreachableError):
+    """The link is away, which may pass by itself once a connection has stood."""
+
+
+class HostUnknownError(PassingError):
+    """The target's name does not resolve."""
+
+    kind = "host_unknown"
+
+
+class NoAnswerError(PassingError):
+    """Nothing answers at the target's port."""
+
+
+class ConnectionDroppedError(PassingError):
+    """The connection broke, or a server that throttles closed it; may pass at the first contact too."""
+
+    kind = "connection_dropped"
+
+
+class SessionsRefusedError(PassingError):
+    """The server allows no further session over the login; may pass at the first contact too."""
+
+    kind = "sessions_refused"
+
+
+class LoginRefusedError(UnreachableError):
+    """A person has to put something right; a server may ban whoever tries again and again."""
+
+    kind = "login_refused"
+
+
+class BadSshConfigError(LoginRefusedError):
+    """ssh does not accept its configuration."""
+
+    kind = "bad_ssh_configuration"
+
+
+class NotSshError(LoginRefusedError):
+    """What answers speaks no SSH, or none that both ends know."""
+
+
+class HostKeyError(LoginRefusedError):
+    """The target's host key is not one to trust."""
+
+
+class UnknownHostKeyError(HostKeyError):
+    """The host key is stored nowhere here."""
+
+    kind = "host_key_unknown"
+
+
+class ChangedHostKeyError(HostKeyError):
+    """Another host key is stored than the one that is offered."""
+
+    kind = "host_key_changed"
 
 
 class LockedError(HsmError):
@@ -73,3 +172,49 @@ class TargetError(HsmError):
     """The target answers, but the work cannot be done there (no rsync, no permission, no space)."""
 
     exit_code = ExitCode.PARTIAL
+
+
+class NoShellError(TargetError):
+    """The target's shell runs no commands, or prints text of its own before they can speak."""
+
+    kind = "noisy_shell"
+
+
+class NoRsyncError(TargetError):
+    """An end has no rsync that can be used; SFTP can carry the files."""
+
+    kind = "rsync_missing"
+
+
+class NoRsyncHereError(NoRsyncError):
+    """This machine has no rsync."""
+
+    kind = "rsync_missing_here"
+
+
+class UnwritableError(TargetError):
+    """HSM cannot write its own files at the target."""
+
+    kind = "cannot_make_folder"
+
+
+class DiskError(TargetError):
+    """A file system is full, read-only or failing: further files would fail as well."""
+
+
+class NoSpaceError(DiskError):
+    """The disk is full."""
+
+    kind = "no_space"
+
+
+class NoInodesError(DiskError):
+    """The file system has no room for further files, or for their names."""
+
+    kind = "no_inodes"
+
+
+class DamagedScoresError(TargetError):
+    """A database of scores is damaged."""
+
+    kind = "damaged_scores"

@@ -150,6 +150,12 @@ class Problem:
     is_failure: bool = True
 
 
+FOLDER_UNREADABLE = "unreadable"
+CONFLICT = "conflict"
+TYPE_CONFLICT = "type_conflict"
+"""Kinds of problems that HSM itself decides by, of which no one module is the home."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunVersions:
     """Media that a run's last summary names, from which old versions are told.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from hsm.endpoint import Listing, Space, Tree
-from hsm.model import Entry, EntryKind, Problem
+from hsm.model import FOLDER_UNREADABLE, Entry, EntryKind, Problem
 
 _N_PROBED = 16
 """Names in the first part, which shows how fast the file system is, and in each of the parts of a slow one."""
@@ -175,7 +175,7 @@ def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem], sc
 
 def _make_unreadable(name: str, error: OSError) -> Problem:
     message = f"The folder cannot be read: {error.strerror}"
-    return Problem(name, "unreadable", message, "Check its permissions.")
+    return Problem(name, FOLDER_UNREADABLE, message, "Check its permissions.")
 
 
 def _make_entry(path: str, name: str, status: os.stat_result, *, follow: bool) -> Entry:

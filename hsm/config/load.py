@@ -22,7 +22,7 @@ from hsm.config.schema import SyncConfig, TargetSettings
 from hsm.config.sections import list_keys, validate
 from hsm.config.yaml.document import Builder, Location, compose, is_null, make_dotted, show_value
 from hsm.config.yaml.findings import get_location
-from hsm.errors import ConfigError, UsageError
+from hsm.errors import ConfigError, NoConfigError, UsageError
 from hsm.project_folder import ProjectFolder
 from hsm.user_files import FileFlaw, FlawedFileError, read_config_file
 
@@ -61,7 +61,7 @@ def find_config(start: Path) -> Path:
         The absolute path of whatever lies there, readable or not.
 
     Raises:
-        ConfigError: There is none (kind `no_config`).
+        NoConfigError: There is none.
     """
     start = start.resolve()
     for folder in (start, *start.parents):
@@ -73,10 +73,9 @@ def find_config(start: Path) -> Path:
         except OSError:
             pass  # something is there that may not be looked at; reading it will say so
         return path
-    raise ConfigError(
+    raise NoConfigError(
         f"No sync configuration found: neither {start} nor a folder above it holds {CONFIG_PATH}",
         hint="run `hsm sync init` in the project's folder",
-        kind="no_config",
     )
 
 

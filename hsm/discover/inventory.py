@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hsm.discover.index import RunIndex
 from hsm.discover.links import resolve_links
-from hsm.discover.results import is_own, make_file
+from hsm.discover.results import SYMLINKED_FOLDER, is_own, make_file
 from hsm.discover.run_files import read_run_files, read_run_versions
 from hsm.discover.sweeps import WANDB_NAMES, Layout, SweepFolder, is_run_name
 from hsm.discover.wandb_runs import find_candidates, make_wandb_tree, read_members
@@ -157,12 +157,12 @@ def _iter_wandb_problems(wandb: Listing, folder: Listing | None, sweep: str) -> 
     for entry in dict.fromkeys(wandb.entries):
         top, _, name = entry.path.partition("/")
         if entry.kind is EntryKind.SYMLINK and top == sweep and name in {"", *WANDB_NAMES}:
-            yield Problem(entry.path, "symlinked_folder", _make_runs_message(entry), hint)
+            yield Problem(entry.path, SYMLINKED_FOLDER, _make_runs_message(entry), hint)
     for entry in folder.entries if folder else ():
         parts = entry.path.split("/")
         if _is_symlinked_wandb(parts, entry) and WANDB_NAMES.isdisjoint(parts[:-1]):
             path = f"{sweep_folder(sweep)}/{entry.path}"
-            yield Problem(path, "symlinked_folder", _make_runs_message(entry), hint, is_failure=False)
+            yield Problem(path, SYMLINKED_FOLDER, _make_runs_message(entry), hint, is_failure=False)
     for problem in dict.fromkeys(wandb.problems):
         top = problem.path.partition("/")[0]
         if not problem.path or top == sweep or is_run_name(top):

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from hsm.model import Entry, EntryKind, Problem, Root, SourceFile
 
+SYMLINKED_FOLDER = "symlinked_folder"
+SPECIAL_FILE = "special_file"
+
 OWN_PREFIX = ".hsm-"
 """Names that begin so are HSM's own, at any level, and are never results."""
 
@@ -36,8 +39,8 @@ def make_file(entry: Entry, root: Root, path: str, prefix: str, run: str, proble
         problems.append(Problem(path, "dangling_symlink", message, "Restore what it led to, or delete it."))
     elif content.kind is EntryKind.FOLDER:
         message = f"The symlink leads to a folder, which is not sent: {entry.link_target}"
-        problems.append(Problem(path, "symlinked_folder", message, is_failure=False))
+        problems.append(Problem(path, SYMLINKED_FOLDER, message, is_failure=False))
     else:
         message = "This is a socket, a device or a pipe, which is not sent."
-        problems.append(Problem(path, "special_file", message, is_failure=False))
+        problems.append(Problem(path, SPECIAL_FILE, message, is_failure=False))
     return None

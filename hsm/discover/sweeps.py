@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint, Listing, Tree
-from hsm.errors import UsageError
+from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import Entry, EntryKind, Root
 from hsm.sweep_folder import OUTPUTS, sweep_folder
 
@@ -172,7 +172,7 @@ def find_sweep(sweeps: Sequence[SweepFolder], word: str) -> SweepFolder:
             hint="Give more of the name.",
             kind="ambiguous_sweep",
         )
-    raise UsageError(f"Unknown sweep {word!r}", hint=_make_hint(names, word), kind="unknown_sweep")
+    raise UnknownSweepError(f"Unknown sweep {word!r}", hint=_make_hint(names, word))
 
 
 def _pick_one(sweeps: Sequence[SweepFolder], name: str) -> SweepFolder:

@@ -13,6 +13,9 @@ from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, Problem
 from hsm.wandb_log.facts import LogFacts
 
+SYMLINKED_RUN = "symlinked_run"
+DOUBLE_RUN = "double_run"
+MEMBERSHIP_UNKNOWN = "membership_unknown"
 _MOST_NAMES = 3
 
 
@@ -175,17 +178,17 @@ def _iter_symlink_problems(
     for prefix, name in symlinks:
         if folders[prefix, name].is_inside:
             message = f"The run folder is a symlink and was left out: {prefix}/{name}"
-            yield Problem(name, "symlinked_run", message, hint)
+            yield Problem(name, SYMLINKED_RUN, message, hint)
     shared = [name for prefix, name in symlinks if not folders[prefix, name].is_inside]
     if shared:
         message = f"Run folders that are symlinks are not looked into: {_join_names(shared)}"
-        yield Problem(shared[0], "symlinked_run", message, hint, is_failure=False)
+        yield Problem(shared[0], SYMLINKED_RUN, message, hint, is_failure=False)
 
 
 def _make_double_problem(name: str, members: Sequence[Member]) -> Problem:
     places = " and ".join(member.candidate.path for member in members)
     message = f"There are {len(members)} run folders of this name, so none is sent: {places}"
-    return Problem(name, "double_run", message, "Delete or rename the copy that is not needed.")
+    return Problem(name, DOUBLE_RUN, message, "Delete or rename the copy that is not needed.")
 
 
 def _iter_unknown_problems(unknown: Sequence[Candidate], sweep: str) -> Iterator[Problem]:
@@ -203,7 +206,7 @@ def _iter_unknown_problems(unknown: Sequence[Candidate], sweep: str) -> Iterator
             f"{'it is' if one else 'they are'}, not sent: {_join_names(names)}"
         )
         hint = "Sync again later. A run that died that early stays so."
-        yield Problem(names[0], "membership_unknown", message, hint, is_failure=False)
+        yield Problem(names[0], MEMBERSHIP_UNKNOWN, message, hint, is_failure=False)
 
 
 def _join_names(names: Sequence[str]) -> str:

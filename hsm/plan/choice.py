@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 
 from hsm.config.rules import check_pattern
 from hsm.errors import UsageError
-from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
+from hsm.model import CONFLICT, TYPE_CONFLICT, PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
+from hsm.plan.collisions import NAME_COLLISION
 from hsm.plan.patterns import Patterns
 from hsm.units import parse_age
 
 ALL = "all"
-_OF_COMPARISON = frozenset({"conflict", "type_conflict", "name_collision"})
+_OF_COMPARISON = frozenset({CONFLICT, TYPE_CONFLICT, NAME_COLLISION})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from itertools import groupby
 
 from hsm.model import Problem
 
+NAME_COLLISION = "name_collision"
 _HINT = "It is left. Rename one of the two at the source."
 _FOLDING_SYSTEMS = frozenset({"Darwin"})
 
@@ -68,7 +69,7 @@ def make_collision_problems(collisions: Mapping[str, str]) -> list[Problem]:
     """
     pairs = {("/".join(path.split("/")[: other.count("/") + 1]), other) for path, other in collisions.items()}
     return [
-        Problem(path, "name_collision", f"At the destination this would be the same name as {other}.", _HINT)
+        Problem(path, NAME_COLLISION, f"At the destination this would be the same name as {other}.", _HINT)
         for path, other in sorted(pairs)
     ]
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hsm.model import PlanItem, Problem, Reason, Root, Run, SourceFile, SweepInventory
 from hsm.sweep_folder import OUTPUTS
 
+LINK_OUTSIDE = "link_outside"
 LINK_DETAIL = "its symlink leads out: "
 MOST_NAMED = 20
 _RUN_NAMES = ("run-", "offline-run-")
@@ -52,13 +53,13 @@ def make_link_notices(items: Iterable[PlanItem]) -> list[Problem]:
     links = [item for item in items if item.reason is Reason.EXCLUDED and item.detail.startswith(LINK_DETAIL)]
     hint = "Put the file itself there, or set `project_root` of the target to a folder that holds what it leads to."
     notices = [
-        Problem(item.file.path, "link_outside", f"Left out: {item.detail}", hint, is_failure=False)
+        Problem(item.file.path, LINK_OUTSIDE, f"Left out: {item.detail}", hint, is_failure=False)
         for item in links[:MOST_NAMED]
     ]
     n_more = len(links) - len(notices)
     if n_more > 0:
         message = f"{n_more:,} more symlinks lead out; `--dry-run -v` lists them."
-        notices.append(Problem("", "link_outside", message, hint, is_failure=False))
+        notices.append(Problem("", LINK_OUTSIDE, message, hint, is_failure=False))
     return notices
 
 

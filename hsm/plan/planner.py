@@ -9,6 +9,9 @@ from typing import Literal
 
 from hsm.config.rules import SECRET_PATTERNS
 from hsm.model import (
+    CONFLICT,
+    FOLDER_UNREADABLE,
+    TYPE_CONFLICT,
     Entry,
     EntryKind,
     PlanItem,
@@ -104,7 +107,7 @@ def make_plan(inventory: SweepInventory, destination: Destination, options: Plan
 
 def _judge(problem: Problem, proven: Mapping[str, str]) -> Problem:
     """Of a run folder that cannot be read it is not known whose it is, unless it was brought before."""
-    is_known = problem.kind == "unreadable" and problem.path.partition("/")[0] in proven
+    is_known = problem.kind == FOLDER_UNREADABLE and problem.path.partition("/")[0] in proven
     return replace(problem, is_failure=True) if is_known else problem
 
 
@@ -202,7 +205,7 @@ class _Comparison:
             conflict = "newer at the destination"
         if conflict and not self._options.overwrite:
             hint = "Look at both; `--overwrite` sends this one after all."
-            self.problems.append(Problem(file.path, "conflict", f"Kept as it is: {conflict}.", hint))
+            self.problems.append(Problem(file.path, CONFLICT, f"Kept as it is: {conflict}.", hint))
             return PlanItem(file, Reason.CONFLICT, conflict)
         if conflict:
             return PlanItem(file, Reason.OVERWRITE, conflict)
@@ -232,7 +235,7 @@ class _Comparison:
     def _add_type_problem(self, path: str, kind: EntryKind, expected: str) -> None:
         message = f"There is {_describe(kind)} at the destination where the source has {expected}."
         hint = "Nothing is replaced. Move it away there, then run the same command again."
-        self.problems.append(Problem(path, "type_conflict", message, hint))
+        self.problems.append(Problem(path, TYPE_CONFLICT, message, hint))
 
 
 def _describe(kind: EntryKind) -> str:

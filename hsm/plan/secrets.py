@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from hsm.model import PlanItem, Problem, Reason, SourceFile
 from hsm.plan.patterns import Patterns
 
+SECRET_FOUND = "secret"  # noqa: S105 - a kind of problem
 MOST_NAMED = 20
 _HINT = "`secret_patterns` in the target's options says what counts as one."
 
@@ -40,11 +41,11 @@ def make_secret_notices(items: Iterable[PlanItem]) -> list[Problem]:
     """Name the files of a plan that are left out as secrets: the first ones each, then how many more there are."""
     secrets = [item for item in items if item.reason is Reason.SECRET]
     notices = [
-        Problem(item.file.path, "secret", f"Left out as a secret: it {item.detail}.", _HINT, is_failure=False)
+        Problem(item.file.path, SECRET_FOUND, f"Left out as a secret: it {item.detail}.", _HINT, is_failure=False)
         for item in secrets[:MOST_NAMED]
     ]
     n_more = len(secrets) - len(notices)
     if n_more > 0:
         message = f"{n_more:,} more files are left out as secrets; `--dry-run -v` lists them."
-        notices.append(Problem("", "secret", message, _HINT, is_failure=False))
+        notices.append(Problem("", SECRET_FOUND, message, _HINT, is_failure=False))
     return notices

@@ -6,18 +6,13 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from hsm.errors import UnreachableError
+from hsm.errors import ConnectionDroppedError, PassingError, SessionsRefusedError, UnreachableError
 
 PAUSES_SECONDS = (5.0, 15.0, 45.0)
 """How long to wait before each further try after a dropped connection."""
 
-SESSIONS_REFUSED = "sessions_refused"
-
-PASSING_KINDS_AT_FIRST = frozenset({"connection_dropped", SESSIONS_REFUSED, "throttled"})
-"""A server that throttles drops connections; whatever else fails at the first contact will fail again."""
-
-PASSING_KINDS = PASSING_KINDS_AT_FIRST | {"connection_refused", "connection_timeout", "host_unknown"}
-"""Once a connection has stood, these say that the link is away, or the server restarts."""
+_PASSING_AT_FIRST = (ConnectionDroppedError, SessionsRefusedError)
+"""A server that throttles drops connections; any other failure of the first contact will come again."""
 
 OnWait = Callable[[float, UnreachableError], None]
 """Told the seconds of a pause, and what went wrong."""
@@ -49,7 +44,7 @@ def retry(
             return call()
         except UnreachableError as error:
             forget()
-            if error.kind not in (PASSING_KINDS if has_connected() else PASSING_KINDS_AT_FIRST):
+            if not isinstance(error, PassingError if has_connected() else _PASSING_AT_FIRST):
                 raise
             seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - spreads tries, keeps no secret
             if on_wait is not None:

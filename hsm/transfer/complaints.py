@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hsm.errors import TargetError
+from hsm.errors import DiskError, NoInodesError, NoSpaceError, TargetError
 
 _AGAIN = "then run the same command again."
 
@@ -17,12 +17,14 @@ class Complaint:
     """What some numbers of errors mean.
 
     Attributes:
+        error: The class of error that they stand for.
         kind: As in `hsm.errors.HsmError`.
         numbers: Of `errno`.
         message: With `{at}` for the place.
         hint: What to do next.
     """
 
+    error: type[TargetError]
     kind: str
     numbers: frozenset[int]
     message: str
@@ -30,36 +32,48 @@ class Complaint:
 
     def make_error(self, at: str) -> TargetError:
         """The error for a place, such as `at desktop` or `on this machine`."""
-        return TargetError(self.message.format(at=at), hint=self.hint, kind=self.kind)
+        return self.error(self.message.format(at=at), hint=self.hint, kind=self.kind)
 
+
+NO_SPACE = Complaint(
+    NoSpaceError, "no_space", frozenset({28}), "The disk {at} is full.", f"Free some space there, {_AGAIN}"
+)
+NO_INODES = Complaint(
+    NoInodesError,
+    "no_inodes",
+    frozenset({28}),
+    "No further file can be made {at}: its file system has no free inodes (or not even room for a name).",
+    f"Remove files that nobody needs there (`df -i` counts them), {_AGAIN}",
+)
+READ_ONLY = Complaint(
+    DiskError,
+    "read_only",
+    frozenset({30}),
+    "The file system {at} is read-only.",
+    "Choose other `paths`, or have it mounted for writing.",
+)
+NO_PERMISSION = Complaint(
+    TargetError,
+    "no_permission",
+    frozenset({13, 1}),
+    "Permission is missing for a file or folder {at}.",
+    "Look at the paths that are named and their permissions.",
+)
 
 COMPLAINTS = (
-    Complaint("no_space", frozenset({28}), "The disk {at} is full.", f"Free some space there, {_AGAIN}"),
+    NO_SPACE,
+    NO_INODES,
     Complaint(
-        "no_inodes",
-        frozenset({28}),
-        "No further file can be made {at}: its file system has no free inodes (or not even room for a name).",
-        f"Remove files that nobody needs there (`df -i` counts them), {_AGAIN}",
-    ),
-    Complaint(
+        DiskError,
         "quota",
         frozenset({122, 69}),
         "The quota {at} is used up: of space, or of files.",
         f"Free some space or files there (`quota -s` shows the limits on many machines), {_AGAIN}",
     ),
+    READ_ONLY,
+    NO_PERMISSION,
     Complaint(
-        "read_only",
-        frozenset({30}),
-        "The file system {at} is read-only.",
-        "Choose other `paths`, or have it mounted for writing.",
-    ),
-    Complaint(
-        "no_permission",
-        frozenset({13, 1}),
-        "Permission is missing for a file or folder {at}.",
-        "Look at the paths that are named and their permissions.",
-    ),
-    Complaint(
+        DiskError,
         "failing_disk",
         frozenset({5, 116}),
         "The file system {at} fails: it cannot be read or written.",
@@ -77,6 +91,6 @@ def explain_number(number: int, at: str, *, is_making: bool = False) -> TargetEr
         is_making: A file or folder was to be made, which also fails where only names have no room.
     """
     for complaint in COMPLAINTS:
-        if number in complaint.numbers and not (is_making and complaint.kind == "no_space"):
+        if number in complaint.numbers and not (is_making and complaint is NO_SPACE):
             return complaint.make_error(at)
     return None

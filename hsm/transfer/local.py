@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hsm.errors import HsmError, TargetError
+from hsm.errors import DiskError, HsmError, TargetError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
 from hsm.transfer.base import (
@@ -26,8 +26,6 @@ from hsm.transfer.complaints import explain_number
 
 MAX_WORKERS = 8
 _CHUNK_BYTES = 1024 * 1024
-_ENDING_KINDS = frozenset({"no_space", "no_inodes", "quota", "read_only", "failing_disk"})
-"""After these the other files of a batch would fail as well."""
 
 
 class CopyEngine:
@@ -66,7 +64,7 @@ class CopyEngine:
                 self._copy(file, root, path, state)
             except OSError as error:
                 state.add_failure(file, error)
-                if state.error is not None and state.error.kind in _ENDING_KINDS:
+                if isinstance(state.error, DiskError):
                     break
             else:
                 state.add_sent(file)
@@ -170,7 +168,7 @@ class _State:
         """Keep what is said of the file, and the error that says most of the whole."""
         self.complaints[file.path] = error.strerror or str(error)
         explained = _explain(error, file)
-        if self.error is None or explained.kind in _ENDING_KINDS:
+        if self.error is None or isinstance(explained, DiskError):
             self.error = explained
 
 

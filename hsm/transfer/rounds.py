@@ -6,11 +6,10 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 from hsm.endpoint import Endpoint
-from hsm.errors import HsmError, TargetError, UnreachableError
-from hsm.model import FileKey, Problem, Root, SourceFile
+from hsm.errors import HsmError, NoInodesError, NoSpaceError, PassingError, UnreachableError
+from hsm.model import CONFLICT, FileKey, Problem, Root, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import Reporter
-from hsm.remote.retry import PASSING_KINDS
 from hsm.transfer.base import BatchEnd, Engine
 from hsm.transfer.batches import choose_streams, make_batches
 from hsm.transfer.outcome import Outcome, Patience, Streams, TransferResult
@@ -148,18 +147,14 @@ class Transfer:
     def _tell_lack(self, state: _State) -> None:
         """Add to the error of a destination that ran full how much is missing there."""
         error = state.error
-        if error is None or error.kind not in _LACKS:
+        if not isinstance(error, NoSpaceError | NoInodesError):
             return
         with contextlib.suppress(HsmError):
-            lacks = measure_lack(self._destination, self._roots, list(state.open.values()))
-            index, what = _LACKS[error.kind]
-            if lacks[index]:
-                message = f"{error.message} At least {lacks[index]} {what} are missing for the rest."
-                state.error = TargetError(message, hint=error.hint, kind=error.kind, detail=error.detail)
-
-
-_LACKS: Mapping[str, tuple[int, str]] = {"no_space": (0, "bytes"), "no_inodes": (1, "free inodes")}
-"""By kind of error: what of `measure_lack` tells how much."""
+            n_bytes, n_inodes = measure_lack(self._destination, self._roots, list(state.open.values()))
+            n_lacking, what = (n_bytes, "bytes") if isinstance(error, NoSpaceError) else (n_inodes, "free inodes")
+            if n_lacking:
+                message = f"{error.message} At least {n_lacking} {what} are missing for the rest."
+                state.error = error.reword(message, hint=error.hint)
 
 
 class _State:
@@ -181,8 +176,7 @@ class _State:
     @property
     def is_broken(self) -> bool:
         """The connection broke: what is still open may be tried again."""
-        is_passing = isinstance(self.error, UnreachableError) and self.error.kind in PASSING_KINDS
-        return is_passing and bool(self.open)
+        return isinstance(self.error, PassingError) and bool(self.open)
 
     def begin_round(self, end: RoundEnd) -> None:
         self.was_broken = self.was_broken or isinstance(self.error, UnreachableError)
@@ -228,7 +222,7 @@ class _State:
         found = [_make_changed_problem(path, now) for (_, path), now in self.changed.items()]
         for _, path in self.skipped:
             message = "Left alone: meanwhile the destination has a newer one."
-            found.append(Problem(path, "conflict", message, "`--overwrite` sends it after all."))
+            found.append(Problem(path, CONFLICT, message, "`--overwrite` sends it after all."))
         for key in self.open:
             complaint, error = self._complaints.get(key, ("", None))
             if complaint or (error is not None and self.error is None):

@@ -7,16 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from hsm.errors import HsmError, UnreachableError
+from hsm.errors import DiskError, HsmError, NoRsyncError, NoShellError, SessionsRefusedError, UnreachableError
 from hsm.model import Problem, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound, Reporter, TransferMoved, TransferStarted
-from hsm.remote.retry import SESSIONS_REFUSED
 from hsm.transfer.base import Batch, BatchEnd, Engine
 
-_STOPPING_KINDS = frozenset(
-    {"no_space", "no_inodes", "quota", "read_only", "failing_disk", "rsync_missing", "rsync_too_old", "noisy_shell"}
-)
+_STOPPING_ERRORS = (DiskError, NoRsyncError, NoShellError)
 """What every other worker would run into as well."""
 
 
@@ -138,12 +135,12 @@ class _Round:
             self.is_interrupted = self.is_interrupted or self.error is None
             return False
         error = end.error
-        if error is not None and error.kind == SESSIONS_REFUSED and not is_alone:
+        if isinstance(error, SessionsRefusedError) and not is_alone:
             return True
         self.ends.append((batch, end))
         self._progress.tell(_iter_complaints(end))
         if error is not None and self.error is None:
-            if error.kind in _STOPPING_KINDS:
+            if isinstance(error, _STOPPING_ERRORS):
                 self.error = error
                 self._engine.stop()
             elif isinstance(error, UnreachableError):

@@ -38,3 +38,40 @@ def test_a_public_name_means_one_thing() -> None:
 def test_no_folder_is_a_hall() -> None:
     files = Counter(path.parent for path in HSM.rglob("*.py") if path.name != "__init__.py")
     assert {str(folder.relative_to(HSM)): n for folder, n in files.items() if n > MOST_FILES} == {}
+
+
+def test_no_decision_hangs_on_the_text_of_a_kind() -> None:
+    """Errors are told apart by class; kinds of problems are compared with the constant of who makes them."""
+    found = {
+        f"{path}:{node.lineno}: {ast.unparse(node)}"
+        for path, module in iter_modules()
+        for node in iter_comparisons_of_kinds(module)
+    }
+    assert found == set()
+
+
+def iter_comparisons_of_kinds(module: ast.Module) -> Iterator[ast.Compare]:
+    """Comparisons of any `.kind` with text that stands there, and of an error's with anything."""
+    handled = {node.name for node in ast.walk(module) if isinstance(node, ast.ExceptHandler) and node.name}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+            owners = {
+                ast.unparse(part.value) for part in parts if isinstance(part, ast.Attribute) and part.attr == "kind"
+            }
+            leaves = [leaf for part in parts for leaf in ast.walk(part)]
+            is_text = any(isinstance(leaf, ast.Constant) and isinstance(leaf.value, str) for leaf in leaves)
+            if any(is_text or owner in handled or owner.endswith(("error", "failure")) for owner in owners):
+                yield node
+
+
+def test_comparisons_of_kinds_are_found() -> None:
+    source = """
+try: ...
+except HsmError as broken:
+    if broken.kind in KINDS: ...
+if self.error.kind == WORD or entry.kind == EntryKind.FILE: ...
+if problem.kind in {"one", "two"} or problem.kind == CONFLICT: ...
+"""
+    found = [ast.unparse(node) for node in iter_comparisons_of_kinds(ast.parse(source))]
+    assert sorted(found) == ["broken.kind in KINDS", "problem.kind in {'one', 'two'}", "self.error.kind == WORD"]

@@ -12,7 +12,7 @@ import typer
 from hsm.cli.sync.options.completions import complete_sweep
 from hsm.cli.sync.options.declarations import Json
 from hsm.cli.sync.options.project import load
-from hsm.errors import ConfigError, UsageError
+from hsm.errors import NoConfigError, UsageError
 from hsm.sweep_folder import OUTPUTS
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from hsm.sync.source import ProjectSource
 
 _GOALS = ("min", "max")
-_RUN_PROBLEMS = frozenset({"double_run", "membership_unknown", "source_missing", "symlinked_folder", "symlinked_run"})
-
 _Sweep = Annotated[
     str,
     typer.Argument(
@@ -147,15 +145,18 @@ def _check_extras(*, parquet: bool, html: bool) -> None:
 
 def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]:
     """The sweep that is meant, its runs, and what is to be said of them."""
+    from hsm.discover.results import SYMLINKED_FOLDER
+    from hsm.discover.wandb_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN, SYMLINKED_RUN
     from hsm.model import Root
-    from hsm.sync.source import read_inventories
+    from hsm.sync.source import SOURCE_MISSING, read_inventories
 
     source, is_configured = _find_source(word)
     inventories = read_inventories(
         source, depths=[1], roots=[Root.WANDB], with_versions=False, saves_cache=is_configured
     )
     (inventory,) = inventories.values()
-    problems = tuple(problem for problem in inventory.problems if problem.kind in _RUN_PROBLEMS)
+    concerning = {DOUBLE_RUN, MEMBERSHIP_UNKNOWN, SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
+    problems = tuple(problem for problem in inventory.problems if problem.kind in concerning)
     return inventory.sweep, inventory.runs, problems
 
 
@@ -168,8 +169,8 @@ def _find_source(word: str) -> tuple[ProjectSource, bool]:
     endpoint = LocalEndpoint()
     try:
         loaded = load()
-    except ConfigError as error:
-        project = _find_received(Path.cwd()) if error.kind == "no_config" else None
+    except NoConfigError:
+        project = _find_received(Path.cwd())
         if project is None:
             raise
         layout = Layout(str(project), str(project / "sweeps"), str(project / "wandb"))

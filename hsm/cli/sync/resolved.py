@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from hsm.cli.sync.options.project import load
-from hsm.errors import UsageError
+from hsm.errors import UnknownSweepError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +72,10 @@ def _find_sweep(loaded: LoadedConfig, word: str) -> str:
 
     try:
         return find_sweep(list_sweeps(LocalEndpoint(), make_layout(loaded)), word).id
-    except UsageError as error:
-        if error.kind == "unknown_sweep" and word != LATEST:
-            return word
-        raise
+    except UnknownSweepError:
+        if word == LATEST:
+            raise
+        return word
 
 
 def _make_document(loaded: LoadedConfig, sweep: str, resolved: Sequence[Resolved]) -> dict[str, object]:

@@ -11,7 +11,7 @@ import typer
 from hsm.cli.sync.options.completions import complete_sweep
 from hsm.cli.sync.options.declarations import Json, Targets, Trust
 from hsm.cli.sync.options.project import load, load_targets
-from hsm.errors import ConfigError
+from hsm.errors import NoConfigError
 from hsm.sweep_folder import OUTPUTS
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def _read(
 ) -> StatusReport:
     try:
         loaded = load()
-    except ConfigError as error:
-        project = _find_received(Path.cwd()) if error.kind == "no_config" and not (check or names) else None
+    except NoConfigError:
+        project = None if check or names else _find_received(Path.cwd())
         if project is None:
             raise
         from hsm.sync.status.status import read_received_status

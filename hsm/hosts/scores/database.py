@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from hsm.errors import TargetError
+from hsm.errors import DamagedScoresError, TargetError
 from hsm.hosts.scores.snapshot import copy_database
 from hsm.hosts.scores.tables import BUSY_SECONDS, insert_missing, open_database
 
@@ -38,10 +38,9 @@ def check_integrity(path: Path, *, is_own: bool = False) -> None:
     except sqlite3.Error as error:
         found = str(error)
     if found != "ok":
-        raise TargetError(
+        raise DamagedScoresError(
             f"{path} is damaged: {found}.",
             hint="Restore it; a merge leaves the former file beside it as FILE.hsm-backup.",
-            kind="damaged_scores",
         )
 
 
@@ -140,9 +139,7 @@ def _is_database(path: Path) -> bool:
     """
     try:
         check_integrity(path, is_own=True)
-    except TargetError as error:
-        if error.kind != "damaged_scores":
-            raise
+    except DamagedScoresError:
         return False
     return True
 

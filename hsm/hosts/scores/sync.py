@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsm.errors import HsmError, RefusedError, TargetError, UsageError
+from hsm.errors import DamagedScoresError, HsmError, RefusedError, TargetError, UsageError
 from hsm.files import save_json
 from hsm.hosts.files.aria2 import has_aria2
 from hsm.hosts.files.fetch import Fetched, fetch
@@ -142,7 +142,7 @@ def make_push_delta(inventory: Inventory, database: Path, to: Path, *, hosts_fil
         try:
             return make_delta(database, theirs, to)
         except sqlite3.Error as error:
-            raise TargetError(f"{database} cannot be read: {error}.", kind="damaged_scores") from error
+            raise DamagedScoresError(f"{database} cannot be read: {error}.") from error
 
 
 def get_coordinator(inventory: Inventory) -> ClusterNode:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hsm.errors import HsmError, TargetError, UnreachableError
+from hsm.errors import HsmError, NoShellError, SessionsRefusedError, UnreachableError
 from hsm.process.background import Ahead
 from hsm.process.runner import CommandTimeoutError, Completed, Dialogue, Runner
 from hsm.remote.openssh.command_line import LOGIN_OPTIONS, make_session_words
 from hsm.remote.openssh.login import OpenSshLogin
-from hsm.remote.retry import PAUSES_SECONDS, SESSIONS_REFUSED, retry
+from hsm.remote.retry import PAUSES_SECONDS, retry
 from hsm.remote.shell import (
     OPEN_SHELL,
     count_words_bytes,
@@ -284,8 +284,8 @@ class OpenSsh:
             return self._ask(program, stdin)
         try:
             return self._run_apart(program, stdin)
-        except UnreachableError as error:
-            if error.kind != SESSIONS_REFUSED or not self.close_shell():
+        except SessionsRefusedError:
+            if not self.close_shell():
                 raise
         return self._run_apart(program, stdin)
 
@@ -346,7 +346,7 @@ class OpenSsh:
                 self.runner.sleep(wait)
             self._last_login = time.monotonic()
 
-    def _explain_failed_session(self, completed: Completed, noise: bytes) -> UnreachableError | TargetError:
+    def _explain_failed_session(self, completed: Completed, noise: bytes) -> UnreachableError | NoShellError:
         from hsm.remote.openssh.diagnosis import show_bytes  # noqa: PLC0415 - its patterns take time
 
         is_refused = completed.returncode == 255 and self._is_program_refused(completed)
@@ -356,11 +356,10 @@ class OpenSsh:
         said = f"it answered {show_bytes(answer, limit=_NOISE_BYTES)}" if answer else "it ended without a word"
         if is_refused:
             said = "the server refuses to start any"
-        return TargetError(
+        return NoShellError(
             f"The shell of target {self.name} does not run commands: {said}.",
             hint=f"Try `{self.command_line} true`. A start-up file there may end the shell, or the account may "
             "allow SFTP only or no login at all.",
-            kind="noisy_shell",
             detail=(noise + completed.stderr).decode("utf-8", "replace")[-1000:].strip(),
         )
 

@@ -10,7 +10,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hsm.errors import UnreachableError
+from hsm.errors import (
+    BadSshConfigError,
+    ChangedHostKeyError,
+    ConnectionDroppedError,
+    HostKeyError,
+    HostUnknownError,
+    JumpFailedError,
+    LoginRefusedError,
+    NoAnswerError,
+    NotSshError,
+    SessionsRefusedError,
+    UnexplainedError,
+    UnknownHostKeyError,
+    UnreachableError,
+)
 
 _N_DETAIL_LINES = 10
 _DEBUG = re.compile(r"debug\d: ")
@@ -21,23 +35,26 @@ _METHODS = re.compile(r"Permission denied \(([\w,@.-]+)\)\.$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
+    error: type[UnreachableError]
     kind: str
     expression: re.Pattern[str]
     message: str
     hint: str
 
 
-def _pattern(kind: str, expression: str, message: str, hint: str) -> _Pattern:
-    return _Pattern(kind, re.compile(expression, re.MULTILINE), message, hint)
+def _pattern(error: type[UnreachableError], kind: str, expression: str, message: str, hint: str) -> _Pattern:
+    return _Pattern(error, kind, re.compile(expression, re.MULTILINE), message, hint)
 
 
 _ENDED = _pattern(
+    ConnectionDroppedError,
     "connection_dropped",
     r"^Control socket connect\(",
     "The shared login at {host} (target {target}) has ended.",
     "Run the same command again: it logs in anew.",
 )
 _DROPPED = _pattern(
+    ConnectionDroppedError,
     "connection_dropped",
     r"^(?:kex|ssh)_exchange_identification: |^Connection (?:closed|reset) by "
     r"|^Connection to \S+ closed by remote host|^client_loop: send disconnect: "
@@ -49,24 +66,28 @@ _DROPPED = _pattern(
     "Wait a moment and run the same command again: it goes on where it stopped.",
 )
 _JUMP = _pattern(
+    JumpFailedError,
     "jump_failed",
     r"^Connection closed by UNKNOWN port 65535$",
     "The way to {host} (target {target}) through {jump} ended before {host} answered.",
     "Try the whole way by hand, it shows where it ends: `{command}`",
 )
 _THROTTLED = _pattern(
+    ConnectionDroppedError,
     "throttled",
     r"^(?:kex|ssh)_exchange_identification: |^Connection (?:closed|reset) by ",
     "The server is dropping connections: {host} (target {target}) {cause}.",
     "Wait a few minutes without any login there, then run the same command again; HSM needs a single login.",
 )
 _LOGIN_CUT = _pattern(
+    LoginRefusedError,
     "login_refused",
     r"^Connection (?:closed|reset) by |^Received disconnect from ",
     "{host} ended the connection in the middle of the login of target {target}.",
     "Try `{command}` by hand; the account there may be locked, or have no shell or home folder.",
 )
 _NOT_SSH = _pattern(
+    NotSshError,
     "not_ssh",
     r"^(?:kex|ssh)_exchange_identification: ",
     "{host} (target {target}) answers on port {port}, but does not speak SSH: {cause}.",
@@ -75,6 +96,7 @@ _NOT_SSH = _pattern(
 
 _PATTERNS = (
     _pattern(
+        HostKeyError,
         "host_key_revoked",
         r"^@ +WARNING: REVOKED HOST KEY DETECTED! +@$"
         r"|^The \S+ host key for \S+ is marked as revoked|^\S+ host key for \S+ was revoked ",
@@ -82,6 +104,7 @@ _PATTERNS = (
         "Do not log in. Ask whoever runs the machine for its new key.",
     ),
     _pattern(
+        ChangedHostKeyError,
         "host_key_changed",
         r"^@ +WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! +@$"
         r"|^Host key for \S+ has changed and you have requested strict checking",
@@ -90,6 +113,7 @@ _PATTERNS = (
         "once by hand: `{command}`",
     ),
     _pattern(
+        UnknownHostKeyError,
         "host_key_unknown",
         r"^Host key verification failed\.$"
         r"|^No \S+ host key is known for \S+ and you have requested strict checking",
@@ -97,6 +121,7 @@ _PATTERNS = (
         "Log in once by hand, compare the fingerprint and accept it: `{command}`",
     ),
     _pattern(
+        BadSshConfigError,
         "bad_ssh_configuration",
         r"^\S.*: line \d+: Bad configuration option|^\S.*: terminating, \d+ bad configuration options?$"
         r"|^Bad owner or permissions on |^Can't open user config file |^command-line:? line 0: ",
@@ -104,6 +129,7 @@ _PATTERNS = (
         "Look at the lines that -v shows, and at `ssh.config` and `ssh.options` of the target.",
     ),
     _pattern(
+        HostUnknownError,
         "host_unknown",
         r"^ssh: Could not resolve hostname ",
         "The name {host} of target {target} does not resolve to an address.",
@@ -111,12 +137,14 @@ _PATTERNS = (
     ),
     _ENDED,
     _pattern(
+        NoAnswerError,
         "connection_refused",
         r"^ssh: connect to host \S+ port \d+: Connection refused$",
         "{host} (target {target}) refuses connections to port {port}.",
         "Is an SSH server running there, on that port? Try `{command}`",
     ),
     _pattern(
+        NoAnswerError,
         "connection_timeout",
         r"^ssh: connect to host \S+ port \d+: (?:(?:Connection|Operation) timed out|No route to host"
         r"|Network is (?:unreachable|down)|Host is (?:unreachable|down))$"
@@ -125,6 +153,7 @@ _PATTERNS = (
         "Is the machine on and reachable from here (VPN, firewall)? Try `{command}`",
     ),
     _pattern(  # before the refused login that it leads to
+        LoginRefusedError,
         "key_unusable",
         r"^@ +WARNING: UNPROTECTED PRIVATE KEY FILE! +@$"
         r'|^Load key ".+": (?:invalid format|error in libcrypto|Permission denied|bad permissions)$',
@@ -132,6 +161,7 @@ _PATTERNS = (
         "Only you may be able to read it: `chmod 600` the key file, and try `{command}`",
     ),
     _pattern(
+        LoginRefusedError,
         "login_refused",
         r"^\S+: Permission denied \([\w,@.-]+\)\.$"
         r"|^(?:Received disconnect from|Disconnect(?:ing|ed)) .+: Too many authentication failures$"
@@ -140,6 +170,7 @@ _PATTERNS = (
         "Try `{command}` by hand; for a password, a second factor or a key's passphrase use `hsm sync login {target}`.",
     ),
     _pattern(
+        NotSshError,
         "no_common_algorithm",
         r"^Unable to negotiate with .+: no matching ",
         "{host} (target {target}) and this machine's ssh have no algorithm in common.",
@@ -147,6 +178,7 @@ _PATTERNS = (
         "Try `{command}`",
     ),
     _pattern(
+        SessionsRefusedError,
         "sessions_refused",
         r"^mux_client_request_session: session request failed",
         "{host} (target {target}) allows no further session over the shared login.",
@@ -167,7 +199,7 @@ def diagnose_ssh(text: str, *, target: str, host: str, port: str, command: str, 
         jump: What the connection goes through, as ssh's settings have it; empty where it goes straight.
 
     Returns:
-        The error to raise. Its kind is `unreachable` when the text says nothing known.
+        The error to raise; an `UnexplainedError` when the text says nothing known.
     """
     lines = [line.rstrip() for line in text.strip().splitlines()]
     said = [line for line in lines if not _DEBUG.match(line)]
@@ -178,7 +210,7 @@ def diagnose_ssh(text: str, *, target: str, host: str, port: str, command: str, 
     if pattern is None:
         last = said[-1] if said else "ssh said nothing"
         message, hint = f"Target {target} ({host}) cannot be reached: {last}", f"Try `{command}` by hand."
-        return UnreachableError(message, hint=hint, kind="unreachable", detail=detail)
+        return UnexplainedError(message, hint=hint, detail=detail)
     methods = _METHODS.search(shown)
     words = {
         "target": target,
@@ -190,7 +222,7 @@ def diagnose_ssh(text: str, *, target: str, host: str, port: str, command: str, 
         "cause": _find_cause(log),
     }
     message, hint = pattern.message.format(**words), pattern.hint.format(**words)
-    return UnreachableError(message, hint=hint, kind=pattern.kind, detail=detail)
+    return pattern.error(message, hint=hint, kind=pattern.kind, detail=detail)
 
 
 def _find(shown: str, log: str, jump: str) -> _Pattern | None:

@@ -11,12 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsm.errors import UnreachableError
+from hsm.errors import ChangedHostKeyError, UnknownHostKeyError, UnreachableError
 from hsm.process.runner import CommandTimeoutError, ProgramMissingError, Runner
 from hsm.remote.shell import quote
-
-UNKNOWN = "host_key_unknown"
-CHANGED = "host_key_changed"
 
 _TIMEOUT_SECONDS = 20
 _MOST_SHOWN = 3
@@ -142,7 +139,7 @@ def explain_host_key(error: UnreachableError, log: str, *, runner: Runner, name:
     """Say which key is offered, which are stored where, and how to accept the new one.
 
     Args:
-        error: What ssh's complaint meant on its own, of the kind UNKNOWN or CHANGED.
+        error: What ssh's complaint meant on its own, an unknown or a changed host key among others.
         log: Of the login.
         runner: Starts `ssh-keygen`.
         name: As `make_known_name` makes it.
@@ -152,20 +149,18 @@ def explain_host_key(error: UnreachableError, log: str, *, runner: Runner, name:
         The error to raise: `error` itself where the log tells no more.
     """
     offered, offending = parse_offered_key(log), parse_offending_keys(log)
-    if error.kind == UNKNOWN and offered:
+    if isinstance(error, UnknownHostKeyError) and offered:
         message = f"The host key that {name} offers is not known here: {offered}."
-        return UnreachableError(message, hint=_make_hint(_ASK_UNKNOWN, [command]), kind=error.kind, detail=error.detail)
-    if error.kind != CHANGED or not offending:
+        return error.reword(message, hint=_make_hint(_ASK_UNKNOWN, [command]))
+    if not isinstance(error, ChangedHostKeyError) or not offending:
         return error
     found = [key for place in offending for key in list_stored_keys(runner, place.path, name=name) if not key.marker]
     stored = list(dict.fromkeys(found)) or offending
     removals = [f"ssh-keygen -R {quote(name)} -f {quote(path)}" for path in dict.fromkeys(key.path for key in stored)]
     offer = offered or "another one"
-    return UnreachableError(
+    return error.reword(
         f"The host key of {name} has changed: it offers {offer}, stored is {_list_some(stored)}.",
         hint=_make_hint(_ASK_CHANGED, [*removals, command]),
-        kind=error.kind,
-        detail=error.detail,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hsm.errors import UnreachableError
+from hsm.errors import NoAnswerError, NoSshError, UnexplainedError, UnreachableError
 from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
 from hsm.remote.openssh.command_line import (
     LOGIN_OPTIONS,
@@ -211,7 +211,7 @@ class OpenSshLogin:
     def _explain_login(self, log: str, complaint: str) -> UnreachableError:
         """Explain by the log; where it says nothing known, by the rest too, which may be the server's banner."""
         error = self.explain(log or complaint)
-        return error if error.kind != "unreachable" else self.explain(f"{log}\n{complaint}")
+        return self.explain(f"{log}\n{complaint}") if isinstance(error, UnexplainedError) else error
 
     def _is_live(self, path: Path) -> bool:
         if not os.path.exists(path):  # noqa: PTH110 - false where the name is too long or the way to it barred
@@ -234,17 +234,16 @@ class OpenSshLogin:
         try:
             return self._runner.run(argv, stdin=stdin, timeout_seconds=timeout_seconds, foreground=foreground)
         except ProgramMissingError as error:
-            raise UnreachableError(
+            raise NoSshError(
                 "There is no `ssh` on this machine.",
                 hint="Install OpenSSH's client, for example `apt-get install openssh-client`.",
-                kind="ssh_missing",
             ) from error
         except CommandTimeoutError as error:
             raise self.make_timeout_error(str(error)) from error
 
-    def make_timeout_error(self, said: str) -> UnreachableError:
+    def make_timeout_error(self, said: str) -> NoAnswerError:
         """The error for a target that does not answer."""
-        return UnreachableError(
+        return NoAnswerError(
             f"Target {self._name} ({self._settings.host}) does not answer: {said}.",
             hint=f"Try `{self.command_line}` by hand.",
             kind="connection_timeout",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from hsm.config.schema import TargetSettings
-from hsm.errors import TargetError, UnreachableError
+from hsm.errors import NoShellError, TargetError, UnreachableError
 from hsm.process.runner import CommandTimeoutError, Completed, Runner
 from hsm.remote.openssh.command_line import make_user_words
 from hsm.remote.openssh.diagnosis import show_bytes
@@ -331,15 +331,14 @@ class ParamikoClient:
                 raise EOFError(str(error)) from error
             raise self._make_no_shell(b"", b"", "the server refuses to start any") from error
 
-    def _make_no_shell(self, noise: bytes, complaint: bytes, said: str = "it ended without a word") -> TargetError:
+    def _make_no_shell(self, noise: bytes, complaint: bytes, said: str = "it ended without a word") -> NoShellError:
         answer = noise.strip() or complaint.strip()
         if answer:
             said = f"it answered {show_bytes(answer, limit=_NOISE_BYTES)}"
-        return TargetError(
+        return NoShellError(
             f"The shell of target {self.name} does not run commands: {said}.",
             hint=f"Try `{self.command_line} true`. A start-up file there may end the shell, or the account may "
             "allow SFTP only or no login at all.",
-            kind="noisy_shell",
             detail=(noise + complaint).decode("utf-8", "replace")[-1000:].strip(),
         )
 

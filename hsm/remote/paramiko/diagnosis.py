@@ -5,8 +5,18 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from hsm.errors import UnreachableError
+from hsm.errors import (
+    ConnectionDroppedError,
+    HostUnknownError,
+    JumpFailedError,
+    LoginRefusedError,
+    NoAnswerError,
+    NotSshError,
+    SessionsRefusedError,
+    UnreachableError,
+)
 
 _NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT})
 
@@ -32,7 +42,7 @@ def explain_exception(
         notes: Why keys could not be used.
         is_logging_in: The login was not yet done.
     """
-    kind, message, hint = _find_words(error, is_logging_in=is_logging_in)
+    found = _find_meaning(error, is_logging_in=is_logging_in)
     words = {
         "target": target,
         "host": host,
@@ -41,65 +51,82 @@ def explain_exception(
         "error": str(error).rstrip(".") or type(error).__name__,
     }
     detail = "\n".join([*dict.fromkeys(notes), f"{type(error).__name__}: {error}"])
-    hints = [hint.format(**words), *(f"{note}." for note in dict.fromkeys(notes) if kind == "login_refused")]
-    return UnreachableError(message.format(**words), hint="\n".join(hints), kind=kind, detail=detail)
+    hints = [found.hint.format(**words)]
+    if found is _REFUSED:
+        hints += [f"{note}." for note in dict.fromkeys(notes)]
+    return found.error(found.message.format(**words), hint="\n".join(hints), kind=found.kind, detail=detail)
 
 
-_Words = tuple[str, str, str]
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    error: type[UnreachableError]
+    kind: str
+    message: str
+    hint: str
 
-_DROPPED: _Words = (
+
+_DROPPED = _Meaning(
+    ConnectionDroppedError,
     "connection_dropped",
     "{host} (target {target}) dropped the connection.",
     "Wait a moment and run the same command again: it goes on where it stopped.",
 )
-_THROTTLED: _Words = (
+_THROTTLED = _Meaning(
+    ConnectionDroppedError,
     "throttled",
     "The server is dropping connections: {host} (target {target}) closed this one before a login could begin.",
     "Wait a few minutes without any login there, then run the same command again; HSM needs a single login.",
 )
-_REFUSED: _Words = (
+_REFUSED = _Meaning(
+    LoginRefusedError,
     "login_refused",
     "{host} refused the login of target {target}: {error}.",
     "Try `{command}` by hand; for a password, a second factor or a key's passphrase run the command in a terminal.",
 )
-_UNKNOWN_HOST: _Words = (
+_UNKNOWN_HOST = _Meaning(
+    HostUnknownError,
     "host_unknown",
     "The name {host} of target {target} does not resolve to an address.",
     "Check `host` in the configuration (`hsm sync list`) and the network (VPN?).",
 )
-_CONNECTION_REFUSED: _Words = (
+_CONNECTION_REFUSED = _Meaning(
+    NoAnswerError,
     "connection_refused",
     "{host} (target {target}) refuses connections to port {port}.",
     "Is an SSH server running there, on that port? Try `{command}`",
 )
-_TIMEOUT: _Words = (
+_TIMEOUT = _Meaning(
+    NoAnswerError,
     "connection_timeout",
     "{host} (target {target}) does not answer on port {port}.",
     "Is the machine on and reachable from here (VPN, firewall)? Try `{command}`",
 )
-_NO_ALGORITHM: _Words = (
+_NO_ALGORITHM = _Meaning(
+    NotSshError,
     "no_common_algorithm",
     "{host} (target {target}) and this SSH client have no algorithm in common.",
     "-v shows what is missing; try the system's ssh. Try `{command}`",
 )
-_SESSIONS: _Words = (
+_SESSIONS = _Meaning(
+    SessionsRefusedError,
     "sessions_refused",
     "{host} (target {target}) allows no further session over the shared login.",
     "Lower `parallel_transfers`, or ask for a higher MaxSessions there.",
 )
-_JUMP: _Words = (
+_JUMP = _Meaning(
+    JumpFailedError,
     "jump_failed",
     "The way to {host} (target {target}) through its jump host ended before {host} answered: {error}.",
     "Try the whole way by hand, it shows where it ends: `{command}`",
 )
 
 
-def _find_words(error: Exception, *, is_logging_in: bool) -> _Words:
+def _find_meaning(error: Exception, *, is_logging_in: bool) -> _Meaning:
     from paramiko import AuthenticationException, ChannelException, SSHException  # noqa: PLC0415
     from paramiko.ssh_exception import IncompatiblePeer  # noqa: PLC0415
 
     dropped = _THROTTLED if is_logging_in else _DROPPED
-    table: tuple[tuple[type[Exception], _Words], ...] = (
+    table: tuple[tuple[type[Exception], _Meaning], ...] = (
         (AuthenticationException, _REFUSED),
         (IncompatiblePeer, _NO_ALGORITHM),
         (ChannelException, _JUMP if is_logging_in else _SESSIONS),
@@ -112,4 +139,4 @@ def _find_words(error: Exception, *, is_logging_in: bool) -> _Words:
     )
     if isinstance(error, OSError) and error.errno in _NO_WAY:
         return _TIMEOUT
-    return next((words for kind, words in table if isinstance(error, kind)), _DROPPED)
+    return next((meaning for cause, meaning in table if isinstance(error, cause)), _DROPPED)

@@ -15,11 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsm.errors import UnreachableError
-from hsm.remote.openssh.host_keys import CHANGED, UNKNOWN, StoredKey
+from hsm.errors import ChangedHostKeyError, HostKeyError, UnknownHostKeyError
+from hsm.remote.openssh.host_keys import StoredKey
 from hsm.remote.shell import quote
 
-REVOKED = "host_key_revoked"
 _CA_MARKER = "@cert-authority"
 _REVOKED_MARKER = "@revoked"
 _MOST_SHOWN = 3
@@ -126,43 +125,41 @@ class KnownHosts:
             command: The ssh command that asks a person about it; empty where there is no ssh.
 
         Raises:
-            UnreachableError: It is unknown, revoked, or another one than the stored.
+            HostKeyError: It is unknown, revoked, or another one than the stored.
         """
         same = [key for key in self.keys if key.blob == blob]
         if any(key.is_revoked for key in same):
-            raise UnreachableError(
+            raise HostKeyError(
                 f"The host key of {self.name} is marked as revoked: {describe_key(kind, blob)} in "
                 f"{same[0].stored.place}.",
                 hint="Do not log in. Ask whoever runs the machine for its new key.",
-                kind=REVOKED,
+                kind="host_key_revoked",
             )
         if same:
             return
         others = [key for key in self.keys if key.kind == kind and not key.is_revoked]
         raise self._make_changed(kind, blob, others, command) if others else self._make_unknown(kind, blob, command)
 
-    def _make_unknown(self, kind: str, blob: bytes, command: str) -> UnreachableError:
-        return UnreachableError(
+    def _make_unknown(self, kind: str, blob: bytes, command: str) -> UnknownHostKeyError:
+        return UnknownHostKeyError(
             f"The host key that {self.name} offers is not known here: {describe_key(kind, blob)}.",
             hint="Ask whoever runs the machine for its fingerprint. Only if it is the same, accept it:\n"
             f"  {command or self._make_add_command(kind, blob)}",
-            kind=UNKNOWN,
         )
 
-    def _make_changed(self, kind: str, blob: bytes, others: Sequence[KnownKey], command: str) -> UnreachableError:
+    def _make_changed(self, kind: str, blob: bytes, others: Sequence[KnownKey], command: str) -> ChangedHostKeyError:
         if command:
             files = dict.fromkeys(key.path for key in others)
             removals = [f"ssh-keygen -R {quote(self.name)} -f {quote(path)}" for path in files]
         else:
             removals = [f"sed -i.old {key.line}d {quote(key.path)}" for key in reversed(others)]
         commands = [*removals, command or self._make_add_command(kind, blob)]
-        return UnreachableError(
+        return ChangedHostKeyError(
             f"The host key of {self.name} has changed: it offers {describe_key(kind, blob)}, "
             f"stored is {_list_some(others)}.",
             hint="Ask whoever runs the machine whether its key was replaced, and for the new fingerprint. Only if "
             "that is the offered one, remove the stored key and accept the new one:\n"
             + "\n".join(f"  {line}" for line in commands),
-            kind=CHANGED,
         )
 
     def _make_add_command(self, kind: str, blob: bytes) -> str:

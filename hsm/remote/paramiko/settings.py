@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hsm.config.schema import TargetSettings
-from hsm.errors import UnreachableError
+from hsm.errors import BadSshConfigError, UnreachableError
 from hsm.process.runner import CommandTimeoutError, ProgramMissingError, Runner
 from hsm.remote.openssh.command_line import CONNECT_TIMEOUT_SECONDS, make_user_words, parse_resolved
 from hsm.remote.openssh.diagnosis import diagnose_ssh
@@ -143,10 +143,9 @@ def _read_by_paramiko(settings: TargetSettings) -> dict[str, str]:
         config = SSHConfig.from_path(str(path)) if settings.ssh.config or path.is_file() else SSHConfig()
         found = config.lookup(settings.host)
     except (OSError, ConfigParseError, ValueError) as error:
-        raise UnreachableError(
+        raise BadSshConfigError(
             f"The ssh configuration {path} cannot be read: {error}.",
             hint="Correct it; the part of HSM that reads it where there is no ssh knows no `Include`.",
-            kind="bad_ssh_configuration",
         ) from error
     resolved = {key: "\n".join(value) if isinstance(value, list) else str(value) for key, value in found.items()}
     resolved.update({key.lower(): value for key, value in settings.ssh.options.items()})
@@ -170,10 +169,9 @@ def _make_hop_settings(settings: TargetSettings, hop: str) -> TargetSettings:
     """The settings of a jump host: ssh hands on its configuration file alone."""
     match = _HOP.match(hop)
     if match is None:
-        raise UnreachableError(
+        raise BadSshConfigError(
             f"The jump host {hop!r} cannot be read.",
             hint="It has the form `user@host:port`, several are separated by commas.",
-            kind="bad_ssh_configuration",
         )
     data = {
         "host": match["host"].strip("[]"),

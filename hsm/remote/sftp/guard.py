@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from hsm.errors import TargetError
+from hsm.errors import UnwritableError
 from hsm.model import EntryKind
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.sftp.files import SftpFiles
@@ -72,10 +72,9 @@ class SftpGuard:
         try:
             return self._client.use_sftp(work)
         except (SftpError, _CannotError) as error:
-            raise TargetError(
+            raise UnwritableError(
                 f"HSM's own files cannot be written at {self._client.name}: {error}",
                 hint="Check `paths` of the target, the permissions and the free space there.",
-                kind="cannot_make_folder",
                 detail=str(error),
             ) from error
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from hsm.endpoint import Listing, Space, Tree
-from hsm.model import Entry, EntryKind, Problem
+from hsm.model import FOLDER_UNREADABLE, Entry, EntryKind, Problem
 from hsm.remote.sftp.session import RequestBatch, Work
 from hsm.remote.sftp.wire import (
     Attributes,
@@ -186,7 +186,7 @@ class TreeLister:
 
     def _add_problem(self, name: str, error: SftpError) -> None:
         message = f"The folder cannot be read: {error.text or 'the server gives no reason'}"
-        self._problems.append(Problem(name, "unreadable", message, "Check its permissions."))
+        self._problems.append(Problem(name, FOLDER_UNREADABLE, message, "Check its permissions."))
 
 
 def _make_entry(name: str, kind: EntryKind, attributes: Attributes) -> Entry:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hsm.errors import TargetError
+from hsm.errors import UnwritableError
 from hsm.remote.shell import RemoteShell, quote
 
 _RECEIPTS = r"""
@@ -204,7 +204,7 @@ class Guard:
             breaks: Take over whatever lock is there.
 
         Raises:
-            TargetError: A folder or file of HSM's own cannot be made; the lock is not kept.
+            UnwritableError: A folder or file of HSM's own cannot be made; the lock is not kept.
         """
         how = "any" if breaks else "stale" if stale else ""
         head = f"minutes={int(minutes)} break={how} stale={quote(stale or '')}"
@@ -228,7 +228,7 @@ class Guard:
             The receipts there, or None when the lock was no longer ours: then nothing was written.
 
         Raises:
-            TargetError: The receipt could not be written; the lock has been given back.
+            UnwritableError: The receipt could not be written; the lock has been given back.
         """
         name, content = receipt or ("", b"")
         head = f"receipt={quote(name)} aside={int(sets_aside) or ''}"
@@ -259,13 +259,12 @@ class Guard:
             raise self._make_error([completed.stderr])
         return fields
 
-    def _make_error(self, complaint: Sequence[bytes]) -> TargetError:
+    def _make_error(self, complaint: Sequence[bytes]) -> UnwritableError:
         text = os.fsdecode(complaint[0]).strip() if complaint else ""
         last = text.splitlines()[-1] if text else "no reason was given"
-        return TargetError(
+        return UnwritableError(
             f"HSM's own files cannot be written at {self._shell.name}: {last}",
             hint="Check `paths` of the target, the permissions and the free space there.",
-            kind="cannot_make_folder",
             detail=text,
         )
 

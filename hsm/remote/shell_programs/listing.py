@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hsm.endpoint import Listing, Machine, Space, Tree
-from hsm.model import Entry, EntryKind, Problem
+from hsm.model import FOLDER_UNREADABLE, Entry, EntryKind, Problem
 from hsm.remote.shell import MAX_PROGRAM_BYTES, quote, quote_path
 
 _KINDS = {"f": EntryKind.FILE, "d": EntryKind.FOLDER, "l": EntryKind.SYMLINK}
@@ -370,4 +370,4 @@ def _iter_problems(complaints: Sequence[str]) -> Iterator[Problem]:
             path = "" if path == "." else path.removeprefix("./")
             reason = line.rpartition(": ")[2]
             message = f"The folder cannot be read: {reason}"
-            yield Problem(path, "unreadable", message, "Check its permissions.")
+            yield Problem(path, FOLDER_UNREADABLE, message, "Check its permissions.")

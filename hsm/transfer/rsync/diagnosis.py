@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hsm.errors import HsmError, TargetError, UnreachableError
+from hsm.errors import ConnectionDroppedError, HsmError, NoRsyncError, NoShellError, TargetError
 from hsm.model import SourceFile
 from hsm.remote.openssh.diagnosis import show_bytes
-from hsm.transfer.complaints import COMPLAINTS
+from hsm.transfer.complaints import COMPLAINTS, NO_SPACE
 
 _N_DETAIL_LINES = 10
 _N_NOISE_BYTES = 120
@@ -71,17 +71,16 @@ def _diagnose_start(
     """Why the two ends did not even begin to talk."""
     if re.search(r"^protocol version mismatch -- is your shell clean\?$", text, re.MULTILINE):
         shown = f": {show_bytes(noise, limit=_N_NOISE_BYTES)}" if noise else ""
-        return TargetError(
+        return NoShellError(
             f"The shell at {name} prints text before rsync can speak{shown}.",
             hint="Silence its start-up files (~/.bashrc and the like) for sessions without a terminal: "
             f"`{ssh_command} true` must print nothing.",
-            kind="noisy_shell",
         )
     if returncode in _MISSING_CODES or _make_missing_expression(rsync_path).search(text):
         hint = "Install it there, or name it with `rsync_path` in the target's configuration."
-        return TargetError(f"There is no rsync at {name}.", hint=hint, kind="rsync_missing")
+        return NoRsyncError(f"There is no rsync at {name}.", hint=hint)
     if re.search(r"^rsync: (?:on remote machine: )?-\S*: unknown option$", text, re.MULTILINE):
-        return TargetError(
+        return NoRsyncError(
             f"The rsync at {name} is too old: it does not know an option that HSM needs.",
             hint="HSM needs samba's rsync from 3.1.0 on; name another one with `rsync_path`.",
             kind="rsync_too_old",
@@ -110,7 +109,7 @@ def _diagnose_system_calls(text: str, name: str, pulls: bool) -> HsmError | None
     ]
     for complaint in COMPLAINTS:
         calls = [(action, role) for number, action, role in found if number in complaint.numbers]
-        if complaint.kind == "no_space" and all(map(_MAKING.search, (action for action, _ in calls))):
+        if complaint is NO_SPACE and all(map(_MAKING.search, (action for action, _ in calls))):
             continue  # a file that is already there could still be written to
         if calls:
             roles = {role for _, role in calls}
@@ -131,10 +130,9 @@ def _name_place(roles: set[str], name: str, pulls: bool) -> str:
 def _diagnose_end(returncode: int, text: str, name: str) -> HsmError | None:
     if returncode in _CONNECTION_CODES or returncode < 0:
         pause = ": nothing moved for too long" if returncode == _TIMEOUT_CODE else ""
-        return UnreachableError(
+        return ConnectionDroppedError(
             f"The connection to {name} broke while files were sent{pause}.",
             hint="Run the same command again: it goes on where it stopped.",
-            kind="connection_dropped",
         )
     if re.search(r'^(?:file|directory) has vanished: "', text, re.MULTILINE):
         return TargetError("A file vanished while it was sent.", hint="Run the same command again.", kind="vanished")

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from hsm.errors import HsmError, UnreachableError
+from hsm.errors import HsmError, SessionsRefusedError, UnexplainedError, UnreachableError
 from hsm.model import Root
 from hsm.process.runner import CommandTooLongError, Completed, ProgramMissingError, Runner, Started
 from hsm.remote.openssh.client import OpenSsh
-from hsm.remote.retry import SESSIONS_REFUSED
 from hsm.remote.shell import quote_path
 from hsm.transfer.base import (
     TEMPORARY_FOLDER,
@@ -143,7 +142,7 @@ class RsyncEngine:
             return BatchEnd(is_clean=True, sent=sent)
         text = completed.stderr_text
         error = self._explain(completed.returncode, text)
-        if error.kind == SESSIONS_REFUSED and self._ssh is not None and self._ssh.close_shell():
+        if isinstance(error, SessionsRefusedError) and self._ssh is not None and self._ssh.close_shell():
             return self.send(batch, on_moved)
         return BatchEnd(is_clean=False, sent=sent, complaints=find_complaints(text, batch.files), error=error)
 
@@ -196,9 +195,9 @@ class RsyncEngine:
         if self._ssh is None or not isinstance(error, UnreachableError):
             return error
         by_ssh = self._ssh.explain(text)
-        if by_ssh.kind != SESSIONS_REFUSED:
+        if not isinstance(by_ssh, SessionsRefusedError):
             self._ssh.forget_login()
-        return error if by_ssh.kind == "unreachable" else by_ssh
+        return error if isinstance(by_ssh, UnexplainedError) else by_ssh
 
     def _make_call(self, root: Root) -> RsyncCall:
         return RsyncCall(

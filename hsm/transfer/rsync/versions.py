@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hsm.errors import TargetError
+from hsm.errors import NoRsyncError, NoRsyncHereError
 from hsm.process.runner import ProgramMissingError, Runner
 
 MIN_VERSION = (3, 1, 0)
@@ -155,7 +155,7 @@ def make_pair(here: RsyncVersion, there: RsyncVersion, *, name: str, pulls: bool
         pulls: The target sends.
 
     Raises:
-        TargetError: They cannot do what HSM needs.
+        NoRsyncError: They cannot do what HSM needs.
     """
     if there.is_openrsync and pulls:
         raise _make_unusable("openrsync", f"at {name}", "cannot send what HSM names", _HINT)
@@ -171,7 +171,7 @@ def read_local_version(runner: Runner) -> RsyncVersion:
     """Ask this machine's rsync for its version.
 
     Raises:
-        TargetError: There is none, or it is too old or another program.
+        NoRsyncError: There is none, or it is too old or another program.
     """
     try:
         completed = runner.run(["rsync", "--version"], timeout_seconds=20)
@@ -187,23 +187,21 @@ def check_remote_version(text: str, *, name: str) -> RsyncVersion:
     """Check the rsync that the survey found at a target.
 
     Raises:
-        TargetError: There is none, or it is too old or another program.
+        NoRsyncError: There is none, or it is too old or another program.
     """
     if not text:
-        raise TargetError(
+        raise NoRsyncError(
             f"There is no rsync at {name}.",
             hint="Install it there, or name it with `rsync_path` in the target's configuration.",
-            kind="rsync_missing",
         )
     return _check_version(text, f"at {name}")
 
 
-def make_missing_here_error() -> TargetError:
+def make_missing_here_error() -> NoRsyncHereError:
     """The error for a machine without rsync."""
-    return TargetError(
+    return NoRsyncHereError(
         "There is no rsync on this machine.",
         hint="Install it, for example `apt-get install rsync` or `brew install rsync`.",
-        kind="rsync_missing_here",
     )
 
 
@@ -211,9 +209,9 @@ def _check_version(text: str, place: str) -> RsyncVersion:
     version = parse_rsync_version(text)
     if version is None or (not version.is_openrsync and version.version < MIN_VERSION):
         found = text.strip().partition("\n")[0].strip() or "it names no version"
-        raise TargetError(f"The rsync {place} cannot be used: {found}.", hint=_HINT, kind="rsync_too_old")
+        raise NoRsyncError(f"The rsync {place} cannot be used: {found}.", hint=_HINT, kind="rsync_too_old")
     return version
 
 
-def _make_unusable(program: str, place: str, why: str, hint: str) -> TargetError:
-    return TargetError(f"The rsync {place} is {program}, which {why}.", hint=hint, kind="rsync_too_old")
+def _make_unusable(program: str, place: str, why: str, hint: str) -> NoRsyncError:
+    return NoRsyncError(f"The rsync {place} is {program}, which {why}.", hint=hint, kind="rsync_too_old")

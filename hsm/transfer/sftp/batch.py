@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from hsm.errors import HsmError
+from hsm.errors import DiskError, HsmError
 from hsm.model import FileKey, Root, SourceFile
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.transfer.base import BatchEnd, OnMoved, get_temporary_folder
 from hsm.transfer.sftp.checksums import sum_here, sum_there
-from hsm.transfer.sftp.diagnosis import ENDING_KINDS
 
 PART_BYTES = 4 * 1024 * 1024
 """Files from this size on are written where a part of them stays when they are cut off."""
@@ -106,7 +105,7 @@ class BatchTally:
     @property
     def is_hopeless(self) -> bool:
         """Whether the other files would fail as well."""
-        return self._error is not None and self._error.kind in ENDING_KINDS
+        return isinstance(self._error, DiskError)
 
     def move(self, n_bytes: int) -> None:
         """So much has arrived."""
@@ -123,7 +122,7 @@ class BatchTally:
     def fail(self, file: SourceFile, error: HsmError) -> None:
         """A file did not arrive."""
         self._complaints[file.path] = error.detail or error.message
-        if self._error is None or error.kind in ENDING_KINDS:
+        if self._error is None or isinstance(error, DiskError):
             self._error = error
 
     def make_end(self, failure: HsmError | None = None) -> BatchEnd:

@@ -9,12 +9,9 @@ import errno
 
 from hsm.errors import HsmError, TargetError
 from hsm.remote.sftp.wire import Code, Room, SftpError
-from hsm.transfer.complaints import COMPLAINTS, explain_number
+from hsm.transfer.complaints import NO_INODES, NO_PERMISSION, NO_SPACE, READ_ONLY, explain_number
 
 _IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST})
-
-ENDING_KINDS = frozenset({"no_space", "no_inodes", "quota", "read_only", "failing_disk"})
-"""After these the other files of a batch would fail as well."""
 
 
 class BlockedError(Exception):
@@ -46,15 +43,14 @@ def diagnose_sftp(error: SftpError, *, name: str, room: Room | None, n_bytes: in
 
 
 def _explain(error: SftpError, at: str, room: Room | None, n_bytes: int) -> TargetError | None:
-    kinds = {complaint.kind: complaint for complaint in COMPLAINTS}
     if room is not None and room.is_read_only:
-        return kinds["read_only"].make_error(at)
+        return READ_ONLY.make_error(at)
     if error.code == Code.PERMISSION_DENIED:
-        return kinds["no_permission"].make_error(at)
+        return NO_PERMISSION.make_error(at)
     if room is not None and room.n_inodes and not room.n_free_inodes:
-        return kinds["no_inodes"].make_error(at)
+        return NO_INODES.make_error(at)
     if room is not None and room.n_blocks and room.n_free * room.block_bytes <= n_bytes:
-        return kinds["no_space"].make_error(at)
+        return NO_SPACE.make_error(at)
     return None
 
 

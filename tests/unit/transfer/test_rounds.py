@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.endpoint import Listing, Machine, Survey, Tree
-from hsm.errors import HsmError, TargetError, UnreachableError
+from hsm.errors import (
+    ConnectionDroppedError,
+    DiskError,
+    HsmError,
+    NoRsyncError,
+    NoShellError,
+    NoSpaceError,
+    SessionsRefusedError,
+    TargetError,
+)
 from hsm.model import Entry, EntryKind, Root, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import Event, ProblemFound, TransferMoved, TransferStarted
@@ -26,8 +35,8 @@ LARGE = 20 * 1024 * 1024
 T = 1_760_000_000_123_456_789
 PREFIX = "/p/wandb"
 ROOTS = {Root.SWEEPS: "/d/sweeps", Root.WANDB: "/d/wandb"}
-DROPPED = UnreachableError("dropped", hint="again", kind="connection_dropped")
-NO_SPACE = TargetError("The disk is full.", hint="Free some space.", kind="no_space")
+DROPPED = ConnectionDroppedError("dropped", hint="again")
+NO_SPACE = NoSpaceError("The disk is full.", hint="Free some space.")
 FAILED = TargetError("rsync ended with code 23.", hint="Look.", kind="rsync_failed")
 
 Files = dict[str, Entry]
@@ -270,9 +279,9 @@ def test_a_file_that_vanished_is_not_sent_again() -> None:
     assert sum(file.path == "gone" for batch in world.sent for file in batch.files) == 1
 
 
-@pytest.mark.parametrize("kind", ["no_space", "quota", "read_only", "rsync_missing", "noisy_shell"])
-def test_an_error_that_all_would_meet_ends_the_other_workers(kind: str) -> None:
-    error = TargetError("stop", hint="do", kind=kind)
+@pytest.mark.parametrize("kind", [NoSpaceError, DiskError, NoRsyncError, NoShellError])
+def test_an_error_that_all_would_meet_ends_the_other_workers(kind: type[TargetError]) -> None:
+    error = kind("stop", hint="do")
     both = threading.Barrier(2)
 
     def act(world: World, batch: Batch, _on_moved: OnMoved) -> BatchEnd:
@@ -342,7 +351,7 @@ def test_refused_sessions_make_fewer_workers() -> None:
         turn = next(turns)
         if turn == 1:
             refused.set()
-            return unclean(UnreachableError("no more", kind="sessions_refused"))
+            return unclean(SessionsRefusedError("no more"))
         if turn == 0:
             refused.wait(20)
         else:
@@ -356,7 +365,7 @@ def test_refused_sessions_make_fewer_workers() -> None:
 
 
 def test_a_single_worker_without_a_session_gives_up() -> None:
-    error = UnreachableError("no more", kind="sessions_refused")
+    error = SessionsRefusedError("no more")
     world = World(act=lambda *_: unclean(error))
     result = world.run(world.add("a"), world.add("b"), n_workers=2)
     assert outcomes(result) == {"a": "failed", "b": "failed"}

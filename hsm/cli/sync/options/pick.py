@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from hsm.errors import UsageError
+from hsm.errors import UnknownSweepError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def choose_sweeps(
         )
     offers = list_offers()
     if not offers:
-        raise UsageError("There are no sweeps to choose from.", hint=f"See {look}.", kind="unknown_sweep")
+        raise UnknownSweepError("There are no sweeps to choose from.", hint=f"See {look}.")
     return _ask(offers)
 
 

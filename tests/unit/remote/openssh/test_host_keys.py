@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hsm.errors import UnreachableError
+from hsm.errors import ChangedHostKeyError, LoginRefusedError, UnknownHostKeyError, UnreachableError
 from hsm.process.runner import Runner
 from hsm.remote.openssh.host_keys import (
-    CHANGED,
-    UNKNOWN,
     StoredKey,
     explain_host_key,
     list_known_keys,
@@ -143,31 +141,31 @@ def test_known_keys_are_looked_up_in_all_files(
     assert list_stored_keys(Runner(), str(tmp_path), name="other") == []
 
 
-def explain(kind: str, log: str) -> UnreachableError:
-    plain = UnreachableError("plain", hint="by itself", kind=kind, detail="raw")
+def explain(kind: type[UnreachableError], log: str) -> UnreachableError:
+    plain = kind("plain", hint="by itself", detail="raw")
     return explain_host_key(plain, log, runner=Runner(), name="[cluster]:2222", command="ssh -p 2222 cluster")
 
 
 def test_without_more_in_the_log_an_error_stays_as_it_is() -> None:
-    assert explain(UNKNOWN, "").message == explain(CHANGED, "").message == "plain"
-    assert explain("login_refused", OFFERED.format("ssh-rsa")).message == "plain"
+    assert explain(UnknownHostKeyError, "").message == explain(ChangedHostKeyError, "").message == "plain"
+    assert explain(LoginRefusedError, OFFERED.format("ssh-rsa")).message == "plain"
 
 
 def test_where_the_stored_key_cannot_be_read_its_place_is_told(tmp_path: Path) -> None:
     log = OFFERED.format("ssh-rsa") + f"Offending ED25519 key in {tmp_path}/known hosts:4\n"
-    error = explain(CHANGED, log)
+    error = explain(ChangedHostKeyError, log)
     assert f"it offers RSA {PRINT}, stored is the key in {tmp_path}/known hosts:4." in error.message
     assert error.hint.splitlines()[1:] == [
         f"  ssh-keygen -R '[cluster]:2222' -f '{tmp_path}/known hosts'",
         "  ssh -p 2222 cluster",
     ]
-    assert (error.kind, error.detail) == (CHANGED, "raw")
+    assert (type(error), error.kind, error.detail) == (ChangedHostKeyError, "host_key_changed", "raw")
 
 
 def test_an_authority_is_not_in_the_way(make_key: Callable[[str], tuple[str, str]], tmp_path: Path) -> None:
     (authority, print_authority), (old, print_old) = make_key("ed25519"), make_key("ed25519")
     path = tmp_path / "known"
     path.write_text(f"@cert-authority [cluster]:2222 {authority}\n[cluster]:2222 {old}\n")
-    error = explain(CHANGED, OFFERED.format("ssh-ed25519") + f"Offending ED25519 key in {path}:2\n")
+    error = explain(ChangedHostKeyError, OFFERED.format("ssh-ed25519") + f"Offending ED25519 key in {path}:2\n")
     assert f"stored is ED25519 {print_old} in {path}:2." in error.message
     assert print_authority not in error.message

@@ -11,7 +11,21 @@ from pathlib import Path
 import pytest
 
 from hsm.endpoint import Listing, Space
-from hsm.errors import ExitCode, TargetError, UnreachableError
+from hsm.errors import (
+    BadSshConfigError,
+    ConnectionDroppedError,
+    ExitCode,
+    HostKeyError,
+    HostUnknownError,
+    LoginRefusedError,
+    NoAnswerError,
+    NotSshError,
+    SessionsRefusedError,
+    TargetError,
+    UnexplainedError,
+    UnknownHostKeyError,
+    UnreachableError,
+)
 from hsm.model import EntryKind
 from hsm.process.runner import Completed, Runner
 from hsm.remote.shell import quote
@@ -159,18 +173,20 @@ def test_the_document_holds_every_row_and_no_raw_lines() -> None:
 @pytest.mark.parametrize(
     ("kind", "row"),
     [
-        ("bad_ssh_configuration", "settings"),
-        ("host_unknown", "name"),
-        ("connection_refused", "connection"),
-        ("throttled", "connection"),
-        ("host_key_unknown", "host_key"),
-        ("host_key_revoked", "host_key"),
-        ("login_refused", "login"),
-        ("something new", "login"),
+        (BadSshConfigError, "settings"),
+        (HostUnknownError, "name"),
+        (NoAnswerError, "connection"),
+        (ConnectionDroppedError, "connection"),
+        (NotSshError, "connection"),
+        (UnexplainedError, "connection"),
+        (UnknownHostKeyError, "host_key"),
+        (HostKeyError, "host_key"),
+        (LoginRefusedError, "login"),
+        (UnreachableError, "login"),
     ],
 )
-def test_a_failed_login_belongs_to_a_row(kind: str, row: str) -> None:
-    assert find_row(kind) == row
+def test_a_failed_login_belongs_to_a_row(kind: type[UnreachableError], row: str) -> None:
+    assert find_row(kind("refused")) == row
     assert row in NAMES
 
 
@@ -254,25 +270,25 @@ class BusyShell:
 
     name = "desktop"
 
-    def __init__(self, *refusals: str) -> None:
+    def __init__(self, *refusals: type[UnreachableError]) -> None:
         self.refusals = list(refusals)
 
     def run(self, program: str, *, stdin: bytes = b"") -> Completed:
         if self.refusals:
-            raise UnreachableError("refused", kind=self.refusals.pop(0))
+            raise self.refusals.pop(0)("refused")
         return Completed(0, program.encode() + stdin, b"")
 
 
 def test_a_session_that_is_refused_once_is_asked_for_again() -> None:
-    shell = PatientShell(BusyShell("sessions_refused", "sessions_refused"), Runner())
+    shell = PatientShell(BusyShell(SessionsRefusedError, SessionsRefusedError), Runner())
     assert (shell.name, shell.run("a", stdin=b"b").stdout) == ("desktop", b"ab")
 
 
 def test_whatever_else_fails_is_not_tried_again() -> None:
-    busy = BusyShell("sessions_refused", "connection_dropped", "never")
-    with pytest.raises(UnreachableError) as caught:
+    busy = BusyShell(SessionsRefusedError, ConnectionDroppedError, UnreachableError)
+    with pytest.raises(ConnectionDroppedError):
         PatientShell(busy, Runner()).run("a")
-    assert (caught.value.kind, busy.refusals) == ("connection_dropped", ["never"])
+    assert busy.refusals == [UnreachableError]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from hsm.errors import ConfigError, ExitCode, HsmError, LockedError, RefusedError, UnreachableError, UsageError
+from hsm.errors import (
+    ConfigError,
+    ExitCode,
+    HsmError,
+    LockedError,
+    LoginRefusedError,
+    NoAnswerError,
+    RefusedError,
+    UnknownSweepError,
+)
 from hsm.model import PlanItem, Reason, Root, SourceFile, SyncPlan
 from hsm.sync.follow.report import FollowState
 from hsm.sync.follow.targets import Track
@@ -30,12 +39,12 @@ SENT = make_report(State.DONE, ExitCode.DONE, Outcome.SENT)
 CONFLICT = make_report(State.PARTIAL, ExitCode.PARTIAL)
 UNSETTLED = make_report(State.PARTIAL, ExitCode.PARTIAL, Outcome.UNSETTLED)
 FAILED_FILE = make_report(State.PARTIAL, ExitCode.PARTIAL, Outcome.FAILED)
-AWAY = make_error(UnreachableError("away", kind="connection_refused"), State.UNREACHABLE)
+AWAY = make_error(NoAnswerError("away"), State.UNREACHABLE)
 LOCKED = make_error(LockedError("locked", kind="locked"), State.LOCKED)
 REFUSED = make_error(RefusedError("no room", kind="space"), State.REFUSED)
-LOGIN = make_error(UnreachableError("no", kind="login_refused"), State.UNREACHABLE)
+LOGIN = make_error(LoginRefusedError("no"), State.UNREACHABLE)
 CONFIG = make_error(ConfigError("wrong", kind="bad_config"))
-NO_SWEEP = make_error(UsageError("none there", kind="unknown_sweep"))
+NO_SWEEP = make_error(UnknownSweepError("none there"))
 
 FOLLOWED, COMPLETE, OPEN_ENDS = FollowState.FOLLOWED, FollowState.COMPLETE, FollowState.OPEN_ENDS
 FAILING, GIVEN_UP = FollowState.FAILING, FollowState.GIVEN_UP
