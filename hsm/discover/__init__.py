@@ -1,1 +1,1 @@
-"""What a project holds: its sweeps, their runs and what state these are in."""
+"""Discovery of a project's sweeps, of their runs and of the state of these."""

@@ -1,7 +1,7 @@
-"""What was read of runs before, so that thousands of known logs are not read again.
+"""Cache of what was read of runs' logs, so that thousands of known logs are not read again.
 
-A cache: it may be missing, damaged, unwritable or deleted at any time, and only time is lost. A log is known by
-its size and its time; it only ever grows, so the same size is the same content.
+It may be missing, damaged, unwritable or deleted at any time, and only time is lost. A log is known by its size and
+its time; it only ever grows, so the same size is the same content.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RunIndex:
         self.is_changed = False
 
     def get_facts(self, log: str, *, size: int, mtime_ns: int) -> LogFacts | None:
-        """Get what the ends of a log said, if it is still the log that was read."""
+        """Get the facts of a log, if it is still the log that was read."""
         found = self._get(log, size, mtime_ns, 2)
         try:
             run_id, group, sweep_id, config_sweep_id, args, *others = found
@@ -42,7 +42,7 @@ class RunIndex:
             return None
 
     def get_media(self, log: str, *, size: int, mtime_ns: int) -> LogMedia | None:
-        """Get what the whole of a log said, if it is still the log that was read."""
+        """Get the media that a log names, if it is still the log that was read."""
         found = self._get(log, size, mtime_ns, 3)
         try:
             named, incremental, last_step, is_damaged = found
@@ -51,11 +51,11 @@ class RunIndex:
             return None
 
     def put_facts(self, log: str, *, size: int, mtime_ns: int, facts: LogFacts) -> None:
-        """Remember what the ends of a log say."""
+        """Remember the facts of a log."""
         self._put(log, size, mtime_ns, 2, [getattr(facts, name) for name in _FACTS])
 
     def put_media(self, log: str, *, size: int, mtime_ns: int, media: LogMedia) -> None:
-        """Remember what the whole of a log says."""
+        """Remember the media that a log names."""
         versions = media.versions
         found = [sorted(versions.named), sorted(versions.incremental), media.last_step, media.is_damaged]
         self._put(log, size, mtime_ns, 3, found)
@@ -68,7 +68,7 @@ class RunIndex:
         self.is_changed = self.is_changed or bool(vanished)
 
     def make_document(self) -> dict[str, object]:
-        """Make what is saved."""
+        """Make the JSON document of the cache."""
         return {"logs": self._records}
 
     def _get(self, log: str, size: int, mtime_ns: int, place: int) -> Any:  # noqa: ANN401 - from JSON
@@ -86,7 +86,7 @@ class RunIndex:
 
 
 def load_index(path: Path) -> tuple[RunIndex, tuple[Problem, ...]]:
-    """Read the cache; a damaged or unreadable one is as good as none, with a notice."""
+    """Read the cache; a damaged or unreadable one counts as empty, with a notice."""
     try:
         document = load_json(path, schema=SCHEMA)
     except (DamagedFileError, OSError) as error:
@@ -96,7 +96,7 @@ def load_index(path: Path) -> tuple[RunIndex, tuple[Problem, ...]]:
 
 
 def save_index(index: RunIndex, path: Path) -> tuple[Problem, ...]:
-    """Write the cache if there is something new in it; a folder that cannot be written costs a notice."""
+    """Write the cache if something in it has changed; where that fails there is a notice."""
     if not index.is_changed:
         return ()
     try:

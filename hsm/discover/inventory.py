@@ -1,4 +1,4 @@
-"""What the source has of one sweep: its folder's files and its runs."""
+"""Reader of one sweep at the source: its folder's files and its runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hsm.sweep_folder import sweep_folder
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """The runs' part of an inventory."""
+    """Part of an inventory that is about runs."""
 
     runs: tuple[Run, ...] = ()
     files: Sequence[SourceFile] = ()
@@ -39,20 +39,20 @@ def read_inventory(
     include_runs: bool = True,
     include_versions: bool = True,
 ) -> SweepInventory:
-    """Read what the source has of a sweep; changes nothing there.
+    """Read the inventory of a sweep; changes nothing at the source.
 
     Args:
         endpoint: The source.
-        layout: Where its results lie.
+        layout: The places of its results.
         sweep: From `hsm.discover.sweeps`.
         max_depth: Levels of the sweep folder to take: 1 is the files directly in it, None all.
-        index: What is known of its logs; takes what is read. Saving it is the caller's.
+        index: The cache of its logs; takes what is read. The caller saves it.
         known_sweeps: The ids of all sweeps of the project.
         include_sweep: Take the files of the sweep folder.
         include_runs: Take the runs.
-        include_versions: Read which media are still needed, from the whole log of each run that has several
-            versions. A run whose log cannot be read whole is not in `versions`: of it nothing is known to be
-            superseded.
+        include_versions: Read the media that are still needed, from the whole log of each run that has several
+            versions. A run whose log cannot be read whole is not in `versions`: no file of it is known to be an old
+            version.
     """
     trees = [Tree(sweep.path, follow=True)] if sweep.path else []
     if include_runs:
@@ -114,7 +114,7 @@ def _iter_sweep_files(
     deeper: Counter[str],
     problems: list[Problem],
 ) -> Iterator[SourceFile]:
-    """Read the sweep folder's listing; what lies too deep is counted below its top-level folder."""
+    """Read the sweep folder's listing; files that lie too deep are counted by top-level folder."""
     for entry in folder.entries:
         parts = entry.path.split("/")
         if not entry.path or entry.kind is EntryKind.FOLDER or _is_left_out(parts, entry):
@@ -129,7 +129,7 @@ def _iter_sweep_files(
 
 
 def _is_left_out(parts: Sequence[str], entry: Entry) -> bool:
-    """Whether a path of the sweep folder is HSM's own, or a wandb folder's, whose runs come as runs."""
+    """Tell whether a path of the sweep folder is HSM's own, or a wandb folder's, whose runs come as runs."""
     return is_own(parts) or not WANDB_NAMES.isdisjoint(parts[:-1]) or _is_symlinked_wandb(parts, entry)
 
 
@@ -139,7 +139,7 @@ def _is_symlinked_wandb(parts: Sequence[str], entry: Entry) -> bool:
 
 
 def _iter_unreadable(folder: Listing, sweep: SweepFolder, *, max_depth: int | None) -> Iterator[Problem]:
-    """Say which folders of the sweep folder could not be read; a notice where they lie too deep to be sent."""
+    """Report the folders of the sweep folder that could not be read; a notice where they lie too deep to be sent."""
     for problem in folder.problems:
         parts = problem.path.split("/") if problem.path else []
         is_too_deep = max_depth is not None and len(parts) >= max_depth
@@ -149,9 +149,9 @@ def _iter_unreadable(folder: Listing, sweep: SweepFolder, *, max_depth: int | No
 
 
 def _iter_wandb_problems(wandb: Listing, folder: Listing | None, sweep: str) -> Iterator[Problem]:
-    """Say behind which symlinks runs may lie unseen, and which folders of the wandb folder are unreadable.
+    """Report the symlinks behind which runs may lie unseen, and the unreadable folders of the wandb folder.
 
-    Those of other sweeps are not this sweep's concern.
+    Those of other sweeps do not concern this one.
     """
     hint = "Move the folder there in place of the symlink."
     for entry in dict.fromkeys(wandb.entries):

@@ -1,4 +1,4 @@
-"""Where the symlinks that travel as content really lead, so that a plan can judge them by it."""
+"""Resolver of the symlinks that are sent as files, so that a plan can judge these by their real paths."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MOST_HOPS = 10
 
 
 def resolve_links(endpoint: Endpoint, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
-    """Add to every symlink's `leads_to` the real paths that it leads to, and `real`; changes nothing at the source.
+    """Add to every symlink's `leads_to` the real paths on its way, and set `real`; changes nothing at the source.
 
-    Costs one survey for each hop of the longest chain, and none where there are no symlinks. What cannot be
-    looked at, and what a far side does not tell (a `stat` without GNU's formats), stays unknown.
+    Costs one survey for each hop of the longest chain, and none where there are no symlinks. A path that may not be
+    looked at, or that a far side does not tell (a `stat` without GNU's formats), stays unknown.
 
     Args:
         endpoint: The source.
@@ -47,7 +47,7 @@ def resolve_links(endpoint: Endpoint, files: Sequence[SourceFile]) -> tuple[Sour
 
 
 def _look(endpoint: Endpoint, paths: Sequence[str]) -> Mapping[str, tuple[str, Entry]]:
-    """Say of each path what is there, and its real path, which is resolved but for its last name."""
+    """Look up the entry at each path, and its real path, which is resolved but for its last name."""
     names: dict[str, dict[str, None]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")

@@ -1,7 +1,4 @@
-"""To which sweep a run belongs, and how far it has come: the rules, without a look at anything.
-
-PURE.
-"""
+"""Rules by which a run belongs to a sweep, and by which it has a state. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +11,23 @@ from hsm.model import Run, RunState
 from hsm.wandb_log.facts import LogFacts
 
 REST_NS = 10 * 10**9
-"""wandb's `finish()` may return while the log still grows; after this long without a change it rests."""
+"""wandb's `finish()` may return while the log still grows; after this long without a change it rests.
+
+The rule decides what is claimed, not what is sent: a run that is not at rest is sent as it is, and the next sync
+completes it.
+"""
 
 RUNNING_NS = 600 * 10**9
-"""A run without an exit record goes on if something of it moved within this time."""
+"""A run without an exit record counts as running if something of it moved within this time.
+
+A live run holds no lock, and some versions of wandb write their log only at every 32 KiB.
+"""
 
 _GROUP_ARGUMENT = re.compile(r"""\+{0,2}wandb\.group=(?P<quote>["']?)(?P<name>.*)(?P=quote)""", re.DOTALL)
 
 
 class Membership(Enum):
-    """Whether a run belongs to the sweep."""
+    """Answer to the question whether a run belongs to a sweep."""
 
     YES = "yes"
     NO = "no"
@@ -41,7 +45,7 @@ class Candidate:
         log_size: Bytes.
         log_mtime_ns: 0 when there is no log.
         has_upload_mark: `wandb sync` has left its `.synced` beside the log, which has not grown since.
-        is_inside: It lies where only this sweep's runs are put.
+        is_inside: It lies in a place of this sweep's runs alone.
     """
 
     name: str
@@ -66,7 +70,7 @@ class Candidate:
 def decide_membership(
     candidate: Candidate, facts: LogFacts, *, sweep: str, known_sweeps: Collection[str]
 ) -> Membership:
-    """Tell whether a run belongs to a sweep: by what its log names, else by where it lies.
+    """Tell whether a run belongs to a sweep: by the names in its log, else by its place.
 
     Names are compared for equality: `sweep_1` is not `sweep_10`. A run that lies with the sweep and names
     another sweep of the project was started from within it and belongs to the other.
@@ -77,6 +81,7 @@ def decide_membership(
         sweep: The sweep's id.
         known_sweeps: The ids of all sweeps of the project.
     """
+    # Of `wandb.init(group=...)` no other file of a run knows.
     names = frozenset(iter_sweep_names(facts))
     if sweep in names:
         return Membership.YES
@@ -86,7 +91,7 @@ def decide_membership(
 
 
 def iter_sweep_names(facts: LogFacts) -> Iterator[str]:
-    """Name everything that a log gives as its run's group or sweep."""
+    """Yield every name that a log gives as its run's group or sweep."""
     yield from filter(None, (facts.group, facts.sweep_id, facts.config_sweep_id))
     for argument in facts.args:
         match = _GROUP_ARGUMENT.fullmatch(argument)
@@ -95,14 +100,15 @@ def iter_sweep_names(facts: LogFacts) -> Iterator[str]:
 
 
 def make_run(candidate: Candidate, facts: LogFacts, *, newest_ns: int, now_ns: int) -> Run:
-    """Say how far a run has come.
+    """Make a run, with its state.
 
     Args:
         candidate: The run.
         facts: Of its log.
         newest_ns: The newest time of any of its files, since some versions write their log seldom.
-        now_ns: The clock of the machine it lies on; 0 where that is unknown, and then nothing rests.
+        now_ns: The clock of the machine that it lies on; 0 where that is unknown, and then nothing rests.
     """
+    # `wandb-summary.json` tells nothing: online runs of 0.15 have it from the start, offline runs from 0.19 on never.
     newest_ns = max(newest_ns, candidate.log_mtime_ns)
     resting_since = candidate.log_mtime_ns or newest_ns
     if facts.exit_code is not None:

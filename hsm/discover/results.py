@@ -1,4 +1,4 @@
-"""What in a listing is a result that can be sent."""
+"""Results that can be sent, out of the entries of a listing."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ SYMLINKED_FOLDER = "symlinked_folder"
 SPECIAL_FILE = "special_file"
 
 OWN_PREFIX = ".hsm-"
-"""Names that begin so are HSM's own, at any level, and are never results."""
+"""Beginning of the names of HSM's own files and folders, which are no results at any level."""
 
 
 def is_own(parts: Iterable[str]) -> bool:
-    """Whether a path, given as its names, is HSM's own."""
+    """Tell whether a path, given as its names, is HSM's own."""
     return any(part.startswith(OWN_PREFIX) for part in parts)
 
 
 def make_file(entry: Entry, root: Root, path: str, prefix: str, run: str, problems: list[Problem]) -> SourceFile | None:
-    """Make a file of an entry that is no folder; where there is none to send, add to `problems` and return None.
+    """Make a file of an entry that is no folder; None, and a problem more, where it cannot be sent.
 
     Args:
         entry: From a listing that followed symlinks: a symlink to a file is sent as that file.
-        root: Below which of the destination's folders it lands.
+        root: The one of the destination's folders below which it lands.
         path: Relative to that folder.
         prefix: The absolute folder below which it has the same path at the source.
         run: The run it belongs to; empty for none.
-        problems: Takes what cannot be sent: dangling symlinks, symlinks to folders, sockets and the like.
+        problems: Gets one for a dangling symlink, a symlink to a folder, a socket and the like.
     """
+    # wandb leaves absolute symlinks to the user's files, and the user wants the files. Symlinks to folders are not
+    # followed: they lead out of the project, or in circles.
     is_link = entry.kind is EntryKind.SYMLINK
     content = entry.followed if is_link else entry
     if content is not None and content.kind is EntryKind.FILE:

@@ -1,4 +1,4 @@
-"""The files of a sweep's runs, how far each run has come, and which of its media are still needed."""
+"""Reader of the files of a sweep's runs, of the state of each run, and of the media that it still needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WHOLE = 2**40
 def read_run_files(
     endpoint: Endpoint, members: Sequence[Member], *, now_ns: int
 ) -> tuple[tuple[Run, ...], list[SourceFile], list[Problem]]:
-    """List the files of the sweep's runs, all in one survey, and say how far each run has come."""
+    """List the files of the sweep's runs, all in one survey, and make the runs with their states."""
     if not members:
         return (), [], []
     names: dict[str, list[str]] = {}
@@ -51,7 +51,7 @@ def read_run_files(
 def read_run_versions(
     endpoint: Endpoint, members: Iterable[Member], files: Iterable[SourceFile], *, index: RunIndex
 ) -> dict[str, RunVersions]:
-    """Read which media are still needed, of the runs that have some at more than one step."""
+    """Read the media that are still needed, of the runs that have some at more than one step."""
     paths: dict[str, list[str]] = {}
     for file in files:
         path = file.path.partition("/")[2]
@@ -63,10 +63,10 @@ def read_run_versions(
 
 
 def make_versions(media: LogMedia, paths: Iterable[str]) -> RunVersions:
-    """Add to what a log names the media it does not know of yet. Pure.
+    """Add to the media that a log names those that it does not know of yet. Pure.
 
-    wandb writes a file at once and the log later, and what it had not written when a run was killed stays
-    unknown: such a file may be an increment, or belong to another value of the same name.
+    wandb writes a file at once and the log later, and what it has not written when a run is killed stays unknown: such
+    a file may be an increment, or belong to another value of the same name.
 
     Args:
         media: From the run's log.
@@ -81,7 +81,7 @@ def make_versions(media: LogMedia, paths: Iterable[str]) -> RunVersions:
 
 
 def _read_media(endpoint: Endpoint, candidates: Sequence[Candidate], index: RunIndex) -> dict[str, LogMedia]:
-    """Read whole logs, in one session for as many as memory has room for; by run."""
+    """Read whole logs, as many in one session as memory has room for; by run."""
     media: dict[str, LogMedia] = {}
     unread: dict[str, Candidate] = {}
     for candidate in candidates:
@@ -101,7 +101,7 @@ def _read_media(endpoint: Endpoint, candidates: Sequence[Candidate], index: RunI
 
 
 def _is_run_result(path: str, entry: Entry) -> bool:
-    """Whether a path in a run is sent: not HSM's own files, nor wandb's symlinks to logs of this machine."""
+    """Tell whether a path in a run is sent: not HSM's own files, nor wandb's symlinks to logs of this machine."""
     if not path or entry.kind is EntryKind.FOLDER or (OWN_PREFIX in path and is_own(path.split("/"))):
         return False
     is_debug_log = path.startswith("logs/debug") and path.endswith(".log") and path.count("/") == 1

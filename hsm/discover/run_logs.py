@@ -14,7 +14,8 @@ from hsm.wandb_log.facts import LogFacts, read_log
 from hsm.wandb_log.format import BLOCK_BYTES, FILE_HEADER
 
 _N_BLOCKS = (2, 32)
-"""Of each end. 0.15 to 0.17 write a summary of any size behind the exit record, so a second look goes further back."""
+"""Of each end; 1,000 logs take 0.6 s with two. 0.15 to 0.17 write a summary of any size behind the exit record, so a
+second look must go further back."""
 
 _SMALL_HEAD_BYTES = 8 * 1024
 _MOST_BYTES_AT_ONCE = 32 * 1024 * 1024

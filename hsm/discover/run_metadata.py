@@ -29,8 +29,8 @@ class RunMetadata:
     def list_companions(self, candidates: Iterable[Candidate]) -> list[str]:
         """List the files that are to be read in one session with the runs' logs; `take` must be given what comes.
 
-        There are none on this machine, where a file costs little and few are needed; from a far one they would cost a
-        session of their own later. A run that lies where only one sweep's runs do needs no arguments to tell its sweep.
+        There are none on this machine, where a file costs little and few are needed; at a far one they would cost a
+        session of their own later. A run in a place of one sweep alone needs no arguments to tell its sweep.
         """
         if not self._endpoint.is_remote:
             return []

@@ -17,9 +17,9 @@ class SecretForm(NamedTuple):
     """Form of one sort of secret.
 
     Attributes:
-        what: In words.
-        marks: One of these is in every text that has it, all letters made small; looking for them is cheap.
-        pattern: Exactly.
+        what: Its name in words.
+        marks: One of these is in every text that has it, in small letters; looking for them is cheap.
+        pattern: Its exact form.
     """
 
     what: str
@@ -74,7 +74,7 @@ def find_forms(content: bytes, forms: Sequence[SecretForm]) -> dict[str, tuple[i
     """Look for forms in a text.
 
     Returns:
-        What it looks like, in words -> the first line, counted from 1, and how many places there are.
+        The name of the sort -> the first line, counted from 1, and the number of places.
     """
     places: dict[str, list[int]] = {}
     for form in forms:

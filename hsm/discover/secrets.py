@@ -19,13 +19,12 @@ _TEXT_BYTES = 8 * 1024
 _N_READERS = 8
 
 SLOW_SECONDS = 0.0005
-"""For a file: from then on it is the file system that is waited for, and several readers wait less. On a fast one they
-wait for each other, and one is done twice as soon."""
+"""For a file. Then it is the file system that is waited for, and several readers wait less. On a fast one they wait for
+each other, and one reader is done twice as soon."""
 
 _MOST_BYTES_AT_ONCE = 1024 * 1024
 _FILE_COST_BYTES = 16 * 1024
-"""As which each file counts at least: at most 64 are looked at together."""
-
+"""The least that a file counts: at most 64 are looked at together."""
 
 _HINT = (
     "Look at them; `exclude` leaves files out, `secrets: refuse` of the target refuses to send such files, "
@@ -36,17 +35,16 @@ _HINT = (
 def scan_files(endpoint: Endpoint, files: Iterable[SourceFile]) -> tuple[Problem, ...]:
     """Look for secrets in the small text files among those to be sent.
 
-    Looked into are files up to 256 KiB that have no NUL byte in their first 8 KiB. A remote source is not looked
-    into: every file would have to come here first. Files that vanish or cannot be read are passed over; sending
-    them says so.
+    It reads files up to 256 KiB that have no NUL byte in their first 8 KiB. Nothing is read of a remote source: every
+    file would have to come here first. Files that vanish or cannot be read are skipped; sending them says so.
 
     Args:
         endpoint: The source.
-        files: Those that the plan sends.
+        files: Those that the plan sends, so that an unchanged sweep costs nothing.
 
     Returns:
         One notice (kind `possible_secret`) for each sort of secret in a file, with the first line that it is in,
-        in the order of `files`, and never the secret; beyond 20 only how many more there are.
+        in the order of `files`, and never the secret, since notices end up in logs; beyond 20 only their number.
     """
     if endpoint.is_remote:
         return ()
@@ -67,7 +65,7 @@ def _is_binary(content: bytes) -> bool:
 
 
 def _scan(files: Sequence[SourceFile]) -> list[Problem]:
-    """Look into several files, at first at all of them together: nearly always there is nothing."""
+    """Look into several files, first into all of them together: nearly always there is nothing."""
     read = ((file, _read_text(f"{file.prefix}/{file.path}")) for file in files)
     texts = [(file, content) for file, content in read if not _is_binary(content)]
     forms = choose_forms(b"\0".join(content for _, content in texts))
@@ -82,7 +80,7 @@ def _iter_problems(file: SourceFile, content: bytes, forms: Sequence[SecretForm]
 
 
 def _read_text(path: str) -> bytes:
-    """The beginning of a file; of one that is no text just as much as shows it, of one that cannot be read nothing."""
+    """Read the beginning of a file; less of one that is no text, and nothing of one that cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file object takes half as long again
     except OSError:

@@ -1,4 +1,4 @@
-"""Which sweeps a project has, and which of them the user means."""
+"""Finder of a project's sweeps, and of the one that the user means."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_NAMES = 5
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a project keeps its results, as absolute paths on the endpoint."""
+    """Places of a project's results, as absolute paths on the endpoint."""
 
     project: str
     sweeps: str
@@ -48,7 +48,7 @@ class SweepFolder:
 
 
 def is_run_name(name: str) -> bool:
-    """Whether wandb would give a run's folder this name: `run-...` or `offline-run-...`."""
+    """Tell whether wandb would give a run's folder this name: `run-...` or `offline-run-...`."""
     return _RUN_NAME.fullmatch(name) is not None
 
 
@@ -59,7 +59,7 @@ def parse_timestamp(name: str) -> str:
 
 
 def check_sweep_name(word: str) -> None:
-    """Refuse what cannot be the name of a sweep, before anything looks for it.
+    """Refuse a word that cannot be the name of a sweep, before anything looks for it.
 
     Raises:
         UsageError: It is empty, holds `/`, `..` or control characters, or begins with `-` or `.`.
@@ -83,13 +83,13 @@ def check_sweep_name(word: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SweepsFound:
-    """What a look at an endpoint's folders shows.
+    """Sweeps and folders at an endpoint.
 
     Attributes:
         layout: As asked for, with the home folder in place of `~`.
         sweeps: Oldest first, see `list_sweeps`.
         folders: Real paths of the folders that are there: the sweeps', the runs' and the project's.
-        missing: Which of the two folders are not there.
+        missing: Those of the two folders that are not there.
     """
 
     layout: Layout
@@ -102,11 +102,11 @@ def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[SweepFolder, ...]:
     """List the project's sweeps, oldest first.
 
     A sweep is a folder in `<sweeps>/outputs` or `<project>/outputs`, or one in `<wandb>` that holds runs or a
-    `wandb` folder. A symlink counts where it leads to a folder of its own name elsewhere, as of a sweep moved to
+    `wandb` folder. A symlink counts where it leads to a folder of the same name elsewhere, as of a sweep moved to
     another disk; others are second names, such as `latest`.
 
-    Age is the timestamp in the name; names without one come first, in the order people count. Folder times say
-    nothing: a copy or a late task changes them.
+    Age is the timestamp in the name; names without one come first, in the order in which people count. The times of
+    folders tell nothing: a copy or a late task changes them.
 
     Returns:
         One for each place, so a name that lies in both kinds of `outputs` is there twice.
@@ -115,10 +115,10 @@ def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[SweepFolder, ...]:
 
 
 def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
-    """List the project's sweeps as `list_sweeps` does, and say which of its folders are there.
+    """List the project's sweeps as `list_sweeps`, and those of its folders that are there.
 
     Args:
-        endpoint: Where they lie.
+        endpoint: The machine that they lie on.
         layout: May begin with `~/`.
     """
     bases = dict.fromkeys((layout.sweeps, layout.project))
@@ -176,7 +176,7 @@ def find_sweep(sweeps: Sequence[SweepFolder], word: str) -> SweepFolder:
 
 
 def _pick_one(sweeps: Sequence[SweepFolder], name: str) -> SweepFolder:
-    """Take the one sweep of a name; which of two folders is the sweep is not for HSM to guess."""
+    """Take the one sweep of a name; between two folders HSM does not guess."""
     first, *others = (sweep for sweep in sweeps if sweep.id == name)
     if others:
         raise UsageError(

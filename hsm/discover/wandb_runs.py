@@ -1,4 +1,4 @@
-"""Which wandb run folders belong to a sweep."""
+"""Finder of the wandb run folders that belong to a sweep."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_NAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A run of the sweep, and what its log says."""
+    """A run of the sweep, and the facts of its log."""
 
     candidate: Candidate
     facts: LogFacts
@@ -29,7 +29,7 @@ class Member:
 
 @dataclass(slots=True)
 class _Folder:
-    """What a listing says of one run folder."""
+    """One run folder, as a listing shows it."""
 
     is_inside: bool
     is_symlink: bool = False
@@ -38,7 +38,7 @@ class _Folder:
 
 
 def make_wandb_tree(wandb: str, sweep: str) -> Tree:
-    """Ask for the project's wandb folder, just deep enough to see the logs of the runs that may be the sweep's.
+    """Make the request for the wandb folder, just deep enough for the logs of the runs that may be the sweep's.
 
     Those lie in the folder itself, in `<sweep>/` and `<sweep>/wandb/`, and in `wandb/` where WANDB_DIR is the
     wandb folder.
@@ -84,22 +84,22 @@ def read_members(
     known_sweeps: Collection[str],
     index: RunIndex,
 ) -> tuple[tuple[Member, ...], tuple[Problem, ...]]:
-    """Tell which candidates belong to a sweep, reading the logs that `index` does not know.
+    """Choose the candidates that belong to a sweep, reading the logs that `index` does not know.
 
     Args:
-        endpoint: Where they lie.
+        endpoint: The machine that they lie on.
         candidates: From `find_candidates`.
         sweep: The sweep's id.
         known_sweeps: The ids of all sweeps of the project.
-        index: What is known already; takes what is read. Logs that are gone are dropped from it.
+        index: The cache of their logs; takes what is read, and drops logs that are gone.
 
     Returns:
-        The members by name, and what could not be told or must not be sent. Of two run folders of one name
-        neither is a member, since they would land in one folder.
+        The members by name, and problems of runs that cannot be told or must not be sent. Of two run folders of one
+        name neither is a member, since they would land in one folder.
     """
 
     def is_wanted(facts: LogFacts) -> bool:
-        """Whether a run may be the sweep's; one that names another sweep of the project is not."""
+        """Tell whether a run may be the sweep's; one that names another sweep of the project is not."""
         names = frozenset(iter_sweep_names(facts))
         return sweep in names or names.isdisjoint(known_sweeps)
 
@@ -123,15 +123,15 @@ def read_members(
 
 
 def _make_places(sweep: str) -> dict[tuple[str, ...], bool]:
-    """Say in which folders below the wandb folder runs are looked for, and whether they are the sweep's alone."""
+    """Make the folders below the wandb folder that may hold runs, each with True where they are the sweep's alone."""
     shared: dict[tuple[str, ...], bool] = {(): False, **{(name,): False for name in WANDB_NAMES}}
     return {**shared, (sweep,): True, **{(sweep, name): True for name in WANDB_NAMES}}
 
 
 def _find_place(parts: list[str], places: dict[tuple[str, ...], bool] | None) -> tuple[int, bool] | None:
-    """Find the run folder in a path: its depth, and whether it lies where only the sweep's runs do.
+    """Find the run folder in a path: its depth, and whether its place is the sweep's alone.
 
-    Without `places`, in a sweep folder, that is directly in the first `wandb` folder of the path.
+    Without `places`, in a sweep folder, it lies directly in the first `wandb` folder of the path.
     """
     if places is None:
         depth = next((depth for depth, part in enumerate(parts) if part in WANDB_NAMES), len(parts)) + 1
@@ -192,9 +192,9 @@ def _make_double_problem(name: str, members: Sequence[Member]) -> Problem:
 
 
 def _iter_unknown_problems(unknown: Sequence[Candidate], sweep: str) -> Iterator[Problem]:
-    """Name the runs whose log says nothing yet, newest first, in one line however many there are.
+    """Name the runs whose log says nothing yet, newest first, in one problem for all.
 
-    A run that began on a day before the sweep cannot be its own.
+    A run that began on a day before the sweep cannot belong to it.
     """
     began = parse_timestamp(sweep)[:8]
     names = sorted((candidate.name for candidate in unknown), key=parse_timestamp, reverse=True)
