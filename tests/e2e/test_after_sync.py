@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import FLAT_SWEEP as SWEEP
 from tests.contract.conftest import start_sftp_only
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,6 +159,7 @@ class TestUpload:
         assert (again["state"], again["runs"]) == ("nothing_to_do", [])
         assert wandb.uploaded == ended, "no run is uploaded twice"
 
+    @pytest.mark.slow
     def test_a_run_of_which_versions_were_left_before_is_made_whole_first(
         self, make_uploading: Callable[..., Project], wandb: StandIn
     ) -> None:
@@ -171,6 +173,7 @@ class TestUpload:
         assert target["files"]["superseded"] == 0
         assert wandb.uploaded == list_ended(project)
 
+    @pytest.mark.slow
     def test_a_log_that_grew_is_uploaded_again(self, make_uploading: Callable[..., Project], wandb: StandIn) -> None:
         project = make_uploading(UPLOAD)
         read_target(project)
@@ -183,6 +186,7 @@ class TestUpload:
         assert wandb.calls[-1][1][:-1] == ["sync", "--include-synced"]
         assert read_target(project)["after_sync"][0]["runs"] == []
 
+    @pytest.mark.slow
     def test_a_mark_here_that_is_older_than_its_log_stays_here(
         self, make_uploading: Callable[..., Project], wandb: StandIn
     ) -> None:
@@ -209,6 +213,7 @@ class TestUpload:
         assert not list(project.target_root.rglob("pwned*"))
         assert not list(project.sshd.home.rglob("pwned*"))
 
+    @pytest.mark.slow
     def test_what_was_left_out_keeps_a_run_from_being_uploaded(
         self, make_uploading: Callable[..., Project], wandb: StandIn
     ) -> None:
@@ -219,13 +224,14 @@ class TestUpload:
         notices = [problem["path"] for problem in target["problems"] if problem["kind"] == "upload_not_whole"]
         assert sorted(notices) == list_ended(project)
 
-    @pytest.mark.parametrize(
+    @parametrize(
         ("mood", "words"),
         [
             ("fails", "exit code 1: no route to the host"),
             ("forgets", "no mark"),
             ("grows", "the run's log grew meanwhile"),
         ],
+        quick=[("fails", "exit code 1: no route to the host")],
     )
     def test_uploads_that_fail_are_problems_and_are_tried_again(
         self, make_uploading: Callable[..., Project], wandb: StandIn, mood: str, words: str
@@ -268,6 +274,7 @@ class TestUpload:
         assert target["files"]["sent"]
         assert wandb.calls == []
 
+    @pytest.mark.slow
     def test_artifacts_that_did_not_come_along_are_named(
         self, make_uploading: Callable[..., Project], wandb: StandIn, tmp_path: Path
     ) -> None:
@@ -328,6 +335,7 @@ class TestRun:
         assert (first["state"], first["exit_code"], first["output"]) == ("failed", 7, "first\nto stderr\n")
         assert (second["state"], second["output"]) == ("done", "second\n")
 
+    @pytest.mark.slow
     def test_in_passes_it_is_run_again_until_it_succeeds(self, make_uploading: Callable[..., Project]) -> None:
         project = make_uploading([{"run": "echo x >>ran; test $(wc -l <ran) -ge 2"}])
         words = ("--continuous", "--interval", "1", "--expect", "5", "--settle", "4s", "--stale", "1s")
@@ -347,6 +355,7 @@ class TestRun:
         assert not project.target_root.exists()
         assert wandb.calls == []
 
+    @pytest.mark.slow
     def test_no_after_sync(self, make_uploading: Callable[..., Project], wandb: StandIn) -> None:
         project = make_uploading([*UPLOAD, {"run": self.COMMAND}])
         target = read_target(project, "--no-after-sync")
@@ -355,6 +364,7 @@ class TestRun:
         assert wandb.calls == []
         assert not (project.target_root / "ran").exists()
 
+    @pytest.mark.slow
     def test_what_it_prints_cannot_steer_the_terminal(self, make_uploading: Callable[..., Project]) -> None:
         project = make_uploading([{"run": r"printf 'red \033[31m and \377\n'"}])
         done = project.hsm("sync", "to", SWEEP)
@@ -379,6 +389,7 @@ class TestRun:
         pid = int(pid_file.read_text())
         wait_for(lambda: not is_alive(pid))
 
+    @pytest.mark.slow
     def test_in_a_folder_of_this_machine(
         self, hsm: RunHsm, copy_project: Callable[[Path], Path], tmp_path: Path, wandb: StandIn
     ) -> None:

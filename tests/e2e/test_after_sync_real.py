@@ -39,6 +39,7 @@ def choose_runs(project: Project) -> list[Path]:
     return [project.folder / "wandb" / Path(folder).name for run in chosen for folder in run["folders"]]
 
 
+@pytest.mark.slow
 def test_the_real_wandb_uploads_the_runs_that_have_ended(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], server: WandbServer
 ) -> None:

@@ -21,6 +21,7 @@ import pytest
 from tests.conftest import FLAT_SWEEP as SWEEP
 from tests.e2e.test_after_sync import StandIn
 from tests.e2e.wandb_server import WandbServer, serve
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,7 +147,7 @@ def make_place(
     return make
 
 
-@pytest.mark.parametrize("engine", ["rsync", "sftp"])
+@parametrize("engine", ["rsync", "sftp"], quick=["rsync"])
 def test_waiting_files_come_along_before_the_upload(make_place: Callable[..., Place], engine: str) -> None:
     place = make_place(engine=engine)
     run = place.write_run()
@@ -167,6 +168,7 @@ def test_waiting_files_come_along_before_the_upload(make_place: Callable[..., Pl
     assert (step["runs"], step["staged_files"], step["staged_bytes"]) == ([run.name], 0, 0), "nothing is sent twice"
 
 
+@pytest.mark.slow
 def test_without_the_option_they_are_named(make_place: Callable[..., Place]) -> None:
     place = make_place()
     place.project.set_options(sync_artifact_staging=False)
@@ -176,6 +178,7 @@ def test_without_the_option_they_are_named(make_place: Callable[..., Place]) -> 
     assert place.arrived == {}
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_come_along(make_place: Callable[..., Place]) -> None:
     place = make_place()
     place.write_run()
@@ -188,6 +191,7 @@ def test_a_dry_run_says_what_would_come_along(make_place: Callable[..., Place]) 
     assert place.arrived == place.waiting
 
 
+@pytest.mark.slow
 def test_no_after_sync_brings_nothing(make_place: Callable[..., Place]) -> None:
     place = make_place()
     place.write_run()
@@ -210,6 +214,7 @@ def test_what_is_there_already_is_never_replaced(make_place: Callable[..., Place
     assert target["after_sync"][0]["state"] == "done", "the run itself is uploaded all the same"
 
 
+@pytest.mark.slow
 def test_symlinks_at_the_target_are_not_written_through(make_place: Callable[..., Place], tmp_path: Path) -> None:
     place = make_place()
     run = place.write_run()
@@ -225,6 +230,7 @@ def test_symlinks_at_the_target_are_not_written_through(make_place: Callable[...
     assert target["after_sync"][0]["runs"] == [run.name]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_gone_here_is_named(make_place: Callable[..., Place]) -> None:
     place = make_place()
     place.write_run()
@@ -236,6 +242,7 @@ def test_a_file_that_is_gone_here_is_named(make_place: Callable[..., Place]) -> 
     assert place.arrived == place.waiting
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_made_is_a_problem(make_place: Callable[..., Place]) -> None:
     place = make_place()
     run = place.write_run()
@@ -279,6 +286,7 @@ def replace_in_log(log: Path, path: Path, other: str) -> None:
     log.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_in_a_folder_of_this_machine_they_are_there_already(make_place: Callable[..., Place], tmp_path: Path) -> None:
     place = make_place()
     run = place.write_run()
@@ -293,6 +301,7 @@ def test_in_a_folder_of_this_machine_they_are_there_already(make_place: Callable
     assert (step["runs"], step["staged_files"], target["problems"]) == ([run.name], 0, [])
 
 
+@pytest.mark.slow
 def test_another_lock_there_is_respected(make_place: Callable[..., Place]) -> None:
     place = make_place()
     place.write_run()
@@ -315,6 +324,7 @@ def server() -> Any:
         yield state
 
 
+@pytest.mark.slow
 def test_the_real_wandb_uploads_the_artifact(make_place: Callable[..., Place], server: WandbServer) -> None:
     environment = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "a" * 40, "WANDB_ERROR_REPORTING": "false"}
     steps = [{"wandb_sync": True, "wandb_path": str(WANDB)}]

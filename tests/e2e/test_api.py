@@ -19,6 +19,7 @@ from hsm.cli.main import app
 from hsm.errors import ExitCode
 from hsm.progress import Event, TargetEnded
 from tests.e2e.synthetic import write_project, write_sweep_folder
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from tests.conftest import RunHsm
@@ -98,7 +99,7 @@ ERRORS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("words", "options"), ERRORS, ids=" ".join)
+@parametrize(("words", "options"), ERRORS, quick=[ERRORS[0], ERRORS[3]], ids=" ".join)
 def test_errors_are_those_of_the_program(
     words: tuple[str, ...], options: dict[str, Any], project: Path, hsm: RunHsm
 ) -> None:

@@ -104,6 +104,7 @@ def _grow(path: Path) -> None:
     write_file(path, path.read_bytes() + b"\0" * 32_768, mtime_ns=path.stat().st_mtime_ns + 1)
 
 
+@pytest.mark.slow
 def test_every_change_is_seen_and_then_it_rests_again(project: Project) -> None:
     assert_rests(project)
     for name, (change, n_files) in CHANGES.items():
@@ -118,6 +119,7 @@ def test_every_change_is_seen_and_then_it_rests_again(project: Project) -> None:
         assert report["state"] == "nothing_to_do", name
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_runs_go_on_is_looked_at(project: Project) -> None:
     log = project.folder / "wandb" / RUN / "run-r0007.wandb"
     log.touch()
@@ -126,6 +128,7 @@ def test_a_sweep_whose_runs_go_on_is_looked_at(project: Project) -> None:
     assert looks_at_files(sync(project))
 
 
+@pytest.mark.slow
 def test_two_targets_rest_together_or_not_at_all(project: Project) -> None:
     config = project.read_config()
     second = project.target_root.parent / "second"
@@ -150,6 +153,7 @@ def test_two_targets_rest_together_or_not_at_all(project: Project) -> None:
     assert [target["files"]["sent"] for target in targets] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_target_out_of_reach_is_told_as_such(project: Project) -> None:
     project.hsm("sync", "logout", "desktop")
     project.sshd.stop()

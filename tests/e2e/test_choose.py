@@ -19,6 +19,7 @@ import pytest
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.conftest import Project
 from tests.e2e.synthetic import write_file, write_run, write_sweep_folder
+from tests.marks import parametrize
 from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize(("words", "expected"), CHOICES.values(), ids=CHOICES)
+@parametrize(("words", "expected"), CHOICES.values(), quick=[CHOICES["no pictures of one"]], ids=CHOICES)
 def test_what_is_chosen_arrives_and_nothing_more_is_claimed(
     project: Project, words: list[str], expected: dict[str, int]
 ) -> None:
@@ -121,6 +122,7 @@ def call_status(project: Project, folder: Path) -> tuple[int, dict[str, int]]:
     return completed.returncode, place["runs"]
 
 
+@pytest.mark.slow
 def test_what_was_left_stays_pending_at_both_ends_until_it_comes(project: Project) -> None:
     shutil.rmtree(project.folder / "wandb" / DEAD)
     send(project, "--newest", "1")
@@ -135,6 +137,7 @@ def test_what_was_left_stays_pending_at_both_ends_until_it_comes(project: Projec
     assert call_status(project, project.target_root)[0] == 0, "what is there stays proven, chosen or not"
 
 
+@pytest.mark.slow
 def test_without_a_check_what_is_known_of_runs_that_were_left_stays(project: Project) -> None:
     shutil.rmtree(project.folder / "wandb" / DEAD)
     send(project)
@@ -143,6 +146,7 @@ def test_without_a_check_what_is_known_of_runs_that_were_left_stays(project: Pro
     assert call_status(project, project.target_root)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_source_that_vanished_is_missed_whatever_is_chosen(project: Project) -> None:
     send(project, "--runs", "failed")
     shutil.rmtree(project.folder / "wandb")
@@ -151,6 +155,7 @@ def test_a_source_that_vanished_is_missed_whatever_is_chosen(project: Project) -
     assert target["error"]["kind"] == "source-empty"
 
 
+@pytest.mark.slow
 def test_since_goes_by_what_changed_last(project: Project) -> None:
     write_file(project.folder / "wandb" / OLD / "files/late.txt", b"x", mtime_ns=time.time_ns() - 3600 * 10**9)
     assert send(project, "--since", "30m")["files"]["sent"] == 1
@@ -158,6 +163,7 @@ def test_since_goes_by_what_changed_last(project: Project) -> None:
     assert list_arrived(project) == {OLD: 4}
 
 
+@pytest.mark.slow
 def test_a_pull_chooses_as_a_push_does(project: Project, tmp_path: Path) -> None:
     send(project)
     here = tmp_path / "laptop"
@@ -184,7 +190,12 @@ def test_the_dry_run_says_what_was_left_and_why(project: Project) -> None:
         assert line in shown
 
 
-@pytest.mark.parametrize("words", [["to"], ["run"], ["from"], ["to", "--json"], ["from", "-q"]], ids=" ".join)
+@parametrize(
+    "words",
+    [["to"], ["run"], ["from"], ["to", "--json"], ["from", "-q"]],
+    quick=[["to"], ["to", "--json"]],
+    ids=" ".join,
+)
 def test_without_a_terminal_a_sweep_must_be_named(project: Project, words: list[str]) -> None:
     completed = project.hsm("sync", *words)
     assert completed.returncode == 2
@@ -269,6 +280,7 @@ def test_a_sweep_is_picked_from_a_list(two_sweeps: Project) -> None:
     assert set(list_arrived(two_sweeps)) == {OLD, NEW, DEAD, FAILED, "run-20251105_070001-later"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "sweeps"), [("", [LATER]), ("1,2", [LATER, SWEEP]), ("1-2", [LATER, SWEEP])])
 def test_what_is_picked_is_what_is_brought(two_sweeps: Project, answer: str, sweeps: list[str]) -> None:
     dialogue = Dialogue("sync", "to", "-n", cwd=two_sweeps.folder)
@@ -281,6 +293,7 @@ def test_what_is_picked_is_what_is_brought(two_sweeps: Project, answer: str, swe
     assert [name for name in (LATER, SWEEP) if f"{name} to nas" in dialogue.text] == sweeps
 
 
+@pytest.mark.slow
 def test_nothing_is_picked(two_sweeps: Project) -> None:
     dialogue = Dialogue("sync", "to", cwd=two_sweeps.folder)
     try:
@@ -292,6 +305,7 @@ def test_nothing_is_picked(two_sweeps: Project) -> None:
     assert OLD not in list_arrived(two_sweeps)
 
 
+@pytest.mark.slow
 def test_a_sweep_at_a_target_is_picked_from_a_list(two_sweeps: Project, tmp_path: Path) -> None:
     here = tmp_path / "laptop"
     here.mkdir()

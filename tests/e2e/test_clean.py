@@ -28,6 +28,7 @@ from tests.e2e.clean_project import (
     write_killed_run,
 )
 from tests.e2e.synthetic import write_file, write_project, write_run
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,7 +153,7 @@ KEEPERS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", KEEPERS)
+@parametrize("name", KEEPERS, quick=["a new file", "a symlink to a folder", "a file rewritten with its old time"])
 def test_what_a_target_does_not_have_keeps_its_run(project: Project, name: str) -> None:
     send(project)
     put, word = KEEPERS[name]
@@ -178,6 +179,7 @@ def test_an_excluded_and_a_secret_file_keep_their_run(project: Project) -> None:
     assert "2 runs of the sweep stay" in done.say("")
 
 
+@pytest.mark.slow
 def test_what_is_deeper_than_max_depth_keeps_the_sweeps_folder(project: Project) -> None:
     project.set_options(max_depth=1)
     send(project)
@@ -190,6 +192,7 @@ def test_what_is_deeper_than_max_depth_keeps_the_sweeps_folder(project: Project)
 MEDIA = {f"media/images/x_{step}_{'0' * 19}{step}.png": bytes([step]) for step in (1, 2)}
 
 
+@pytest.mark.slow
 def test_superseded_media_keep_their_run_unless_waived(project: Project) -> None:
     project.set_options(latest_only=True)
     write_run(project.folder / "wandb", "media", files=MEDIA)
@@ -205,6 +208,7 @@ def test_superseded_media_keep_their_run_unless_waived(project: Project) -> None
     assert list(unit["superseded"]) == [f"files/{next(iter(MEDIA))}"]
 
 
+@pytest.mark.slow
 def test_a_run_that_has_not_ended_stays_and_with_it_the_sweeps_folder(project: Project) -> None:
     dead = write_killed_run(project)
     send(project)
@@ -215,6 +219,7 @@ def test_a_run_that_has_not_ended_stays_and_with_it_the_sweeps_folder(project: P
     assert clean(project, "--sweep-only").removed == set()
 
 
+@pytest.mark.slow
 def test_a_log_that_was_written_to_this_moment_keeps_its_run(project: Project) -> None:
     send(project)
     now = time.time_ns()
@@ -224,6 +229,7 @@ def test_a_log_that_was_written_to_this_moment_keeps_its_run(project: Project) -
     assert "last 10 seconds" in done.say(RUN)
 
 
+@pytest.mark.slow
 def test_older_than_keeps_what_is_young(project: Project) -> None:
     send(project)
     old = time.time_ns() - 40 * 86_400 * 10**9
@@ -239,6 +245,7 @@ def test_older_than_keeps_what_is_young(project: Project) -> None:
     assert project.hsm("sync", "clean", SWEEP, "-n", "--older-than", "soon").returncode == 2
 
 
+@pytest.mark.slow
 def test_sweep_only_and_wandb_only(project: Project) -> None:
     send(project)
     assert clean(project, "--sweep-only").removed == {""}
@@ -265,6 +272,7 @@ def test_a_target_that_was_damaged_or_emptied_is_no_copy(project: Project) -> No
     assert (gone.code, gone.removed, gone.failed_targets) == (12, set(), {"nas": "destination-gone"})
 
 
+@pytest.mark.slow
 def test_files_that_no_sync_brought_are_not_complete_by_the_journal(project: Project) -> None:
     send(project)
     (project.folder / ".hsm/sync/nas" / f"{SWEEP}.json").unlink()
@@ -287,7 +295,7 @@ def test_two_copies_are_two_places(tmp_path: Path) -> None:
     assert all(unit["copies"] == ["nas", "usb"] for unit in done.units.values())
 
 
-@pytest.mark.parametrize("how", ["the same words", "a symlink", "hard links", "one folder of two"])
+@parametrize("how", ["the same words", "a symlink", "hard links", "one folder of two"], quick=["a symlink"])
 def test_one_place_of_two_names_is_one_copy(tmp_path: Path, how: str) -> None:
     project = make_clean_project(tmp_path, targets=("nas", "usb"))
     nas, usb = tmp_path / "nas", tmp_path / "usb"
@@ -322,7 +330,7 @@ def test_the_project_by_another_name_is_no_copy(tmp_path: Path) -> None:
     assert "not a copy" in found.say(RUN)
 
 
-@pytest.mark.parametrize("how", ["its own words", "symlinks", "the runs alone"])
+@parametrize("how", ["its own words", "symlinks", "the runs alone"], quick=["symlinks"])
 def test_the_project_itself_over_ssh_is_no_copy(make_project: MakeProject, require_program: Any, how: str) -> None:
     require_program("rsync", "ssh", "sshd")
     project = make_project(options={"latest_only": False, "max_depth": None})
@@ -341,6 +349,7 @@ def test_the_project_itself_over_ssh_is_no_copy(make_project: MakeProject, requi
     assert before.items() <= read_tree(project.folder).items()
 
 
+@pytest.mark.slow
 def test_a_target_in_the_source_is_no_copy(project: Project) -> None:
     send(project)
     path = project.folder / ".hsm/sync/nas" / f"{SWEEP}.json"
@@ -375,6 +384,7 @@ def test_a_run_folder_that_is_a_symlink_is_never_followed(project: Project) -> N
     assert run.is_symlink()
 
 
+@pytest.mark.slow
 def test_a_wandb_folder_behind_a_symlink_is_cleaned_where_it_lies(project: Project) -> None:
     (project.folder / "wandb").rename(project.folder.parent / "scratch")
     (project.folder / "wandb").symlink_to(project.folder.parent / "scratch")
@@ -383,7 +393,7 @@ def test_a_wandb_folder_behind_a_symlink_is_cleaned_where_it_lies(project: Proje
     assert list((project.folder.parent / "scratch").iterdir()) == []
 
 
-@pytest.mark.parametrize("place", ["sweeps/outputs/{}/tasks/1/wandb", "wandb/{}/wandb", "wandb/{}"])
+@parametrize("place", ["sweeps/outputs/{}/tasks/1/wandb", "wandb/{}/wandb", "wandb/{}"], quick=["wandb/{}"])
 def test_runs_that_lie_with_their_sweep(project: Project, place: str) -> None:
     wandb = project.folder / place.format(SWEEP)
     run = write_run(wandb, "nested")
@@ -397,6 +407,7 @@ def test_runs_that_lie_with_their_sweep(project: Project, place: str) -> None:
     assert (project.target_wandb / run.name).is_dir()
 
 
+@pytest.mark.slow
 def test_a_run_that_stays_in_the_sweeps_folder_keeps_it(project: Project) -> None:
     run = write_run(project.folder / "sweeps/outputs" / SWEEP / "tasks/1/wandb", "nested")
     send(project)
@@ -410,6 +421,7 @@ def test_a_run_that_stays_in_the_sweeps_folder_keeps_it(project: Project) -> Non
 # Locks, questions, errors.
 
 
+@pytest.mark.slow
 def test_a_sync_at_the_same_time_keeps_everything(project: Project) -> None:
     send(project)
     lock = project.folder / ".hsm/sync/nas" / f"{SWEEP}.lock"
@@ -435,9 +447,10 @@ def test_without_a_terminal_it_asks_for_yes(project: Project) -> None:
     assert read_tree(project.folder) == before
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("answer", "code", "words"),
     [("n\n", 1, "Nothing was removed."), ("y\n", 0, "Removed"), ("\n", 1, "Nothing was removed."), ("\x03", 130, "")],
+    quick=[("y\n", 0, "Removed"), ("\x03", 130, "")],
 )
 def test_in_a_terminal_it_asks_with_the_size(project: Project, answer: str, code: int, words: str) -> None:
     send(project)
@@ -493,6 +506,7 @@ def test_a_record_that_cannot_be_written_removes_nothing(project: Project) -> No
     assert read_tree(project.folder) == before
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_said_and_stops_a_clean(project: Project) -> None:
     send(project)
     clean(project, "--wandb-only")
@@ -503,6 +517,7 @@ def test_a_damaged_record_is_said_and_stops_a_clean(project: Project) -> None:
     assert "record of a clean" in project.hsm("sync", "status", SWEEP).stdout
 
 
+@pytest.mark.slow
 def test_what_it_shows(project: Project) -> None:
     hostile = write_killed_run(project, "\x1b[2J")
     send(project)
@@ -518,6 +533,7 @@ def test_what_it_shows(project: Project) -> None:
 # Over ssh, with runs that the real wandb wrote.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["auto", "sftp"])
 def test_after_a_clean_a_target_behind_ssh_has_nothing_to_do(
     make_project: MakeProject, require_program: Any, engine: str
@@ -532,7 +548,7 @@ def test_after_a_clean_a_target_behind_ssh_has_nothing_to_do(
     assert (again.returncode, json.loads(again.stdout)["sweeps"][0]["targets"][0]["state"]) == (0, "nothing_to_do")
 
 
-@pytest.mark.parametrize("client", ["openssh", "sftp"])
+@parametrize("client", ["openssh", "sftp"], quick=["openssh"])
 def test_real_runs_over_ssh(make_project: MakeProject, require_program: Any, client: str) -> None:
     require_program("rsync", "ssh", "sshd")
     project = make_project(real=True, options={"latest_only": False, "max_depth": None})
@@ -559,6 +575,7 @@ def test_real_runs_over_ssh(make_project: MakeProject, require_program: Any, cli
     }
 
 
+@pytest.mark.slow
 def test_where_no_command_may_run(
     start_sshd: Callable[..., PrivateSshd], make_project: MakeProject, require_program: Any
 ) -> None:
@@ -578,6 +595,7 @@ def test_where_no_command_may_run(
     assert verified["different"] == [f"{RUN}/files/output.log"]
 
 
+@pytest.mark.slow
 def test_a_target_out_of_reach_counts_for_nothing(make_project: MakeProject, require_program: Any) -> None:
     require_program("rsync", "ssh", "sshd")
     project = make_project(real=True, options={"latest_only": False})

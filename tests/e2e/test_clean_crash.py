@@ -25,6 +25,7 @@ from tests.e2e.clean_project import (
     write_killed_run,
 )
 from tests.e2e.synthetic import write_file
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Project
@@ -96,7 +97,7 @@ def crash_and_go_on(project: Project, seed: int) -> None:
     assert before.items() <= read_tree(project.folder).items()
 
 
-@pytest.mark.parametrize("seed", range(5))
+@parametrize("seed", range(5), quick=[0])
 def test_after_a_kill_nothing_is_lost(project: Project, seed: int) -> None:
     crash_and_go_on(project, seed)
 
@@ -116,6 +117,7 @@ def leave_half_a_run(project: Project) -> Path:
     return aside
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_run_is_no_run_and_the_next_clean_ends_it(project: Project) -> None:
     aside = leave_half_a_run(project)
     assert any(aside.rglob("*"))
@@ -130,6 +132,7 @@ def test_what_is_left_of_a_run_is_no_run_and_the_next_clean_ends_it(project: Pro
     assert list_aside(project) == []
 
 
+@pytest.mark.slow
 def test_what_is_left_stays_where_the_target_has_lost_it(project: Project) -> None:
     aside = leave_half_a_run(project)
     left = sorted(str(path.relative_to(aside)) for path in aside.rglob("*") if path.is_file())
@@ -141,6 +144,7 @@ def test_what_is_left_stays_where_the_target_has_lost_it(project: Project) -> No
     assert sorted(str(path.relative_to(aside)) for path in aside.rglob("*") if path.is_file()) == left
 
 
+@pytest.mark.slow
 def test_what_is_left_stays_where_it_is_not_what_was_recorded(project: Project) -> None:
     aside = leave_half_a_run(project)
     (aside / "new.txt").write_text("only here")

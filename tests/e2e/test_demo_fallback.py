@@ -80,6 +80,7 @@ def make_path(folder: Path, *names: str) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_the_demo_ends_with_the_same_tree_without_rsync_and_ssh(tmp_path: Path) -> None:
     demo = tmp_path / "clone" / "examples" / "demo"
     shutil.copytree(DEMO, demo, ignore=shutil.ignore_patterns("__pycache__"))

@@ -18,6 +18,7 @@ import pytest
 from private_sshd import PrivateSshd
 
 from hsm.sync.doctor.rows import NAMES
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeProject, Project
@@ -104,6 +105,7 @@ def test_it_makes_one_login_and_leaves_nothing_but_that(make_project: MakeProjec
     assert project.sshd.known_hosts.read_bytes() == known
 
 
+@pytest.mark.slow
 def test_a_name_that_does_not_resolve(make_project: MakeProject) -> None:
     project = make_project()
     project.set_target(host="no-such-host.invalid")
@@ -121,6 +123,7 @@ def test_a_closed_port(make_project: MakeProject) -> None:
     assert "refuses connections to port 1" in groups["desktop"]["connection"]["found"]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_no_ssh_server(make_project: MakeProject) -> None:
     project = make_project()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -143,6 +146,7 @@ def test_a_server_that_is_no_ssh_server(make_project: MakeProject) -> None:
     assert "does not speak SSH: it says 'HTTP/1.1 400 Bad Request'" in groups["desktop"]["connection"]["found"]
 
 
+@pytest.mark.slow
 def test_a_server_that_drops_connections(start_sshd: StartSshd, make_project: MakeProject) -> None:
     sshd = start_sshd(settings={"MaxStartups": "1:100:1"})
     with socket.create_connection((sshd.host, sshd.port)) as waiting:
@@ -155,7 +159,7 @@ def test_a_server_that_drops_connections(start_sshd: StartSshd, make_project: Ma
     assert sshd.log_text().count("drop connection") == 1
 
 
-@pytest.mark.parametrize("is_changed", [False, True], ids=["unknown", "changed"])
+@parametrize("is_changed", [False, True], quick=[True], ids=["unknown", "changed"])
 def test_a_host_key_that_is_not_known(is_changed: bool, start_sshd: StartSshd, make_project: MakeProject) -> None:
     sshd, other = start_sshd(), start_sshd()
     place, key = sshd.known_hosts.read_text().split()[0], other.known_hosts.read_text().partition(" ")[2]
@@ -181,6 +185,7 @@ def test_a_refused_key_is_tried_once(start_sshd: StartSshd, make_project: MakePr
     assert (sshd.count_logins(), count_connections_made(sshd)) == (0, 1)
 
 
+@pytest.mark.slow
 def test_settings_that_ssh_does_not_take(make_project: MakeProject) -> None:
     project = make_project()
     project.set_target(ssh={"options": {"NoSuchOption": "1"}})
@@ -190,6 +195,7 @@ def test_settings_that_ssh_does_not_take(make_project: MakeProject) -> None:
     assert count_connections_made(project.sshd) == 0
 
 
+@pytest.mark.slow
 def test_a_shell_that_prints(start_sshd: StartSshd, make_project: MakeProject) -> None:
     sshd = start_sshd(shell="bash")
     (sshd.home / ".bashrc").write_text("printf 'Quota:\\t\\033[1m90%%\\n'\n")
@@ -202,6 +208,7 @@ def test_a_shell_that_prints(start_sshd: StartSshd, make_project: MakeProject) -
     assert ".bashrc" in groups["desktop"]["shell"]["hint"]
 
 
+@pytest.mark.slow
 def test_a_server_that_runs_no_commands(start_sshd: StartSshd, make_project: MakeProject) -> None:
     project = make_project(start_sshd(sftp_only=True))
     project.set_target(engine="rsync")
@@ -211,6 +218,7 @@ def test_a_server_that_runs_no_commands(start_sshd: StartSshd, make_project: Mak
     assert "sftp connections only" in groups["desktop"]["shell"]["found"]
 
 
+@pytest.mark.slow
 def test_no_rsync_there(start_sshd: StartSshd, make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project(start_sshd(environment={"PATH": make_tools(tmp_path / "tools", without="rsync")}))
     project.set_target(engine="rsync")
@@ -232,8 +240,8 @@ def assert_by_sftp(rows: Rows, reason: str) -> None:
     )
 
 
-@pytest.mark.parametrize("keys", [{}, {"engine": "sftp"}, {"client": "paramiko"}], ids=["auto", "engine", "client"])
-@pytest.mark.parametrize("serves", ["shell", "sftp"])
+@parametrize("keys", [{}, {"engine": "sftp"}, {"client": "paramiko"}], quick=[{}], ids=["auto", "engine", "client"])
+@parametrize("serves", ["shell", "sftp"], quick=["sftp"])
 def test_a_target_that_sftp_serves(
     serves: str, keys: dict[str, str], start_sshd: StartSshd, make_project: MakeProject
 ) -> None:
@@ -258,6 +266,7 @@ def test_a_target_that_sftp_serves(
     assert not project.target_root.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["here", "there"])
 def test_without_rsync_sftp_will_carry_the_files(
     where: str, start_sshd: StartSshd, make_project: MakeProject, tmp_path: Path
@@ -274,6 +283,7 @@ def test_without_rsync_sftp_will_carry_the_files(
     assert "There is no rsync" in rows["rsync"]["found"]
 
 
+@pytest.mark.slow
 def test_the_rsync_of_a_mac_cannot_send(make_project: MakeProject, tmp_path: Path) -> None:
     path = make_tools(tmp_path / "tools", without="rsync")
     program = tmp_path / "tools" / "rsync"
@@ -284,6 +294,7 @@ def test_the_rsync_of_a_mac_cannot_send(make_project: MakeProject, tmp_path: Pat
     assert_by_sftp(groups["desktop"], "The rsync on this machine is openrsync, which cannot send what HSM names.")
 
 
+@pytest.mark.slow
 def test_without_ssh_sftp_does_everything(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project()
     code, groups = run_doctor(project, env={"PATH": make_tools(tmp_path / "tools", without="ssh")})
@@ -293,6 +304,7 @@ def test_without_ssh_sftp_does_everything(make_project: MakeProject, tmp_path: P
     assert project.sshd.count_logins() == 1
 
 
+@pytest.mark.slow
 def test_an_sftp_target_with_an_unknown_key_or_without_sftp(start_sshd: StartSshd, make_project: MakeProject) -> None:
     project = make_project(start_sshd(settings={"Subsystem": "none /bin/false"}))
     project.set_target(engine="sftp")
@@ -305,6 +317,7 @@ def test_an_sftp_target_with_an_unknown_key_or_without_sftp(start_sshd: StartSsh
     assert_ends_at(groups["desktop"], "host_key")
 
 
+@pytest.mark.slow
 def test_sessions_of_sftp_are_counted(start_sshd: StartSshd, make_project: MakeProject) -> None:
     project = make_project(start_sshd(settings={"MaxSessions": "2"}), options={"parallel_transfers": 4})
     project.set_target(engine="sftp")
@@ -314,7 +327,7 @@ def test_sessions_of_sftp_are_counted(start_sshd: StartSshd, make_project: MakeP
     assert "at once over one login, 4 are wanted" in groups["desktop"]["sessions"]["found"]
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("line", "state", "words"),
     [
         pytest.param("rsync  version 3.2.7  protocol version 31", "warning", "older than 3.4.3", id="with known holes"),
@@ -322,6 +335,7 @@ def test_sessions_of_sftp_are_counted(start_sshd: StartSshd, make_project: MakeP
         pytest.param("rsync for something else", "failed", "cannot be used", id="another program"),
         pytest.param("openrsync: protocol version 29", "ok", "it can receive", id="macOS's"),
     ],
+    quick=["too old"],
 )
 def test_the_rsync_there_is_judged(
     line: str, state: str, words: str, make_project: MakeProject, tmp_path: Path
@@ -338,6 +352,7 @@ def test_the_rsync_there_is_judged(
     assert ("unless your distribution backported" in groups["desktop"]["rsync"]["hint"]) is (state == "warning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("rsync", 1), ("ssh", 10)])
 def test_what_this_machine_lacks(name: str, code: int, make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project()
@@ -350,7 +365,7 @@ def test_what_this_machine_lacks(name: str, code: int, make_project: MakeProject
         assert_ends_at(groups["desktop"], "settings")
 
 
-@pytest.mark.parametrize("n_allowed", [1, 2])
+@parametrize("n_allowed", [1, 2], quick=[1])
 def test_sessions_are_counted_without_a_further_login(
     n_allowed: int, start_sshd: StartSshd, make_project: MakeProject
 ) -> None:
@@ -364,6 +379,7 @@ def test_sessions_are_counted_without_a_further_login(
     assert sshd.count_logins() == count_connections_made(sshd) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "dangling link"])
 def test_something_in_the_way_of_a_folder(kind: str, make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project()
@@ -379,6 +395,7 @@ def test_something_in_the_way_of_a_folder(kind: str, make_project: MakeProject, 
     assert groups["desktop"]["sweeps_folder"]["state"] == "ok"
 
 
+@pytest.mark.slow
 def test_the_folder_in_which_sweeps_land_counts(make_project: MakeProject) -> None:
     project = make_project()
     project.target_sweeps.mkdir(parents=True)
@@ -389,6 +406,7 @@ def test_the_folder_in_which_sweeps_land_counts(make_project: MakeProject) -> No
     )
 
 
+@pytest.mark.slow
 def test_folders_below_the_home_folder(make_project: MakeProject) -> None:
     project = make_project()
     project.set_target(paths={"sweeps": "~/my results/sweeps", "wandb": "~/my results/wandb"})
@@ -398,6 +416,7 @@ def test_folders_below_the_home_folder(make_project: MakeProject) -> None:
     assert groups["desktop"]["sweeps_folder"]["found"].endswith(f"can be made in {project.sshd.home}/my results")
 
 
+@pytest.mark.slow
 def test_a_jump_host(start_sshd: StartSshd, make_project: MakeProject) -> None:
     jump, sshd = start_sshd(alias="jump"), start_sshd()
     # ssh gives its `-F` to the ssh of a jump host
@@ -443,7 +462,7 @@ def test_the_table_names_every_row_and_the_next_step(make_project: MakeProject) 
     assert "debug1" not in loud.stdout
 
 
-@pytest.mark.parametrize("hanging", ["login", "session"])
+@parametrize("hanging", ["login", "session"], quick=["login"])
 def test_an_interrupt_ends_it_soon(hanging: str, start_sshd: StartSshd, make_project: MakeProject) -> None:
     sshd = start_sshd(shell="bash")
     (sshd.home / ".bashrc").write_text("sleep 60\n")
@@ -484,7 +503,7 @@ def test_an_unknown_target_is_a_usage_error(make_project: MakeProject) -> None:
     assert list(project.sshd.home.iterdir()) == []
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("program", "state", "found"),
     [
         pytest.param("wandb", "ok", "wandb, version 0.99", id="there"),
@@ -492,6 +511,7 @@ def test_an_unknown_target_is_a_usage_error(make_project: MakeProject) -> None:
         pytest.param("missing", "failed", "there is no program", id="missing"),
         pytest.param("", "failed", "no command may run there", id="no commands"),
     ],
+    quick=["there"],
 )
 def test_a_target_that_uploads_needs_wandb(
     program: str, state: str, found: str, start_sshd: StartSshd, make_project: MakeProject, tmp_path: Path

@@ -21,6 +21,7 @@ from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, assert_end, sync
 from tests.e2e.proxy import LinkProxy
 from tests.e2e.synthetic import write_project
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,8 +117,11 @@ def test_a_cold_call_that_begins_early_makes_one_login_and_one_session(own: Proj
     assert (own.sshd.count_logins(), count_contacts(own.sshd), own.sshd.count_sessions()) == (1, 1, 1)
 
 
-@pytest.mark.parametrize(
-    "words", [("login", "desktop"), ("doctor",), ("verify", SWEEP), ("to", SWEEP, "--dry-run")], ids=" ".join
+@parametrize(
+    "words",
+    [("login", "desktop"), ("doctor",), ("verify", SWEEP), ("to", SWEEP, "--dry-run")],
+    quick=[("doctor",)],
+    ids=" ".join,
 )
 def test_whatever_reads_the_targets_leaves_them_for_the_next_call(own: Project, words: tuple[str, ...]) -> None:
     assert not find_memory(own).exists()
@@ -125,6 +129,7 @@ def test_whatever_reads_the_targets_leaves_them_for_the_next_call(own: Project, 
     assert json.loads(find_memory(own).read_text())["login"]["port"] == own.sshd.port
 
 
+@pytest.mark.slow
 def test_the_login_has_begun_before_the_sweep_is_known(own: Project) -> None:
     assert_end(sync(own), "done", 0)
     log_out(own)
@@ -133,7 +138,7 @@ def test_the_login_has_begun_before_the_sweep_is_known(own: Project) -> None:
     wait_until(lambda: not any("-M" not in read_argv(pid) for pid in list_clients(own)))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@parametrize("number", [signal.SIGINT, signal.SIGTERM], quick=[signal.SIGINT])
 def test_a_signal_right_at_the_start_ends_what_was_begun(own: Project, number: signal.Signals) -> None:
     with LinkProxy(own.sshd.port) as proxy:
         ssh = own.read_config()["sync_targets"][own.target]["ssh"]
@@ -169,6 +174,7 @@ def test_a_target_that_was_changed_between_two_calls_is_the_one_that_is_used(
     assert count_contacts(own.sshd) == 0
 
 
+@pytest.mark.slow
 def test_another_default_target_is_the_one_that_is_begun_with(
     own: Project, start_sshd: Callable[..., PrivateSshd]
 ) -> None:
@@ -201,6 +207,7 @@ def test_a_refused_login_that_was_begun_early_is_tried_once(own: Project) -> Non
     assert (own.sshd.count_logins(), count_contacts(own.sshd)) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_target_that_does_not_exist_contacts_nothing(own: Project) -> None:
     assert_end(sync(own), "done", 0)
     log_out(own)
@@ -210,8 +217,10 @@ def test_a_target_that_does_not_exist_contacts_nothing(own: Project) -> None:
     assert count_contacts(own.sshd) == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "code"), [("DESKTOP__OPTIONS__COMPRESS", "none", 0), ("DESKTOP__PORT", "1", 10)]
+@parametrize(
+    ("name", "value", "code"),
+    [("DESKTOP__OPTIONS__COMPRESS", "none", 0), ("DESKTOP__PORT", "1", 10)],
+    quick=[("DESKTOP__OPTIONS__COMPRESS", "none", 0)],
 )
 def test_what_the_environment_overrides_is_not_begun_with(own: Project, name: str, value: str, code: int) -> None:
     assert_end(sync(own), "done", 0)
@@ -231,6 +240,7 @@ def test_a_working_folder_that_is_gone_is_told_as_by_every_command(own: Project)
     assert codes[0] == codes[1] > 1
 
 
+@pytest.mark.slow
 def test_nothing_is_left_but_the_memory(own: Project) -> None:
     folder = find_memory(own).parent
     before = {path.name for path in folder.iterdir()}

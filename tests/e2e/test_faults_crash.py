@@ -35,6 +35,7 @@ from tests.e2e.aftermath import (
 )
 from tests.e2e.proxy import LinkProxy
 from tests.e2e.synthetic import write_project
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,7 +200,7 @@ def assert_nothing_waits_here(project: Project) -> None:
     assert left == []
 
 
-@pytest.mark.parametrize("seed", range(5))
+@parametrize("seed", range(5), quick=[0])
 def test_after_a_kill_the_next_call_ends_with_equal_trees(project: Project, seed: int) -> None:
     crash_and_go_on(project, seed)
 
@@ -232,7 +233,7 @@ DEATHS = [
 ]
 
 
-@pytest.mark.parametrize(("step", "moment", "who"), DEATHS)
+@parametrize(("step", "moment", "who"), DEATHS, quick=[("mv", "before", "both ends"), ("mv", "after", "the far end")])
 def test_a_session_that_dies_at_the_lock_leaves_nothing_that_stays(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], tmp_path: Path, step: str, moment: str, who: str
 ) -> None:

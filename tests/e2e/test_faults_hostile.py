@@ -22,6 +22,7 @@ from tests.e2e.aftermath import (
 )
 from tests.e2e.archive import OLD_RSYNC, get_from_archive
 from tests.e2e.synthetic import T, write_file, write_project, write_run, write_sweep_folder
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeProject, Project
@@ -225,7 +226,7 @@ def make_outside(project: Project, tmp_path: Path) -> Path:
     return outside
 
 
-@pytest.mark.parametrize("place", RSYNCS_PLACES)
+@parametrize("place", RSYNCS_PLACES, quick=["wandb/RUN/files"])
 def test_a_symlink_in_the_place_of_a_result_is_never_followed(by_rsync: Project, tmp_path: Path, place: str) -> None:
     project = by_rsync
     run = list_runs(project)[0]
@@ -234,7 +235,7 @@ def test_a_symlink_in_the_place_of_a_result_is_never_followed(by_rsync: Project,
         assert (project.target_wandb / other.name / "files/config.yaml").exists()
 
 
-@pytest.mark.parametrize("place", HSMS_PLACES)
+@parametrize("place", HSMS_PLACES, quick=["sweeps/.hsm-tmp"])
 def test_a_symlink_in_the_place_of_hsms_own_is_never_followed(project: Project, tmp_path: Path, place: str) -> None:
     check_symlink(project, tmp_path, place, is_relative=False)
 
@@ -258,7 +259,7 @@ def check_symlink(project: Project, tmp_path: Path, place: str, *, is_relative: 
     assert_all_arrived(project)
 
 
-@pytest.mark.parametrize("name", ["lock", "receipt"])
+@parametrize("name", ["lock", "receipt"], quick=["receipt"])
 def test_a_symlink_in_the_place_of_a_record_is_never_written_through(
     project: Project, tmp_path: Path, name: str
 ) -> None:
@@ -279,7 +280,7 @@ def test_a_symlink_in_the_place_of_a_record_is_never_written_through(
     assert_all_arrived(project)
 
 
-@pytest.mark.parametrize("place", ["wandb/RUN", "wandb/RUN/files", f"sweeps/outputs/{SWEEP}"])
+@parametrize("place", ["wandb/RUN", "wandb/RUN/files", f"sweeps/outputs/{SWEEP}"], quick=["wandb/RUN/files"])
 def test_a_symlink_that_appears_after_the_check_is_not_followed(project: Project, tmp_path: Path, place: str) -> None:
     """The target's rsync is a stand-in that puts the symlink there before it starts the real one."""
     outside = make_outside(project, tmp_path)
@@ -313,7 +314,7 @@ def test_hostile_names_at_the_target_do_not_confuse_the_listing(project: Project
 # Case 24.
 
 
-@pytest.mark.parametrize("root", ["wandb/RUN/files", f"sweeps/outputs/{SWEEP}"])
+@parametrize("root", ["wandb/RUN/files", f"sweeps/outputs/{SWEEP}"], quick=["wandb/RUN/files"])
 def test_a_file_and_a_folder_of_one_name_are_a_problem_and_nothing_is_replaced(project: Project, root: str) -> None:
     project.set_options(max_depth=None)
     run = list_runs(project)[0]
@@ -339,7 +340,7 @@ def test_a_file_and_a_folder_of_one_name_are_a_problem_and_nothing_is_replaced(p
     assert sync(project).target["exit_code"] == 0
 
 
-@pytest.mark.parametrize("place", ["wandb", "sweeps/outputs", f"sweeps/outputs/{SWEEP}", "wandb/RUN"])
+@parametrize("place", ["wandb", "sweeps/outputs", f"sweeps/outputs/{SWEEP}", "wandb/RUN"], quick=["wandb/RUN"])
 def test_a_file_in_the_place_of_a_folder_of_hsms_is_told(project: Project, place: str) -> None:
     run = list_runs(project)[0]
     path = write_file(project.target_root / place.replace("RUN", run.name), b"theirs")

@@ -34,6 +34,7 @@ from tests.e2e.aftermath import (
     sync,
 )
 from tests.e2e.proxy import LinkProxy
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,7 +155,7 @@ def add_big_files(project: Project, count: int, n_bytes: int) -> None:
         add_file(run, "big.bin", n_bytes)
 
 
-@pytest.mark.parametrize("n_sessions", [10, 4, 1])
+@parametrize("n_sessions", [10, 4, 1], quick=[4])
 def test_a_server_with_few_sessions_gets_all_over_one_login(
     n_sessions: int, start_sshd: StartSshd, make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_server_with_few_sessions_gets_all_over_one_login(
     assert_end(sync(project), "nothing_to_do", 0)
 
 
+@pytest.mark.slow
 def test_a_login_killed_amid_four_workers_is_made_anew_once(
     make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:
@@ -202,12 +204,13 @@ def test_a_control_socket_that_nobody_answers_is_no_obstacle(make: Callable[...,
     assert_all_arrived(project)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "length",
     [
         100,
         300,
     ],
+    quick=[100],
 )
 def test_a_control_path_of_the_user_that_is_too_long_is_not_used(length: int, make: Callable[..., Project]) -> None:
     project = make(style="alias")
@@ -218,8 +221,10 @@ def test_a_control_path_of_the_user_that_is_too_long_is_not_used(length: int, ma
     assert_all_arrived(project)
 
 
-@pytest.mark.parametrize(
-    "options", [pytest.param("uid=65534,mode=700", id="another owner"), pytest.param("mode=777", id="open to all")]
+@parametrize(
+    "options",
+    [pytest.param("uid=65534,mode=700", id="another owner"), pytest.param("mode=777", id="open to all")],
+    quick=["another owner"],
 )
 def test_a_control_folder_that_is_not_private_stops_before_any_contact(
     options: str, make: Callable[..., Project]
@@ -237,6 +242,7 @@ def test_a_control_folder_that_is_not_private_stops_before_any_contact(
     assert_end(sync(project), "done", 0)
 
 
+@pytest.mark.slow
 def test_where_no_login_can_be_shared_there_are_four_at_most(make: Callable[..., Project]) -> None:
     folder = Path(f"/tmp/hsm-{os.getuid()}")
     if os.geteuid() != 0 or shutil.which("unshare") is None:
@@ -253,6 +259,7 @@ def test_where_no_login_can_be_shared_there_are_four_at_most(make: Callable[...,
     assert_end(said, "nothing_to_do", 0)
 
 
+@pytest.mark.slow
 def test_a_throttled_login_is_waited_for_and_tried_again(start_sshd: StartSshd, make: Callable[..., Project]) -> None:
     sshd = start_sshd(settings={"MaxStartups": "3:100:3"})
     project = make(sshd)
@@ -289,7 +296,7 @@ def test_a_wrong_key_is_one_attempt_and_code_10(start_sshd: StartSshd, make: Cal
     assert_end(sync(project), "done", 0)
 
 
-@pytest.mark.parametrize("case", ["unknown", "changed"])
+@parametrize("case", ["unknown", "changed"], quick=["changed"])
 def test_a_host_key_that_is_not_known_is_refused_and_not_stored(
     case: str, start_sshd: StartSshd, make: Callable[..., Project]
 ) -> None:
@@ -309,6 +316,7 @@ def test_a_host_key_that_is_not_known_is_refused_and_not_stored(
     assert_end(sync(project), "done", 0)
 
 
+@pytest.mark.slow
 def test_a_link_that_is_cut_and_comes_back_ends_complete(
     make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:
@@ -342,6 +350,7 @@ def test_what_a_cut_link_brought_of_a_file_is_not_sent_again(
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 def test_a_frozen_link_is_given_up_and_made_anew(
     make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:
@@ -361,6 +370,7 @@ def test_a_frozen_link_is_given_up_and_made_anew(
     assert sync(project).n_planned == 0
 
 
+@pytest.mark.slow
 def test_what_a_lost_connection_left_running_there_does_no_harm(
     make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:
@@ -380,6 +390,7 @@ def test_what_a_lost_connection_left_running_there_does_no_harm(
     assert_end(sync(project), "nothing_to_do", 0)
 
 
+@pytest.mark.slow
 def test_a_late_end_of_a_lost_rsync_does_not_tear_a_file_that_is_gone_on_with(
     make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:
@@ -404,6 +415,7 @@ def test_a_late_end_of_a_lost_rsync_does_not_tear_a_file_that_is_gone_on_with(
     assert_end(sync(project), "nothing_to_do", 0)
 
 
+@pytest.mark.slow
 def test_a_link_that_stays_frozen_is_given_up_and_gone_on_with_by_the_next_call(
     make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:

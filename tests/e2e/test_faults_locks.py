@@ -32,6 +32,7 @@ from tests.e2e.aftermath import (
 )
 from tests.e2e.proxy import LinkProxy
 from tests.e2e.synthetic import T, write_file, write_project, write_run
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,6 +165,7 @@ def test_another_machine_is_told_who_is_at_it_since_when_and_goes_on_afterwards(
     assert {path.name for path in get_guard_folder(project).iterdir()} == {f"receipt-{id_}.json" for id_ in sources}
 
 
+@pytest.mark.slow
 def test_whose_lock_is_broken_says_so_and_leaves_no_receipt(project: Project, tmp_path: Path) -> None:
     other = copy_to_other_machine(project, tmp_path)
     with frozen_sync(project) as (proxy, first):
@@ -183,7 +185,7 @@ def test_whose_lock_is_broken_says_so_and_leaves_no_receipt(project: Project, tm
     assert not lies_in(project, "lock")
 
 
-@pytest.mark.parametrize("sign", ["lock", "temporary file"])
+@parametrize("sign", ["lock", "temporary file"], quick=["temporary file"])
 def test_a_lock_of_another_machine_is_kept_while_there_is_a_sign_of_life(project: Project, sign: str) -> None:
     content = make_lock_content(elsewhere())
     path = put_lock(project, elsewhere(), times=None if sign == "lock" else OLD)
@@ -211,6 +213,7 @@ def test_a_lock_of_another_machine_without_a_sign_of_life_is_taken_over(project:
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 def test_a_lock_of_another_machine_can_be_broken(project: Project) -> None:
     put_lock(project, elsewhere())
     assert_end(sync(project, "--break-lock"), "done", 0)
@@ -227,6 +230,7 @@ def test_a_dead_lock_of_this_machine_is_taken_over_at_once(project: Project) -> 
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 def test_a_living_process_of_this_machine_keeps_its_lock_until_it_is_old(project: Project) -> None:
     path = put_lock(project, make_holder("f" * 16, SINCE))
     said = sync(project)
@@ -236,7 +240,7 @@ def test_a_living_process_of_this_machine_keeps_its_lock_until_it_is_old(project
     assert_end(sync(project), "done", 0)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1b[31mno JSON\n\xff"])
+@parametrize("content", [b"", b"\x1b[31mno JSON\n\xff"], quick=[b"\x1b[31mno JSON\n\xff"])
 def test_a_damaged_lock_is_somebodys_until_it_is_old(project: Project, content: bytes) -> None:
     path = put_lock(project, elsewhere())
     path.write_bytes(content)
@@ -304,9 +308,10 @@ def test_who_never_gets_to_hold_what_was_checked_gives_up(
     assert not list(project.target_root.rglob(".hsm-tmp"))
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "damage",
     [b"", b"[" * 100_000],
+    quick=[b""],
     ids=["empty", "deep"],
 )
 def test_a_damaged_receipt_is_set_aside_and_written_anew(project: Project, damage: bytes) -> None:
@@ -332,6 +337,7 @@ def test_a_receipt_that_is_gone_is_written_anew(project: Project) -> None:
     assert parse_receipt(receipt.read_bytes()).generation == 2
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_gone_is_written_anew_and_the_generation_goes_on(project: Project) -> None:
     sync(project)
     shutil.rmtree(project.folder / ".hsm/sync")
@@ -341,6 +347,7 @@ def test_a_journal_that_is_gone_is_written_anew_and_the_generation_goes_on(proje
     assert_nothing_left(project)
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_the_same_time_do_not_disturb_each_other(project: Project) -> None:
     other = "sweep_20251022_000000"
     write_project(project.folder, n_runs=0, sweep=other)

@@ -112,6 +112,7 @@ def skew(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return {"LD_PRELOAD": str(library), "FAKETIME": str(request.param), **off}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skew", ["+2h", "-2h"], indirect=True)
 def test_a_target_whose_clock_is_two_hours_off_gets_everything_once(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], skew: dict[str, str]
@@ -127,6 +128,7 @@ def test_a_target_whose_clock_is_two_hours_off_gets_everything_once(
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skew", ["+2h", "-2h"], indirect=True)
 def test_a_lock_that_was_just_made_is_never_old_by_a_wrong_clock(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], skew: dict[str, str]
@@ -145,6 +147,7 @@ def test_a_lock_that_was_just_made_is_never_old_by_a_wrong_clock(
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skew", ["+2h"], indirect=True)
 def test_a_source_whose_clock_is_two_hours_off_brings_the_same(make_project: MakeProject, skew: dict[str, str]) -> None:
     project = make_project(options={"latest_only": False})
@@ -158,6 +161,7 @@ def test_a_source_whose_clock_is_two_hours_off_brings_the_same(make_project: Mak
 # 5,000 runs.
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_five_thousand_runs_arrive_and_are_known_the_second_time(make_project: MakeProject) -> None:
     project = make_project(options={"latest_only": False})

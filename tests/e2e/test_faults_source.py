@@ -27,6 +27,7 @@ from tests.e2e.aftermath import (
 )
 from tests.e2e.proxy import LinkProxy
 from tests.e2e.synthetic import T, write_file, write_project
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeProject, Project
@@ -114,6 +115,7 @@ def rewriter(project: Project) -> Iterator[Rewriter]:
     started.kill()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_rewritten_all_the_time_is_unsettled_until_it_rests(
     project: Project, rewriter: Rewriter
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_file_that_is_rewritten_all_the_time_is_unsettled_until_it_rests(
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 def test_a_file_that_comes_to_rest_meanwhile_is_right_in_the_end(
     project: Project, rewriter: Rewriter, link: LinkProxy
 ) -> None:
@@ -162,7 +165,7 @@ def become_folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("change", [grow, truncate, replace])
+@parametrize("change", [grow, truncate, replace], quick=[replace])
 def test_a_file_that_changes_while_it_is_sent_is_sent_again(
     project: Project, link: LinkProxy, change: Callable[[Path], None]
 ) -> None:
@@ -174,7 +177,7 @@ def test_a_file_that_changes_while_it_is_sent_is_sent_again(
     assert_end(sync(project), "nothing_to_do", 0)
 
 
-@pytest.mark.parametrize("vanish", [Path.unlink, become_folder])
+@parametrize("vanish", [Path.unlink, become_folder], quick=[Path.unlink])
 def test_a_file_that_vanishes_while_it_is_sent_is_named(
     project: Project, link: LinkProxy, vanish: Callable[[Path], None]
 ) -> None:
@@ -192,6 +195,7 @@ def test_a_file_that_vanishes_while_it_is_sent_is_named(
     assert_nothing_left(project)
 
 
+@pytest.mark.slow
 def test_a_run_folder_that_vanishes_while_it_is_sent_ends_nothing_else(project: Project, link: LinkProxy) -> None:
     run = list_runs(project)[1]
     write_file(run / "files/model.bin", os.urandom(12 * MB))
@@ -228,7 +232,7 @@ def test_a_log_that_got_shorter_at_the_source_is_kept_at_the_target(project: Pro
 # Case 19.
 
 
-@pytest.mark.parametrize("other_ns", [T - T % SECOND, T + 1])
+@parametrize("other_ns", [T - T % SECOND, T + 1], quick=[T + 1])
 def test_same_size_and_second_but_other_nanoseconds_are_sent(project: Project, other_ns: int) -> None:
     path = write_file(list_runs(project)[0] / "files/state.bin", b"old", mtime_ns=T)
     sync(project)
@@ -240,6 +244,7 @@ def test_same_size_and_second_but_other_nanoseconds_are_sent(project: Project, o
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 def test_an_older_time_within_the_same_second_is_a_conflict_not_the_same(project: Project) -> None:
     path = write_file(list_runs(project)[0] / "files/state.bin", b"old", mtime_ns=T)
     sync(project)
@@ -248,6 +253,7 @@ def test_an_older_time_within_the_same_second_is_a_conflict_not_the_same(project
     assert (said.end, list_kinds(said)) == (("partial", 1), ["conflict"])
 
 
+@pytest.mark.slow
 def test_a_change_is_seen_where_the_target_has_a_whole_second(project: Project) -> None:
     """The old time is the new one cut to seconds, as a coarse file system there would show it."""
     path = write_file(list_runs(project)[0] / "files/state.bin", b"old", mtime_ns=T - T % SECOND)
@@ -270,8 +276,10 @@ def unmount(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize(
-    ("folder", "vanish"), [("wandb", move_away), ("wandb", unmount), (f"sweeps/outputs/{SWEEP}", unmount)]
+@parametrize(
+    ("folder", "vanish"),
+    [("wandb", move_away), ("wandb", unmount), (f"sweeps/outputs/{SWEEP}", unmount)],
+    quick=[("wandb", unmount)],
 )
 def test_a_source_that_lost_a_part_is_refused_and_the_target_stays(
     project: Project, folder: str, vanish: Callable[[Path], None]
@@ -291,8 +299,8 @@ def test_a_source_that_lost_a_part_is_refused_and_the_target_stays(
     assert n_runs == 3
 
 
-@pytest.mark.parametrize("vanish", [move_away, unmount])
-@pytest.mark.parametrize("folders", [("wandb", "sweeps"), ("sweeps",)], ids=" and ".join)
+@parametrize("vanish", [move_away, unmount], quick=[unmount])
+@parametrize("folders", [("wandb", "sweeps"), ("sweeps",)], quick=[("sweeps",)], ids=" and ".join)
 def test_a_source_that_lost_its_sweeps_is_refused(
     project: Project, folders: tuple[str, ...], vanish: Callable[[Path], None]
 ) -> None:
@@ -348,7 +356,7 @@ def test_a_file_that_may_not_be_read_is_named_and_the_rest_arrives(project: Proj
 
 
 @pytest.mark.usefixtures("as_a_user")
-@pytest.mark.parametrize("place", ["wandb", "wandb/RUN", "wandb/RUN/files", f"sweeps/outputs/{SWEEP}"])
+@parametrize("place", ["wandb", "wandb/RUN", "wandb/RUN/files", f"sweeps/outputs/{SWEEP}"], quick=["wandb/RUN"])
 def test_a_folder_that_may_not_be_read_is_named_and_nothing_counts_as_gone(project: Project, place: str) -> None:
     sync(project)
     before = {name: path.stat().st_ino for name, path in list_arrived(project).items()}

@@ -29,6 +29,7 @@ from tests.e2e.aftermath import (
     sync,
 )
 from tests.e2e.disks import SmallDisk, check_can_mount
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,6 +148,7 @@ def list_arrived_results(project: Project) -> set[str]:
     return {name for name in list_expected(project) if (project.target_root / name).exists()}
 
 
+@pytest.mark.slow
 def test_a_slow_shell_is_waited_for(start_sshd: StartSshd, make: Callable[..., Project]) -> None:
     sshd = start_sshd(shell="bash")
     (sshd.home / ".bashrc").write_text("sleep 3\n")
@@ -156,6 +158,7 @@ def test_a_slow_shell_is_waited_for(start_sshd: StartSshd, make: Callable[..., P
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["tcsh", "fish"])
 def test_a_shell_that_is_no_sh_does(
     shell: str, start_sshd: StartSshd, make: Callable[..., Project], require_program: Any
@@ -186,7 +189,7 @@ def test_settings_of_the_user_for_work_in_a_terminal_do_no_harm(make: Callable[.
     assert_all_arrived(project)
 
 
-@pytest.mark.parametrize("path", ["/nonexistent/rsync", "~/no such/rsync"])
+@parametrize("path", ["/nonexistent/rsync", "~/no such/rsync"], quick=["/nonexistent/rsync"])
 def test_an_rsync_that_is_not_there_is_found_before_anything_is_made(path: str, make: Callable[..., Project]) -> None:
     project = make()
     project.set_target(rsync_path=path, engine="rsync")  # else SFTP carries the files
@@ -218,6 +221,7 @@ def check_two_calls_and_a_change(project: Project, *, unit_ns: int) -> None:
     assert_end(sync(project), "nothing_to_do", 0)
 
 
+@pytest.mark.slow
 def test_rsync_3_2_7_there_gets_all(old_rsync: Path, make: Callable[..., Project]) -> None:
     project = make()
     project.set_target(rsync_path=str(old_rsync))
@@ -225,6 +229,7 @@ def test_rsync_3_2_7_there_gets_all(old_rsync: Path, make: Callable[..., Project
     assert any(str(old_rsync) in command for command in project.sshd.read_commands())
 
 
+@pytest.mark.slow
 def test_rsync_3_2_7_there_leaves_a_symlinked_folder_alone(
     old_rsync: Path, make: Callable[..., Project], tmp_path: Path
 ) -> None:
@@ -250,6 +255,7 @@ def test_protocol_29_there_keeps_whole_seconds_and_misses_no_change(
     check_two_calls_and_a_change(project, unit_ns=SECOND_NS)
 
 
+@pytest.mark.slow
 def test_a_change_within_the_second_is_sent(make: Callable[..., Project]) -> None:
     project = make()
     check_two_calls_and_a_change(project, unit_ns=1)
@@ -271,6 +277,7 @@ def test_missing_parents_are_made_as_the_dry_run_says(make: Callable[..., Projec
     assert len([path for path in (project.target_root / "c/d/e/wandb").iterdir() if path.is_dir()]) == N_RUNS
 
 
+@pytest.mark.slow
 def test_a_file_in_the_way_of_a_parent_is_refused_by_the_dry_run_too(make: Callable[..., Project]) -> None:
     project = make()
     project.target_root.mkdir(parents=True)
@@ -298,7 +305,7 @@ def test_too_little_space_is_refused_before_anything_is_sent(
     assert_nothing_left(project)
 
 
-@pytest.mark.parametrize("n_workers", [1, 4])
+@parametrize("n_workers", [1, 4], quick=[4])
 def test_a_disk_that_fills_up_stops_all_workers_and_is_gone_on_with(
     n_workers: int, make: Callable[..., Project], mount_disk: MountDisk
 ) -> None:
@@ -324,6 +331,7 @@ def test_a_disk_that_fills_up_stops_all_workers_and_is_gone_on_with(
     assert sync(project).n_planned == 0
 
 
+@pytest.mark.slow
 def test_a_disk_that_others_fill_meanwhile_is_told(
     make: Callable[..., Project], mount_disk: MountDisk, tmp_path: Path
 ) -> None:
@@ -364,6 +372,7 @@ def test_too_few_inodes_are_refused_before_anything_is_sent(
     assert list(project.target_root.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_file_system_without_inodes_is_told_from_a_full_one_and_gone_on_with(
     make: Callable[..., Project], mount_disk: MountDisk
 ) -> None:
@@ -381,6 +390,7 @@ def test_a_file_system_without_inodes_is_told_from_a_full_one_and_gone_on_with(
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 def test_a_file_system_that_is_mounted_read_only_is_told(make: Callable[..., Project], mount_disk: MountDisk) -> None:
     project = make()
     disk = mount_disk(project.target_root, "size=20m")

@@ -18,6 +18,7 @@ from tests.e2e.aftermath import SWEEP
 from tests.e2e.live_run import LiveRun
 from tests.e2e.pull_project import Desktop, make_desktop
 from tests.e2e.synthetic import write_file, write_project, write_run
+from tests.marks import parametrize
 from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def test_live_runs_are_followed_to_a_target_and_end_equal(make_project: MakeProj
     assert project.sshd.count_logins() == 1
 
 
+@pytest.mark.slow
 def test_live_runs_are_followed_from_a_target_and_end_equal(tmp_path: Path, sshd: PrivateSshd, hsm: RunHsm) -> None:
     desktop: Desktop = make_desktop(tmp_path, sshd, hsm)
     write_project(desktop.far, n_runs=2)
@@ -169,6 +171,7 @@ def test_without_an_expectation_the_end_is_a_pause_without_a_new_run(project: Pr
     assert document["follow"]["passes"] > 1
 
 
+@pytest.mark.slow
 def test_runs_that_never_begin_are_said_and_change_the_exit_code(project: Project) -> None:
     document, said = follow(project.folder, "to", SWEEP, "--expect", "5", "--stale", "3s")
     assert document["exit_code"] == 1
@@ -177,7 +180,7 @@ def test_runs_that_never_begin_are_said_and_change_the_exit_code(project: Projec
     assert "2 to come" in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@parametrize("number", [signal.SIGINT, signal.SIGTERM], quick=[signal.SIGINT])
 def test_an_interrupt_while_it_waits_ends_with_130_and_what_is_pending(
     project: Project, number: signal.Signals
 ) -> None:
@@ -214,6 +217,7 @@ def test_an_interrupt_in_the_middle_of_a_pass_ends_it_too(project: Project) -> N
     assert project.hsm("sync", "to", SWEEP).returncode == 0  # no lock is left
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_of_the_target_while_nothing_changes_here(project: Project) -> None:
     lost = project.target_wandb / "run-20251020_212836-r0001/files/config.yaml"
     with following(project.folder, "to", SWEEP, "--expect", "4", "--stale", "30000d") as begun:
@@ -296,6 +300,7 @@ def test_slurm_says_which_runs_are_dead_and_when_no_more_come(project: Project, 
     assert set(log.read_text().splitlines()) == {"--noheader --array --jobs=4200 --format=%A %F %K"}
 
 
+@pytest.mark.slow
 def test_the_slurm_of_the_far_side_is_asked_over_the_connection(
     tmp_path: Path, start_sshd: Callable[..., PrivateSshd], hsm: RunHsm
 ) -> None:
@@ -313,7 +318,7 @@ def test_the_slurm_of_the_far_side_is_asked_over_the_connection(
     assert sshd.count_logins() == 1
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("args", "words"),
     [
         (["--interval", "5m"], "goes with --continuous"),
@@ -323,6 +328,7 @@ def test_the_slurm_of_the_far_side_is_asked_over_the_connection(
         (["--continuous", "--settle", "0m"], "longer than nothing"),
         (["--continuous", "--expect", "0"], "at least 1"),
     ],
+    quick=[(["--continuous", "--expect", "0"], "at least 1")],
 )
 def test_options_that_do_not_go_together_are_refused(project: Project, args: list[str], words: str) -> None:
     for way in ("to", "from"):

@@ -27,6 +27,7 @@ from hsm.targets.contract import get_roots
 from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, Said, assert_end, sync
 from tests.e2e.synthetic import write_file, write_project
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,11 +227,13 @@ def test_changes_of_both_folders_have_a_stream_each(own: Project) -> None:
     assert_end(sync(own), "nothing_to_do", 0)
 
 
+@pytest.mark.slow
 def test_a_call_without_a_change_opens_none(own: Project) -> None:
     assert_end(sync(own), "nothing_to_do", 0)
     assert (count_streams(own.sshd), own.sshd.count_sessions()) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_dry_run_opens_none(own: Project) -> None:
     change(get_output(own))
     said = sync(own, "--dry-run")
@@ -239,6 +242,7 @@ def test_a_dry_run_opens_none(own: Project) -> None:
     assert count_streams(own.sshd) == 0
 
 
+@pytest.mark.slow
 def test_more_names_than_a_stream_that_is_open_takes_go_another_way(own: Project) -> None:
     folder = get_output(own).parent
     for number in range(500):
@@ -250,6 +254,7 @@ def test_more_names_than_a_stream_that_is_open_takes_go_another_way(own: Project
     assert_streams_end(own.sshd)
 
 
+@pytest.mark.slow
 def test_hostile_names_go_over_a_stream_that_is_open(own: Project) -> None:
     names = ["-n", ":x", "a:b", "*", "[a]", "a\nb", "#c", ";d", " ", "it's", "\udcff", "\\#012", "%n", "$(touch x)"]
     for name in names:
@@ -265,6 +270,7 @@ SECRET_NAME = ".netrc"
 """Of a file that the plan leaves out."""
 
 
+@pytest.mark.slow
 def test_a_change_that_the_plan_leaves_out_changes_nothing_there(
     slow: PrivateSshd, make_small: Callable[..., Project]
 ) -> None:
@@ -281,6 +287,7 @@ def test_a_change_that_the_plan_leaves_out_changes_nothing_there(
     assert_streams_end(slow)
 
 
+@pytest.mark.slow
 def test_nothing_lands_where_a_folder_was_before_it_moved(
     slow: PrivateSshd, make_small: Callable[..., Project], tmp_path: Path
 ) -> None:
@@ -304,6 +311,7 @@ def test_nothing_lands_where_a_folder_was_before_it_moved(
     assert_streams_end(project.sshd)
 
 
+@pytest.mark.slow
 def test_another_rsync_there_gets_a_stream_of_its_own(slow: PrivateSshd, make_small: Callable[..., Project]) -> None:
     own = make_small(slow)
     assert_end(sync(own), "done", 0)
@@ -319,7 +327,7 @@ def test_another_rsync_there_gets_a_stream_of_its_own(slow: PrivateSshd, make_sm
     assert_streams_end(own.sshd)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "destination",
     [
         None,
@@ -330,6 +338,7 @@ def test_another_rsync_there_gets_a_stream_of_its_own(slow: PrivateSshd, make_sm
         {"route": "x", "roots": {"wandb": 5}, "rsync": 5, "round_trip_seconds": "x"},
         {"route": "x", "roots": {"nowhere": "/x"}, "rsync": "x", "round_trip_seconds": -1},
     ],
+    quick=[5],
 )
 def test_a_damaged_hint_does_no_harm(own: Project, destination: object) -> None:
     path = find_hints(own)
@@ -371,6 +380,7 @@ def test_nothing_is_written_where_somebody_else_holds_the_lock(
     assert_equal_trees(own, own.target_root)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_when_the_plan_is_refused(slow: PrivateSshd, make_small: Callable[..., Project]) -> None:
     own = make_small(slow)
     assert_end(sync(own), "done", 0)
@@ -435,8 +445,8 @@ def is_quick(said: Said) -> bool:
     return "Trying again" not in said.stderr
 
 
-@pytest.mark.parametrize("n_sessions", [1, 2, 3])
-@pytest.mark.parametrize("way", ["early", "not early", "cold"])
+@parametrize("n_sessions", [1, 2, 3], quick=[2])
+@parametrize("way", ["early", "not early", "cold"], quick=["early"])
 def test_a_server_with_few_sessions_needs_no_waiting(
     n_sessions: int, way: str, start_sshd: Callable[..., PrivateSshd], make_small: Callable[..., Project]
 ) -> None:

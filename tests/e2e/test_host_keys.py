@@ -14,6 +14,7 @@ from private_sshd import PrivateSshd
 from hsm.config.schema import TargetSettings
 from hsm.process.runner import Runner
 from hsm.remote.openssh.client import OpenSsh
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeProject, Project
@@ -93,7 +94,7 @@ def test_a_file_of_known_hosts_that_is_missing_stays_missing(make_project: MakeP
     assert read_fingerprint(project.sshd) in refuse(project)
 
 
-@pytest.mark.parametrize("is_hashed", [False, True], ids=["plain", "hashed"])
+@parametrize("is_hashed", [False, True], quick=[False], ids=["plain", "hashed"])
 def test_a_changed_key_is_shown_beside_the_stored_one_and_the_commands_replace_it(
     is_hashed: bool, make_project: MakeProject, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_stored_key_of_another_type_is_a_changed_key(make_project: MakeProject
     assert "stored is ECDSA SHA256:" in said
 
 
+@pytest.mark.slow
 def test_a_host_key_alias_is_the_name_that_counts(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project()
     sshd = project.sshd
@@ -142,7 +144,7 @@ def test_a_host_key_alias_is_the_name_that_counts(make_project: MakeProject, tmp
     assert project.hsm("sync", "login", "desktop").returncode == 0
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "lines",
     [
         pytest.param("StrictHostKeyChecking no", id="StrictHostKeyChecking no"),
@@ -150,6 +152,7 @@ def test_a_host_key_alias_is_the_name_that_counts(make_project: MakeProject, tmp
         pytest.param("NoHostAuthenticationForLocalhost yes", id="NoHostAuthenticationForLocalhost"),
         pytest.param("FingerprintHash md5\n    LogLevel QUIET", id="MD5 and quiet"),
     ],
+    quick=["StrictHostKeyChecking no"],
 )
 def test_the_users_own_settings_do_not_switch_the_check_off(lines: str, make_project: MakeProject) -> None:
     project = make_project(style="alias")
@@ -162,6 +165,7 @@ def test_the_users_own_settings_do_not_switch_the_check_off(lines: str, make_pro
     assert ("-o StrictHostKeyChecking=ask" in said) is lines.startswith("Strict")
 
 
+@pytest.mark.slow
 def test_a_login_adds_no_further_keys_to_the_known_hosts(
     start_sshd: StartSshd, make_project: MakeProject, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from private_sshd import PrivateSshd
 
 from hsm.hosts import discover_reachable_nodes
 from tests.conftest import FLAT_SWEEP, RunHsm
+from tests.marks import parametrize
 from tests.unit.hosts.conftest import Server, be_endless, be_rubbish, be_silent, find_free_port
 
 LOOPBACK = sys.platform == "linux"  # elsewhere 127.0.0.2 and further have to be set up first
@@ -117,6 +118,7 @@ BAD_ANSWERS = {
 }
 
 
+@pytest.mark.slow
 def test_ten_machines_are_told_apart(
     cluster: tuple[Path, int, dict[str, Any]], hsm: RunHsm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +208,7 @@ def test_a_file_that_others_can_write_does_not_decide_about_ssh(pair: Path, hsm:
     assert (done.returncode, "everybody may write" in done.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_import_makes_a_file_that_works(hsm: RunHsm, sshd: PrivateSshd, tmp_path: Path) -> None:
     project = tmp_path / "fresh"
     project.mkdir()
@@ -294,6 +297,7 @@ def test_scores_are_pulled_and_pushed(scores: Path, hsm: RunHsm, sshd: PrivateSs
     assert "has every row" in hsm("hosts", "scores", "push", *args, cwd=scores).stdout
 
 
+@pytest.mark.slow
 def test_a_node_that_has_drifted_is_flagged(scores: Path, hsm: RunHsm, tmp_path: Path) -> None:
     done = hsm("hosts", "scores", "status", "--json", cwd=scores)
     hosts = {host["name"]: host for host in json.loads(done.stdout)["hosts"]}
@@ -306,6 +310,7 @@ def test_a_node_that_has_drifted_is_flagged(scores: Path, hsm: RunHsm, tmp_path:
     assert (done.returncode, "DIVERGED" in done.stdout) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_pull_that_is_killed_leaves_one_of_both(scores: Path, hsm: RunHsm, sshd: PrivateSshd) -> None:
     rows = {f"player-{number}": 2.0 for number in range(30_000)}
     write_scores(sshd.home / "ratings.db", {"a": 2.0, "b": 2.0, **rows})
@@ -357,7 +362,7 @@ SERVE_ERRORS = {
 }
 
 
-@pytest.mark.parametrize(("args", "words"), SERVE_ERRORS.values(), ids=SERVE_ERRORS.keys())
+@parametrize(("args", "words"), SERVE_ERRORS.values(), quick=[SERVE_ERRORS["beyond loopback"]], ids=SERVE_ERRORS.keys())
 def test_serve_refuses(hsm: RunHsm, tmp_path: Path, args: list[str], words: str) -> None:
     done = hsm("hosts", "serve", "--port", "0", *args, cwd=tmp_path)
     assert (done.returncode, words in done.stderr) == (2, True)

@@ -22,6 +22,7 @@ from tests.e2e.aftermath import (
 )
 from tests.e2e.conftest import Project
 from tests.e2e.disks import SmallDisk, check_can_mount
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +74,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
         mounted.unmount()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@parametrize("engine", ENGINES, quick=["copy"])
 def test_a_sweep_arrives_whole_and_again_nothing_is_sent(
     make_local: Callable[..., Project], require_program: Callable[..., None], engine: str
 ) -> None:
@@ -111,6 +112,7 @@ def test_without_rsync_and_ssh_the_files_are_copied(
     assert "copy, 8 workers" in doctor.stdout
 
 
+@pytest.mark.slow
 def test_rsync_that_is_asked_for_is_missed(make_local: Callable[..., Project], hide: Callable[..., None]) -> None:
     project = make_local(engine="rsync")
     hide("rsync")
@@ -118,6 +120,7 @@ def test_rsync_that_is_asked_for_is_missed(make_local: Callable[..., Project], h
     assert not project.target_root.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_disk_that_is_gone_is_not_written_beside(
     make_local: Callable[..., Project], disk: SmallDisk, engine: str
@@ -139,7 +142,7 @@ def test_a_disk_that_is_gone_is_not_written_beside(
     assert_end(sync(project), "nothing_to_do", 0)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@parametrize("engine", ENGINES, quick=["copy"])
 def test_a_disk_that_runs_full_leaves_no_half_file(
     make_local: Callable[..., Project], disk: SmallDisk, engine: str
 ) -> None:
@@ -163,6 +166,7 @@ def test_the_projects_own_folder_is_no_target(make_local: Callable[..., Project]
     assert sorted(path for path in project.folder.rglob("*") if ".hsm" not in path.parts) == before
 
 
+@pytest.mark.slow
 def test_there_is_no_login(make_local: Callable[..., Project]) -> None:
     project = make_local()
     login = project.hsm("sync", "login", "nas")
@@ -172,6 +176,7 @@ def test_there_is_no_login(make_local: Callable[..., Project]) -> None:
     assert "a folder of this machine" in shown.stdout
 
 
+@pytest.mark.slow
 def test_a_home_folder_is_meant_by_its_tilde(make_local: Callable[..., Project]) -> None:
     project = make_local()
     project.set_target(paths={"sweeps": "~/home/sweeps", "wandb": "~/home/wandb"})

@@ -23,6 +23,7 @@ from hsm.errors import UnreachableError
 from hsm.process.runner import Completed, Runner
 from hsm.remote.openssh.client import OpenSsh
 from tests.e2e.proxy import LinkProxy
+from tests.marks import parametrize
 
 StartSshd = Callable[..., PrivateSshd]
 MakeSsh = Callable[..., OpenSsh]
@@ -170,7 +171,7 @@ def test_a_socket_that_nobody_answers_is_replaced(sshd: PrivateSshd, make_ssh: M
     assert sshd.count_logins() == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@parametrize("number", [signal.SIGKILL, signal.SIGTERM], quick=[signal.SIGKILL])
 def test_a_login_that_ended_meanwhile_is_told_and_made_anew(
     number: signal.Signals, sshd: PrivateSshd, make_ssh: MakeSsh
 ) -> None:
@@ -330,7 +331,7 @@ def short_folder() -> Iterator[Path]:
     folder.rmdir()
 
 
-@pytest.mark.parametrize("name", ["own", "%C", "%r@%h:%p"])
+@parametrize("name", ["own", "%C", "%r@%h:%p"], quick=["%C"])
 def test_the_users_own_live_login_is_used_and_left_alone(
     name: str, sshd: PrivateSshd, make_ssh: MakeSsh, short_folder: Path
 ) -> None:
@@ -355,7 +356,7 @@ def test_a_control_path_of_the_user_without_a_login_stays_unused(
     assert list(short_folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "lines",
     [
         pytest.param(("RemoteCommand echo other",), id="RemoteCommand"),
@@ -368,6 +369,7 @@ def test_a_control_path_of_the_user_without_a_login_stays_unused(
         pytest.param(("StrictHostKeyChecking no",), id="StrictHostKeyChecking no"),
         pytest.param(("BatchMode no", "Compression yes", "TCPKeepAlive no"), id="harmless ones"),
     ],
+    quick=["RemoteCommand", "ControlMaster auto"],
 )
 def test_settings_of_the_user_do_not_break_the_login(
     lines: tuple[str, ...], sshd: PrivateSshd, make_ssh: MakeSsh, tmp_path: Path
@@ -422,7 +424,7 @@ def test_at_the_servers_limit_of_sessions_no_new_login_is_made(
     assert sshd.count_logins() == count_connections_made(sshd) == 1
 
 
-@pytest.mark.parametrize("case", ["foreign key", "missing key", "foreign user"])
+@parametrize("case", ["foreign key", "missing key", "foreign user"], quick=["foreign key"])
 def test_a_refused_login_is_tried_once(case: str, start_sshd: StartSshd, make_ssh: MakeSsh, tmp_path: Path) -> None:
     sshd, other = start_sshd(), start_sshd()
     key = {"foreign key": other.identity_file, "missing key": tmp_path / "no-key"}.get(case, sshd.identity_file)

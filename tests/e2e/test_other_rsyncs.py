@@ -94,6 +94,7 @@ def test_openrsync_there_gets_all_and_a_second_call_sends_nothing(
     assert all("--server" in call for call in calls)
 
 
+@pytest.mark.slow
 def test_openrsync_there_misses_no_change_and_is_compared_by_checksum(
     openrsync: Path, make: Callable[..., Project]
 ) -> None:
@@ -113,6 +114,7 @@ def test_openrsync_there_misses_no_change_and_is_compared_by_checksum(
     assert project.hsm("sync", "verify", SWEEP).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_doctor_names_openrsync(openrsync: Path, make: Callable[..., Project]) -> None:
     project = make()
     project.set_target(rsync_path=str(openrsync))
@@ -130,6 +132,7 @@ def openrsync_here(openrsync: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("openrsync_here")
 def test_openrsync_here_is_refused_where_it_is_asked_for(make: Callable[..., Project]) -> None:
     project = make()
@@ -139,6 +142,7 @@ def test_openrsync_here_is_refused_where_it_is_asked_for(make: Callable[..., Pro
     assert "brew install rsync" in said.text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("openrsync_here")
 def test_with_openrsync_here_another_engine_sends_all(make: Callable[..., Project]) -> None:
     project = make()
@@ -181,6 +185,7 @@ def older(
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["here", "there"])
 def test_an_older_rsync_at_either_end_brings_all(
     older: Path, make: Callable[..., Project], monkeypatch: pytest.MonkeyPatch, place: str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import FLAT_SWEEP, NESTED_SWEEP
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,13 +91,14 @@ def test_each_value_says_where_it_comes_from(project: Project) -> None:
         assert words in shown.stdout
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_not_here_is_resolved_by_its_name(project: Project) -> None:
     add_pattern(project, "sweep_2030*", options={"max_depth": 7})
     assert resolve(project, "sweep_20300101_000000")["options.max_depth"][0] == 7
     assert project.hsm("sync", "list", "--resolved", "../x").returncode == 2
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("args", "env", "words"),
     [
         (("--set", "options.parallel_transfers=100"), {}, "--set options.parallel_transfers: "),
@@ -104,6 +106,7 @@ def test_a_sweep_that_is_not_here_is_resolved_by_its_name(project: Project) -> N
         ((), {"HSM_SYNC__DESKTOP__PATH__WANDB": "/x"}, "did you mean HSM_SYNC__DESKTOP__PATHS__WANDB?"),
         (("--to-wandb", "../x"), {}, "--to-wandb: desktop.paths.wandb: '../x' has the component .."),
     ],
+    quick=[(("--set", "nonsense"), {}, "there is no =")],
     ids=str,
 )
 def test_what_is_wrong_is_said_before_anything_starts(
@@ -121,6 +124,7 @@ def test_overrides_without_a_sweep_are_refused_by_list(project: Project) -> None
     assert (answer.returncode, "--resolved" in answer.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_the_lists_show_patterns_and_no_secret(project: Project) -> None:
     add_pattern(project, "sweep_2025*", targets={"desktop": {"options": {"exclude": ["*.ckpt"]}}})
     config = project.read_config()

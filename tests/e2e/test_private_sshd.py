@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from private_sshd import PrivateSshd, SshdError, list_descendants, list_processes
 
+from tests.marks import parametrize
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -62,13 +64,14 @@ def test_bashrc_is_read_once(start_sshd: StartSshd, require_program: Callable[..
     assert run_ssh(sshd, "echo from command").stdout == "from bashrc\nfrom command\n"
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("shell", "command", "expected"),
     [
         pytest.param("sh", "echo $0", "sh", id="sh"),
         pytest.param("tcsh", "echo $tcsh[1]", "6", id="tcsh"),
         pytest.param("fish", "echo (status fish-path | path basename)", "fish", id="fish"),
     ],
+    quick=["sh"],
 )
 def test_the_shell_can_be_chosen(start_sshd: StartSshd, shell: str, command: str, expected: str) -> None:
     if shutil.which(shell) is None:

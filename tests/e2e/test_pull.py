@@ -20,6 +20,7 @@ from tests.conftest import FLAT_SWEEP, NESTED_SWEEP
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.pull_project import Desktop, make_desktop
 from tests.e2e.synthetic import write_file, write_project, write_sweep_folder
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ def test_the_second_pull_sends_nothing_and_reads_no_log(real: Desktop) -> None:
     assert real.pull(FLAT_SWEEP)["state"] != "nothing_to_do"
 
 
-@pytest.mark.parametrize("words", [["latest"], ["sweep_20251021"], [NESTED_SWEEP, "latest"]])
+@parametrize("words", [["latest"], ["sweep_20251021"], [NESTED_SWEEP, "latest"]], quick=[["latest"]])
 def test_words_mean_the_sweeps_there(real: Desktop, words: list[str]) -> None:
     assert real.pull(*words, "--dry-run")["runs"]["total"] == 15
 
@@ -101,6 +102,7 @@ def test_a_sweep_that_is_not_there_is_unknown(real: Desktop) -> None:
     assert "hsm sync from" in document["error"]["hint"]
 
 
+@pytest.mark.slow
 def test_a_sweep_that_one_of_two_targets_lacks_comes_from_the_other(real: Desktop, tmp_path: Path) -> None:
     real.add_target("lab", tmp_path / "lab")
     document = real.read("sync", "from", FLAT_SWEEP, "-t", "lab", "-t", "hpc")
@@ -122,7 +124,9 @@ def test_a_dry_run_plans_the_same_and_touches_nothing(real: Desktop) -> None:
     assert (planned["state"], planned["files"]["planned"]) == ("planned", len(names))
 
 
-@pytest.mark.parametrize(("option", "present"), [("--sweep-only", "sweeps"), ("--wandb-only", "wandb")])
+@parametrize(
+    ("option", "present"), [("--sweep-only", "sweeps"), ("--wandb-only", "wandb")], quick=[("--wandb-only", "wandb")]
+)
 def test_one_of_the_two_folders_alone(real: Desktop, option: str, present: str) -> None:
     assert real.pull(FLAT_SWEEP, option)["state"] == "done"
     arrived = {path.relative_to(real.here).parts[0] for path in real.here.rglob("*") if path.is_file()}
@@ -132,12 +136,14 @@ def test_one_of_the_two_folders_alone(real: Desktop, option: str, present: str) 
     assert real.wandb.exists() is (present == "wandb")
 
 
+@pytest.mark.slow
 def test_superseded_media_stay_there_unless_asked_for(real: Desktop) -> None:
     latest = real.pull(FLAT_SWEEP)
     assert latest["files"]["superseded"] > 0
     assert real.pull(FLAT_SWEEP, "--all-versions")["files"]["sent"] == latest["files"]["superseded"]
 
 
+@pytest.mark.slow
 def test_a_target_whose_folders_are_missing_is_an_error(real: Desktop) -> None:
     (real.far / "wandb").rename(real.far / "away")
     result = real.pull(FLAT_SWEEP)
@@ -147,6 +153,7 @@ def test_a_target_whose_folders_are_missing_is_an_error(real: Desktop) -> None:
     assert real.pull(FLAT_SWEEP, "--sweep-only")["state"] == "done"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_vanished_there_is_missed(real: Desktop) -> None:
     real.pull(FLAT_SWEEP)
     before = sorted(real.wandb.rglob("*"))
@@ -176,6 +183,7 @@ def test_the_options_and_the_folders_of_the_configuration_count(real: Desktop) -
     assert config.exists()
 
 
+@pytest.mark.slow
 def test_paths_below_the_home_folder_there_work(real: Desktop) -> None:
     home = Path(real.sshd.home)
     (home / "project").symlink_to(real.far)
@@ -199,6 +207,7 @@ def test_journal_and_receipt_are_written_here(real: Desktop) -> None:
     assert {path.name for path in receipt_path.parent.iterdir()} == {receipt_path.name}
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_held_here_stops_a_pull(real: Desktop) -> None:
     real.pull(FLAT_SWEEP)
     folder = real.sweeps / "outputs" / FLAT_SWEEP / ".hsm-sync"
@@ -260,6 +269,7 @@ def test_ctrl_c_ends_a_pull_with_130_and_the_next_call_goes_on(desktop: Desktop)
     assert desktop.pull(SWEEP)["state"] == "done"
 
 
+@pytest.mark.slow
 def test_the_words_of_the_report_fit_a_pull(real: Desktop) -> None:
     preview = real.hsm("sync", "from", FLAT_SWEEP, "--dry-run")
     assert "The same command without --dry-run brings it." in preview.stdout
@@ -305,6 +315,7 @@ def test_the_sweeps_there_are_listed_by_state_size_and_newest_change(real: Deskt
     assert real.read("sync", "list", "--sweeps", "--target", "hpc") == document
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_listed_is_named_beside_the_others(real: Desktop, tmp_path: Path) -> None:
     lab = real.add_target("lab", tmp_path / "lab")
     shutil.rmtree(lab)
@@ -314,6 +325,7 @@ def test_a_place_that_cannot_be_listed_is_named_beside_the_others(real: Desktop,
     assert len(document["places"][1]["sweeps"]) == 2
 
 
+@pytest.mark.slow
 def test_a_log_that_grows_all_the_while_is_never_a_conflict(desktop: Desktop) -> None:
     write_project(desktop.far, n_runs=2)
     log = desktop.far / "wandb/run-20251020_212836-r0000/run-r0000.wandb"

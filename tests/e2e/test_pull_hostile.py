@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.pull_project import Desktop, make_desktop
 from tests.e2e.synthetic import write_file, write_project, write_run
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ def find_kinds(target: dict[str, Any]) -> dict[str, str]:
     return {problem["path"]: problem["kind"] for problem in target["problems"]}
 
 
+@pytest.mark.slow
 def test_modes_devices_and_names_do_no_harm(desktop: Desktop) -> None:
     files = desktop.far / "wandb" / RUN / "files"
     for name in STRANGE:
@@ -79,6 +81,7 @@ def test_modes_devices_and_names_do_no_harm(desktop: Desktop) -> None:
     assert "\x1b" not in desktop.hsm("sync", "from", SWEEP, "-vv", "--dry-run").stdout
 
 
+@pytest.mark.slow
 def test_symlinks_that_lead_out_are_dropped_and_named(desktop: Desktop, tmp_path: Path) -> None:
     files = desktop.far / "wandb" / RUN / "files"
     outside = write_file(tmp_path / "outside" / "secret.txt", b"not yours")
@@ -125,7 +128,7 @@ BAD_ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_ANSWERS)
+@parametrize("case", BAD_ANSWERS, quick=["above"])
 def test_names_that_no_file_system_has_are_left_out(
     start_sshd: Callable[..., PrivateSshd], hsm: RunHsm, tmp_path: Path, case: str
 ) -> None:

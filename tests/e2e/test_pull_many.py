@@ -48,6 +48,7 @@ def count_sessions(desktop: Desktop, *args: str) -> tuple[dict[str, Any], int]:
     return desktop.pull(*args), desktop.sshd.count_sessions()
 
 
+@pytest.mark.slow
 def test_ten_thousand_runs_cost_the_sessions_of_ten_and_are_known_the_second_time(desktop: Desktop) -> None:
     write_project(desktop.far, n_runs=N_MEMBERS)
     write_sweep_folder(desktop.far, OTHER)
@@ -95,6 +96,7 @@ def read_groups(run: Path) -> str:
     return next(run.glob("*.wandb")).read_bytes().decode("latin-1")
 
 
+@pytest.mark.slow
 def test_of_real_runs_in_one_folder_exactly_the_sweeps_come(desktop: Desktop) -> None:
     write_real_sweeps(desktop.far, n_members=4, n_others=16)
     assert_exactly_the_members_come(desktop, n_members=4, n_others=16)

@@ -13,6 +13,7 @@ import yaml
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.pull_project import Desktop, make_desktop
 from tests.e2e.synthetic import T, write_file, write_project, write_run, write_sweep_folder
+from tests.marks import parametrize
 from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def test_tasks_and_runs_of_two_places_unite(desktop: Desktop, other: Path) -> No
     assert again["exit_code"] == 0
 
 
-@pytest.mark.parametrize("later_ns", [5 * 10**9, -5 * 10**9], ids=["newer", "older"])
+@parametrize("later_ns", [5 * 10**9, -5 * 10**9], quick=[5 * 10**9], ids=["newer", "older"])
 def test_the_same_path_with_other_content_is_a_conflict_whichever_is_newer(
     desktop: Desktop, other: Path, later_ns: int
 ) -> None:
@@ -86,6 +87,7 @@ def test_the_same_path_with_other_content_is_a_conflict_whichever_is_newer(
     assert find_conflicts(desktop.pull(SWEEP)) == [CONFIG]
 
 
+@pytest.mark.slow
 def test_the_same_content_with_another_time_is_no_conflict(desktop: Desktop, other: Path) -> None:
     path = f"sweeps/outputs/{SWEEP}/sweep_config.yaml"
     os.utime(other / path, ns=(T + 10**12, T + 10**12))
@@ -95,6 +97,7 @@ def test_the_same_content_with_another_time_is_no_conflict(desktop: Desktop, oth
     assert desktop.pull(SWEEP, "-t", "lab")["state"] == "nothing_to_do"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("other")
 def test_what_grew_at_the_place_it_came_from_is_an_update(desktop: Desktop) -> None:
     log = desktop.far / "wandb" / RUN / "run-r0000.wandb"
@@ -107,6 +110,7 @@ def test_what_grew_at_the_place_it_came_from_is_an_update(desktop: Desktop) -> N
     assert desktop.pull(SWEEP)["state"] == "nothing_to_do"
 
 
+@pytest.mark.slow
 def test_what_was_changed_here_is_kept_even_where_it_is_older(desktop: Desktop) -> None:
     desktop.pull(SWEEP)
     write_file(desktop.wandb / CONFIG, b"my own\n", mtime_ns=T - 10**12)
@@ -115,6 +119,7 @@ def test_what_was_changed_here_is_kept_even_where_it_is_older(desktop: Desktop) 
     assert (desktop.wandb / CONFIG).read_bytes() == b"my own\n"
 
 
+@pytest.mark.slow
 def test_what_came_here_by_other_means_is_kept_and_what_is_equal_counts(desktop: Desktop) -> None:
     write_run(desktop.wandb, "r0000", files={"config.yaml": b"a: 1\n", "output.log": b"an earlier part\n"})
     result = desktop.pull(SWEEP)
@@ -141,6 +146,7 @@ def test_what_the_far_project_pushed_here_is_its_own(desktop: Desktop, hsm: RunH
     assert json.loads(receipt.read_bytes())["generation"] == 2
 
 
+@pytest.mark.slow
 def test_a_project_that_was_copied_with_its_id_has_a_receipt_of_its_own(desktop: Desktop, other: Path) -> None:
     for root in (desktop.far, other):
         (root / ".hsm").mkdir()

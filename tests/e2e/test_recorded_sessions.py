@@ -29,6 +29,7 @@ def read_sessions(page: Path) -> dict[str, str]:
     return dict(SESSION.findall(page.read_text("utf-8")))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_guide_shows_what_a_recording_shows(tmp_path: Path, require_program: Callable[..., None]) -> None:
     require_program("rsync", "ssh", "ssh-keygen", "sshd")

@@ -15,6 +15,7 @@ import pytest
 
 from hsm.wandb_log.curve import read_curve
 from tests.e2e.report_runs import KILLED, SWEEP, write_report_runs
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from tests.conftest import RunHsm
@@ -208,7 +209,7 @@ def test_a_project_with_a_configuration_is_found_from_within(hsm: RunHsm, projec
     assert len(json.loads(completed.stdout)["runs"]) == N_RUNS + 1
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("options", "kind"),
     [
         pytest.param(["nothing_like_it"], "unknown_sweep", id="unknown sweep"),
@@ -223,6 +224,7 @@ def test_a_project_with_a_configuration_is_found_from_within(hsm: RunHsm, projec
         pytest.param([SWEEP, "--best", "0"], "usage", id="no curves at all"),
         pytest.param([SWEEP, "--html", "missing/report.html"], "no_permission", id="no such folder"),
     ],
+    quick=["unknown sweep", "unknown column to sort by", "no such folder"],
 )
 def test_mistakes_are_errors_with_a_kind(hsm: RunHsm, project: Path, options: list[str], kind: str) -> None:
     completed = hsm("sync", "report", *options, "--json", cwd=project)
@@ -232,7 +234,7 @@ def test_mistakes_are_errors_with_a_kind(hsm: RunHsm, project: Path, options: li
     assert error["hint"]
 
 
-@pytest.mark.parametrize(("option", "package"), [("--html", "plotly"), ("--parquet", "pyarrow")])
+@parametrize(("option", "package"), [("--html", "plotly"), ("--parquet", "pyarrow")], quick=[("--html", "plotly")])
 def test_a_missing_extra_is_named_and_all_else_works(
     hsm: RunHsm, project: Path, tmp_path: Path, option: str, package: str
 ) -> None:

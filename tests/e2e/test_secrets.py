@@ -58,6 +58,7 @@ def test_secrets_are_left_and_named_and_possible_ones_are_named(project: Project
     assert (again["state"], list_problems(again, "possible_secret")) == ("nothing_to_do", [])
 
 
+@pytest.mark.slow
 def test_a_target_may_refuse_possible_secrets(project: Project, run_folder: Path) -> None:
     project.set_target(secrets="refuse")
     for args in (["--dry-run"], []):

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.aftermath import assert_end, sync
 from tests.e2e.proxy import LinkProxy
 from tests.e2e.synthetic import write_file, write_project
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from private_sshd import PrivateSshd
@@ -45,8 +46,8 @@ def most_sessions(n_workers: int) -> int:
     return max(n_workers, 2) + 2
 
 
-@pytest.mark.parametrize("n_workers", [1, 2, 4])
-@pytest.mark.parametrize("delay_seconds", [0.0, 0.02])
+@parametrize("n_workers", [1, 2, 4], quick=[4])
+@parametrize("delay_seconds", [0.0, 0.02], quick=[0.02])
 def test_a_sync_of_many_runs_is_one_login_and_few_sessions(
     n_workers: int, delay_seconds: float, make_project: MakeProject
 ) -> None:

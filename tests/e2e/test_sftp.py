@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import FLAT_SWEEP, NESTED_SWEEP
 from tests.e2e.pull_project import make_desktop
+from tests.marks import parametrize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +82,7 @@ def assert_arrived(project: Project, *, n_runs: int) -> None:
     assert not [path for path in project.target_root.rglob(".hsm-*") if path.name != ".hsm-sync"]
 
 
+@pytest.mark.slow
 def test_without_ssh_and_rsync_thirty_runs_come_home(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project(real=True)
     hidden = {"PATH": make_path(tmp_path / "bin")}
@@ -106,6 +108,7 @@ def test_a_target_that_serves_sftp_alone_is_found_out(
     assert sync(project, FLAT_SWEEP)[0]["state"] == "nothing_to_do"
 
 
+@pytest.mark.slow
 def test_a_target_without_rsync_gets_its_files_by_sftp(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], tmp_path: Path
 ) -> None:
@@ -119,8 +122,10 @@ def test_a_target_without_rsync_gets_its_files_by_sftp(
     assert sync(project, FLAT_SWEEP)[0]["state"] == "nothing_to_do"
 
 
-@pytest.mark.parametrize("keys", [{"engine": "sftp"}, {"ssh": {"client": "paramiko"}}], ids=["engine", "client"])
-@pytest.mark.parametrize("options", [{}, SFTP_ONLY], ids=["shell", "sftp-only"])
+@parametrize(
+    "keys", [{"engine": "sftp"}, {"ssh": {"client": "paramiko"}}], quick=[{"engine": "sftp"}], ids=["engine", "client"]
+)
+@parametrize("options", [{}, SFTP_ONLY], quick=[SFTP_ONLY], ids=["shell", "sftp-only"])
 def test_sftp_can_be_asked_for(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], keys: dict[str, Any], options: dict[str, Any]
 ) -> None:
@@ -169,7 +174,7 @@ def make_puller(tmp_path: Path, sshd: PrivateSshd, hsm: RunHsm, copy_project: Ca
     return desktop
 
 
-@pytest.mark.parametrize("way", ["found", "asked", "without ssh"])
+@parametrize("way", ["found", "asked", "without ssh"], quick=["found"])
 def test_a_sweep_is_pulled_from_where_sftp_alone_is_served(
     way: str,
     start_sshd: Callable[..., PrivateSshd],

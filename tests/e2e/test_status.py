@@ -63,6 +63,7 @@ def test_a_sweep_is_pending_then_complete_then_pending_again(project: Project) -
     assert count(sweep["targets"][0]) == (15, 14, 0, 1, 0)
 
 
+@pytest.mark.slow
 def test_runs_that_died_are_sent_and_not_complete(project: Project) -> None:
     sync(project, FLAT_SWEEP)
     (sweep,) = read_status(project, FLAT_SWEEP, exit_code=1)
@@ -86,6 +87,7 @@ def test_all_versions_are_whole_where_nothing_else_is_left(project: Project) -> 
     assert sweep["targets"][0]["whole"] is True
 
 
+@pytest.mark.slow
 def test_a_conflict_leaves_its_run_unsettled(project: Project) -> None:
     sync(project, NESTED_SWEEP)
     there = next(project.target_wandb.glob("offline-run-*/files/requirements.txt"))
@@ -95,6 +97,7 @@ def test_a_conflict_leaves_its_run_unsettled(project: Project) -> None:
     assert count(sweep["targets"][0]) == (15, 14, 0, 0, 1)
 
 
+@pytest.mark.slow
 def test_it_asks_nobody_and_needs_no_network(project: Project) -> None:
     sync(project, NESTED_SWEEP)
     project.hsm("sync", "logout")
@@ -106,6 +109,7 @@ def test_it_asks_nobody_and_needs_no_network(project: Project) -> None:
     assert sweep["targets"][0]["asked"]["error"]["kind"] == "connection_refused"
 
 
+@pytest.mark.slow
 def test_the_last_error_is_shown_until_it_goes_well(project: Project) -> None:
     sync(project, NESTED_SWEEP)
     shutil.rmtree(project.folder / "wandb" / NESTED_SWEEP)
@@ -164,6 +168,7 @@ def _list_proven(here: Path, sweep: str) -> set[str]:
     return set(json.loads(receipt.read_text())["runs"])
 
 
+@pytest.mark.slow
 def test_a_receipt_s_words_reach_the_terminal_escaped(project: Project, hsm: RunHsm) -> None:
     sync(project, NESTED_SWEEP)
     folder = project.target_root / f"sweeps/outputs/{NESTED_SWEEP}/.hsm-sync"

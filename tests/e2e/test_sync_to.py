@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.marks import parametrize
+
 if TYPE_CHECKING:
     from tests.conftest import RunHsm
     from tests.e2e.conftest import MakeProject, Project
@@ -164,7 +166,9 @@ def test_superseded_media_stay_unless_asked_for(project: Project) -> None:
     assert every["files"]["sent"] == latest["files"]["superseded"]
 
 
-@pytest.mark.parametrize(("option", "present"), [("--sweep-only", "sweeps"), ("--wandb-only", "wandb")])
+@parametrize(
+    ("option", "present"), [("--sweep-only", "sweeps"), ("--wandb-only", "wandb")], quick=[("--sweep-only", "sweeps")]
+)
 def test_one_of_the_two_folders_alone(project: Project, option: str, present: str) -> None:
     flat, _ = find_sweeps(project)
     sync(project, flat, option)
@@ -172,6 +176,7 @@ def test_one_of_the_two_folders_alone(project: Project, option: str, present: st
     assert len(list(project.target_sweeps.glob("outputs/*/.hsm-sync/receipt-*.json"))) == 1
 
 
+@pytest.mark.slow
 def test_run_is_the_long_name_and_prefixes_and_latest_work(project: Project) -> None:
     flat, nested = find_sweeps(project)
     newest = max(flat, nested)
@@ -198,6 +203,7 @@ def test_what_is_newer_at_the_target_is_kept_until_overwritten(project: Project)
     assert theirs.read_bytes() == (project.folder / "wandb" / run / "files" / theirs.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_without_the_comparison_newer_files_are_still_kept(make_project: MakeProject) -> None:
     project = make_project(real=True, options={"check_remote_first": False})
     flat, _ = find_sweeps(project)
@@ -210,6 +216,7 @@ def test_without_the_comparison_newer_files_are_still_kept(make_project: MakePro
     assert again["files"]["conflict"] == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_folder_that_vanished_after_a_sync_is_missed_not_unknown(project: Project) -> None:
     flat, _ = find_sweeps(project)
     sync(project, flat)
@@ -220,7 +227,9 @@ def test_a_sweep_folder_that_vanished_after_a_sync_is_missed_not_unknown(project
     assert (runs_alone["state"], runs_alone["runs"]["total"]) == ("nothing_to_do", 18)
 
 
-@pytest.mark.parametrize(("named", "code", "kinds"), [(True, 1, ["source_missing"]), (False, 0, [])])
+@parametrize(
+    ("named", "code", "kinds"), [(True, 1, ["source_missing"]), (False, 0, [])], quick=[(True, 1, ["source_missing"])]
+)
 def test_a_source_folder_that_the_configuration_names_is_missed(
     project: Project, named: bool, code: int, kinds: list[str]
 ) -> None:
@@ -232,6 +241,7 @@ def test_a_source_folder_that_the_configuration_names_is_missed(
     assert (result["exit_code"], [problem["kind"] for problem in result["problems"]]) == (code, kinds)
 
 
+@pytest.mark.slow
 def test_a_journal_of_a_newer_version_is_left_alone(project: Project) -> None:
     flat, _ = find_sweeps(project)
     sync(project, flat)
@@ -317,7 +327,7 @@ def test_a_missing_rsync_is_told_by_the_end_that_lacks_it(
     assert not project.target_root.exists()
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("args", "kind", "words"),
     [
         (["sync", "to", "nope"], "unknown_sweep", "hsm sync"),
@@ -326,6 +336,10 @@ def test_a_missing_rsync_is_told_by_the_end_that_lacks_it(
         (["sync", "to", FLAT, "--sweep-only", "--wandb-only"], "usage", "--sweep-only"),
         (["sync", "to", FLAT, "--target", "nowhere"], None, "Unknown sync target 'nowhere'"),
         (["sync", "to", FLAT, "--allow", "everything"], "usage", "everything"),
+        (["sync", "to", FLAT, "--bogus"], "usage", "--bogus"),
+    ],
+    quick=[
+        (["sync", "to", "nope"], "unknown_sweep", "hsm sync"),
         (["sync", "to", FLAT, "--bogus"], "usage", "--bogus"),
     ],
 )
@@ -367,6 +381,7 @@ def test_init_writes_a_configuration_that_loads_and_never_overwrites(tmp_path: P
     assert hsm("sync", "list", cwd=folder).returncode == 0
 
 
+@pytest.mark.slow
 def test_login_and_logout_open_and_close_the_shared_login(project: Project) -> None:
     assert project.hsm("sync", "login", "desktop").returncode == 0
     flat, _ = find_sweeps(project)
@@ -378,7 +393,7 @@ def test_login_and_logout_open_and_close_the_shared_login(project: Project) -> N
     assert project.sshd.count_logins() == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], quick=[signal.SIGINT])
 def test_a_signal_ends_the_workers_gives_the_lock_back_and_keeps_the_login(
     project: Project, number: signal.Signals
 ) -> None:

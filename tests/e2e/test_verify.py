@@ -55,6 +55,7 @@ def test_what_is_equal_different_missing_and_foreign_is_told(project: Project) -
     assert list(project.target_root.rglob(".hsm-tmp")) == []
 
 
+@pytest.mark.slow
 def test_a_target_out_of_reach_is_not_equal(project: Project) -> None:
     sweep = sorted(path.name for path in (project.folder / "sweeps/outputs").iterdir())[0]
     project.set_target(port=1)
