@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.conftest import FLAT_SWEEP, NESTED_SWEEP, RunHsm
 
 if TYPE_CHECKING:
