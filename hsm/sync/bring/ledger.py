@@ -125,7 +125,7 @@ class Ledger:
         """
         lock = take_target_lock(
             make_guard,
-            lambda _nonce: places,
+            places,
             source_id=self._books.source.id,
             sweep=self._sweep,
             target=self._place,
