@@ -1,4 +1,4 @@
-"""A report for other programs: a JSON document, CSV, Parquet."""
+"""Exports of a report for other programs: a JSON document, CSV, Parquet."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 SCHEMA = 1
 PARQUET_MODULE = "pyarrow.parquet"
 INSTALL_HINT = "Install it: pip install 'hpc-sweep-manager[report]'."
-_LARGEST_INT64 = 2**63 - 1
+_LARGEST_INT64 = 2**63 - 1  # larger whole numbers are written as text, since a float would round them
 
 
 def check_extra(module: str, option: str) -> None:
-    """Make sure that what an option needs is installed, before anything is read for it.
+    """Make sure that the package of an option is installed, before anything is read for it.
 
     Raises:
         UsageError: It is not.
@@ -99,7 +99,7 @@ def _make_values(run: ReportRun, values: Mapping[ValueKey, Value], columns: Sequ
 
 
 def make_csv(report: Report) -> str:
-    """Make the table as CSV, with the names of the columns as its first line; nothing of a number is lost."""
+    """Make the table as CSV, with the names of the columns as its first line and all digits of numbers."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([column.name for column in report.table.columns])

@@ -1,4 +1,8 @@
-"""How much each parameter has to do with a metric, by ranks, so that outliers and scales do not matter. Pure."""
+"""Importance of each parameter for a metric, by ranks, so that outliers and scales do not matter. Pure.
+
+A forest of trees would see interactions too, but would need scikit-learn and many runs; a rank correlation can be
+checked by hand.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ FEWEST_RUNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """What the ranks say of one parameter.
+    """Importance of one parameter.
 
     Attributes:
         column: The parameter.
         strength: 0 (nothing to do with the metric) to 1 (it alone orders the runs).
         correlation: Spearman's rank correlation, with its sign; None for a parameter that is no number, whose
             strength is that of its groups (the root of epsilon squared).
-        n_runs: How many runs have both values.
+        n_runs: The runs that have both values.
     """
 
     column: Column
@@ -33,7 +37,7 @@ class Importance:
 
 
 def rank_parameters(runs: Sequence[ReportRun], parameters: Sequence[Column], metric: Column) -> tuple[Importance, ...]:
-    """Order parameters by how much they have to do with a metric, the strongest first.
+    """Order parameters by their importance for a metric, the strongest first.
 
     Only runs in which the metric is a finite number count. A parameter is left out where fewer than three runs have
     it, or where it is the same in all of them; so is one that is a text of its own in every run.
@@ -78,7 +82,10 @@ def rank(values: Sequence[float]) -> list[float]:
 
 
 def _compare_groups(values: Sequence[Value], ranks: Sequence[float]) -> float | None:
-    """The root of epsilon squared of Kruskal and Wallis: how far groups lie apart, chance taken off."""
+    """Return the root of epsilon squared of Kruskal and Wallis: how far groups lie apart, chance taken off.
+
+    Without that, a parameter with many values would win by having many.
+    """
     groups: Mapping[object, list[float]] = _group(values, ranks)
     if not 1 < len(groups) < len(values):
         return None

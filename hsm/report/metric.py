@@ -1,4 +1,4 @@
-"""Which metric a report is about, and whether higher is better. Pure."""
+"""The metric that a report is about, and the direction that is better. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Metric:
     Attributes:
         column: Its final value.
         curve: Its key in the rows of the history.
-        is_higher_better: What best means.
+        is_higher_better: The best run is that with the highest value.
     """
 
     column: Column
@@ -43,8 +43,8 @@ class Metric:
 def make_metric(table: Table, column: Column, *, goal: str | None = None) -> Metric:
     """Make the metric of a column.
 
-    Which direction is better: as asked for, else as the script told wandb, else by the name: lower for a loss, an
-    error and the like.
+    The better direction is that asked for, else the one that the script gave wandb, else that of the name: lower for a
+    loss, an error and the like.
 
     Args:
         table: The runs.
@@ -69,13 +69,13 @@ def choose_metric(table: Table) -> Column | None:
 
 
 def list_best(table: Table, metric: Metric, most: int) -> tuple[ReportRun, ...]:
-    """The best runs, those with a finite value, the best first."""
+    """List the best runs with a finite value, the best first."""
     ordered = sort_runs(table, metric.column, is_reversed=metric.is_higher_better)
     return tuple(run for run in ordered.runs if as_finite(metric.column.read(run)) is not None)[:most]
 
 
 def _find_curve(table: Table, column: Column) -> ValueKey:
-    """`val/loss.min` is what `define_metric` made of the rows' `val/loss`."""
+    """Find the key of a metric's curve: `val/loss.min` is what `define_metric` made of the rows' `val/loss`."""
     if column.kind is ColumnKind.SUMMARY and len(column.key) > 1 and column.key[-1] in _SUMMARIES:
         parent = column.key[:-1]
         siblings = {key[len(parent) :] for run in table.runs for key in run.summary if key[: len(parent)] == parent}

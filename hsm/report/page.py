@@ -1,7 +1,7 @@
-"""The report as one page of its own: opened from disk, without a network, and without trust in what runs are called.
+"""The report as one page, to be opened from disk: without a network, and without trust in the names of runs.
 
-plotly.js is part of the page. The page's policy allows exactly its own two scripts and no connection to anywhere,
-so that even a mistake in it could not load or send anything.
+plotly.js is part of the page. The page's policy (Content-Security-Policy) allows exactly its own two scripts, by their
+checksums, and no connection, so that even a mistake in it could not load or send anything.
 """
 
 from __future__ import annotations
@@ -78,13 +78,16 @@ def _read_part(name: str) -> str:
 
 
 def _make_script(text: str) -> str:
-    """Make text safe within a script element, which otherwise ends, or changes its meaning, in the middle."""
+    """Make text safe in a script element, which would end, or change its meaning, in the middle.
+
+    Browsers take the checksum after they have made every line break a line feed.
+    """
     safe = text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
     return safe.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _make_json(data: object) -> str:
-    """Write JSON that holds nothing that HTML could take for markup."""
+    """Write JSON without anything that HTML could take for markup."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 

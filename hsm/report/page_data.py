@@ -1,4 +1,4 @@
-"""What the page shows, as the JSON that its script reads. Pure."""
+"""Data of the page, as the JSON that its script reads. Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hsm.report.values import Value, as_finite, format_exact, format_short, join
 MOST_FAILED = 100
 _MOST_TEXT = 500
 _EXACT_IN_SCRIPTS = 2**53
+"""The largest number up to which JavaScript holds every whole one."""
 
 
 def make_page_data(report: Report, *, now: float) -> dict[str, object]:
@@ -68,7 +69,7 @@ def _describe_runs(report: Report) -> str:
 
 
 def _make_cell(value: Value) -> Value:
-    """A number that the page's script can hold, else text; None for none."""
+    """Make a number that the page's script can hold, else text; None of None."""
     if value is None:
         return None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""What the page's plots are drawn from. Pure."""
+"""Values that the page's plots are drawn from. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_LABEL_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One axis of the parallel coordinates: a place for each run, and which places have which names."""
+    """One axis of the parallel coordinates: a place for each run, and the names of places."""
 
     column: Column
     values: tuple[float, ...]
@@ -70,7 +70,7 @@ def make_parallel(report: Report, metric: Metric) -> Parallel | None:
 
 
 def _is_numeric(values: Sequence[Value]) -> bool:
-    """Whether these are numbers; where a run lacks one, it is the run that is left out."""
+    """Tell whether these are numbers; a missing one is no reason against it, since then the run is left out."""
     present = [value for value in values if value is not None]
     return bool(present) and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present)
 
@@ -80,7 +80,7 @@ def _is_drawable(values: Sequence[Value]) -> bool:
 
 
 def _make_dimension(column: Column, runs: Sequence[ReportRun], *, is_metric: bool) -> Dimension:
-    """Place runs on an axis; the few values of a grid stand at even distances, so that 0 and 0.0001 are two."""
+    """Place runs on an axis; the few values of a grid stand at even distances, so that 0 and 0.0001 lie apart."""
     values = [column.read(run) for run in runs]
     if not _is_numeric(values):
         names = [_MISSING if value is None else format_exact(value) for value in values]
@@ -99,7 +99,7 @@ def _make_dimension(column: Column, runs: Sequence[ReportRun], *, is_metric: boo
 
 
 def is_spread(numbers: Sequence[float]) -> bool:
-    """Whether numbers are told apart better by their logarithms."""
+    """Tell whether numbers spread so far that their logarithms show them better."""
     return bool(numbers) and min(numbers) > 0 and max(numbers) / min(numbers) >= _LOG_RATIO
 
 
@@ -133,7 +133,7 @@ def join_curves(best: BestRun) -> tuple[list[float | None], list[float | None], 
 
 
 def thin_curve(curve: Curve, most: int = MOST_POINTS) -> Curve:
-    """Leave out points of a long curve; of each stretch its lowest and its highest point stay, and both ends."""
+    """Leave out points of a long curve; both ends stay, and the lowest and the highest point of each stretch."""
     n = len(curve.steps)
     if n <= most:
         return curve
@@ -148,7 +148,7 @@ def thin_curve(curve: Curve, most: int = MOST_POINTS) -> Curve:
 
 
 def describe_strength(one: Importance) -> str:
-    """Say what a bar of the importance means."""
+    """Describe a bar of the importance in words."""
     if one.correlation is None:
         return f"{one.strength:.2f} (groups)"
     return f"{one.correlation:+.2f}"

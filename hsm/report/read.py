@@ -1,4 +1,7 @@
-"""Reading what the runs of a sweep recorded, from their logs on this machine."""
+"""Reader of what the runs of a sweep recorded, from their logs on this machine.
+
+There is no cache: a report is asked for less often than its logs change, and a stale number would be worse than a wait.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +25,21 @@ _Result = TypeVar("_Result")
 
 _ALONE_BYTES = 50_000_000
 _MOST_PROCESSES = 4
+"""1,000 runs of 1,000 rows of ten numbers (982 MB) take two processors 8.5 to 10.4 s, and one about 9 s more."""
+
 _CHUNK = 8
 _OUTPUT_BYTES = 65536
 
 
 def read_runs(runs: Sequence[Run]) -> tuple[tuple[ReportRun, ...], tuple[Problem, ...]]:
-    """Read what runs recorded.
-
-    Many bytes are read by several processes, since it is all computing.
+    """Read the logs of runs, many bytes of them in several processes, since it is all computing.
 
     Args:
         runs: Of the sweep, on this machine.
 
     Returns:
-        The runs, those that were resumed put together, and a problem for each log that could not be read whole. A
-        run without a log is there with what its folder says.
+        The runs, with the folders of a resumed one put together, and a problem for each log that could not be read
+        whole. A run without a log has only what its folder tells.
     """
     found: list[RunPart] = []
     problems: list[Problem] = []
@@ -52,7 +55,7 @@ def read_runs(runs: Sequence[Run]) -> tuple[tuple[ReportRun, ...], tuple[Problem
 
 
 def read_curves(runs: Sequence[ReportRun], key: ValueKey) -> tuple[tuple[Curve, ...], ...]:
-    """Read a metric over the steps, for each run one curve a folder; what cannot be read is empty."""
+    """Read a metric over the steps, for each run one curve a folder; that of an unreadable log is empty."""
     paths = [_get_path(part.run) for run in runs for part in run.parts]
     curves = iter(_map(partial(_read_curve, key=key), paths))
     return tuple(tuple(next(curves) for _ in run.parts) for run in runs)
@@ -77,7 +80,7 @@ def _get_path(run: Run) -> str:
 
 
 def _read_log(path: str) -> RunLog | str:
-    """Read a log, or say why that cannot be done."""
+    """Read a log; the reason in words where that fails."""
     try:
         return read_run_log(Path(path).read_bytes()) if path else RunLog()
     except OSError as error:
@@ -100,7 +103,7 @@ def _map(function: Callable[[str], _Result], paths: Sequence[str]) -> Iterable[_
 
 
 def _map_in_processes(function: Callable[[str], _Result], paths: Sequence[str], n: int) -> list[_Result]:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads hold at this moment
     with ProcessPoolExecutor(n, context, initializer=_prepare_process) as pool:
         try:
             return list(pool.map(function, paths, chunksize=_CHUNK))
@@ -110,7 +113,7 @@ def _map_in_processes(function: Callable[[str], _Result], paths: Sequence[str], 
 
 
 def _prepare_process() -> None:
-    """Leave Ctrl-C to the process that started this one, and end with it, however it ends."""
+    """Leave Ctrl-C to the process that started this one, and end with it, also where it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""A sweep's report: the table, what it is compared by, and what went wrong."""
+"""Report of a sweep: the table of its runs, the metric that compares them, and problems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hsm.wandb_log.curve import Curve
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:
-    """What the user asks for.
+    """Wishes of the user for a report.
 
     Attributes:
         sort: A column's name; empty for the order of their start.
@@ -38,7 +38,7 @@ class ReportRequest:
         where: Conditions, all of which must hold.
         metric: A column's name; empty to choose one.
         goal: `min`, `max`, or None to find out.
-        n_best: How many curves.
+        n_best: The number of curves.
     """
 
     sort: str = ""
@@ -52,7 +52,7 @@ class ReportRequest:
 
 @dataclass(frozen=True, slots=True)
 class BestRun:
-    """One of the best runs, and how it got there: a curve for each of its folders."""
+    """One of the best runs, with a curve for each of its folders."""
 
     run: ReportRun
     curves: tuple[Curve, ...]
@@ -60,18 +60,18 @@ class BestRun:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is known of a sweep's runs.
+    """Runs of a sweep, compared.
 
     Attributes:
         sweep: The sweep's id.
-        n_runs: How many runs there are, also those that `where` left out.
+        n_runs: All runs, also those that `where` left out.
         table: Rows and columns as asked for.
         parameters: Those that vary, also where other columns are shown.
         metric: None where no run has a number as its result.
         importance: Of the parameters that vary, for this metric.
         best: The best of the table's runs; only where curves were asked for.
-        last_lines: What runs that ended badly printed last, by id; a run that printed nothing is there too.
-        problems: What could not be read.
+        last_lines: The last lines of runs that ended badly, by id; a run that printed nothing is there too.
+        problems: Of logs that could not be read, and those that finding the runs met.
     """
 
     sweep: str
@@ -103,8 +103,8 @@ def read_report(
     Args:
         sweep: Its id.
         runs: Its runs, on this machine.
-        request: What the user asks for.
-        problems: That finding the runs met; they become part of the report.
+        request: The user's wishes.
+        problems: Those that finding the runs met; they become part of the report.
         with_curves: Read the metric's curves of the best runs, which means reading their logs once more.
 
     Raises:
@@ -143,7 +143,7 @@ def _arrange(table: Table, request: ReportRequest) -> Table:
 
 
 def _find_metric(table: Table, request: ReportRequest) -> Metric | None:
-    """The metric that is asked for, else the one sorted by, else one that is chosen."""
+    """Find the metric that is asked for, else the one sorted by, else one that is chosen."""
     if request.metric:
         column = find_column(table, request.metric)
         if column.kind is not ColumnKind.SUMMARY or not has_numbers(column, table.runs):
@@ -157,6 +157,7 @@ def _find_metric(table: Table, request: ReportRequest) -> Metric | None:
 
 def _read_best(runs: Sequence[ReportRun], metric: Metric) -> tuple[BestRun, ...]:
     curves = read_curves(runs, metric.curve)
+    # A script may set a key of the summary that only looks like one of `define_metric`.
     if metric.column.kind is ColumnKind.SUMMARY and not any(curve.steps for parts in curves for curve in parts):
         curves = read_curves(runs, metric.column.key)
     return tuple(BestRun(run, parts) for run, parts in zip(runs, curves, strict=True))

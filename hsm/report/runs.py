@@ -1,4 +1,4 @@
-"""Runs as a report shows them: one for each id, however many folders it has."""
+"""Runs of a report: one for each id, of one or several folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 @dataclass(frozen=True, slots=True)
 class RunPart:
-    """One folder of a run, and what its log says."""
+    """One folder of a run, and its log."""
 
     run: Run
     log: RunLog
@@ -36,16 +36,16 @@ class ReportRun:
 
     Attributes:
         id: wandb's; the folder's name where the log does not tell it.
-        name: What wandb displays; the id where there is none.
+        name: As wandb displays it; the id where there is none.
         parts: Its folders, oldest first; several for a run that was resumed.
         state: Of the last one.
         exit_code: Of the last one; None where it has not ended, or was killed.
         started: Seconds since 1970; 0 where unknown.
-        duration_seconds: How long it ran in all; None where no log tells.
+        duration_seconds: Of all folders together; None where no log tells.
         host: The last machine it ran on.
         config: Of all folders; a later value wins.
         summary: Likewise, but of what `define_metric` keeps the lowest or the highest of, that of all folders.
-        goals: Of metrics for which the script said so: True for higher is better.
+        goals: Of metrics that the script gave one: True for higher is better.
     """
 
     id: str
@@ -62,7 +62,7 @@ class ReportRun:
 
     @property
     def has_ended_badly(self) -> bool:
-        """Whether it failed, or was killed as far as anybody can tell."""
+        """True where it failed, or was killed as far as anybody can tell."""
         return self.state in (RunState.FAILED, RunState.UNKNOWN)
 
 
@@ -100,7 +100,7 @@ def _merge(run_id: str, parts: Sequence[RunPart]) -> ReportRun:
 
 
 def _merge_extremes(earlier: Mapping[ValueKey, Value], log: RunLog) -> dict[ValueKey, Value]:
-    """A resumed run's next folder begins its lowest and highest values anew."""
+    """Merge the summary of a resumed run's next folder, which begins its lowest and highest values anew."""
     merged = dict(log.summary)
     for key, value in log.summary.items():
         choose = _EXTREMES.get(key[-1])
@@ -111,7 +111,7 @@ def _merge_extremes(earlier: Mapping[ValueKey, Value], log: RunLog) -> dict[Valu
 
 
 def _add_durations(logs: Sequence[RunLog]) -> float | None:
-    """Add up the time of all folders; one whose rows begin where the last ended has counted on by itself."""
+    """Add up the times of all folders; one whose rows begin where the last ended goes on counting from there."""
     total: float | None = None
     for log in logs:
         if log.runtime_seconds is not None:
@@ -121,10 +121,9 @@ def _add_durations(logs: Sequence[RunLog]) -> float | None:
 
 
 def parse_last_lines(output: str) -> tuple[str, ...]:
-    """Take the last lines of what a run printed, as a terminal would have left them.
+    """Parse the last lines of a run's output, as a terminal would show them.
 
-    Colours go, a progress bar keeps its last state, empty lines at the end and the far end of long lines are
-    dropped.
+    Without colours, with the last state of a progress bar, without empty lines at the end and the end of long lines.
     """
     plain = _ESCAPES.sub("", output).replace("\r\n", "\n").rstrip()
     lines = plain.split("\n")[-MOST_LINES:] if plain else []

@@ -1,4 +1,4 @@
-"""The one table of a sweep: which columns there are, what they are called, and in which order the rows come. Pure."""
+"""The table of a sweep: its columns, their names, and the order of its rows. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIGITS = re.compile(r"([0-9]{1,18})")
 
 
 class ColumnKind(str, Enum):
-    """Where a column's values come from. Its value also stands before a column's name: `config.lr`."""
+    """Source of a column's values. Its value also stands before a column's name: `config.lr`."""
 
     RUN = "run"
     CONFIG = "config"
@@ -30,14 +30,14 @@ class ColumnKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: whose value, and the name that users see and type, unique in the table."""
+    """A column: the place of its values, and the name that users see and type, unique in the table."""
 
     kind: ColumnKind
     key: ValueKey
     name: str
 
     def read(self, run: ReportRun) -> Value:
-        """The run's value; None where it has none."""
+        """Read the run's value; None where it has none."""
         if self.kind is ColumnKind.RUN:
             return _RUN_VALUES[self.key[0]](run)
         return (run.config if self.kind is ColumnKind.CONFIG else run.summary).get(self.key)
@@ -58,7 +58,7 @@ class Table:
     runs: tuple[ReportRun, ...]
 
     def iter_rows(self) -> Iterator[list[Value]]:
-        """The values, row by row."""
+        """Yield the values, row by row."""
         for run in self.runs:
             yield [column.read(run) for column in self.columns]
 
@@ -80,8 +80,8 @@ class Table:
 def make_table(runs: Sequence[ReportRun]) -> Table:
     """Make the table of all runs with the columns that are shown unless others are asked for.
 
-    They are: name and state, the parameters that vary (all, where there is but one run), the final metrics, how long
-    it took, the host, the id.
+    They are: name and state, the parameters that vary (all of them, where there is only one run), the final metrics,
+    the duration, the host, the id.
     """
     known = _make_columns(runs)
     by_kind = {kind: [column for column in known if column.kind is kind] for kind in ColumnKind}
@@ -144,12 +144,12 @@ def sort_runs(table: Table, column: Column, *, is_reversed: bool = False) -> Tab
 
 
 def is_internal(column: Column) -> bool:
-    """Whether it is one of wandb's own values, such as `_runtime`."""
+    """Tell whether it is one of wandb's own values, such as `_runtime`."""
     return column.kind is ColumnKind.SUMMARY and column.key[0].startswith("_")
 
 
 def has_numbers(column: Column, runs: Iterable[ReportRun]) -> bool:
-    """Whether some run has a number there, be it NaN or infinite."""
+    """Tell whether some run has a number there, be it NaN or infinite."""
     return any(as_number(column.read(run)) is not None for run in runs)
 
 
@@ -188,13 +188,13 @@ def _make_columns(runs: Sequence[ReportRun]) -> tuple[Column, ...]:
 
 
 def _make_natural_key(key: ValueKey) -> list[tuple[int, int, str]]:
-    """As people count: `layers/2` before `layers/10`."""
+    """Make a key that sorts as people count: `layers/2` before `layers/10`."""
     parts = _DIGITS.split("\0".join(key))
     return [(0, int(part), "") if index % 2 else (1, 0, part) for index, part in enumerate(parts)]
 
 
 def _make_name(kind: ColumnKind, key: ValueKey, plain: Counter[str], full: Counter[str]) -> str:
-    """Name a column as short as it is still the only one."""
+    """Make the shortest name of a column that no other one has."""
     name = join_key(key)
     long = f"{kind.value}.{name}"
     if plain[name] == 1 and name not in full and name != ALL:

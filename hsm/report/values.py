@@ -1,4 +1,4 @@
-"""What runs record, as values: keys and their names, and values as text and as JSON. Pure."""
+"""Values that runs record: the names of their keys, and the values as text and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def join_key(key: ValueKey) -> str:
 
 
 def as_number(value: Value) -> float | None:
-    """The value as a number, True as 1; None where it is none."""
+    """Return the value as a number, True as 1; None where it is no number."""
     if not isinstance(value, (int, float)):
         return None
     try:
@@ -28,13 +28,13 @@ def as_number(value: Value) -> float | None:
 
 
 def as_finite(value: Value) -> float | None:
-    """The value as a finite number, else None."""
+    """Return the value as a finite number, else None."""
     number = as_number(value)
     return number if number is not None and math.isfinite(number) else None
 
 
 def make_plain(value: Value) -> Value:
-    """Make a value that every reader of JSON takes: NaN and infinities become `"NaN"` and `"Infinity"`."""
+    """Make a value that every reader of JSON accepts: NaN and infinities become `"NaN"` and `"Infinity"`."""
     if isinstance(value, float) and not math.isfinite(value):
         return format_exact(value)
     if isinstance(value, (list, tuple)):
@@ -65,7 +65,7 @@ def format_short(value: Value) -> str:
 
 
 def make_identity(value: Value) -> tuple[str, Value]:
-    """Make something that is equal for equal values: 1 and 1.0 are, 1 and True are not, NaN is itself."""
+    """Make a key that is the same for equal values: for 1 and 1.0, not for 1 and True, and for NaN and NaN."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return ("number", "NaN" if value != value else value)  # noqa: PLR0124 - the definition of NaN
     return (type(value).__name__, format_exact(value))

@@ -1,4 +1,7 @@
-"""`--where`: conditions on runs, read by a small parser of their own; nothing is ever evaluated as code. Pure.
+"""Parser of `--where`, conditions on runs. Pure.
+
+Names of metrics hold `/`, `.` and `-`, which the expressions of Python and its libraries take for operators. Nothing
+that a user or a run writes is ever evaluated as code.
 
     conditions  = alternative {"or" alternative}
     alternative = condition {"and" condition}
@@ -54,12 +57,12 @@ class _Token(NamedTuple):
 def parse_where(text: str, find_column: Callable[[str], Column]) -> Predicate:
     """Make a predicate of a condition such as `lr<0.01 and (optimizer=adam or not state=finished)`.
 
-    Numbers compare as numbers and texts as texts. `~` asks whether a text is contained, whatever its case. A run
+    Numbers compare as numbers and texts as texts. `~` asks for a part of a text, in small or large letters. A run
     without the value meets no comparison but `= none` and `!= VALUE`.
 
     Args:
         text: The condition.
-        find_column: Finds a column by a name, or raises what is to be raised.
+        find_column: Finds a column by a name; its exceptions come through.
 
     Raises:
         UsageError: It cannot be understood.
@@ -86,7 +89,7 @@ def _split(text: str) -> list[_Token]:
 
 
 class _Parser:
-    """Reads tokens from left to right."""
+    """Reader of tokens, from left to right."""
 
     def __init__(self, text: str, tokens: Sequence[_Token], find_column: Callable[[str], Column]) -> None:
         self._text = text
