@@ -1,12 +1,13 @@
-"""Taking and giving back a lock at a target: what every workflow that writes there does in the same way."""
+"""Lock of a sweep at a target: taken and given back in the same way by every workflow that writes there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from types import MappingProxyType
 
-from hsm.errors import HsmError
+from hsm.errors import HsmError, TargetError
 from hsm.process.runner import CommandStoppedError
 from hsm.records.lock import (
     STALE_MINUTES,
@@ -19,6 +20,8 @@ from hsm.records.lock import (
     parse_holder,
 )
 from hsm.remote.shell_programs.guard import GuardPlaces, Held, Keeper, MakeKeeper
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,41 +38,53 @@ class TargetLock:
     holder: Holder
     receipts: Mapping[str, str]
 
+    def is_intact(self) -> bool:
+        """Tell whether the lock has been ours all the time, and the receipts there are the same. One round trip.
+
+        A holder finds its own lock taken. Somebody who broke it has it still, or has written a receipt since.
+
+        Raises:
+            HsmError: The target is out of reach.
+        """
+        answer = self.guard.take(make_lock_content(self.holder), minutes=STALE_MINUTES)
+        return not isinstance(answer, Held) and answer.receipts == self.receipts
+
 
 def take_target_lock(
     make_guard: MakeKeeper,
-    make_places: Callable[[str], GuardPlaces],
+    places: GuardPlaces,
     *,
     source_id: str,
     sweep: str,
     target: str,
     breaks: bool = False,
-    check_holder: Callable[[Holder], None] = lambda _holder: None,
+    others: Mapping[str, str] = _NONE,
 ) -> TargetLock:
     """Take a lock, and make HSM's own folders there. A lock whose holder is dead is taken over.
 
     Args:
         make_guard: Makes what keeps it.
-        make_places: Where lock and folders lie, given the nonce.
+        places: Where lock and folders lie.
         source_id: This project's.
         sweep: For the message.
         target: For the message.
-        breaks: Take it whoever holds it (`--break-lock`).
-        check_holder: Called with another holder before anything is said of it; may raise an error of its own.
+        breaks: Take it from any holder (`--break-lock`).
+        others: The targets whose locks this call holds already, by nonce.
 
     Raises:
-        LockedError: Somebody who may be alive holds it.
-        TargetError: HSM's own files cannot be written there.
+        LockedError: A process that may be alive holds it.
+        TargetError: One of `others` is the same place; or HSM's own files cannot be written there.
     """
     holder = make_holder(source_id, datetime.now(timezone.utc).isoformat(timespec="seconds"))
-    guard = make_guard(make_places(holder.nonce), holder.nonce)
+    guard = make_guard(places, holder.nonce)
     content = make_lock_content(holder)
     answer = guard.take(content, minutes=STALE_MINUTES, breaks=breaks)
     if isinstance(answer, Held):
         found = parse_holder(answer.content)
-        if found is not None:
-            check_holder(found)
+        if found is not None and found.nonce in others:
+            raise _make_same_place_error(target, others[found.nonce])
         if not answer.is_fresh or (found is not None and is_dead_here(found)):
+            # By its checksum, so that of two that found the same stale lock only one wins.
             answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum)
         if isinstance(answer, Held):
             raise make_locked_error(found, sweep=sweep, target=target)
@@ -77,8 +92,16 @@ def take_target_lock(
 
 
 def give_lock_back(guard: Keeper) -> None:
-    """Give a lock back without a receipt; a target out of reach keeps it, dead."""
+    """Give a lock back without a receipt; a target out of reach keeps it, and the next call takes it for dead."""
     try:
         guard.release(None)
     except (HsmError, CommandStoppedError):
         abandon(guard.nonce)
+
+
+def _make_same_place_error(target: str, other: str) -> TargetError:
+    return TargetError(
+        f"{target} is the same place as {other}, so it is no further copy.",
+        hint="Name targets in different places with --target.",
+        kind="same_place",
+    )

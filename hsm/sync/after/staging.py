@@ -129,7 +129,7 @@ class Staging:
         )
         lock = take_target_lock(
             self.connection.make_guard,
-            lambda _nonce: places,
+            places,
             source_id=self.source_id,
             sweep=self.sweep,
             target=self.connection.name,

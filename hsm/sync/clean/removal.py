@@ -1,55 +1,72 @@
-"""Removing a folder here: aside first, then exactly what was looked at, never through a symlink.
+"""Removal of a folder here: aside first, then exactly what was looked at, never through a symlink.
 
 Every step works on open folders (openat(2), unlinkat(2)), so that a name that is swapped for a symlink meanwhile
-leads nowhere.
+leads nowhere. `shutil.rmtree` does not follow symlinks either, but it removes what came in the meantime.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hsm.model import EntryKind
-from hsm.sync.clean.decision import WANDB_LINKS
+from hsm.sync.clean.names import WANDB_LINKS
 from hsm.sync.clean.values import Seen
-from hsm.sync.clean.walk import OPEN_FOLDER, Walk, look, walk_folder
+from hsm.sync.clean.walk import OPEN_FOLDER, UnitPlace, Walk, look, walk_folder
 
 
 class KeptError(Exception):
     """Something was kept; the message says what and why."""
 
 
-def remove_unit(folder: str, base: str, aside: str, seen: Walk) -> None:
+def remove_units(places: Iterable[tuple[UnitPlace, str]]) -> dict[str, str]:
+    """Remove folders, one after the other; one that cannot be removed does not keep the others.
+
+    Args:
+        places: Each with its `aside`, see `remove_unit`.
+
+    Returns:
+        Why folders stayed, by path.
+    """
+    kept: dict[str, str] = {}
+    for place, aside in places:
+        try:
+            remove_unit(place, aside)
+        except (KeptError, OSError) as error:
+            kept[place.path] = str(error)
+    return kept
+
+
+def remove_unit(place: UnitPlace, aside: str) -> None:
     """Remove a folder that is as it was seen; it stops counting as a run before anything of it is removed.
 
     Args:
-        folder: Absolute, holds it.
-        base: Its name.
-        aside: A free name on the same file system, that it has while it is removed; the same as `base` for what has
-            it already.
-        seen: What was looked at.
+        place: Where it lies, and what was looked at.
+        aside: A free name on the same file system, that it has while it is removed; the same as `place.base` for what
+            has it already.
 
     Raises:
         KeptError: It is not as it was seen, and is there as before; or something came into it while it was removed,
             which then lies under the name `aside`.
     """
-    _check_same(f"{folder}/{base}", seen)
-    with _open(folder) as above:
-        if aside != base:
-            _rename(above, base, aside)
+    _check_same(place.path, place.walk)
+    with _open(place.folder) as above:
+        if aside != place.base:
+            _rename(above, place.base, aside)
             try:
-                _check_same(f"{folder}/{aside}", seen)
+                # Once more: a writer that knew its path has lost it now, but may have written just before.
+                _check_same(f"{place.folder}/{aside}", place.walk)
             except KeptError:
-                _rename(above, aside, base)
+                _rename(above, aside, place.base)
                 raise
-        removal = _Removal(seen.entries)
+        removal = _Removal(place.walk.entries)
         with _open(aside, above=above) as descriptor:
             removal.empty(descriptor, "")
         if removal.kept:
-            raise KeptError(f"{folder}/{aside} got something new while it was removed: {removal.kept[0]}")
+            raise KeptError(f"{place.folder}/{aside} got something new while it was removed: {removal.kept[0]}")
         os.rmdir(aside, dir_fd=above)
         os.fsync(above)
 
@@ -64,6 +81,20 @@ def put_back(folder: str, aside: str, base: str) -> bool:
     except (OSError, KeptError):
         return False
     return True
+
+
+def remove_emptied_folders(own: str, folders: Iterable[str]) -> None:
+    """Remove the sweep's own folder in the wandb folder, where wandb has left nothing but links in it.
+
+    Args:
+        own: The sweep's own folder, its real path.
+        folders: That held runs which are gone; those outside of `own` stay.
+    """
+    for folder in sorted(folders, key=len, reverse=True):
+        if folder == own or folder.startswith(f"{own}/"):
+            remove_wandb_folder(folder)
+            if folder != own:
+                remove_wandb_folder(own)
 
 
 def remove_wandb_folder(path: str) -> bool:
@@ -84,7 +115,7 @@ def remove_wandb_folder(path: str) -> bool:
 
 
 def _check_same(path: str, seen: Walk) -> None:
-    """The last look at every file: size, times, inode.
+    """Look at every file once more: size, times, inode.
 
     Raises:
         KeptError: Something is not as it was.
@@ -120,12 +151,12 @@ def _open(name: str, *, above: int | None = None) -> Iterator[int]:
 
 @dataclass(slots=True)
 class _Removal:
-    """Removes what is in `seen`, entry by entry, each looked at once more.
+    """Removal of what is in `seen`, entry by entry, each looked at once more.
 
     Attributes:
         seen: What may go.
         kept: Paths of what was not as it was seen.
-        unlinked: Files of which one name has gone, which changed the time of the others.
+        unlinked: Device and inode of files of which one name has gone, which changed the `ctime` under the others.
     """
 
     seen: Mapping[str, Seen]

@@ -1,59 +1,75 @@
-"""What lies here of a sweep, cut into what a clean decides about: runs, the sweep's folder, leftovers."""
+"""Units of a sweep: everything that lies here of it, cut into runs, the sweep's folder, and leftovers."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hsm.discover.sweeps import SweepFolder
+from hsm.discover.index import RunIndex
+from hsm.discover.inventory import read_inventory
+from hsm.discover.sweeps import Layout, SweepFolder
 from hsm.discover.wandb_runs import MEMBERSHIP_UNKNOWN
 from hsm.model import EntryKind, Run, SourceFile, SweepInventory
 from hsm.plan.versions import find_superseded
-from hsm.records.cleaned import CleanedFile, CleanedUnit, load_cleanings
+from hsm.records.cleaned import CleanedUnit, load_cleanings
 from hsm.records.record import SWEEP_FOLDER
 from hsm.sweep_folder import RECEIPT_FOLDER, sweep_folder
-from hsm.sync.clean.decision import is_receipt
 from hsm.sync.clean.removal import put_back
-from hsm.sync.clean.values import Unit, UnitVerdict
-from hsm.sync.clean.walk import Walk, walk_folder
+from hsm.sync.clean.values import Unit
+from hsm.sync.clean.walk import UnitPlace, Walk, walk_folder
+from hsm.sync.source import ProjectSource
 from hsm.targets.contents.checksums import read_checksum
 
 
 @dataclass(frozen=True, slots=True)
-class UnitPlace:
-    """Where a unit lies here.
-
-    Attributes:
-        folder: Absolute real path of the folder that holds it.
-        base: Its name there.
-        walk: What was seen of it.
-    """
-
-    folder: str
-    base: str
-    walk: Walk
-
-
-@dataclass(frozen=True, slots=True)
 class Units:
-    """All units of a sweep, the sweep's folder last, and where each lies; by their absolute paths."""
+    """All units of a sweep, the sweep's folder last, and the place of each, by its absolute path."""
 
     units: tuple[Unit, ...]
     places: Mapping[str, UnitPlace]
 
 
-def find_leftovers(project: Path, sweep: str, *, puts_back: bool) -> tuple[CleanedUnit, ...]:
-    """Find what an interrupted clean set aside.
+def read_everything(source: ProjectSource) -> SweepInventory:
+    """Read all that lies here of a source's one sweep, to every depth, and from the logs themselves, not the cache."""
+    return read_inventory(
+        source.endpoint,
+        source.layout,
+        source.sweeps[0],
+        max_depth=None,
+        index=RunIndex(),
+        known_sweeps=frozenset(sweep.id for sweep in source.known),
+    )
 
-    What still has everything that was recorded gets its name back, since nothing of it had been removed yet.
+
+def list_own_folders(layout: Layout, units: Units) -> set[str]:
+    """List the folders in which results of this project lie: its roots, and those between them and each unit."""
+    own = {layout.project, layout.sweeps, layout.wandb}
+    return own | {parent for place in units.places.values() for parent in _list_parents(place.folder, own)}
+
+
+def _list_parents(folder: str, own: Collection[str]) -> list[str]:
+    """List a folder and those above it, up to one of the project's own."""
+    found = [folder]
+    for parent in map(str, Path(folder).parents):
+        if parent in own or parent == "/":
+            break
+        found.append(parent)
+    return found
+
+
+def find_leftovers(project: Path, sweep: str, *, puts_back: bool) -> tuple[CleanedUnit, ...]:
+    """Find the folders that an interrupted clean set aside.
+
+    A folder that still has everything that was recorded gets its name back, since nothing of it had been removed yet
+    and it may have changed after the last look. One that has not cannot be a run again.
 
     Args:
         project: Holds the records.
         sweep: Its id.
-        puts_back: Do so; otherwise such a unit is among the answer.
+        puts_back: Give names back; otherwise such a unit is among the answer.
 
     Raises:
         ConfigError: A record cannot be read.
@@ -81,29 +97,19 @@ def make_units(
         leftovers: From `find_leftovers`.
         wants_folder: Look at the sweep's folder too.
     """
-    by_unit: dict[str, list[SourceFile]] = {run.name: [] for run in inventory.runs}
+    files: dict[str, list[SourceFile]] = {run.name: [] for run in inventory.runs}
     for file in inventory.files:
-        by_unit.setdefault(file.run, []).append(file)
-    units: list[Unit] = []
-    places: dict[str, UnitPlace] = {}
-    for run in inventory.runs:
-        place = _make_place(f"{run.prefix}/{run.name}")
-        units.append(_make_run_unit(run, place, by_unit[run.name], inventory))
-        places[units[-1].path] = place
-    for left in leftovers:
-        place = UnitPlace(left.folder, left.aside, walk_folder(left.aside_path))
-        unit = Unit(left.name, left.aside_path, entries=place.walk.entries, blocks=place.walk.problems, recorded=left)
-        units.append(unit)
-        places[unit.path] = place
+        files.setdefault(file.run, []).append(file)
+    found = [_look_at_run(run, files[run.name], inventory) for run in inventory.runs]
+    found += [_look_at_leftover(left) for left in leftovers]
     if wants_folder and sweep.path:
-        place = _make_place(sweep.path, without=frozenset(unit.path for unit in units))
-        units.append(_make_folder_unit(inventory, place, by_unit.get(SWEEP_FOLDER, [])))
-        places[units[-1].path] = place
-    return Units(tuple(units), places)
+        without = frozenset(unit.path for unit, _ in found)
+        found.append(_look_at_folder(sweep.path, files.get(SWEEP_FOLDER, []), inventory, without=without))
+    return Units(tuple(unit for unit, _ in found), {unit.path: place for unit, place in found})
 
 
 def add_checksums(unit: Unit, check: Callable[[], None]) -> Unit:
-    """Read every file of a unit, and what its symlinks bring.
+    """Read every file of a unit, and the files that come by its symlinks.
 
     Args:
         unit: Without checksums.
@@ -117,78 +123,33 @@ def add_checksums(unit: Unit, check: Callable[[], None]) -> Unit:
     return replace(unit, checksums=checksums)
 
 
-def keep_what_links_need(verdicts: Sequence[UnitVerdict]) -> list[UnitVerdict]:
-    """Let a run stay into which a symlink of another one leads that stays."""
-    found = list(verdicts)
-    while True:
-        needed = {file.real for verdict in found if not verdict.goes for file in verdict.unit.files.values()} - {""}
-        kept = [_keep_if_needed(verdict, needed) for verdict in found]
-        if kept == found:
-            return found
-        found = kept
-
-
-def make_cleaned_unit(verdict: UnitVerdict, place: UnitPlace, aside: str) -> CleanedUnit:
-    """What is recorded of a unit before it is removed."""
-    unit = verdict.unit
-    if unit.recorded is not None:
-        return unit.recorded
-    parents = {path.rpartition("/")[0] for path in unit.entries}
-    empty = [path for path, seen in unit.entries.items() if seen.kind is EntryKind.FOLDER and path not in parents]
-    own = [path for path in unit.entries if is_receipt(path, is_folder=unit.name == SWEEP_FOLDER)]
-    at_targets = [path for path in unit.files if path not in verdict.waived]
-    return CleanedUnit(
-        name=unit.name,
-        folder=place.folder,
-        base=place.base,
-        aside=aside,
-        state=unit.run.state.value if unit.run is not None else "",
-        exit_code=unit.run.exit_code if unit.run is not None else None,
-        copies=verdict.copies,
-        files=dict(_iter_files(unit, at_targets)),
-        links={path: seen.link_target for path, seen in unit.entries.items() if seen.kind is EntryKind.SYMLINK},
-        folders=tuple(empty),
-        superseded=dict(_iter_files(unit, sorted(verdict.waived))),
-        own=dict(_iter_files(unit, own)),
-    )
-
-
-def _iter_files(unit: Unit, paths: Iterable[str]) -> Iterator[tuple[str, CleanedFile]]:
-    for path in paths:
-        known = unit.files.get(path) or unit.entries[path]
-        yield path, CleanedFile(known.size, known.mtime_ns, unit.checksums[path])
-
-
-def _keep_if_needed(verdict: UnitVerdict, needed: Iterable[str]) -> UnitVerdict:
-    if not verdict.goes or not any(path.startswith(f"{verdict.unit.path}/") for path in needed):
-        return verdict
-    return replace(verdict, goes=False, reasons=("a symlink of what stays leads into it",))
-
-
-def _make_place(path: str, *, without: frozenset[str] = frozenset()) -> UnitPlace:
-    """Where something lies; what is above it may be reached through symlinks, it itself may not."""
-    folder, _, base = path.rpartition("/")
-    folder = os.path.realpath(folder)
-    return UnitPlace(folder, base, walk_folder(f"{folder}/{base}", without=without))
-
-
-def _make_run_unit(run: Run, place: UnitPlace, files: Sequence[SourceFile], inventory: SweepInventory) -> Unit:
+def _look_at_run(run: Run, files: Sequence[SourceFile], inventory: SweepInventory) -> tuple[Unit, UnitPlace]:
+    place = _look(f"{run.prefix}/{run.name}")
     by_path = {file.path.partition("/")[2]: file for file in files}
     versions = inventory.versions.get(run.name)
     superseded = frozenset(find_superseded(by_path, versions)) if versions is not None else frozenset()
-    return Unit(
+    unit = Unit(
         name=run.name,
-        path=f"{place.folder}/{place.base}",
+        path=place.path,
         run=run,
         entries=place.walk.entries,
         files=by_path,
         superseded=superseded,
         blocks=_list_blocks(place.walk),
     )
+    return unit, place
 
 
-def _make_folder_unit(inventory: SweepInventory, place: UnitPlace, files: Sequence[SourceFile]) -> Unit:
-    start = len(sweep_folder(inventory.sweep)) + 1
+def _look_at_leftover(left: CleanedUnit) -> tuple[Unit, UnitPlace]:
+    place = UnitPlace(left.folder, left.aside, walk_folder(left.aside_path))
+    return Unit(left.name, place.path, entries=place.walk.entries, blocks=place.walk.problems, recorded=left), place
+
+
+def _look_at_folder(
+    path: str, files: Sequence[SourceFile], inventory: SweepInventory, *, without: frozenset[str]
+) -> tuple[Unit, UnitPlace]:
+    """Look at the sweep's folder, without the runs in it."""
+    place = _look(path, without=without)
     blocks = list(_list_blocks(place.walk))
     blocks += [
         f"not all of the sweep can be told: {problem.message.rstrip('.')}"
@@ -197,13 +158,22 @@ def _make_folder_unit(inventory: SweepInventory, place: UnitPlace, files: Sequen
     ]
     if f"{RECEIPT_FOLDER}/lock" in place.walk.entries:
         blocks.append("somebody brings the sweep here at this moment, or died doing so (.hsm-sync/lock)")
-    return Unit(
+    start = len(sweep_folder(inventory.sweep)) + 1
+    unit = Unit(
         name=SWEEP_FOLDER,
-        path=f"{place.folder}/{place.base}",
+        path=place.path,
         entries=place.walk.entries,
         files={file.path[start:]: file for file in files},
         blocks=tuple(dict.fromkeys(blocks)),
     )
+    return unit, place
+
+
+def _look(path: str, *, without: frozenset[str] = frozenset()) -> UnitPlace:
+    """Look at a folder; what is above it may be reached through symlinks, it itself may not be one."""
+    folder, _, base = path.rpartition("/")
+    folder = os.path.realpath(folder)
+    return UnitPlace(folder, base, walk_folder(f"{folder}/{base}", without=without))
 
 
 def _list_blocks(walk: Walk) -> tuple[str, ...]:

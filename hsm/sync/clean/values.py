@@ -1,4 +1,14 @@
-"""What `hsm sync clean` looks at and decides upon: a run or the sweep's folder here, its copies, the verdict. Pure."""
+"""Values that a clean looks at and decides about. Pure.
+
+The words of this folder:
+
+- *unit*: what is removed, or stays, as a whole: one run folder, or the sweep's folder without the runs in it.
+- *walk*: a look at everything in a folder here, without following symlinks; *seen* is one entry of it.
+- *place* of a unit: the folder here that holds it. *Place* of a target: where it keeps its files; two targets with one
+  place are two names of the same files.
+- *copy*: all that one target has of one unit.
+- *lack*: one thing of a unit that is not verified at a target, and why.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +27,11 @@ class Seen(NamedTuple):
     Attributes:
         kind: The entry itself.
         size: Bytes; 0 for anything but a file.
-        mtime_ns: When its content changed; 0 for a folder, whose own changes show in what it holds.
-        ctime_ns: When anything of it changed, which no program can set back; 0 for a folder.
-        inode: With `device`, which file it is.
+        mtime_ns: The time of its content; 0 for a folder, whose own changes show in what it holds.
+        ctime_ns: The time of any change of it, which no program can set back; 0 for a folder.
+        inode: With `device`, the identity of the file.
         device: Of its file system.
-        link_target: What a symlink holds.
+        link_target: The content of a symlink.
     """
 
     kind: EntryKind
@@ -34,7 +44,7 @@ class Seen(NamedTuple):
 
 
 class Lack(NamedTuple):
-    """Something here that is not proven at a target, by its path in the run, and why."""
+    """Something here that is not verified at a target, by its path in the unit, and why."""
 
     path: str
     why: str
@@ -42,13 +52,13 @@ class Lack(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CleanOptions:
-    """What the user asks.
+    """Conditions that the user sets.
 
     Attributes:
-        n_copies: At how many targets, in different places, everything must be.
+        n_copies: The number of targets, in different places, at which everything must be.
         is_quick: Sizes and times there count in place of checksums.
-        allows_superseded: Superseded media need not be there.
-        older_than_ns: Only what nothing has been written to for so long.
+        allows_superseded: Old versions of media need not be there.
+        older_than_ns: Only units to which nothing has been written for so long.
     """
 
     n_copies: int = 1
@@ -64,13 +74,13 @@ class Unit:
     Attributes:
         name: The run's folder; empty for the sweep's.
         path: Absolute.
-        run: None for the sweep's folder, and for what an interrupted clean left.
+        run: None for the sweep's folder, and for the rest that an interrupted clean left.
         entries: Everything below, by path relative to it: hidden files, empty folders, symlinks, sockets.
-        files: What a sync sends of it, by the same paths.
-        checksums: SHA-256 of files, and of what symlinks in `files` lead to.
-        superseded: Media that a later step has replaced.
-        blocks: What was met while looking that keeps it, whatever the targets have.
-        recorded: Of what an interrupted clean left, what was recorded before; None for all else.
+        files: The files of it that a sync sends, by the same paths.
+        checksums: SHA-256 of files, and of the files that symlinks in `files` lead to.
+        superseded: Old versions of media.
+        blocks: Obstacles met while looking, which keep it at any number of copies.
+        recorded: Of the rest that an interrupted clean left, the earlier record; None for all else.
     """
 
     name: str
@@ -85,32 +95,38 @@ class Unit:
 
     @property
     def root(self) -> Root:
-        """Below which of a target's two folders it lands."""
+        """The one of a target's two folders below which it lands."""
         return Root.WANDB if self.name else Root.SWEEPS
 
     @property
     def n_bytes(self) -> int:
-        """What its files take; a file with several names here counts once."""
+        """Bytes that its files take; a file with several names here counts once."""
         files = {(seen.device, seen.inode): seen.size for seen in self.entries.values() if seen.kind is EntryKind.FILE}
         return sum(files.values())
 
     @property
     def n_files(self) -> int:
-        """Files and symlinks."""
+        """Number of files and symlinks."""
         return sum(seen.kind is not EntryKind.FOLDER for seen in self.entries.values())
+
+    @property
+    def sizes_there(self) -> dict[str, int]:
+        """Sizes of the files that must be at a target, by path."""
+        files = self.files if self.recorded is None else self.recorded.files
+        return {path: file.size for path, file in files.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """What one target has of a unit, looked at a moment ago.
+    """All that one target has of a unit, looked at a moment ago.
 
     Attributes:
         target: Its name.
-        place: Targets of one place have the same word here, and count once.
-        record: What the journal proves there.
+        place: Equal for targets with one place, which count once.
+        record: What the journal says is verified there.
         entries: By path relative to the unit.
         checksums: SHA-256 of files there.
-        left: Why files of the unit are not sent there, in words.
+        left: The reason, in words, for each file of the unit that is not sent there.
         devices: Of files at a target that is a folder of this machine, their file system, by path.
     """
 
@@ -125,16 +141,16 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class UnitVerdict:
-    """What becomes of a unit.
+    """Decision about a unit.
 
     Attributes:
         unit: The unit.
         goes: It may be removed here.
-        copies: The targets at which all of it is proven.
-        reasons: Why it stays, whatever the targets have.
-        lacks: By target, what is not proven there; the empty path is the unit itself.
-        waived: Superseded media that are not needed at a target.
-        is_open: It stays because it has not ended, was written to lately, or is too young; so nothing is amiss.
+        copies: The targets at which all of it is verified.
+        reasons: The reasons, in words, for which it stays.
+        lacks: By target, what is not verified there; the empty path is the unit itself.
+        waived: Old versions of media that are not needed at a target.
+        is_open: It stays because it has not ended, was written to lately, or is too young; so nothing is wrong.
     """
 
     unit: Unit

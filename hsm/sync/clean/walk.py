@@ -1,4 +1,4 @@
-"""Looking at a folder here, at everything in it, without following a symlink."""
+"""Walk: a look at everything in a folder here, without following a symlink."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What lies in a folder.
+    """Everything that lies in a folder.
 
     Attributes:
         identity: Device and inode of the folder itself; None where there is none.
@@ -28,12 +28,32 @@ class Walk:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class UnitPlace:
+    """Place of a unit here.
+
+    Attributes:
+        folder: Absolute real path of the folder that holds it.
+        base: Its name there.
+        walk: What was seen of it.
+    """
+
+    folder: str
+    base: str
+    walk: Walk
+
+    @property
+    def path(self) -> str:
+        """Its absolute path."""
+        return f"{self.folder}/{self.base}"
+
+
 def walk_folder(path: str, *, without: frozenset[str] = frozenset()) -> Walk:
     """Look at everything in a folder, opened by its own name and never through a symlink.
 
     Args:
         path: Absolute. What is above its last name may be reached through symlinks.
-        without: Absolute paths of folders that are not looked into and not told.
+        without: Absolute paths of folders that are neither looked into nor named.
     """
     try:
         descriptor = os.open(path, OPEN_FOLDER)
@@ -61,6 +81,7 @@ class _Walker:
     problems: list[str]
 
     def walk(self, descriptor: int, prefix: str) -> None:
+        # Known before anything goes: a removal that stops half way would leave a run in pieces.
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True):
             self.problems.append(f"{prefix.rstrip('/') or 'it'} may not be written to, so it cannot be emptied")
         for name in sorted(os.listdir(descriptor)):

@@ -14,7 +14,8 @@ from hsm.model import Entry, EntryKind, Root, Run, RunState, SourceFile
 from hsm.plan.digest import make_digest
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
-from hsm.sync.clean.decision import count_places, decide, is_too_early, keep_folder
+from hsm.sync.clean.comparison import count_places
+from hsm.sync.clean.decision import decide, is_too_early, keep_folder
 from hsm.sync.clean.values import CleanOptions, Copy, Seen, Unit, UnitVerdict
 
 NOW = 1_800_000_000 * 10**9
@@ -232,7 +233,9 @@ def test_quick_believes_sizes_and_times(there_ns: int, goes: bool) -> None:
 def test_superseded_media_are_waived_alone_and_only_when_asked() -> None:
     unit = make_unit(superseded=frozenset({SUPERSEDED}))
     kept = [file for path, file in unit.files.items() if path != SUPERSEDED]
-    known = make_record(unit, n_files=2, digest=make_digest(kept), left={"superseded": 1}, is_whole=False)
+    n_bytes = sum(file.size for file in kept)
+    digest = make_digest(kept)
+    known = make_record(unit, n_files=2, n_bytes=n_bytes, digest=digest, left={"superseded": 1}, is_whole=False)
     copy = replace(without(SUPERSEDED)(make_copy(unit)), record=known)
     assert "superseded" in say(judge(unit, copy))
     assert not judge(unit, copy).goes

@@ -11,7 +11,7 @@ import pytest
 
 from hsm.model import EntryKind
 from hsm.sync.clean.removal import KeptError, put_back, remove_unit
-from hsm.sync.clean.walk import walk_folder
+from hsm.sync.clean.walk import UnitPlace, walk_folder
 from hsm.targets.contents.checksums import read_checksum
 
 if TYPE_CHECKING:
@@ -34,8 +34,12 @@ def run(tmp_path: Path) -> Path:
     return run
 
 
+def look(run: Path) -> UnitPlace:
+    return UnitPlace(str(run.parent), run.name, walk_folder(str(run)))
+
+
 def remove(run: Path) -> None:
-    remove_unit(str(run.parent), run.name, ASIDE, walk_folder(str(run)))
+    remove_unit(look(run), ASIDE)
 
 
 def test_everything_is_seen(run: Path) -> None:
@@ -138,11 +142,11 @@ def _relink(path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_changed_since_it_was_looked_at_stays(run: Path, name: str) -> None:
-    seen = walk_folder(str(run))
+    place = look(run)
     CHANGES[name](run)
     before = sorted(run.parents[1].rglob("*"))
     with pytest.raises(KeptError):
-        remove_unit(str(run.parent), run.name, ASIDE, seen)
+        remove_unit(place, ASIDE)
     assert sorted(run.parents[1].rglob("*")) == before
 
 
@@ -174,12 +178,12 @@ def test_what_comes_between_the_last_look_and_the_renaming_is_back_in_the_run(
             (run / "files/late").write_text("late")
         rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
-    seen = walk_folder(str(run))
+    place = look(run)
     monkeypatch.setattr(os, "rename", write_and_rename)
     with pytest.raises(KeptError, match="files/late"):
-        remove_unit(str(run.parent), run.name, ASIDE, seen)
+        remove_unit(place, ASIDE)
     found = walk_folder(str(run)).entries
-    assert {path: found.get(path) for path in seen.entries} == dict(seen.entries)
+    assert {path: found.get(path) for path in place.walk.entries} == dict(place.walk.entries)
     assert [path.name for path in run.parent.iterdir()] == [run.name]
 
 

@@ -1,0 +1,54 @@
+"""Names in a unit that stand for no result: wandb's own links and folders, and HSM's own files. Pure."""
+
+from __future__ import annotations
+
+from hsm.discover.results import is_own
+from hsm.sweep_folder import RECEIPT_FOLDER
+
+WANDB_LINKS = frozenset({"latest-run", "debug.log", "debug-internal.log", "debug-core.log", "debug-cli.log"})
+"""Symlinks that wandb makes beside its runs, to the last of them."""
+
+_RUN_FOLDERS = frozenset({"files", "logs", "tmp", "tmp/code"})
+"""Folders that wandb makes in every run and may leave empty."""
+
+_WANDB_NAMES = frozenset({"wandb", ".wandb"})
+
+
+def is_hsm_path(path: str) -> bool:
+    """Tell whether a path is HSM's own, at any level."""
+    return is_own(path.split("/"))
+
+
+def is_receipt(path: str, *, is_folder: bool) -> bool:
+    """Tell whether a path is a receipt of what was received here, which goes with the sweep's folder.
+
+    Args:
+        path: Relative to the unit.
+        is_folder: The unit is the sweep's folder; in a run such a name is a file like any other.
+    """
+    folder, _, name = path.rpartition("/")
+    is_named = name.startswith("receipt-") and name.endswith((".json", ".json.damaged"))
+    return is_folder and folder == RECEIPT_FOLDER and is_named
+
+
+def is_wandb_folder(path: str, *, is_run: bool) -> bool:
+    """Tell whether an empty folder is one that wandb made itself, so that it holds nothing that could be missing.
+
+    Args:
+        path: Relative to the unit.
+        is_run: The unit is a run.
+    """
+    return path in _RUN_FOLDERS if is_run else path.rpartition("/")[2] in _WANDB_NAMES
+
+
+def is_wandb_link(path: str, *, is_run: bool) -> bool:
+    """Tell whether wandb made a symlink itself: to a log of this machine, or beside its runs to the last of them.
+
+    Args:
+        path: Relative to the unit.
+        is_run: The unit is a run.
+    """
+    folder, _, name = path.rpartition("/")
+    if is_run:
+        return folder == "logs" and name.startswith("debug") and name.endswith(".log")
+    return folder.rpartition("/")[2] in _WANDB_NAMES and name in WANDB_LINKS
