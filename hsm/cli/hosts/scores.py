@@ -40,7 +40,7 @@ def pull_scores(
     Exit codes: 0 it is there, 1 it could not be had, 2 usage or hosts file, 12 rows here would be lost.
     """
     from hsm.cli.render import show_lines, show_note
-    from hsm.hosts.scores.sync import pull_database
+    from hsm.hosts.scores.pull import pull_database
 
     inventory = load_hosts(hosts_file)
     _refuse_at_coordinator(inventory, "pulled from")
@@ -85,7 +85,8 @@ def push_scores(
     coordinator cannot be reached.
     """
     from hsm.cli.render import show_lines
-    from hsm.hosts.scores.sync import get_coordinator, make_push_delta
+    from hsm.hosts.scores.coordinator import get_coordinator
+    from hsm.hosts.scores.push import make_push_delta, send_delta
 
     inventory = load_hosts(hosts_file)
     node = get_coordinator(inventory)
@@ -99,8 +100,6 @@ def push_scores(
         n_rows = make_push_delta(inventory, db, delta, hosts_file=hosts_file)
         n_merged = 0
         if n_rows:
-            from hsm.hosts.scores.push import send_delta
-
             n_merged = send_delta(node, delta, remote_db or f"{node.path}/{db}", remote_hsm=remote_hsm)
     if as_json:
         _echo("hosts scores push", ExitCode.DONE, {"coordinator": node.name, "n_new": n_rows, "n_merged": n_merged})
@@ -121,7 +120,7 @@ def show_score_status(
     coordinator's file cannot be had, 2 usage or hosts file.
     """
     from hsm.hosts.reach.statuses import read_statuses
-    from hsm.hosts.scores.sync import read_scores
+    from hsm.hosts.scores.node_scores import read_scores
 
     inventory = load_hosts(hosts_file)
     nodes = [node for node in inventory.nodes.values() if node.is_active]
@@ -179,7 +178,7 @@ def _save_input(path: Path) -> Path:
 
 
 def _refuse_at_coordinator(inventory: Inventory, what: str) -> None:
-    from hsm.hosts.scores.sync import is_coordinator_here
+    from hsm.hosts.scores.coordinator import is_coordinator_here
 
     if is_coordinator_here(inventory):
         name = inventory.elo_sync.coordinator

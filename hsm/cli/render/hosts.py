@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hsm.hosts.reach.check import HostCheck
     from hsm.hosts.reach.run import HostRun
     from hsm.hosts.reach.vitals import Vitals
-    from hsm.hosts.scores.sync import NodeScores
+    from hsm.hosts.scores.node_scores import NodeScores
 
 _LIST_COLUMNS = (
     TextColumn("machine"),

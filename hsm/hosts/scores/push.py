@@ -1,18 +1,37 @@
-"""Sending new rows of scores to the coordinator over SSH."""
+"""Push of new rows of scores to the coordinator, over SSH."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
+import tempfile
 from pathlib import Path
 
-from hsm.errors import TargetError
-from hsm.hosts.inventory.node import ClusterNode
+from hsm.errors import DamagedScoresError, TargetError
+from hsm.hosts.inventory.node import ClusterNode, Inventory
 from hsm.hosts.reach.login import find_logins
+from hsm.hosts.scores.coordinator import fetch_scores
+from hsm.hosts.scores.tables import make_delta
 from hsm.process.runner import Runner
-from hsm.remote.openssh.client import OpenSsh
 from hsm.remote.shell import quote, quote_path
 
 _MISSING = 127
+"""What a shell's exit status says of a program that it does not find (POSIX, sh(1))."""
+
+
+def make_push_delta(inventory: Inventory, database: Path, to: Path, *, hosts_file: Path | None = None) -> int:
+    """Write the rows that the coordinator has not into a new file; how many they are.
+
+    Raises:
+        TargetError: No way leads to the coordinator's file (kind `no_source`), or one of the files is damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="hsm-scores-") as folder:
+        theirs = Path(folder) / "theirs.db"
+        fetch_scores(inventory, theirs, hosts_file)
+        try:
+            return make_delta(database, theirs, to)
+        except sqlite3.Error as error:
+            raise DamagedScoresError(f"{database} cannot be read: {error}.") from error
 
 
 def send_delta(node: ClusterNode, delta: Path, database: str, *, remote_hsm: str = "hsm") -> int:
@@ -31,6 +50,8 @@ def send_delta(node: ClusterNode, delta: Path, database: str, *, remote_hsm: str
         UnreachableError: No login.
         TargetError: There is no hsm (kind `hsm_missing`), or it could not merge them (`merge_failed`).
     """
+    from hsm.remote.openssh.client import OpenSsh  # noqa: PLC0415 - 100 ms of pydantic, where there are rows to send
+
     logins = find_logins([node])
     if node.name not in logins:
         raise TargetError(f"{node.name} has no address.", hint="Give it one in the hosts file.", kind="no_source")

@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hsm._version import __version__
 from hsm.hosts.files.shared_files import CHUNK_BYTES, Digests, RangeError, SharedFile, open_shared, parse_range
+from hsm.hosts.scores.pull import read_last_sync
 from hsm.hosts.scores.snapshot import Snapshots
-from hsm.hosts.scores.state import read_last_sync
 from hsm.sweep_folder import OUTPUTS
 
 _METHODS = ["GET", "HEAD"]

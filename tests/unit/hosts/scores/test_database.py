@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hsm.errors import TargetError
 from hsm.hosts.scores.database import check_integrity, merge, remove_leftovers, replace_database
 from hsm.hosts.scores.snapshot import copy_database
-from hsm.hosts.scores.state import get_state_path, read_last_sync
 from hsm.hosts.scores.tables import TableComparison, compare, make_delta
 
 SCHEMA = "CREATE TABLE ratings (name TEXT, game TEXT, rating REAL, PRIMARY KEY (game, name)); CREATE TABLE log (x)"
@@ -213,9 +212,3 @@ def test_leftovers_of_killed_pulls_are_removed(tmp_path: Path) -> None:
     assert (tmp_path / ".hsm-pull-1").exists()
     remove_leftovers(tmp_path, older_than_seconds=-1)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["mine"]
-
-
-@pytest.mark.parametrize("text", ["", "{", '{"schema": 1}', '{"schema": 1, "pulled_at": "x"}'])
-def test_a_damaged_note_says_nothing(tmp_path: Path, text: str) -> None:
-    get_state_path(tmp_path / "a.db").write_text(text)
-    assert read_last_sync(tmp_path / "a.db") is None
