@@ -46,6 +46,11 @@ def write_report_runs(project: Path, count: int) -> dict[str, dict[str, Any]]:
     for path in (project / "wandb").rglob("*"):
         moment = path.lstat().st_mtime_ns - 3600 * 10**9
         os.utime(path, ns=(moment, moment), follow_symlinks=False)
+    return read_logged(project)
+
+
+def read_logged(project: Path) -> dict[str, dict[str, Any]]:
+    """Read what was logged by the runs of a project."""
     return {path.stem: json.loads(path.read_text()) for path in project.glob("*.json")}
 
 

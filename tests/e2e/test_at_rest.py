@@ -61,6 +61,11 @@ def test_nothing_is_looked_at_twice_and_the_report_is_the_same(project: Project)
     assert rested["runs"]["complete"] == LEAST_RUNS
     said = project.hsm("sync", "to", SWEEP).stdout
     assert f"nothing to do: {LEAST_RUNS} runs are there already" in said
+
+
+@pytest.mark.slow
+def test_a_call_that_asks_for_more_looks(project: Project) -> None:
+    assert_rests(project)
     for words in (["--dry-run"], ["--verbose"], ["--runs", "finished"], ["--all-versions"], ["--break-lock"]):
         assert looks_at_files(sync(project, *words)), words
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from private_sshd import PrivateSshd
 
     from tests.e2e.conftest import MakeProject, Project
+
+ANSWER_SECONDS = 60
 
 RUN = FINISHED[0]
 OTHERS = set(FINISHED[1:])
@@ -473,19 +475,30 @@ def answer_in_terminal(project: Project, answer: str) -> tuple[int, str]:
         argv, cwd=project.folder, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     ) as process:
         os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # how the end of a terminal is told
-            while chunk := os.read(ours, 4096):
-                shown += chunk
-                if b"[y/N]" in shown and answer:
-                    os.write(ours, answer.encode())
-                    answer = ""
         try:
-            process.wait(60)
+            shown = talk(ours, answer)
+            process.wait(ANSWER_SECONDS)
         finally:
             process.kill()
             os.close(ours)
-    return process.returncode, shown.decode()
+    return process.returncode, shown
+
+
+def talk(terminal: int, answer: str) -> str:
+    """Read what is shown in a terminal until its other end is closed, and answer the question in between."""
+    shown = ""
+    while select.select([terminal], [], [], ANSWER_SECONDS)[0]:
+        try:
+            chunk = os.read(terminal, 4096)
+        except OSError:  # how the end of a terminal is told
+            return shown
+        if not chunk:
+            return shown
+        shown += chunk.decode()
+        if "[y/N]" in shown and answer:
+            os.write(terminal, answer.encode())
+            answer = ""
+    pytest.fail(f"nothing more for {ANSWER_SECONDS} s after:\n{shown}")
 
 
 _IN_TERMINAL = """

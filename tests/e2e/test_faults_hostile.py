@@ -80,7 +80,7 @@ def project(make_project: MakeProject) -> Project:
     return made
 
 
-@pytest.fixture(params=["installed", "3.2.7"])
+@pytest.fixture(params=["installed", pytest.param("3.2.7", marks=pytest.mark.slow)])
 def by_rsync(request: pytest.FixtureRequest, project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose target has the installed rsync, and one that has an older one."""
     if request.param == "3.2.7":

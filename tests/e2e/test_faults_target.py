@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import shutil
 import socket
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +25,7 @@ from tests.e2e.aftermath import (
     list_runs,
     sync,
 )
+from tests.e2e.archive import OLD_RSYNC, get_from_archive
 from tests.e2e.disks import SmallDisk, check_can_mount
 from tests.marks import parametrize
 
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
 MISSING_BYTES = re.compile(r"At least (\d+) bytes are missing")
 MB = 1_000_000
 SECOND_NS = 10**9
-OLD_PACKAGE = "rsync=3.2.7-1+deb12u6"
-"""In Debian's archive; unpacked into a folder of the tests, never installed."""
 
 
 @pytest.fixture(autouse=True)
@@ -68,35 +64,9 @@ def mount_disk(tmp_path: Path) -> Iterator[MountDisk]:
 
 
 @pytest.fixture(scope="session")
-def old_rsync(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Return rsync 3.2.7, fetched once for all workers."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "rsync-3.2.7"
-    program = folder / "unpacked/usr/bin/rsync"
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        pytest.skip("rsync 3.2.7 comes from Debian's archive, and there is no apt-get here")
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            folder.mkdir()
-            fetch_package(folder)
-    if not program.exists():
-        pytest.skip(f"{OLD_PACKAGE} cannot be fetched: {(folder / 'log').read_text()[-300:]}")
-    asked = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False)
-    if "version 3.2.7 " not in asked.stdout:
-        pytest.skip(f"{OLD_PACKAGE} does not run here: {asked.stderr.strip()}")
-    return program
-
-
-def fetch_package(folder: Path) -> None:
-    """Fetch and unpack the old rsync; what went wrong stands in `log`."""
-    with (folder / "log").open("w") as log:
-        options: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-        limits = ["-o", "Acquire::http::Timeout=15", "-o", "Acquire::Retries=0"]
-        with contextlib.suppress(subprocess.SubprocessError):
-            subprocess.run(["apt-get", *limits, "download", OLD_PACKAGE], check=True, timeout=60, **options)
-            (package,) = folder.glob("*.deb")
-            subprocess.run(["dpkg", "-x", package, "unpacked"], check=True, timeout=60, **options)
+def old_rsync(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return rsync 3.2.7."""
+    return get_from_archive(OLD_RSYNC, tmp_path_factory)
 
 
 def make_protocol_29(folder: Path) -> Path:

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hsm.wandb_log.curve import read_curve
-from tests.e2e.report_runs import KILLED, SWEEP, write_report_runs
+from tests.e2e.report_runs import KILLED, SWEEP, read_logged, write_report_runs
 from tests.marks import parametrize
 
 if TYPE_CHECKING:
-    from tests.conftest import RunHsm
+    from tests.conftest import RunHsm, WriteOnce
 
 N_RUNS = 10
 N_SOAK_RUNS = 100
 NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
+@pytest.fixture(scope="session")
+def written(write_once: WriteOnce) -> tuple[Path, dict[str, dict[str, Any]]]:
     """Return a project without a configuration, and what was logged."""
     pytest.importorskip("wandb")
-    project = tmp_path_factory.mktemp("report") / "project"
-    return project, write_report_runs(project, N_RUNS)
+    project = write_once("report-runs", lambda folder: write_report_runs(folder, N_RUNS))
+    return project, read_logged(project)
 
 
 @pytest.fixture

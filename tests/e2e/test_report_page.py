@@ -7,6 +7,8 @@ import math
 import os
 import random
 import time
+from collections import Counter
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +134,29 @@ def type_filter(page: Browser, text: str) -> None:
     )
 
 
+def test_the_file_has_no_more_markup_than_its_own(project: Path, tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    file = tmp_path / "report.html"
+    completed = run_hsm("sync", "report", "latest", "--metric", HOSTILE_METRIC, "--html", file, cwd=project)
+    assert completed.returncode == 0, completed.stderr
+    tags = Tags()
+    tags.feed(file.read_text("utf-8"))
+    assert tags.counted["script"] == 3
+    assert not tags.counted.keys() & {"a", "b", "embed", "i", "iframe", "img", "link", "object"}
+
+
+class Tags(HTMLParser):
+    """Counts the tags of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: Counter[str] = Counter()
+
+    def handle_starttag(self, tag: str, _attrs: list[tuple[str, str | None]]) -> None:
+        self.counted[tag] += 1
+
+
+@pytest.mark.slow
 def test_the_page_opens_without_a_complaint_and_without_a_network(page: Browser) -> None:
     page.run("new Promise(done => setTimeout(done, 500))")
     assert page.complaints == []
@@ -139,6 +164,7 @@ def test_the_page_opens_without_a_complaint_and_without_a_network(page: Browser)
     assert len(page.run("[...document.scripts].map(script => script.src).join('')")) == 0
 
 
+@pytest.mark.slow
 def test_names_and_values_are_text(page: Browser) -> None:
     assert page.run("window.hacked") is None
     wanted = [name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape") for name in HOSTILE]
@@ -149,6 +175,7 @@ def test_names_and_values_are_text(page: Browser) -> None:
     assert page.run("document.querySelectorAll('#table b, #table i, #failed script').length") == 0
 
 
+@pytest.mark.slow
 def test_names_are_text_in_the_plots_too(page: Browser) -> None:
     legend = page.run("[...document.querySelectorAll('#curves-plot .legendtext')].map(text => text.textContent)")
     names = set(read_column(page, "name"))
@@ -162,6 +189,7 @@ def test_names_are_text_in_the_plots_too(page: Browser) -> None:
     assert page.run(styled) == 0
 
 
+@pytest.mark.slow
 def test_the_plots_are_drawn(page: Browser) -> None:
     lines = page.run(
         "[...document.querySelectorAll('#curves-plot .scatterlayer path.js-line')].map(line => line.getAttribute('d'))"
@@ -196,6 +224,7 @@ def count_coloured(page: Browser, selector: str) -> int:
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_a_click_sorts_numbers_by_size_and_what_is_none_last(page: Browser) -> None:
     click(page, HOSTILE_METRIC)
     rising = read_column(page, HOSTILE_METRIC)
@@ -214,6 +243,7 @@ def test_a_click_sorts_numbers_by_size_and_what_is_none_last(page: Browser) -> N
     assert read_column(page, "id") == sorted(read_column(page, "id"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "keeps"),
     [
@@ -239,6 +269,7 @@ def test_the_filter_keeps_rows(page: Browser, text: str, keeps: Any) -> None:
     assert page.complaints == []
 
 
+@pytest.mark.slow
 def test_failed_runs_have_their_last_lines(page: Browser) -> None:
     runs = page.run("[...document.querySelectorAll('#failed details pre')].map(lines => lines.textContent)")
     assert runs == ["\n".join([LAST_LINES[0], "ValueError: red &amp;"])] * 3
@@ -246,6 +277,7 @@ def test_failed_runs_have_their_last_lines(page: Browser) -> None:
     assert all("failed, exit code 1" in title and "<i>node</i>" in title for title in titles)
 
 
+@pytest.mark.slow
 def test_no_button_leads_to_anywhere(page: Browser) -> None:
     buttons = page.run(
         "[...document.querySelectorAll('.modebar-btn')].map(button => button.getAttribute('data-title'))"
@@ -255,6 +287,7 @@ def test_no_button_leads_to_anywhere(page: Browser) -> None:
     assert page.run("document.querySelectorAll('.plotlyjsicon, .modebar a[href]').length") == 0
 
 
+@pytest.mark.slow
 def test_the_policy_refuses_connections_and_foreign_scripts(page: Browser) -> None:
     """So that a test that sees no request would see one that was tried."""
     refused = "fetch('http://attacker.example/').then(() => 'sent', () => 'refused')"
@@ -268,6 +301,7 @@ def test_the_policy_refuses_connections_and_foreign_scripts(page: Browser) -> No
     page.complaints.clear()
 
 
+@pytest.mark.slow
 def test_a_sweep_with_nothing_to_draw_has_a_page_too(tmp_path: Path) -> None:
     pytest.importorskip("plotly")
     (tmp_path / "project" / "sweeps" / "outputs" / SWEEP).mkdir(parents=True)
