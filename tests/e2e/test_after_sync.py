@@ -338,7 +338,7 @@ class TestRun:
     @pytest.mark.slow
     def test_in_passes_it_is_run_again_until_it_succeeds(self, make_uploading: Callable[..., Project]) -> None:
         project = make_uploading([{"run": "echo x >>ran; test $(wc -l <ran) -ge 2"}])
-        words = ("--continuous", "--interval", "1", "--expect", "5", "--settle", "4s", "--stale", "1s")
+        words = ("--continuous", "--interval", "1", "--expect", "5", "--settle", "15s", "--stale", "1s")
         done = project.hsm("sync", "to", SWEEP, "--json", *words)
         document = json.loads(done.stdout)
         assert document["follow"]["passes"] > 2
