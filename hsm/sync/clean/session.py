@@ -15,7 +15,7 @@ from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import CleanedPlace
 from hsm.records.journal import load_journal, make_route
 from hsm.records.lock import hold_local_lock
-from hsm.records.project import load_source_id
+from hsm.records.source_id import load_source_id
 from hsm.sync.clean.marked_lock import MarkedLock
 from hsm.sync.clean.target import CleanTarget
 from hsm.sync.clean.values import Copy, Unit, UnitVerdict
