@@ -1,11 +1,10 @@
-"""What answers at each machine: its ssh port, a login, its data server, and how busy it is."""
+"""Check of machines: the ssh port of each, a login, its data server, and its load."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
 from hsm.errors import ExitCode, HsmError
@@ -25,19 +24,19 @@ NO_ANSWER = "no answer"
 
 @dataclass(frozen=True, slots=True)
 class HostCheck:
-    """What was found of one machine when the time was over.
+    """Findings about one machine when the time was over.
 
     Attributes:
         name: The machine's name.
-        is_active: Whether the inventory says so.
+        is_active: As the inventory says.
         address: The address whose ssh server answered, or that takes or refuses connections; empty for none.
         round_trip_seconds: Of that connection; None without one.
         tcp: `ok`, `refused` or `no answer`.
-        banner: How the ssh server presented itself; empty where none did.
+        banner: The first line of the ssh server; empty where there is none.
         ssh: `ok`, `not checked`, `no answer`, `no ssh server`, or the kind of error.
         http: `ok`, `not checked`, `no answer`, or what is wrong with the answer.
-        url: Where the data server answered; empty for nowhere.
-        vitals: How busy the machine is; None where the login did not tell.
+        url: The URL at which the data server answered; empty for none.
+        vitals: The machine's load; None where the login did not tell.
         message: What failed about ssh, in a sentence.
         hint: What to do about it.
     """
@@ -57,7 +56,7 @@ class HostCheck:
 
     @property
     def is_answering(self) -> bool:
-        """Whether a login or the data server works; where no login was asked for, an ssh server is enough."""
+        """True where a login or the data server works; where no login was asked for, an ssh server is enough."""
         return OK in (self.ssh, self.http) or (self.ssh == NOT_CHECKED and bool(self.banner))
 
 
@@ -72,8 +71,8 @@ def check_hosts(
 
     Args:
         nodes: The machines.
-        timeout_seconds: For all of them together: what is not known then counts as no answer.
-        with_ssh: Log in; never asks for anything.
+        timeout_seconds: For all of them together; later answers count as none.
+        with_ssh: Log in; never asks for a password or the like.
         with_http: Ask the data server.
 
     Returns:
@@ -81,56 +80,48 @@ def check_hosts(
     """
     runner = Runner()
     memory = load_memory()
-    checkups = {node.name: _Checkup(node, runner, memory, timeout_seconds) for node in nodes}
+    ssh_looks = {node.name: _SshLook(node, runner, memory, with_login=with_ssh) for node in nodes}
+    http_looks = {node.name: _HttpLook(node, memory, timeout_seconds) for node in nodes} if with_http else {}
     jobs: dict[tuple[str, str], Callable[[], Coroutine[Any, Any, None]]] = {}
-    for name, checkup in checkups.items():
-        jobs[name, "ssh"] = partial(checkup.look_at_ssh, with_login=with_ssh)
+    for name, ssh_look in ssh_looks.items():
+        jobs[name, "ssh"] = ssh_look.run
         if with_http:
-            jobs[name, "http"] = checkup.look_at_http
+            jobs[name, "http"] = http_looks[name].run
     try:
         gather(jobs, timeout_seconds=timeout_seconds)
     finally:
-        findings = [checkup.describe(with_ssh=with_ssh, with_http=with_http) for checkup in checkups.values()]
-        answers = {key: address for checkup in checkups.values() for key, address in dict(checkup.answers).items()}
+        findings = [_describe(node, ssh_looks[node.name], http_looks.get(node.name)) for node in nodes]
+        looks: list[_SshLook | _HttpLook] = [*ssh_looks.values(), *http_looks.values()]
+        answers = {key: address for look in looks for key, address in look.get_answers().items()}
         runner.stop()
     save_memory({key: address for key, address in answers.items() if memory.get(key) != address})
     return findings
 
 
-class _Checkup:
-    """What is known of one machine so far; the time may be over at any moment."""
+def _describe(node: ClusterNode, ssh_look: _SshLook, http_look: _HttpLook | None) -> HostCheck:
+    found = ssh_look.describe(HostCheck(node.name, node.is_active))
+    return http_look.describe(found) if http_look else replace(found, http=NOT_CHECKED)
 
-    def __init__(self, node: ClusterNode, runner: Runner, memory: dict[str, str], timeout_seconds: float) -> None:
+
+class _SshLook:
+    """Look at the ssh server of one machine. It can be described at any moment, since the time may be over at any."""
+
+    def __init__(self, node: ClusterNode, runner: Runner, memory: dict[str, str], *, with_login: bool) -> None:
         self._node = node
         self._runner = runner
         self._memory = memory
-        self._timeout_seconds = timeout_seconds
+        self._with_login = with_login
         self._poor: dict[str, Greeting] = {}
         self._greeting: Greeting | None = None
-        self._reached: Reached | None = None
-        self._is_logged_in = False
-        self._error: HsmError | None = None
-        self._vitals: Vitals | None = None
-        self.answers: dict[str, str] = {}
+        self._login = _Login()
 
-    async def look_at_ssh(self, *, with_login: bool) -> None:
-        """Find the address that answers and log in there."""
+    async def run(self) -> None:
+        """Find the address that answers, and log in there."""
         node = self._node
         key = make_key(node.name, node.ssh_port)
         self._greeting = await greet_node(node, self._memory.get(key), self._poor)
-        if self._greeting:
-            self.answers[key] = self._greeting.address
-        if with_login and (self._greeting or (node.jump_host and node.addresses)):
+        if self._with_login and (self._greeting or (node.jump_host and node.addresses)):
             await call_in_thread(self._log_in)
-
-    async def look_at_http(self) -> None:
-        """Ask the data server."""
-        node = self._node
-        port = node.data_server_port
-        self._reached = await read_node_status(node, port, self._memory, self._timeout_seconds)
-        for address in node.addresses:
-            if self._reached and self._reached.answer.content and self._reached.base_url == make_url(address, port):
-                self.answers[make_key(node.name, port)] = address
 
     def _log_in(self) -> None:
         from hsm.remote.openssh.client import OpenSsh  # noqa: PLC0415 - 100 ms of pydantic, where somebody answers
@@ -138,16 +129,21 @@ class _Checkup:
         ssh = OpenSsh(self._node.name, make_login(self._node, self._greeting), self._runner, pauses_seconds=())
         try:
             ssh.login()
-            self._is_logged_in = True
-            self._vitals = parse_vitals(ssh.run(PROGRAM).stdout.decode("utf-8", "replace"))
+            self._login.is_done = True
+            self._login.vitals = parse_vitals(ssh.run(PROGRAM).stdout.decode("utf-8", "replace"))
         except HsmError as error:
-            self._error = error
+            self._login.error = error
         except CommandStoppedError:
             pass
 
-    def describe(self, *, with_ssh: bool, with_http: bool) -> HostCheck:
-        """Return what is known at this moment."""
-        found = HostCheck(self._node.name, self._node.is_active)
+    def get_answers(self) -> dict[str, str]:
+        """Get the address that answered, to be remembered."""
+        if self._greeting is None:
+            return {}
+        return {make_key(self._node.name, self._node.ssh_port): self._greeting.address}
+
+    def describe(self, found: HostCheck) -> HostCheck:
+        """Add what is known at this moment."""
         connection = self._greeting or self._poor.get(self._node.name)
         if connection and connection.problem == "refused":
             found = replace(found, tcp=connection.problem, address=connection.address)
@@ -155,24 +151,61 @@ class _Checkup:
             found = replace(found, ssh=connection.problem or NO_ANSWER)
             address, seconds, banner = connection.address, connection.seconds, connection.banner
             found = replace(found, tcp=OK, address=address, round_trip_seconds=seconds, banner=banner)
-        reached, error = self._reached, self._error
-        if reached:
-            found = replace(found, http=reached.answer.reason or OK, url=reached.base_url)
-        if error:
+        if self._login.error:
+            error = self._login.error
             found = replace(found, ssh=error.kind, message=error.message, hint=error.hint)
-        if self._is_logged_in:
-            found = replace(found, ssh=OK, vitals=self._vitals)
-        return replace(found, ssh=found.ssh if with_ssh else NOT_CHECKED, http=found.http if with_http else NOT_CHECKED)
+        if self._login.is_done:
+            found = replace(found, ssh=OK, vitals=self._login.vitals)
+        return found if self._with_login else replace(found, ssh=NOT_CHECKED)
+
+
+@dataclass(slots=True)
+class _Login:
+    """A login as far as it has come."""
+
+    is_done: bool = False
+    vitals: Vitals | None = None
+    error: HsmError | None = None
+
+
+class _HttpLook:
+    """Look at the data server of one machine."""
+
+    def __init__(self, node: ClusterNode, memory: dict[str, str], timeout_seconds: float) -> None:
+        self._node = node
+        self._memory = memory
+        self._timeout_seconds = timeout_seconds
+        self._reached: Reached | None = None
+
+    async def run(self) -> None:
+        """Ask the data server."""
+        node = self._node
+        self._reached = await read_node_status(node, node.data_server_port, self._memory, self._timeout_seconds)
+
+    def get_answers(self) -> dict[str, str]:
+        """Get the address that answered, to be remembered; none where it was the server's own URL."""
+        node, reached = self._node, self._reached
+        if reached is None or not reached.answer.content:
+            return {}
+        port = node.data_server_port
+        urls = {make_url(address, port): address for address in node.addresses}
+        return {make_key(node.name, port): urls[reached.base_url]} if reached.base_url in urls else {}
+
+    def describe(self, found: HostCheck) -> HostCheck:
+        """Add what is known at this moment."""
+        if self._reached is None:
+            return found
+        return replace(found, http=self._reached.answer.reason or OK, url=self._reached.base_url)
 
 
 def get_check_exit_code(checks: Sequence[HostCheck]) -> ExitCode:
-    """1 when a machine that is active does not answer, else 0."""
+    """Return PARTIAL where a machine that is active does not answer, else DONE."""
     silent = any(check.is_active and not check.is_answering for check in checks)
     return ExitCode.PARTIAL if silent else ExitCode.DONE
 
 
 def make_check_document(checks: Sequence[HostCheck], *, seconds: float) -> dict[str, object]:
-    """The JSON document of `hsm hosts check`."""
+    """Make the JSON document of `hsm hosts check`."""
     return {
         "schema": 1,
         "command": "hosts check",
