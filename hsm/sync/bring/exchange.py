@@ -20,7 +20,7 @@ from hsm.plan.planner import make_plan, select
 from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound, Reporter, StepStarted
-from hsm.remote.shell_programs.guard import MakeKeeper
+from hsm.remote.guard import MakeGuard
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.bring.survey import DestinationState, SurveyAhead, survey_destination
@@ -64,7 +64,7 @@ class Direction:
     source: Endpoint
     destination: Endpoint
     roots: Mapping[Root, str]
-    make_guard: MakeKeeper
+    make_guard: MakeGuard
     is_pull: bool = False
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
 
 from hsm.endpoint import Endpoint
-from hsm.errors import ConfigError, HsmError, TargetError
+from hsm.errors import HsmError
 from hsm.model import FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.process.runner import CommandStoppedError
 from hsm.project_folder import ProjectFolder
-from hsm.records.journal import Journal, load_journal, save_journal
+from hsm.records.journal import Journal
 from hsm.records.lock import abandon, hold_local_lock
 from hsm.records.receipt import (
     Receipt,
@@ -25,10 +23,11 @@ from hsm.records.receipt import (
     parse_receipt,
 )
 from hsm.records.record import RunRecord, merge_records
-from hsm.remote.shell_programs.guard import GuardPlaces, Keeper, MakeKeeper
+from hsm.remote.guard import GuardPlaces, MakeGuard
 from hsm.sync.bring.books import Books
+from hsm.sync.bring.journal_file import JournalFile
 from hsm.sync.bring.provenance import FoundOrigins, Provenance
-from hsm.targets.lock import give_lock_back, take_target_lock
+from hsm.targets.lock import TargetLock, give_lock_back, take_target_lock
 
 
 class Ledger:
@@ -46,21 +45,26 @@ class Ledger:
         self._sweep = sweep
         self._provenance = provenance
         self._place = place or books.target
-        self._peeked: list[int] | None = None
-        self._path = ProjectFolder(books.project).journal(books.target, sweep)
-        self._journal = Journal(books.route)
-        self.notices: tuple[Problem, ...] = ()
-        self._guard: Keeper | None = None
-        self._receipts: Mapping[str, str] = {}
+        self._file = JournalFile(ProjectFolder(books.project).journal(books.target, sweep), books.route)
+        self._lock: TargetLock | None = None
+
+    @property
+    def notices(self) -> tuple[Problem, ...]:
+        """Why the journal on disk is not used, if it is not."""
+        return self._file.notices
+
+    @property
+    def _journal(self) -> Journal:
+        return self._file.journal
 
     @property
     def digests(self) -> Mapping[str, str]:
-        """By run: what was proven there, as a digest of paths, sizes and times."""
+        """By run: what was verified there, as a digest of paths, sizes and times."""
         return {name: record.digest for name, record in self._journal.runs.items()}
 
     @property
     def known(self) -> frozenset[str]:
-        """The runs of which files are proven there; the sweep folder under its empty name."""
+        """The runs of which files are verified there; the sweep folder under its empty name."""
         return frozenset(name for name, record in self._journal.runs.items() if record.n_files)
 
     def find_cleaned(self) -> frozenset[str]:
@@ -92,24 +96,14 @@ class Ledger:
             LockedError: Another process holds it.
         """
         with contextlib.nullcontext() if is_dry_run else self.hold():
-            if self._peeked is None or self._peeked != _read_stamp(self._path):
-                self._journal, self.notices = load_journal(self._path, self._books.route, sets_aside=not is_dry_run)
+            self._file.load(sets_aside=not is_dry_run)
             yield
 
     def peek(self) -> tuple[str, ...]:
-        """Read the journal before the lock is held, and return the runs it knows: a guess at what will be asked for.
+        """Read the journal before the lock is held, and return the runs that it knows, for a guess."""
+        return self._file.peek()
 
-        Large journals take long to read, so `open` reads this one again only if it is another by then.
-        """
-        stamp = _read_stamp(self._path)
-        try:
-            self._journal, self.notices = load_journal(self._path, self._books.route, sets_aside=False)
-        except ConfigError:  # `open` will say it
-            return ()
-        self._peeked = stamp if not self.notices else None
-        return tuple(name for name in self._journal.runs if name)
-
-    def take(self, places: GuardPlaces, make_guard: MakeKeeper) -> Mapping[str, str]:
+    def take(self, places: GuardPlaces, make_guard: MakeGuard) -> Mapping[str, str]:
         """Take the destination's lock and make HSM's own folders there.
 
         Args:
@@ -123,7 +117,7 @@ class Ledger:
             LockedError: Somebody who may be alive holds it.
             TargetError: HSM's own files cannot be written there.
         """
-        lock = take_target_lock(
+        self._lock = take_target_lock(
             make_guard,
             places,
             source_id=self._books.source.id,
@@ -131,8 +125,7 @@ class Ledger:
             target=self._place,
             breaks=self._books.breaks_lock,
         )
-        self._guard, self._receipts = lock.guard, lock.receipts
-        return lock.receipts
+        return self._lock.receipts
 
     def find_origins(self, inventory: SweepInventory, destination: Destination) -> FoundOrigins:
         """Find whose the files at the destination are that differ from the source's."""
@@ -160,17 +153,17 @@ class Ledger:
         Raises:
             HsmError: The destination is out of reach.
         """
-        if self._guard is not None:
-            self._guard.tidy()
+        if self._lock is not None:
+            self._lock.guard.tidy()
 
     def give_back(self) -> None:
         """Give the destination's lock back without a receipt; a destination out of reach keeps it, dead."""
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            give_lock_back(guard)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            give_lock_back(lock.guard)
 
     def is_current(self, plan: SyncPlan, receipts: Mapping[str, str]) -> bool:
-        """Whether journal and receipt say already what a plan without anything to send proves."""
+        """Whether journal and receipt say already what a plan without anything to send verifies."""
         is_intact = receipts.get(self._receipt_name) == self._journal.receipt != ""
         return is_intact and self._merge(plan, {}) == self._journal.runs
 
@@ -183,11 +176,11 @@ class Ledger:
         endpoint: Endpoint,
         error: str = "",
     ) -> tuple[Problem, ...]:
-        """Write what is proven: the receipt first, with which the lock is given back, then the journal.
+        """Write what is verified: the receipt first, with which the lock is given back, then the journal.
 
         Args:
             plan: What was planned.
-            sent: What the transfer proved.
+            sent: What the transfer verified.
             places: Where the receipt lies.
             endpoint: Reads a receipt that the journal does not know.
             error: What went wrong all the same; empty when nothing did.
@@ -200,43 +193,44 @@ class Ledger:
         """
         if self._provenance is not None:
             self._provenance.note_arrived(plan, sent)
+        lock, self._lock = self._lock, None
+        if lock is None:
+            raise AssertionError("record() follows take()")
         runs = self._merge(plan, sent)
         journal = replace(self._journal, runs=runs, updated_ns=_now_ns(), last_error=error)
-        guard, self._guard = self._guard, None
-        if guard is None:
-            raise AssertionError("record() follows take()")
-        problems: list[Problem] = []
         try:
-            generation, is_damaged = self._find_generation(places, endpoint)
+            generation, is_damaged = self._find_generation(lock, places, endpoint)
             receipt = self._make_receipt(generation + 1, runs)
             name = self._receipt_name
-            answer = guard.release((name, make_receipt_content(receipt)), sets_aside=is_damaged)
-            if answer is None:
-                message = f"Somebody broke the lock of {self._sweep}, so no receipt was written there."
-                hint = "Run the same command again when nobody else does."
-                problems.append(Problem(places.folder, "lock_lost", message, hint))
-            else:
+            answer = lock.guard.release((name, make_receipt_content(receipt)), sets_aside=is_damaged)
+            if answer is not None:
                 journal = replace(journal, generation=generation + 1, receipt=answer.receipts.get(name, ""))
-            if is_damaged:
-                message = "The receipt there was damaged; it has been set aside and written anew."
-                problems.append(Problem(places.folder, "damaged_receipt", message, is_failure=False))
         except (HsmError, CommandStoppedError):
-            abandon(guard.nonce)
+            abandon(lock.guard.nonce)
             raise
         finally:
-            self._save(journal)
-        return tuple(problems)
+            self._file.save(journal)
+        return tuple(self._list_problems(places, is_lost=answer is None, is_damaged=is_damaged))
+
+    def _list_problems(self, places: GuardPlaces, *, is_lost: bool, is_damaged: bool) -> Iterator[Problem]:
+        if is_lost:
+            message = f"Somebody broke the lock of {self._sweep}, so no receipt was written there."
+            hint = "Run the same command again when nobody else does."
+            yield Problem(places.folder, "lock_lost", message, hint)
+        if is_damaged:
+            message = "The receipt there was damaged; it has been set aside and written anew."
+            yield Problem(places.folder, "damaged_receipt", message, is_failure=False)
 
     def record_here(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile], *, error: str) -> None:
-        """Write what is proven into the journal alone; the destination's lock stays there, dead."""
-        if self._guard is not None:
-            abandon(self._guard.nonce)
-            self._guard = None
-        self._save(replace(self._journal, runs=self._merge(plan, sent), last_error=error))
+        """Write what is verified into the journal alone; the destination's lock stays there, dead."""
+        if self._lock is not None:
+            abandon(self._lock.guard.nonce)
+            self._lock = None
+        self._file.save(replace(self._journal, runs=self._merge(plan, sent), last_error=error))
 
     def note_error(self, message: str) -> None:
         """Keep what went wrong, for `status`."""
-        self._save(replace(self._journal, last_error=message))
+        self._file.save(replace(self._journal, last_error=message))
 
     @property
     def _receipt_name(self) -> str:
@@ -245,9 +239,9 @@ class Ledger:
     def _merge(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> dict[str, RunRecord]:
         return merge_records(self._journal.runs, plan, sent)
 
-    def _find_generation(self, places: GuardPlaces, endpoint: Endpoint) -> tuple[int, bool]:
+    def _find_generation(self, lock: TargetLock, places: GuardPlaces, endpoint: Endpoint) -> tuple[int, bool]:
         """The generation to go on from, and whether the receipt there is damaged."""
-        if self._receipts.get(self._receipt_name, "") == self._journal.receipt:
+        if lock.receipts.get(self._receipt_name, "") == self._journal.receipt:
             return self._journal.generation, False
         try:
             found = parse_receipt(endpoint.read_file(f"{places.folder}/{self._receipt_name}"))
@@ -260,26 +254,6 @@ class Ledger:
     def _make_receipt(self, generation: int, runs: Mapping[str, RunRecord]) -> Receipt:
         written_at = _now().isoformat(timespec="seconds")
         return Receipt(self._sweep, self._books.source, generation, written_at, runs)
-
-    def _save(self, journal: Journal) -> None:
-        self._journal = journal
-        try:
-            save_journal(self._path, journal)
-        except OSError as error:
-            raise TargetError(
-                f"The journal {self._path} cannot be written: {error.strerror}.",
-                hint="Check the free space and the permissions of .hsm/ here.",
-                kind="journal_unwritable",
-            ) from error
-
-
-def _read_stamp(path: Path) -> list[int]:
-    """Read what differs once a file is another; nothing where there is none."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 - one call, as the rest of the module's paths
-    except OSError:
-        return []
-    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _now() -> datetime:

@@ -22,7 +22,7 @@ from hsm.progress import Reporter, TargetEnded
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
-from hsm.remote.shell_programs.guard import Guard
+from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.exchange import (
     Direction,
@@ -182,7 +182,7 @@ class _Pull:
             source=connection.endpoint,
             destination=LocalEndpoint(self._runner),
             roots=roots,
-            make_guard=partial(Guard, LocalShell(self._runner)),
+            make_guard=partial(ShellGuard, LocalShell(self._runner)),
             is_pull=True,
         )
         provenance = Provenance(books, inventory.sweep, source=connection.endpoint, sweeps=self._layout.sweeps)

@@ -34,7 +34,7 @@ from hsm.sync.bring.shortcut import PushCall, choose_shortcut
 from hsm.sync.bring.survey import SurveyAhead
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
-from hsm.sync.source import Inventories, find_source, read_inventories
+from hsm.sync.source import Inventories, ProjectSource, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection, get_roots
@@ -83,24 +83,30 @@ class _Push:
     def __init__(
         self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter, session: Session
     ) -> None:
-        self._loaded = loaded
-        self._request = request
-        self._runner = runner
-        self._reporter = reporter
-        self._session = session
-        self.source = find_source(loaded, session.source, request.sweeps)
-        self._settings = {
+        source = find_source(loaded, session.source, request.sweeps)
+        settings = {
             (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
             for name, target in request.targets.items()
-            for sweep in self.source.sweeps
+            for sweep in source.sweeps
         }
-        self._options = {key: make_options(key[0], found, request) for key, found in self._settings.items()}
-        self._source_id = "" if request.is_dry_run else load_source_id(self.source.project)
-        self._ledgers = {key: self._make_ledger(*key) for key in self._settings}
-        first = self.source.sweeps[0].id
-        runs = {name: self._ledgers[name, first].peek() if session.asks_early else () for name in request.targets}
-        self._call = PushCall(request, self.source, self._source_id, self._settings, runs)
-        self._shortcut = choose_shortcut(self._call)
+        source_id = "" if request.is_dry_run else load_source_id(source.project)
+        self._loaded = loaded
+        self._session = session
+        self._runner = runner
+        self._reporter = reporter
+        self._call = PushCall(request, source, source_id, settings)
+        self._options = {key: make_options(key[0], found, request) for key, found in settings.items()}
+        self._ledgers = {key: self._make_ledger(*key) for key in settings}
+        first = source.sweeps[0].id
+        self._known = {
+            name: self._ledgers[name, first].peek() if session.asks_early else () for name in request.targets
+        }
+        self._shortcut = choose_shortcut(self._call, self._known)
+
+    @property
+    def source(self) -> ProjectSource:
+        """The sweeps that are meant."""
+        return self._call.source
 
     def read(self) -> Inventories | None:
         """Read what the source has of every sweep; None where nothing has changed, neither here nor at any target."""
@@ -112,7 +118,7 @@ class _Push:
             depths=[option.max_depth for option in options],
             roots={root for option in options for root in option.roots},
             with_versions=any(option.plan.latest_only for option in options),
-            saves_cache=not self._request.is_dry_run,
+            saves_cache=not self._call.request.is_dry_run,
         )
 
     def serve(self, name: str, found: Future[Inventories | None]) -> list[TargetReport]:
@@ -129,7 +135,7 @@ class _Push:
             self._shortcut.leave(name)
 
     def _connect(self, name: str) -> Connection:
-        request = self._request
+        request = self._call.request
         return connect(
             name,
             request.targets[name],
@@ -146,7 +152,7 @@ class _Push:
     ) -> list[TargetReport]:
         name = connection.name
         with stopwatch.step("login"):
-            connection.login(may_ask=self._request.may_ask)
+            connection.login(may_ask=self._call.request.may_ask)
         ahead = self._survey_ahead(connection)
         with stopwatch.step("scan"):
             inventories = found.result()
@@ -173,14 +179,14 @@ class _Push:
     def _survey_ahead(self, connection: Connection) -> SurveyAhead | None:
         """Begin to look at what the journal knows of the first sweep at a target, while the source is being read."""
         name, sweep = connection.name, self.source.sweeps[0].id
-        runs = self._call.known_runs[name]
+        runs = self._known[name]
         if connection.is_folder or not runs:
             self._shortcut.hear(name, "")
             return None
         options = self._options[name, sweep]
         return SurveyAhead(
             connection.endpoint,
-            get_roots(self._settings[name, sweep]),
+            get_roots(self._call.settings[name, sweep]),
             sweep,
             runs,
             roots=options.roots,
@@ -197,44 +203,41 @@ class _Push:
             return unchanged
         report = exchange(
             connection,
-            make_push_direction(connection, self._settings[key], self.source.endpoint),
+            make_push_direction(connection, self._call.settings[key], self.source.endpoint),
             inventory,
             self._options[key],
             ledger=self._ledgers[key],
             observer=Observer(self._reporter, stopwatch, self._runner.sleep),
             ahead=ahead,
         )
-        if self._settings[key].after_sync and self._request.does_after_sync:
+        if self._call.settings[key].after_sync and self._call.request.does_after_sync:
             report = self._do_after(connection, inventory.sweep, stopwatch, report)
         self._reporter.report(TargetEnded(connection.name, report.state.value))
         self._session.note(connection.name, inventory, report)
         return report
 
     def _do_after(self, connection: Connection, sweep: str, stopwatch: Stopwatch, report: TargetReport) -> TargetReport:
-        from hsm.sync.after.steps import AfterSync  # noqa: PLC0415 - few targets have it
+        from hsm.sync.after.arrival import Arrival  # noqa: PLC0415 - few targets have it
+        from hsm.sync.after.steps import AfterSync  # noqa: PLC0415 - as above
 
+        settings = self._call.settings[connection.name, sweep]
         after = AfterSync(
-            self._settings[connection.name, sweep],
-            sweep,
-            self._source_id,
-            connection,
-            self.source.endpoint,
+            Arrival(sweep, connection, settings, self.source.endpoint, self._call.source_id),
             self._runner,
-            stopwatch,
-            self._reporter,
+            Observer(self._reporter, stopwatch, self._runner.sleep),
             owed=self._session.find_owed(connection.name, sweep),
-            breaks_lock=self._request.breaks_lock,
+            breaks_lock=self._call.request.breaks_lock,
         )
-        return after(report)
+        return after.run(report)
 
     def _make_ledger(self, name: str, sweep: str) -> Ledger:
         project = self.source.project
         books = Books(
             project=project,
             target=name,
-            route=make_route(self._settings[name, sweep], direction="push"),
-            source=Sender(self._source_id, socket.gethostname(), str(project)),
-            breaks_lock=self._request.breaks_lock,
+            route=make_route(self._call.settings[name, sweep], direction="push"),
+            source=Sender(self._call.source_id, socket.gethostname(), str(project)),
+            breaks_lock=self._call.request.breaks_lock,
         )
         return Ledger(books, sweep)
 

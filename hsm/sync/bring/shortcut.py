@@ -27,14 +27,12 @@ class PushCall:
         source: The sweeps that are meant.
         source_id: The project's.
         settings: By target and sweep.
-        known_runs: By target: the runs of the first sweep that its journal knows.
     """
 
     request: SyncRequest
     source: ProjectSource
     source_id: str
     settings: Mapping[tuple[str, str], TargetSettings]
-    known_runs: Mapping[str, Sequence[str]]
 
 
 class Shortcut:
@@ -81,7 +79,10 @@ class Shortcut:
         """
 
 
-MakeShortcut = Callable[[PushCall], Shortcut | None]
+KnownRuns = Mapping[str, Sequence[str]]
+"""By target: the runs of the first sweep that the journal knows."""
+
+MakeShortcut = Callable[[PushCall, KnownRuns], Shortcut | None]
 """Makes a shortcut for a push; None where it could save nothing."""
 
 _offers: list[MakeShortcut] = []
@@ -92,7 +93,7 @@ def offer_shortcut(make: MakeShortcut) -> None:
     _offers.append(make)
 
 
-def choose_shortcut(call: PushCall) -> Shortcut:
+def choose_shortcut(call: PushCall, known: KnownRuns) -> Shortcut:
     """Choose the first that is offered for a push."""
-    made = (make(call) for make in _offers)
+    made = (make(call, known) for make in _offers)
     return next((shortcut for shortcut in made if shortcut is not None), Shortcut())

@@ -12,7 +12,7 @@ from hsm.model import EntryKind, Root, SweepInventory
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
 from hsm.process.background import Ahead
 from hsm.process.runner import CommandStoppedError
-from hsm.remote.shell_programs.guard import GuardPlaces
+from hsm.remote.guard import GuardPlaces
 from hsm.sweep_folder import OUTPUTS, receipt_folder, sweep_folder
 from hsm.transfer.base import PARTIAL_FOLDER, get_temporary_folder
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from hsm.sync.bring.shortcut import PushCall, Shortcut, offer_shortcut
+from hsm.sync.bring.shortcut import KnownRuns, PushCall, Shortcut, offer_shortcut
 
 
-def _make(call: PushCall) -> Shortcut | None:
+def _make(call: PushCall, known: KnownRuns) -> Shortcut | None:
     if len(call.source.sweeps) != 1:
         return None
     from hsm.sync.shortcuts.unchanged_sweep import make_unchanged_sweep  # noqa: PLC0415 - few sweeps are large
 
-    return make_unchanged_sweep(call)
+    return make_unchanged_sweep(call, known)
 
 
 offer_shortcut(_make)

@@ -29,7 +29,7 @@ from hsm.plan.secrets import SECRET_FOUND
 from hsm.plan.summary import Counts
 from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.bring.shortcut import PushCall, Shortcut
+from hsm.sync.bring.shortcut import KnownRuns, PushCall, Shortcut
 from hsm.sync.reports import State, TargetReport, count_files, count_runs
 from hsm.sync.shortcuts.footprint import Footprint, is_unchanged
 from hsm.sync.shortcuts.unchanged_record import UnchangedRecord, get_record_path, load_record, save_record
@@ -165,10 +165,10 @@ class _NotedEndpoint(LocalEndpoint):
             self._footprint.is_whole = False
 
 
-def make_unchanged_sweep(call: PushCall) -> UnchangedSweep | None:
+def make_unchanged_sweep(call: PushCall, known_runs: KnownRuns) -> UnchangedSweep | None:
     """Make the shortcut of a push of one sweep; None where it is small, or each file must be looked at all the same."""
     request, source = call.request, call.source
-    if min((len(runs) for runs in call.known_runs.values()), default=0) < LEAST_RUNS:
+    if min((len(runs) for runs in known_runs.values()), default=0) < LEAST_RUNS:
         return None
     if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != RunChoice():
         return None
