@@ -1,4 +1,4 @@
-"""The inventory of machines: which there are, which can be reached, by which address, with what URLs.
+"""Inventory of machines: their addresses, who of them answers, and their URLs.
 
 What is exported here is loaded when it is first used; importing the package does no work.
 """
@@ -58,7 +58,7 @@ _NODE = ("DATA_SYNC_PORT", "ELO_SYNC_PORT", "MODEL_SYNC_PORT", "ClusterNode", "E
 _URLS = ("get_data_sync_urls", "get_elo_sync_urls", "get_sync_urls")
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - classes, functions and numbers
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _REACH:

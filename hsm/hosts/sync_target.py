@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def find_target(project: Path, name: str) -> Mapping[str, object] | str:
-    """Return the keys of a sync target that a machine stands for, or why there are none.
+    """Find the keys of the sync target that a machine stands for; the reason in words where there are none.
 
-    The host is the preferred address: it names the place, by whichever address the machine is reached later.
+    The host is the preferred address: it names the place, and is the same if the machine is reached by another one.
 
     Args:
-        project: Where the hosts file is looked for, if none is named.
+        project: The folder in which the hosts file is looked for, if none is named.
         name: The machine's name.
 
     Raises:
@@ -44,7 +44,7 @@ def find_target(project: Path, name: str) -> Mapping[str, object] | str:
 
 
 def choose_address(settings: TargetSettings, project: Path) -> TargetSettings:
-    """Return the settings of a target with the address of its machine that answers; others as they are.
+    """Choose the address of a target's machine that answers; the settings of a target without a machine stay.
 
     A machine with one address and no jump host is not asked.
 
@@ -72,6 +72,6 @@ def choose_address(settings: TargetSettings, project: Path) -> TargetSettings:
 
 
 def _get_carrier(inventory: Inventory, name: str) -> ClusterNode:
-    """The machine that files go through: the node's `transfer_host`, else itself."""
+    """Get the machine that files go through: the node's `transfer_host`, else itself."""
     node = inventory.nodes[name]
     return inventory.nodes[node.transfer_host] if node.transfer_host else node

@@ -17,7 +17,7 @@ _N_PER_SOURCE = 2
 
 
 def has_aria2() -> bool:
-    """Whether aria2c is installed here."""
+    """Tell whether aria2c is installed here."""
     return shutil.which(ARIA2) is not None
 
 

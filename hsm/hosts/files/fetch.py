@@ -30,7 +30,7 @@ class Fetched:
         path: Where it is.
         size: Bytes.
         sha256: Its checksum, hex, as computed here.
-        is_verified: Whether a server or the caller had said what the checksum must be.
+        is_verified: A server or the caller named the checksum.
         by: `aria2c`, `http`, or `nothing` where it was there already.
         sources: The URLs that it was fetched from; for aria2c all that it was given.
         left_out: URLs that were not used, because they fail or have another file -> why.
@@ -59,8 +59,8 @@ def fetch(
 
     Args:
         urls: The same file at several servers.
-        to: Where it is to lie. Its folder must exist.
-        sha256: What its checksum must be, hex; empty: what the servers say.
+        to: Its path here. The folder must exist.
+        sha256: Its checksum, hex; empty for that which the servers name.
         timeout_seconds: For the transfer.
         answer_seconds: For all servers together to tell size and checksum.
         overwrite: Replace another file of this name.
@@ -115,7 +115,7 @@ def make_sha256(path: Path) -> str:
 
 
 def _check(beside: Path, size: int, expected: str) -> str:
-    """Make sure that what arrived is right, and on disk before it takes its name; its checksum."""
+    """Check size and checksum of what arrived, and put it on the disk before it takes its name; return the checksum."""
     arrived = beside.stat().st_size if beside.exists() else 0
     if arrived != size:
         raise TargetError(f"{arrived:,} bytes arrived of {size:,}.", hint="Try again.", kind="fetch_failed")

@@ -1,4 +1,4 @@
-"""Files below a root, opened so that no path and no symlink leads out of it."""
+"""Opener of files below a root, out of which no path and no symlink leads."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class SharedFile:
     Attributes:
         descriptor: To read from.
         size: Bytes when it was opened.
-        etag: Changes with inode, size and time of change; with its quotes.
-        identity: The same as a key.
+        etag: Changes with device, inode, size and time; with its quotes.
+        identity: These four, as a key.
     """
 
     descriptor: int
@@ -48,18 +48,16 @@ class SharedFile:
 def open_shared(root: Path, path: str) -> SharedFile:
     """Open a regular file below a root; the caller closes it.
 
-    A symlink may lead to another file below the root. The resolved path is walked again folder by folder without
-    following anything, so a symlink that is put there meanwhile leads nowhere. Hidden names and names of secrets
-    count as absent.
+    A symlink may lead to another file below the root. Hidden names and names of secrets count as absent.
 
     Raises:
-        FileNotFoundError: There is no such file, or it may not be shown.
+        FileNotFoundError: There is no such file, or it is not to be shared.
     """
     return describe_open(_open(root, path))
 
 
 def describe_open(descriptor: int) -> SharedFile:
-    """Return an open file's size and the tags that tell its versions apart."""
+    """Read an open file's size and the tags that tell its versions apart."""
     status = os.fstat(descriptor)
     identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     tag = hashlib.sha256(repr(identity).encode()).hexdigest()[:32]
@@ -77,6 +75,7 @@ def _open(root: Path, path: str) -> int:
     if not real.is_relative_to(base) or real == base or not _is_shown(real.relative_to(base)):
         raise FileNotFoundError(path)
     try:
+        # Walked again without following anything: a symlink that was put there meanwhile leads nowhere.
         return _walk(base, real.relative_to(base).parts)
     except OSError as error:
         raise FileNotFoundError(path) from error
@@ -112,7 +111,7 @@ class Digests:
         self._lock = threading.Lock()
 
     def make(self, file: SharedFile) -> bytes:
-        """Return the SHA-256 of an open file; its position does not move."""
+        """Make the SHA-256 of an open file; its position does not move."""
         with self._lock:
             if file.identity in self._known:
                 return self._known[file.identity]
@@ -122,7 +121,7 @@ class Digests:
             digest.update(chunk)
             offset += len(chunk)
         with self._lock:
-            if describe_open(file.descriptor).identity == file.identity:
+            if describe_open(file.descriptor).identity == file.identity:  # else it changed while it was read
                 self._known[file.identity] = digest.digest()
                 while len(self._known) > _MAX_DIGESTS:
                     self._known.popitem(last=False)
@@ -133,7 +132,7 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
     """Read a `Range` header (RFC 9110, 14.2).
 
     Returns:
-        First byte and the byte after the last; None where the header is to be ignored, as several ranges are.
+        First byte and the byte after the last; None where the header is to be ignored, as one of several ranges.
 
     Raises:
         RangeError: No byte of it is in the file.

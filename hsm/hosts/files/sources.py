@@ -1,4 +1,4 @@
-"""One file at several machines: how large it is there, what its checksum is, and which sources agree."""
+"""Sources of one file at several machines: its size and checksum at each, and those that agree."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class FileSource:
     """A file as one server has it.
 
     Attributes:
-        url: Where to fetch it from; one version of the file where the server names that (`Content-Location`).
+        url: Of the file, or of this version of it where the server names that (`Content-Location`).
         size: Bytes.
         sha256: Hex; empty where the server does not tell.
         etag: Tells versions apart; empty where the server has none.
-        has_ranges: Whether parts can be asked for.
+        has_ranges: The server sends parts of it.
     """
 
     url: str
@@ -39,7 +39,7 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class SourceChoice:
-    """Which sources are used.
+    """The sources that agree, and the others.
 
     Attributes:
         sources: At least one; all have the same size and checksum.
@@ -51,7 +51,7 @@ class SourceChoice:
 
 
 def check_source_url(url: str) -> str:
-    """Return `url` if it is an http or https URL without user and blanks.
+    """Check that `url` is an http or https URL without user and blanks, and return it.
 
     Raises:
         UsageError: It is none (kind `bad_url`).
@@ -68,7 +68,7 @@ def check_source_url(url: str) -> str:
 
 
 def make_name(url: str) -> str:
-    """Return the file name that a URL ends with.
+    """Make the file name that a URL ends with.
 
     Raises:
         UsageError: It ends with none (kind `bad_url`).
@@ -80,7 +80,7 @@ def make_name(url: str) -> str:
 
 
 def check_sha256(text: str) -> str:
-    """Return a SHA-256 in small letters; empty stays empty.
+    """Check that `text` is a SHA-256, and return it in small letters; empty stays empty.
 
     Raises:
         UsageError: It is none (kind `usage`).
@@ -96,7 +96,7 @@ def find_sources(urls: Sequence[str], *, timeout_seconds: float, sha256: str = "
     Args:
         urls: The same file at several servers.
         timeout_seconds: For all together; a server may have to read the file for its checksum.
-        sha256: What it must be; empty: what most servers say, of equals the first.
+        sha256: Its checksum; empty for that which most servers name, or the first of several named as often.
 
     Raises:
         TargetError: No server has it (kind `no_source`).
@@ -146,7 +146,7 @@ async def _look_at(url: str, timeout_seconds: float) -> FileSource | str:
 
 
 def _pin(url: str, location: str) -> str:
-    """The URL of this very version, where the same server names one."""
+    """Make the URL of this version, where the server names one of its own."""
     there = urljoin(url, location) if location else url
     one, other = urlsplit(url), urlsplit(there)
     return there if (one.scheme, one.netloc) == (other.scheme, other.netloc) and there.isprintable() else url

@@ -67,7 +67,7 @@ class _Stream:
         self.reasons: dict[str, str] = {}
 
     async def run(self) -> bool:
-        """Fetch the file; whether all of it came."""
+        """Fetch the file; True when all of it has come."""
         import httpx  # noqa: PLC0415 - loaded already
 
         if not self._size:
@@ -84,7 +84,7 @@ class _Stream:
         return False
 
     async def _read(self, client: httpx.AsyncClient, source: FileSource) -> str:
-        """Read from one server to the end; why that failed, empty where it did not."""
+        """Read from one server to the end; the reason where that fails, else empty."""
         if not self._may_go_on(source):
             self._forget()
         begin = self._n_arrived
@@ -111,7 +111,7 @@ class _Stream:
         return "" if self._n_arrived == self._size else "it answers with less than asked for"
 
     def _may_go_on(self, source: FileSource) -> bool:
-        """Whether the rest may come from a server.
+        """Tell whether the rest may come from a server.
 
         Without a checksum nothing would show that the parts of two servers, or of two versions, do not fit.
         """
@@ -131,5 +131,5 @@ def _make_part_headers(source: FileSource, begin: int) -> dict[str, str]:
 
 
 def _has_strong_tag(source: FileSource) -> bool:
-    """Whether the server's tag tells versions apart byte by byte; a weak one never meets `If-Match` (RFC 9110)."""
+    """Tell whether the server's tag differs for any byte that differs; a weak one never meets `If-Match` (RFC 9110)."""
     return bool(source.etag) and not source.etag.startswith("W/")

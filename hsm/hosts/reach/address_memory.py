@@ -1,7 +1,7 @@
-"""Which address of a node answered last, kept for some minutes in the user's cache folder.
+"""Memory of the address by which each node answered last, kept for some minutes in the user's cache folder.
 
-What is remembered only decides which address is tried first; the others get their turn all the same. So a wrong,
-missing or damaged file costs a moment and nothing else.
+It only decides which address is tried first; the others get their turn all the same. So a wrong, missing or damaged
+file costs a moment and nothing else. A memory that decided more would have to be right.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _MAX_ENTRIES = 2000
 
 
 def get_memory_path() -> Path:
-    """The file, below the user's cache folder."""
+    """Get the path of the file, below the user's cache folder."""
     from platformdirs import user_cache_path  # noqa: PLC0415 - 10 ms that only a connection needs
 
     return user_cache_path("hsm") / "addresses.json"
 
 
 def load_memory(now: float | None = None) -> dict[str, str]:
-    """Return the address that answered last, by node and port (`make_key`), as far as it is remembered.
+    """Load the address that answered last, by node and port (`make_key`), as far as it is remembered.
 
     Args:
         now: Seconds since the epoch; default: the clock.
@@ -35,7 +35,7 @@ def load_memory(now: float | None = None) -> dict[str, str]:
 
 
 def save_memory(answers: Mapping[str, str], now: float | None = None) -> None:
-    """Remember which addresses answered; what cannot be written is not remembered."""
+    """Remember the addresses that answered; a file that cannot be written is no error."""
     if not answers:
         return
     now = time.time() if now is None else now
@@ -46,12 +46,12 @@ def save_memory(answers: Mapping[str, str], now: float | None = None) -> None:
 
 
 def make_key(name: str, port: int) -> str:
-    """What an answer is remembered under."""
+    """Make the key under which an answer is remembered."""
     return f"{name}:{port}"
 
 
 def make_order(addresses: Sequence[str], remembered: str | None) -> list[str]:
-    """Return the addresses with the remembered one first; one that is not among them does not count."""
+    """Sort addresses, the remembered one first; one that is not among them does not count."""
     return sorted(addresses, key=lambda address: address != remembered)
 
 

@@ -1,4 +1,4 @@
-"""By which address a node's ssh server answers, and the settings to log in there."""
+"""Finder of the address by which a node's ssh server answers, and of the settings to log in there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_GREETING_BYTES = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """How an ssh server at an address presented itself.
+    """Greeting of an ssh server at an address.
 
     Attributes:
         address: The node's address, as the inventory has it.
@@ -41,10 +41,10 @@ class Greeting:
 def find_greetings(
     nodes: Iterable[ClusterNode], *, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> tuple[dict[str, Greeting], dict[str, Greeting]]:
-    """Look at the same time which address of each node has an ssh server; the preferred one has a head start.
+    """Find the address of each node that has an ssh server, all at the same time; the preferred one has a head start.
 
     Args:
-        nodes: Whose addresses to try; what answered last is tried first.
+        nodes: Their addresses are tried, that which answered last first.
         timeout_seconds: For all together.
 
     Returns:
@@ -67,7 +67,7 @@ def find_greetings(
 
 
 def find_logins(nodes: Iterable[ClusterNode], *, timeout_seconds: float = TIMEOUT_SECONDS) -> dict[str, TargetSettings]:
-    """Return the settings to log in to each node, by the address that answers.
+    """Find the settings to log in to each node, by the address that answers.
 
     A node with one address is not asked in advance. One with several of which none answers gets its jump host, or
     else the preferred address, and ssh says what is wrong. A node without any address is left out.
@@ -83,7 +83,7 @@ def make_login(node: ClusterNode, greeting: Greeting | None) -> TargetSettings:
 
     Args:
         node: A node with an address.
-        greeting: What answered; without it the jump host is gone through, where there is one.
+        greeting: Of the address that answered; without it the way leads through the jump host, where there is one.
     """
     from hsm.config.schema import TargetSettings  # noqa: PLC0415 - pydantic
     from hsm.config.target_sections import SshSettings, TargetPaths  # noqa: PLC0415 - pydantic
@@ -102,7 +102,7 @@ def make_login(node: ClusterNode, greeting: Greeting | None) -> TargetSettings:
 
 
 async def greet_node(node: ClusterNode, remembered: str | None, poor: dict[str, Greeting]) -> Greeting | None:
-    """Look which address of a node has an ssh server; the caller limits the time.
+    """Find the address of a node that has an ssh server; the caller limits the time.
 
     Args:
         node: The node.

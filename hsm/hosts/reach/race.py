@@ -1,8 +1,9 @@
-"""Several things tried at once, with an end that comes whatever the other side does.
+"""Races of several attempts, with an end in time whatever the other side does.
 
-Work runs in an event loop in a thread of its own, so that it may be called from anywhere. Names are looked up in
-threads that nobody waits for: the system's resolver has no time limit of its own, and an executor's threads would
-keep the program from ending.
+A library's time limit is one for each read, and a server that sends a byte a second keeps to it for ever. So one limit
+holds for all of a call: the work runs in an event loop, in a thread of its own, and is cancelled when the time is over.
+Names are looked up in threads that nobody waits for: the system's resolver has no time limit, and an executor's threads
+would keep the program from ending.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 HEAD_START_SECONDS = 0.25
-"""How long the more preferred one is left alone before the next is tried too (RFC 8305 calls it 250 ms)."""
+"""Time that the more preferred attempt has for itself before the next begins too (250 ms in RFC 8305)."""
 
 _GRACE_SECONDS = 0.4
 _Key = TypeVar("_Key")
@@ -30,7 +31,7 @@ async def race(
 
     Args:
         attempts: In order of preference; each gives None where it failed.
-        head_start_seconds: How long the earlier ones are left alone.
+        head_start_seconds: Time that each has before the next begins.
 
     Returns:
         The number of the first that answered and its answer; None when all failed. The others are cancelled.
@@ -72,7 +73,7 @@ async def resolve(host: str) -> list[str]:
 
 
 async def call_in_thread(call: Callable[[], _Answer]) -> _Answer:
-    """Run a call that blocks in a thread that nobody waits for: when this is cancelled, or the program ends."""
+    """Run a call that blocks in a thread; nobody waits for that when this is cancelled, or when the program ends."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[_Answer] = loop.create_future()
 
@@ -100,7 +101,7 @@ async def call_in_thread(call: Callable[[], _Answer]) -> _Answer:
 def gather(
     jobs: Mapping[_Key, Callable[[], Coroutine[Any, Any, _Answer]]], *, timeout_seconds: float
 ) -> dict[_Key, _Answer]:
-    """Do jobs at the same time, and return what is done when the time is over.
+    """Do jobs at the same time, and return the answers that are there when the time is over.
 
     Args:
         jobs: By a key.

@@ -1,4 +1,4 @@
-"""One command on many machines at once, over the shared logins."""
+"""Runner of one command on many machines at once, over the shared logins."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SSH_FAILED = 255
 
 @dataclass(frozen=True, slots=True)
 class HostRun:
-    """How a command ended at one machine.
+    """End of a command at one machine.
 
     Attributes:
         name: The machine's name.
         exit_code: The command's; None where it did not run to its end.
-        error: Why not, as a short stable word; empty where it did.
+        error: The reason why not, as a short stable word; empty where it did.
         message: The same in a sentence.
         hint: What to do about it.
     """
@@ -37,7 +37,7 @@ class HostRun:
 
 
 def make_program(words: Sequence[str]) -> str:
-    """Return the /bin/sh program of a command line: one word is one already, several are quoted each."""
+    """Make the /bin/sh program of a command line: one word is a program already, several are quoted each."""
     return words[0] if len(words) == 1 else " ".join(map(quote, words))
 
 
@@ -52,11 +52,11 @@ def run_everywhere(
     """Run a program on all machines at the same time.
 
     Args:
-        logins: How to log in, by name.
+        logins: The settings of each login, by name.
         program: For /bin/sh there; its complaints come with its output.
         on_line: Called with a name and a line, from any thread, one call at a time.
-        n_parallel: How many machines at most at the same time.
-        timeout_seconds: After which what still runs is ended; None for never.
+        n_parallel: The most machines at the same time.
+        timeout_seconds: The time after which programs that still run are ended; None for never.
 
     Returns:
         One result for each machine, in order.
@@ -124,7 +124,7 @@ def _run_at(
 
 
 class LineReader:
-    """Cuts the output of a framed program into lines, without the noise before it and the marks around it.
+    """Cutter of a framed program's output into lines, without the noise before it and the marks around it.
 
     Args:
         mark: The frame's mark.
@@ -151,12 +151,12 @@ class LineReader:
         *lines, self._left = self._left.split(b"\n")
         for line in lines:
             self._tell(line)
-        while len(self._left) > MAX_LINE_BYTES + len(self._end):
+        while len(self._left) > MAX_LINE_BYTES + len(self._end):  # the end mark may still be among the last bytes
             self._tell(self._left[:MAX_LINE_BYTES])
             self._left = self._left[MAX_LINE_BYTES:]
 
     def end(self) -> None:
-        """Hand over what has no line end. `is_whole` then says whether the program came to its end."""
+        """Hand over the last line if it has no end. `is_whole` then tells whether the program came to its end."""
         if not self._has_begun:
             return
         self.is_whole = self._left.endswith(self._end)
@@ -170,7 +170,7 @@ class LineReader:
 
 
 def get_run_exit_code(runs: Sequence[HostRun]) -> ExitCode:
-    """0 when the command ended well everywhere, 10 when no machine could be reached, else 1."""
+    """Return DONE when the command ended well everywhere, UNREACHABLE when it ran nowhere, else PARTIAL."""
     if all(run.exit_code == 0 and not run.error for run in runs):
         return ExitCode.DONE
     return ExitCode.UNREACHABLE if all(run.exit_code is None for run in runs) else ExitCode.PARTIAL

@@ -1,4 +1,4 @@
-"""Which nodes answer over HTTP, by which address, all asked at the same time."""
+"""Statuses of nodes over HTTP, all asked at the same time, each by its addresses."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Reached:
 
     Attributes:
         node: The node.
-        base_url: Where it answered, without a path.
-        answer: What it answered; its content may be None.
+        base_url: The URL at which it answered, without a path.
+        answer: Its content may be None.
     """
 
     node: ClusterNode
@@ -44,7 +44,7 @@ def check_http_endpoint(
     Args:
         ip: An address or a host name; IPv6 with or without brackets.
         port: Its port.
-        path: What to ask for.
+        path: Of the object.
         timeout: Seconds for all of it, looking the name up included.
 
     Returns:
@@ -62,7 +62,7 @@ def check_http_endpoint(
 
 
 def check_node_reachable(node: ClusterNode, port: int = ELO_SYNC_PORT, timeout: float = TIMEOUT_SECONDS) -> bool:
-    """Whether a node answers `/status` on a port by any of its addresses with a JSON object, within `timeout` s."""
+    """Tell whether a node answers `/status` on a port with a JSON object, by any address, within `timeout` seconds."""
     found = read_statuses([node], port=port, timeout=timeout)
     return bool(found) and found[0].answer.content is not None
 
@@ -91,7 +91,7 @@ def read_statuses(nodes: Iterable[ClusterNode], *, port: int | None, timeout: fl
     """Ask nodes for `/status` at the same time, each by its addresses in order of preference with a head start.
 
     Args:
-        nodes: Whom to ask.
+        nodes: Those to ask.
         port: The port; None for each node's own `data_server_port`.
         timeout: Seconds for all of them together.
 

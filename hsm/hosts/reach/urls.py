@@ -1,4 +1,4 @@
-"""Where data, models and scores of the active nodes can be fetched from."""
+"""URLs of the data, models and scores of active nodes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def get_sync_urls(
 
     Args:
         port: The port that is asked.
-        path: What is put behind the address.
+        path: Put behind the address.
         timeout: Seconds for all nodes together.
         hosts_file: See `hsm.hosts.inventory.load.find_hosts_file`.
 

@@ -1,4 +1,4 @@
-"""How busy a machine is: the program that prints it there, and what it printed, read. Pure."""
+"""Load of a machine: the program that prints it there, and the parser of its output. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Gpu:
 
     @property
     def is_free(self) -> bool:
-        """Whether less than a tenth of its memory and of its time is in use; an unknown one is not free."""
+        """True where less than a tenth of its memory and of its time is in use; an unknown one is not free."""
         if self.used_mib is None or not self.total_mib or self.busy_percent is None:
             return False
         return self.used_mib < _FREE_SHARE * self.total_mib and self.busy_percent < 100 * _FREE_SHARE
@@ -46,7 +46,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """How busy a machine is.
+    """Load of a machine.
 
     Attributes:
         load: Mean number of running processes in the last minute; None where unknown.
@@ -60,7 +60,7 @@ class Vitals:
 
 
 def parse_vitals(text: str) -> Vitals:
-    """Read what `PROGRAM` printed; lines that mean nothing are skipped."""
+    """Parse the output of `PROGRAM`; lines that mean nothing are skipped."""
     load: float | None = None
     n_cpus = 0
     gpus: list[Gpu] = []

@@ -1,4 +1,4 @@
-"""Asking a web server for one JSON object: little of it, within a time, and of nobody else."""
+"""Request for one JSON object of a web server: of limited size, and of no other server."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MAX_REDIRECTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a web server answered.
+    """Answer of a web server.
 
     Attributes:
         status: The HTTP status; 0 where it is no HTTP.
         content: The JSON object; None where the answer is none, is too large, or has another status than 2xx.
-        reason: Why there is no content; empty where there is.
+        reason: The reason why there is no content; empty where there is.
     """
 
     status: int
@@ -35,13 +35,13 @@ class Answer:
 
 
 def make_headers() -> dict[str, str]:
-    """The headers of every request; HSM_HOSTS_TOKEN goes along as bearer token where it is set."""
+    """Make the headers of every request, with HSM_HOSTS_TOKEN as bearer token where it is set."""
     token = os.environ.get(TOKEN_VARIABLE, "")
     return {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})}
 
 
 def make_client(timeout_seconds: float) -> httpx.AsyncClient:
-    """A client that follows no redirect by itself, and uses neither the environment's proxies nor `.netrc`."""
+    """Make a client that follows no redirect by itself, and uses neither the environment's proxies nor `.netrc`."""
     import httpx  # noqa: PLC0415 - 100 ms that only a request needs
 
     return httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False, trust_env=False, headers=make_headers())
@@ -55,7 +55,7 @@ async def ask(client: httpx.AsyncClient, url: str) -> Answer | None:
         url: An http or https URL.
 
     Returns:
-        The answer, also a useless one; None where nobody answers. The caller limits the time.
+        The answer, also one without content; None where nobody answers. The caller limits the time.
     """
     try:
         host = unquote(urlsplit(url).hostname or "")
@@ -90,7 +90,7 @@ def _get_origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 async def _ask_once(client: httpx.AsyncClient, url: str, address: str) -> tuple[Answer, str | None]:
-    """Ask at one address; the answer, and where it redirects to."""
+    """Ask at one address; the answer, and the place that it redirects to."""
     import httpx  # noqa: PLC0415 - loaded already
 
     named = httpx.URL(url)
@@ -110,7 +110,7 @@ async def _ask_once(client: httpx.AsyncClient, url: str, address: str) -> tuple[
 
 
 def _make_extensions(client: httpx.AsyncClient, url: httpx.URL) -> Mapping[str, Any]:
-    """The time limits of the client, which a request with extensions of its own must bring, and the name for TLS."""
+    """Make the extensions of a request: the client's time limits, which they would else replace, and TLS's name."""
     limits = {"timeout": client.timeout.as_dict()}
     return {**limits, "sni_hostname": url.host} if url.scheme == "https" else limits
 

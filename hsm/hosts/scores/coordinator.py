@@ -23,7 +23,7 @@ class Way:
 
     Attributes:
         transport: `tailscale`, `aria2` or `http`.
-        url: Where it is.
+        url: Of the file.
     """
 
     transport: str
@@ -113,6 +113,6 @@ def get_coordinator(inventory: Inventory) -> ClusterNode:
 
 
 def is_coordinator_here(inventory: Inventory) -> bool:
-    """Whether this machine is the coordinator; a loopback address does not tell, it may be a tunnel's."""
+    """Tell whether this machine is the coordinator; a loopback address does not tell, it may be a tunnel's."""
     node = inventory.nodes.get(inventory.elo_sync.coordinator)
     return node is not None and is_self(node, with_loopback=False)

@@ -21,7 +21,8 @@ def check_integrity(path: Path, *, is_own: bool = False) -> None:
 
     Args:
         path: The file.
-        is_own: It may be written to. After a kill SQLite has to roll the file's journal back before it can be read.
+        is_own: It may be written to. After a kill SQLite has to roll back the file's journal before it can be read:
+            opened read-only, such a file looks damaged.
 
     Raises:
         TargetError: It is damaged or no SQLite file (kind `damaged_scores`), or cannot be opened (`scores_locked`).
@@ -90,6 +91,7 @@ def replace_database(new: Path, database: Path) -> None:
         OSError: It cannot be written.
     """
     check_integrity(new)
+    # A rename would put the new file under the old one's write-ahead log, and under programs that have it open.
     if database.exists() and _is_database(database):
         _overwrite(new, database)
     else:
@@ -132,7 +134,7 @@ def _overwrite(new: Path, database: Path) -> None:
 
 
 def _is_database(path: Path) -> bool:
-    """Whether it is one and not damaged.
+    """Tell whether it is a SQLite file that is not damaged.
 
     Raises:
         TargetError: That cannot be told, since it cannot be opened (kind `scores_locked`).
@@ -145,14 +147,14 @@ def _is_database(path: Path) -> bool:
 
 
 def _link(path: Path) -> Path:
-    """A second name of a file, made beside it: the first one is there until something takes its place."""
+    """Make a second name of a file beside it, so that the first is there until something takes its place."""
     beside = path.with_name(f".hsm-damaged-{os.getpid()}-{time.monotonic_ns()}")
     os.link(path, beside)
     return beside
 
 
 def remove_leftovers(folder: Path, *, older_than_seconds: float = 3600.0) -> None:
-    """Remove what a killed pull has left in a folder."""
+    """Remove the files that a killed pull has left in a folder."""
     for path in [*folder.glob(".hsm-pull-*"), *folder.glob(".hsm-fetch-*"), *folder.glob(".hsm-backup-*")]:
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime > older_than_seconds:

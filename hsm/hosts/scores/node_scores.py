@@ -19,15 +19,15 @@ _N_PARALLEL = 16
 
 @dataclass(frozen=True, slots=True)
 class NodeScores:
-    """How one node's scores stand.
+    """Scores of one node against the coordinator's.
 
     Attributes:
         name: The node.
-        is_coordinator: Whether its file is the authority.
-        comparison: Against the coordinator's file; None where the node's file could not be had.
+        is_coordinator: Its file is the authority.
+        comparison: Against the coordinator's file; None where the node's file could not be fetched.
         last_sync: When the node pulled last, seconds since the epoch; None where unknown.
         has_diverged: The largest difference of a rating is more than `divergence_threshold`.
-        problem: Why there is no comparison; empty where there is.
+        problem: The reason why there is no comparison; empty where there is.
     """
 
     name: str
@@ -43,11 +43,11 @@ def read_scores(inventory: Inventory, statuses: dict[str, dict[str, object]], ur
 
     Args:
         inventory: The machines.
-        statuses: What each data server answered to `/status`, by node.
-        urls: Where each data server is.
+        statuses: The answers of the data servers to `/status`, by node.
+        urls: Of the data servers, by node.
 
     Raises:
-        TargetError: The coordinator's file cannot be had (kind `no_source`).
+        TargetError: The coordinator's file cannot be fetched (kind `no_source`).
     """
     with tempfile.TemporaryDirectory(prefix="hsm-scores-") as place, ThreadPoolExecutor(_N_PARALLEL) as pool:
         folder = Path(place)

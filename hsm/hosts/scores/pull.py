@@ -21,12 +21,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """A pull that went well.
+    """A pull that succeeded.
 
     Attributes:
-        way: By which the file came.
-        fetched: What came.
-        before: How the former file differed from the coordinator's; None where there was none.
+        way: The way that the file came by.
+        fetched: The file.
+        before: Differences of the former file from the coordinator's; None where there was none.
         failures: Ways that were tried before -> why they failed.
     """
 
@@ -44,7 +44,7 @@ def pull_database(
     Args:
         inventory: Names the coordinator and the transports.
         database: The file here; its folder must exist.
-        discard: Also where it has rows that the coordinator has not.
+        discard: Replace it also where it has rows that the coordinator has not.
         hosts_file: See `hsm.hosts.inventory.load.find_hosts_file`.
 
     Raises:

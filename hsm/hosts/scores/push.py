@@ -16,11 +16,11 @@ from hsm.process.runner import Runner
 from hsm.remote.shell import quote, quote_path
 
 _MISSING = 127
-"""What a shell's exit status says of a program that it does not find (POSIX, sh(1))."""
+"""Exit status of a shell that does not find a program (POSIX, sh(1))."""
 
 
 def make_push_delta(inventory: Inventory, database: Path, to: Path, *, hosts_file: Path | None = None) -> int:
-    """Write the rows that the coordinator has not into a new file; how many they are.
+    """Write the rows that the coordinator has not into a new file, and return their number.
 
     Raises:
         TargetError: No way leads to the coordinator's file (kind `no_source`), or one of the files is damaged.
@@ -44,7 +44,7 @@ def send_delta(node: ClusterNode, delta: Path, database: str, *, remote_hsm: str
         remote_hsm: The program there.
 
     Returns:
-        How many rows were put in.
+        The number of rows that were put in.
 
     Raises:
         UnreachableError: No login.

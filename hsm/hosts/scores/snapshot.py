@@ -1,4 +1,4 @@
-"""Consistent copies of one SQLite file that other programs go on writing to, by SQLite's backup API."""
+"""Snapshots of a SQLite file that other programs go on writing to, by SQLite's backup API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Snapshot:
 
 
 class Snapshots:
-    """Makes copies when the file has changed, and keeps the last ones, for those who still read them. Thread-safe.
+    """Maker of copies when the file has changed; it keeps the last ones for clients that still read them. Thread-safe.
 
     Args:
         database: The SQLite file.
@@ -46,7 +46,7 @@ class Snapshots:
         self._n_made = 0
 
     def get_newest(self) -> Snapshot:
-        """Return a copy of what the file holds; an unchanged file is not copied again.
+        """Return a copy of the file's content; an unchanged file is not copied again.
 
         Raises:
             sqlite3.Error: It is no SQLite file, or stays locked.
@@ -76,7 +76,7 @@ class Snapshots:
         self._folder.cleanup()
 
     def _read_state(self) -> tuple[tuple[int, ...], ...]:
-        """What changes when the file does: it, its write-ahead log and its journal."""
+        """Read inode, size and time of the file, its write-ahead log and its journal: one of them changes with it."""
         found = []
         for suffix in ("", "-wal", "-journal"):
             try:

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - names of tables and columns cannot be parameters; `_quote` quotes them
-"""Tables of SQLite files: what one has and the other lacks, by primary key."""
+"""Tables of SQLite files: their comparison, and the rows that one lacks, by primary key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RATING_COLUMNS = ("rating", "elo", "elo_rating", "score")
-"""What a column of ratings is called, in any case."""
+"""Names of columns of ratings, in small or large letters."""
 
 BUSY_SECONDS = 30.0
 
@@ -21,7 +21,7 @@ class ScoreTable:
     """A table that can be merged.
 
     Attributes:
-        name: Its name.
+        name: As in the file.
         columns: All its columns, in order.
         keys: The columns of its primary key.
     """
@@ -33,7 +33,7 @@ class ScoreTable:
 
 @dataclass(frozen=True, slots=True)
 class TableComparison:
-    """How one file differs from another.
+    """Differences of one file from another.
 
     Attributes:
         n_rows: Rows of the file, of all tables with a primary key.
@@ -73,7 +73,7 @@ def compare(file: Path, other: Path) -> TableComparison:
 
 
 def make_delta(file: Path, other: Path, to: Path) -> int:
-    """Write the rows of a file whose keys the other has not into a new file; how many they are.
+    """Write the rows of a file whose keys the other has not into a new file, and return their number.
 
     Raises:
         sqlite3.Error: One is no SQLite file.
@@ -109,7 +109,7 @@ def iter_tables(connection: sqlite3.Connection, schema: str) -> Iterator[ScoreTa
 
 
 def insert_missing(connection: sqlite3.Connection) -> int:
-    """Put the rows of `other` whose keys `main` has not into `main`; how many they are."""
+    """Put the rows of `other` whose keys `main` has not into `main`, and return their number."""
     n_rows = 0
     known = {table.name: table for table in iter_tables(connection, "main")}
     for table in iter_tables(connection, "other"):
@@ -122,7 +122,10 @@ def insert_missing(connection: sqlite3.Connection) -> int:
 
 
 def open_database(path: Path, *, mode: str = "ro") -> sqlite3.Connection:
-    """Open a file that is there; transactions are begun by hand, and its own definitions run no functions."""
+    """Open a file that is there; transactions are begun by hand, and its own definitions run no functions.
+
+    The file may come from another machine: a view or a trigger in it is no code to be trusted.
+    """
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     connection.execute("PRAGMA trusted_schema=OFF")
@@ -130,7 +133,7 @@ def open_database(path: Path, *, mode: str = "ro") -> sqlite3.Connection:
 
 
 def get_mode(path: Path) -> str:
-    """How to open a file for reading: where it may be written, SQLite can roll back what a killed program left."""
+    """Get the mode to read a file in: where it may be written, SQLite can roll back what a killed program left."""
     return "rw" if os.access(path, os.W_OK) else "ro"
 
 
@@ -150,7 +153,7 @@ def _match(columns: tuple[str, ...]) -> str:
 
 
 def _make_missing_query(what: str, table: ScoreTable, here: str, there: str) -> str:
-    """Rows of one file whose keys the other has not."""
+    """Make the query for the rows of one file whose keys the other has not."""
     name = _quote(table.name)
     return (
         f"SELECT {what} FROM {here}.{name} AS a "

@@ -1,4 +1,4 @@
-"""A read-only data server for plain HTTP: `/status`, `/files/...` with ranges, `/db` as a snapshot."""
+"""Read-only data server for plain HTTP: `/status`, `/files/...` with ranges, `/db` as a snapshot."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def make_server_app(root: Path, *, database: Path | None = None, token: str = ""
     Args:
         root: The folder below which files are served.
         database: The SQLite file behind `/db`; without it there is none.
-        token: Every request must bring it as bearer token; empty for none.
-        name: What `/status` says; default: this machine's host name.
+        token: Every request must carry it as bearer token; empty for none.
+        name: The name in `/status`; default: this machine's host name.
     """
     share = _Share(root, database, name or socket.gethostname())
 
@@ -58,7 +58,7 @@ def make_server_app(root: Path, *, database: Path | None = None, token: str = ""
 
 
 class _Guard:
-    """Lets nobody through without the token; without a token, no page of a browser under a name of its own.
+    """Guard that asks every request for the token; without a token it refuses web pages under names of their own.
 
     A page whose name has been pointed at 127.0.0.1 (DNS rebinding) sends its own name as `Host`.
     """
@@ -159,7 +159,7 @@ class _Share:
 
 
 def select_part(headers: Mapping[str, str], file: SharedFile) -> tuple[int, int, int]:
-    """Decide by a request's conditions (RFC 9110, 13) what is answered.
+    """Select the part of a file that is answered, by the conditions of the request (RFC 9110, 13).
 
     Returns:
         The HTTP status (200, 206, 304, 412 or 416), the first byte, and the byte after the last.
@@ -182,7 +182,7 @@ def _has_tag(header: str, etag: str) -> bool:
 
 
 class _FileResponse(StreamingResponse):
-    """A part of an open file; it is closed at the end, whatever comes."""
+    """Response with a part of an open file, which is closed at the end in any case."""
 
     def __init__(self, file: SharedFile, begin: int, end: int, status: int, headers: dict[str, str]) -> None:
         super().__init__(
@@ -203,7 +203,7 @@ class _FileResponse(StreamingResponse):
 
 
 async def _iter_chunks(descriptor: int, begin: int, end: int) -> AsyncIterator[bytes]:
-    """Yield a part of a file; a file that was cut meanwhile ends early, and the connection with it."""
+    """Yield a part of a file; one that was cut meanwhile ends early, and the connection with it."""
     while begin < end:
         chunk = await run_in_threadpool(os.pread, descriptor, min(CHUNK_BYTES, end - begin), begin)
         if not chunk:
@@ -213,7 +213,7 @@ async def _iter_chunks(descriptor: int, begin: int, end: int) -> AsyncIterator[b
 
 
 def count_folders(folder: Path, prefixes: tuple[str, ...]) -> int:
-    """Return how many folders have names that begin so; 0 where there is no such place."""
+    """Count the folders with names that begin so; 0 where there is no such place."""
     try:
         with os.scandir(folder) as entries:
             return sum(entry.name.startswith(prefixes) and entry.is_dir() for entry in entries)
