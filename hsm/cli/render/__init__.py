@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hsm.cli.render.printer import show_error, show_lines, show_note
-    from hsm.cli.render.sync.progress import make_reporter
+    from hsm.cli.render.sync.progress.reporter import make_reporter
     from hsm.cli.render.sync.report import show_report
     from hsm.cli.render.sync.targets import show_targets
     from hsm.cli.render.words import escape_text
 
 _HOMES = {
     "escape_text": "words",
-    "make_reporter": "sync.progress",
+    "make_reporter": "sync.progress.reporter",
     "show_error": "printer",
     "show_lines": "printer",
     "show_note": "printer",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +14,10 @@ from rich.live import Live
 from rich.text import Text
 
 from hsm.cli.render.printer import Printer, make_console
-from hsm.cli.render.sync.bars import BarReporter
-from hsm.cli.render.sync.progress import LineReporter, write_line
+from hsm.cli.render.sync.progress.bars import BarReporter
+from hsm.cli.render.sync.progress.lines import LineReporter, write_line
 from hsm.cli.render.sync.report import show_report
+from hsm.cli.render.terminal import can_draw, never_raise
 from hsm.cli.render.words import escape_text, format_count, format_seconds, list_some
 from hsm.errors import ExitCode
 from hsm.progress import Event, ProblemFound, SilentReporter, StepStarted, TargetEnded
@@ -49,7 +49,7 @@ def make_watcher(*, is_quiet: bool) -> AbstractContextManager[Watcher]:
     """
     if is_quiet:
         return contextlib.nullcontext(_SilentWatcher())
-    if sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown"):
+    if can_draw(sys.stderr):
         return _TerminalWatcher()
     return contextlib.nullcontext(LineWatcher(sys.stderr))
 
@@ -134,7 +134,7 @@ class _TerminalWatcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _never_raise():
+        with never_raise():
             self._stop()
 
     def report(self, event: Event) -> None:
@@ -143,12 +143,12 @@ class _TerminalWatcher:
             bars.report(event)
 
     def begin_pass(self, targets: Sequence[str]) -> None:
-        with _never_raise():
+        with never_raise():
             self._stop()
             self._bars = self._stack.enter_context(BarReporter(targets))
 
     def show(self, status: FollowStatus) -> None:
-        with _never_raise():
+        with never_raise():
             if self._live is None:
                 self._stop()
                 self._live = Live(
@@ -168,15 +168,6 @@ class _TerminalWatcher:
         if live is not None:
             live.stop()
         self._stack.close()
-
-
-@contextlib.contextmanager
-def _never_raise() -> Iterator[None]:
-    """Let nothing out but an interrupt: what cannot be shown must not end the work it is about."""
-    try:
-        yield
-    except (Exception, SystemExit):  # rich ends the program where the stream is a closed pipe
-        return
 
 
 def describe_status(status: FollowStatus, *, with_times: bool) -> str:

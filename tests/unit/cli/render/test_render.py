@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hsm.cli.render import escape_text, make_reporter, show_error, show_lines, show_note, show_report, show_targets
-from hsm.cli.render.sync.bars import BarReporter, BarRow, lay_out, make_row
-from hsm.cli.render.sync.progress import LineReporter, TargetProgress
+from hsm.cli.render import escape_text, show_error, show_lines, show_note, show_report, show_targets
 from hsm.cli.render.sync.report import describe_streams
 from hsm.cli.render.words import format_clock, format_count, format_part, format_seconds
 from hsm.config.load import LoadedConfig, parse_config
 from hsm.errors import ConfigError, ExitCode, RefusedError, TargetError, UnreachableError
 from hsm.model import PlanItem, Problem, Reason, Root, Run, RunState, SourceFile, SyncPlan
-from hsm.progress import (
-    Event,
-    ProblemFound,
-    SilentReporter,
-    StepStarted,
-    TargetEnded,
-    TransferMoved,
-    TransferStarted,
-)
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.transfer.outcome import Outcome, Streams, TransferResult
 from hsm.units import format_bytes
+from tests.unit.cli.render.conftest import HOSTILE, HOSTILE_SHOWN, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SWEEP = "sweep_20251020_212836"
-HOSTILE = "run-a\x1b[2J\n\u202e[bold red]x[/bold red]\udcff"
-HOSTILE_SHOWN = r"run-a\x1b[2J\n\u202e[bold red]x[/bold red]\xff"
 
 ESCAPED = {
     "plain text": ("run-1/files", "run-1/files"),
@@ -89,31 +75,6 @@ FORMATTED = {
 @pytest.mark.parametrize(("shown", "expected"), FORMATTED.values(), ids=FORMATTED)
 def test_numbers(shown: str, expected: str) -> None:
     assert shown == expected
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    encoding = "utf-8"  # type: ignore[assignment]
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Terminal]:
-    """Return a function that makes stdout and stderr one terminal of a width."""
-
-    def make(width: int) -> Terminal:
-        stream = Terminal()
-        monkeypatch.setattr(sys, "stdout", stream)
-        monkeypatch.setattr(sys, "stderr", stream)
-        monkeypatch.setenv("COLUMNS", str(width))
-        monkeypatch.setenv("LINES", "40")
-        monkeypatch.setenv("TERM", "xterm-256color")
-        return stream
-
-    return make
 
 
 def item(run: str, name: str, reason: Reason, size: int = 1000, detail: str = "") -> PlanItem:
@@ -642,236 +603,6 @@ def test_show_targets(capsys: pytest.CaptureFixture[str]) -> None:
         "",
         "3 targets; default: desktop; what is not shown has its default",
     ]
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def transfer(*moves: tuple[float, int]) -> list[tuple[float, Event]]:
-    """A transfer of 10 files and 1,000 bytes: seconds that pass, and the bytes moved by then."""
-    started = TransferStarted("d", 10, 1000, 2)
-    return [
-        (0.0, started),
-        *((seconds, TransferMoved("d", n_bytes // 100, n_bytes, 0)) for seconds, n_bytes in moves),
-    ]
-
-
-STARTED = "d: transfer started: 2 runs, 10 files, 1.0 kB"
-MILESTONES = {
-    "the steps": (
-        [(0.0, StepStarted("d", name)) for name in ("login", "scan", "check", "plan", "transfer", "record")]
-        + [(0.0, TargetEnded("d", "nothing_to_do"))],
-        ["d: logging in", "d: checking what is there", "d: checked", "d: nothing to do"],
-    ),
-    "a quick transfer tells its beginning alone": (transfer(*[(0.1, n) for n in range(0, 1001, 50)]), [STARTED]),
-    "a tenth each": (
-        transfer((5.0, 50), (5.0, 100), (5.0, 150), (5.0, 250)),
-        [
-            STARTED,
-            "d: 10 %: 1 of 10 files, 0.1 of 1.0 kB, 10 B/s, 1:30 left",
-            "d: 25 %: 2 of 10 files, 0.2 of 1.0 kB, 15 B/s, 0:50 left",
-        ],
-    ),
-    "half a minute without a tenth": (
-        transfer((29.0, 10), (1.0, 20), (29.0, 30)),
-        [STARTED, "d: 2 %: 0 of 10 files, 0.0 of 1.0 kB, 1 B/s, 24:30 left"],
-    ),
-    "the end is told by the target's end": (
-        [*transfer((60.0, 1000)), (0.0, TargetEnded("d", "done"))],
-        [STARTED, "d: 100 %: 10 of 10 files, 1.0 of 1.0 kB, 17 B/s, 0:00 left", "d: done"],
-    ),
-    "a problem": (
-        [(0.0, ProblemFound("d", Problem(HOSTILE, "failed", "It did not arrive.")))],
-        [f"d: {HOSTILE_SHOWN}: It did not arrive."],
-    ),
-    "many problems": (
-        [(0.0, ProblemFound("d", Problem(str(i), "failed", "no"))) for i in range(50)],
-        [*[f"d: {i}: no" for i in range(20)], "d: there are more problems; the report has them all"],
-    ),
-}
-
-
-@pytest.mark.parametrize(("events", "expected"), MILESTONES.values(), ids=MILESTONES)
-def test_milestones(events: list[tuple[float, Event]], expected: list[str]) -> None:
-    clock, stream = Clock(), io.StringIO()
-    reporter = LineReporter(stream, clock=clock)
-    for seconds, event in events:
-        clock.now += seconds
-        reporter.report(event)
-    assert stream.getvalue().splitlines() == expected
-
-
-def test_reporters_by_stream(monkeypatch: pytest.MonkeyPatch, terminal: Callable[[int], Terminal]) -> None:
-    with make_reporter(is_quiet=False, targets=["d"]) as reporter:
-        assert isinstance(reporter, LineReporter)
-    terminal(80)
-    with make_reporter(is_quiet=True, targets=["d"]) as reporter:
-        assert isinstance(reporter, SilentReporter)
-    with make_reporter(is_quiet=False, targets=["d"]) as reporter:
-        assert isinstance(reporter, BarReporter)
-    monkeypatch.setenv("TERM", "dumb")
-    with make_reporter(is_quiet=False, targets=["d"]) as reporter:
-        assert isinstance(reporter, LineReporter)
-
-
-class Closed(Terminal):
-    """A terminal that has gone."""
-
-    def write(self, _text: str) -> int:
-        raise BrokenPipeError
-
-    def flush(self) -> None:
-        raise OSError
-
-
-@pytest.mark.parametrize("term", ["xterm", "dumb"])
-def test_a_reporter_never_raises(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", Closed())
-    monkeypatch.setenv("TERM", term)
-    with make_reporter(is_quiet=False, targets=["d"]) as reporter:
-        for event in (
-            StepStarted("d", "login"),
-            StepStarted("other", "check"),
-            TransferMoved("d", 9, 9, 0),
-            TargetEnded("d", "done"),
-        ):
-            reporter.report(event)
-
-
-def take(*events: Event) -> TargetProgress:
-    progress = TargetProgress()
-    for event in events:
-        progress.take(event)
-    return progress
-
-
-def test_what_has_moved_never_goes_back() -> None:
-    progress = take(TransferStarted("d", 10, 1000, 2))
-    seen = []
-    moves = (500, 300, 5000)
-    for n_bytes in moves:
-        progress.take(TransferMoved("d", n_bytes // 100, n_bytes, 0))
-        seen.append((progress.n_bytes, progress.n_files))
-    assert seen == [(500, 5), (500, 5), (1000, 10)]
-
-
-def test_a_second_sweep_adds_to_the_first() -> None:
-    progress = take(
-        TransferStarted("d", 10, 1000, 2),
-        TransferMoved("d", 6, 600, 0),
-        TargetEnded("d", "partial"),
-        TransferStarted("d", 5, 400, 1),
-        TransferMoved("d", 1, 100, 0),
-    )
-    assert (progress.n_bytes, progress.total_bytes) == (700, 1000)
-    assert (progress.n_files, progress.total_files, progress.total_runs) == (7, 11, 3)
-    assert progress.fraction == 0.25
-
-
-def make_rows(*names: str) -> list[BarRow]:
-    progress = take(
-        TransferStarted("d", 1500, 1_200_000_000, 100),
-        TransferMoved("d", 700, 600_000_000, 0),
-        StepStarted("x", "transfer"),
-    )
-    progress.is_moving = True
-    return [make_row(name, progress, speed=50e6, seconds_left=12.0) for name in names]
-
-
-BARS = {
-    "82 columns": (82, "desktop  ##---  0.6 of 1.2 GB    700/1,500 files   50.0 MB/s   0:12 left  100 runs"),
-    "80 columns": (80, "desktop  ######-------  0.6 of 1.2 GB    700/1,500 files   50.0 MB/s   0:12 left"),
-    "160 columns": (
-        160,
-        f"desktop  {'#' * 20}{'-' * 20}  0.6 of 1.2 GB    700/1,500 files   50.0 MB/s   0:12 left  100 runs",
-    ),
-    "50 columns": (50, "desktop  ###----  0.6 of 1.2 GB    700/1,500 files"),
-}
-
-
-@pytest.mark.parametrize(("width", "expected"), BARS.values(), ids=BARS)
-def test_bars(width: int, expected: str) -> None:
-    shown = lay_out([*make_rows("desktop"), BarRow("b", "checking")], width, is_ascii=True).plain.split("\n")
-    assert shown == [expected, "b        checking"]
-    assert len(expected) <= width
-
-
-@pytest.mark.parametrize("width", [1, 10, 20, 30, 40, 60, 79, 100])
-def test_bars_never_pass_the_edge(width: int) -> None:
-    rows = [*make_rows("a-target-with-a-long-name", "b"), BarRow("c", "checking what is there")]
-    assert max(map(len, lay_out(rows, width, is_ascii=False).plain.split("\n"))) <= width
-
-
-def test_columns_stand_still_while_numbers_grow() -> None:
-    shown = []
-    for n_files, n_bytes in ((0, 0), (7, 900), (70, 12_345), (1500, 1_200_000_000)):
-        progress = take(TransferStarted("d", 1500, 1_200_000_000, 100), TransferMoved("d", n_files, n_bytes, 0))
-        row = make_row("d", progress, speed=5e6, seconds_left=n_files)
-        shown.append(lay_out([row], 100, is_ascii=True).plain)
-    places = {(line.count("#") + line.count("-"), line.index("/1,500"), line.index("MB/s")) for line in shown}
-    assert len(places) == 1, "\n".join(shown)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(500):
-        if condition():
-            return
-        pause.wait(0.01)
-    pytest.fail("it did not happen")
-
-
-def test_bars_are_drawn_once_every_login_is_over(terminal: Callable[[int], Terminal]) -> None:
-    stream = terminal(100)
-    with make_reporter(is_quiet=False, targets=["d", "e"]) as reporter:
-        reporter.report(StepStarted("d", "login"))
-        reporter.report(StepStarted("e", "login"))
-        reporter.report(StepStarted("d", "check"))
-        reporter.report(TransferStarted("d", 10, 1000, 2))
-        threading.Event().wait(0.3)
-        assert stream.getvalue().splitlines() == [
-            "d: logging in",
-            "e: logging in",
-            "d: checking what is there",
-            STARTED,
-        ]
-        reporter.report(TargetEnded("e", "unreachable"))
-        wait_for(lambda: "0/10 files" in stream.getvalue())
-        reporter.report(ProblemFound("d", Problem(HOSTILE, "failed", "It did not arrive.")))
-        wait_for(lambda: HOSTILE_SHOWN in stream.getvalue())
-        reporter.report(StepStarted("d", "login"))
-        before = len(stream.getvalue())
-        threading.Event().wait(0.3)
-        assert len(stream.getvalue()) == before
-    assert "\x1b[?25h" in stream.getvalue()
-
-
-def test_many_events_are_drawn_seldom(terminal: Callable[[int], Terminal]) -> None:
-    stream = terminal(100)
-    with make_reporter(is_quiet=False, targets=["d"]) as reporter:
-        reporter.report(TransferStarted("d", 100_000, 100_000, 2))
-        for n in range(20_000):
-            reporter.report(TransferMoved("d", n, n, 0))
-        wait_for(lambda: "19,999/100,000 files" in stream.getvalue())
-    assert stream.getvalue().count("/100,000 files") < 100
-
-
-def test_a_note_goes_above_the_bars(terminal: Callable[[int], Terminal]) -> None:
-    stream = terminal(100)
-    with make_reporter(is_quiet=False, targets=["d"]) as reporter:
-        reporter.report(TransferStarted("d", 10, 1000, 2))
-        wait_for(lambda: "0/10 files" in stream.getvalue())
-        show_note("worth knowing")
-        before, after = stream.getvalue().split("worth knowing")
-        assert before.endswith("\x1b[2K")  # the bar's line is emptied first
-        assert "0/10 files" in after  # and drawn again below
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.cli.render.sync.pace import Estimate, Rate
+from hsm.cli.render.sync.progress.pace import Estimate, Rate
 
 MEGABYTE = 1_000_000
 

@@ -1,23 +1,12 @@
-"""What a sync does while it works: bars in a terminal, a line for each milestone in a pipe, nothing with `-q`."""
+"""Milestones of a sync: what its events tell of a target, and the lines that are made of them."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TextIO
-
-from hsm.cli.render.sync.pace import Rate
-from hsm.cli.render.words import escape_text, format_clock, format_count, format_part
+from hsm.cli.render.sync.progress.pace import Rate
+from hsm.cli.render.words import format_clock, format_count, format_part
 from hsm.progress import (
     Event,
     ProblemFound,
-    Reporter,
-    SilentReporter,
     StepStarted,
     TargetEnded,
     TransferMoved,
@@ -25,8 +14,6 @@ from hsm.progress import (
     Waiting,
 )
 from hsm.units import format_bytes
-
-Clock = Callable[[], float]
 
 MOST_PROBLEMS = 20
 """How many problems of a target are told at once; the report has them all."""
@@ -53,25 +40,6 @@ _PERCENT_STEP = 10
 _LONGEST_SILENCE_SECONDS = 30.0
 _SHORTEST_PAUSE_SECONDS = 2.0
 _LONGEST_SECONDS = 100 * 3600
-
-
-def make_reporter(*, is_quiet: bool, targets: Sequence[str]) -> AbstractContextManager[Reporter]:
-    """Make what shows progress on stderr while the context lasts.
-
-    In a terminal it draws bars, which are gone at the end. Until every target has passed its login nothing is
-    drawn, because ssh may be asking for a password there.
-
-    Args:
-        is_quiet: Show nothing.
-        targets: Names of all targets, in the order of their rows.
-    """
-    if is_quiet:
-        return nullcontext(SilentReporter())
-    if sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown"):
-        from hsm.cli.render.sync.bars import BarReporter
-
-        return BarReporter(targets)
-    return nullcontext(LineReporter(sys.stderr))
 
 
 class TargetProgress:
@@ -178,38 +146,6 @@ class Milestones:
             *describe_speed(self._rate, progress.total_bytes - progress.n_bytes),
         ]
         return f"{percent} %: {', '.join(parts)}"
-
-
-class LineReporter:
-    """Writes a line for each milestone: for log files, pipes and terminals that cannot draw.
-
-    Args:
-        stream: Where to.
-        clock: Seconds that never go back.
-    """
-
-    def __init__(self, stream: TextIO, *, clock: Clock = time.monotonic) -> None:
-        self._stream = stream
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._targets: dict[str, tuple[TargetProgress, Milestones]] = {}
-
-    def report(self, event: Event) -> None:
-        """See `hsm.progress.Reporter.report`."""
-        with contextlib.suppress(Exception), self._lock:
-            progress, milestones = self._targets.setdefault(event.target, (TargetProgress(), Milestones()))
-            progress.take(event)
-            line = milestones.make_line(event, progress, self._clock())
-            if line is not None:
-                write_line(self._stream, line)
-
-
-def write_line(stream: TextIO, line: str) -> None:
-    """Write one line at once, escaped, and with an escape for what the stream's encoding lacks."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    text = escape_text(line).encode(encoding, "backslashreplace").decode(encoding)
-    stream.write(f"{text}\n")
-    stream.flush()
 
 
 def describe_totals(n_runs: int, n_files: int, n_bytes: int) -> str:

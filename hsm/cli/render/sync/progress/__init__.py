@@ -1,0 +1,1 @@
+"""Progress of a sync: bars in a terminal, lines elsewhere."""
