@@ -66,7 +66,7 @@ class ProjectFolder:
         return self.journal(target, sweep).with_suffix(".lock")
 
     def origins(self, target: str, sweep: str) -> Path:
-        """Return the record of the files here that pulls of a sweep brought from a target."""
+        """Return the record of the files here that came from a target in pulls of a sweep."""
         return self.target(target) / "pulled" / make_journal_name(sweep)
 
     def far_id(self, target: str) -> Path:

@@ -1,4 +1,4 @@
-"""Races of several attempts, with an end in time whatever the other side does.
+"""Races of several attempts, with an end in time even against a hostile server.
 
 A library's time limit is one for each read, and a server that sends a byte a second keeps to it for ever. So one limit
 holds for all of a call: the work runs in an event loop, in a thread of its own, and is cancelled when the time is over.
