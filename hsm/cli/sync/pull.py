@@ -8,7 +8,7 @@ from hsm.call_options import ReceiveOptions
 from hsm.cli.sync.options.declarations import FarSweeps
 from hsm.cli.sync.options.pick import list_offers_there
 from hsm.cli.sync.options.signature import take_options
-from hsm.cli.sync.transfer import Direction, copy_sweeps
+from hsm.cli.sync.transfer import CopyCommand, copy_sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,6 @@ def receive_from(sweeps: Sequence[str] | None, options: ReceiveOptions) -> None:
     copy_sweeps(
         sweeps,
         options,
-        Direction("sync from", "pull", list_offers_there, pull),
+        CopyCommand("sync from", "pull", list_offers_there, pull),
         overrides=parse_overrides(options.get("set")),
     )

@@ -9,7 +9,7 @@ from hsm.call_options import SendOptions
 from hsm.cli.sync.options.declarations import SweepsOrAsk
 from hsm.cli.sync.options.pick import list_offers_here
 from hsm.cli.sync.options.signature import take_options
-from hsm.cli.sync.transfer import Direction, copy_sweeps
+from hsm.cli.sync.transfer import CopyCommand, copy_sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def send_to(sweeps: Sequence[str] | None, options: SendOptions) -> None:
     copy_sweeps(
         sweeps,
         options,
-        Direction("sync to", "push", list_offers_here, partial(push, meanwhile=_import_rest)),
+        CopyCommand("sync to", "push", list_offers_here, partial(push, meanwhile=_import_rest)),
         overrides=parse_overrides(
             options.get("set"), to_sweeps=options.get("to_sweeps"), to_wandb=options.get("to_wandb")
         ),

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Direction:
-    """Direction in which a call copies sweeps.
+class CopyCommand:
+    """Command that copies sweeps, in one of the two directions.
 
     Attributes:
-        command: As typed, without arguments.
-        word: Of the documents, `push` or `pull`.
+        words: As typed, without arguments.
+        direction: `push` or `pull`, for the documents.
         list_offers: Lists the sweeps to choose from where none is named.
         copy: Copies them once; takes what `hsm.sync.bring.push.push` takes.
     """
 
-    command: str
-    word: str
+    words: str
+    direction: str
     list_offers: Callable[[LoadedConfig, Mapping[str, TargetSettings]], list[Offer]]
     copy: Callable[..., SyncReport]
 
@@ -45,7 +45,7 @@ class Direction:
 def copy_sweeps(
     sweeps: Sequence[str] | None,
     options: SendOptions | ReceiveOptions,
-    direction: Direction,
+    command: CopyCommand,
     *,
     overrides: Layer,
     does_after_sync: bool = True,
@@ -55,7 +55,7 @@ def copy_sweeps(
     Args:
         sweeps: As typed.
         options: Those that were typed.
-        direction: To the targets or from them.
+        command: The command that was called.
         overrides: What the call sets in place of its targets' own settings.
         does_after_sync: Do what the targets' `after_sync` says.
     """
@@ -66,9 +66,7 @@ def copy_sweeps(
     following = parse_following(options, is_dry_run=options.get("dry_run", False))
     scope = parse_scope(options)
     loaded, targets = load_targets(options.get("target"), is_trusted=options.get("trust", False), overrides=overrides)
-    chosen = choose_sweeps(
-        sweeps, lambda: direction.list_offers(loaded, targets), command=direction.command, as_json=as_json
-    )
+    chosen = choose_sweeps(sweeps, lambda: command.list_offers(loaded, targets), command=command.words, as_json=as_json)
     if not chosen:
         return
     request = make_request(
@@ -81,12 +79,12 @@ def copy_sweeps(
         lists_files=as_json and options.get("verbose", 0) > 0,
     )
     if following is None:
-        _copy_once(loaded, request, options, direction)
-    _follow(loaded, request, options, direction, following)
+        _copy_once(loaded, request, options, command)
+    _follow(loaded, request, options, command, following)
 
 
 def _copy_once(
-    loaded: LoadedConfig, request: SyncRequest, options: SendOptions | ReceiveOptions, direction: Direction
+    loaded: LoadedConfig, request: SyncRequest, options: SendOptions | ReceiveOptions, command: CopyCommand
 ) -> NoReturn:
     from hsm.cli.render import make_reporter
     from hsm.remote.openssh.early_login import early_logins
@@ -94,7 +92,7 @@ def _copy_once(
 
     verbosity, is_quiet = options.get("verbose", 0), options.get("quiet", False)
     with make_reporter(is_quiet=is_quiet, targets=list(request.targets)) as reporter:
-        report = direction.copy(loaded, request, runner=early_logins.take_runner(), reporter=reporter)
+        report = command.copy(loaded, request, runner=early_logins.take_runner(), reporter=reporter)
     if options.get("json"):
         document = make_document(report, with_plan=request.is_dry_run or verbosity > 0)
         typer.echo(json.dumps(document, indent=2))
@@ -109,7 +107,7 @@ def _follow(
     loaded: LoadedConfig,
     request: SyncRequest,
     options: SendOptions | ReceiveOptions,
-    direction: Direction,
+    command: CopyCommand,
     following: FollowOptions,
 ) -> NoReturn:
     """Copy again and again until the sweeps have ended."""
@@ -121,9 +119,9 @@ def _follow(
     verbosity, is_quiet = options.get("verbose", 0), options.get("quiet", False)
     runner = early_logins.take_runner()
     make_pass = MakePass(
-        direction.command,
-        direction.word,
-        lambda request, reporter, session: direction.copy(
+        command.words,
+        command.direction,
+        lambda request, reporter, session: command.copy(
             loaded, request, runner=runner, reporter=reporter, session=session
         ),
     )
