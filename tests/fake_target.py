@@ -19,7 +19,7 @@ from hsm.model import Problem, Root
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell
-from hsm.remote.shell_programs.guard import Guard
+from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.folder import FolderContents
 from hsm.transfer.base import Batch, BatchEnd, Capabilities, Comparison, Engine, OnMoved
@@ -107,7 +107,7 @@ class FakeTarget:
     def release(self) -> None:
         pass
 
-    def make_guard(self, places: object, nonce: str) -> Guard:
+    def make_guard(self, places: object, nonce: str) -> ShellGuard:
         return _FakeGuard(LocalShell(self.runner, name=self.name), places, nonce, self.script)  # type: ignore[arg-type]
 
     def make_engine(
@@ -138,7 +138,7 @@ class _FakeEndpoint(LocalEndpoint):
         return super().read_ends(paths, n_blocks=n_blocks, head_bytes=head_bytes)
 
 
-class _FakeGuard(Guard):
+class _FakeGuard(ShellGuard):
     def __init__(self, shell: LocalShell, places: object, nonce: str, script: Script) -> None:
         super().__init__(shell, places, nonce)  # type: ignore[arg-type]
         self._script = script

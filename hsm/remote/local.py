@@ -9,16 +9,16 @@ from pathlib import Path
 
 from hsm.endpoint import FileEnds, Machine, Survey, Tree
 from hsm.process.runner import Completed, Runner
+from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
 from hsm.remote.shell import quote_path
-from hsm.remote.shell_programs.file_ends import BLOCK_BYTES, get_tail_offset
-from hsm.remote.shell_programs.guard import make_receipts_program, parse_receipt_checksums
+from hsm.remote.shell_programs.receipts import make_receipts_program, parse_receipt_checksums
 from hsm.tree import Scan, list_tree, scan_folder
 
 SESSION_TIMEOUT_SECONDS = 600
 
 
 class LocalShell:
-    """Runs /bin/sh programs on this machine; keeps `hsm.remote.shell.RemoteShell`."""
+    """Runs /bin/sh programs on this machine; implements `hsm.remote.shell.RemoteShell`."""
 
     def __init__(self, runner: Runner, *, name: str = "this machine") -> None:
         self.name = name
@@ -30,7 +30,7 @@ class LocalShell:
 
 
 class LocalEndpoint:
-    """Keeps `hsm.endpoint.Endpoint` for the file systems of this machine."""
+    """Implements `hsm.endpoint.Endpoint` for the file systems of this machine."""
 
     is_remote = False
 

@@ -12,8 +12,8 @@ from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, FileEnds, Survey, Tree
 from hsm.errors import HsmError, NoRsyncError, NoShellError, NoSshError, TargetError, UnreachableError
 from hsm.model import Problem, Root
+from hsm.remote.guard import Guard, GuardPlaces
 from hsm.remote.shell import RemoteShell
-from hsm.remote.shell_programs.guard import GuardPlaces, Keeper
 from hsm.targets.contents.contract import Contents
 from hsm.transfer.base import Engine
 
@@ -157,7 +157,7 @@ class AutoTarget:
         """See `hsm.targets.contract.Connection.contents`."""
         return self.current.contents()
 
-    def make_guard(self, places: GuardPlaces, nonce: str) -> Keeper:
+    def make_guard(self, places: GuardPlaces, nonce: str) -> Guard:
         """See `hsm.targets.contract.Connection.make_guard`."""
         return self.current.make_guard(places, nonce)
 

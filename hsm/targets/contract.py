@@ -13,8 +13,8 @@ from typing import Protocol
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
 from hsm.model import Problem, Root
+from hsm.remote.guard import MakeGuard
 from hsm.remote.shell import RemoteShell
-from hsm.remote.shell_programs.guard import MakeKeeper
 from hsm.targets.contents.contract import Contents
 from hsm.transfer.base import Engine
 
@@ -42,7 +42,7 @@ class Connection(Protocol):
         """The target's end."""
 
     @property
-    def make_guard(self) -> MakeKeeper:
+    def make_guard(self) -> MakeGuard:
         """Makes what keeps lock and receipt there."""
 
     @property

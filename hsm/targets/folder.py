@@ -16,9 +16,10 @@ from hsm.model import Problem, Root
 from hsm.plan.safety import DESTINATION_GONE
 from hsm.process.runner import Runner
 from hsm.records.journal import Journal, list_journals
+from hsm.remote.guard import MakeGuard
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell
-from hsm.remote.shell_programs.guard import Guard, MakeKeeper
+from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sweep_folder import OUTPUTS
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.folder import FolderContents
@@ -54,7 +55,7 @@ class FolderTarget:
     ) -> None:
         self.name = name
         self.endpoint = LocalEndpoint(runner, name=name)
-        self.make_guard: MakeKeeper = partial(Guard, LocalShell(runner, name=name))
+        self.make_guard: MakeGuard = partial(ShellGuard, LocalShell(runner, name=name))
         self._settings = settings
         self._runner = runner
         self._layout = layout

@@ -19,7 +19,7 @@ from hsm.records.lock import (
     make_locked_error,
     parse_holder,
 )
-from hsm.remote.shell_programs.guard import GuardPlaces, Held, Keeper, MakeKeeper
+from hsm.remote.guard import Guard, GuardPlaces, LockHeld, MakeGuard
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -34,7 +34,7 @@ class TargetLock:
         receipts: The checksums of the receipts there, at the moment of taking.
     """
 
-    guard: Keeper
+    guard: Guard
     holder: Holder
     receipts: Mapping[str, str]
 
@@ -47,11 +47,11 @@ class TargetLock:
             HsmError: The target is out of reach.
         """
         answer = self.guard.take(make_lock_content(self.holder), minutes=STALE_MINUTES)
-        return not isinstance(answer, Held) and answer.receipts == self.receipts
+        return not isinstance(answer, LockHeld) and answer.receipts == self.receipts
 
 
 def take_target_lock(
-    make_guard: MakeKeeper,
+    make_guard: MakeGuard,
     places: GuardPlaces,
     *,
     source_id: str,
@@ -79,19 +79,19 @@ def take_target_lock(
     guard = make_guard(places, holder.nonce)
     content = make_lock_content(holder)
     answer = guard.take(content, minutes=STALE_MINUTES, breaks=breaks)
-    if isinstance(answer, Held):
+    if isinstance(answer, LockHeld):
         found = parse_holder(answer.content)
         if found is not None and found.nonce in others:
             raise _make_same_place_error(target, others[found.nonce])
         if not answer.is_fresh or (found is not None and is_dead_here(found)):
             # By its checksum, so that of two that found the same stale lock only one wins.
             answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum)
-        if isinstance(answer, Held):
+        if isinstance(answer, LockHeld):
             raise make_locked_error(found, sweep=sweep, target=target)
     return TargetLock(guard, holder, answer.receipts)
 
 
-def give_lock_back(guard: Keeper) -> None:
+def give_lock_back(guard: Guard) -> None:
     """Give a lock back without a receipt; a target out of reach keeps it, and the next call takes it for dead."""
     try:
         guard.release(None)

@@ -13,12 +13,13 @@ from hsm.config.schema import TargetSettings
 from hsm.model import Problem, Root
 from hsm.process.background import Ahead
 from hsm.process.runner import Runner
+from hsm.remote.guard import MakeGuard
 from hsm.remote.openssh.client import OpenSsh
 from hsm.remote.openssh.hints import DestinationHint, HintFile
 from hsm.remote.openssh.login import PERSIST_SECONDS
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
-from hsm.remote.shell_programs.guard import Guard, MakeKeeper
+from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.targets.contents.contract import Contents
 from hsm.targets.head_start import HeadStart
 from hsm.transfer.base import Engine
@@ -51,9 +52,9 @@ class OpenSshTarget:
         self._head_start = HeadStart(hints, _make_route_word(settings), self._make_push_engine)
 
     @property
-    def make_guard(self) -> MakeKeeper:
+    def make_guard(self) -> MakeGuard:
         """See `hsm.targets.contract.Connection.make_guard`."""
-        return partial(Guard, self._ssh)
+        return partial(ShellGuard, self._ssh)
 
     @property
     def shell(self) -> RemoteShell | None:

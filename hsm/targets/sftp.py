@@ -10,12 +10,13 @@ from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
 from hsm.model import Problem, Root
 from hsm.process.runner import Runner
+from hsm.remote.guard import MakeGuard
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.sftp.endpoint import SftpEndpoint
 from hsm.remote.sftp.guard import SftpGuard
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
-from hsm.remote.shell_programs.guard import Guard, MakeKeeper
+from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.sftp import SftpContents
 from hsm.targets.contents.shell import ShellContents
@@ -53,9 +54,9 @@ class SftpTarget:
         return self._endpoint
 
     @property
-    def make_guard(self) -> MakeKeeper:
+    def make_guard(self) -> MakeGuard:
         """Makes what keeps lock and receipt there. Asks as `endpoint` does."""
-        return partial(Guard if self._client.can_run else SftpGuard, self._client)
+        return partial(ShellGuard if self._client.can_run else SftpGuard, self._client)
 
     @property
     def shell(self) -> RemoteShell | None:

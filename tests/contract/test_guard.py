@@ -13,12 +13,13 @@ import pytest
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
 from hsm.process.runner import Completed, Runner
+from hsm.remote.guard import Guard, GuardPlaces, LockHeld, LockTaken, MakeGuard
 from hsm.remote.local import LocalShell
 from hsm.remote.sftp.endpoint import SftpEndpoint
 from hsm.remote.sftp.guard import SftpGuard
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
-from hsm.remote.shell_programs.guard import Guard, GuardPlaces, Held, Keeper, MakeKeeper, Taken
+from hsm.remote.shell_programs.guard import ShellGuard
 
 KINDS = ["local", "gnu", "busybox", "bsd", "tcsh", "open-gnu", "open-busybox", "open-fish", "paramiko", "sftp"]
 pytestmark = pytest.mark.parametrize("kind", KINDS)
@@ -33,20 +34,22 @@ class Bench:
     """A destination, and guards of two processes that want it."""
 
     root: Path
-    make_keeper: MakeKeeper
+    make_guard: MakeGuard
     shell: RemoteShell | None
     endpoint: Endpoint
     places: GuardPlaces
 
-    def guard(self, nonce: str) -> Keeper:
-        return self.make_keeper(self.places, nonce)
+    def guard(self, nonce: str) -> Guard:
+        return self.make_guard(self.places, nonce)
 
     def need_shell(self) -> RemoteShell:
         if self.shell is None:
             pytest.skip("a stand-in for a shell, and there is none")
         return self.shell
 
-    def take(self, nonce: str, *, minutes: int = 15, stale: str | None = None, breaks: bool = False) -> Taken | Held:
+    def take(
+        self, nonce: str, *, minutes: int = 15, stale: str | None = None, breaks: bool = False
+    ) -> LockTaken | LockHeld:
         content = f"held by {nonce}\n".encode()
         return self.guard(nonce).take(content, minutes=minutes, stale=stale, breaks=breaks)
 
@@ -88,13 +91,15 @@ def bench(kind: str, tmp_path: Path, make_endpoint: Callable[[str], Endpoint]) -
     shell: RemoteShell | None = LocalShell(Runner())
     if isinstance(endpoint, RemoteEndpoint | SftpEndpoint):
         shell = endpoint._shell if isinstance(endpoint, RemoteEndpoint) else None
-    make_keeper = partial(SftpGuard, endpoint._client) if isinstance(endpoint, SftpEndpoint) else partial(Guard, shell)
+    make_guard = (
+        partial(SftpGuard, endpoint._sessions) if isinstance(endpoint, SftpEndpoint) else partial(ShellGuard, shell)
+    )
     root = tmp_path / "it's there"
     places = GuardPlaces(
         folder=str(root / "sweeps/outputs/s 1/.hsm-sync"),
         temporary=tuple(str(root / name / ".hsm-tmp/s 1") for name in ("sweeps", "wandb")),
     )
-    return Bench(root, make_keeper, shell, endpoint, places)
+    return Bench(root, make_guard, shell, endpoint, places)
 
 
 def list_all(root: Path) -> set[str]:
@@ -102,23 +107,23 @@ def list_all(root: Path) -> set[str]:
 
 
 def test_taking_makes_the_own_folders_and_giving_back_leaves_nothing(bench: Bench) -> None:
-    assert bench.take("aaaa") == Taken({})
+    assert bench.take("aaaa") == LockTaken({})
     assert all(Path(path).is_dir() for path in bench.places.temporary)
     assert list_names(bench.folder) == ["lock"]
-    assert bench.guard("aaaa").release(None) == Taken({})
+    assert bench.guard("aaaa").release(None) == LockTaken({})
     assert list_all(bench.root) == {"sweeps", "sweeps/outputs", "sweeps/outputs/s 1", "wandb"}
 
 
 def test_a_second_process_is_told_who_holds_it(bench: Bench) -> None:
     bench.take("aaaa")
     answer = bench.take("bbbb")
-    assert isinstance(answer, Held)
+    assert isinstance(answer, LockHeld)
     assert (answer.content, answer.is_fresh) == (b"held by aaaa\n", True)
     assert list_names(bench.folder) == ["lock"]
 
 
 def test_a_repeated_call_of_the_holder_finds_it_taken(bench: Bench) -> None:
-    assert bench.take("aaaa") == bench.take("aaaa") == Taken({})
+    assert bench.take("aaaa") == bench.take("aaaa") == LockTaken({})
 
 
 def test_a_lock_is_stale_when_it_and_all_temporary_files_are_old(bench: Bench) -> None:
@@ -132,8 +137,8 @@ def test_a_lock_is_stale_when_it_and_all_temporary_files_are_old(bench: Bench) -
     os.utime(part, old)
     os.utime(part.parent, old)
     stale = bench.take("bbbb")
-    assert isinstance(still_fresh, Held)
-    assert isinstance(stale, Held)
+    assert isinstance(still_fresh, LockHeld)
+    assert isinstance(stale, LockHeld)
     assert (still_fresh.is_fresh, stale.is_fresh) == (True, False)
 
 
@@ -148,26 +153,26 @@ def test_a_part_that_grows_where_it_lies_is_a_sign_of_life(bench: Bench) -> None
     fresh = bench.take("bbbb")
     os.utime(part, old)
     stale = bench.take("bbbb")
-    assert isinstance(fresh, Held)
-    assert isinstance(stale, Held)
+    assert isinstance(fresh, LockHeld)
+    assert isinstance(stale, LockHeld)
     assert (fresh.is_fresh, stale.is_fresh) == (True, False)
 
 
 def test_only_the_stale_lock_that_was_seen_is_taken_over(bench: Bench) -> None:
     bench.take("aaaa")
     seen = bench.take("bbbb")
-    assert isinstance(seen, Held)
-    assert isinstance(bench.take("cccc", stale="1 2"), Held)
+    assert isinstance(seen, LockHeld)
+    assert isinstance(bench.take("cccc", stale="1 2"), LockHeld)
     assert (bench.folder / "lock").read_text() == "held by aaaa\n"
-    assert bench.take("bbbb", stale=seen.checksum) == Taken({})
-    assert isinstance(bench.take("cccc", stale=seen.checksum), Held)
+    assert bench.take("bbbb", stale=seen.checksum) == LockTaken({})
+    assert isinstance(bench.take("cccc", stale=seen.checksum), LockHeld)
     assert (bench.folder / "lock").read_text() == "held by bbbb\n"
     assert list_names(bench.folder) == ["lock"]
 
 
 def test_a_lock_can_be_broken_and_its_old_holder_writes_nothing_any_more(bench: Bench) -> None:
     bench.take("aaaa")
-    assert bench.take("bbbb", breaks=True) == Taken({})
+    assert bench.take("bbbb", breaks=True) == LockTaken({})
     assert bench.guard("aaaa").release(("receipt-a.json", b"{}")) is None
     assert list_names(bench.folder) == ["lock"]
     assert (bench.folder / "lock").read_text() == "held by bbbb\n"
@@ -178,7 +183,7 @@ def test_whoever_takes_the_lock_empties_the_temporary_folders(bench: Bench) -> N
     for path in bench.places.temporary:
         (Path(path) / "left").write_text("x")
     seen = bench.take("bbbb")
-    assert isinstance(seen, Held)
+    assert isinstance(seen, LockHeld)
     bench.take("bbbb", stale=seen.checksum)
     assert [list_names(path) for path in bench.places.temporary] == [[], []]
 
@@ -190,8 +195,8 @@ def test_the_receipt_is_written_and_its_checksum_is_what_the_check_sees(bench: B
     assert (bench.folder / "receipt-a.json").read_bytes() == content
     assert list_names(bench.folder) == ["receipt-a.json"]
     survey = bench.endpoint.survey([Tree(str(bench.root))], receipts=bench.places.folder)
-    assert written == Taken(survey.receipts)
-    assert bench.take("bbbb") == Taken(survey.receipts)
+    assert written == LockTaken(survey.receipts)
+    assert bench.take("bbbb") == LockTaken(survey.receipts)
     (bench.folder / "receipt-b.json").write_text("another source")
     assert set(bench.endpoint.survey([Tree(str(bench.root))], receipts=bench.places.folder).receipts) == {
         "receipt-a.json",
@@ -202,12 +207,12 @@ def test_the_receipt_is_written_and_its_checksum_is_what_the_check_sees(bench: B
 def test_what_the_connection_cut_is_neither_a_lock_nor_a_receipt(bench: Bench) -> None:
     cut = CutShell(bench.need_shell())
     with pytest.raises(TargetError, match="broke"):
-        Guard(cut, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15)
+        ShellGuard(cut, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15)
     assert list_all(bench.root) == {"sweeps", "sweeps/outputs", "sweeps/outputs/s 1"}
     bench.take("aaaa")
     (bench.folder / "receipt-a.json").write_text("the one before")
     with pytest.raises(TargetError, match="broke"):
-        Guard(cut, bench.places, "aaaa").release(("receipt-a.json", b"{}\n" * 1000), sets_aside=True)
+        ShellGuard(cut, bench.places, "aaaa").release(("receipt-a.json", b"{}\n" * 1000), sets_aside=True)
     assert list_names(bench.folder) == ["receipt-a.json"]
     assert (bench.folder / "receipt-a.json").read_text() == "the one before"
 
@@ -281,8 +286,8 @@ def test_a_target_whose_clock_is_not_its_disks_never_calls_a_lock_stale(bench: B
     for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
         os.utime(path, (1_600_000_000, 1_600_000_000))
     behind = OtherShell(bench.need_shell(), TOUCHED_LONG_AGO)
-    answer = Guard(behind, bench.places, "bbbb").take(b"held by bbbb\n", minutes=15)
-    assert isinstance(answer, Held)
+    answer = ShellGuard(behind, bench.places, "bbbb").take(b"held by bbbb\n", minutes=15)
+    assert isinstance(answer, LockHeld)
     assert answer.is_fresh
     assert list_names(bench.folder) == ["lock"]
 
@@ -335,7 +340,7 @@ def test_what_a_failed_take_had_made_goes_although_another_place_became_a_symlin
 
 
 def test_a_full_disk_is_named(bench: Bench) -> None:
-    guard = Guard(bench.need_shell(), bench.places, "aaaa")
+    guard = ShellGuard(bench.need_shell(), bench.places, "aaaa")
     bench.folder.mkdir(parents=True)
     (bench.folder / "lock.aaaa").symlink_to("/dev/full")
     with pytest.raises(TargetError, match="No space left"):
@@ -347,13 +352,13 @@ def test_a_lock_given_back_meanwhile_takes_no_folder_away(bench: Bench) -> None:
     bench.take("aaaa")
     for path in bench.places.temporary:
         Path(path).rmdir()
-    guard = Guard(OtherShell(bench.need_shell(), GIVEN_BACK_MEANWHILE), bench.places, "bbbb")
-    assert guard.take(b"held by bbbb\n", minutes=15) == Taken({})
+    guard = ShellGuard(OtherShell(bench.need_shell(), GIVEN_BACK_MEANWHILE), bench.places, "bbbb")
+    assert guard.take(b"held by bbbb\n", minutes=15) == LockTaken({})
 
 
 def test_who_loses_its_own_file_leaves_no_empty_lock(bench: Bench) -> None:
     lost = OtherShell(bench.need_shell(), 'cat() { command cat "$@"; rm -f "$d/lock.$n"; }')
-    assert isinstance(Guard(lost, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15), Held)
+    assert isinstance(ShellGuard(lost, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15), LockHeld)
     assert not (bench.folder / "lock").exists()
 
 
@@ -361,4 +366,6 @@ def test_a_receipt_that_cannot_be_read_is_there_all_the_same(bench: Bench) -> No
     shell = OtherShell(bench.need_shell(), "cksum() { false; }")
     bench.folder.mkdir(parents=True)
     (bench.folder / "receipt-b.json").write_text("another source")
-    assert Guard(shell, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15) == Taken({"receipt-b.json": ""})
+    assert ShellGuard(shell, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15) == LockTaken(
+        {"receipt-b.json": ""}
+    )

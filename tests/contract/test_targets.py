@@ -17,7 +17,7 @@ from hsm.errors import HsmError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
-from hsm.remote.shell_programs.guard import GuardPlaces
+from hsm.remote.guard import GuardPlaces
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection
 from hsm.transfer.base import Batch, get_temporary_folder

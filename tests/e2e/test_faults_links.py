@@ -91,13 +91,13 @@ def wait_until(is_so: Callable[[], bool], future: Future[Said] | None = None) ->
 PUSH = """
 import json, sys
 from pathlib import Path
-from hsm.config.load import load_config
+from hsm.config.load import load_project_config
 from hsm.progress import SilentReporter
 from hsm.process.runner import Runner
 from hsm.sync.bring.push import push
 from hsm.sync.request import SyncRequest
 from hsm.sync.reports import make_document
-loaded = load_config(Path.cwd())
+loaded = load_project_config(Path.cwd())
 pauses = tuple(float(word) for word in sys.argv[2:])
 request = SyncRequest((sys.argv[1],), loaded.config.sync_targets, pauses_seconds=pauses)
 report = push(loaded, request, runner=Runner(), reporter=SilentReporter())

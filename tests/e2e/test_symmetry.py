@@ -18,7 +18,7 @@ from hsm.progress import SilentReporter
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
-from hsm.remote.shell_programs.guard import Guard
+from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.exchange import Direction, Observer, Stopwatch, exchange
 from hsm.sync.bring.ledger import Ledger
@@ -52,7 +52,7 @@ def pull(remote_project: Path, here: Path, config: Path, word: str) -> TargetRep
     books = Books(here, "desktop", route, Sender("a" * 16, "far", "/far"))
     return exchange(
         connection,
-        Direction(source, destination, roots, partial(Guard, LocalShell(runner)), is_pull=True),
+        Direction(source, destination, roots, partial(ShellGuard, LocalShell(runner)), is_pull=True),
         inventory,
         ExchangeOptions(),
         ledger=Ledger(books, sweep.id),

@@ -1,7 +1,7 @@
 """The system's OpenSSH as client: one login per target, shared by every later session.
 
 What is asked of a target's shell goes to one that is kept open, so that a question costs a round trip; workers have
-sessions of their own beside it. See docs/DESIGN.md, "One login".
+sessions of their own beside it. See docs/design/ssh-logins.md.
 """
 
 from __future__ import annotations

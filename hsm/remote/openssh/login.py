@@ -1,7 +1,7 @@
 """The shared login to a target: an OpenSSH control master, found, started, explained and ended.
 
 HSM keeps one per target, started on the first use and left behind for ten minutes, so that a second factor is asked
-for once and a session costs no new login. See docs/DESIGN.md, "One login".
+for once and a session costs no new login. See docs/design/ssh-logins.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A machine behind SFTP alone as an endpoint."""
+"""Endpoint of a machine that is reached by SFTP alone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from hsm.endpoint import FileEnds, Machine, Survey, Tree
 from hsm.model import EntryKind
-from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
+from hsm.remote.cksum import make_checksum
 from hsm.remote.sftp.listing import TreeLister, get_kind, join
-from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, SftpSession, Work
+from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, SftpSession, SftpSessions, Work
 from hsm.remote.sftp.wire import (
     STATVFS,
     Code,
@@ -29,10 +30,10 @@ from hsm.remote.sftp.wire import (
     parse_handle,
     parse_names,
 )
-from hsm.remote.shell_programs.checksum import make_checksum
-from hsm.remote.shell_programs.file_ends import BLOCK_BYTES, get_tail_offset
 
 CLOCK_DOUBT_SECONDS = 60
+"""SFTP tells no time, and without any clock no log would ever count as resting. So a survey reports this machine's
+clock, less these seconds, by which the two may differ."""
 
 _FILES_AT_ONCE = 1000
 _CHUNKS_AT_ONCE = 64
@@ -41,31 +42,28 @@ InterruptCheck = Callable[[], None]
 
 
 class SftpEndpoint:
-    """Keeps `hsm.endpoint.Endpoint` over SFTP. The system and rsync of the machine stay unknown.
-
-    So does its clock, without which no log would ever count as resting: a survey takes this machine's for it, behind by
-    `CLOCK_DOUBT_SECONDS`, by which clocks may differ then.
+    """Implements `hsm.endpoint.Endpoint` over SFTP. The system and the rsync of the machine stay unknown.
 
     Args:
-        client: Reaches the machine.
+        sessions: To the machine.
     """
 
     is_remote = True
 
-    def __init__(self, client: ParamikoClient) -> None:
-        self._client = client
+    def __init__(self, sessions: SftpSessions) -> None:
+        self._sessions = sessions
         self._machine: Machine | None = None
 
     @property
     def name(self) -> str:
         """The target's name."""
-        return self._client.name
+        return self._sessions.name
 
     @property
     def machine(self) -> Machine:
         """What is known of the machine: the home folder."""
         if self._machine is None:
-            self._machine = Machine(home=self._client.use_sftp(_read_home))
+            self._machine = Machine(home=self._sessions.use_sftp(_read_home))
         return self._machine
 
     def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:  # noqa: ARG002
@@ -86,7 +84,7 @@ class SftpEndpoint:
             machine = replace(self.machine, clock_ns=time.time_ns() - CLOCK_DOUBT_SECONDS * 10**9)
             return Survey(machine, tuple(lister.make_listing() for lister in listers), checksums)
 
-        return self._client.use_sftp(look)
+        return self._sessions.use_sftp(look)
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`."""
@@ -99,7 +97,7 @@ class SftpEndpoint:
                 session.run([_read_ends(path, n_blocks, n_head, found) for path in group], check=check)
                 return found
 
-            answers = self._client.use_sftp(read)
+            answers = self._sessions.use_sftp(read)
             yield from (answers[path] for path in group if path in answers)
 
     def read_file(self, path: str) -> bytes:
@@ -109,7 +107,7 @@ class SftpEndpoint:
         def read(session: SftpSession, check: InterruptCheck) -> None:
             session.run([read_whole(path, found)], check=check)
 
-        self._client.use_sftp(read)
+        self._sessions.use_sftp(read)
         if path not in found:
             raise FileNotFoundError(path)
         return found[path]

@@ -1,8 +1,9 @@
-"""HSM's own files at a destination where no command may run: `hsm.remote.shell_programs.guard.Guard` over SFTP alone.
+"""The guard of a destination where no command runs: SFTP alone.
 
-The lock is a hard link to a file that was written first, or a file made exclusively where there are no hard links. The
-receipt is written beside, brought to the disk and renamed. What one program does there in one round trip takes
-several here; each step leaves the same as when that program is cut at this place.
+What one program of `hsm.remote.shell_programs.guard` does in one round trip takes several here. Each step leaves the
+same behind as that program when it is cut at this place: the lock is a hard link of a file that was written first, or
+a file that is made exclusively where there are no hard links; the receipt is written beside its place, flushed to the
+disk and renamed.
 """
 
 from __future__ import annotations
@@ -11,14 +12,12 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from hsm.errors import UnwritableError
 from hsm.model import EntryKind
-from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.cksum import make_checksum
+from hsm.remote.guard import GuardPlaces, LockHeld, LockTaken, make_unwritable_error
 from hsm.remote.sftp.files import SftpFiles
-from hsm.remote.sftp.session import SftpSession
+from hsm.remote.sftp.session import SftpSession, SftpSessions
 from hsm.remote.sftp.wire import SftpError
-from hsm.remote.shell_programs.checksum import make_checksum
-from hsm.remote.shell_programs.guard import GuardPlaces, Held, Taken
 
 _OWN_PREFIXES = ("lock.", "old.", "new.")
 _PARTS = ".hsm-partial"
@@ -26,37 +25,39 @@ _Answer = TypeVar("_Answer")
 
 
 class _CannotError(Exception):
-    """Something of HSM's own cannot be made there; says what."""
+    """A file or folder of HSM's own cannot be made there; its text says which."""
 
 
 class SftpGuard:
-    """The lock, the own folders and the receipt of one sweep at one destination.
+    """Implements `hsm.remote.guard.Guard` over SFTP; ages are told by the clock of the disk that holds the lock.
 
     Args:
-        client: Reaches it.
-        places: Where they lie.
+        sessions: To the destination.
+        places: Where HSM's own files lie.
         nonce: This process's, as in the lock's content.
     """
 
-    def __init__(self, client: ParamikoClient, places: GuardPlaces, nonce: str) -> None:
-        self._client = client
+    def __init__(self, sessions: SftpSessions, places: GuardPlaces, nonce: str) -> None:
+        self._sessions = sessions
         self._places = places
         self.nonce = nonce
 
-    def take(self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False) -> Taken | Held:
-        """See `hsm.remote.shell_programs.guard.Guard.take`. Ages follow the clock of the disk that holds the lock."""
+    def take(
+        self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False
+    ) -> LockTaken | LockHeld:
+        """See `hsm.remote.guard.Guard.take`."""
 
-        def take(work: _Work) -> Taken | Held:
+        def take(work: _Work) -> LockTaken | LockHeld:
             return work.take(content, minutes=minutes, stale=stale, breaks=breaks)
 
         return self._do(take)
 
-    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> Taken | None:
-        """See `hsm.remote.shell_programs.guard.Guard.release`."""
+    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> LockTaken | None:
+        """See `hsm.remote.guard.Guard.release`."""
         return self._do(lambda work: work.release(receipt, sets_aside=sets_aside))
 
     def tidy(self) -> None:
-        """See `hsm.remote.shell_programs.guard.Guard.tidy`."""
+        """See `hsm.remote.guard.Guard.tidy`."""
 
         def tidy(work: _Work) -> None:
             with contextlib.suppress(SftpError, _CannotError):
@@ -70,17 +71,13 @@ class SftpGuard:
             return call(_Work(SftpFiles(session, check), self._places, self.nonce))
 
         try:
-            return self._client.use_sftp(work)
+            return self._sessions.use_sftp(work)
         except (SftpError, _CannotError) as error:
-            raise UnwritableError(
-                f"HSM's own files cannot be written at {self._client.name}: {error}",
-                hint="Check `paths` of the target, the permissions and the free space there.",
-                detail=str(error),
-            ) from error
+            raise make_unwritable_error(self._sessions.name, str(error), detail=str(error)) from error
 
 
 class _Work:
-    """One call's steps, over one session."""
+    """The steps of one call, over one session."""
 
     def __init__(self, files: SftpFiles, places: GuardPlaces, nonce: str) -> None:
         self._files = files
@@ -94,7 +91,7 @@ class _Work:
         content = self._files.read(self._lock)
         return content is not None and self._nonce.encode() in content
 
-    def take(self, content: bytes, *, minutes: int, stale: str | None, breaks: bool) -> Taken | Held:
+    def take(self, content: bytes, *, minutes: int, stale: str | None, breaks: bool) -> LockTaken | LockHeld:
         if self._files.get_kind(self._folder) is EntryKind.SYMLINK:
             raise _CannotError(f"{self._folder} is a symlink")
         own = f"{self._lock}.{self._nonce}"
@@ -113,9 +110,9 @@ class _Work:
         except (SftpError, _CannotError):
             self._give_up(own)
             raise
-        return Taken(self._files.read_receipts(self._folder))
+        return LockTaken(self._files.read_receipts(self._folder))
 
-    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool) -> Taken | None:
+    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool) -> LockTaken | None:
         failure: Exception | None = None
         is_lost = not self.is_mine()
         if is_lost:
@@ -135,7 +132,7 @@ class _Work:
         self._files.remove_folder(self._folder)
         if failure is not None:
             raise failure
-        return None if is_lost else Taken(receipts)
+        return None if is_lost else LockTaken(receipts)
 
     def renew_temporary(self) -> None:
         """Empty the temporary folders, and make them."""
@@ -182,12 +179,12 @@ class _Work:
                 self._files.link(aside, self._lock)
         self._files.remove(aside)
 
-    def _describe_held(self, own: str, now: int, minutes: int) -> Held:
+    def _describe_held(self, own: str, now: int, minutes: int) -> LockHeld:
         content = self._files.read(self._lock) or b""
         limit = now - minutes * 60
         is_fresh = self._files.get_mtime(self._lock, default=now) > limit or self._has_fresh(limit)
         self._files.remove(own)
-        return Held(content, make_checksum(content), is_fresh)
+        return LockHeld(content, make_checksum(content), is_fresh)
 
     def _has_fresh(self, limit: int) -> bool:
         roots = {path.rpartition("/")[0].rpartition("/")[0] for path in self._temporary}

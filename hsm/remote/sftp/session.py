@@ -289,6 +289,26 @@ class SftpSession:
                 raise SessionEndedError(str(error)) from error
 
 
+class SftpSessions(Protocol):
+    """Source of sessions to one target; `hsm.remote.paramiko.client.ParamikoClient` is one."""
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+
+    def use_sftp(self, call: Callable[[SftpSession, Callable[[], None]], _Answer]) -> _Answer:
+        """Call with a session, once more after a dropped connection: doing it twice must do no harm.
+
+        Args:
+            call: Takes the session and a function that raises once the work has to end, `check` of `SftpSession.run`.
+
+        Raises:
+            hsm.errors.UnreachableError: The target cannot be reached.
+            hsm.errors.TargetError: It offers no SFTP.
+            hsm.process.runner.CommandStoppedError: The user interrupted.
+        """
+
+
 def close_quietly(stream: Stream) -> None:
     """Close a stream; one whose connection is gone may want to say so again, which its last use has told already."""
     with contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""A machine behind SSH as an endpoint."""
+"""Endpoint of a machine whose shell runs commands."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from dataclasses import replace
 
 from hsm.endpoint import FileEnds, LazyListings, Listing, Machine, Survey, Tree
 from hsm.errors import TargetError
+from hsm.remote.blocks import BLOCK_BYTES
 from hsm.remote.shell import RemoteShell, make_mark, quote_path
-from hsm.remote.shell_programs.file_ends import BLOCK_BYTES, EndsRequest, make_ends_program, parse_ends
-from hsm.remote.shell_programs.guard import make_receipts_program, parse_receipt_checksums
+from hsm.remote.shell_programs.file_ends import EndsRequest, make_ends_program, parse_ends
 from hsm.remote.shell_programs.listing import ListingAnswer, make_answer_digest, make_listing_requests, parse_listing
+from hsm.remote.shell_programs.receipts import make_receipts_program, parse_receipt_checksums
 
 
 class RemoteEndpoint:
-    """Keeps `hsm.endpoint.Endpoint` over a shell."""
+    """Implements `hsm.endpoint.Endpoint` with programs for a shell."""
 
     is_remote = True
 

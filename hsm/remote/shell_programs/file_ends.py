@@ -12,9 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hsm.endpoint import FileEnds
-
-BLOCK_BYTES = 32768
-"""The block of a `.wandb` log; tails begin at a multiple of it."""
+from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
 
 # Run by `xargs` with the paths as arguments; `$m`, `$h` (bytes of a head), `$n` (blocks of a tail), `$how`.
 _READER = r"""
@@ -115,11 +113,6 @@ def _iter_many(
         offset = get_tail_offset(size, request.n_blocks)
         tail = end[len(end) - (size - offset) :] if path in large else head[offset:]
         yield FileEnds(path, size, head, tail, offset)
-
-
-def get_tail_offset(size: int, n_blocks: int) -> int:
-    """Where the last `n_blocks` blocks of a file begin."""
-    return min(size, max(0, (size - 1) // BLOCK_BYTES - n_blocks + 1) * BLOCK_BYTES)
 
 
 def _split_named(content: bytes, lengths: Mapping[str, int]) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ from hsm.model import Entry, EntryKind, Problem, Root, Run, SourceFile
 from hsm.plan.planner import is_same_time
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, StepStarted
-from hsm.remote.shell_programs.guard import GuardPlaces
+from hsm.remote.guard import GuardPlaces
 from hsm.sweep_folder import RECEIPT_FOLDER
 from hsm.targets.contract import Connection
 from hsm.targets.lock import give_lock_back, take_target_lock

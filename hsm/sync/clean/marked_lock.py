@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hsm.errors import LockedError
-from hsm.remote.shell_programs.guard import GuardPlaces, MakeKeeper
+from hsm.remote.guard import GuardPlaces, MakeGuard
 from hsm.targets.lock import TargetLock, give_lock_back, take_target_lock
 from hsm.transfer.base import TEMPORARY_FOLDER, get_temporary_folder
 
@@ -58,7 +58,7 @@ class MarkedLock:
 
 
 def take_marked_lock(
-    make_guard: MakeKeeper,
+    make_guard: MakeGuard,
     places: GuardPlaces,
     folders: Iterable[str],
     *,

@@ -13,7 +13,7 @@ from hsm.endpoint import FileEnds
 from hsm.process.runner import Completed, Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
-from hsm.remote.shell_programs.file_ends import BLOCK_BYTES, EndsRequest, get_tail_offset, parse_ends
+from hsm.remote.shell_programs.file_ends import EndsRequest, parse_ends
 
 MARK = "0" * 32
 SIZES = (0, 1, 7, 8191, 8192, 8193, 32767, 32768, 32769, 65536, 65537, 5 * 32768, 5 * 32768 + 1)
@@ -119,8 +119,3 @@ def test_ten_thousand_files_take_one_session(tmp_path: Path) -> None:
 def test_the_output_of_another_program_is_an_error(output: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - int() and unpacking have words of their own
         parse_ends(output.encode(), EndsRequest(2, 65536, MARK))
-
-
-@pytest.mark.parametrize(("size", "n_blocks", "offset"), [(0, 2, 0), (100, 0, 100), (BLOCK_BYTES, 1, 0)])
-def test_a_tail_begins_at_a_block(size: int, n_blocks: int, offset: int) -> None:
-    assert get_tail_offset(size, n_blocks) == offset

@@ -14,8 +14,9 @@ from hsm.plan.destination import Destination, make_destination_root
 from hsm.process.runner import Runner
 from hsm.records.journal import Route
 from hsm.records.receipt import Sender
+from hsm.remote.guard import GuardPlaces
 from hsm.remote.local import LocalEndpoint, LocalShell
-from hsm.remote.shell_programs.guard import Guard, GuardPlaces
+from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.provenance import Provenance
@@ -75,7 +76,7 @@ class Case:
         plan = SyncPlan(SWEEP, (Run("run-1", "/p"),), (PlanItem(file, reason),))
         places = GuardPlaces(str(self.here / "sweeps/outputs" / SWEEP / ".hsm-sync"), ())
         with ledger.open(is_dry_run=False):
-            ledger.take(places, partial(Guard, LocalShell(Runner())))
+            ledger.take(places, partial(ShellGuard, LocalShell(Runner())))
             ledger.begin(plan)
             if arrives is not None:
                 self.write(self.here, arrives, mtime_ns)

@@ -1,0 +1,120 @@
+"""Contract of a guard: HSM's own files at a destination, which are the lock, the temporary folders and the receipts.
+
+`hsm.remote.shell_programs.guard.ShellGuard` and `hsm.remote.sftp.guard.SftpGuard` implement it;
+`tests/contract/test_guard.py` holds both to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hsm.errors import UnwritableError
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPlaces:
+    """Absolute paths of HSM's own files at a destination.
+
+    Attributes:
+        folder: For the lock and the receipts.
+        temporary: Folders that `take` empties and `release` removes.
+    """
+
+    folder: str
+    temporary: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LockTaken:
+    """The lock is ours.
+
+    Attributes:
+        receipts: The checksum of every receipt there, by file name.
+    """
+
+    receipts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LockHeld:
+    """Another process has the lock.
+
+    Attributes:
+        content: The content of the lock file.
+        checksum: Of that content, as `stale` of `Guard.take` wants it.
+        is_fresh: The lock or one of HSM's own files there is younger than the limit, by the destination's clock; or
+            that clock differs so much from the one of its disk that no age can be told.
+    """
+
+    content: bytes
+    checksum: str
+    is_fresh: bool
+
+
+class Guard(Protocol):
+    """Takes and gives back the lock of one sweep at one destination.
+
+    It writes only below the folders of its `GuardPlaces`, never through a symlink there. A connection that breaks
+    leaves each step done or not done, so every call may be repeated.
+    """
+
+    @property
+    def nonce(self) -> str:
+        """The random word of this process that stands in the lock's content."""
+
+    def take(
+        self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False
+    ) -> LockTaken | LockHeld:
+        """Take the lock; with it, empty and make the temporary folders.
+
+        A second call with the same content finds the lock taken. Files that a killed holder left beside the lock are
+        removed.
+
+        Args:
+            content: For the lock file: one line of ASCII, its end included, that holds the nonce.
+            minutes: A younger lock counts as a sign of life.
+            stale: The checksum of a lock that may be taken over. Only that very lock is: else two processes that
+                found the same stale lock would both win.
+            breaks: Take over any lock.
+
+        Raises:
+            UnwritableError: A folder or file of HSM's own cannot be made; the lock is not kept.
+        """
+
+    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> LockTaken | None:
+        """Write the receipt, if any, give the lock back and remove the temporary folders.
+
+        The receipt is on disk before it takes its name. A second call finds it written.
+
+        Args:
+            receipt: File name and content.
+            sets_aside: Rename the receipt that is there to `NAME.damaged` first.
+
+        Returns:
+            The receipts there; None when the lock was no longer ours: then nothing was written.
+
+        Raises:
+            UnwritableError: The receipt could not be written; the lock has been given back.
+        """
+
+    def tidy(self) -> None:
+        """Empty the temporary folders, while the lock is ours.
+
+        An rsync that lost its client unnoticed keeps its part when it ends, by renaming it over the one that another
+        rsync may be continuing by then; without its temporary file it cannot.
+        """
+
+
+MakeGuard = Callable[[GuardPlaces, str], Guard]
+"""Makes a guard of places at one destination, with a nonce."""
+
+
+def make_unwritable_error(name: str, reason: str, *, detail: str) -> UnwritableError:
+    """Make the error for own files that cannot be written at a target. Pure."""
+    return UnwritableError(
+        f"HSM's own files cannot be written at {name}: {reason}",
+        hint="Check `paths` of the target, the permissions and the free space there.",
+        detail=detail,
+    )
