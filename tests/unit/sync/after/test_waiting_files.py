@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hsm.endpoint import Listing
 from hsm.model import Entry, EntryKind, Root, Run, SourceFile
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.after.staging import compare_staging, find_waiting, parse_staging_path
+from hsm.sync.after.waiting_files import compare_waiting, find_waiting, parse_staging_path
 from hsm.wandb_log.artifacts import StagedArtifact
 
 BASE = "/scratch/me/artifacts/staging"
@@ -153,7 +153,7 @@ def make_entry(path: str, kind: EntryKind = EntryKind.FILE, *, size: int = 5, mt
 )
 def test_what_a_target_has(entries: list[Entry], end: str) -> None:
     listing = Listing("/real/staging", EntryKind.FOLDER, tuple(entries))
-    look = compare_staging(BASE, [FILE], listing, target="desktop")
+    look = compare_waiting(BASE, [FILE], listing, target="desktop")
     assert look.base == "/real/staging"
     assert look.sends == ((FILE,) if end == "sends" else ())
     assert look.doubtful == ((FILE,) if end == "doubtful" else ())
@@ -175,6 +175,6 @@ def test_what_a_target_has(entries: list[Entry], end: str) -> None:
 def test_the_folder_there_must_be_one_or_be_made(
     kind: EntryKind | None, nearest: EntryKind | None, is_usable: bool
 ) -> None:
-    look = compare_staging(BASE, [FILE], Listing(BASE, kind, nearest=nearest), target="desktop")
+    look = compare_waiting(BASE, [FILE], Listing(BASE, kind, nearest=nearest), target="desktop")
     assert bool(look.sends) is is_usable
     assert [problem.kind for problem in look.problems] == ([] if is_usable else ["staging_unwritable"])
