@@ -20,9 +20,10 @@ from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sync.bring.books import Books
-from hsm.sync.bring.exchange import Direction, Observer, Stopwatch, exchange
+from hsm.sync.bring.exchange import Direction, exchange
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
+from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, TargetReport, count_files, count_runs
 from hsm.targets.connect import connect
 

@@ -21,7 +21,7 @@ from hsm.sync.after.waiting_files import (
     make_conflict,
     make_unwritable,
 )
-from hsm.sync.bring.exchange import Observer
+from hsm.sync.observer import Observer
 from hsm.targets.lock import give_lock_back, take_target_lock
 from hsm.transfer.base import Batch, Engine, get_temporary_folder
 from hsm.transfer.outcome import Outcome, TransferResult

@@ -21,7 +21,7 @@ from hsm.sync.after.arrival import Arrival
 from hsm.sync.after.staging import Staging
 from hsm.sync.after.upload import choose_runs, explain_upload, make_command_program
 from hsm.sync.after.uploader import Uploader, find_open
-from hsm.sync.bring.exchange import Observer
+from hsm.sync.observer import Observer
 from hsm.sync.reports import AfterStep, State, StepState, TargetReport
 from hsm.transfer.outcome import Outcome
 

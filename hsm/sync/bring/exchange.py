@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from hsm.config.schema import TargetSettings
@@ -19,34 +17,16 @@ from hsm.plan.destination import Destination
 from hsm.plan.planner import make_plan, select
 from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
-from hsm.progress import ProblemFound, Reporter, StepStarted
+from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.bring.survey import DestinationState, SurveyAhead, survey_destination
+from hsm.sync.observer import Observer
 from hsm.sync.reports import State, TargetReport
 from hsm.targets.contract import Connection, get_roots
 from hsm.transfer.base import Engine
 from hsm.transfer.outcome import Outcome, TransferResult
-
-
-class Stopwatch:
-    """Adds up how long each step takes and tells the reporter which one begins."""
-
-    def __init__(self, target: str, reporter: Reporter) -> None:
-        self._target = target
-        self._reporter = reporter
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time what happens inside under `name`."""
-        self._reporter.report(StepStarted(self._target, name))
-        begin = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +51,6 @@ class Direction:
 def make_push_direction(connection: Connection, settings: TargetSettings, source: Endpoint) -> Direction:
     """Make the direction from this machine to a target."""
     return Direction(source, connection.endpoint, get_roots(settings), connection.make_guard)
-
-
-@dataclass(frozen=True, slots=True)
-class Observer:
-    """Everything that an exchange is watched and stopped by.
-
-    Attributes:
-        reporter: Told what happens.
-        stopwatch: Times the steps.
-        sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
-    """
-
-    reporter: Reporter
-    stopwatch: Stopwatch
-    sleep: Callable[[float], None]
 
 
 def exchange(

@@ -19,21 +19,15 @@ from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.records.source_id import load_source_id
 from hsm.sync.bring.books import Books
-from hsm.sync.bring.exchange import (
-    Observer,
-    Stopwatch,
-    exchange,
-    make_failed_report,
-    make_interrupted_report,
-    make_push_direction,
-)
+from hsm.sync.bring.exchange import exchange, make_failed_report, make_interrupted_report, make_push_direction
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import make_options
 from hsm.sync.bring.session import Session
-from hsm.sync.bring.shortcut import PushCall, choose_shortcut
 from hsm.sync.bring.survey import SurveyAhead
+from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
+from hsm.sync.shortcut import PushCall, choose_shortcut
 from hsm.sync.source import Inventories, ProjectSource, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import connect

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hsm.sync.bring.shortcut import KnownRuns, PushCall, Shortcut, offer_shortcut
+from hsm.sync.shortcut import KnownRuns, PushCall, Shortcut, offer_shortcut
 
 
 def _make(call: PushCall, known: KnownRuns) -> Shortcut | None:

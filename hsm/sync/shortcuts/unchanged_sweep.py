@@ -29,8 +29,8 @@ from hsm.plan.secrets import SECRET_FOUND
 from hsm.plan.summary import Counts
 from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.bring.shortcut import KnownRuns, PushCall, Shortcut
 from hsm.sync.reports import State, TargetReport, count_files, count_runs
+from hsm.sync.shortcut import KnownRuns, PushCall, Shortcut
 from hsm.sync.shortcuts.footprint import Footprint, is_unchanged
 from hsm.sync.shortcuts.unchanged_record import UnchangedRecord, get_record_path, load_record, save_record
 from hsm.sync.target_threads import iter_awake
