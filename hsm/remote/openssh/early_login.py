@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hsm.call_options import ReceiveOptions, SendOptions, list_harmless_switches
 from hsm.process.runner import Runner
+from hsm.project_folder import ProjectFolder
 from hsm.remote.openssh.client import OpenSsh, has_terminal
 from hsm.remote.openssh.hints import RememberedTarget, find_hint_file, list_default_targets, make_remembered
 
@@ -107,5 +108,5 @@ def parse_target_names(arguments: Sequence[str]) -> tuple[str, ...] | None:
 
 def _find_config(folder: Path) -> Path | None:
     """Find the configuration of the project that a folder lies in, without reading it."""
-    places = (place / ".hsm" / "sync_config.yaml" for place in (folder, *folder.parents))
+    places = (ProjectFolder(place).config for place in (folder, *folder.parents))
     return next((place for place in places if os.path.lexists(place)), None)
