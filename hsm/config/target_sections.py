@@ -23,6 +23,7 @@ from hsm.config.rules import (
     make_option_text,
 )
 from hsm.config.sections import Section, make_tuple
+from hsm.sweep_folder import OUTPUTS
 
 ABSOLUTE_PATH = "an absolute path or ~/... (not / or ~ itself, no ..)"
 ROOT_PATH = "an absolute path, ~/... or one relative to project_root (not / or ~ itself, no ..)"
@@ -70,8 +71,8 @@ class TargetPaths(Section):
             return wandb
         if wandb == sweeps:
             raise ValueError("is the same folder as sweeps")
-        if f"{wandb}/".startswith(f"{sweeps}/outputs/"):
-            raise ValueError(f"lies in {sweeps}/outputs, where sweep folders land")
+        if f"{wandb}/".startswith(f"{sweeps}/{OUTPUTS}/"):
+            raise ValueError(f"lies in {sweeps}/{OUTPUTS}, where sweep folders land")
         return wandb
 
 
