@@ -1,6 +1,6 @@
 """rsync's command line, file list, output and exit codes, as text. Pure.
 
-Sources: rsync(1) and rsync's `errcode.h`; what versions differ in is measured, see docs/design/transfer-engines.md.
+Sources: rsync(1) and rsync's `errcode.h`; what versions differ in is measured, see docs/design/rsync.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which rsync each end has, and what two of them can do together.
 
 Sources: `rsync --version` of samba's rsync 3.1 to 3.5 and of macOS's openrsync, and openrsync's table of options
-(`main.c`, `rsync_lopts`; docs/DESIGN.md).
+(`main.c`, `rsync_lopts`; docs/design/rsync.md).
 """
 
 from __future__ import annotations
