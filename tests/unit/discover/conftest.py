@@ -25,7 +25,7 @@ class MadeProject:
 
     @property
     def layout(self) -> Layout:
-        """Where its results lie."""
+        """Places of its results."""
         return Layout(str(self.folder), str(self.folder / "sweeps"), str(self.folder / "wandb"))
 
     def write(self, path: str, content: bytes | str = b"x", *, seconds_ago: float = 3600) -> Path:

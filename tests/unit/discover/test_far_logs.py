@@ -18,11 +18,11 @@ from tests.unit.wandb_log import log_writer as w
 SWEEP = "sweep_20251020_212836"
 OTHER = "sweep_20251021_090000"
 LARGE = 12_000_000
-"""Three logs of this size are more than what comes whole."""
+"""Bytes of a log; three of them are more than are read whole."""
 
 
 class FarEndpoint(LocalEndpoint):
-    """Says that it is far, and counts what is brought from it."""
+    """Endpoint that says it is far, and counts the bytes that come from it."""
 
     is_remote = True
 

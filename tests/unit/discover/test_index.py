@@ -1,4 +1,4 @@
-"""The cache: as good as reading again, and never in the way."""
+"""Cache of logs: the same answers as reading again, and never an error."""
 
 from __future__ import annotations
 

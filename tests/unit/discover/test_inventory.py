@@ -1,4 +1,4 @@
-"""Which files a sweep has, what is left out and said, and which media are still needed."""
+"""Files of a sweep, those that are left out and reported, and the media that are still needed."""
 
 from __future__ import annotations
 

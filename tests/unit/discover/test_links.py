@@ -1,4 +1,4 @@
-"""Where symlinks really lead."""
+"""Real paths that symlinks lead to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose a run is, and how far it has come."""
+"""Sweep and state of a run."""
 
 from __future__ import annotations
 

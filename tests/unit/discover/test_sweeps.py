@@ -1,4 +1,4 @@
-"""Which folders are sweeps, which of them is the latest, and what a user's word means."""
+"""Folders that are sweeps, the latest of them, and the one that a user's word means."""
 
 from __future__ import annotations
 

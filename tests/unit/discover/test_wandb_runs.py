@@ -1,4 +1,4 @@
-"""Which runs are found, which are the sweep's, and what is said of those that are not sent."""
+"""Runs that are found, those of the sweep, and the problems of those that are not sent."""
 
 from __future__ import annotations
 

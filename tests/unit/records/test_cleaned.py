@@ -1,4 +1,4 @@
-"""The record of what was removed: what it says, and what it refuses to be."""
+"""Records of removed results: their content survives, and other content is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks: who holds them, who is dead, and the one of this side."""
+"""Locks: their holders, the dead ones among these, and the lock of this side."""
 
 from __future__ import annotations
 

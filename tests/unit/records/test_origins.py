@@ -1,4 +1,4 @@
-"""Which files here a target brought, on disk."""
+"""Origins of pulled files, on disk."""
 
 from __future__ import annotations
 

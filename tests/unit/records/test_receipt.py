@@ -1,4 +1,4 @@
-"""The receipt: its content survives, and what is none is refused."""
+"""The receipt: its content survives, and other content is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is proven of a run, as values and as JSON."""
+"""Record of a run, as values and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a source is."""
+"""The project's id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report for other programs, and as a page."""
+"""Exports of the report for other programs, and the page."""
 
 from __future__ import annotations
 

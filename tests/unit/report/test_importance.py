@@ -1,4 +1,4 @@
-"""How much parameters have to do with a metric."""
+"""Importance of parameters for a metric."""
 
 from __future__ import annotations
 

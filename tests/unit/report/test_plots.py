@@ -1,4 +1,4 @@
-"""What the plots are drawn from."""
+"""Values that the plots are drawn from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading many logs: alone and by several processes, and what cannot be read."""
+"""Reader of many logs, alone and by several processes, and logs that cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs put together of their folders, and the last lines of what they printed."""
+"""Runs put together of their folders, and the last lines of their output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The framing: whole records from any piece of a log, and nothing worse than fewer records from a broken one."""
+"""Framing: whole records from any piece of a log, and fewer records, but no error, from a broken one."""
 
 from __future__ import annotations
 
