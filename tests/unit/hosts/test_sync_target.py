@@ -1,3 +1,7 @@
+"""Machines of the hosts file as sync targets."""
+
+from __future__ import annotations
+
 import socket
 from collections.abc import Callable
 from pathlib import Path

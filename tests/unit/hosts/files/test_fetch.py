@@ -1,3 +1,7 @@
+"""Download of one file of several servers, and the data server that they are."""
+
+from __future__ import annotations
+
 import base64
 import hashlib
 import json

@@ -1,3 +1,7 @@
+"""Shared files and snapshots: no path leads out of the root, and no copy is torn."""
+
+from __future__ import annotations
+
 import hashlib
 import os
 import sqlite3

@@ -1,3 +1,7 @@
+"""Addresses by which ssh servers answer, among hostile ones."""
+
+from __future__ import annotations
+
 import socket
 from collections.abc import Callable
 

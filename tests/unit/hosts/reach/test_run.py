@@ -1,3 +1,7 @@
+"""Lines of a command on many machines."""
+
+from __future__ import annotations
+
 import itertools
 
 from hypothesis import given

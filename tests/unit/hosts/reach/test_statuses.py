@@ -1,3 +1,7 @@
+"""Statuses over HTTP, of good servers and hostile ones."""
+
+from __future__ import annotations
+
 import asyncio
 import socket
 import subprocess

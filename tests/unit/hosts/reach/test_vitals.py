@@ -1,3 +1,7 @@
+"""Load of a machine, as its programs print it."""
+
+from __future__ import annotations
+
 import subprocess
 
 import pytest

@@ -1,3 +1,7 @@
+"""Score files: compared, merged and replaced, whole or not at all."""
+
+from __future__ import annotations
+
 import random
 import signal
 import sqlite3
