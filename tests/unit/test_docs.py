@@ -560,6 +560,14 @@ def test_files_are_found_in_a_page() -> None:
     assert list(iter_paths(text)) == ["hsm/a.py", "hsm/b/", "tests/unit/c.py"]
 
 
+@pytest.mark.parametrize("page", ["README.md", "walks.md"])
+def test_names_that_the_design_leads_to_exist(page: str) -> None:
+    sources = [path for folder in ("hsm", "tests") for path in (REPOSITORY / folder).rglob("*.py")]
+    known = set(re.findall(r"\w+", " ".join(path.read_text("utf-8") for path in sources)))
+    names = {span for span in iter_spans((DESIGN / page).read_text("utf-8")) if re.fullmatch(r"\w+", span)}
+    assert sorted(names - known) == []
+
+
 def test_pages_that_the_code_names_exist() -> None:
     sources = [path.read_text("utf-8") for path in (REPOSITORY / "hsm").rglob("*.py")]
     named = {page for source in sources for page in re.findall(r"docs/[\w./-]+\.md", source)}
