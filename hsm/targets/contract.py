@@ -51,11 +51,11 @@ class Connection(Protocol):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder of this machine, so that there is no login."""
+        """True for a folder of this machine, which needs no login."""
 
     @property
     def login_lasts_seconds(self) -> int:
-        """How long a login stays open for later calls after its last use; 0 where it ends with the call."""
+        """Seconds that a login stays open for later calls after its last use; 0 where it ends with the call."""
 
     def list_notices(self) -> tuple[Problem, ...]:
         """Notices on how the target is reached, such as why SFTP is used; those known so far, for the report."""

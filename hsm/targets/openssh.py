@@ -106,14 +106,14 @@ class OpenSshTarget:
         return self._make_engine(there, sweep=sweep, skips_newer=skips_newer, pulls=False)
 
     def _make_engine(self, there: DestinationHint, *, sweep: str, skips_newer: bool, pulls: bool) -> RsyncEngine:
-        asked = self._read_version()
+        asked = self._read_version()  # a process of its own, begun before the imports below
         from hsm.transfer.rsync.engine import RsyncEngine  # noqa: PLC0415 - where nothing is sent, it is not needed
         from hsm.transfer.rsync.versions import check_remote_version, make_pair  # noqa: PLC0415 - as above
 
         try:
             here = asked.take()
         except Exception:
-            self._here = None  # by the next pass there may be one
+            self._here = None  # by the next pass of `--continuous` there may be one
             raise
         remote = check_remote_version(there.rsync, name=self.name)
         pair = make_pair(here, remote, name=self.name, pulls=pulls)

@@ -141,6 +141,7 @@ class _Exchange:
             engine = self._make_engine(there) if plan.sends else None
             with self._observer.stopwatch.step("lock"):
                 receipts = self._ledger.take(there.places, self._direction.make_guard)
+            # Other receipts by now: somebody else was there between survey and lock, and the plan may be wrong.
             if receipts == there.receipts:
                 return self._send(there, plan, engine)
             self._ledger.give_back()
@@ -152,6 +153,8 @@ class _Exchange:
 
     @property
     def _skips_newer(self) -> bool:
+        # With `check_remote_first: false` the plan has compared nothing, so rsync's own comparison must keep what is
+        # newer there; a plan that has compared names only what is to be replaced.
         return not (self._options.plan.is_checked or self._options.plan.overwrite)
 
     def _survey(self) -> DestinationState:
@@ -179,6 +182,7 @@ class _Exchange:
                 equal=origins.equal,
             )
             plan = make_plan(self._inventory, there.destination, options)
+            # A warning alone can wait until the files are under way: the look reads every small file, 0.1 ms each.
             if self._options.secrets == "refuse" or self._options.is_dry_run:
                 plan = self._look_for_secrets(plan)
             self._plan = plan
@@ -242,6 +246,7 @@ class _Exchange:
         try:
             with self._observer.stopwatch.step("record"):
                 error = result.error.message if result.error is not None else ""
+                # The lock there stays, dead: a target that is out of reach learns what arrived with the next sync.
                 if isinstance(result.error, UnreachableError) and self._direction.destination.is_remote:
                     self._ledger.record_here(plan, result.files, error=error)
                     return result
@@ -256,6 +261,7 @@ class _Exchange:
     def _refuse_harm(self, plan: SyncPlan, destination: Destination) -> None:
         secrets = check_secrets(plan.problems) if self._options.secrets == "refuse" else ()
         found = check_plan(plan, destination, known=self._ledger.known)
+        # The records of cleans are many small files, read only where runs are missing here at all.
         if any(refusal.check == "source-empty" for refusal in found):
             found = check_plan(plan, destination, known=self._ledger.known, cleaned=self._ledger.find_cleaned())
         refusals = [refusal for refusal in (*found, *secrets) if refusal.check not in self._options.allowed]

@@ -20,17 +20,17 @@ from hsm.records.origins import load_source_ids, save_source_id
 from hsm.sync.source import find_known_sweep
 
 _SOURCE_ID = re.compile(r"[0-9a-f]{16}")
-_MOST_BYTES = 4096
+_MOST_BYTES = 4096  # of a foreign file that should hold one short line
 
 
 def make_far_layout(settings: TargetSettings) -> Layout:
-    """Where a target's sweeps and runs lie there; without `project_root` its project is not known."""
+    """Make the layout of a target's sweeps and runs; without `project_root` its project is not known."""
     paths = settings.paths
     return Layout(paths.project_root or paths.sweeps, paths.sweeps, paths.wandb)
 
 
 class FarSource:
-    """What lies at one target.
+    """The sweeps that lie at one target.
 
     Args:
         endpoint: The target's end.
@@ -111,6 +111,7 @@ def load_far_id(endpoint: Endpoint, project: Path, route: Route, *, folder: str,
         return known[endpoint.name][1]
     taken = {source_id for name, (other, source_id) in known.items() if name != endpoint.name and other != route}
     source_id = _read_id(endpoint, str(ProjectFolder(Path(folder)).id))
+    # A project copied with its `.hsm/` says the same id at two targets, which then shared a receipt here.
     if not source_id or source_id in taken:
         words = (endpoint.name, route.host, route.user or "", str(route.port or ""), route.sweeps, route.wandb)
         source_id = hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:16]

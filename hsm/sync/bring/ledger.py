@@ -114,7 +114,7 @@ class Ledger:
             The checksums of the receipts there, at the moment of taking.
 
         Raises:
-            LockedError: Somebody who may be alive holds it.
+            LockedError: A process that may be alive holds it.
             TargetError: HSM's own files cannot be written there.
         """
         self._lock = take_target_lock(
@@ -163,7 +163,8 @@ class Ledger:
             give_lock_back(lock.guard)
 
     def is_current(self, plan: SyncPlan, receipts: Mapping[str, str]) -> bool:
-        """Whether journal and receipt say already what a plan without anything to send verifies."""
+        """Tell whether journal and receipt already say what a plan with nothing to send verifies."""
+        # Journal and receipt name each other by checksum; with either lost, both are written anew.
         is_intact = receipts.get(self._receipt_name) == self._journal.receipt != ""
         return is_intact and self._merge(plan, {}) == self._journal.runs
 
@@ -206,7 +207,7 @@ class Ledger:
             if answer is not None:
                 journal = replace(journal, generation=generation + 1, receipt=answer.receipts.get(name, ""))
         except (HsmError, CommandStoppedError):
-            abandon(lock.guard.nonce)
+            abandon(lock.guard.nonce)  # nobody can give it back now; the next call of this machine takes it over
             raise
         finally:
             self._file.save(journal)

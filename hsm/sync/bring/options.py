@@ -16,7 +16,7 @@ from hsm.transfer.outcome import Patience
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOptions:
-    """How a sweep is brought over.
+    """The options of one exchange.
 
     Attributes:
         plan: What the plan is asked.
@@ -39,7 +39,7 @@ class ExchangeOptions:
 
 
 def make_options(name: str, settings: TargetSettings, request: SyncRequest) -> ExchangeOptions:
-    """How a target's settings and a command line together want a sweep brought over.
+    """Make the options of an exchange from a target's settings and a command line.
 
     Raises:
         UsageError: Nothing is left to be brought.

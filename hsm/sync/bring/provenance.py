@@ -23,6 +23,8 @@ from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
 from hsm.sync.bring.books import Books
 
+# Content is compared only where a conflict may be none: metadata and small tables that two clusters wrote alike. Both
+# ends read them whole, over the network.
 _MOST_COMPARED_BYTES = 1024 * 1024
 _MOST_COMPARED_FILES = 500
 
@@ -82,6 +84,7 @@ class Provenance:
         for file in differing:
             key = file.key
             mark = self._before[key]
+            # The other target's mark says how the file lay here when it came: if it lies so still, it is that one's.
             claimed = next((name for name, files in others.items() if files.get(key) == mark), "")
             is_own = file.run in own_runs or (key in own and own[key] in (mark, None))
             if claimed:
@@ -128,7 +131,7 @@ class Provenance:
         return mark is not None and not (file.size == mark[0] and is_same_time(file.mtime_ns, mark[1]))
 
     def _load(self) -> dict[FileKey, Mark | None]:
-        """What came from this target, also under another name of its own."""
+        """Load what came from this target, also under another name of it."""
         if self._files is None:
             self._files = {}
             for _, found in iter_origins(self._books.project, self._sweep):
@@ -137,7 +140,7 @@ class Provenance:
         return self._files
 
     def _load_others(self) -> dict[str, Mapping[FileKey, Mark | None]]:
-        """What other targets brought, by their name."""
+        """Load what came from other targets, by their names."""
         every = iter_origins(self._books.project, self._sweep)
         return {name: found.files for name, found in every if found.route != self._books.route}
 
@@ -164,7 +167,7 @@ class Provenance:
         }
 
     def _find_equal(self, files: Sequence[SourceFile]) -> frozenset[FileKey]:
-        """Which of the files have the same content here and there; only small ones are looked into."""
+        """Find the files with the same content here and there; only small ones are looked into."""
         small = [
             file for file in files if file.size <= _MOST_COMPARED_BYTES and self._before[file.key][0] == file.size
         ][:_MOST_COMPARED_FILES]

@@ -70,7 +70,10 @@ def pull(
 
 
 class _Pull:
-    """What bringing from each target shares."""
+    """Everything that the threads of the targets share.
+
+    One thread serves each target: connect, find the sweeps, read, then one after another `exchange`.
+    """
 
     def __init__(
         self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter, session: Session
@@ -83,7 +86,7 @@ class _Pull:
         self._layout = make_layout(loaded)
         self._turn = threading.Lock()
         for name, settings in request.targets.items():
-            make_options(name, settings, request)
+            make_options(name, settings, request)  # raises before anything is started
 
     def serve(self, name: str, _: Future[None]) -> list[Named]:
         """Bring every sweep from one target: one report for each word, whatever happens."""
@@ -157,6 +160,7 @@ class _Pull:
         unchanged = self._session.find_unchanged(connection.name, inventory)
         if unchanged is not None:
             return unchanged
+        # One target after another: what one brings is compared with what the next has.
         with self._take_turn():
             books = self._make_books(connection, settings, far.look(sweep.id).layout)
             report = self._exchange(connection, inventory, options, books, stopwatch)

@@ -147,7 +147,7 @@ class _Push:
         name = connection.name
         with stopwatch.step("login"):
             connection.login(may_ask=self._call.request.may_ask)
-        ahead = self._survey_ahead(connection)
+        ahead = self._survey_ahead(connection)  # the target answers while this machine reads its disk
         with stopwatch.step("scan"):
             inventories = found.result()
         if inventories is None:

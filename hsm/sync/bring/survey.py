@@ -72,6 +72,7 @@ def survey_destination(
     _check_guard(guard_listing, endpoint.name)
     destination: dict[Root, DestinationRoot] = {}
     for root, listing in listings.items():
+        # The guard's folders are asked for apart: they lie above and below the sweep's, whatever `max_depth` says.
         there = make_destination_root([guard_listing, listing] if root is Root.SWEEPS else [listing])
         _check_parts(there, endpoint.name)
         destination[root] = _without_own(there)
@@ -171,7 +172,7 @@ def _make_trees(
     roots: tuple[Root, ...],
     max_depth: int | None,
 ) -> tuple[Tree, dict[Root, Tree], str]:
-    """What to list for HSM's own files and for each root, and where receipts lie."""
+    """Make the questions for HSM's own files and for each root, and the path of the receipts."""
     folder, own = sweep_folder(sweep), receipt_folder(sweep)
     trees: dict[Root, Tree] = {}
     if Root.SWEEPS in roots:

@@ -1,4 +1,4 @@
-"""What a look at a source found in each folder, in a few bytes, and whether the next one would find the same.
+"""Footprint of a source: what a look found in each folder, in a few bytes, to see whether the next would find the same.
 
 That needs no value for each file, and so takes a third of the time that reading the source takes.
 """
@@ -47,7 +47,7 @@ class Footprint:
 
 
 def is_unchanged(folders: Mapping[str, str]) -> bool:
-    """Whether folders hold what they held when a footprint was taken. Changes nothing.
+    """Tell whether folders hold what they held when a footprint was taken. Changes nothing.
 
     As much is compared as a plan compares: names, kinds, sizes, times and inodes, and of a symlink hop by hop what it
     leads to.

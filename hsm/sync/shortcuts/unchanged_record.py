@@ -39,7 +39,7 @@ class UnchangedRecord:
 
 
 def get_record_path(journal: Path) -> Path:
-    """Where it lies: beside the journal of the sweep at the target."""
+    """Return its path, beside the journal of the sweep at the target."""
     return journal.with_suffix(".rest")
 
 

@@ -120,7 +120,7 @@ class UnchangedSweep(Shortcut):
             save_record(get_record_path(self._journals[report.name]), record)
 
     def _covers(self, folders: Mapping[str, str]) -> bool:
-        """Whether all places were read; one that is made later would not be noticed."""
+        """Tell whether all places were read; one that is made later would not be noticed."""
         return all(place in folders for place in self._read)
 
     def _load(self, name: str) -> UnchangedRecord | None:
