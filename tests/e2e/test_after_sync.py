@@ -251,6 +251,7 @@ class TestUpload:
         else:
             assert sorted(set(wandb.uploaded)) == list_ended(project)
 
+    @pytest.mark.slow
     def test_a_target_without_wandb(
         self, make_uploading: Callable[..., Project], wandb: StandIn, sshd: PrivateSshd
     ) -> None:
@@ -261,6 +262,7 @@ class TestUpload:
         read_target(project)
         assert wandb.uploaded == list_ended(project)
 
+    @pytest.mark.slow
     def test_a_target_where_no_command_may_run(
         self,
         make_uploading: Callable[..., Project],

@@ -199,6 +199,7 @@ def test_no_after_sync_brings_nothing(make_place: Callable[..., Place]) -> None:
     assert place.arrived == {}
 
 
+@pytest.mark.slow
 def test_what_is_there_already_is_never_replaced(make_place: Callable[..., Place]) -> None:
     place = make_place()
     place.write_run()

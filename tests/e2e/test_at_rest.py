@@ -181,6 +181,7 @@ def make_bare(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+@pytest.mark.slow
 def test_without_the_shortcuts_hsm_is_right_and_only_slower(project: Project, tmp_path: Path) -> None:
     """The folder and the one line that imports it are deleted; every answer stays what it was."""
     bare = make_bare(tmp_path / "bare")

@@ -85,7 +85,8 @@ CHOICES = {
 }
 
 
-@parametrize(("words", "expected"), CHOICES.values(), quick=[CHOICES["no pictures of one"]], ids=CHOICES)
+@pytest.mark.slow
+@pytest.mark.parametrize(("words", "expected"), CHOICES.values(), ids=CHOICES)
 def test_what_is_chosen_arrives_and_nothing_more_is_claimed(
     project: Project, words: list[str], expected: dict[str, int]
 ) -> None:

@@ -431,6 +431,7 @@ def test_a_jump_host(start_sshd: StartSshd, make_project: MakeProject) -> None:
     assert (jump.count_logins(), sshd.count_logins()) == (1, 1)
 
 
+@pytest.mark.slow
 def test_several_targets_are_told_apart(make_project: MakeProject) -> None:
     project = make_project()
     config = project.read_config()

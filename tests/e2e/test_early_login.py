@@ -99,6 +99,7 @@ def start_sync(project: Project) -> Iterator[subprocess.Popen[str]]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_two_calls_make_one_login_and_the_second_one_session(own: Project) -> None:
     assert_end(sync(own), "done", 0)
     assert own.sshd.count_logins() == 1
@@ -217,10 +218,10 @@ def test_a_target_that_does_not_exist_contacts_nothing(own: Project) -> None:
     assert count_contacts(own.sshd) == 0
 
 
-@parametrize(
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("name", "value", "code"),
     [("DESKTOP__OPTIONS__COMPRESS", "none", 0), ("DESKTOP__PORT", "1", 10)],
-    quick=[("DESKTOP__OPTIONS__COMPRESS", "none", 0)],
 )
 def test_what_the_environment_overrides_is_not_begun_with(own: Project, name: str, value: str, code: int) -> None:
     assert_end(sync(own), "done", 0)

@@ -119,6 +119,7 @@ def test_hostile_names_of_files_arrive(by_rsync: Project, tmp_path: Path) -> Non
     assert_nothing_ran(tmp_path)
 
 
+@pytest.mark.slow
 def test_hostile_names_of_runs_arrive(project: Project, tmp_path: Path) -> None:
     for number, name in enumerate(HOSTILE):
         write_run(project.folder / "wandb", f"h{number}", name=f"run-{name}"[:255] if name.isascii() else f"run-{name}")
@@ -140,6 +141,7 @@ def is_refused_as_a_sweep(name: str) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_sweeps_of_hostile_names_arrive(project: Project, tmp_path: Path) -> None:
     names = [name for name in HOSTILE if not is_refused_as_a_sweep(name)]
     assert len(names) > 20
@@ -161,6 +163,7 @@ def test_sweeps_of_hostile_names_arrive(project: Project, tmp_path: Path) -> Non
     assert_nothing_ran(tmp_path)
 
 
+@pytest.mark.slow
 def test_sweeps_whose_names_cannot_be_shown_are_refused_and_disturb_no_other(project: Project) -> None:
     names = list(filter(is_refused_as_a_sweep, HOSTILE))
     for name in names:
@@ -259,7 +262,8 @@ def check_symlink(project: Project, tmp_path: Path, place: str, *, is_relative: 
     assert_all_arrived(project)
 
 
-@parametrize("name", ["lock", "receipt"], quick=["receipt"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lock", "receipt"])
 def test_a_symlink_in_the_place_of_a_record_is_never_written_through(
     project: Project, tmp_path: Path, name: str
 ) -> None:
@@ -314,7 +318,8 @@ def test_hostile_names_at_the_target_do_not_confuse_the_listing(project: Project
 # Case 24.
 
 
-@parametrize("root", ["wandb/RUN/files", f"sweeps/outputs/{SWEEP}"], quick=["wandb/RUN/files"])
+@pytest.mark.slow
+@pytest.mark.parametrize("root", ["wandb/RUN/files", f"sweeps/outputs/{SWEEP}"])
 def test_a_file_and_a_folder_of_one_name_are_a_problem_and_nothing_is_replaced(project: Project, root: str) -> None:
     project.set_options(max_depth=None)
     run = list_runs(project)[0]

@@ -155,7 +155,8 @@ def add_big_files(project: Project, count: int, n_bytes: int) -> None:
         add_file(run, "big.bin", n_bytes)
 
 
-@parametrize("n_sessions", [10, 4, 1], quick=[4])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_sessions", [10, 4, 1])
 def test_a_server_with_few_sessions_gets_all_over_one_login(
     n_sessions: int, start_sshd: StartSshd, make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:
@@ -204,13 +205,13 @@ def test_a_control_socket_that_nobody_answers_is_no_obstacle(make: Callable[...,
     assert_all_arrived(project)
 
 
-@parametrize(
+@pytest.mark.slow
+@pytest.mark.parametrize(
     "length",
     [
         100,
         300,
     ],
-    quick=[100],
 )
 def test_a_control_path_of_the_user_that_is_too_long_is_not_used(length: int, make: Callable[..., Project]) -> None:
     project = make(style="alias")
@@ -279,6 +280,7 @@ def test_a_throttled_login_is_waited_for_and_tried_again(start_sshd: StartSshd, 
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 def test_a_wrong_key_is_one_attempt_and_code_10(start_sshd: StartSshd, make: Callable[..., Project]) -> None:
     sshd, other = start_sshd(), start_sshd()
     project = make(sshd)
@@ -296,7 +298,8 @@ def test_a_wrong_key_is_one_attempt_and_code_10(start_sshd: StartSshd, make: Cal
     assert_end(sync(project), "done", 0)
 
 
-@parametrize("case", ["unknown", "changed"], quick=["changed"])
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["unknown", "changed"])
 def test_a_host_key_that_is_not_known_is_refused_and_not_stored(
     case: str, start_sshd: StartSshd, make: Callable[..., Project]
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_second_sync_of_a_project_is_told_who_is_at_it(project: Project) -> No
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 def test_another_machine_is_told_who_is_at_it_since_when_and_goes_on_afterwards(
     project: Project, tmp_path: Path
 ) -> None:
@@ -308,10 +309,10 @@ def test_who_never_gets_to_hold_what_was_checked_gives_up(
     assert not list(project.target_root.rglob(".hsm-tmp"))
 
 
-@parametrize(
+@pytest.mark.slow
+@pytest.mark.parametrize(
     "damage",
     [b"", b"[" * 100_000],
-    quick=[b""],
     ids=["empty", "deep"],
 )
 def test_a_damaged_receipt_is_set_aside_and_written_anew(project: Project, damage: bytes) -> None:

@@ -177,7 +177,8 @@ def test_a_file_that_changes_while_it_is_sent_is_sent_again(
     assert_end(sync(project), "nothing_to_do", 0)
 
 
-@parametrize("vanish", [Path.unlink, become_folder], quick=[Path.unlink])
+@pytest.mark.slow
+@pytest.mark.parametrize("vanish", [Path.unlink, become_folder])
 def test_a_file_that_vanishes_while_it_is_sent_is_named(
     project: Project, link: LinkProxy, vanish: Callable[[Path], None]
 ) -> None:
@@ -232,7 +233,8 @@ def test_a_log_that_got_shorter_at_the_source_is_kept_at_the_target(project: Pro
 # Case 19.
 
 
-@parametrize("other_ns", [T - T % SECOND, T + 1], quick=[T + 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("other_ns", [T - T % SECOND, T + 1])
 def test_same_size_and_second_but_other_nanoseconds_are_sent(project: Project, other_ns: int) -> None:
     path = write_file(list_runs(project)[0] / "files/state.bin", b"old", mtime_ns=T)
     sync(project)
@@ -299,8 +301,9 @@ def test_a_source_that_lost_a_part_is_refused_and_the_target_stays(
     assert n_runs == 3
 
 
-@parametrize("vanish", [move_away, unmount], quick=[unmount])
-@parametrize("folders", [("wandb", "sweeps"), ("sweeps",)], quick=[("sweeps",)], ids=" and ".join)
+@pytest.mark.slow
+@pytest.mark.parametrize("vanish", [move_away, unmount])
+@pytest.mark.parametrize("folders", [("wandb", "sweeps"), ("sweeps",)], ids=" and ".join)
 def test_a_source_that_lost_its_sweeps_is_refused(
     project: Project, folders: tuple[str, ...], vanish: Callable[[Path], None]
 ) -> None:
@@ -340,6 +343,7 @@ def locked_up(path: Path) -> Iterator[None]:
         path.chmod(mode)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_a_user")
 def test_a_file_that_may_not_be_read_is_named_and_the_rest_arrives(project: Project) -> None:
     run = list_runs(project)[0]

@@ -217,6 +217,7 @@ def test_rsync_3_2_7_there_leaves_a_symlinked_folder_alone(
     assert count_complete(project) == 14
 
 
+@pytest.mark.slow
 def test_protocol_29_there_keeps_whole_seconds_and_misses_no_change(
     make: Callable[..., Project], tmp_path: Path
 ) -> None:
@@ -231,6 +232,7 @@ def test_a_change_within_the_second_is_sent(make: Callable[..., Project]) -> Non
     check_two_calls_and_a_change(project, unit_ns=1)
 
 
+@pytest.mark.slow
 def test_missing_parents_are_made_as_the_dry_run_says(make: Callable[..., Project]) -> None:
     project = make()
     deep = {"sweeps": str(project.target_root / "a/b/sweeps"), "wandb": str(project.target_root / "c/d/e/wandb")}

@@ -327,7 +327,8 @@ def test_another_rsync_there_gets_a_stream_of_its_own(slow: PrivateSshd, make_sm
     assert_streams_end(own.sshd)
 
 
-@parametrize(
+@pytest.mark.slow
+@pytest.mark.parametrize(
     "destination",
     [
         None,
@@ -338,7 +339,6 @@ def test_another_rsync_there_gets_a_stream_of_its_own(slow: PrivateSshd, make_sm
         {"route": "x", "roots": {"wandb": 5}, "rsync": 5, "round_trip_seconds": "x"},
         {"route": "x", "roots": {"nowhere": "/x"}, "rsync": "x", "round_trip_seconds": -1},
     ],
-    quick=[5],
 )
 def test_a_damaged_hint_does_no_harm(own: Project, destination: object) -> None:
     path = find_hints(own)

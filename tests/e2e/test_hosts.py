@@ -220,7 +220,7 @@ def test_import_makes_a_file_that_works(hsm: RunHsm, sshd: PrivateSshd, tmp_path
     assert (done.returncode, "exists already" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("extra", [(), ("--no-aria2",)], ids=["any", "stream"])
+@parametrize("extra", [(), ("--no-aria2",)], quick=[()], ids=["any", "stream"])
 def test_a_file_travels(
     hsm: RunHsm, start_data_server: Callable[..., DataServer], tmp_path: Path, extra: tuple[str, ...]
 ) -> None:

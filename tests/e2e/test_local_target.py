@@ -99,6 +99,7 @@ def test_a_sweep_arrives_whole_and_again_nothing_is_sent(
     assert_all_arrived(project)
 
 
+@pytest.mark.slow
 def test_without_rsync_and_ssh_the_files_are_copied(
     make_local: Callable[..., Project], hide: Callable[..., None]
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_pattern_brings_its_sweeps_elsewhere_and_leaves_others_alone(project: 
     assert project.hsm("sync", "verify", NESTED_SWEEP).returncode == 1
 
 
+@pytest.mark.slow
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(project: Project) -> None:
     add_pattern(project, "*", paths={"wandb": "of-the-pattern"}, options={"parallel_transfers": 2})
     root = project.target_root

@@ -220,6 +220,7 @@ def test_a_lock_that_is_held_here_stops_a_pull(real: Desktop) -> None:
     assert real.pull(FLAT_SWEEP, "--break-lock")["files"]["sent"] == 1
 
 
+@pytest.mark.slow
 def test_a_pull_that_is_killed_goes_on_from_there(desktop: Desktop) -> None:
     """Also where what it was bringing has grown since: what it left here is known as this target's."""
     write_project(desktop.far, n_runs=2)
@@ -281,6 +282,7 @@ def test_the_words_of_the_report_fit_a_pull(real: Desktop) -> None:
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_folder_of_this_machine_can_be_the_source(real: Desktop) -> None:
     real.targets["hpc"] = {"paths": real.targets["hpc"]["paths"]}
     real.write_config()
@@ -290,6 +292,7 @@ def test_a_folder_of_this_machine_can_be_the_source(real: Desktop) -> None:
     assert real.sshd.count_logins() == 0
 
 
+@pytest.mark.slow
 def test_the_sweeps_there_are_listed_by_state_size_and_newest_change(real: Desktop) -> None:
     document = real.read("sync", "list", "--sweeps", "--target", "hpc")
     (place,) = document["places"]

@@ -78,6 +78,7 @@ def test_a_sync_of_many_runs_is_one_login_and_few_sessions(
     assert_arrived(project)
 
 
+@pytest.mark.slow
 def test_a_cold_sync_with_nothing_to_send_is_one_login_and_one_session(make_project: MakeProject) -> None:
     project = make_project()
     write_project(project.folder, n_runs=N_RUNS)

@@ -122,10 +122,9 @@ def test_a_target_without_rsync_gets_its_files_by_sftp(
     assert sync(project, FLAT_SWEEP)[0]["state"] == "nothing_to_do"
 
 
-@parametrize(
-    "keys", [{"engine": "sftp"}, {"ssh": {"client": "paramiko"}}], quick=[{"engine": "sftp"}], ids=["engine", "client"]
-)
-@parametrize("options", [{}, SFTP_ONLY], quick=[SFTP_ONLY], ids=["shell", "sftp-only"])
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [{"engine": "sftp"}, {"ssh": {"client": "paramiko"}}], ids=["engine", "client"])
+@pytest.mark.parametrize("options", [{}, SFTP_ONLY], ids=["shell", "sftp-only"])
 def test_sftp_can_be_asked_for(
     make_project: MakeProject, start_sshd: Callable[..., PrivateSshd], keys: dict[str, Any], options: dict[str, Any]
 ) -> None:

@@ -82,6 +82,7 @@ def test_runs_that_died_are_sent_and_not_complete(project: Project) -> None:
     assert all(name in shown.stdout for name in killed)
 
 
+@pytest.mark.slow
 def test_all_versions_are_whole_where_nothing_else_is_left(project: Project) -> None:
     project.set_options(max_depth=None)
     sync(project, NESTED_SWEEP, "--all-versions")
@@ -134,6 +135,7 @@ def test_check_finds_what_was_lost_there(project: Project) -> None:
     assert not lost.exists()
 
 
+@pytest.mark.slow
 def test_all_sweeps_and_targets_are_shown(project: Project) -> None:
     sync(project, NESTED_SWEEP)
     sweeps = read_status(project, exit_code=1)

@@ -97,6 +97,7 @@ def test_exactly_the_right_runs_arrive_byte_for_byte(project: Project) -> None:
     assert result["files"]["sent"] == result["files"]["planned"] == len(arrived) + len(metadata)
 
 
+@pytest.mark.slow
 def test_runs_in_a_folder_of_the_sweep_arrive_beside_the_others(project: Project) -> None:
     flat, nested = find_sweeps(project)
     sync(project, flat)
@@ -128,6 +129,7 @@ def test_the_second_call_sends_nothing_and_a_touched_file_goes_alone(project: Pr
     assert changed == {f"wandb/{run}/{log.name}"}
 
 
+@pytest.mark.slow
 def test_a_whole_sync_is_one_login(make_project: MakeProject) -> None:
     project = make_project(real=True, options={"parallel_transfers": 4})
     flat, _ = find_sweeps(project)
