@@ -156,7 +156,6 @@ def test_a_source_that_vanished_is_missed_whatever_is_chosen(project: Project) -
     assert target["error"]["kind"] == "source-empty"
 
 
-@pytest.mark.slow
 def test_since_goes_by_what_changed_last(project: Project) -> None:
     write_file(project.folder / "wandb" / OLD / "files/late.txt", b"x", mtime_ns=time.time_ns() - 3600 * 10**9)
     assert send(project, "--since", "30m")["files"]["sent"] == 1
