@@ -1,8 +1,9 @@
-"""Names that are one name at a destination whose file system ignores case and Unicode form. Pure.
+"""Collisions of names at a destination whose file system ignores case and Unicode form. Pure.
 
 APFS and HFS+, as macOS sets them up, take `A` and `a` for one name, and `é` as one character (NFC) and as two
-(NFD). HSM may take a little more for one name than they do (`ß` and `ss`): a file too many is named and left, rather
-than one lost.
+(NFD). Two files of the source would then arrive under one name, and the second would replace the first with every proof
+in order. HSM takes a little more for one name than they do (`ß` and `ss`): a file too many that is named costs less
+than one that is lost.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ def _normalize(text: str) -> str:
 
 
 def find_collisions(paths: Iterable[str], there: Container[str] = ()) -> dict[str, str]:
-    """Tell which paths cannot arrive beside others, because the destination takes their names for one.
+    """Find the paths that cannot arrive beside others, because the destination takes their names for one.
 
-    Of several spellings of a name, the one that the destination shows already goes, else the first in sort order,
-    and a folder before a file; the others are left, a folder with all that lies below it.
+    Of several spellings of a name, the one that the destination has already is sent, else the first in sort order, and
+    a folder before a file: the choice must not depend on the day. The others are skipped, a folder with all that lies
+    below it.
 
     Args:
         paths: Of files, relative to one root, in any order.
@@ -62,7 +64,7 @@ def find_collisions(paths: Iterable[str], there: Container[str] = ()) -> dict[st
 
 
 def make_collision_problems(collisions: Mapping[str, str]) -> list[Problem]:
-    """Name every file or folder that is left because another takes its name, each once, sorted.
+    """Name every file or folder that is skipped because another takes its name, each once, sorted.
 
     Args:
         collisions: From `find_collisions`.
@@ -77,7 +79,7 @@ def make_collision_problems(collisions: Mapping[str, str]) -> list[Problem]:
 def _choose(
     names: Iterable[str], there: Container[str], left: dict[str, str], taken: Mapping[str, str]
 ) -> dict[str, str]:
-    """Choose one spelling of each name, and add the others to `left`, with the names below what is left already.
+    """Choose one spelling of each name; the others, and names below what was left out already, go into `left`.
 
     Args:
         names: Sorted; the folders above them are decided.

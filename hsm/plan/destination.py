@@ -1,4 +1,4 @@
-"""The destination as the plan sees it: what is there, by root and path."""
+"""Destination as the plan sees it: what is there, by root and path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNKNOWN_SPACE = Space()
 
 @dataclass(frozen=True, slots=True)
 class DestinationRoot:
-    """What the check found below one of the destination's two folders.
+    """One of the destination's two folders, as the survey found it.
 
     Attributes:
         path: The folder's real path there.
@@ -37,7 +37,7 @@ Destination = Mapping[Root, DestinationRoot]
 
 
 def make_destination_root(listings: Iterable[Listing]) -> DestinationRoot:
-    """Unite listings that have one base."""
+    """Join listings of one folder."""
     parts = list(listings)
     first = parts[0]
     return DestinationRoot(

@@ -1,4 +1,4 @@
-"""A short word for a set of files as they were proven. Pure."""
+"""Digest of a set of files, by which a later call tells whether they are what was verified. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hsm.model import SourceFile
 
 
 def make_digest(files: Iterable[SourceFile]) -> str:
-    """A SHA-256 over path, size in bytes and time in nanoseconds of files, in any order; 32 hex digits of it."""
+    """Return 32 hex digits of a SHA-256 over path, size in bytes and time in nanoseconds of files, in any order."""
     digest = hashlib.sha256()
     for file in sorted(files):
         line = f"{file.path}\0{file.size}\0{file.mtime_ns}\n"

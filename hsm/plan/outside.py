@@ -1,4 +1,8 @@
-"""What a source that is not trusted may say: names that would leave their folder, symlinks that lead out. Pure."""
+"""Limits of a source that is not trusted: names stay in their folder, symlinks do not lead out. Pure.
+
+A symlink comes as content only where that lies in the far project: otherwise any symlink there could copy any file
+that the login there may read. wandb links saved files to where they are; those in the project come.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hsm.model import PlanItem, Problem, Reason, Root, Run, SourceFile, SweepInventory
+from hsm.plan.notices import make_notices
 from hsm.sweep_folder import OUTPUTS
 
 LINK_OUTSIDE = "link_outside"
 LINK_DETAIL = "its symlink leads out: "
-MOST_NAMED = 20
 _RUN_NAMES = ("run-", "offline-run-")
 
 
 def drop_bad_names(inventory: SweepInventory) -> SweepInventory:
-    """Leave out of an inventory whatever would not land in the sweep's folder or in a run's, with a problem for each.
+    """Leave out of an inventory what would not land in the sweep's folder or in a run's, with a problem for each.
 
     No file system gives such names; a far side that makes its answers up can.
     """
@@ -44,23 +48,19 @@ def leads_out(file: SourceFile, folders: Sequence[str]) -> bool:
 
 
 def make_link_detail(file: SourceFile) -> str:
-    """Why a symlink that leads out is left."""
+    """Say why a symlink that leads out is left out."""
     return f"{LINK_DETAIL}{file.leads_to[0] if file.leads_to else 'where to is not told there'}"
 
 
 def make_link_notices(items: Iterable[PlanItem]) -> list[Problem]:
-    """Name the symlinks that are left because they lead out: the first ones each, then how many more there are."""
-    links = [item for item in items if item.reason is Reason.EXCLUDED and item.detail.startswith(LINK_DETAIL)]
-    hint = "Put the file itself there, or set `project_root` of the target to a folder that holds what it leads to."
-    notices = [
-        Problem(item.file.path, LINK_OUTSIDE, f"Left out: {item.detail}", hint, is_failure=False)
-        for item in links[:MOST_NAMED]
-    ]
-    n_more = len(links) - len(notices)
-    if n_more > 0:
-        message = f"{n_more:,} more symlinks lead out; `--dry-run -v` lists them."
-        notices.append(Problem("", LINK_OUTSIDE, message, hint, is_failure=False))
-    return notices
+    """Name the symlinks of a plan that are left out because they lead out."""
+    return make_notices(
+        [item for item in items if item.reason is Reason.EXCLUDED and item.detail.startswith(LINK_DETAIL)],
+        LINK_OUTSIDE,
+        describe=lambda item: f"Left out: {item.detail}",
+        more="symlinks lead out",
+        hint="Put the file itself there, or set `project_root` of the target to a folder that holds what it leads to.",
+    )
 
 
 def _is_good(file: SourceFile, sweep: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which names match a list of gitignore patterns, and which pattern decided. Pure; quick where nothing matches."""
+"""Matching of names against gitignore patterns. Pure; quick where nothing matches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Patterns:
         self._literals = {find_literal(pattern) for pattern in self._patterns if not pattern.startswith("!")}
 
     def find_matches(self, names: Iterable[str]) -> dict[str, str]:
-        """Tell which of the names match.
+        """Find the names that match.
 
         Args:
             names: Paths relative to the folder that the patterns are written for.

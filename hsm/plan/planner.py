@@ -1,4 +1,4 @@
-"""The plan: two inventories in, what to send and what to leave out, each file with its reason. Pure."""
+"""Planner: from two inventories to what is sent and what is left out, each file with its reason. Pure."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from hsm.plan.secrets import make_secret_notices
 from hsm.plan.selection import Selection
 
 _TIME_STEPS_NS = (100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
-"""What keeps less than nanoseconds: CIFS; ext3 over some NFS; SFTP and rsync's protocol 29; exFAT."""
+"""Steps of times that are coarser than nanoseconds: CIFS; ext3 over some NFS; SFTP and rsync's protocol 29; exFAT."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What the user asks of the plan.
+    """Wishes of the user, and what is known of the destination.
 
     Attributes:
         latest_only: Leave superseded versions out; `uploaded`: only of runs that wandb has already.
@@ -46,11 +46,11 @@ class PlanOptions:
         overwrite: Send what is newer at the destination after all.
         folds_names: The destination takes names for one that differ only in case or Unicode form.
         proven: By run, the digest of what was proven at the destination before (`hsm.plan.digest`).
-        foreign: Files at the destination that did not come from this source, by root and path, with whose they are
-            in words: what differs from them is a conflict, whichever is newer.
+        foreign: Files at the destination that did not come from this source, by root and path, each with its owner in
+            words: a file that differs from one of them is a conflict, whichever is newer.
         equal: Files whose content there is known to be the source's, whatever their times.
-        link_folders: Real paths at the source; symlinks that lead out of them are left. None: all are followed.
-        choice: Which runs, and which files of them, this one call is about.
+        link_folders: Real paths at the source; symlinks that lead out of them are left out. None: all are followed.
+        choice: Of runs, and of files in them, for this one call.
     """
 
     latest_only: bool | Literal["uploaded"] = True
@@ -67,7 +67,7 @@ class PlanOptions:
 
 
 def make_plan(inventory: SweepInventory, destination: Destination, options: PlanOptions) -> SyncPlan:
-    """Decide for every file of the inventory whether it is sent or left, and why.
+    """Decide for every file of the inventory whether it is sent or left out, and why.
 
     The same inputs give the same plan; it is sorted by root and path. Nothing is ever deleted, and a path whose
     type at the destination differs from the source's is never written.
@@ -106,7 +106,7 @@ def make_plan(inventory: SweepInventory, destination: Destination, options: Plan
 
 
 def _judge(problem: Problem, proven: Mapping[str, str]) -> Problem:
-    """Of a run folder that cannot be read it is not known whose it is, unless it was brought before."""
+    """Make a failure of a run folder that cannot be read where it was copied before, and so is the sweep's."""
     is_known = problem.kind == FOLDER_UNREADABLE and problem.path.partition("/")[0] in proven
     return replace(problem, is_failure=True) if is_known else problem
 
@@ -127,12 +127,12 @@ def _plan_root(
 
 
 def is_same_time(source_ns: int, target_ns: int) -> bool:
-    """Whether the target's time is the source's, or the source's cut to what some file system keeps."""
+    """Whether the target's time is the source's, or the source's cut to a step that some file system keeps."""
     return source_ns == target_ns or any(source_ns - source_ns % step == target_ns for step in _TIME_STEPS_NS)
 
 
 class _Comparison:
-    """Compares files with one root of the destination, and collects what stands in the way."""
+    """Comparison of files with one root of the destination; collects what is in their way."""
 
     def __init__(self, there: DestinationRoot, options: PlanOptions) -> None:
         self._entries = there.entries
@@ -161,7 +161,7 @@ class _Comparison:
         return self._compare_content(file, entry)
 
     def find_collisions(self, files: Sequence[SourceFile]) -> dict[str, PlanItem]:
-        """Tell which files are left because others take their names, by path."""
+        """Find the files that are skipped because others take their names, by path."""
         if not self._options.folds_names:
             return {}
         collisions = find_collisions((file.path for file in files), self._entries)
@@ -173,9 +173,9 @@ class _Comparison:
         }
 
     def doubt_coarse_times(self, items: list[PlanItem], run_name: str) -> list[PlanItem]:
-        """Send what only seems the same because times are cut there, if the run has changed since it was proven.
+        """Send what only seems the same because times are cut there, if the run has changed since it was verified.
 
-        A source time other than the proven one is a change, whatever the destination shows.
+        A source time other than the verified one is a change, however the destination shows it.
         """
         proven = self._options.proven.get(run_name)
         if proven is None or not any(item.file.path in self._coarse for item in items):
@@ -191,6 +191,7 @@ class _Comparison:
         ]
 
     def _compare_content(self, file: SourceFile, entry: Entry) -> PlanItem:
+        # rsync itself compares whole seconds, and misses a file that was rewritten within one at the same size.
         same_time = is_same_time(file.mtime_ns, entry.mtime_ns)
         if file.size == entry.size and same_time:
             if file.mtime_ns != entry.mtime_ns:
@@ -199,6 +200,7 @@ class _Comparison:
         if file.key in self._options.equal:
             return PlanItem(file, Reason.SAME, "the same content, with another time")
         conflict = self._options.foreign.get(file.key, "")
+        # wandb only ever appends to a log, so a longer one there has rows that are missing here.
         if not conflict and file.path.endswith(".wandb") and file.size < entry.size:
             conflict = f"the log there is longer ({entry.size} bytes, here {file.size})"
         elif not conflict and entry.mtime_ns > file.mtime_ns and not same_time:
@@ -212,7 +214,7 @@ class _Comparison:
         return PlanItem(file, Reason.SIZE if file.size != entry.size else Reason.TIME)
 
     def _find_entry(self, path: str) -> Entry | None:
-        """What is there under a name, in whatever spelling the destination takes for the same."""
+        """Find what is there under a name, or a spelling that the destination takes for the same."""
         entry = self._entries.get(path)
         return self._folded.get(fold_name(path)) if entry is None and self._folded else entry
 
@@ -220,7 +222,7 @@ class _Comparison:
         return (path, fold_name(path)) if self._options.folds_names else (path,)
 
     def _find_obstacle(self, folder: str) -> str | None:
-        """The nearest parent that is no folder there, or cannot be read; each told once."""
+        """Find the nearest parent that is no folder there, or cannot be read; each is told once."""
         if folder not in self._obstacles:
             above = self._find_obstacle(folder.rpartition("/")[0])
             entry = self._find_entry(folder)
@@ -249,7 +251,7 @@ def _describe(kind: EntryKind) -> str:
 
 
 def select(inventory: SweepInventory, roots: Iterable[Root]) -> SweepInventory:
-    """The part of an inventory that lands below `roots` (`--sweep-only`, `--wandb-only`)."""
+    """Return the part of an inventory that lands below `roots` (`--sweep-only`, `--wandb-only`)."""
     kept = frozenset(roots)
     return replace(
         inventory,

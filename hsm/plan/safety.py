@@ -1,4 +1,4 @@
-"""Checks between plan and act that refuse what would hurt. Pure."""
+"""Safety checks between plan and transfer, which refuse what would do harm. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHECKS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a plan must not be carried out.
+    """Reason why a plan must not be carried out.
 
     Attributes:
         check: Its name in `CHECKS`.
@@ -56,13 +56,13 @@ def parse_checks(names: Iterable[str]) -> frozenset[str]:
 def check_plan(
     plan: SyncPlan, destination: Destination, *, known: Collection[str] = (), cleaned: Collection[str] = ()
 ) -> tuple[Refusal, ...]:
-    """Look for reasons not to carry out `plan`; an empty answer means that it may go on.
+    """Find the reasons not to carry out `plan`; none means that it may be carried out.
 
     Args:
         plan: What is to be done.
         destination: What is there.
-        known: Runs of which files are proven there from before; the sweep folder is the empty name.
-        cleaned: Those of them that `hsm sync clean` removed at the source, so that they are not missed there.
+        known: Runs of which files were verified there by an earlier call; the sweep folder is the empty name.
+        cleaned: Those of them that `hsm sync clean` removed at the source, so that their absence means nothing.
     """
     return (
         *_check_source(plan, destination, known, cleaned),
@@ -72,7 +72,7 @@ def check_plan(
 
 
 def check_secrets(problems: Iterable[Problem]) -> tuple[Refusal, ...]:
-    """Refuse a plan for what was found in its files; for targets with `secrets: refuse`.
+    """Refuse a plan because of what was found in its files; for targets with `secrets: refuse`.
 
     Args:
         problems: Among them those of `hsm.discover.secrets.scan_files`.
@@ -93,6 +93,7 @@ def _check_source(
     refusals = []
     for root, there in destination.items():
         has_source = any(item.file.root is root for item in plan.items) or (root is Root.SWEEPS and plan.deeper)
+        # If all runs are gone here, nothing was asked for and the listing is empty; the journal still knows of them.
         missed = [name for name in known if name not in cleaned]
         was_there = any((name == "") is (root is Root.SWEEPS) for name in missed)
         is_explained = root is Root.SWEEPS and "" in cleaned

@@ -1,4 +1,4 @@
-"""What of a run or of a sweep folder is left out whatever the destination has. Pure."""
+"""Selection of the files of a run or a sweep folder, before the destination is looked at. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hsm.sweep_folder import sweep_folder
 
 
 class Selection:
-    """The user's choice, and the rules that come with it.
+    """Rules by which files are left out.
 
     Where several apply to a file, the first is told: excluded, a symlink that leads out, a secret, the upload mark of
-    a run that has not ended or whose log has grown since, superseded.
+    a run that has not ended or whose log has grown since, an old version.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Selection:
         self._link_folders = link_folders
 
     def find_left(self, files: Sequence[SourceFile], inventory: SweepInventory, run: Run | None) -> dict[str, PlanItem]:
-        """Tell which files of one folder are left out, by path.
+        """Find the files of one folder that are left out, by path.
 
         Args:
             files: Of one run, or of the sweep folder; at least one.
@@ -73,7 +73,7 @@ class Selection:
 
 
 def _judge_mark(run: Run, mark: SourceFile, files: Sequence[SourceFile]) -> str:
-    """Say why the mark that a run is uploaded does not hold; empty where it does."""
+    """Say why the mark that a run was uploaded does not count; empty where it does."""
     if not run.has_exit_record:
         return "the run has no exit record"
     log = f"{run.name}/{run.log}"

@@ -1,4 +1,4 @@
-"""A plan in numbers: by run for tables, in total for reports. Pure."""
+"""Summary of a plan in numbers: by run for tables, in total for reports. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hsm.model import PlanItem, Reason, Run, RunState, SyncPlan
 
 
 class Change(str, Enum):
-    """What a plan does to a run at the destination; NOT_CHOSEN would be sent, but for the call's choice."""
+    """Change that a plan makes to a run at the destination; NOT_CHOSEN would be sent if the call had chosen it."""
 
     NEW = "new"
     UPDATED = "updated"
@@ -25,7 +25,7 @@ class SummaryRow:
 
     Attributes:
         run: None for the sweep folder.
-        change: Seen as a whole: new when nothing of it is there.
+        change: Of the run as a whole: new when nothing of it is there.
         n_files: To send.
         n_bytes: To send.
         left: How many files are left out, by reason; those that are the same do not count.
@@ -60,7 +60,7 @@ class Counts:
 
 
 def make_rows(plan: SyncPlan) -> tuple[SummaryRow, ...]:
-    """One row for the sweep folder, where the plan has files of it, and one for each run, by name."""
+    """Make one row for the sweep folder, where the plan has files of it, and one for each run, by name."""
     by_run: dict[str, list[PlanItem]] = {run.name: [] for run in plan.runs}
     for item in plan.items:
         by_run.setdefault(item.file.run, []).append(item)
@@ -69,17 +69,17 @@ def make_rows(plan: SyncPlan) -> tuple[SummaryRow, ...]:
 
 
 def count_reasons(items: Iterable[PlanItem]) -> Counter[Reason]:
-    """How many items have each reason."""
+    """Count items by reason."""
     return Counter(item.reason for item in items)
 
 
 def count_states(runs: Iterable[Run]) -> Counter[RunState]:
-    """How many runs are in each state."""
+    """Count runs by state."""
     return Counter(run.state for run in runs)
 
 
 def count_sent_bytes(plan: SyncPlan) -> int:
-    """The bytes that the plan sends."""
+    """Add up the bytes that the plan sends."""
     return sum(file.size for file in plan.sends)
 
 

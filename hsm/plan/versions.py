@@ -1,8 +1,8 @@
-"""What of a run or of a sweep folder is certainly superseded by a later version of itself.
+"""Old versions in a run or a sweep folder: what a later version of itself has certainly replaced. Pure.
 
 wandb writes a new file for every logged image, table or HTML page, and a new folder for every downloaded
 version of an artifact. Both kinds of name are exact, and only exact names count here: `resnet_v2.pt` beside
-`resnet_v10.pt` is two models, not two versions.
+`resnet_v10.pt` is two models, not two versions. What the log does not know of yet is kept.
 
 Sources of the two formats: `wandb/sdk/data_types/base_types/media.py` (`_wb_filename`: key, step, the first
 20 hex digits of the content's SHA-256, extension) and `wandb/sdk/artifacts/artifact.py` (`_default_root`).
@@ -27,7 +27,7 @@ _ARTIFACT_FOLDER = re.compile(r"(?P<name>.+):v(?P<version>0|[1-9][0-9]{0,17})", 
 
 
 class MediaFile(NamedTuple):
-    """What the path of a media file says.
+    """Media file of a run, as its path describes it.
 
     Attributes:
         kind: The folder below `media`, for example `images` or `table`.
@@ -43,7 +43,7 @@ class MediaFile(NamedTuple):
 
     @property
     def group(self) -> tuple[str, str, str]:
-        """What files must share to be versions of one another."""
+        """The part that files must share to be versions of one another."""
         return (self.kind, self.key, self.extension)
 
 
@@ -73,17 +73,17 @@ def has_versions(paths: Iterable[str]) -> bool:
 
 
 def find_superseded(paths: Iterable[str], versions: RunVersions) -> dict[str, str]:
-    """Tell which media files of a run have been replaced by a later step.
+    """Find the media files of a run that a later step has replaced.
 
     Kept are all files at a group's highest step (two logs may share a step, a list of images does), all of
-    step `summary`, all increments of incremental tables, and whatever the last summary names.
+    step `summary`, all increments of incremental tables, and what the last summary names.
 
     Args:
         paths: Relative to the run folder, in any order.
         versions: What the run's log says. With an empty one the names alone decide.
 
     Returns:
-        Path -> reason, for example `superseded by step 70`. Anything that is not in it is to be kept.
+        Path -> reason, for example `superseded by step 70`. Paths that are not in it are kept.
     """
     steps: dict[str, tuple[MediaFile, int]] = {}
     latest: dict[tuple[str, str, str], int] = {}
@@ -102,7 +102,7 @@ def find_superseded(paths: Iterable[str], versions: RunVersions) -> dict[str, st
 
 
 def find_superseded_artifacts(paths: Iterable[str]) -> dict[str, str]:
-    """Tell which files lie in a downloaded artifact's folder `<name>:v<N>` that has a later sibling.
+    """Find the files in a downloaded artifact's folder `<name>:v<N>` that has a later sibling.
 
     `<name>-v<N>`, which wandb uses on Windows, is not looked at: elsewhere such a name is the user's own, and
     `resnet-v2` beside `resnet-v10` is two models.
@@ -112,7 +112,7 @@ def find_superseded_artifacts(paths: Iterable[str]) -> dict[str, str]:
             folder: wandb puts no artifacts there, so a name of this form in it is the user's own.
 
     Returns:
-        Path -> reason, for example `superseded by v12`, named by the outermost folder that is superseded.
+        Path -> reason, for example `superseded by v12`, of the outermost folder that is an old version.
     """
     folders: dict[str, list[tuple[tuple[str, str], int]]] = {}
     latest: dict[tuple[str, str], int] = {}

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from hsm.model import Entry, EntryKind, Reason, Root, Run, SourceFile, SweepInventory
 from hsm.plan.destination import DestinationRoot
-from hsm.plan.outside import MOST_NAMED, drop_bad_names, leads_out
+from hsm.plan.notices import MOST_NAMED
+from hsm.plan.outside import drop_bad_names, leads_out
 from hsm.plan.planner import PlanOptions, make_plan
 
 SWEEP = "sweep_1"

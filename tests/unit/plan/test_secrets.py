@@ -7,8 +7,9 @@ import pytest
 from hsm.config.rules import SECRET_PATTERNS
 from hsm.model import PlanItem, Reason, Root, Run, RunState, RunVersions, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import DestinationRoot
+from hsm.plan.notices import MOST_NAMED
 from hsm.plan.planner import PlanOptions, make_plan
-from hsm.plan.secrets import MOST_NAMED, make_secret_notices
+from hsm.plan.secrets import make_secret_notices
 
 SWEEP = "sweep_1"
 RUN = Run("run-1", "/p/wandb", log="run-1.wandb", state=RunState.FINISHED)
