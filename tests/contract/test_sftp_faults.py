@@ -105,6 +105,7 @@ def test_a_broken_connection_goes_on_where_it_stopped(make_bench: Callable[..., 
     assert not (bench.root / "run-1" / PARTIAL_FOLDER).exists()
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_with_a_part_whose_checksum_is_right(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(runs_commands=True)
     content = os.urandom(LARGE)
@@ -132,6 +133,7 @@ def test_a_part_that_is_not_the_beginning_is_not_gone_on_with(
     assert not part.parent.exists()
 
 
+@pytest.mark.slow
 def test_a_source_that_changed_meanwhile_is_sent_from_the_beginning(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(runs_commands=False)
     engine = bench.make_engine()

@@ -62,6 +62,7 @@ def test_all_logs_and_their_metadata_come_in_one_session(tmp_path: Path) -> None
     assert len(far.calls) == 1
 
 
+@pytest.mark.slow
 def test_of_many_large_logs_of_other_sweeps_only_small_heads_come(tmp_path: Path) -> None:
     mine = write_run(tmp_path, "mine", group=SWEEP, filling=LARGE)
     silent = write_run(tmp_path, "silent", filling=LARGE)

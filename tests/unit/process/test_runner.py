@@ -25,6 +25,7 @@ from hsm.process.runner import (
     Runner,
     Started,
 )
+from tests.marks import parametrize
 
 LONG = 60
 """Seconds that nothing here takes; a program that sleeps so long was not ended."""
@@ -278,7 +279,7 @@ def test_a_dialogue_answers_again_and_again() -> None:
     assert len(pids) == 1
 
 
-@pytest.mark.parametrize("size", [70_000, 5_000_000])
+@parametrize("size", [70_000, 5_000_000], quick=[70_000])
 def test_a_dialogue_takes_large_answers_and_large_questions(size: int) -> None:
     with closing(talk()) as dialogue:
         for _ in range(2):

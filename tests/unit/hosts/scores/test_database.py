@@ -19,6 +19,7 @@ from hsm.errors import TargetError
 from hsm.hosts.scores.database import check_integrity, merge, remove_leftovers, replace_database
 from hsm.hosts.scores.snapshot import copy_database
 from hsm.hosts.scores.tables import TableComparison, compare, make_delta
+from tests.marks import parametrize
 
 SCHEMA = "CREATE TABLE ratings (name TEXT, game TEXT, rating REAL, PRIMARY KEY (game, name)); CREATE TABLE log (x)"
 Rows = dict[str, float]
@@ -170,7 +171,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("wal", [True, False])
+@parametrize("wal", [True, False], quick=[True])
 def test_killed_at_any_moment_it_is_the_old_or_the_new_one(tmp_path: Path, wal: bool) -> None:
     for name in "12":
         write(tmp_path / f"{name}.db", {f"player-{n:06}": float(name) for n in range(20_000)})

@@ -97,6 +97,7 @@ def test_content_that_looks_like_the_head_of_the_next_file_is_content(tmp_path: 
     assert found == [FileEnds(path, 2 * len(lie), lie[:50], b"", 2 * len(lie)) for path in paths]
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_take_one_session(tmp_path: Path) -> None:
     paths = [str(tmp_path / f"{number:05}") for number in range(10_000)]
     for path in paths:
