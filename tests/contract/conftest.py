@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,15 @@ def make_settings(sshd: PrivateSshd, **ssh: object) -> TargetSettings:
             },
         }
     )
+
+
+FURTHER_SHELLS = ("busybox", "fish", "tcsh")
+"""What a full run tries besides: few machines have these, and where they are missing the tests skip."""
+
+
+def list_common(kinds: Iterable[str]) -> list[str]:
+    """The kinds that need no further shell here."""
+    return [kind for kind in kinds if kind.removeprefix("open-") not in FURTHER_SHELLS]
 
 
 class Machines:

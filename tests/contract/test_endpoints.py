@@ -12,6 +12,8 @@ import pytest
 
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind
+from tests.contract.conftest import list_common
+from tests.marks import parametrize
 
 KINDS = ["local", "gnu", "busybox", "no-printf", "bsd", "tcsh", "fish", "paramiko", "sftp"]
 KINDS += ["open-gnu", "open-busybox", "open-bsd", "open-tcsh"]
@@ -30,7 +32,7 @@ HOSTILE = [
     "back\\slash",
 ]
 
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+pytestmark = parametrize("kind", KINDS, quick=list_common(KINDS))
 MakeEndpoint = Callable[[str], Endpoint]
 
 

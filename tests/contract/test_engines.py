@@ -34,6 +34,7 @@ from hsm.transfer.rounds import Patience, Transfer
 from hsm.transfer.rsync.engine import RsyncEngine
 from hsm.transfer.sftp.engine import SftpEngine
 from tests.contract.conftest import start_sftp_only
+from tests.marks import parametrize
 
 SWEEP = "sweep_1"
 SECOND = 10**9
@@ -64,7 +65,7 @@ KINDS = [
 ]
 """What carries and which way; `sftp-only`: the server lets no command run."""
 
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+pytestmark = parametrize("kind", KINDS, quick=["rsync-push", "rsync-pull", "copy-local", "sftp-push", "sftp-only-pull"])
 
 
 @dataclass

@@ -20,9 +20,11 @@ from hsm.remote.sftp.guard import SftpGuard
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 from hsm.remote.shell_programs.guard import ShellGuard
+from tests.contract.conftest import list_common
+from tests.marks import parametrize
 
 KINDS = ["local", "gnu", "busybox", "bsd", "tcsh", "open-gnu", "open-busybox", "open-fish", "paramiko", "sftp"]
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+pytestmark = parametrize("kind", KINDS, quick=list_common(KINDS))
 
 
 def list_names(folder: Path | str) -> list[str]:
