@@ -73,6 +73,7 @@ class RunIndex:
 
     def _get(self, log: str, size: int, mtime_ns: int, place: int) -> Any:  # noqa: ANN401 - from JSON
         record = self._records.get(log)
+        # The file may hold anything: a cache may be damaged.
         if not isinstance(record, list) or len(record) != 4 or record[:2] != [size, mtime_ns]:
             return None
         return record[place]

@@ -63,7 +63,7 @@ def read_inventory(
     problems: list[Problem] = []
     deeper: Counter[str] = Counter()
     if folder is not None:
-        depth = max_depth if include_sweep else 0
+        depth = max_depth if include_sweep else 0  # its files do not count, but runs may lie in it
         files.extend(_iter_sweep_files(folder, sweep, max_depth=depth, deeper=deeper, problems=problems))
         problems.extend(_iter_unreadable(folder, sweep, max_depth=depth))
     runs = _Runs()

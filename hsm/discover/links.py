@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, SourceFile
 
-_MOST_HOPS = 10
+_MOST_HOPS = 10  # ends circles
 
 
 def resolve_links(endpoint: Endpoint, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:

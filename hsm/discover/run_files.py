@@ -95,14 +95,16 @@ def _read_media(endpoint: Endpoint, candidates: Sequence[Candidate], index: RunI
         for ends in endpoint.read_ends(part, n_blocks=0, head_bytes=_WHOLE):
             candidate = unread[ends.path]
             media[candidate.name] = found = read_versions(ends.head)
-            if ends.size == candidate.log_size:
+            if ends.size == candidate.log_size:  # else it has grown since it was listed
                 index.put_media(ends.path, size=ends.size, mtime_ns=candidate.log_mtime_ns, media=found)
     return media
 
 
 def _is_run_result(path: str, entry: Entry) -> bool:
     """Tell whether a path in a run is sent: not HSM's own files, nor wandb's symlinks to logs of this machine."""
+    # The search in the text comes first: it is asked of every file, and nearly none is HSM's own.
     if not path or entry.kind is EntryKind.FOLDER or (OWN_PREFIX in path and is_own(path.split("/"))):
         return False
+    # wandb's own symlinks lead to logs in the user's cache on this machine.
     is_debug_log = path.startswith("logs/debug") and path.endswith(".log") and path.count("/") == 1
     return not (is_debug_log and entry.kind is EntryKind.SYMLINK)

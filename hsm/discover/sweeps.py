@@ -123,7 +123,7 @@ def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
     """
     bases = dict.fromkeys((layout.sweeps, layout.project))
     trees = [Tree(f"{base}/{OUTPUTS}", max_depth=1, follow=True) for base in bases]
-    places = (layout.wandb, layout.sweeps, layout.project)
+    places = (layout.wandb, layout.sweeps, layout.project)  # no names of these: their real paths alone are wanted
     survey = endpoint.survey([*trees, Tree(layout.wandb, max_depth=1), *(Tree(place, (), 0) for place in places)])
     wandb, there = survey.listings[len(trees)], survey.listings[len(trees) + 1 :]
     home = survey.machine.home
@@ -131,6 +131,7 @@ def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
     for base, listing in zip(bases, survey.listings, strict=False):
         prefix = _expand(base, home)
         for name in _iter_sweep_names(listing):
+            # By the real path, since one of the two may be a symlink to the other.
             found.setdefault((listing.base, name), SweepFolder(name, prefix, f"{prefix}/{sweep_folder(name)}"))
     known = {sweep.id for sweep in found.values()}
     only_runs = [SweepFolder(name) for name in _iter_run_groups(endpoint, wandb) if name not in known]

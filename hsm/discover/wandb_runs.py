@@ -135,7 +135,7 @@ def _find_place(parts: list[str], places: dict[tuple[str, ...], bool] | None) ->
     """
     if places is None:
         depth = next((depth for depth, part in enumerate(parts) if part in WANDB_NAMES), len(parts)) + 1
-        while depth < len(parts) and parts[depth] in WANDB_NAMES:
+        while depth < len(parts) and parts[depth] in WANDB_NAMES:  # `wandb/wandb`, where WANDB_DIR names a wandb folder
             depth += 1
         return (depth, True) if depth < len(parts) and is_run_name(parts[depth]) else None
     for depth, part in enumerate(parts[:3]):
@@ -148,7 +148,7 @@ def _find_place(parts: list[str], places: dict[tuple[str, ...], bool] | None) ->
 def _add_entry(folder: _Folder, rest: list[str], entry: Entry) -> None:
     if not rest:
         folder.is_symlink = entry.kind is not EntryKind.FOLDER
-    elif len(rest) == 1 and entry.kind is EntryKind.FILE and rest[0] not in folder.times:
+    elif len(rest) == 1 and entry.kind is EntryKind.FILE and rest[0] not in folder.times:  # it may be in both listings
         folder.times[rest[0]] = entry.mtime_ns
         if rest[0].startswith("run-") and rest[0].endswith(".wandb"):
             folder.logs.append(entry)
@@ -166,6 +166,7 @@ def _make_candidate(key: tuple[str, str], folder: _Folder) -> Candidate:
         log=log_name,
         log_size=log.size,
         log_mtime_ns=log.mtime_ns,
+        # A mark that is older than its log is none: the run has gone on since, and the upload is not of all of it.
         has_upload_mark=folder.times.get(f"{log_name}.synced", -1) >= log.mtime_ns,
         is_inside=folder.is_inside,
     )

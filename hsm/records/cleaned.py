@@ -80,7 +80,7 @@ class CleanedUnit:
     @property
     def is_here(self) -> bool:
         """True where something of its name lies here: it is not gone, or has come back."""
-        return os.path.lexists(self.path)
+        return os.path.lexists(self.path)  # a symlink that leads nowhere is something too
 
     @property
     def n_bytes(self) -> int:
@@ -202,6 +202,7 @@ def _parse(document: Mapping[str, Any]) -> Cleaning:
 
 
 def _parse_unit(document: Mapping[str, Any]) -> CleanedUnit:
+    # A later clean removes what a record names: no path in an edited or damaged record may lead anywhere else.
     unit = CleanedUnit(
         **{
             **document,

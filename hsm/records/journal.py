@@ -97,7 +97,7 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
         journal = _parse(document)
     except NewerFileError as error:
         raise ConfigError(f"{error}.", hint="Upgrade HSM here.", kind="newer_schema") from error
-    except (DamagedFileError, ValueError, RecursionError, OSError) as error:
+    except (DamagedFileError, ValueError, RecursionError, OSError) as error:  # recursion: JSON nested very deeply
         message = f"The journal is not used: {error}."
         return Journal(route), (_drop(path, "damaged_journal", message, sets_aside=sets_aside),)
     if journal.route != route:

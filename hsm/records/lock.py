@@ -87,16 +87,17 @@ def is_dead_here(holder: Holder) -> bool:
     if (holder.host, holder.machine) != (socket.gethostname(), _read_machine()):
         return False
     try:
-        os.kill(holder.pid, 0)
+        os.kill(holder.pid, 0)  # signal 0 only asks whether there is such a process, see kill(2)
     except ProcessLookupError:
         return True
-    except PermissionError:
+    except PermissionError:  # it lives, as another user
         return False
     return False
 
 
 def _read_machine() -> str:
     """Make a word for this machine and, in a container, for its process numbers: machine-id(5), namespaces(7)."""
+    # Containers of one image share the machine's id and often its name, but not the namespace of process numbers.
     known = b""
     with contextlib.suppress(OSError):
         known += Path("/etc/machine-id").read_bytes()
@@ -131,6 +132,7 @@ def hold_local_lock(path: Path, *, sweep: str, target: str, breaks: bool) -> Ite
     """
     from filelock import SoftFileLock, Timeout  # noqa: PLC0415 - not needed for a dry run
 
+    # Soft: a file made exclusively, since flock does nothing, or only within a machine, on some NFS and Lustre.
     lock = SoftFileLock(path, timeout=0, mode=PRIVATE_FILE_MODE)
     try:
         make_private_folder(path.parent)
@@ -138,7 +140,7 @@ def hold_local_lock(path: Path, *, sweep: str, target: str, breaks: bool) -> Ite
             path.unlink(missing_ok=True)
         lock.acquire()
     except OSError as error:
-        if isinstance(error, Timeout):
+        if isinstance(error, Timeout):  # an OSError too
             raise LockedError(
                 f"{sweep} is being brought to {target} already by {_describe_local_holder(path)}.",
                 hint="Wait for it. If it is certain that it is dead: `--break-lock`.",

@@ -66,6 +66,7 @@ def make_receipt_content(receipt: Receipt) -> bytes:
         for name, record in sorted(receipt.runs.items())
         if name != SWEEP_FOLDER
     ]
+    # ASCII: json escapes all else, also the surrogates that stand for bytes that are no UTF-8.
     return "\n".join(["{", *lines, '"runs": {', ",\n".join(runs), "}", "}", ""]).encode("ascii")
 
 

@@ -112,7 +112,7 @@ def parse_record(document: Any) -> RunRecord:  # noqa: ANN401 - from JSON
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"no record of a run: {error}") from error
     for field_, kinds in _KINDS.items():
-        if type(getattr(record, field_)) not in kinds:
+        if type(getattr(record, field_)) not in kinds:  # not isinstance: True is an int
             raise ValueError(f"no record of a run: {field_} is {getattr(record, field_)!r}")
     return replace(record, left=counts)
 
@@ -143,5 +143,5 @@ def _make_record(
         n_files=len(proven),
         n_bytes=sum(file.size for file in proven),
         digest=make_digest(proven),
-        left=dict(sorted(left.items())),
+        left=dict(sorted(left.items())),  # so that the same record is the same text in a receipt
     )

@@ -136,11 +136,13 @@ def _make_array(arrow: Any, values: Sequence[Any]) -> pyarrow.Array:  # noqa: AN
             return arrow.array([as_number(value) for value in values], type=arrow.float64())
         if all(abs(value) <= _LARGEST_INT64 for value in present):
             return arrow.array(values, type=arrow.int64())
+    # Also where numbers and texts are mixed: Parquet's columns have one type.
     texts = [None if value is None else _replace_surrogates(format_exact(value)) for value in values]
     return arrow.array(texts, type=arrow.string())
 
 
 def _replace_surrogates(text: str) -> str:
+    # Parquet's texts are UTF-8, which has no bytes for surrogates.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -87,7 +87,7 @@ def _compare_groups(values: Sequence[Value], ranks: Sequence[float]) -> float | 
     Without that, a parameter with many values would win by having many.
     """
     groups: Mapping[object, list[float]] = _group(values, ranks)
-    if not 1 < len(groups) < len(values):
+    if not 1 < len(groups) < len(values):  # one text for all, or one for each, orders nothing
         return None
     middle = fmean(ranks)
     total = sum((one - middle) ** 2 for one in ranks)

@@ -13,6 +13,7 @@ from hsm.wandb_log.records import ValueKey
 MIN, MAX = "min", "max"
 
 _LOWER_IS_BETTER = re.compile(
+    # As a whole word: `val_loss` is a loss, `lossless` is none.
     r"(?<![a-z])(loss|err|error|mae|mse|rmse|nll|ppl|perplexity|fid|wer|cer|distance|regret|time|latency)(?![a-z])"
 )
 _IS_LOSS = re.compile(r"loss|error")

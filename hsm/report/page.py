@@ -42,7 +42,9 @@ def make_page(report: Report, *, now: float) -> str:
     plotly, script = _make_script(_load_plotly()), _make_script(_read_part("page.js"))
     hashes = " ".join(f"'sha256-{_hash(text)}'" for text in (plotly, script))
     parts = {
+        # A name may hold surrogates, which a UTF-8 file cannot: as references they are shown as what they are.
         "TITLE": html.escape(f"{report.sweep}: report").encode("ascii", "xmlcharrefreplace").decode("ascii"),
+        # The attribute has double quotes; those of 'none' may stay, so that a person can read the policy.
         "POLICY": html.escape(_POLICY.format(hashes=hashes), quote=True).replace("&#x27;", "'"),
         "STYLE": _read_part("page.css"),
         "DATA": _make_json(make_page_data(report, now=now)),

@@ -28,7 +28,7 @@ _MOST_PROCESSES = 4
 """1,000 runs of 1,000 rows of ten numbers (982 MB) take two processors 8.5 to 10.4 s, and one about 9 s more."""
 
 _CHUNK = 8
-_OUTPUT_BYTES = 65536
+_OUTPUT_BYTES = 65536  # a progress bar writes its line anew hundreds of times
 
 
 def read_runs(runs: Sequence[Run]) -> tuple[tuple[ReportRun, ...], tuple[Problem, ...]]:
@@ -121,6 +121,7 @@ def _prepare_process() -> None:
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
+        # Where the parent is killed, a worker would wait for its next log for ever.
         parent.join()
         os._exit(1)
 

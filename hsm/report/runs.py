@@ -14,6 +14,7 @@ from hsm.wandb_log.records import ValueKey
 MOST_LINES = 20
 _MOST_LINE_CHARACTERS = 300
 _EXTREMES: Mapping[str, Callable[..., Value]] = {"min": min, "max": max}
+# Control sequences of terminals (ECMA-48): CSI, OSC up to BEL or ST, and single ones.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 

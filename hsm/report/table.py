@@ -17,7 +17,7 @@ from hsm.wandb_log.records import ValueKey
 
 ALL = "all"
 
-_DIGITS = re.compile(r"([0-9]{1,18})")
+_DIGITS = re.compile(r"([0-9]{1,18})")  # int() refuses thousands of digits, which a name may have
 
 
 class ColumnKind(str, Enum):

@@ -23,7 +23,7 @@ def as_number(value: Value) -> float | None:
         return None
     try:
         return float(value)
-    except OverflowError:
+    except OverflowError:  # JSON's whole numbers have no limit
         return math.inf if value > 0 else -math.inf
 
 

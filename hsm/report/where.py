@@ -42,7 +42,7 @@ _ORDERS: dict[str, Callable[[float, float], bool]] = {
 }
 _OPERATORS = frozenset({*_ORDERS, "=", "==", "!=", "~"})
 _WORDS: dict[str, Value] = {"true": True, "false": False, "none": None, "null": None}
-_MOST_NESTED = 50
+_MOST_NESTED = 50  # the parser calls itself; Python's stack has an end
 
 
 class _Token(NamedTuple):

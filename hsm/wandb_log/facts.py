@@ -81,7 +81,7 @@ def read_log(ends: FileEnds) -> LogFacts:
     found = _Found()
     is_row = _ROW.match
     for payload in _list_end_payloads(ends):
-        if is_row(payload):
+        if is_row(payload):  # by its first bytes: to read the fields of every row would be most of the work
             continue
         for number, value in iter_fields(payload):
             if number in _FACTS and isinstance(value, bytes):

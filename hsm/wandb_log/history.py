@@ -32,7 +32,7 @@ _METRIC_NAME, _METRIC_SUMMARY, _METRIC_GOAL = 1, 7, 8
 _SUMMARY_MIN, _SUMMARY_MAX = 1, 2
 _MINIMIZE, _MAXIMIZE = 1, 2
 _OUTPUT_LINE = 3
-_LAST_OUTPUTS = 400
+_LAST_OUTPUTS = 400  # pieces of output, several of which may make a line; a report shows its last 20 lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ def read_run_log(log: bytes) -> RunLog:
     for payload in records.payloads:
         found.add(*split_record(payload))
     runtimes = found.rows.read_runtimes()
+    # The exit record has whole seconds, rounded down; the last row is finer, and may be much older.
     runtimes_at_end = [*runtimes[-1:], *([] if found.exit_runtime is None else [found.exit_runtime])]
     return RunLog(
         run_id=found.run.id,

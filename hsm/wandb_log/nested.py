@@ -8,7 +8,7 @@ from hsm.wandb_log.records import ValueKey
 
 _INTERNAL = "_wandb"
 _TYPE = "_type"
-_MOST_NESTED = 50
+_MOST_NESTED = 50  # far below the depth at which json.dumps gives up
 _TOO_DEEP = "(nested too deeply)"
 
 

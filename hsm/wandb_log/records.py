@@ -75,7 +75,7 @@ class ItemReader:
                 break
             item = message[position + 2 : end]
             names, _, value = item.partition(_VALUE_TAG)
-            if names in keys and value and value[0] == len(value) - 1:
+            if names in keys and value and value[0] == len(value) - 1:  # the value's length is one byte, and fits
                 items.append((keys[names], value[1:]))
             else:
                 found = _parse_item(item)

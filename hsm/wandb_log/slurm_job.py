@@ -52,6 +52,7 @@ def parse_slurm_job(head: bytes) -> SlurmJob | None:
                 found.update(_parse_map(message))
     job = found.get("job_id", "")
     array, task = found.get("array_job_id", ""), found.get("array_task_id", "")
+    # A task's number alone means nothing: `squeue` names a task by its array.
     return SlurmJob(job, array, task if array else "") if job else None
 
 

@@ -87,7 +87,7 @@ def fetch(
         _sync_folder(to.parent)
     finally:
         beside.unlink(missing_ok=True)
-        beside.with_name(f"{beside.name}.aria2").unlink(missing_ok=True)
+        beside.with_name(f"{beside.name}.aria2").unlink(missing_ok=True)  # aria2c's notes for going on with a download
     return Fetched(to, size, found, bool(expected), ARIA2 if uses_aria2 else "http", names, choice.left_out)
 
 

@@ -17,6 +17,7 @@ CHUNK_BYTES = 256 * 1024
 _MAX_PATH_CHARACTERS = 4096
 _MAX_DIGESTS = 1000
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Non-blocking: to open a pipe would else wait until somebody writes to it.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 

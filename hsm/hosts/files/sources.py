@@ -115,6 +115,7 @@ def find_sources(urls: Sequence[str], *, timeout_seconds: float, sha256: str = "
         raise TargetError(
             f"No server has the file: {reasons}", hint="`hsm hosts urls data` shows who answers.", kind="no_source"
         )
+    # The wanted checksum first, then most servers; of as many, those that name a checksum, which can be compared.
     best = max(groups, key=lambda key: (bool(sha256) and key[1] == sha256, len(groups[key]), bool(key[1])))
     chosen = [source for _, source in groups[best]]
     for url, source in answers.items():
@@ -131,7 +132,7 @@ async def _look_at(url: str, timeout_seconds: float) -> FileSource | str:
             response = await client.head(url, headers={"Want-Repr-Digest": "sha-256=1"})
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return str(error) or type(error).__name__
-    if response.status_code != 200:
+    if response.status_code != 200:  # redirects are not followed: the token would go along
         return f"HTTP status {response.status_code}"
     length = response.headers.get("content-length", "")
     if not length.isdigit() or len(length) > 15 or "content-encoding" in response.headers:

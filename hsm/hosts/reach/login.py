@@ -130,6 +130,7 @@ async def _greet(node: ClusterNode, address: str, numbers: str, poor: dict[str, 
     except OSError:
         return None
     seconds = time.monotonic() - began
+    # A connection shows nothing yet: a firewall, a tunnel or a frozen machine accepts one.
     if node.name not in poor or poor[node.name].problem == "refused":
         poor[node.name] = Greeting(address, seconds, "")
     try:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 HEAD_START_SECONDS = 0.25
 """Time that the more preferred attempt has for itself before the next begins too (250 ms in RFC 8305)."""
 
-_GRACE_SECONDS = 0.4
+_GRACE_SECONDS = 0.4  # for cancelling; the thread is a daemon, so that nobody waits longer
 _Key = TypeVar("_Key")
 _Answer = TypeVar("_Answer")
 
@@ -45,7 +45,7 @@ async def race(
                 running[asyncio.ensure_future(attempt())] = number
             limit = head_start_seconds if waiting else None
             done, _ = await asyncio.wait(running, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            for task in sorted(done, key=running.__getitem__):
+            for task in sorted(done, key=running.__getitem__):  # of those that ended at once, the more preferred one
                 number = running.pop(task)
                 answer = task.result()
                 if answer is not None:

@@ -102,6 +102,7 @@ def _run_at(
 ) -> HostRun:
     mark = make_mark()
     lines = LineReader(mark, lambda line: tell(name, line))
+    # One stream, so that complaints stand where they belong among the lines.
     command = make_remote_command("exec 2>&1\n" + frame(f"/bin/sh -c {quote(program)}", mark))
     ssh = OpenSsh(name, settings, runner, pauses_seconds=())
     try:

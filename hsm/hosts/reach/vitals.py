@@ -17,7 +17,7 @@ fi
 
 _MAX_GPUS = 64
 _FREE_SHARE = 0.1
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")  # with a comma in some locales
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def parse_vitals(text: str) -> Vitals:
         elif word == "cpus":
             n_cpus = int(_read_number(rest) or 0)
         elif word == "gpu" and len(gpus) < _MAX_GPUS:
-            name, *numbers = [part.strip() for part in rest.rsplit(",", 3)]
+            name, *numbers = [part.strip() for part in rest.rsplit(",", 3)]  # from the right: a name may hold commas
             used, total, busy = [*map(_read_number, numbers), None, None, None][:3]
             gpus.append(Gpu(name, used, total, busy))
     return Vitals(load, n_cpus, tuple(gpus))

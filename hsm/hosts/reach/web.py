@@ -75,6 +75,7 @@ async def _ask_at(client: httpx.AsyncClient, url: str, address: str) -> Answer |
             if location is None:
                 return answer
             there = httpx.URL(url).join(location)
+            # The token stands in the headers of every request of this client: no other server may get it.
             if _get_origin(there) != _get_origin(httpx.URL(url)):
                 return Answer(answer.status, None, f"it redirects to another place, {there.host}:{there.port}")
             url = str(there)
@@ -97,7 +98,7 @@ async def _ask_once(client: httpx.AsyncClient, url: str, address: str) -> tuple[
     request = client.build_request(
         "GET",
         named.copy_with(host=address.replace("%", "%25") if "%" in address else address),
-        headers={"Host": named.netloc.decode("ascii")},
+        headers={"Host": named.netloc.decode("ascii")},  # the URL has an address in place of the name
         extensions={**_make_extensions(client, named)},
     )
     response = await client.send(request, stream=True)
@@ -119,6 +120,7 @@ async def _read(response: httpx.Response) -> Answer:
     status = response.status_code
     if not response.is_success:
         return Answer(status, None, f"HTTP status {status}")
+    # Unpacked, a small answer may fill the memory.
     if response.headers.get("content-encoding", "identity") != "identity":
         return Answer(status, None, "it is compressed, which was not asked for")
     content = bytearray()

@@ -29,7 +29,7 @@ def check_integrity(path: Path, *, is_own: bool = False) -> None:
     """
     try:
         with closing(open_database(path, mode="rw" if is_own else "ro")) as connection:
-            found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+            found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])  # the first mistake is enough
     except sqlite3.OperationalError as error:
         raise TargetError(
             f"{path} cannot be opened: {error}.",
@@ -64,6 +64,7 @@ def merge(delta: Path, database: Path) -> int:
         _back_up(database)
         with closing(open_database(database, mode="rw")) as connection:
             connection.execute("ATTACH ? AS other", (f"{delta.absolute().as_uri()}?mode=ro",))
+            # With the lock to write from the beginning: asked for later, it fails where somebody has written since.
             connection.execute("BEGIN IMMEDIATE")
             n_rows = insert_missing(connection)
             found = str(connection.execute("PRAGMA main.integrity_check(1)").fetchone()[0])

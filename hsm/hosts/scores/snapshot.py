@@ -116,4 +116,5 @@ def copy_database(source: Path, to: Path) -> None:
     ):
         reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
         reading.backup(writing)
+        # Else the copy has the mode of the source, and a write-ahead log beside it.
         writing.execute("PRAGMA journal_mode=DELETE").fetchone()

@@ -149,6 +149,7 @@ def _quote(name: str) -> str:
 
 
 def _match(columns: tuple[str, ...]) -> str:
+    # IS and not =, to which NULL equals nothing, not even NULL.
     return " AND ".join(f"a.{_quote(column)} IS b.{_quote(column)}" for column in columns)
 
 
