@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
+
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate
 from hsm.discover.parts import cut_by_bytes
