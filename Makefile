@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sessions test test-all lint soak bench bench-large clean programs
+.PHONY: help demo sessions test test-all lint soak bench bench-large bench-compare clean programs
 
 help: ## List what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ bench: programs $(READY) ## Time HSM beside its peers (under 10 minutes); writes
 
 bench-large: programs $(READY) ## The same with up to 150,000 files; call it again after a break and it goes on
 	@$(RUN) benchmarks.bench --large $(ARGS)
+
+bench-compare: programs $(READY) ## Time another checkout's hsm and this one in turns: make bench-compare BEFORE=/path/to/hsm
+	@$(RUN) benchmarks.compare $(BEFORE) $(ARGS)
 
 clean: ## Remove .venv, .demo, .bench, targets of benchmarks and caches, nothing else
 	@rm -rf $(VENV) .demo .bench /dev/shm/hsm-bench-$$(id -u)-* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

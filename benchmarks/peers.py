@@ -128,6 +128,8 @@ class Hsm(Contender):
 
     name = "HSM cold"
     is_warm = False
+    program = HSM
+    """Another checkout's, where two are compared (`benchmarks.compare`)."""
 
     @property
     def section(self) -> str:
@@ -143,13 +145,13 @@ class Hsm(Contender):
     def prepare(self) -> None:
         """Log in or out."""
         add_section(self.project, self.section, self.make_section())
-        self._run(HSM, "sync", "login" if self.is_warm else "logout", self.section)
+        self._run(self.program, "sync", "login" if self.is_warm else "logout", self.section)
 
     def close(self) -> None:
         """Log out."""
         if (self.project / ".hsm" / "sync_config.yaml").exists():
             with contextlib.suppress(BenchmarkError):
-                self._run(HSM, "sync", "logout", self.section)
+                self._run(self.program, "sync", "logout", self.section)
 
     def make_section(self) -> dict[str, object]:
         """The target's section."""
@@ -164,7 +166,7 @@ class Hsm(Contender):
     def make_command(self) -> Command:
         """As a user would type it."""
         words = ["--all-versions"] if self.sends_all else []
-        return Command([str(HSM), "sync", "to", SWEEP, "-t", self.section, *words], self.project)
+        return Command([str(self.program), "sync", "to", SWEEP, "-t", self.section, *words], self.project)
 
 
 class WarmHsm(Hsm):

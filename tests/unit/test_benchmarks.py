@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.compare import judge, make_contender
+from benchmarks.peers import WarmHsm
 from benchmarks.proxy import Lane, Link, ProxyProcess
 from benchmarks.report import Goal, find_ratio, make_goals, make_page, merge_parts
 from benchmarks.workloads import SWEEP, append_record, change_runs, iter_differences, list_runs, make_workloads
@@ -160,3 +162,25 @@ def test_appended_record_is_read_as_one_more(tmp_path: Path, n_bytes: int) -> No
     found = parse_records(path.read_bytes())
     assert not found.is_damaged
     assert list(found.payloads)[2:] == [b"\x6a\x01x" * 20_000]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ratio", "verdict"),
+    [
+        pytest.param([1.0, 1.0, 1.0, 1.0], [1.2, 1.2, 1.2, 1.2], 1.2, "slower", id="apart, and by much"),
+        pytest.param([1.0, 1.0, 1.0, 1.0], [0.8, 0.8, 0.8, 0.8], 0.8, "faster", id="apart, the other way"),
+        pytest.param([1.0, 1.0, 1.0, 1.0], [1.04, 1.04, 1.04, 1.04], 1.04, "the same", id="apart, by little"),
+        pytest.param([0.5, 0.9, 1.1, 2.0], [0.7, 1.1, 1.3, 1.9], 1.2, "the same", id="by much, not apart"),
+    ],
+)
+def test_one_is_slower_where_the_quartiles_part_and_the_medians_differ(
+    before: list[float], after: list[float], ratio: float, verdict: str
+) -> None:
+    found, words = judge(before, after)
+    assert (round(found, 6), words) == (ratio, verdict)
+
+
+def test_two_checkouts_have_targets_of_their_own() -> None:
+    one, two = (make_contender(WarmHsm, Path(f"/{label}/hsm"), label) for label in ("before", "after"))
+    assert (one.name, two.name) == ("HSM warm, before", "HSM warm, after")
+    assert (one.program, one.is_warm) == (Path("/before/hsm"), True)
