@@ -20,7 +20,7 @@ export PIP_NO_INPUT := 1
 .PHONY: help demo sessions test test-all lint soak bench bench-large bench-compare clean programs
 
 help: ## List what make can do here
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo "Another Python: make PYTHON=/path/to/python3 ...   Some tests: make test ARGS='-k planner'"
 
 demo: $(READY) ## See HSM bring a sweep over a private sshd on 127.0.0.1, or over SFTP where there is none
