@@ -34,7 +34,7 @@ class OptionForm(NamedTuple):
 
 
 class TargetOptions(TypedDict, total=False):
-    """Which targets are meant, and whether their configuration is trusted."""
+    """Options for the targets that are meant, and for trust in their configuration."""
 
     target: Annotated[
         Words,
@@ -53,7 +53,7 @@ class TargetOptions(TypedDict, total=False):
 
 
 class ChoiceOptions(TypedDict, total=False):
-    """Which runs are meant, and which files of them."""
+    """Options for the choice of runs, and of files in them."""
 
     runs: Annotated[
         Words,
@@ -132,7 +132,7 @@ class PullOptions(CallOptions, total=False):
 
 
 class FollowingOptions(TypedDict, total=False):
-    """Until when a call goes on; of the command line alone."""
+    """Options for how long a call goes on; of the command line alone."""
 
     continuous: Annotated[
         bool,
@@ -181,13 +181,13 @@ class FollowingOptions(TypedDict, total=False):
 
 
 class JsonOptions(TypedDict, total=False):
-    """For whom something is printed; of the command line alone."""
+    """Option for programs that read what is printed; of the command line alone."""
 
     json: Annotated[bool, OptionForm(("--json",), "Print one JSON document on standard output.")]
 
 
 class OutputOptions(JsonOptions, total=False):
-    """How much is printed; of the command line alone."""
+    """Options for how much is printed; of the command line alone."""
 
     verbose: Annotated[
         int, OptionForm(("--verbose", "-v"), "Show every file, and raw messages of failures.", is_counted=True)

@@ -1,1 +1,1 @@
-"""What the user wants: schema and reader of `.hsm/sync_config.yaml`, and the template of `hsm sync init`."""
+"""Configuration: models and reader of `.hsm/sync_config.yaml`, and the template of `hsm sync init`."""

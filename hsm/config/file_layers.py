@@ -1,4 +1,4 @@
-"""What the file says of targets and of some sweeps, as layers with their lines. Pure."""
+"""Layers of the file: what it says of targets and of some sweeps, with lines. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_file_layers(data: object, root: yaml.MappingNode, shown: str) -> Layers
 
 
 def iter_pattern_findings(layers: Layers, root: yaml.MappingNode) -> Iterator[Finding]:
-    """Yield what is wrong where a pattern's settings meet those of a target, each pattern by itself."""
+    """Yield the mistakes that come of a pattern's settings together with a target's, each pattern by itself."""
     for pattern in layers.patterns:
         alone = replace(layers, patterns=(replace(pattern, glob="*"),))
         for target in layers.file:
@@ -54,14 +54,14 @@ def iter_pattern_findings(layers: Layers, root: yaml.MappingNode) -> Iterator[Fi
 
 
 class _Reader:
-    """Reads the settings of sections with their lines."""
+    """Reader of the settings of sections, with their lines."""
 
     def __init__(self, root: yaml.MappingNode, shown: str) -> None:
         self._root = root
         self._shown = shown
 
     def read_pattern(self, glob: str, data: Mapping[str, object]) -> PatternLayer:
-        """Read what the file says of the sweeps that a pattern matches."""
+        """Read the settings of the sweeps that a pattern matches."""
         place = ("sweeps", glob)
         targets = {
             name: self.read(TargetChanges, changes, (*place, "targets", name), glob=glob)
@@ -86,7 +86,7 @@ def _get_mapping(data: object) -> Mapping[str, object]:
 
 
 def _find_place(pattern: PatternLayer, target: str, location: Location) -> Location:
-    """Where a pattern says what is wrong; its own place where another key of it makes a target's value wrong."""
+    """Find the place of a mistake in a pattern; the pattern itself where another of its keys made a value wrong."""
     key = tuple(map(str, location[:2]))
     if key in pattern.targets.get(target, {}):
         return ("sweeps", pattern.glob, "targets", target, *location)

@@ -1,4 +1,8 @@
-"""Settings of targets by their keys, each with where it comes from, and which of them counts. Pure."""
+"""Layers of settings, each setting with its place, and the rule which of them counts. Pure.
+
+The merge is made on the values as they were written, and the schema then reads the result as if one file had said it:
+another `project_root` moves the relative paths with it, and no rule exists twice.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +22,14 @@ CODE = ("ssh", "after_sync")
 """Sections of a target that run programs: to ssh a configuration is code, and `after_sync` holds commands."""
 
 _OF_CODE = frozenset({("options", "sync_artifact_staging")})
-"""What makes sense beside `after_sync` alone, and is wrong without."""
+"""Keys that make sense beside `after_sync` alone, and are wrong without it."""
 
 SettingKey = tuple[str, ...]
-"""Where a setting stands below its target, for example `("paths", "wandb")`."""
+"""Place of a setting below its target, for example `("paths", "wandb")`."""
 
 
 class OriginKind(str, Enum):
-    """What kind of place a value comes from, from the weakest to the strongest."""
+    """Kinds of places that values come from, from the weakest to the strongest."""
 
     DEFAULT = "default"
     FILE = "file"
@@ -35,14 +39,14 @@ class OriginKind(str, Enum):
 
 
 class Origin(NamedTuple):
-    """Where a value comes from: the kind, and the place as people would look it up (a line, a variable's name)."""
+    """Origin of a value: the kind, and the place as people would look it up (a line, a variable's name)."""
 
     kind: OriginKind
     place: str = ""
 
 
 class Setting(NamedTuple):
-    """A value as it was written, where that is, and its YAML node."""
+    """A value as it was written, its origin, and its YAML node."""
 
     value: object
     origin: Origin
@@ -50,12 +54,12 @@ class Setting(NamedTuple):
 
 
 Layer = Mapping[SettingKey, Setting]
-"""What one place says, by key. A value of None is the default, except where null is a value."""
+"""All that one place says, by key. A value of None is the default, except where null is a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatternLayer:
-    """What the file says of the sweeps that a pattern matches.
+    """Layer of the sweeps that a pattern matches.
 
     Attributes:
         glob: The pattern, as `fnmatch` reads it; case counts.
@@ -70,7 +74,7 @@ class PatternLayer:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Everything that was said of the targets, wherever it was said.
+    """All layers of the targets.
 
     Attributes:
         file: Of each target's own section.
@@ -88,8 +92,9 @@ class Layers:
         """Choose what counts of a target for a sweep, key by key; what is absent has its default.
 
         The command line wins over the environment, the environment over the patterns, those over the target's own
-        section. Every pattern that matches counts; where two set the same key, the later one wins. In a pattern, what
-        it says of a single target wins over what it says of all.
+        section. In a pattern, what it says of a single target wins over what it says of all. Every pattern that matches
+        counts, and the later one wins, as in `.gitignore`: if the first alone counted, as in `ssh_config`, each
+        exception would have to repeat what is general.
 
         Args:
             target: A name in the file.
@@ -102,7 +107,7 @@ class Layers:
         return merge_layers([*layers, self.environment.get(target, {}), self.command_line])
 
     def without_code(self) -> Layers:
-        """Leave out what the file says that runs programs."""
+        """Leave out what the file says of programs to run."""
         file = {name: _without_code(layer) for name, layer in self.file.items()}
         return replace(self, file=file, patterns=tuple(map(_without_code_in, self.patterns)))
 
@@ -133,7 +138,7 @@ def iter_values(model: type[Section], data: object, key: SettingKey = ()) -> Ite
 
     Args:
         model: Of the section.
-        data: Its values; unknown keys and wrong values are passed over or yielded as they are.
+        data: Its values; unknown keys are passed over, wrong values yielded as they are.
         key: Of the section.
     """
     for name, value in data.items() if isinstance(data, Mapping) else ():

@@ -1,4 +1,4 @@
-"""Find and read `.hsm/sync_config.yaml`, and report all its problems at once."""
+"""Reader of `.hsm/sync_config.yaml`, which reports all problems of the file at once."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration and where it was found.
+    """Configuration, and the place where it was found.
 
     Attributes:
-        config: What the file and the environment say, without what the file says of some sweeps.
+        config: From the file and the environment, without what the file says of some sweeps.
         path: The file, absolute.
         project: The folder that holds `.hsm/`, absolute.
-        layers: What was said of each target, and where.
+        layers: All that was said of each target, and where.
     """
 
     config: SyncConfig
@@ -58,7 +58,7 @@ def find_config(start: Path) -> Path:
     """Look for the configuration in `start` and the folders above it.
 
     Returns:
-        The absolute path of whatever lies there, readable or not.
+        The absolute path of what lies there, readable or not.
 
     Raises:
         NoConfigError: There is none.
@@ -108,7 +108,7 @@ def load_project_config(
 
 
 def _override(config: SyncConfig, layers: Layers, top: Mapping[Location, Setting]) -> SyncConfig:
-    """Apply what the environment says: its settings of targets lie in `layers`, all others in `top`."""
+    """Apply the environment: its settings of targets lie in `layers`, all others in `top`."""
     targets = {**config.sync_targets, **resolve_targets(layers, layers.environment)}
     changes: dict[str, object] = {"sync_targets": targets}
     if top:
@@ -133,21 +133,17 @@ def _describe_top(error: ErrorDetails, top: Mapping[Location, Setting]) -> str:
     return f"{setting.origin.place}: {make_dotted(location)}: {text}"
 
 
-def parse_config(text: str, shown: str) -> SyncConfig:
-    """Make the configuration that the YAML document `text` describes.
+def parse_document(text: str, shown: str, *, find_node: FindNode | None = None) -> tuple[SyncConfig, Layers]:
+    """Make the configuration that a document describes, and its settings with their lines.
 
     Args:
         text: The file's content.
         shown: The file's name in messages.
+        find_node: As for `load_project_config`, of this project.
 
     Raises:
         ConfigError: As `load_project_config`.
     """
-    return parse_document(text, shown)[0]
-
-
-def parse_document(text: str, shown: str, *, find_node: FindNode | None = None) -> tuple[SyncConfig, Layers]:
-    """Make the configuration that a document describes, and its settings with their lines; as `parse_config`."""
     root = compose(text, shown)
     if root is None or is_null(root):
         hint = "`hsm sync init --force` writes a new one"

@@ -15,7 +15,7 @@ _SAID_BY_NODE = ("host", "user", "port")
 
 
 def fill_nodes(data: object, root: yaml.Node, find_node: FindNode) -> tuple[object, list[Finding]]:
-    """Put in what the hosts file says of the machines that targets name; a target's own keys win.
+    """Fill in what the hosts file says of the machines that targets name; a target's own keys win.
 
     Args:
         data: The document's values.
@@ -23,7 +23,7 @@ def fill_nodes(data: object, root: yaml.Node, find_node: FindNode) -> tuple[obje
         find_node: Called once for each target that has a `node`.
 
     Returns:
-        The values, and what is wrong.
+        The values, and the mistakes.
     """
     targets = data.get("sync_targets") if isinstance(data, Mapping) else None
     if not isinstance(data, Mapping) or not isinstance(targets, Mapping):

@@ -1,7 +1,11 @@
-"""What environment variables and the command line say of targets, as layers over the file. Pure.
+"""Overrides: what environment variables and the command line say of targets, as layers over the file. Pure.
 
 A value is read as a scalar of YAML is, or as a list in brackets; a quoted one is text. So `4` is a number, `null` the
-default (where null is no value of its own), and `*.ckpt` needs no quotes.
+default (where null is no value of its own), and `*.ckpt` needs no quotes. A wrong variable is an error: a mistyped name
+would be ignored in silence, and the files would land in the wrong place.
+
+pydantic-settings knows neither patterns of sweeps nor where a value came from, and its names of variables cannot hold a
+target's name with `-` or `.`.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ def parse_environment(
         targets: The names in the file.
 
     Returns:
-        By their place in the file, what concerns no target; by target, the rest.
+        Settings of no target, by their place in the file; and settings of targets, by target.
 
     Raises:
         ConfigError: A name is unknown or ambiguous, or a value cannot be read (kind `bad_override`), with all that
@@ -64,7 +68,7 @@ def parse_environment(
 def parse_assignments(
     words: Sequence[str], *, texts: Mapping[str, tuple[SettingKey, str]] | None = None
 ) -> dict[SettingKey, Setting]:
-    """Read what the command line sets for all its targets; the last one wins.
+    """Read the settings that the command line has for all its targets; the last one wins.
 
     Args:
         words: Each `KEY=VALUE`, as `options.parallel_transfers=8`. An empty value is the default.
@@ -95,7 +99,7 @@ def parse_assignments(
 
 
 def _list_names(targets: Iterable[str]) -> dict[str, list[Location]]:
-    """The places that each variable's name may mean; the name of an open section ends with the joint."""
+    """List the places that each variable's name may mean; the name of an open section ends with the joint."""
     names: dict[str, list[Location]] = {}
     top: list[tuple[Location, bool]] = [(("default_target",), False)]
     top += [(("source", *key), False) for key, _ in iter_keys(SourceSettings)]
@@ -151,7 +155,7 @@ def _word_nearest(dotted: str, keys: Mapping[str, tuple[SettingKey, bool]]) -> s
 
 
 def _add(found: dict[Location, Setting], place: Location, text: str, origin: Origin, wrong: list[str]) -> None:
-    """Read a value and add it, or what is wrong with it."""
+    """Read a value and add it, or its mistake."""
     try:
         node = _parse_value(text.strip(), origin.place)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The settings that a target has for a sweep, and where each comes from."""
+"""Settings of a target for a sweep, and the origin of each. Pure."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SECRET_OPTIONS = frozenset({"setenv"})
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A target as it is for one sweep.
+    """Target as it is for one sweep.
 
     Attributes:
         target: Its name.
-        settings: What counts.
-        chosen: What was said of it, by key; other keys have their defaults.
+        settings: Those that count.
+        chosen: Those that were written somewhere, by key; other keys have their defaults.
     """
 
     target: str
@@ -39,7 +39,7 @@ class Resolved:
 
 
 class Shown(NamedTuple):
-    """One value of a target for people: its dotted key, the value, and where it comes from."""
+    """One value of a target for people: its dotted key, the value, and its origin."""
 
     key: str
     value: object
@@ -47,10 +47,10 @@ class Shown(NamedTuple):
 
 
 def resolve_target(layers: Layers, target: str, sweep: str | None = None) -> Resolved:
-    """Make the settings of a target, for a sweep or for none. Pure; see `Layers.choose` for what wins.
+    """Make the settings of a target, for a sweep or for none; see `Layers.choose` for what wins.
 
     Raises:
-        ConfigError: Together they are not right (kind `bad_override`); the message names where each comes from.
+        ConfigError: Together they are not right (kind `bad_override`); the message names the place of each.
     """
     chosen = layers.choose(target, sweep)
     outcome = validate_target(chosen)
@@ -60,7 +60,7 @@ def resolve_target(layers: Layers, target: str, sweep: str | None = None) -> Res
 
 
 def resolve_targets(layers: Layers, targets: Iterable[str]) -> dict[str, TargetSettings]:
-    """Make the settings of several targets, for no sweep; as `resolve_target`, with all that is wrong at once."""
+    """Make the settings of several targets, for no sweep; as `resolve_target`, with all mistakes at once."""
     resolved: dict[str, TargetSettings] = {}
     wrong: list[str] = []
     for target in targets:
@@ -74,13 +74,13 @@ def resolve_targets(layers: Layers, targets: Iterable[str]) -> dict[str, TargetS
 
 
 def resolve_for_sweep(layers: Layers, target: str, sweep: str, settings: TargetSettings) -> TargetSettings:
-    """Make the settings of a target for a sweep out of those for none.
+    """Make the settings of a target for a sweep from those for none.
 
     Args:
-        layers: What was said of it.
+        layers: All that was said of it.
         target: Its name.
         sweep: The sweep's id.
-        settings: Without what the file says of sweeps; the answer where no pattern of the file matches.
+        settings: Those for no sweep; the answer where no pattern of the file matches.
 
     Raises:
         ConfigError: As `resolve_target`.
@@ -90,12 +90,12 @@ def resolve_for_sweep(layers: Layers, target: str, sweep: str, settings: TargetS
 
 
 def validate_target(chosen: Layer) -> TargetSettings | list[ErrorDetails]:
-    """Make the settings, or say what is wrong with them."""
+    """Make the settings, or list their mistakes."""
     return validate(TargetSettings, nest(chosen))
 
 
 def make_override_error(lines: Sequence[str]) -> ConfigError:
-    """Make one error of all that is wrong with settings that override others; each line names its place."""
+    """Make one error of all mistakes in settings that override others; each line names its place."""
     return ConfigError(
         "\n".join(dict.fromkeys(lines)),
         hint="correct it where it was set; an environment variable is taken back with `unset`",
@@ -104,7 +104,7 @@ def make_override_error(lines: Sequence[str]) -> ConfigError:
 
 
 def describe_wrong(error: ErrorDetails, target: str, chosen: Layer) -> str:
-    """Say what is wrong with a setting, where it comes from, and what else had a part in it."""
+    """Say what is wrong with a setting, its origin, and which other settings had a part in it."""
     location = get_location(error)
     key, setting = _find(location, chosen)
     rank = _STRENGTH.index(setting.origin.kind) if setting else 0
@@ -122,7 +122,7 @@ def describe_wrong(error: ErrorDetails, target: str, chosen: Layer) -> str:
 
 
 def iter_shown(resolved: Resolved) -> Iterator[Shown]:
-    """Yield every value of a target in the schema's order; what may be a secret is not shown."""
+    """Yield every value of a target in the schema's order; a value that may be a secret is not shown."""
     origins = {make_dotted(key).lower(): setting.origin for key, setting in resolved.chosen.items()}
     for key, known in iter_keys(TargetSettings):
         value: object = resolved.settings
@@ -140,17 +140,17 @@ def iter_shown(resolved: Resolved) -> Iterator[Shown]:
 
 
 def _make_plain(item: object) -> object:
-    """A member of a list as the file would have it."""
+    """Return a member of a list as the file would have it."""
     return item.model_dump(exclude_defaults=True) if isinstance(item, Section) else item
 
 
 def is_secret(key: SettingKey) -> bool:
-    """Whether the value under a key of a target may be a secret, which is never shown."""
+    """Tell whether the value under a key of a target may be a secret, which is never shown."""
     return key[:2] == ("ssh", "options") and key[-1].lower() in _SECRET_OPTIONS
 
 
 def _find(location: Location, chosen: Layer) -> tuple[SettingKey, Setting | None]:
-    """The setting that a location lies in; no setting where it is a section."""
+    """Find the setting that a location lies in; none where it is a section."""
     for length in range(len(location), 0, -1):
         key = tuple(map(str, location[:length]))
         if key in chosen:
@@ -159,7 +159,7 @@ def _find(location: Location, chosen: Layer) -> tuple[SettingKey, Setting | None
 
 
 def _find_node(setting: Setting, rest: Location) -> yaml.Node | None:
-    """The node of a value, or of the member of a list."""
+    """Find the node of a value, or of the member of a list."""
     node = setting.node
     if rest and isinstance(node, yaml.SequenceNode) and isinstance(rest[0], int):
         return node.value[rest[0]] if rest[0] < len(node.value) else None

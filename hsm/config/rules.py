@@ -1,4 +1,4 @@
-"""What each single value of `.hsm/sync_config.yaml` must be, and the defaults that are lists. Pure.
+"""Rules for single values of `.hsm/sync_config.yaml`, and the defaults that are lists. Pure.
 
 A rule returns the value, tidied where there are several ways to write it, or raises a `ValueError` that says what
 is wrong with it ("has a slash").
@@ -34,12 +34,12 @@ _OPTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _JUMPS = re.compile(r"[A-Za-z0-9._@:,\[\]/%-]+")
 _SHELL_CHARACTERS = frozenset("'`\";&<>|(){}$*?!#")
 
-# ssh_config(5): what runs or loads a program of the configuration's choice.
+# ssh_config(5): options that run or load a program of the configuration's choice, or read another file.
 _PROGRAM_OPTIONS = re.compile(
     "proxycommand|proxyusefdpass|localcommand|knownhostscommand|pkcs11provider|smartcarddevice|"
     "securitykeyprovider|xauthlocation|match|include|host"
 )
-# What HSM sets on every session, or what would make a session do something else than its command.
+# Options that HSM sets on every session, or that would make a session do something else than its command.
 _FIXED_OPTIONS = re.compile(
     "controlmaster|controlpath|controlpersist|batchmode|remotecommand|requesttty|clearallforwardings|"
     "forwardagent|forwardx11|forwardx11trusted|forwardx11timeout|permitlocalcommand|stricthostkeychecking|"
@@ -216,7 +216,7 @@ def check_pattern(text: str) -> str:
     Raises:
         ValueError: It is none.
     """
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415  (35 ms that most configurations never need)
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - 35 ms that most configurations never need
 
     check_printable(text)
     try:

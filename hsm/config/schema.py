@@ -1,4 +1,4 @@
-"""The one set of models of `.hsm/sync_config.yaml`, with every rule that needs no look at the world.
+"""Models of `.hsm/sync_config.yaml`, with every rule that can be checked without looking at the world.
 
 A validator's `ValueError` says what is wrong with the value, each field's `allowed` says in words what would be
 right; `hsm.config.yaml.findings` makes one line of the two.
@@ -50,7 +50,7 @@ TargetReference = Annotated[TargetName, AfterValidator(_check_known_target)]
 
 
 class SourceSettings(Section):
-    """Where sweeps and runs lie in the project that is sent from."""
+    """Folders of sweeps and runs in the project that is sent from."""
 
     sweeps: Annotated[str, AfterValidator(check_source_path)] = Field(
         default="sweeps",
@@ -173,17 +173,17 @@ class TargetSettings(Section):
 
     @property
     def uploads(self) -> bool:
-        """Whether runs are uploaded from the target."""
+        """Tell whether runs are uploaded from the target."""
         return any(step.wandb_sync for step in self.after_sync)
 
     @property
     def is_folder(self) -> bool:
-        """Whether the target is a folder of this machine."""
+        """Tell whether the target is a folder of this machine."""
         return not self.host
 
 
 class SweepSettings(TargetChanges):
-    """The changes for the sweeps that a pattern matches, at every target and at single ones."""
+    """Changes for the sweeps that a pattern matches, at every target and at single ones."""
 
     targets: dict[TargetReference, TargetChanges] = Field(
         default_factory=dict,
@@ -193,7 +193,7 @@ class SweepSettings(TargetChanges):
 
 
 class SyncConfig(Section):
-    """The whole of `.hsm/sync_config.yaml`.
+    """Whole of `.hsm/sync_config.yaml`.
 
     The validation context may hold `targets`, the names in the file: with it a wrong `default_target` is
     found even when a target is wrong too, and names in `sweeps` are checked.

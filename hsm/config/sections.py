@@ -74,7 +74,7 @@ def get_member(field: FieldInfo) -> type[Section] | None:
 
 
 def is_open(field: FieldInfo) -> bool:
-    """Whether a key holds settings under names of the user's choice."""
+    """Tell whether a key holds settings under names of the user's choice."""
     return get_origin(field.annotation) is dict and get_member(field) is None
 
 

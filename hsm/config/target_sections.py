@@ -37,7 +37,7 @@ PathPattern = Annotated[str, AfterValidator(check_pattern)]
 
 
 class TargetPaths(Section):
-    """The folders at a target. Once loaded, all are absolute or begin with `~/`."""
+    """Folders at a target. Once loaded, all are absolute or begin with `~/`."""
 
     project_root: TargetPath | None = Field(  # first, because the validators of the others look at it
         default=None,
@@ -77,7 +77,7 @@ class TargetPaths(Section):
 
 
 class SshSettings(Section):
-    """How ssh reaches a target, beyond the user's own ssh configuration."""
+    """Settings of ssh for a target, beyond the user's own ssh configuration."""
 
     client: Literal["auto", "openssh", "paramiko"] = Field(
         default="auto",
@@ -108,7 +108,7 @@ class SshSettings(Section):
 
 
 class SyncOptions(Section):
-    """What is sent to a target, and how."""
+    """Options of what is sent to a target, and how."""
 
     null_is_value: ClassVar[frozenset[str]] = frozenset({"max_depth"})
 
@@ -168,7 +168,7 @@ class SyncOptions(Section):
 
 
 class AfterSyncStep(Section):
-    """One thing that is done at a target once a sweep has arrived there."""
+    """Step that is done at a target once a sweep has arrived there."""
 
     wandb_sync: bool = Field(
         default=False,
@@ -212,7 +212,7 @@ class PathChanges(Section):
 
 
 class TargetChanges(Section):
-    """What some sweeps have in place of a target's own settings; only keys that are set count."""
+    """Settings that some sweeps have in place of a target's own; only keys that are set count."""
 
     paths: PathChanges = Field(default=PathChanges(), description="Folders in place of the target's.")
     options: SyncOptions = Field(default=SyncOptions(), description="Options in place of the target's.")

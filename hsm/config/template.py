@@ -1,4 +1,4 @@
-"""What `hsm sync init` writes: a commented configuration that loads as it stands, and `.hsm/.gitignore`."""
+"""Files that `hsm sync init` writes: a commented configuration that loads as it stands, and `.hsm/.gitignore`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Whether a configuration may decide how ssh runs: to ssh a configuration is code (`Match exec`, `ProxyCommand`).
+"""Trust in a configuration: to ssh it is code (`Match exec`, `ProxyCommand`), and `after_sync` holds commands.
 
-So an `ssh.config` must be the user's own and out of reach of others, and what the file says of `ssh`, or has done
-`after_sync` at a target, counts only where `.hsm/` is the user's own; environment and command line are.
-Group-writable by itself is no reason to distrust `.hsm/`: on many clusters the umask is 002 and the group is the
-user's private one. An `ssh.config` is held to what sshd's StrictModes asks of `authorized_keys`.
+Who can write the configuration can choose what runs, and projects on clusters are shared. So what the file says of
+`ssh` and `after_sync` counts only where file and folder are the user's own, or `--trust` is given; environment and
+command line are the user's own. A file that `ssh.config` names can run programs outright, so it is held to what sshd's
+StrictModes asks of `authorized_keys`, must lie outside the project, and `--trust` does not waive that.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig, tuple[str, ...]]:
-    """Leave out of a configuration what must not count because others can write it. Looks at files, changes none.
+    """Leave out of a configuration what must not count because others can write it. Reads files, changes none.
 
     Args:
         loaded: The configuration.
         is_trusted: The user says that all of it counts (`--trust`).
 
     Returns:
-        The configuration to go on with, and a sentence for each thing that was left out; the same configuration and
-        none where it is the user's own, or has nothing that would have to be left out.
+        The configuration that counts, and a sentence for each thing that was left out; the same configuration and none
+        where it is the user's own, or has nothing that would have to be left out.
     """
     targets = loaded.config.sync_targets
     found = {name: {key[0] for key in loaded.layers.file.get(name, {})} for name in targets}
@@ -55,7 +55,7 @@ def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig
 
 
 def check_trust(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> None:
-    """Refuse an `ssh.config` that others can write or that came with the project. Looks at files, changes none.
+    """Refuse an `ssh.config` that others can write or that came with the project. Reads files, changes none.
 
     Args:
         loaded: The configuration, as `apply_trust` gave it.
@@ -96,7 +96,7 @@ def _check_ssh_config(path: Path, project: Path) -> tuple[str, str]:
 
 
 def _is_in_project(path: Path, real: Path, project: Path) -> bool:
-    """Whether a file or the symlink to it came with the project. `~/.ssh` did not, even where the project is `~`."""
+    """Tell whether a file or the symlink to it came with the project; `~/.ssh` did not, even where that is `~`."""
     home = Path.home().resolve()
     own = (home / ".ssh").resolve()
     inside = [place for place in (path.parent.resolve() / path.name, real) if place.is_relative_to(project)]
@@ -104,7 +104,7 @@ def _is_in_project(path: Path, real: Path, project: Path) -> bool:
 
 
 def _iter_places(path: Path, real: Path) -> Iterator[Path]:
-    """The file, a symlink to it, and the folders above both, up to the home folder where they lie in it."""
+    """Yield the file, a symlink to it, and the folders above both, up to the home folder where they lie in it."""
     home = Path.home()
     ends = {home, home.resolve()}
     for place in dict.fromkeys((real, path)):
@@ -118,7 +118,8 @@ def _check_place(place: Path) -> tuple[str, str] | None:
     status = place.lstat()
     if owner := find_other_owner(status):
         return f"is not yours alone: {place} belongs to {owner}", "Copy it to ~/.ssh/ and name the copy."
-    # In a sticky folder, as /tmp is one, others cannot replace what is the user's. A symlink has no mode of its own.
+    # sshd does not mind a sticky folder such as /tmp either: others cannot replace in it what is the user's.
+    # A symlink has no mode of its own.
     is_guarded = stat.S_ISLNK(status.st_mode) or (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX)
     if status.st_mode & _OTHERS_MAY_WRITE and not is_guarded:
         return f"is not yours alone: others may write to {place}", f"Run `chmod go-w {shlex.quote(str(place))}`."

@@ -1,1 +1,1 @@
-"""What to send and what to leave, and why: pure functions of two inventories."""
+"""Plan: what is sent and what is left out, and why, as pure functions of two inventories."""

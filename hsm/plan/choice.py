@@ -45,7 +45,7 @@ class RunChoice:
 
     @property
     def is_everything(self) -> bool:
-        """Whether it leaves nothing out."""
+        """Tell whether it leaves nothing out."""
         return self == RunChoice()
 
 

@@ -20,7 +20,7 @@ _FOLDING_SYSTEMS = frozenset({"Darwin"})
 
 
 def folds_names(system: str) -> bool:
-    """Whether names that differ only in case or Unicode form are taken for one on a machine.
+    """Tell whether names that differ only in case or Unicode form are taken for one on a machine.
 
     Args:
         system: As `uname -s` says. Where it is not known, names are taken as they are.

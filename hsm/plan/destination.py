@@ -33,7 +33,7 @@ class DestinationRoot:
 
 
 Destination = Mapping[Root, DestinationRoot]
-"""The plan's second input."""
+"""Second input of the plan."""
 
 
 def make_destination_root(listings: Iterable[Listing]) -> DestinationRoot:

@@ -10,7 +10,7 @@ MOST_NAMED = 20
 
 
 def make_notices(
-    items: Sequence[PlanItem], kind: str, *, describe: Callable[[PlanItem], str], more: str, hint: str
+    items: Sequence[PlanItem], *, kind: str, describe: Callable[[PlanItem], str], more: str, hint: str
 ) -> list[Problem]:
     """Name the files of plan items.
 

@@ -38,7 +38,7 @@ def drop_bad_names(inventory: SweepInventory) -> SweepInventory:
 
 
 def leads_out(file: SourceFile, folders: Sequence[str]) -> bool:
-    """Whether a symlink leads out of all of these folders, or where it leads is not known.
+    """Tell whether a symlink leads out of all of these folders, or where it leads is not known.
 
     Args:
         file: Of the source; one that is no symlink leads nowhere.
@@ -56,7 +56,7 @@ def make_link_notices(items: Iterable[PlanItem]) -> list[Problem]:
     """Name the symlinks of a plan that are left out because they lead out."""
     return make_notices(
         [item for item in items if item.reason is Reason.EXCLUDED and item.detail.startswith(LINK_DETAIL)],
-        LINK_OUTSIDE,
+        kind=LINK_OUTSIDE,
         describe=lambda item: f"Left out: {item.detail}",
         more="symlinks lead out",
         hint="Put the file itself there, or set `project_root` of the target to a folder that holds what it leads to.",

@@ -48,7 +48,7 @@ class PlanOptions:
         proven: By run, the digest of what was proven at the destination before (`hsm.plan.digest`).
         foreign: Files at the destination that did not come from this source, by root and path, each with its owner in
             words: a file that differs from one of them is a conflict, whichever is newer.
-        equal: Files whose content there is known to be the source's, whatever their times.
+        equal: Files whose content there is known to be the source's, even if their times differ.
         link_folders: Real paths at the source; symlinks that lead out of them are left out. None: all are followed.
         choice: Of runs, and of files in them, for this one call.
     """
@@ -127,7 +127,7 @@ def _plan_root(
 
 
 def is_same_time(source_ns: int, target_ns: int) -> bool:
-    """Whether the target's time is the source's, or the source's cut to a step that some file system keeps."""
+    """Tell whether the target's time is the source's, or the source's cut to a step that some file system keeps."""
     return source_ns == target_ns or any(source_ns - source_ns % step == target_ns for step in _TIME_STEPS_NS)
 
 

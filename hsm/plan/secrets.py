@@ -44,7 +44,7 @@ def make_secret_notices(items: Iterable[PlanItem]) -> list[Problem]:
     """Name the files of a plan that are left out as secrets."""
     return make_notices(
         [item for item in items if item.reason is Reason.SECRET],
-        SECRET_FOUND,
+        kind=SECRET_FOUND,
         describe=lambda item: f"Left out as a secret: it {item.detail}.",
         more="files are left out as secrets",
         hint="`secret_patterns` in the target's options says what counts as one.",

@@ -43,7 +43,7 @@ class MediaFile(NamedTuple):
 
     @property
     def group(self) -> tuple[str, str, str]:
-        """The part that files must share to be versions of one another."""
+        """Part that files share if they are versions of one another."""
         return (self.kind, self.key, self.extension)
 
 
@@ -57,7 +57,7 @@ def parse_media_path(path: str) -> MediaFile | None:
 
 
 def has_versions(paths: Iterable[str]) -> bool:
-    """Whether a run has media of one key at more than one step, so that its log is worth reading whole.
+    """Tell whether a run has media of one key at more than one step, so that its log is worth reading whole.
 
     Args:
         paths: Relative to the run folder.

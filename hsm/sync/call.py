@@ -1,4 +1,4 @@
-"""Call of `hsm sync to` or `hsm sync from`: what its options mean, for the command line and for Python."""
+"""Call of `hsm sync to` or `hsm sync from`: the meaning of its options, for the command line and for Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hsm.sync.request import SyncRequest
 
 @dataclass(frozen=True, slots=True)
 class CallScope:
-    """What a call is about, as far as its options tell without a configuration.
+    """Scope of a call, as far as its options tell without a configuration.
 
     Attributes:
         roots: Of the two folders.
@@ -35,7 +35,7 @@ class CallScope:
 
 
 def parse_scope(options: PushOptions | PullOptions) -> CallScope:
-    """Read what a call is about.
+    """Read the scope of a call.
 
     Raises:
         UsageError: An option has no such value, or two do not go together.
@@ -45,7 +45,7 @@ def parse_scope(options: PushOptions | PullOptions) -> CallScope:
 
 
 def parse_choice(options: ChoiceOptions) -> RunChoice:
-    """Read which runs are chosen, and which files of them.
+    """Read the choice of runs, and of files in them.
 
     Raises:
         UsageError: An option has no such value.
@@ -61,7 +61,7 @@ def parse_choice(options: ChoiceOptions) -> RunChoice:
 
 
 def parse_overrides(assignments: Words | None, *, to_sweeps: str | None = None, to_wandb: str | None = None) -> Layer:
-    """Read what a call sets in place of its targets' own settings.
+    """Read the settings that a call has in place of its targets' own.
 
     Args:
         assignments: Each `KEY=VALUE`.
@@ -91,7 +91,7 @@ def choose_targets(
         names: Of targets; none means the default.
         is_trusted: All of the file counts, although others may have written it.
         overrides: What the call sets.
-        warn: Is told what of the file does not count.
+        warn: Called with a sentence for what of the file does not count.
 
     Returns:
         The configuration as far as it counts, and the targets. A target that names a machine of the hosts file has

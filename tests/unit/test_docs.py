@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from hsm.cli.main import app
-from hsm.config.load import parse_config
+from hsm.config.load import parse_document
 from hsm.config.schema import SyncConfig
 from hsm.errors import ExitCode, HsmError
 from hsm.hosts.inventory.document import parse_hosts
@@ -522,13 +522,13 @@ def test_commands_that_do_not_exist_are_noticed(line: str, is_known: bool) -> No
 def test_configurations_in_a_page_load(page: Path) -> None:
     for block in iter_blocks(page.read_text("utf-8"), "yaml"):
         if "sync_targets:" in block:
-            parse_config(block, page.name)
+            parse_document(block, page.name)
 
 
 def test_the_readme_has_a_configuration_of_six_lines() -> None:
     (block,) = iter_blocks((REPOSITORY / "README.md").read_text("utf-8"), "yaml")
     assert len(block.splitlines()) == 6
-    config = parse_config(block, "README.md")
+    config = parse_document(block, "README.md")[0]
     assert config.default_target == tuple(config.sync_targets)
 
 

@@ -9,7 +9,7 @@ from typing import TextIO
 
 
 def can_draw(stream: TextIO) -> bool:
-    """Whether lines that were written to a stream can be drawn over: it is a terminal, and no dumb one."""
+    """Tell whether lines that were written to a stream can be drawn over: it is a terminal, and no dumb one."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 

@@ -1,4 +1,4 @@
-"""A YAML document as nodes, the values they stand for, and the lines they stand in.
+"""YAML documents as nodes, the values they stand for, and the lines they stand in. Pure.
 
 The values are made from the nodes here, not by PyYAML's constructor: the nodes know their lines, duplicate keys
 stay visible, aliases cannot be blown up, and numbers that only YAML 1.1 understands (`022` is 18, `12:30` is 750)
@@ -24,7 +24,7 @@ Location = tuple[str | int, ...]
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong in a file: the line, counted from 1, the dotted key, and what is wrong."""
+    """One mistake in a file: the line, counted from 1, the dotted key, and what is wrong."""
 
     line: int
     key: str
@@ -62,15 +62,15 @@ def compose(text: str, shown: str) -> yaml.Node | None:
 
 
 def is_null(node: yaml.Node) -> bool:
-    """Whether a node stands for nothing."""
+    """Tell whether a node stands for nothing."""
     return bool(node.tag == f"{_TAG}null")
 
 
 class Builder:
-    """Makes Python values of YAML nodes, each node once however often it is aliased.
+    """Builder of Python values from YAML nodes, each node once however often it is aliased.
 
     Attributes:
-        findings: What was wrong with the nodes so far.
+        findings: Mistakes in the nodes so far.
     """
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ def make_scalar(node: yaml.ScalarNode) -> object:
 
 
 def show_value(node: yaml.Node) -> str:
-    """Show a value as the file has it, and what YAML makes of it where that may surprise."""
+    """Show a value as the file has it, and how YAML reads it where that may surprise."""
     if isinstance(node, yaml.MappingNode):
         return "a section" if node.value else "an empty section"
     if isinstance(node, yaml.SequenceNode):

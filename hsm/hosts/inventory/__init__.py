@@ -1,1 +1,1 @@
-"""The inventory of machines: hosts.yaml, its schema and its nodes."""
+"""Inventory of machines: hosts.yaml, its models and its nodes."""

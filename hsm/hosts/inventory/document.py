@@ -1,4 +1,4 @@
-"""From the text of a hosts file to an inventory, or to an error that names every mistake by line and key. Pure."""
+"""Parser of a hosts file: an inventory, or an error that names every mistake by line and key. Pure."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _iter_unknown_nodes(file: HostsFile, root: yaml.Node) -> Iterator[Finding]:
 
 
 def _describe_unknown(file: HostsFile, root: yaml.Node, shown: str) -> Iterator[str]:
-    """One sentence that names every key without a meaning here, with its line."""
+    """Name in one sentence every key without a meaning here, with its line."""
     found = [
         *((key,) for key in file.model_extra or {}),
         *(("elo_sync", key) for key in file.elo_sync.model_extra or {}),

@@ -1,4 +1,4 @@
-"""Which machine of the inventory this one is."""
+"""Identity of this machine: the one of the inventory that it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hsm.hosts.inventory.node import ClusterNode
 
 
 def is_same_name(one: str, other: str) -> bool:
-    """Whether two names mean one machine: equal in any case, or one of them is the other without its domain."""
+    """Tell whether two names mean one machine: equal in any case, or one of them is the other without its domain."""
     one, other = one.casefold().rstrip("."), other.casefold().rstrip(".")
     if one == other:
         return True
@@ -18,7 +18,7 @@ def is_same_name(one: str, other: str) -> bool:
 
 
 def is_local_address(address: str) -> bool:
-    """Whether an address is one of this machine's: only at such a one a socket can be bound.
+    """Tell whether an address is one of this machine's: only at such a one a socket can be bound.
 
     A name is none. Nothing is sent.
     """
@@ -35,7 +35,7 @@ def is_local_address(address: str) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address is one by which a machine speaks with itself; a name other than `localhost` is none."""
+    """Tell whether an address is one by which a machine speaks with itself; a name other than `localhost` is none."""
     try:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -43,7 +43,7 @@ def is_loopback(address: str) -> bool:
 
 
 def is_self(node: ClusterNode, *, with_loopback: bool = True) -> bool:
-    """Whether a node is this machine: by its name, an alias, a host name or an address of its own.
+    """Tell whether a node is this machine: by its name, an alias, a host name or an address of its own.
 
     Names are compared with this machine's host name; none is looked up.
 

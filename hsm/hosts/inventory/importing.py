@@ -1,4 +1,4 @@
-"""Machines that other programs know: the entries of `~/.ssh/config`, and the peers of a tailnet."""
+"""Import of machines that other programs know: the entries of `~/.ssh/config`, and the peers of a tailnet."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def read_ssh_hosts(runner: Runner, config: Path) -> dict[str, dict[str, Any]]:
 
 
 def _make_ssh_entry(alias: str, settings: dict[str, str]) -> dict[str, Any]:
-    """What ssh's settings say of a machine; with a ProxyCommand, which cannot be said here, it stays an alias."""
+    """Make a machine's entry of its ssh settings; with a ProxyCommand, which no hosts file has, it stays an alias."""
     has_command = settings.get("proxycommand", "none") != "none"
     entry: dict[str, Any] = {"ssh_host": alias if has_command else settings.get("hostname", alias)}
     if "user" in settings:

@@ -1,4 +1,4 @@
-"""Find and read the hosts file: `--hosts-file`, HSM_HOSTS_FILE, `.hsm/hosts.yaml`, `config/distributed_hosts.yaml`."""
+"""Reader of the hosts file: `--hosts-file`, HSM_HOSTS_FILE, `.hsm/hosts.yaml`, `config/distributed_hosts.yaml`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def find_hosts_file(hosts_file: Path | None = None, *, start: Path | None = None
             folder `.hsm/hosts.yaml` comes before `config/distributed_hosts.yaml`.
 
     Returns:
-        The absolute path of whatever lies there, or None. A file that was asked for by name need not exist.
+        The absolute path of what lies there, or None. A file that was asked for by name need not exist.
     """
     named = hosts_file or (Path(value) if (value := os.environ.get(FILE_VARIABLE)) else None)
     if named is not None:
@@ -43,7 +43,7 @@ def find_hosts_file(hosts_file: Path | None = None, *, start: Path | None = None
 
 
 def load_inventory(hosts_file: Path | None = None, *, start: Path | None = None) -> Inventory:
-    """Read the hosts file; without one the inventory is empty, and a note says where was looked.
+    """Read the hosts file; without one the inventory is empty, and a note says where HSM looked.
 
     Args:
         hosts_file: See `find_hosts_file`.
@@ -192,7 +192,7 @@ def _expand_key(node: ClusterNode) -> ClusterNode:
 
 
 def _drop_ssh_settings(inventory: Inventory, reason: str) -> Inventory:
-    """To ssh its options decide whom it trusts, so those that others may have written do not count."""
+    """Drop what others may have written of ssh: its options decide whom ssh trusts."""
     names = [name for name, node in inventory.nodes.items() if node.ssh_options or node.ssh_key]
     if not names:
         return inventory

@@ -1,4 +1,4 @@
-"""What is known of a machine of the inventory, as frozen values. Pure, and light to import."""
+"""Machines of the inventory, as frozen values. Pure, and light to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DATA_SYNC_PORT = 8766
 ELO_SYNC_PORT = 8766
 
 INACTIVE = frozenset({"terminated", "offline", "setup"})
-"""What a node's status says where it is not to be asked for anything."""
+"""Statuses of nodes that are not asked for anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ class ClusterNode:
 
     @property
     def path(self) -> str:
-        """The project's folder there; another name of `ringrift_path`."""
+        """Project's folder there; another name of `ringrift_path`."""
         return self.ringrift_path
 
     @property
     def login_user(self) -> str:
-        """The name to log in by: the one that `ssh_host` carries, else `ssh_user`."""
+        """Login name: the one that `ssh_host` carries, else `ssh_user`."""
         user, at, _ = (self.ssh_host or "").rpartition("@")
         return user if at and user else self.ssh_user
 
@@ -88,26 +88,26 @@ class ClusterNode:
 
     @property
     def best_ip(self) -> str | None:
-        """The preferred address: `tailscale_ip`, else `ssh_host` without `user@`, else any other; None without one."""
+        """Preferred address: `tailscale_ip`, else `ssh_host` without `user@`, else any other; None without one."""
         preferred = (_strip_brackets(self.tailscale_ip or ""), self.ssh_address, *self.addresses)
         return next((address for address in preferred if address), None)
 
     @property
     def data_server_base_url(self) -> str | None:
-        """The URL of its data server without a slash at the end; None without an address."""
+        """URL of its data server without a slash at the end; None without an address."""
         if self.data_server_url:
             return self.data_server_url.rstrip("/")
         return make_url(self.best_ip, self.data_server_port) if self.best_ip else None
 
     @property
     def is_active(self) -> bool:
-        """Whether it may be asked for something: its status is not `terminated`, `offline` or `setup`."""
+        """Tell whether it may be asked for something: its status is not `terminated`, `offline` or `setup`."""
         return self.status not in INACTIVE
 
 
 @dataclass(frozen=True, slots=True)
 class EloSyncConfig:
-    """How scores are kept in step (`elo_sync:` or `score_sync:`).
+    """Settings of how scores are kept in step (`elo_sync:` or `score_sync:`).
 
     Attributes:
         coordinator: Name of the node whose score file is the authority.
@@ -126,7 +126,7 @@ class EloSyncConfig:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a hosts file says.
+    """Contents of a hosts file.
 
     Attributes:
         nodes: By name, in the file's order.

@@ -1,4 +1,4 @@
-"""What each single value of a hosts file must be; as `hsm.config.rules`. Pure."""
+"""Rules for single values of a hosts file; as `hsm.config.rules`. Pure."""
 
 from __future__ import annotations
 

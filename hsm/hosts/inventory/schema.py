@@ -1,4 +1,4 @@
-"""The models of a hosts file. Unlike `hsm.config.schema` they keep keys that they do not know.
+"""Models of a hosts file. Unlike `hsm.config.schema` they keep keys that they do not know.
 
 Environment variables expand in every text that has a meaning here. The validation context holds `environment`.
 """
@@ -161,7 +161,7 @@ class EloSyncEntry(_OpenSection):
 
 
 class HostsFile(_OpenSection):
-    """The whole of a hosts file."""
+    """Whole of a hosts file."""
 
     hosts: dict[Annotated[str, AfterValidator(check_target_name)], NodeEntry] = Field(
         default_factory=dict,

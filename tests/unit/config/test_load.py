@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.load import find_config, load_project_config, parse_config, select_targets
+from hsm.config.load import find_config, load_project_config, parse_document, select_targets
 from hsm.config.schema import SyncConfig
 from hsm.errors import ConfigError, UsageError
 
@@ -43,14 +43,14 @@ def problem_of(call: Callable[[], object], kind: str) -> ConfigError:
 
 def problems_of(text: str) -> list[str]:
     """The lines of the message below its first, each as `<line> <key>: <what>`."""
-    head, *lines = problem_of(lambda: parse_config(text, "f.yaml"), "bad_config").message.splitlines()
+    head, *lines = problem_of(lambda: parse_document(text, "f.yaml"), "bad_config").message.splitlines()
     assert head == f"f.yaml has {len(lines)} problem{'s' if len(lines) > 1 else ''}:"
     return [re.sub(r"^  line (\d+) +", r"\1 ", line) for line in lines]
 
 
 def catch_problem(text: str) -> ConfigError | None:
     try:
-        parse_config(text, "f")
+        parse_document(text, "f")
     except ConfigError as error:
         return error
     return None
@@ -157,13 +157,13 @@ class TestRead:
     ],
 )
 def test_broken_yaml(text: str, expected: str) -> None:
-    error = problem_of(lambda: parse_config(text, "f.yaml"), "bad_yaml")
+    error = problem_of(lambda: parse_document(text, "f.yaml"), "bad_yaml")
     assert re.match(rf"f\.yaml: {expected}", error.message)
 
 
 @pytest.mark.parametrize(("text", "found"), [("- a\n- b\n", "a list"), ("just text", "'just text'"), ("5", "number 5")])
 def test_no_mapping_at_the_top(text: str, found: str) -> None:
-    message = problem_of(lambda: parse_config(text, "f.yaml"), "bad_config").message
+    message = problem_of(lambda: parse_document(text, "f.yaml"), "bad_config").message
     assert f"{found}, allowed: the keys " in message
     assert "sync_targets" in message
 
@@ -315,7 +315,7 @@ def test_long_values_are_cut() -> None:
 
 def test_many_problems_are_counted_and_the_first_are_shown() -> None:
     text = TARGET + "".join(f"k{number:03}: 1\n" for number in range(100))
-    message = problem_of(lambda: parse_config(text, "f.yaml"), "bad_config").message
+    message = problem_of(lambda: parse_document(text, "f.yaml"), "bad_config").message
     assert message.startswith("f.yaml has 100 problems:")
     assert message.endswith("and 60 more")
     assert "line 5 " in message
@@ -325,7 +325,7 @@ def test_many_problems_are_counted_and_the_first_are_shown() -> None:
     "section", ["    options:", "    ssh:", "    user:", "    options: {exclude: }", "source:", "default_target:"]
 )
 def test_what_is_left_empty_counts_as_absent(section: str) -> None:
-    assert parse_config(f"{TARGET}{section}\n", "f") == parse_config(TARGET, "f")
+    assert parse_document(f"{TARGET}{section}\n", "f")[0] == parse_document(TARGET, "f")[0]
 
 
 def test_an_empty_target_misses_what_it_needs() -> None:
@@ -337,7 +337,8 @@ def test_an_empty_target_misses_what_it_needs() -> None:
 
 def test_values_keep_what_the_user_wrote() -> None:
     options = "{ServerAliveInterval: 15, Compression: yes, StreamLocalBindMask: 0177, IPQoS: none}"
-    target = parse_config(f"{TARGET}    ssh: {{options: {options}}}\n    user: 2020-01-01\n", "f").sync_targets["d"]
+    config, _ = parse_document(f"{TARGET}    ssh: {{options: {options}}}\n    user: 2020-01-01\n", "f")
+    target = config.sync_targets["d"]
     assert target.user == "2020-01-01"
     assert target.ssh.options == {
         "ServerAliveInterval": "15",
@@ -360,7 +361,7 @@ sync_targets:
 
 
 def test_aliases_and_merged_sections() -> None:
-    first, second = parse_config(MERGED, "f").sync_targets.values()
+    first, second = parse_document(MERGED, "f")[0].sync_targets.values()
     assert second == first.model_copy(update={"port": 2})
 
 
@@ -378,7 +379,7 @@ def test_aliases_of_aliases_cost_nothing(form: str) -> None:
     lines = ["a0: &a0 {x: 1}"]
     lines += [f"a{n}: &a{n} " + form.format(", ".join([f"*a{n - 1}"] * 10)) for n in range(1, 18)]
     lines.append("sync_targets: *a17")
-    problem_of(lambda: parse_config("\n".join(lines), "f.yaml"), "bad_config")
+    problem_of(lambda: parse_document("\n".join(lines), "f.yaml"), "bad_config")
 
 
 def test_deep_nesting_is_a_problem_of_its_own() -> None:
@@ -429,8 +430,8 @@ def test_a_value_of_any_type_is_loaded_or_named_in_our_words(key: str, value: ob
 
 
 class TestSelect:
-    config: SyncConfig = parse_config(GOOD, "f")
-    without_default: SyncConfig = parse_config(TARGET, "f")
+    config: SyncConfig = parse_document(GOOD, "f")[0]
+    without_default: SyncConfig = parse_document(TARGET, "f")[0]
 
     @pytest.mark.parametrize(
         ("names", "expected"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.load import parse_config, select_targets
+from hsm.config.load import parse_document, select_targets
 from hsm.config.schema import SourceSettings, SyncConfig, TargetSettings
 from hsm.config.target_sections import SshSettings, SyncOptions, TargetPaths
 from hsm.config.template import GITIGNORE, check_project_name, make_template
@@ -12,7 +12,7 @@ from hsm.errors import UsageError
 
 
 def test_template_loads_and_its_paths_carry_the_name() -> None:
-    config = parse_config(make_template("Encoded-CVPR"), "f")
+    config = parse_document(make_template("Encoded-CVPR"), "f")[0]
     (target,) = select_targets(config, []).values()
     assert target.paths == TargetPaths(
         project_root="~/code/Encoded-CVPR",
@@ -29,7 +29,7 @@ def test_template_shows_every_setting(model: type[SyncConfig]) -> None:
 
 def test_commented_settings_are_right_when_uncommented() -> None:
     text = re.sub(r"^( *)# ((  )*([\w*\"]+:| *\[| *\.ssh/).*)$", r"\1\2", make_template("p"), flags=re.MULTILINE)
-    config = parse_config(text, "f")
+    config = parse_document(text, "f")[0]
     target = config.sync_targets["desktop"]
     assert config.source == SourceSettings()
     assert target.options == SyncOptions()
@@ -49,8 +49,8 @@ def test_whatever_name_is_accepted_lands_in_the_paths_alone(name: str) -> None:
         with pytest.raises(UsageError):
             make_template(name)
         return
-    config = parse_config(make_template(name), "f")
-    expected = parse_config(make_template("p"), "f").model_dump()
+    config = parse_document(make_template(name), "f")[0]
+    expected = parse_document(make_template("p"), "f")[0].model_dump()
     expected["sync_targets"]["desktop"]["paths"] = {
         "project_root": f"~/code/{name}",
         "sweeps": f"~/code/{name}/sweeps",
@@ -64,7 +64,7 @@ def test_whatever_name_is_accepted_lands_in_the_paths_alone(name: str) -> None:
     ["Encoded-CVPR", "my project", "étude", "a: b", "{x}", "it's", 'say "x"', "a #b", "a\\b", "[x]", "100%", "🎉"],
 )
 def test_good_name(name: str) -> None:
-    assert parse_config(make_template(name), "f").sync_targets["desktop"].paths.wandb == f"~/code/{name}/wandb"
+    assert parse_document(make_template(name), "f")[0].sync_targets["desktop"].paths.wandb == f"~/code/{name}/wandb"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def _iter_table_rows(rows: Sequence[SummaryRow], *, is_whole: bool) -> Iterator[
 
 
 def _is_moving(row: SummaryRow) -> bool:
-    """Whether there is something to say of a run."""
+    """Tell whether there is something to say of a run."""
     return row.change in (Change.NEW, Change.UPDATED) or Reason.CONFLICT in row.left
 
 

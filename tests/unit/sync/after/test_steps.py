@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hsm.config.load import parse_config
+from hsm.config.load import parse_document
 from hsm.config.schema import SyncConfig, TargetSettings
 from hsm.config.target_sections import AfterSyncStep
 from hsm.errors import ConfigError
@@ -258,10 +258,10 @@ def test_artifacts_come_along_only_where_they_are_uploaded(extra: str, line: int
         f"    options:\n      max_depth: 2\n      sync_artifact_staging: true\n{extra}"
     )
     if line is None:
-        assert parse_config(text, "c.yaml").sync_targets["nas"].options.sync_artifact_staging
+        assert parse_document(text, "c.yaml")[0].sync_targets["nas"].options.sync_artifact_staging
         return
     with pytest.raises(ConfigError) as caught:
-        parse_config(text, "c.yaml")
+        parse_document(text, "c.yaml")[0]
     words = "true needs a step `wandb_sync: true` in after_sync"
     assert f"line {line}  sync_targets.nas.options.sync_artifact_staging: {words}" in caught.value.message
 

@@ -155,6 +155,6 @@ def _make_columns(layout: BarLayout) -> Iterator[ProgressColumn]:
 
 
 def _is_ascii(encoding: str) -> bool:
-    """Whether the terminal may not show more; Python itself writes UTF-8 even under LC_ALL=C."""
+    """Tell whether the terminal may not show more; Python itself writes UTF-8 even under LC_ALL=C."""
     codeset = locale.nl_langinfo(locale.CODESET)
     return not encoding.lower().startswith("utf") or codeset.lower().replace("-", "") != "utf8"
