@@ -1,4 +1,4 @@
-"""Asking targets how a sweep stands there: the check and the plan of a dry run, and nothing else."""
+"""Comparison of a sweep here with targets (`--check`): the survey and the plan of a dry run, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ask_targets(
 
     Args:
         loaded: The configuration.
-        questions: What is to be asked.
+        questions: Sweeps and targets.
         targets: Those of the questions, by name.
         runner: Starts the processes.
         reporter: Told of each step.
@@ -69,7 +69,7 @@ def _ask(bring: Callable[[SyncRequest], SyncReport], request: SyncRequest, direc
 
 
 def make_answer(target: TargetReport) -> Asked:
-    """What a dry run's report says of how the sweep stands there. Pure."""
+    """Make the answer of a target out of a dry run's report. Pure."""
     files, runs = count_files(target), count_runs(target)
     is_equal = target.plan is not None and target.exit_code is ExitCode.DONE and not files["planned"]
     return Asked(

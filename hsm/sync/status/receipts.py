@@ -1,7 +1,7 @@
-"""What lies here of sweeps that other machines sent: their receipts, held against the files.
+"""Receipts of sweeps that other machines sent here, compared with the files.
 
-A receipt is a file like any other: whoever can write the results can write it. So it is read as hostile input, and
-what it claims counts only as far as the files that it speaks of lie here.
+A receipt is a file like any other: anybody who can write the results can write it. So it is read as hostile input, and
+its claims count only if the files that it speaks of lie here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_BYTES = 64 * 1024 * 1024
 
 
 def read_received(endpoint: Endpoint, layout: Layout, sweep: SweepFolder) -> tuple[ReceivedStatus, ...]:
-    """Read the receipts of a sweep that lie here, and hold them against the files. Changes nothing.
+    """Read the receipts of a sweep that lie here, and compare them with the files. Changes nothing.
 
     Args:
         endpoint: This machine.
@@ -53,7 +53,7 @@ def _list_folder(folder: Path | None) -> list[Path]:
 
 
 def _read(path: Path, sweep: str) -> Receipt | str:
-    """Read a receipt; why it cannot be used where it cannot."""
+    """Read a receipt; text says why it cannot be used."""
     try:
         content = _read_content(path)
         receipt = parse_receipt(content)
@@ -75,10 +75,10 @@ def _read_content(path: Path) -> bytes:
 
 
 def _check(receipt: Receipt, name: str, sweep: str) -> None:
-    """Refuse what a receipt of HSM's own cannot say.
+    """Refuse a receipt that HSM cannot have written.
 
     Raises:
-        ValueError: It does, and what.
+        ValueError: It is one; the message says why.
     """
     source = receipt.source
     if not all(isinstance(text, str) for text in (source.id, source.host, source.path)):
@@ -138,7 +138,11 @@ def _make_status(path: Path, receipt: Receipt, files: Mapping[str, list[SourceFi
 
 
 def _lacks(record: RunRecord, files: Iterable[SourceFile]) -> bool:
-    """Whether there are fewer files or bytes than were proven."""
+    """Tell whether there are fewer files or bytes than were verified.
+
+    A difference alone is no lack: a coarser clock, versions that became old later and the user's own files change the
+    digest.
+    """
     sizes = [file.size for file in files]
     return len(sizes) < record.n_files or sum(sizes) < record.n_bytes
 

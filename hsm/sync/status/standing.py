@@ -1,4 +1,4 @@
-"""How what is proven of a sweep at a target compares with what is here. Pure, and without a look at the target."""
+"""Standing of a sweep at a target: what is verified there, compared with what is here. Pure; asks no target."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ _OPEN_ENDS = ("not proven", Reason.CONFLICT.value)
 
 
 class SyncState(str, Enum):
-    """How far a run, or the sweep's folder, has come at a target.
+    """State of a run, or of the sweep's folder, at a target.
 
-    COMPLETE: it has ended, and everything that counts is proven there as it is here. SENT: all of that, but it had
+    COMPLETE: it has ended, and everything that counts is verified there as it is here. SENT: all of that, but it had
     not ended. PENDING: it is new, has changed since, or the last call did not choose all of it. UNSETTLED: the last
     time some of its files failed, changed while they were sent, or were kept there as conflicts.
+
+    It is what the record says, not what could be concluded here meanwhile: so both ends tell the same, since the
+    receipt holds the same record.
     """
 
     COMPLETE = "complete"
@@ -34,16 +37,16 @@ class SyncState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class SyncTally:
-    """How a sweep stands at a target.
+    """Standing of a sweep at a target.
 
     Attributes:
         runs: By run, those here and those that are only known from before.
-        sweep_folder: The sweep's own folder; None where it is not brought or there is nothing of it.
+        sweep_folder: The sweep's own folder; None where it is not synced or there is nothing of it.
         whole: Runs of which nothing was left out, the sweep's folder under its empty name.
-        n_files: Proven files.
-        n_bytes: Of the proven files.
+        n_files: Verified files.
+        n_bytes: Of the verified files.
         pending_bytes: Of all files of what is pending or unsettled, so what a sync sends is at most that.
-        left: How many files were left out the last time, by reason.
+        left: The number of files that were left out the last time, by reason.
     """
 
     runs: Mapping[str, SyncState] = field(default_factory=dict)
@@ -56,13 +59,16 @@ class SyncTally:
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is something, and all of it is complete."""
+        """True where there is something and all of it is complete.
+
+        Nothing at all is not complete: a script that waits for it must not be told so by an empty mount point.
+        """
         found = [*self.runs.values(), *([self.sweep_folder] if self.sweep_folder else [])]
         return bool(found) and all(standing is SyncState.COMPLETE for standing in found)
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is complete, and nothing was left out for any reason."""
+        """True where it is complete and nothing was left out for any reason."""
         names = {*self.runs, *([SWEEP_FOLDER] if self.sweep_folder else [])}
         return self.is_complete and names <= self.whole
 
@@ -70,13 +76,13 @@ class SyncTally:
 def make_tally(
     records: Mapping[str, RunRecord], inventory: SweepInventory | None, options: SyncOptions, *, roots: Collection[Root]
 ) -> SyncTally:
-    """Compare what is proven with what is here.
+    """Compare what is verified with what is here.
 
     Args:
         records: Of the journal.
         inventory: What is here, to the depth of `options`; None where nothing here tells (a pull).
-        options: What counts at the target. What was brought with `--all-versions` counts as well.
-        roots: Which of the two folders are brought.
+        options: What counts at the target. What was copied with `--all-versions` counts as well.
+        roots: Those of the two folders that are synced.
     """
     here = _group(inventory, roots)
     chooser = _Chooser(inventory, options) if inventory is not None else None
@@ -105,7 +111,7 @@ def make_tally(
 
 
 def sum_left(records: Collection[RunRecord]) -> dict[str, int]:
-    """How many files were left out, by reason."""
+    """Sum up the files that were left out, by reason."""
     left: Counter[str] = Counter()
     for record in records:
         left.update(record.left)
@@ -113,13 +119,13 @@ def sum_left(records: Collection[RunRecord]) -> dict[str, int]:
 
 
 def is_proven(record: RunRecord, files: Sequence[SourceFile]) -> bool:
-    """Whether files are exactly those that a record proves, by path, size and time."""
+    """Tell whether files are exactly those that a record verifies, by path, size and time."""
     is_alike = record.n_files == len(files) and record.n_bytes == sum(file.size for file in files)
     return is_alike and make_digest(files) == record.digest
 
 
 class _Chooser:
-    """Tells in which ways the files of a run may count; the cheap ones first."""
+    """Chooser of the files of a run that may count; the cheap choices first."""
 
     def __init__(self, inventory: SweepInventory, options: SyncOptions) -> None:
         self._inventory = inventory
@@ -131,7 +137,10 @@ class _Chooser:
         ]
 
     def iter_choices(self, files: list[SourceFile]) -> Iterator[list[SourceFile]]:
-        """Yield all files, then without what the options leave out, then without that but with all versions."""
+        """Yield all files, then without what the options leave out, then without that but with all versions.
+
+        A sync with `--all-versions` verified more than the options ask for; one choice that matches is enough.
+        """
         yield files
         for selection in self._selections if files else ():
             left = selection.find_left(files, self._inventory, self._runs.get(files[0].run))
@@ -152,7 +161,7 @@ def _judge(record: RunRecord | None, chooser: _Chooser, files: list[SourceFile])
 
 
 def judge_record(record: RunRecord) -> SyncState:
-    """What a record says by itself, of a run that is not here to be compared."""
+    """Judge a record by itself, of a run that is not here to be compared."""
     if record.is_complete:
         return SyncState.COMPLETE
     if _is_open(record):

@@ -1,8 +1,12 @@
-"""`hsm sync status`: where sweeps stand, from the journals and receipts on this machine; no network unless asked."""
+"""`hsm sync status`: the state of sweeps by the journals and receipts on this machine.
+
+It uses no network unless asked to: it must be usable in a loop, on a train, and on a login node that bans.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +21,13 @@ from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.errors import ConfigError, UsageError
 from hsm.model import Problem, Root, SweepInventory
 from hsm.project_folder import ProjectFolder, make_journal_name
+from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import NEW_ROUTE, Journal, load_journal, make_route
+from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.source import find_known_sweep, make_layout
-from hsm.sync.status.cleaned import read_cleaned
 from hsm.sync.status.receipts import read_received
-from hsm.sync.status.report import Asked, Question, StatusReport, SweepStatus, TargetStatus
+from hsm.sync.status.report import Asked, CleanedStatus, Question, StatusReport, SweepStatus, TargetStatus
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
 from hsm.sync.status.standing import make_tally
 
@@ -33,13 +38,13 @@ CompareSweeps = Callable[[Sequence[Question]], Mapping[Question, Asked]]
 def read_sweep_status(
     loaded: LoadedConfig, words: Sequence[str], targets: Sequence[str] = (), *, ask: CompareSweeps | None = None
 ) -> StatusReport:
-    """Tell where sweeps stand. Reads this machine alone, and changes nothing but the cache of run logs.
+    """Read the state of sweeps. Reads this machine alone, and changes nothing but the cache of run logs.
 
     Args:
         loaded: The configuration.
         words: Sweeps as typed; none means all that are here or were synced.
         targets: Names; none means the default ones, and those that were synced with. Of a sweep that was received and
-            never synced with a target, only the receipts are told.
+            never synced with a target, only the receipts are read.
         ask: Asks the targets too.
 
     Raises:
@@ -54,7 +59,7 @@ def read_sweep_status(
 
 
 def read_received_status(project: Path, words: Sequence[str]) -> StatusReport:
-    """Tell what lies in a project that has no configuration, by the receipts alone.
+    """Read the state of sweeps in a project that has no configuration, by the receipts alone.
 
     Args:
         project: The folder that holds `sweeps/` and `wandb/`.
@@ -83,7 +88,7 @@ class _Reader:
         self._journals = {name: self._list_journals(name) for name in loaded.config.sync_targets}
 
     def find_sweeps(self, words: Sequence[str]) -> tuple[SweepFolder, ...]:
-        """The sweeps that are meant, each once; one that is in two places only by its name."""
+        """Find the sweeps that are meant, each once; one that is in two places only by its name."""
         if words:
             found = (find_known_sweep(self._known, self._loaded.project, word) for word in words)
             return tuple(dict.fromkeys(found))
@@ -93,7 +98,7 @@ class _Reader:
         return (*by_id.values(), *(SweepFolder(name.removesuffix(".json")) for name in gone))
 
     def read_sweep(self, sweep: SweepFolder) -> SweepStatus:
-        """Where one sweep stands."""
+        """Read the state of one sweep."""
         try:
             sweep = find_sweep(self._known, sweep.id) if sweep.id in self._ids else sweep
         except UsageError as error:
@@ -103,14 +108,14 @@ class _Reader:
         inventories: dict[int | None, SweepInventory] = {}
         rows = tuple(self._read_target(name, sweep, inventories) for name in names)
         try:
-            cleaned = read_cleaned(self._loaded.project, sweep.id)
+            cleaned = _read_cleaned(self._loaded.project, sweep.id)
         except ConfigError as error:
             problem = Problem("", error.kind, error.message, error.hint)
             return SweepStatus(sweep.id, rows, received, problems=(problem,))
         return SweepStatus(sweep.id, rows, received, cleaned=cleaned)
 
     def save_cache(self) -> None:
-        """Keep what was read of run logs; a folder that cannot be written costs time alone."""
+        """Save what was read of run logs; a folder that cannot be written costs time alone."""
         save_index(self._index, self._cache_path)
 
     @property
@@ -159,7 +164,7 @@ class _Reader:
         )
 
     def _load_journal(self, name: str, sweep: str, settings: TargetSettings) -> tuple[Journal, tuple[Problem, ...]]:
-        """The journal of a push, or else that of a pull: a target has one of the two."""
+        """Load the journal of a push, or else that of a pull: a target has one of the two."""
         path = ProjectFolder(self._loaded.project).journal(name, sweep)
         route = make_route(settings, direction="push")
         journal, notices = load_journal(path, route, sets_aside=False)
@@ -180,13 +185,32 @@ class _Reader:
         )
 
 
+def _read_cleaned(project: Path, sweep: str) -> CleanedStatus | None:
+    """Sum up what `hsm sync clean` removed of a sweep and what has not come back; None where there is nothing.
+
+    Raises:
+        ConfigError: A record cannot be read.
+    """
+    units = find_cleaned(project, sweep)
+    if not units:
+        return None
+    return CleanedStatus(
+        runs=tuple(sorted(name for name in units if name)),
+        sweep_folder=SWEEP_FOLDER in units,
+        n_files=sum(len(unit.files) for unit in units.values()),
+        n_bytes=sum(unit.n_bytes for unit in units.values()),
+        copies=dict(sorted(Counter(target for unit in units.values() for target in unit.copies).items())),
+        left=tuple(unit.aside_path for unit in units.values() if os.path.lexists(unit.aside_path)),
+    )
+
+
 def _list_roots(options: SyncOptions) -> tuple[Root, ...]:
     wanted = {Root.SWEEPS: options.sync_sweep_metadata, Root.WANDB: options.sync_wandb_runs}
     return tuple(root for root in Root if wanted[root])
 
 
 def _ask(found: Sequence[SweepStatus], ask: CompareSweeps) -> tuple[SweepStatus, ...]:
-    """Add what the targets say."""
+    """Add the answers of the targets."""
     questions = [Question(sweep.sweep, row.name, row.direction) for sweep in found for row in sweep.targets]
     answers = ask(questions) if questions else {}
     return tuple(

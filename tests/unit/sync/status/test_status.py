@@ -31,6 +31,7 @@ from hsm.records.record import SWEEP_FOLDER, RunRecord, make_records
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.reports import State, TargetReport
 from hsm.sync.status.comparison import make_answer
+from hsm.sync.status.document import make_status_document
 from hsm.sync.status.receipts import read_received
 from hsm.sync.status.report import (
     Asked,
@@ -39,7 +40,6 @@ from hsm.sync.status.report import (
     StatusReport,
     SweepStatus,
     TargetStatus,
-    make_status_document,
 )
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
 from hsm.sync.status.standing import SyncState, make_tally
