@@ -50,7 +50,7 @@ def show_sweep_status(
     """
     report = _read(sweeps or (), target or (), check=check, is_trusted=trust, is_quiet=quiet, as_json=as_json)
     if as_json:
-        from hsm.sync.status.report import make_status_document
+        from hsm.sync.status.document import make_status_document
 
         typer.echo(json.dumps(make_status_document(report), indent=2))
     elif not quiet:
