@@ -53,6 +53,7 @@ def save_json(path: Path, data: dict[str, object], *, schema: int) -> None:
     header = {"schema": schema, "hsm": __version__}
     content = json.dumps({**header, **data, **header}, separators=(",", ":"))  # the header first, and never overridden
     beside = path.with_name(f".hsm-{secrets.token_hex(8)}")
+    # Private from the first byte on, and no file or symlink that somebody else put there.
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:

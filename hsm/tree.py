@@ -119,7 +119,7 @@ def iter_parts(
     try:
         yield from executor.map(read, [rest[start : start + _N_PROBED] for start in range(0, len(rest), _N_PROBED)])
     finally:
-        executor.shutdown(cancel_futures=True)
+        executor.shutdown(cancel_futures=True)  # whoever stopped asking waits for the parts under way alone
 
 
 def _list_starts(base: str, names: Sequence[str], *, tree: Tree, scan: Scan) -> _Found:
@@ -146,7 +146,7 @@ def _iter_start(base: str, name: str, *, tree: Tree, problems: list[Problem], sc
 
 
 def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem], scan: Scan) -> Iterator[Entry]:
-    pending = [(path, name, 1)]
+    pending = [(path, name, 1)]  # no calls of itself: folders may lie deeper than Python's stack
     while pending:
         folder, prefix, depth = pending.pop()
         try:
@@ -158,7 +158,7 @@ def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem], sc
             continue
         for child in children:
             child_name = f"{prefix}/{child.name}" if prefix else child.name
-            if child.is_dir(follow_symlinks=False):
+            if child.is_dir(follow_symlinks=False):  # known from reading the folder: a folder costs no stat
                 yield Entry(child_name, EntryKind.FOLDER, 0, 0, child.inode())
                 if tree.max_depth is None or depth < tree.max_depth:
                     pending.append((child.path, child_name, depth + 1))
@@ -230,5 +230,5 @@ def _read_space(path: str) -> Space:
         return Space()
     return Space(
         free_bytes=found.f_bavail * found.f_frsize if found.f_blocks else None,
-        free_inodes=found.f_favail if found.f_files else None,
+        free_inodes=found.f_favail if found.f_files else None,  # btrfs reports a total of 0: unknown, not full
     )

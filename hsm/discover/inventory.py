@@ -154,7 +154,7 @@ def _iter_wandb_problems(wandb: Listing, folder: Listing | None, sweep: str) -> 
     Those of other sweeps do not concern this one.
     """
     hint = "Move the folder there in place of the symlink."
-    for entry in dict.fromkeys(wandb.entries):
+    for entry in dict.fromkeys(wandb.entries):  # the request names folders within folders: entries may stand twice
         top, _, name = entry.path.partition("/")
         if entry.kind is EntryKind.SYMLINK and top == sweep and name in {"", *WANDB_NAMES}:
             yield Problem(entry.path, SYMLINKED_FOLDER, _make_runs_message(entry), hint)

@@ -23,6 +23,7 @@ RUNNING_NS = 600 * 10**9
 A live run holds no lock, and some versions of wandb write their log only at every 32 KiB.
 """
 
+# Hydra's overrides: `wandb.group=x`, and `+` or `++` before it where the key is new or may be.
 _GROUP_ARGUMENT = re.compile(r"""\+{0,2}wandb\.group=(?P<quote>["']?)(?P<name>.*)(?P=quote)""", re.DOTALL)
 
 

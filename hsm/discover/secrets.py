@@ -54,7 +54,7 @@ def scan_files(endpoint: Endpoint, files: Iterable[SourceFile]) -> tuple[Problem
         return ()
     begin = time.monotonic()
     found = _scan(parts[0])
-    is_slow = time.monotonic() - begin > SLOW_SECONDS * len(parts[0])
+    is_slow = time.monotonic() - begin > SLOW_SECONDS * len(parts[0])  # the first part shows it
     with ThreadPoolExecutor(_N_READERS if is_slow else 1, thread_name_prefix="hsm-scan") as executor:
         found += [problem for part in executor.map(_scan, parts[1:]) for problem in part]
     return tuple(_sum_up(found))

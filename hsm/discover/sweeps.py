@@ -230,7 +230,7 @@ def _is_sweep_name(name: str) -> bool:
 def _make_age_key(sweep: SweepFolder) -> tuple[str, list[tuple[int, str]], str]:
     parts = _NUMBERS.split(sweep.id)
     counted = [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
-    return (parse_timestamp(sweep.id), counted, sweep.path)
+    return (parse_timestamp(sweep.id), counted, sweep.path)  # the path, so that the order is the same on every day
 
 
 def _make_hint(names: Sequence[str], word: str) -> str:

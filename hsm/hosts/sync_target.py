@@ -65,6 +65,7 @@ def choose_address(settings: TargetSettings, project: Path) -> TargetSettings:
         return settings
     login = find_logins([carrier])[carrier.name]
     options = {**settings.ssh.options}
+    # No address answered, so the way leads through the jump host; the options of the machine are in the target already.
     if "ProxyJump" in login.ssh.options and "ProxyJump" not in carrier.ssh_options:
         options["ProxyJump"] = login.ssh.options["ProxyJump"]
     ssh = settings.ssh.model_copy(update={"options": options})

@@ -101,7 +101,7 @@ def _make_parallel_data(report: Report, metric: Metric) -> dict[str, object] | N
 def _make_dimension_data(dimension: Dimension) -> dict[str, object]:
     places = [*dimension.values, *(place for place, _ in dimension.ticks)]
     low, high = min(places), max(places)
-    margin = 0.0 if high > low else 0.5
+    margin = 0.0 if high > low else 0.5  # an axis of one value would have no length
     return {
         "label": dimension.column.name,
         "values": dimension.values,

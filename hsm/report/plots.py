@@ -108,7 +108,7 @@ def _make_ticks(numbers: Sequence[float], *, is_log: bool) -> tuple[tuple[float,
     low, high = min(numbers), max(numbers)
     if is_log:
         low, high = math.log10(low), math.log10(high)
-    steps = sorted({low + (high - low) * place / 5 for place in range(6)})
+    steps = sorted({low + (high - low) * place / 5 for place in range(6)})  # a set: where all is equal there is one
     return tuple((step, f"{10**step if is_log else step:.3g}") for step in steps)
 
 

@@ -70,6 +70,7 @@ class ReportRun:
 def merge_parts(parts: Iterable[RunPart]) -> tuple[ReportRun, ...]:
     """Make the report's runs, oldest first. Pure."""
     groups: dict[str, list[RunPart]] = {}
+    # A folder's name has the time of its beginning to a second, the log to a nanosecond.
     for part in sorted(parts, key=lambda part: (part.log.started, part.run.name)):
         groups.setdefault(part.log.run_id or part.run.name, []).append(part)
     return tuple(_merge(name, group) for name, group in groups.items())

@@ -72,6 +72,7 @@ class _Stream:
 
         if not self._size:
             return True
+        # A fresh client for each: what was wrong with a connection is not taken along.
         for source in [*self._sources] * _N_ROUNDS:
             try:
                 async with make_client(_SILENCE_SECONDS) as client:

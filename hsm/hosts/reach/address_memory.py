@@ -14,7 +14,7 @@ from pathlib import Path
 from hsm.files import DamagedFileError, load_json, save_json
 
 SCHEMA = 1
-KEPT_SECONDS = 300
+KEPT_SECONDS = 300  # a laptop changes its network, and with it the address that works
 _MAX_ENTRIES = 2000
 
 

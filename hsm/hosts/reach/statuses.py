@@ -119,7 +119,7 @@ async def read_node_status(
     """Ask a node for `/status` by its addresses, the remembered one first; see `read_statuses`."""
     addresses = make_order(node.addresses, remembered.get(make_key(node.name, port)))
     urls = [make_url(address, port) for address in addresses]
-    if node.data_server_url and port == node.data_server_port:
+    if node.data_server_url and port == node.data_server_port:  # named by hand, so it comes first
         urls = [node.data_server_url.rstrip("/"), *urls]
     poor: list[Reached] = []
     async with make_client(timeout_seconds) as client:

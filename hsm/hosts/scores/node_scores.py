@@ -70,6 +70,7 @@ def _read_node(
     last_sync = float(found) if isinstance(found, int | float) else None
     path = folder / f"node-{node.name}"
     try:
+        # One stream: with many nodes at once, several connections to each would be many.
         fetch([f"{url}/db"], path, timeout_seconds=TRANSFER_SECONDS, answer_seconds=ANSWER_SECONDS, may_use_aria2=False)
         comparison = compare(path, folder / "authority")
     except (HsmError, sqlite3.Error, OSError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from hsm.hosts.files.shared_files import Digests, describe_open
 from hsm.hosts.scores.tables import get_mode, open_database
 
-_KEPT = 3
+_KEPT = 3  # a client may read one for minutes while others ask for newer ones
 
 
 @dataclass(frozen=True, slots=True)

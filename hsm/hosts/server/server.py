@@ -118,6 +118,7 @@ class _Share:
 
     async def get_file(self, request: Request) -> Response:
         try:
+            # In a thread, as all that reads the disk: other requests go on meanwhile.
             file = await run_in_threadpool(open_shared, self._root, request.path_params["path"])
         except FileNotFoundError:
             return PlainTextResponse("There is no such file.\n", 404)
