@@ -160,7 +160,7 @@ _FIND = """\
 for word do
   if [ "$word" = -printf ]; then echo "find: -printf: unknown primary or operator" >&2; exit 1; fi
 done
-exec /usr/bin/find "$@"
+PATH=/usr/bin:/bin exec find "$@"
 """
 
 # The formats that HSM uses, as `man 1 stat` of BSD has them: %Xp mode, %z bytes, %Fm time, %i inode, %N name.

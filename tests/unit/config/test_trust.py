@@ -81,7 +81,7 @@ class TestApply:
         assert applied.config.sync_targets["desktop"] == loaded.config.sync_targets["plain"]
         assert (applied.path, applied.project) == (loaded.path, loaded.project)
         assert loaded.config.sync_targets["desktop"].ssh.options == {"Compression": "yes"}, "the loaded one stays"
-        expected = "user 12345" if harm == "foreign" else "Everybody"
+        expected = "not to you" if harm == "foreign" else "Everybody"
         assert expected in warning
         assert str(project / name) in warning or harm == "foreign"
         assert "ssh settings of desktop are ignored; `--trust`" in warning
