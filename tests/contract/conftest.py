@@ -156,11 +156,11 @@ def make_endpoint(request: pytest.FixtureRequest) -> Iterator[Callable[[str], En
 
 
 _FIND = """\
-#!/bin/sh
+#!/bin/bash
 for word do
   if [ "$word" = -printf ]; then echo "find: -printf: unknown primary or operator" >&2; exit 1; fi
 done
-PATH=/usr/bin:/bin exec find "$@"
+exec -a find /usr/bin/find "$@"
 """
 
 # The formats that HSM uses, as `man 1 stat` of BSD has them: %Xp mode, %z bytes, %Fm time, %i inode, %N name.
