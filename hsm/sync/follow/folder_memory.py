@@ -1,4 +1,4 @@
-"""What was read of folders in earlier passes, so that a file system is not asked again for what has not changed.
+"""Memory of the folders that earlier passes read, so that a file system is not asked again for what has not changed.
 
 A folder's time changes when a name comes, goes or is replaced in it, not when a file in it grows. So names are read
 again only where the time changed, and files are looked at again but in runs at rest: those that have ended, and those
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hsm.discover.sweeps import is_run_name
-from hsm.tree import Child, scan_folder
+from hsm.tree import Child, Scan, scan_folder
 
 SETTLED_NS = 10 * 10**9
 """A folder whose time is younger than this may change once more within the same tick of its clock."""
@@ -25,7 +24,7 @@ QUIET_NS = 3600 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    """Keeps `hsm.tree.Child`; a folder has no `status`."""
+    """Implements `hsm.tree.Child`; a folder has no `status`."""
 
     name: str
     path: str
@@ -56,25 +55,22 @@ class _Folder:
 
 
 class FolderMemory:
-    """Reads folders as `hsm.tree.scan_folder` does, and remembers them; threads may share it, each has its folders.
+    """Reader of folders like `hsm.tree.scan_folder` that remembers them; threads may share it, each has its folders.
 
     Args:
         clock: Nanoseconds since the epoch.
-
-    Attributes:
-        n_scans: How many folders' names have been read.
+        read: Reads the names in a folder.
     """
 
-    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, clock: Callable[[], int] = time.time_ns, read: Scan = scan_folder) -> None:
         self._clock = clock
+        self._read = read
         self._folders: dict[str, _Folder] = {}
         self._ended: frozenset[str] = frozenset()
         self._open: frozenset[str] = frozenset()
-        self.n_scans = 0
-        self._lock = threading.Lock()
 
     def begin_pass(self, *, ended: Iterable[str], going: Iterable[str]) -> None:
-        """Say which runs have ended and which go on, by their folders' real paths, before all is looked at again."""
+        """Take the runs that have ended and those that go on, by their folders' real paths, before the next look."""
         self._ended, self._open = frozenset(ended), frozenset(going)
 
     def forget(self) -> None:
@@ -90,10 +86,7 @@ class FolderMemory:
         is_known = known is not None and known.stamp == stamp
         if known is not None and is_known and self._is_quiet(folder, now):
             return known.children
-        if not is_known:
-            with self._lock:
-                self.n_scans += 1
-        read = _look_again(known.children) if known is not None and is_known else _read(folder)
+        read = _look_again(known.children) if known is not None and is_known else _look(self._read(folder))
         self._folders.pop(folder, None)
         if status.st_mtime_ns < now - SETTLED_NS:
             self._folders[folder] = _Folder(stamp, read, max((_get_time(child) for child in read), default=0))
@@ -107,9 +100,9 @@ class FolderMemory:
         return run in self._ended or (known is not None and known.newest_ns < now - QUIET_NS)
 
 
-def _read(folder: str) -> tuple[_Remembered, ...]:
+def _look(children: Iterable[Child]) -> tuple[_Remembered, ...]:
     found = []
-    for child in scan_folder(folder):
+    for child in children:
         is_folder = child.is_dir(follow_symlinks=False)
         try:
             status = None if is_folder else child.stat(follow_symlinks=False)
@@ -120,7 +113,7 @@ def _read(folder: str) -> tuple[_Remembered, ...]:
 
 
 def _look_again(children: Iterable[_Remembered]) -> tuple[_Remembered, ...]:
-    """The files of a folder as they are at this moment; those that are gone are left out."""
+    """Look at the files of a folder as they are at this moment; those that are gone are left out."""
     found = []
     for child in children:
         try:
@@ -136,7 +129,7 @@ def _get_time(child: _Remembered) -> int:
 
 
 def _find_run(folder: str) -> str | None:
-    """The run folder that a folder is or lies in: the outermost that has such a name."""
+    """Find the run folder that a folder is or lies in: the outermost that has such a name."""
     parts = folder.split("/")
     for index, part in enumerate(parts):
         if is_run_name(part):

@@ -1,4 +1,4 @@
-"""What a sweep that is followed still waits for: its runs, and those that are to come. Pure.
+"""Judgement of a sweep that is followed: the runs that it still waits for, and those that are to come. Pure.
 
 A run has ended when its log has an exit record and is at rest. One without an exit record has died when nothing of it
 has changed for long, or when its Slurm job is gone. A folder whose run went on in a later folder is neither.
@@ -21,7 +21,7 @@ LAG_SECONDS = 60.0
 
 
 class CountSource(str, Enum):
-    """What tells how many runs there will be."""
+    """Source of the number of runs that there will be, the first that is there."""
 
     OPTION = "expect"
     COMBINATIONS = "parameter_combinations"
@@ -31,11 +31,11 @@ class CountSource(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """How many runs a sweep will have.
+    """Number of runs that a sweep will have.
 
     Attributes:
-        source: What tells.
-        count: How many; None where only the scheduler knows when there are no more, or nothing tells.
+        source: The source of the number.
+        count: None where only the scheduler knows when there are no more, or nothing tells.
     """
 
     source: CountSource = CountSource.NONE
@@ -44,7 +44,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What Slurm said of the jobs that were asked for.
+    """Answer of Slurm about the jobs that were asked for.
 
     Attributes:
         asked: Their ids; empty when Slurm did not answer.
@@ -61,8 +61,8 @@ class RunView:
 
     Attributes:
         run: From the plan.
-        newest_ns: When something of it changed last.
-        target: Whose plan it is from.
+        newest_ns: Time of its last change.
+        target: The target whose plan it is from.
         job: The Slurm job that its log names.
     """
 
@@ -78,13 +78,13 @@ class RunView:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more comes of it."""
+        """True where nothing more comes of it."""
         return self.run.has_exit_record and self.run.at_rest
 
 
 @dataclass(frozen=True, slots=True)
 class FollowLimits:
-    """How long to wait for what may never come.
+    """Limits of waiting for what may never come.
 
     Attributes:
         expect: Runs that `--expect` asks for.
@@ -99,14 +99,14 @@ class FollowLimits:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """How far a sweep has come.
+    """Progress of a sweep.
 
     Attributes:
-        expected: How many runs there will be.
+        expected: The number of runs that there will be.
         ended: Names of the runs that have ended.
         open: Names of the runs that go on, or ended moments ago.
-        died: Name of each run that died -> why, in words.
-        missing: Runs that are expected and have not begun.
+        died: The reason for each run that died, by its name.
+        missing: Number of runs that are expected and have not begun.
         is_over: Nothing more is waited for.
         settles_in: Seconds after which, without a new run, it is taken to be over; None where that is not the question.
     """
@@ -121,7 +121,7 @@ class Awaited:
 
 
 def make_views(plan: SyncPlan, target: str) -> dict[str, RunView]:
-    """Take from a target's plan how each run stands, by name."""
+    """Take the state of each run from a target's plan, by name."""
     newest: dict[str, int] = {}
     for item in plan.items:
         file = item.file
@@ -131,7 +131,7 @@ def make_views(plan: SyncPlan, target: str) -> dict[str, RunView]:
 
 
 def choose_expected(patience: FollowLimits, combinations: int | None, views: Mapping[str, RunView]) -> Expected:
-    """Choose what tells how many runs there will be: the command line, the sweep's own list, an array job."""
+    """Choose the source of the number of runs: the command line, the sweep's own list, an array job."""
     if patience.expect is not None:
         return Expected(CountSource.OPTION, patience.expect)
     if combinations is not None:
@@ -142,7 +142,7 @@ def choose_expected(patience: FollowLimits, combinations: int | None, views: Map
 
 
 def find_array_jobs(views: Mapping[str, RunView]) -> frozenset[tuple[str, str]]:
-    """The array jobs that the runs' logs name: the target whose runs these are, and the id."""
+    """Find the array jobs that the runs' logs name: the target whose runs these are, and the id."""
     jobs = ((view.target, view.job) for view in views.values())
     return frozenset((target, job.array_id) for target, job in jobs if job is not None and job.array_id)
 
@@ -157,16 +157,16 @@ def judge(
     begun_ns: int,
     changed_ns: int,
 ) -> Awaited:
-    """Tell what a sweep still waits for.
+    """Judge what a sweep still waits for.
 
     Args:
         views: Its runs, by name.
-        expected: How many there will be.
-        patience: How long to wait for what may never come.
-        queues: What Slurm said last, by the target whose runs were asked for.
+        expected: The number that there will be.
+        patience: Limits of waiting for what may never come.
+        queues: The last answers of Slurm, by the target whose runs were asked for.
         now_ns: The clock's time.
-        begun_ns: Since when the sweep is followed; what may never come is waited for at least from then on.
-        changed_ns: When a run changed last, or was seen to be new.
+        begun_ns: Begin of following the sweep; what may never come is waited for at least from then on.
+        changed_ns: Time at which a run changed last, or was seen to be new.
     """
     resumed = _find_resumed(list(views.values()))
     ended = [name for name, view in views.items() if view.has_ended]
@@ -199,7 +199,7 @@ def judge(
 
 
 def _find_resumed(views: Sequence[RunView]) -> set[str]:
-    """Folders of runs that went on in a later folder."""
+    """Find the folders of runs that went on in a later folder."""
     last = {view.id: view.run.name for view in sorted(views, key=lambda view: _get_start(view.run.name))}
     return {view.run.name for view in views if not view.run.has_exit_record and last[view.id] != view.run.name}
 
@@ -209,7 +209,10 @@ def _get_start(name: str) -> str:
 
 
 def _find_death(view: RunView, patience: FollowLimits, queue: Queue, now_ns: int) -> str:
-    """Why a run that has not ended will not; empty where it may."""
+    """Find the reason why a run that has not ended will not; empty where it may.
+
+    A job that is gone is not enough: a copy of a run may lie where another Slurm is, so it must be quiet as well.
+    """
     if view.run.has_exit_record:
         return ""
     job = view.job
@@ -229,7 +232,7 @@ def _is_gone(asked: str, name: str, queue: Queue) -> bool:
 def _find_end(
     expected: Expected, missing: int, patience: FollowLimits, *, is_gone: bool, quiet_seconds: float
 ) -> tuple[bool, float | None]:
-    """Whether no further run comes; and after how many quiet seconds that will be taken for certain."""
+    """Tell whether no further run comes, and after how many quiet seconds that will be taken for certain."""
     if expected.source is CountSource.SCHEDULER:
         return is_gone, None
     if expected.source is CountSource.NONE:

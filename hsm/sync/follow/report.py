@@ -1,4 +1,4 @@
-"""How a followed sweep stands, as values, and what `--json` adds for it (docs/SYNC.md, "Follow a sweep")."""
+"""Report of sweeps that were followed, as values, and what `--json` adds for it (docs/SYNC.md, "Follow a sweep")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hsm.sync.reports import SyncReport, TargetReport, find_complete_runs, make_
 
 
 class FollowState(str, Enum):
-    """How a target stands."""
+    """State of a target."""
 
     FOLLOWED = "followed"
     COMPLETE = "complete"
@@ -22,16 +22,16 @@ class FollowState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class FollowedTarget:
-    """How a target stands.
+    """State of a target and its runs.
 
     Attributes:
         name: Its name.
-        standing: In a word.
+        standing: The state.
         report: Of its worst sweep in the last pass; None before the first.
-        n_failures: How often in a row it has failed.
+        n_failures: Failures in a row.
         next_seconds: Until it is tried again; None where it is not.
-        complete: How many runs are complete there.
-        pending: How many of those that have ended are not.
+        complete: Number of runs that are complete there.
+        pending: Number of those that have ended and are not.
     """
 
     name: str
@@ -45,10 +45,10 @@ class FollowedTarget:
 
 @dataclass(frozen=True, slots=True)
 class FollowStatus:
-    """How everything stands between two passes.
+    """State of everything between two passes.
 
     Attributes:
-        sweeps: What each sweep waits for.
+        sweeps: Progress of each sweep.
         targets: In the order asked for.
         n_passes: Passes that are over.
         next_seconds: Until the next pass; 0 while one is under way.
@@ -66,9 +66,9 @@ class FollowReport:
 
     Attributes:
         report: For each sweep and target, its last pass.
-        status: How everything stood at the end.
-        seconds: How long it took.
-        n_files: Proven to have arrived, over all passes.
+        status: The state of everything at the end.
+        seconds: Its duration.
+        n_files: Files verified to have arrived, over all passes.
         n_bytes: Of these files.
         is_interrupted: It was ended by the user.
     """
@@ -96,7 +96,7 @@ class FollowReport:
 
 
 def count_runs_there(report: TargetReport, awaited: Awaited) -> tuple[int, int]:
-    """How many runs are complete at a target, and how many that have ended are not. Pure."""
+    """Count the runs that are complete at a target, and those that have ended and are not. Pure."""
     if report.plan is None:
         return 0, len(awaited.ended)
     complete = find_complete_runs(report.plan, report.result.outcomes if report.result is not None else {})
@@ -104,7 +104,7 @@ def count_runs_there(report: TargetReport, awaited: Awaited) -> tuple[int, int]:
 
 
 def make_follow_document(followed: FollowReport, *, with_plan: bool) -> dict[str, object]:
-    """The report as JSON values: the document of a single sync, with `follow` beside it."""
+    """Make the document as JSON values: that of a single sync, with `follow` beside it."""
     status = followed.status
     return {
         **make_document(followed.report, with_plan=with_plan),

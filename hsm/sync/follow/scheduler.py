@@ -1,4 +1,4 @@
-"""What tells how many runs a sweep will have: its own list of combinations, and Slurm's queue."""
+"""Sources of the number of runs that a sweep will have: its own list of combinations, and Slurm's queue."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ RunCommand = Callable[[str, Sequence[str]], Completed | None]
 
 
 def read_combinations(folders: Iterable[Path]) -> int | None:
-    """Read how many parameter combinations a sweep has.
+    """Read the number of parameter combinations of a sweep.
 
     Args:
-        folders: Where the sweep's folder may be; the first that has the list counts.
+        folders: The places of the sweep's folder; the first that has the list counts.
 
     Returns:
         None where there is no list, or none that can be understood.
@@ -57,7 +57,7 @@ def parse_combinations(content: bytes) -> int | None:
 
 
 def read_job(log: Path) -> SlurmJob | None:
-    """Read which Slurm job a run's log on this machine names."""
+    """Read the Slurm job that a run's log on this machine names."""
     try:
         with log.open("rb") as stream:
             return parse_slurm_job(stream.read(HEAD_BYTES))
@@ -66,7 +66,7 @@ def read_job(log: Path) -> SlurmJob | None:
 
 
 def make_ask(runner: Runner) -> RunCommand:
-    """Make what asks the scheduler of this machine, whatever the target."""
+    """Make the function that asks the scheduler of this machine, for any target."""
 
     def ask(_target: str, argv: Sequence[str]) -> Completed:
         return runner.run(argv, timeout_seconds=_ANSWER_SECONDS)
@@ -75,10 +75,10 @@ def make_ask(runner: Runner) -> RunCommand:
 
 
 def make_far_ask(get_shell: Callable[[str], RemoteShell | None]) -> RunCommand:
-    """Make what asks the scheduler of a target, over its connection.
+    """Make the function that asks the scheduler of a target, over its connection.
 
     Args:
-        get_shell: Gives what runs commands at a target; None where none may run.
+        get_shell: Returns the shell of a target; None where no command may run.
     """
 
     def ask(target: str, argv: Sequence[str]) -> Completed | None:
@@ -91,9 +91,12 @@ def make_far_ask(get_shell: Callable[[str], RemoteShell | None]) -> RunCommand:
 def read_queue(ask: RunCommand, target: str, jobs: Iterable[SlurmJob]) -> Queue:
     """Ask Slurm once which of these jobs wait or run. Where there is no Slurm, or no answer, nothing is known.
 
+    Only `squeue` is asked: accounting (`sacct`) is missing on many clusters, and whether any task is left is the whole
+    question.
+
     Args:
         ask: Runs the command.
-        target: Whose jobs.
+        target: The target whose jobs they are.
         jobs: All that are of interest.
     """
     asked = frozenset(word for job in jobs for word in (job.id, job.array_id) if word)

@@ -19,9 +19,10 @@ from hsm.targets.contract import Connection
 
 
 class LastingSession(Session):
-    """Keeps connections open, remembers folders, and does not ask a target that has all. Close it at the end.
+    """Session that keeps connections open, remembers folders, and does not ask a target that has everything.
 
-    A target that has all is asked again once something has changed here, or after `forget`.
+    Such a target is asked again once something has changed here, or after `forget`. The connections stay open from the
+    first pass to the last, since a login may have needed a person. Close it at the end.
     """
 
     asks_early = False
@@ -73,7 +74,7 @@ class LastingSession(Session):
             self._settled.pop(key, None)
 
     def get_shell(self, name: str) -> RemoteShell | None:
-        """What runs commands at a target whose connection is open; None where none may run."""
+        """Return the shell of a target whose connection is open; None where no command may run."""
         with self._lock:
             found = self._open.get(name)
         return found[0].shell if found is not None else None

@@ -1,4 +1,4 @@
-"""What the sweeps that are followed wait for: read after each pass from its plans, from logs, and from Slurm."""
+"""Sweeps that are followed: their progress, read after each pass from its plans, from logs, and from Slurm."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Plans = Mapping[str, Mapping[str, SyncPlan]]
 
 
 class FollowedSweeps:
-    """Knows how far each sweep has come. Used by one thread.
+    """Progress of all sweeps of one call. Used by one thread.
 
     Args:
-        layout: Where the project's sweeps and runs lie here.
-        patience: How long to wait for what may never come.
+        layout: Folders of the project's sweeps and runs here.
+        patience: Limits of waiting for what may never come.
         interval_seconds: Between passes; Slurm is asked no more often.
         ask: Runs a command where a target's runs come from.
         arrives: Runs come here from elsewhere, so their logs are read where they land.
 
     Attributes:
-        awaited: What each sweep waits for.
+        awaited: Progress of each sweep, as of the last `look`.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class FollowedSweeps:
 
     @property
     def is_over(self) -> bool:
-        """Whether no sweep waits for anything."""
+        """True where no sweep waits for anything."""
         return bool(self.awaited) and all(awaited.is_over for awaited in self.awaited.values())
 
     def list_folders(self, *, has_ended: bool) -> list[str]:
-        """The folders at the source of the runs that have ended, or of the others."""
+        """List the folders at the source of the runs that have ended, or of the others."""
         views = (view for views in self._views.values() for view in views.values())
         return [f"{view.run.prefix}/{view.run.name}" for view in views if view.has_ended == has_ended]
 
     def look(self, plans: Plans, *, asks: bool = True) -> None:
-        """Look at how the sweeps stand after a pass.
+        """Look at the sweeps after a pass.
 
         Args:
             plans: For each sweep that counts, the last plan of each target; those that are missing have none yet.
@@ -107,7 +107,7 @@ class FollowedSweeps:
             self._changed_ns[sweep] = now_ns
 
     def _read_jobs(self, views: Mapping[str, RunView], jobs: dict[str, SlurmJob]) -> None:
-        """Read which Slurm jobs the open runs name, and a few others, that tell of the array they were in."""
+        """Read the Slurm jobs that the open runs name, and a few others: those tell of the array that they were in."""
         ended = sorted((name for name, view in views.items() if view.has_ended), reverse=True)
         for name in [*(name for name, view in views.items() if not view.has_ended), *ended[:_LOGS_OF_ENDED_RUNS]]:
             run = views[name].run

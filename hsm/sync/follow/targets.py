@@ -1,4 +1,4 @@
-"""How each target of a followed sweep fares: when it is served next, and whether it is at its end. Pure."""
+"""Track of a target of followed sweeps: its failures, the time of its next pass, its end. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _FAILURES = frozenset({State.FAILED, State.REFUSED, State.UNREACHABLE, State.LOC
 
 @dataclass(slots=True)
 class Track:
-    """How the passes of one target went. Times are seconds of a clock that never goes back.
+    """Track of the passes of one target. Times are seconds of a clock that never goes back.
 
     Attributes:
         n_failures: In a row, without anything sent.
-        due_at: When it is served next.
-        progress_at: When it last did well.
-        standing: As it stands.
+        due_at: Time of its next pass.
+        progress_at: Time of its last pass that went well.
+        standing: Its state.
     """
 
     n_failures: int = 0
@@ -33,7 +33,7 @@ class Track:
 
     @property
     def is_at_end(self) -> bool:
-        """Whether it is served no more."""
+        """True where it is served no more."""
         return self.standing in (FollowState.COMPLETE, FollowState.OPEN_ENDS, FollowState.GIVEN_UP)
 
     def take(
@@ -66,12 +66,12 @@ class Track:
                 self.due_at = now
 
     def wait(self, *, now: float, over_since: float | None, settle_seconds: float) -> None:
-        """Take into account how the sweeps stand, after a pass with this target or without.
+        """Take into account the state of the sweeps, after a pass with this target or without.
 
         Args:
             now: The clock's time.
-            over_since: Since when the sweeps wait for nothing more; None while they do.
-            settle_seconds: How long after that it may go on failing.
+            over_since: Time since which the sweeps wait for nothing more; None while they do.
+            settle_seconds: Time after that for which it may go on failing.
         """
         if over_since is None:
             if self.standing in (FollowState.COMPLETE, FollowState.OPEN_ENDS):
@@ -81,18 +81,18 @@ class Track:
 
 
 def make_pause(interval_seconds: float, n_failures: int) -> float:
-    """The pause after so many failures in a row: it doubles, up to half an hour or the interval. Pure."""
+    """Make the pause after so many failures in a row: it doubles, up to half an hour or the interval. Pure."""
     doubled = interval_seconds * 2.0 ** min(max(0, n_failures - 1), 30)
     return min(doubled, max(interval_seconds, LONGEST_PAUSE_SECONDS))
 
 
 def is_unknown(report: TargetReport) -> bool:
-    """Whether a word means no sweep there."""
+    """Tell whether a word means no sweep there."""
     return isinstance(report.error, UsageError)
 
 
 def is_failure(report: TargetReport) -> bool:
-    """Whether something went wrong there that another try may mend."""
+    """Tell whether something went wrong there that another try may mend."""
     if is_unknown(report):
         return False
     outcomes = report.result.outcomes.values() if report.result is not None else ()
@@ -107,4 +107,5 @@ def _is_hopeless(report: TargetReport) -> bool:
     error = report.error
     if error is None or is_unknown(report):
         return False
+    # A refused login is given up at once: servers ban those who try again and again.
     return isinstance(error, LoginRefusedError) or error.exit_code is ExitCode.USAGE
