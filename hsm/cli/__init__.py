@@ -1,1 +1,1 @@
-"""The `hsm` program: Typer apps, one file a noun."""
+"""Command line: Typer apps, one folder a group and one file a command."""

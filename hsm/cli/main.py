@@ -1,4 +1,4 @@
-"""The `hsm` program: its command groups, and the one boundary at which errors become messages and exit codes."""
+"""Program `hsm`: its command groups, and the one boundary at which errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ARGUMENTS = "hsm.arguments"
 
 
 class BoundaryGroup(LazyGroup):
-    """The root group: whatever a command raises becomes a message and the right exit code here."""
+    """Root group: what a command raises becomes a message and the right exit code here."""
 
     places: ClassVar = {
         "sync": CommandPlace("hsm.cli.sync.app", "app"),
@@ -39,11 +39,12 @@ class BoundaryGroup(LazyGroup):
         except KeyboardInterrupt:
             _end(_InterruptedError("Interrupted.", kind="interrupted"), arguments)
         except BrokenPipeError:
-            sys.stderr.close()
+            sys.stderr.close()  # so that nothing more is said of the pipe as the program ends
             raise typer.Exit(int(ExitCode.PARTIAL)) from None
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            # Typer carries a click of its own, whose usage errors have no name that can be imported.
             if hasattr(error, "format_message"):
                 _end_usage(error, arguments)
             import traceback
@@ -107,7 +108,7 @@ def _end(error: HsmError, arguments: Sequence[str]) -> NoReturn:
 
 
 def _end_usage(error: Exception, arguments: Sequence[str]) -> None:
-    """An error of the command line itself: as a document with `--json`, else as typer shows it."""
+    """Show an error of the command line itself: as a document with `--json`, else as typer does."""
     if "--json" in arguments:
         message = str(getattr(error, "format_message")())  # noqa: B009 - typer keeps its class private
         _end(HsmError(message, hint="See `hsm --help`.", kind="usage"), arguments)
@@ -119,7 +120,7 @@ def _count_verbosity(arguments: Sequence[str]) -> int:
 
 
 def _make_error_envelope(error: HsmError, arguments: Sequence[str]) -> dict[str, object]:
-    """The document of docs/SYNC.md for an error of the whole call."""
+    """Make the document of docs/SYNC.md for an error of the whole call."""
     words = [word for word in arguments if not word.startswith("-")][:2]
     command = " ".join("to" if word == "run" else word for word in words)
     direction = {"sync to": "push", "sync from": "pull"}.get(command)

@@ -1,1 +1,1 @@
-"""The commands of `hsm hosts`."""
+"""Commands of `hsm hosts`."""

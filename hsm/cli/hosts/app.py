@@ -1,4 +1,4 @@
-"""`hsm hosts`: the machines of the inventory, and what can be done with them."""
+"""`hsm hosts`: commands for the machines of the inventory."""
 
 from __future__ import annotations
 

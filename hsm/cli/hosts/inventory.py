@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 
 from hsm.cli.hosts.options import GpuOption, HostsFileOption, Names, Role, Timeout, load_nodes
+from hsm.cli.json_document import print_document
 from hsm.cli.sync.options.declarations import Json
 from hsm.errors import ExitCode, TargetError, UsageError
 
 
 class UrlKind(str, Enum):
-    """What is to be fetched."""
+    """Kind of files to be fetched."""
 
     DATA = "data"
     MODELS = "models"
@@ -47,9 +48,7 @@ def show_hosts(
             }
             for node in nodes
         ]
-        typer.echo(
-            json.dumps({**_make_head("hosts list", ExitCode.DONE), "hosts_file": path, "hosts": hosts}, indent=2)
-        )
+        print_document("hosts list", {"hosts_file": path, "hosts": hosts})
         return
     from hsm.cli.render.hosts import show_inventory
 
@@ -123,7 +122,7 @@ def show_urls(
     )
     code = ExitCode.DONE if found else ExitCode.PARTIAL
     if as_json:
-        typer.echo(json.dumps({**_make_head("hosts urls", code), "kind": kind.value, "urls": found}, indent=2))
+        print_document("hosts urls", {"kind": kind.value, "urls": found}, code=code)
     else:
         from hsm.cli.render import show_lines
 
@@ -168,7 +167,3 @@ def import_hosts(
             f"{path} cannot be written: {error.strerror}.", hint="Check its permissions.", kind="no_permission"
         ) from error
     show_lines([f"Written: {path}", "Next: look at it with `hsm hosts list`, then `hsm hosts check`."])
-
-
-def _make_head(command: str, code: ExitCode) -> dict[str, object]:
-    return {"schema": 1, "command": command, "exit_code": int(code), "error": None}

@@ -1,4 +1,4 @@
-"""What the commands of `hsm hosts` share: options, and the inventory that they mean."""
+"""Options that the commands of `hsm hosts` share, and the machines that they mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def complete_host(incomplete: str) -> list[str]:
-    """The machines of the inventory, for the shell's completion; silent when anything is wrong."""
+    """List machines that begin with what was typed, for the shell's completion; none where anything is wrong."""
     from hsm.hosts.inventory.load import load_inventory
 
     try:
@@ -47,7 +47,7 @@ Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.1,
 
 
 def load_hosts(hosts_file: Path | None, *, is_quiet: bool = False) -> Inventory:
-    """The inventory; what is worth knowing of the file goes to standard error."""
+    """Load the inventory; notes about the file go to standard error."""
     from hsm.hosts.inventory.load import load_inventory
 
     inventory = load_inventory(hosts_file)
@@ -66,7 +66,7 @@ def load_nodes(
     gpu: str | None = None,
     is_active: bool = False,
 ) -> list[ClusterNode]:
-    """The machines that a command means."""
+    """Load the machines that a command means."""
     from hsm.hosts.inventory.load import select_nodes
 
     return select_nodes(load_hosts(hosts_file), names, role=role, gpu=gpu, is_active=is_active)

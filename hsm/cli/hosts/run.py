@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Annotated
 
 import typer
 
 from hsm.cli.hosts.options import GpuOption, HostsFileOption, Role, complete_host, load_nodes
+from hsm.cli.json_document import print_document
 from hsm.cli.sync.options.declarations import Json
 from hsm.errors import UsageError
 
@@ -72,9 +72,8 @@ def run_on_hosts(
     if as_json:
         from dataclasses import asdict
 
-        hosts = [{**asdict(run_on_hosts), "output": output[run_on_hosts.name]} for run_on_hosts in runs]
-        head = {"schema": 1, "command": "hosts run", "exit_code": int(code), "error": None}
-        typer.echo(json.dumps({**head, "hosts": hosts}, indent=2))
+        hosts = [{**asdict(run), "output": output[run.name]} for run in runs]
+        print_document("hosts run", {"hosts": hosts}, code=code)
     else:
         show_runs(runs, seconds=time.monotonic() - began)
     raise typer.Exit(int(code))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsm.cli.hosts.options import HostsFileOption, Timeout, load_hosts
+from hsm.cli.json_document import print_document
 from hsm.cli.sync.options.declarations import Json
 from hsm.errors import ExitCode, TargetError, UsageError
 
@@ -55,7 +55,7 @@ def pull_scores(
     if as_json:
         before = asdict(pulled.before) if pulled.before else None
         document = {"way": asdict(pulled.way), "size": pulled.fetched.size, "sha256": pulled.fetched.sha256}
-        _echo("hosts scores pull", ExitCode.DONE, {**document, "before": before, "failures": pulled.failures})
+        print_document("hosts scores pull", {**document, "before": before, "failures": pulled.failures})
         return
     for way, why in pulled.failures.items():
         show_note(f"Note: {way} failed: {why}")
@@ -102,7 +102,7 @@ def push_scores(
         if n_rows:
             n_merged = send_delta(node, delta, remote_db or f"{node.path}/{db}", remote_hsm=remote_hsm)
     if as_json:
-        _echo("hosts scores push", ExitCode.DONE, {"coordinator": node.name, "n_new": n_rows, "n_merged": n_merged})
+        print_document("hosts scores push", {"coordinator": node.name, "n_new": n_rows, "n_merged": n_merged})
     elif n_rows:
         show_lines([f"{n_rows:,} rows sent to {node.name}, {n_merged:,} merged there"])
     else:
@@ -131,7 +131,7 @@ def show_score_status(
     if as_json:
         threshold = inventory.elo_sync.divergence_threshold
         hosts = [asdict(one) for one in scores]
-        _echo("hosts scores status", code, {"divergence_threshold": threshold, "hosts": hosts})
+        print_document("hosts scores status", {"divergence_threshold": threshold, "hosts": hosts}, code=code)
     else:
         from hsm.cli.render.hosts import show_scores
 
@@ -164,7 +164,7 @@ def merge_scores(
             raise UsageError(f"There is no file {source}.", hint="Correct it.", kind="no_db")
         n_merged = merge(delta, db.absolute())
     if as_json:
-        _echo("hosts scores merge", ExitCode.DONE, {"n_merged": n_merged})
+        print_document("hosts scores merge", {"n_merged": n_merged})
     else:
         show_lines([f"{n_merged:,} rows merged into {db}"])
 
@@ -187,8 +187,3 @@ def _refuse_at_coordinator(inventory: Inventory, what: str) -> None:
             hint="Run this at another machine; `hsm hosts scores status` shows them.",
             kind="is_coordinator",
         )
-
-
-def _echo(command: str, code: ExitCode, document: dict[str, object]) -> None:
-    head = {"schema": 1, "command": command, "exit_code": int(code), "error": None}
-    typer.echo(json.dumps({**head, **document}, indent=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from hsm.cli.json_document import print_document
 from hsm.cli.sync.options.declarations import Json
 from hsm.errors import TargetError, UsageError
 
@@ -32,7 +32,7 @@ def serve_files(
     """Serve files read-only over HTTP, until Ctrl-C: /status, /files/..., and /db as a consistent snapshot.
 
     No path and no symlink leads out of --root; hidden files and files named like secrets are not shown. Beyond
-    loopback every request must bring the bearer token. It needs the extra `serve_files`.
+    loopback every request must bring the bearer token. It needs the extra `serve`.
     """
     from hsm.cli.render import show_note
     from hsm.hosts.inventory.identity import is_loopback
@@ -107,9 +107,7 @@ def fetch_file(
             f"{out} cannot be written: {error.strerror}.", hint="Check its permissions.", kind="no_permission"
         ) from error
     if as_json:
-        document = {**asdict(found), "path": str(found.path)}
-        head = {"schema": 1, "command": "hosts fetch", "exit_code": 0, "error": None}
-        typer.echo(json.dumps({**head, **document}, indent=2))
+        print_document("hosts fetch", {**asdict(found), "path": str(found.path)})
         return
     for url, why in found.left_out.items():
         show_note(f"Note: {url} is left out: {why}.")

@@ -1,4 +1,4 @@
-"""What people see in a terminal or read in a pipe: reports, tables, progress, errors.
+"""Output for people, in a terminal or a pipe: reports, tables, progress, errors.
 
 The only package that imports rich. What is exported here is loaded when it is first used, because an error
 message needs a tenth of what a progress display does.
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - what the name stands for
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

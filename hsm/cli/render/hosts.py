@@ -1,4 +1,4 @@
-"""The inventory, what answers, and what ran where: tables and lines on stdout."""
+"""Tables and lines of `hsm hosts`: the inventory, answers, and commands that ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where text meets the stream: escaping, wrapping, columns. The way to stdout and stderr for all of HSM."""
+"""Printer of text: escaping, wrapping, columns. All of HSM writes to stdout and stderr by it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TextColumn(NamedTuple):
 class Printer:
     """Prints lines to stdout or stderr.
 
-    Whatever it is given is escaped and never read as markup. In a terminal, sentences are wrapped between words;
+    All that it is given is escaped and never read as markup. In a terminal, sentences are wrapped between words;
     names and paths stay whole, so that they can be copied. In a pipe nothing is wrapped or coloured.
     """
 
@@ -135,7 +135,7 @@ def lend_console(console: Console) -> None:
 
 
 def take_console_back(console: Console) -> None:
-    """End what `lend_console` began; a console that was not lent is no mistake."""
+    """End what `lend_console` began; nothing happens for a console that was not lent."""
     if console in _drawn_on:
         _drawn_on.remove(console)
 
@@ -168,7 +168,7 @@ def _align(columns: Sequence[TextColumn], row: Sequence[Text], widths: Sequence[
 
 
 def _find_breaks(text: str, width: int, hang: int) -> list[int]:
-    """Where the further lines of a text begin; words that are longer than a line stay whole."""
+    """Find where the further lines of a text begin; words that are longer than a line stay whole."""
     breaks: list[int] = []
     used = 0
     for word in _WORD.finditer(text):

@@ -1,4 +1,4 @@
-"""Problems in groups: what is wrong once, where it is wrong below, what to do about it once."""
+"""Problems in groups: each message once, the paths below it, and the hint once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs of a sweep as a table in the terminal: as many columns as there is room for."""
+"""Table of a sweep's runs in the terminal: as many columns as there is room for."""
 
 from __future__ import annotations
 

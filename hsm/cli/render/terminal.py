@@ -1,4 +1,4 @@
-"""Drawing in a terminal: where it can be done, and without harm to the work that is shown."""
+"""Drawing in a terminal: where it can be done, without harm to the work that is shown."""
 
 from __future__ import annotations
 

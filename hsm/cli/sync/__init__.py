@@ -1,1 +1,1 @@
-"""The commands of `hsm sync`."""
+"""Commands of `hsm sync`."""

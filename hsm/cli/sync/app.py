@@ -1,4 +1,4 @@
-"""`hsm sync`: the commands that bring sweeps home."""
+"""`hsm sync`: commands that bring sweeps home."""
 
 from __future__ import annotations
 

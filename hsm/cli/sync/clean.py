@@ -1,4 +1,4 @@
-"""`hsm sync clean`: frees the disk here of what is proven to lie, whole, at targets."""
+"""`hsm sync clean`: frees the disk here of what is verified to lie, whole, at targets."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ def _clean(
     with ExitStack() as stack:
         names = list(request.targets or loaded.config.sync_targets)
         with make_reporter(is_quiet=is_quiet or not shows, targets=names) as reporter:
-            clean_sweep = stack.enter_context(open_clean(loaded, word, request, runner=Runner(), reporter=reporter))
-        found = replace(clean_sweep.make_report(), is_dry_run=request.is_dry_run)
+            work = stack.enter_context(open_clean(loaded, word, request, runner=Runner(), reporter=reporter))
+        found = replace(work.make_report(), is_dry_run=request.is_dry_run)
         if request.is_dry_run or not found.going:
             return replace(found, is_done=not request.is_dry_run)
         if asks:
@@ -149,4 +149,4 @@ def _clean(
                 raise KeyboardInterrupt from error
             if not is_yes:
                 return found
-        return clean_sweep.remove()
+        return work.remove()

@@ -1,4 +1,4 @@
-"""`hsm sync init`: a configuration to begin with."""
+"""`hsm sync init`: writes a configuration to begin with."""
 
 from __future__ import annotations
 

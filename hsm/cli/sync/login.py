@@ -1,4 +1,4 @@
-"""`hsm sync login` and `log_out`: the shared login to a target."""
+"""`hsm sync login` and `hsm sync logout`: the shared login to a target."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def send_to(sweeps: Sequence[str] | None, options: SendOptions) -> None:
 
 
 def _import_rest() -> None:
-    """Import what a sync needs once the target has answered, while it has not: first what is needed first."""
+    """Import, while the target is waited for, what is needed once it has answered; what is needed first comes first."""
     from importlib import import_module
 
     for name in (

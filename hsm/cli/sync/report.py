@@ -11,9 +11,8 @@ import typer
 
 from hsm.cli.sync.options.completions import complete_sweep
 from hsm.cli.sync.options.declarations import Json
-from hsm.cli.sync.options.project import load
+from hsm.cli.sync.options.project import find_received_project, load
 from hsm.errors import NoConfigError, UsageError
-from hsm.sweep_folder import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +143,7 @@ def _check_extras(*, parquet: bool, html: bool) -> None:
 
 
 def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]:
-    """The sweep that is meant, its runs, and what is to be said of them."""
+    """Read the sweep that is meant: its id, its runs, and notes about them."""
     from hsm.discover.results import SYMLINKED_FOLDER
     from hsm.discover.wandb_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN, SYMLINKED_RUN
     from hsm.model import Root
@@ -161,7 +160,7 @@ def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]
 
 
 def _find_source(word: str) -> tuple[ProjectSource, bool]:
-    """The sweep where it lies, and whether the project has a configuration."""
+    """Find the sweep that is meant; also tell whether the project has a configuration."""
     from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
     from hsm.remote.local import LocalEndpoint
     from hsm.sync.source import ProjectSource, find_source
@@ -170,19 +169,14 @@ def _find_source(word: str) -> tuple[ProjectSource, bool]:
     try:
         loaded = load()
     except NoConfigError:
-        project = _find_received(Path.cwd())
+        here = Path.cwd()
+        project = find_received_project(here) or (here if (here / "wandb").is_dir() else None)
         if project is None:
             raise
         layout = Layout(str(project), str(project / "sweeps"), str(project / "wandb"))
         known = list_sweeps(endpoint, layout)
         return ProjectSource(project, endpoint, layout, known, (find_sweep(known, word),)), False
     return find_source(loaded, endpoint, [word]), True
-
-
-def _find_received(start: Path) -> Path | None:
-    """The project that a folder lies in, where nothing but its results tells that it is one."""
-    found = next((folder for folder in (start, *start.parents) if (folder / "sweeps" / OUTPUTS).is_dir()), None)
-    return found or (start if (start / "wandb").is_dir() else None)
 
 
 def _save_files(found: Report, *, parquet: Path | None, html: Path | None) -> list[Path]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import typer
-
+from hsm.cli.json_document import print_document
 from hsm.cli.sync.options.project import load
 from hsm.errors import UnknownSweepError
 
@@ -44,7 +42,7 @@ def show_resolved(word: str, names: Sequence[str], overrides: Layer, *, as_json:
     targets = select_targets(loaded.config, names or tuple(loaded.config.sync_targets))
     resolved = [resolve_target(layers, name, sweep) for name in targets]
     if as_json:
-        typer.echo(json.dumps(_make_document(loaded, sweep, resolved), indent=2))
+        print_document("sync list", _make_content(loaded, sweep, resolved))
         return
     from hsm.cli.render.sync.targets import show_resolved_targets
 
@@ -52,7 +50,7 @@ def show_resolved(word: str, names: Sequence[str], overrides: Layer, *, as_json:
 
 
 def make_settings_document(config: SyncConfig) -> dict[str, object]:
-    """The configuration as JSON values, without what may be a secret; of some sweeps only what was set."""
+    """Make JSON values of the configuration, without what may be a secret; of `sweeps` only what was set."""
     from hsm.config.resolve import is_secret
 
     document = config.model_dump(mode="json")
@@ -78,14 +76,10 @@ def _find_sweep(loaded: LoadedConfig, word: str) -> str:
         return word
 
 
-def _make_document(loaded: LoadedConfig, sweep: str, resolved: Sequence[Resolved]) -> dict[str, object]:
+def _make_content(loaded: LoadedConfig, sweep: str, resolved: Sequence[Resolved]) -> dict[str, object]:
     from hsm.config.resolve import iter_shown
 
     return {
-        "schema": 1,
-        "command": "sync list",
-        "exit_code": 0,
-        "error": None,
         "config": str(loaded.path),
         "project": str(loaded.project),
         "sweep": sweep,

@@ -1,4 +1,4 @@
-"""`hsm sync status`: where sweeps stand, from what is known on this machine."""
+"""`hsm sync status`: shows where sweeps stand, from what is known on this machine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import typer
 
 from hsm.cli.sync.options.completions import complete_sweep
 from hsm.cli.sync.options.declarations import Json, Targets, Trust
-from hsm.cli.sync.options.project import load, load_targets
+from hsm.cli.sync.options.project import find_received_project, load, load_targets
 from hsm.errors import NoConfigError
-from hsm.sweep_folder import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +65,7 @@ def _read(
     try:
         loaded = load()
     except NoConfigError:
-        project = None if check or names else _find_received(Path.cwd())
+        project = None if check or names else find_received_project(Path.cwd())
         if project is None:
             raise
         from hsm.sync.status.status import read_received_status
@@ -97,8 +96,3 @@ def _ask(questions: Sequence[Question], *, is_trusted: bool, is_quiet: bool, may
     may_ask = may_ask and has_terminal()
     with make_reporter(is_quiet=is_quiet, targets=names) as reporter:
         return ask_targets(loaded, questions, targets, runner=Runner(), reporter=reporter, may_ask=may_ask)
-
-
-def _find_received(start: Path) -> Path | None:
-    """The project that a folder lies in, where nothing but its sweeps tells that it is one."""
-    return next((folder for folder in (start, *start.parents) if (folder / "sweeps" / OUTPUTS).is_dir()), None)

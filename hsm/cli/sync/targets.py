@@ -1,4 +1,4 @@
-"""`hsm sync list`: the configured targets, and the sweeps that there are."""
+"""`hsm sync list`: shows the configured targets, and the sweeps that there are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hsm.cli.json_document import print_document
 from hsm.cli.sync.options.completions import complete_sweep, complete_target
 from hsm.cli.sync.options.declarations import Assignments, Json, ToSweeps, ToWandb
 from hsm.cli.sync.options.project import load, load_targets
@@ -71,16 +72,8 @@ def list_targets(
         )
     loaded = load()
     if as_json:
-        document = {
-            "schema": 1,
-            "command": "sync list",
-            "exit_code": 0,
-            "error": None,
-            "config": str(loaded.path),
-            "project": str(loaded.project),
-            **make_settings_document(loaded.config),
-        }
-        typer.echo(json.dumps(document, indent=2))
+        places = {"config": str(loaded.path), "project": str(loaded.project)}
+        print_document("sync list", {**places, **make_settings_document(loaded.config)})
         return
     from hsm.cli.render import show_targets
 

@@ -1,4 +1,4 @@
-"""What was done at a target after a sync, or would be."""
+"""Lines about the steps after a sync, done or planned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a clean removes, what stays and why, as a table on stdout (`hsm sync clean`)."""
+"""Table of `hsm sync clean`: what is removed, what stays and why."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def show_clean(report: CleanReport, *, verbosity: int, is_quiet: bool, was_shown
 
 
 def make_question(report: CleanReport) -> str:
-    """What is asked before anything goes."""
+    """Make the question that is asked before anything is removed."""
     sweep = escape_text(report.sweep)
     files = format_count(report.n_files, "file")
     return f"Remove {files}, {format_bytes(report.n_bytes)}, of {sweep} from this machine?"

@@ -1,4 +1,4 @@
-"""What `--continuous` shows: one line that says what it waits for, and the report at its end."""
+"""Output of `--continuous`: one line that says what it waits for, and the report at its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowState, Fo
 from hsm.units import format_bytes
 
 LONGEST_SILENCE_SECONDS = 600.0
-"""Where there is no terminal, a line comes at least this often."""
+"""Longest time without a line where there is no terminal."""
 
 _MOST_NAMES = 5
 _WHY = {
@@ -56,14 +56,14 @@ def make_watcher(*, is_quiet: bool) -> AbstractContextManager[Watcher]:
 
 class _SilentWatcher(SilentReporter):
     def begin_pass(self, targets: Sequence[str]) -> None:
-        """Keeps `Watcher`."""
+        """Implements `Watcher`."""
 
     def show(self, status: FollowStatus) -> None:
-        """Keeps `Watcher`."""
+        """Implements `Watcher`."""
 
 
 class _News:
-    """Lets through what has not been told in an earlier pass."""
+    """Filter of events that were told in an earlier pass."""
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str, str]] = set()
@@ -83,7 +83,7 @@ class _News:
 
 
 class LineWatcher:
-    """Writes lines: for log files and pipes, under nohup and in a Slurm job.
+    """Watcher that writes lines: for log files and pipes, under nohup and in a Slurm job.
 
     Args:
         stream: Where to.
@@ -119,7 +119,7 @@ class LineWatcher:
 
 
 class _TerminalWatcher:
-    """Draws bars in a pass, and one line between passes."""
+    """Watcher that draws bars in a pass, and one line between passes."""
 
     def __init__(self) -> None:
         self._console = make_console(is_error=True)

@@ -1,4 +1,4 @@
-"""A dry run: what would be sent of a sweep to a target, run by run, and what is left out and why."""
+"""Preview of a plan: what would be sent of a sweep to a target, run by run, and what is left out and why."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def describe_not_chosen(plan: SyncPlan) -> list[str]:
 
 
 def _iter_table_rows(rows: Sequence[SummaryRow], *, is_whole: bool) -> Iterator[Sequence[Part]]:
-    """The sweep's folder, the runs that there is something to say of, and the rest in a line for each change."""
+    """Yield the sweep's folder, the runs of interest, and the rest in a line for each change."""
     runs = [row for row in rows if row.run is not None]
     n_moving = sum(map(_is_moving, runs))
     n_still = len(runs) - n_moving
@@ -118,7 +118,7 @@ def _iter_table_rows(rows: Sequence[SummaryRow], *, is_whole: bool) -> Iterator[
 
 
 def _is_moving(row: SummaryRow) -> bool:
-    """Tell whether there is something to say of a run."""
+    """Tell whether a run is of interest: something of it is sent, or in conflict."""
     return row.change in (Change.NEW, Change.UPDATED) or Reason.CONFLICT in row.left
 
 

@@ -1,4 +1,4 @@
-"""What a sync did, or would do, as text on stdout."""
+"""Report of a sync, done or planned, as text on stdout."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def show_report(report: SyncReport, *, verbosity: int, is_quiet: bool) -> None:
 
 
 class _TargetPrinter:
-    """Prints one sweep at one target, below its title."""
+    """Printer of one sweep at one target, below its title."""
 
     def __init__(self, printer: Printer, target: TargetReport, *, verbosity: int, is_quiet: bool) -> None:
         self._printer = printer
@@ -230,7 +230,7 @@ def _make_last_line(served: Sequence[tuple[str, TargetReport]], *, verb: str) ->
 
 
 def describe_streams(streams: Streams) -> str:
-    """Say how files were carried, and by what that was chosen: a long link wants more streams than a fast one."""
+    """Say how files were carried and why so: a long link wants more streams than a fast one."""
     trip = streams.round_trip_seconds
     why = "" if trip is None else f", since a round trip takes {trip * 1000:.{0 if trip >= 0.01 else 1}f} ms"
     how = f"compressed with {streams.compression}" if streams.compression else "not compressed"

@@ -1,4 +1,4 @@
-"""Where sweeps stand, as tables on stdout (`hsm sync status`)."""
+"""Tables of `hsm sync status`: where sweeps stand."""
 
 from __future__ import annotations
 

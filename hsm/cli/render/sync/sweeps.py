@@ -1,4 +1,4 @@
-"""The sweeps of this project or of targets as tables on stdout (`hsm sync list --sweeps`)."""
+"""Tables of `hsm sync list --sweeps`: the sweeps of this project or of targets."""
 
 from __future__ import annotations
 

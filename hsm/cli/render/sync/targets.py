@@ -1,4 +1,4 @@
-"""The configured targets as a table on stdout (`hsm sync list`)."""
+"""Tables of `hsm sync list`: the configured targets and their settings."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _describe_address(settings: TargetSettings) -> str:
 
 
 def _describe_changes(section: Section) -> list[str]:
-    """The settings of a section that are not at their defaults, as the file would have them."""
+    """List the settings of a section that are not at their defaults, as the file would have them."""
     return [
         f"{name}: {_describe_value(getattr(section, name))}"
         for name, field in type(section).model_fields.items()

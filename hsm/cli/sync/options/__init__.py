@@ -1,1 +1,1 @@
-"""Options that several commands of `hsm sync` share."""
+"""Options that several commands of `hsm sync` share, and what they mean."""

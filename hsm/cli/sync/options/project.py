@@ -1,9 +1,11 @@
-"""The configuration that the commands of `hsm sync` mean, and the targets of it."""
+"""Configuration that the commands of `hsm sync` mean, and its targets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hsm.sweep_folder import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def load() -> LoadedConfig:
-    """The configuration of the project that the working folder belongs to."""
+    """Load the configuration of the project that the working folder belongs to."""
     from hsm.config.load import load_project_config
 
     return load_project_config(Path.cwd(), find_node=_find_node)
 
 
 def _find_node(project: Path, name: str) -> Mapping[str, object] | str:
-    """What the hosts file says of a machine that a target names."""
+    """Return the keys of a target that a machine of the hosts file stands for (`hsm.config.nodes.FindNode`)."""
     from hsm.hosts.sync_target import find_target
 
     return find_target(project, name)
@@ -32,7 +34,7 @@ def _find_node(project: Path, name: str) -> Mapping[str, object] | str:
 def load_targets(
     names: Words | None, *, is_trusted: bool, overrides: Layer | None = None
 ) -> tuple[LoadedConfig, dict[str, TargetSettings]]:
-    """The configuration, as far as its owner can be trusted, and the targets that a command means.
+    """Load the configuration, as far as its owner can be trusted, and the targets that a command means.
 
     They are left behind for the next call, so that it begins its logins before all is read.
 
@@ -57,8 +59,13 @@ def load_targets(
     return loaded, choose_addresses(loaded, targets)
 
 
+def find_received_project(start: Path) -> Path | None:
+    """Find the project that a folder lies in, where nothing but received sweeps tells that it is one."""
+    return next((folder for folder in (start, *start.parents) if (folder / "sweeps" / OUTPUTS).is_dir()), None)
+
+
 def make_connection(target: str, *, is_trusted: bool) -> Connection:
-    """What one configured target is reached by."""
+    """Make the connection to one configured target, without a login."""
     from hsm.process.runner import Runner
     from hsm.progress import SilentReporter
     from hsm.sync.source import make_layout

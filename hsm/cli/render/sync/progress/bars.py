@@ -1,4 +1,4 @@
-"""The progress display of a terminal: one row for each target, redrawn ten times a second at most."""
+"""Reporter that draws bars: one row for each target, redrawn ten times a second at most."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _REDRAW_SECONDS = 0.1
 
 @dataclass(slots=True)
 class TargetRow:
-    """What is known of one target's row.
+    """State of one target's row.
 
     Attributes:
-        progress: What the events told.
+        progress: From the events.
         milestones: Makes lines of them.
         rate: Of the present transfer.
         estimate: Of the present transfer.
@@ -38,7 +38,7 @@ class TargetRow:
     estimate: Estimate = field(default_factory=Estimate)
 
     def take(self, event: Event) -> None:
-        """Take one event of this target; a transfer has its own rate, whatever was before."""
+        """Take one event of this target; each transfer has a rate of its own."""
         self.progress.take(event)
         if isinstance(event, TransferStarted):
             self.rate, self.estimate = Rate(), Estimate()
@@ -96,7 +96,7 @@ class BarReporter:
                     self._print_above()
 
     def _take(self, event: Event) -> bool:
-        """Take an event; whether there is a line to print at once."""
+        """Take an event; tell whether there is a line to print at once."""
         row = self._targets.setdefault(event.target, TargetRow())
         row.take(event)
         line = row.milestones.make_line(event, row.progress, time.monotonic())

@@ -16,7 +16,7 @@ from hsm.progress import (
 from hsm.units import format_bytes
 
 MOST_PROBLEMS = 20
-"""How many problems of a target are told at once; the report has them all."""
+"""Problems of a target that are told at once; the report has them all."""
 
 _STEPS = {
     "login": "logging in",
@@ -43,7 +43,7 @@ _LONGEST_SECONDS = 100 * 3600
 
 
 class TargetProgress:
-    """What the events have told of one target, over all of its sweeps. What has moved never goes back.
+    """Progress of one target as the events tell it, over all of its sweeps. Totals never fall, nor what has moved.
 
     Attributes:
         words: The step it is in, or how it ended.
@@ -66,7 +66,7 @@ class TargetProgress:
 
     @property
     def fraction(self) -> float:
-        """How much of the current transfer has moved, from 0 to 1."""
+        """Part of the current transfer that has moved, from 0 to 1."""
         wanted, moved = self.total_bytes - self._base_bytes, self.n_bytes - self._base_bytes
         if not wanted:
             wanted, moved = self.total_files - self._base_files, self.n_files - self._base_files
@@ -97,7 +97,7 @@ class TargetProgress:
 
 
 class Milestones:
-    """Makes lines of events: one for each step that matters, for each tenth, and for each problem."""
+    """Maker of lines: one for each step that matters, for each tenth, and for each problem."""
 
     def __init__(self) -> None:
         self._rate = Rate()
