@@ -1,4 +1,4 @@
-"""Work begun in a thread before its answer is needed."""
+"""Background calls: work that begins before its answer is needed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 _Found = TypeVar("_Found")
 
 
-class Ahead(Generic[_Found]):
-    """Work in a thread of its own, whose answer or error is there when it is asked for.
+class BackgroundCall(Generic[_Found]):
+    """A call in a thread of its own, whose answer or error waits until it is asked for.
 
     Args:
-        work: Begins at once.
+        work: Is called at once.
         name: The thread's.
     """
 
@@ -25,7 +25,7 @@ class Ahead(Generic[_Found]):
         self._thread.start()
 
     def take(self) -> _Found:
-        """Wait for the answer; raises what went wrong."""
+        """Wait for the answer; raises what `work` raised. May be called twice."""
         self._thread.join()
         if self._error is not None:
             raise self._error

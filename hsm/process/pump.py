@@ -1,8 +1,9 @@
-"""Feeding a process and taking what it prints, at the same time, in one thread.
+"""The pump: feeds a process and takes what it prints, at the same time, in one thread.
 
-Not `Popen.communicate`: an ssh hands its pipes on to the control master, which keeps them open until the far end is
-done, also when the ssh was killed. So whether the end still matters is looked at again and again, and `communicate`
-cannot be called again while some of the input is unsent.
+`Popen.communicate` does not do. An ssh hands its pipes on to the control master, which keeps them open until the far
+end is done, also when the ssh itself was killed: after an interrupt or a timeout `communicate` would wait for another
+program. And it cannot be called again with a time limit while a part of the input is unsent. So the pump wakes up five
+times a second and asks whether the answer still matters.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class Pump:
 
     Args:
         stdin: The other one's standard input, if it has one.
-        sinks: Takers of its outputs.
-        rest_seconds: Between two looks at the outputs, once the input is written: a program that prints line by line,
-            thousands in a second, is not taken a line at a time then.
+        sinks: By output, what takes its chunks.
+        rest_seconds: Pause between two looks at the outputs, once the input is written: the output of a program that
+            prints thousands of lines a second then comes in larger chunks.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Pump:
         return self._n_outputs == 0
 
     def feed(self, content: bytes, *, closes: bool) -> None:
-        """Write `content` while the pump runs; the one before must have been written.
+        """Write `content` while the pump runs; the content before it must have been written.
 
         Args:
             content: For standard input.
@@ -89,11 +90,11 @@ class Pump:
                 time.sleep(self._rest_seconds)
 
     def close(self) -> None:
-        """Let go of the pipes, which stay open."""
+        """Release the pipes, which stay open."""
         self._selector.close()
 
     def _write(self) -> None:
-        """Write what fits; a process that does not want the rest is no error."""
+        """Write what the pipe takes; a process that does not read the rest is no error."""
         if self._stdin is None:
             return
         with contextlib.suppress(BlockingIOError):

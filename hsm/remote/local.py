@@ -10,11 +10,10 @@ from pathlib import Path
 from hsm.endpoint import FileEnds, Machine, Survey, Tree
 from hsm.process.runner import Completed, Runner
 from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
+from hsm.remote.sessions import SESSION_TIMEOUT_SECONDS
 from hsm.remote.shell import quote_path
 from hsm.remote.shell_programs.receipts import make_receipts_program, parse_receipt_checksums
 from hsm.tree import Scan, list_tree, scan_folder
-
-SESSION_TIMEOUT_SECONDS = 600
 
 
 class LocalShell:

@@ -1,4 +1,4 @@
-"""Waiting for a dropped connection to come back. Both SSH clients do it alike."""
+"""Waiting for a dropped connection to come back, in the same way for both SSH clients."""
 
 from __future__ import annotations
 
@@ -9,45 +9,52 @@ from typing import TypeVar
 from hsm.errors import ConnectionDroppedError, PassingError, SessionsRefusedError, UnreachableError
 
 PAUSES_SECONDS = (5.0, 15.0, 45.0)
-"""How long to wait before each further try after a dropped connection."""
+"""The pauses before each further try after a dropped connection."""
 
 _PASSING_AT_FIRST = (ConnectionDroppedError, SessionsRefusedError)
 """A server that throttles drops connections; any other failure of the first contact will come again."""
 
 OnWait = Callable[[float, UnreachableError], None]
-"""Told the seconds of a pause, and what went wrong."""
+"""Takes the seconds of a pause, and the error before it."""
 
 _Answer = TypeVar("_Answer")
 
 
-def retry(
-    call: Callable[[], _Answer],
-    *,
-    pauses_seconds: Sequence[float],
-    has_connected: Callable[[], bool],
-    forget: Callable[[], None],
-    sleep: Callable[[float], None],
-    on_wait: OnWait | None,
-) -> _Answer:
-    """Call until the connection holds, or no pause is left, or waiting would not help.
+class Retry:
+    """The tries of one client.
 
     Args:
-        call: What needs the connection.
-        pauses_seconds: Before each further call, but for jitter.
-        has_connected: Whether the connection has ever stood.
-        forget: Called after each failure: the next call connects anew.
-        sleep: Waits.
+        sleep: Waits; raises when the user interrupts.
+        pauses_seconds: Before each further try, but for jitter; without any there is one try.
         on_wait: Told of each pause.
+
+    Attributes:
+        has_connected: A connection has stood, so that any failure of the link may pass.
     """
-    for pause in pauses_seconds:
-        try:
-            return call()
-        except UnreachableError as error:
-            forget()
-            if not isinstance(error, PassingError if has_connected() else _PASSING_AT_FIRST):
-                raise
-            seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - spreads tries, keeps no secret
-            if on_wait is not None:
-                on_wait(seconds, error)
-            sleep(seconds)
-    return call()
+
+    def __init__(self, sleep: Callable[[float], None], pauses_seconds: Sequence[float], on_wait: OnWait | None) -> None:
+        self._sleep = sleep
+        self.pauses_seconds = pauses_seconds
+        self.on_wait = on_wait
+        self.has_connected = False
+
+    def call(self, call: Callable[[], _Answer], *, forget: Callable[[], None]) -> _Answer:
+        """Call until the connection holds, no pause is left, or waiting would not help.
+
+        Args:
+            call: Needs the connection.
+            forget: Called after each failure, so that the next try connects anew.
+        """
+        for pause in self.pauses_seconds:
+            try:
+                return call()
+            except UnreachableError as error:
+                forget()
+                if not isinstance(error, PassingError if self.has_connected else _PASSING_AT_FIRST):
+                    raise
+                # Jitter: the targets and workers of one call must not all come back at the same moment.
+                seconds = pause * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
+                if self.on_wait is not None:
+                    self.on_wait(seconds, error)
+                self._sleep(seconds)
+        return call()

@@ -70,7 +70,7 @@ def connect(
     if client is Client.PARAMIKO:
         return make_by_paramiko()
     ssh = early_logins.take(name, settings, runner) or OpenSsh(name, settings, runner)
-    ssh.pauses_seconds, ssh.on_wait = pauses_seconds, note
+    ssh.set_pauses(pauses_seconds, note)
     first = OpenSshTarget(ssh, settings, runner, find_hint_file(config, name) if config is not None else None)
     if settings.engine != "auto":
         return first

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from hsm.config.schema import TargetSettings
 from hsm.model import Problem, Root
-from hsm.process.background import Ahead
+from hsm.process.background import BackgroundCall
 from hsm.process.runner import Runner
 from hsm.remote.guard import MakeGuard
 from hsm.remote.openssh.client import OpenSsh
 from hsm.remote.openssh.hints import DestinationHint, HintFile
-from hsm.remote.openssh.login import PERSIST_SECONDS
+from hsm.remote.openssh.master import PERSIST_SECONDS
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 from hsm.remote.shell_programs.guard import ShellGuard
@@ -48,7 +48,7 @@ class OpenSshTarget:
         self._ssh = ssh
         self._settings = settings
         self._runner = runner
-        self._here: Ahead[RsyncVersion] | None = None
+        self._here: BackgroundCall[RsyncVersion] | None = None
         self._head_start = HeadStart(hints, _make_route_word(settings), self._make_push_engine)
 
     @property
@@ -133,10 +133,10 @@ class OpenSshTarget:
             round_trip_seconds=there.round_trip_seconds,
         )
 
-    def _read_version(self) -> Ahead[RsyncVersion]:
+    def _read_version(self) -> BackgroundCall[RsyncVersion]:
         """Begin to ask the rsync here for its version, once."""
         if self._here is None:
-            self._here = Ahead(self._read_local_version, name="hsm-rsync-version")
+            self._here = BackgroundCall(self._read_local_version, name="hsm-rsync-version")
         return self._here
 
     def _read_local_version(self) -> RsyncVersion:

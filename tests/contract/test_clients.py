@@ -31,9 +31,10 @@ def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
     """Return a function that makes a client of a kind; further arguments change the target's `ssh` section."""
     made: list[Client] = []
 
-    def make(sshd: PrivateSshd, *, runner: Runner | None = None, **ssh: object) -> Client:
+    def make(sshd: PrivateSshd, *, host: str = "", runner: Runner | None = None, **ssh: object) -> Client:
         kind = OpenSsh if request.param == "openssh" else ParamikoClient
-        made.append(kind("desktop", make_settings(sshd, **ssh), runner or Runner(), pauses_seconds=(0.2, 0.2)))
+        settings = make_settings(sshd, **ssh).model_copy(update={"host": host or sshd.host})
+        made.append(kind("desktop", settings, runner or Runner(), pauses_seconds=(0.2, 0.2)))
         return made[-1]
 
     yield make
@@ -260,10 +261,7 @@ def test_the_jump_hosts_key_is_checked_too(
     ("host", "kind"), [("no-such-host.invalid", "host_unknown"), ("127.0.0.1", "connection_refused")]
 )
 def test_a_machine_that_is_not_there(make_client: MakeClient, sshd: PrivateSshd, host: str, kind: str) -> None:
-    client = make_client(sshd)
-    client._settings = client._settings.model_copy(update={"host": host})
-    if isinstance(client, OpenSsh):
-        client = OpenSsh("desktop", client._settings, Runner(), pauses_seconds=())
+    client = make_client(sshd, host=host)
     sshd.stop()
     with pytest.raises(UnreachableError) as caught:
         client.login()
@@ -279,8 +277,8 @@ def test_fabrics_own_policy_that_accepts_every_key_is_replaced(
     assert isinstance(Connection("host").client._policy, AutoAddPolicy)  # else there is nothing to replace
     client = make_paramiko(sshd)
     client.login()
-    assert client._login is not None
-    assert all(isinstance(each.client._policy, HostKeyPolicy) for each in client._login.connections)
+    assert client._connection._login is not None
+    assert all(isinstance(each.client._policy, HostKeyPolicy) for each in client._connection._login.connections)
 
 
 def test_without_ssh_the_key_can_be_accepted_by_the_command_that_is_named(
@@ -319,7 +317,7 @@ def test_a_server_out_of_sessions_refuses_a_further_one(
     make_paramiko: Callable[..., ParamikoClient], start_sshd: StartSshd
 ) -> None:
     client = make_paramiko(start_sshd(settings={"MaxSessions": "1"}))
-    client._pauses_seconds = ()
+    client._retry.pauses_seconds = ()
     with client.open_sftp():
         with pytest.raises(UnreachableError) as caught, client.open_sftp():
             pass

@@ -137,7 +137,6 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_pro
         return Bench(sftp, source, destination, tmp_path / "src", roots, runner, SECOND if kind != "sftp-pull" else 1)
     sshd: PrivateSshd = request.getfixturevalue("sshd")
     ssh: OpenSsh = request.getfixturevalue("make_ssh")(sshd)
-    ssh._runner = runner
     there = RemoteEndpoint(ssh)
     source, destination = (there, here) if pulls else (here, there)
     engine = RsyncEngine(runner, roots, sweep=SWEEP, ssh=ssh, pulls=pulls)

@@ -98,8 +98,7 @@ def test_every_factor_is_asked_for_in_the_servers_order(
         asked.append((question, is_shown))
         return next(answer for word, answer in answers.items() if word in question)
 
-    with ParamikoClient("desktop", serve(*factors), Runner(), pauses_seconds=()) as client:
-        client._ask = ask
+    with ParamikoClient("desktop", serve(*factors), Runner(), ask=ask, pauses_seconds=()) as client:
         client.login()
     expected = {
         "publickey": [],
@@ -123,10 +122,11 @@ def test_wrong_answers_end_after_three(serve: Callable[..., TargetSettings]) -> 
         asked.append(question)
         return "wrong"
 
-    with ParamikoClient("desktop", serve("password"), Runner()) as client:
-        client._ask = ask
-        with pytest.raises(UnreachableError) as caught:
-            client.login()
+    with (
+        ParamikoClient("desktop", serve("password"), Runner(), ask=ask) as client,
+        pytest.raises(UnreachableError) as caught,
+    ):
+        client.login()
     assert (caught.value.kind, len(asked)) == ("login_refused", 3)
 
 
@@ -139,6 +139,6 @@ def test_a_passphrase_is_asked_for_until_it_is_right(
     (sshd.folder / "user_key.pub").write_text(key.with_suffix(".pub").read_text())
     answers = ["wrong", "secret"]
     client = make_paramiko(sshd, identity_file=str(key))
-    client._ask = lambda _question, _is_shown: answers.pop(0)
+    client._connection.ask = lambda _question, _is_shown: answers.pop(0)
     client.login()
     assert answers == []

@@ -443,7 +443,7 @@ def test_an_unknown_host_key_is_not_accepted(sshd: PrivateSshd, make_ssh: MakeSs
     client = make_ssh(sshd, pauses_seconds=(0.0, 0.0))
     error = refuse(client)
     assert error.kind == "host_key_unknown"
-    assert client.command_line in error.hint
+    assert client.program.command_line in error.hint
     assert sshd.known_hosts.read_text() == ""
     assert count_connections_made(sshd) == 1
 

@@ -72,7 +72,7 @@ def clean_sweep(
     """
     from hsm.cli.render.sync.clean import show_clean
     from hsm.plan.choice import choose_roots
-    from hsm.remote.openssh.client import has_terminal
+    from hsm.process.terminal import has_terminal
     from hsm.sync.clean.clean import CleanRequest
     from hsm.sync.clean.report import make_clean_document
     from hsm.sync.clean.values import CleanOptions

@@ -39,7 +39,7 @@ def run_doctor(
     """
     from hsm.cli.render.sync.doctor import show_checkups
     from hsm.process.runner import Runner
-    from hsm.remote.openssh.client import has_terminal
+    from hsm.process.terminal import has_terminal
     from hsm.sync.doctor.doctor import examine
     from hsm.sync.doctor.findings import make_doctor_document
     from hsm.sync.source import make_layout

@@ -17,7 +17,7 @@ def log_in(target: TargetArgument, trust: Trust = False) -> None:
     Later commands use it without asking, until `hsm sync logout` or ten minutes without use.
     """
     from hsm.cli.render import show_lines
-    from hsm.remote.openssh.client import has_terminal
+    from hsm.process.terminal import has_terminal
 
     connection = make_connection(target, is_trusted=trust)
     connection.login(may_ask=has_terminal())

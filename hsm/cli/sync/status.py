@@ -88,7 +88,7 @@ def _read(
 def _ask(questions: Sequence[Question], *, is_trusted: bool, is_quiet: bool, may_ask: bool) -> Mapping[Question, Asked]:
     from hsm.cli.render import make_reporter
     from hsm.process.runner import Runner
-    from hsm.remote.openssh.client import has_terminal
+    from hsm.process.terminal import has_terminal
     from hsm.sync.status.comparison import ask_targets
 
     names = list(dict.fromkeys(question.target for question in questions))

@@ -88,7 +88,7 @@ def _show_sweeps(names: Sequence[str], *, as_json: bool) -> None:
         as_json: Print a document.
     """
     from hsm.process.runner import Runner
-    from hsm.remote.openssh.client import has_terminal
+    from hsm.process.terminal import has_terminal
     from hsm.sync.status.overview import list_sweeps_at, list_sweeps_here, make_overview_document
 
     if names:

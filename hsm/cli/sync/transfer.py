@@ -59,7 +59,7 @@ def copy_sweeps(
         overrides: What the call sets in place of its targets' own settings.
         does_after_sync: Do what the targets' `after_sync` says.
     """
-    from hsm.remote.openssh.client import has_terminal
+    from hsm.process.terminal import has_terminal
     from hsm.sync.call import make_request, parse_scope
 
     as_json = options.get("json", False)

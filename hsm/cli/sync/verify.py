@@ -26,7 +26,7 @@ def verify_sweeps(sweeps: Sequence[str], options: VerifyOptions) -> None:
     from hsm.cli.render import make_reporter, show_lines
     from hsm.cli.render.sync.verify import describe_verdicts
     from hsm.process.runner import Runner
-    from hsm.remote.openssh.client import has_terminal
+    from hsm.process.terminal import has_terminal
     from hsm.sync.call import parse_choice
     from hsm.sync.verify.report import make_verify_document
     from hsm.sync.verify.verify import verify

@@ -119,7 +119,7 @@ def _run_at(
     if lines.is_whole:
         return HostRun(name, completed.returncode)
     if completed.returncode == _SSH_FAILED:
-        broken = ssh.explain(completed.stderr_text)
+        broken = ssh.program.explain(completed.stderr_text)
         return HostRun(name, None, broken.kind, broken.message, broken.hint)
     return HostRun(name, completed.returncode, "cut_short", f"The command at {name} ended before its time.")
 

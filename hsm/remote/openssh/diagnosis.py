@@ -256,10 +256,3 @@ def _find_cause(log: str) -> str:
     if banner is None:
         return "closed this one before a login could begin (too many at once, or a ban after failed ones)"
     return _CAUSES.get(banner[1], f"it says {banner[1][:80]!r}")
-
-
-def show_bytes(content: bytes, *, limit: int) -> str:
-    r"""Show the first bytes of something unexpected, quoted, each that is no visible character as an escape."""
-    text = content[:limit].decode("utf-8", "backslashreplace")
-    shown = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    return f'"{shown}"' + ("..." if len(content) > limit else "")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from hsm.call_options import ReceiveOptions, SendOptions, list_harmless_switches
 from hsm.process.runner import Runner
+from hsm.process.terminal import has_terminal
 from hsm.project_folder import ProjectFolder
-from hsm.remote.openssh.client import OpenSsh, has_terminal
+from hsm.remote.openssh.client import OpenSsh
 from hsm.remote.openssh.hints import RememberedTarget, find_hint_file, list_default_targets, make_remembered
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class EarlyLogins:
             if known is not None and name not in self._begun:
                 ssh = OpenSsh(name, known, self._runner)
                 self._begun[name] = (known, ssh)
-                ssh.begin(only_live=has_terminal())
+                ssh.begin(may_log_in=not has_terminal())
 
     def take(self, name: str, settings: SshTarget, runner: Runner) -> OpenSsh | None:
         """Take over the login to a target, if it was begun with these settings and by this runner."""

@@ -10,7 +10,7 @@ from hsm.endpoint import Endpoint, Listing, Survey, Tree
 from hsm.errors import HsmError, TargetError
 from hsm.model import EntryKind, Root, SweepInventory
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
-from hsm.process.background import Ahead
+from hsm.process.background import BackgroundCall
 from hsm.process.runner import CommandStoppedError
 from hsm.remote.guard import GuardPlaces
 from hsm.sweep_folder import OUTPUTS, receipt_folder, sweep_folder
@@ -118,7 +118,7 @@ class SurveyAhead:
         self._endpoint = endpoint
         self._trees = [guard_tree, *trees.values()]
         self._hear = hear
-        self._survey = Ahead(self._ask, name="hsm-survey-ahead")
+        self._survey = BackgroundCall(self._ask, name="hsm-survey-ahead")
 
     def _ask(self) -> Survey:
         try:

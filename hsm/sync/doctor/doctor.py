@@ -20,8 +20,9 @@ from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.errors import ExitCode, HsmError, NoShellError, NoSshError, SessionsRefusedError
 from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
-from hsm.remote.openssh.client import MAX_SESSIONS, OpenSsh
-from hsm.remote.openssh.diagnosis import show_bytes
+from hsm.remote.noise import show_bytes
+from hsm.remote.openssh.client import OpenSsh
+from hsm.remote.sessions import MAX_SESSIONS
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 from hsm.sync.doctor.findings import (
@@ -199,7 +200,7 @@ class _Examination:
 
     def _check_settings(self) -> bool:
         try:
-            settings = self._ssh.resolve()
+            settings = self._ssh.program.resolve()
         except NoSshError as error:
             return self._turn(error)
         except HsmError as error:
@@ -212,19 +213,19 @@ class _Examination:
 
     @property
     def _place(self) -> str:
-        settings = self._ssh.resolve()
+        settings = self._ssh.program.resolve()
         return f"{settings.get('hostname', self._settings.host)} port {settings.get('port', '22')}"
 
     @property
     def _way(self) -> str:
-        return f" through {self._ssh.jump}" if self._ssh.jump else ""
+        return f" through {self._ssh.program.jump}" if self._ssh.program.jump else ""
 
     def _check_login(self) -> bool:
-        host = self._ssh.resolve().get("hostname", self._settings.host)
+        host = self._ssh.program.resolve().get("hostname", self._settings.host)
         return self._rows.fill_login(
             check_target_login(self._ssh.login, self._asking),
             (
-                ("name", lambda: check_name(host, self._ssh.jump)),
+                ("name", lambda: check_name(host, self._ssh.program.jump)),
                 ("connection", lambda: make_ok("connection", f"{self._place} answers{self._way}")),
                 ("host_key", self._check_host_key),
                 ("login", lambda: make_ok("login", "one shared login is open, later commands use it without asking")),
@@ -232,7 +233,7 @@ class _Examination:
         )
 
     def _check_host_key(self) -> DoctorRow:
-        keys = self._ssh.list_known_keys()
+        keys = self._ssh.program.list_known_keys()
         if not keys:
             return make_ok("host_key", "accepted by ssh, though not by a file of known hosts")
         more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
@@ -256,7 +257,7 @@ class _Examination:
                 "shell",
                 f"prints text of its own, which rsync cannot do with: {show_bytes(noise, limit=_NOISE_BYTES)}",
                 "Silence its start-up files (~/.bashrc and the like) for sessions without a terminal: "
-                f"`{self._ssh.command_line} true` must print nothing.",
+                f"`{self._ssh.program.command_line} true` must print nothing.",
             )
         )
         return True

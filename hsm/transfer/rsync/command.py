@@ -20,7 +20,7 @@ _NAME_PREFIX = "hsm:"
 _PROGRESS = re.compile(r"\s*([\d,.]+)\s+\d+%")
 
 
-class Direction(str, Enum):
+class StreamDirection(str, Enum):
     """Which of the two ends is behind SSH."""
 
     PUSH = "push"
@@ -50,7 +50,7 @@ class RsyncCall:
         names: The files themselves, from `make_names`; empty where a list on standard input names them.
     """
 
-    direction: Direction
+    direction: StreamDirection
     destination: str
     temporary: str
     address: str = ""
@@ -88,15 +88,15 @@ def make_argv(call: RsyncCall) -> list[str]:
     if call.protocol >= 30:
         argv.append("--no-implied-dirs")
     source, destination = "/", f"{folder}/"
-    if call.direction is not Direction.LOCAL:
+    if call.direction is not StreamDirection.LOCAL:
         # openrsync knows no `-s`; a client that speaks to it quotes for the shell there by itself.
         argv += ["--protocol=29", "--no-protect-args"] if call.to_openrsync else ["--protect-args"]
         argv.append(f"--rsh={make_remote_shell(call.ssh_argv)}")
         if call.rsync_path:
             argv.append(f"--rsync-path={call.rsync_path}")
-    if call.direction is Direction.PUSH:
+    if call.direction is StreamDirection.PUSH:
         destination = f"{call.address}:{destination}"
-    elif call.direction is Direction.PULL:
+    elif call.direction is StreamDirection.PULL:
         source = f"{call.address}:{source}"
     return [*argv, "--", *(call.names or [source]), destination]
 
@@ -136,14 +136,14 @@ def make_remote_shell(argv: Sequence[str]) -> str:
     )
 
 
-def make_names(files: Sequence[SourceFile], direction: Direction, *, max_bytes: int) -> tuple[str, ...]:
+def make_names(files: Sequence[SourceFile], direction: StreamDirection, *, max_bytes: int) -> tuple[str, ...]:
     """Name files on the command line itself; empty where a list has to.
 
     A sending rsync reads a list byte by byte, with two system calls for each (`io.c`, `read_line`): 340,000 for 1,500
     files, a quarter of a first sync on a fast link, half of it where files are small. A receiving one passes it on in
     blocks.
     """
-    if direction is Direction.PULL or sum(map(count_name_bytes, files)) >= max_bytes:
+    if direction is StreamDirection.PULL or sum(map(count_name_bytes, files)) >= max_bytes:
         return ()
     return tuple(f"{file.prefix.rstrip('/')}/./{file.path}" for file in files)
 

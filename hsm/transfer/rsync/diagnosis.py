@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from hsm.errors import ConnectionDroppedError, HsmError, NoRsyncError, NoShellError, TargetError
 from hsm.model import SourceFile
-from hsm.remote.openssh.diagnosis import show_bytes
+from hsm.remote.noise import show_bytes
 from hsm.transfer.complaints import COMPLAINTS, NO_SPACE
 
 _N_DETAIL_LINES = 10

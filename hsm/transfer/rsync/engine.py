@@ -10,7 +10,7 @@ from functools import cache
 
 from hsm.errors import HsmError, SessionsRefusedError, UnexplainedError, UnreachableError
 from hsm.model import Root
-from hsm.process.runner import CommandTooLongError, Completed, ProgramMissingError, Runner, Started
+from hsm.process.runner import CommandTooLongError, Completed, ProgramMissingError, Runner, WaitingProgram
 from hsm.remote.openssh.client import OpenSsh
 from hsm.remote.shell import quote_path
 from hsm.transfer.base import (
@@ -23,9 +23,9 @@ from hsm.transfer.base import (
     get_temporary_folder,
 )
 from hsm.transfer.rsync.command import (
-    Direction,
     OutputReader,
     RsyncCall,
+    StreamDirection,
     make_argv,
     make_file_list,
     make_names,
@@ -83,7 +83,9 @@ class RsyncEngine:
         self._roots = roots
         self._sweep = sweep
         self._ssh = ssh
-        self._direction = Direction.LOCAL if ssh is None else Direction.PULL if pulls else Direction.PUSH
+        self._direction = (
+            StreamDirection.LOCAL if ssh is None else StreamDirection.PULL if pulls else StreamDirection.PUSH
+        )
         self._program = rsync_path or "rsync"
         self._rsync_path = quote_path(rsync_path) if rsync_path else ""
         self._protocol = protocol
@@ -93,7 +95,7 @@ class RsyncEngine:
         self._compress = compress
         self._compressions = compressions
         self._known_round_trip_seconds = round_trip_seconds
-        self._begun: dict[Root, Started] = {}
+        self._begun: dict[Root, WaitingProgram] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -101,11 +103,11 @@ class RsyncEngine:
         return Capabilities(
             "rsync",
             resumes=True,
-            sends_deltas=self._direction is not Direction.LOCAL,
+            sends_deltas=self._direction is not StreamDirection.LOCAL,
             max_workers=self._ssh.max_workers if self._ssh else MAX_LOCAL_WORKERS,
             round_trip_seconds=self._round_trip_seconds,
             compression=self._choose_compression(),
-            max_name_bytes=None if self._direction is Direction.PULL else get_max_name_bytes(),
+            max_name_bytes=None if self._direction is StreamDirection.PULL else get_max_name_bytes(),
         )
 
     def begin(self, roots: Sequence[Root]) -> None:
@@ -182,19 +184,19 @@ class RsyncEngine:
         return self._runner.stream(make_argv(call), stdin=make_file_list(batch.files), on_output=on_output)
 
     def _explain(self, returncode: int, text: str) -> HsmError:
-        command_line = self._ssh.command_line if self._ssh else ""
+        command_line = self._ssh.program.command_line if self._ssh else ""
         error = diagnose_rsync(
             returncode,
             text,
             name=self._name,
             ssh_command=command_line,
-            pulls=self._direction is Direction.PULL,
+            pulls=self._direction is StreamDirection.PULL,
             rsync_path=self._program,
             noise=self._ssh.noise if self._ssh else b"",
         )
         if self._ssh is None or not isinstance(error, UnreachableError):
             return error
-        by_ssh = self._ssh.explain(text)
+        by_ssh = self._ssh.program.explain(text)
         if not isinstance(by_ssh, SessionsRefusedError):
             self._ssh.forget_login()
         return error if isinstance(by_ssh, UnexplainedError) else by_ssh
@@ -204,7 +206,7 @@ class RsyncEngine:
             direction=self._direction,
             destination=self._roots[root],
             temporary=self._make_temporary(root),
-            address=self._ssh.address if self._ssh else "",
+            address=self._ssh.program.address if self._ssh else "",
             ssh_argv=tuple(self._ssh.make_session_argv()) if self._ssh else (),
             rsync_path=self._rsync_path,
             protocol=self._protocol,

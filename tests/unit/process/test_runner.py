@@ -10,20 +10,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from private_sshd import list_processes
 
+from hsm.process.dialogue import Dialogue
 from hsm.process.runner import (
     CommandStoppedError,
     CommandTimeoutError,
     CommandTooLongError,
     Completed,
-    Dialogue,
     ProgramMissingError,
     Runner,
-    Started,
+    WaitingProgram,
 )
 from tests.marks import parametrize
 
@@ -257,7 +258,7 @@ def _nothing_left() -> Iterator[None]:
 
 
 def talk(runner: Runner | None = None, script: str = TALK) -> Dialogue:
-    return (runner or Runner()).open(["bash", "-c", script])
+    return Dialogue(runner or Runner(), ["bash", "-c", script])
 
 
 def ask(dialogue: Dialogue, line: str, *, timeout_seconds: float = LONG) -> Completed:
@@ -376,13 +377,13 @@ def test_a_dialogue_between_two_questions_ends_with_an_interrupt() -> None:
 def test_after_a_stop_no_program_is_opened_or_started() -> None:
     runner = Runner()
     runner.stop()
-    for call in (runner.open, runner.start):
+    for call in (partial(Dialogue, runner), runner.start):
         with pytest.raises(CommandStoppedError):
             call(["sleep", "60"])
 
 
 def test_a_missing_program_is_told_when_it_is_opened_or_started() -> None:
-    for call in (Runner().open, Runner().start):
+    for call in (partial(Dialogue, Runner()), Runner().start):
         with pytest.raises(ProgramMissingError, match="hsm-no-such-program"):
             call(["hsm-no-such-program"])
 
@@ -452,7 +453,7 @@ def test_a_program_is_ended_unfed_twice_and_leaves_nothing(tmp_path: Path) -> No
     assert list_open_files() == before
 
 
-def start_sleeper(runner: Runner, tmp_path: Path) -> tuple[Started, int]:
+def start_sleeper(runner: Runner, tmp_path: Path) -> tuple[WaitingProgram, int]:
     started = runner.start(["bash", "-c", f"echo $$ >{tmp_path}/pid; cat; exec sleep 60"])
     return started, read_pid(tmp_path / "pid")
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hsm.process.runner import Completed, Dialogue, Runner
+from hsm.process.dialogue import Dialogue
+from hsm.process.runner import Completed, Runner
 from hsm.remote.shell import (
     MAX_PROGRAM_BYTES,
     MAX_WORDS_BYTES,
@@ -177,7 +178,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         pytest.skip(f"{argv[0]} is not installed")
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path / "there")
-    with closing(Runner().open(argv)) as dialogue:
+    with closing(Dialogue(Runner(), argv)) as dialogue:
         yield dialogue
         assert list(Path.cwd().iterdir()) == []
 
@@ -261,13 +262,13 @@ def test_an_open_shell_unpacks_input_where_base64_differs(
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
     content = os.urandom(10_000)
-    with closing(Runner().open(["env", f"PATH={tmp_path}:/usr/bin:/bin", "sh"])) as shell:
+    with closing(Dialogue(Runner(), ["env", f"PATH={tmp_path}:/usr/bin:/bin", "sh"])) as shell:
         assert tell(shell, "cat", content) == (Completed(0, content, b""), b"")
 
 
 def test_noise_before_the_first_answer_is_found() -> None:
     script = "printf 'Welcome\\n> '; printf 'motd' >&2; exec sh"
-    with closing(Runner().open(["sh", "-c", script])) as shell:
+    with closing(Dialogue(Runner(), ["sh", "-c", script])) as shell:
         first, noise = tell(shell, "cat; echo err >&2", b"in")
         assert (first.stdout, noise) == (b"in", b"Welcome\n> ")
         assert first.stderr.endswith(b"err\n")
@@ -276,7 +277,7 @@ def test_noise_before_the_first_answer_is_found() -> None:
 
 @pytest.fixture(scope="module")
 def open_sh() -> Iterator[Dialogue]:
-    with closing(Runner().open(["sh"])) as dialogue:
+    with closing(Dialogue(Runner(), ["sh"])) as dialogue:
         yield dialogue
 
 

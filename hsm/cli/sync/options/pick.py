@@ -34,7 +34,7 @@ def choose_sweeps(
     Raises:
         UsageError: None is named and there is nobody to ask, or nothing to choose from.
     """
-    from hsm.remote.openssh.client import has_terminal
+    from hsm.process.terminal import has_terminal
 
     if words:
         return tuple(words)

@@ -8,7 +8,8 @@ import pytest
 
 from hsm.errors import UnreachableError
 from hsm.process.runner import Runner
-from hsm.remote.openssh.diagnosis import diagnose_ssh, show_bytes
+from hsm.remote.noise import show_bytes
+from hsm.remote.openssh.diagnosis import diagnose_ssh
 
 CHANGED = """\
 @@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@

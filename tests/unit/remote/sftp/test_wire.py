@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.remote.sftp.session import RequestBatch, SessionEndedError, SftpSession, Work
+from hsm.remote.sftp.packets import SessionEndedError
+from hsm.remote.sftp.session import RequestBatch, SftpSession, Work
 from hsm.remote.sftp.wire import (
     Attributes,
     Code,

@@ -16,9 +16,9 @@ from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
 from hsm.transfer.base import count_name_bytes
 from hsm.transfer.rsync.command import (
-    Direction,
     OutputReader,
     RsyncCall,
+    StreamDirection,
     make_argv,
     make_file_list,
     make_names,
@@ -28,7 +28,7 @@ from hsm.transfer.rsync.command import (
 from hsm.transfer.rsync.engine import get_max_name_bytes
 
 PUSH = RsyncCall(
-    Direction.PUSH,
+    StreamDirection.PUSH,
     "/data/my wandb",
     "/data/my wandb/.tmp",
     address="cluster",
@@ -60,10 +60,13 @@ USUAL = ["--no-implied-dirs", "--ignore-times"]
     [
         pytest.param(PUSH, [*USUAL, *REMOTE], ["/", "cluster:/data/my wandb/"], id="push"),
         pytest.param(
-            replace(PUSH, direction=Direction.PULL), [*USUAL, *REMOTE], ["cluster:/", "/data/my wandb/"], id="pull"
+            replace(PUSH, direction=StreamDirection.PULL),
+            [*USUAL, *REMOTE],
+            ["cluster:/", "/data/my wandb/"],
+            id="pull",
         ),
         pytest.param(
-            replace(PUSH, direction=Direction.LOCAL, address="", ssh_argv=()),
+            replace(PUSH, direction=StreamDirection.LOCAL, address="", ssh_argv=()),
             USUAL,
             ["/", "/data/my wandb/"],
             id="local",
@@ -112,7 +115,7 @@ def test_a_call_is_one_command_line(call: RsyncCall, options: list[str], ends: l
     "forbidden", ["--append", "--inplace", "--delete", "--archive", "-a", "--perms", "--owner", "--remove-source"]
 )
 def test_what_could_hurt_is_never_asked_for(forbidden: str) -> None:
-    for direction in Direction:
+    for direction in StreamDirection:
         argv = make_argv(replace(PUSH, direction=direction, skips_newer=True, rsync_path="x"))
         assert not [word for word in argv if word.startswith(forbidden) and not word.startswith("--out")]
 
@@ -242,8 +245,8 @@ def test_rsync_takes_the_list_and_names_what_it_sends(
     (tmp_path / "there").mkdir()
     there = str(tmp_path / "there")
     (tmp_path / "tmp").mkdir()
-    call = RsyncCall(Direction.LOCAL, there, str(tmp_path / "tmp"), str(tmp_path / "part"), protocol=protocol)
-    given_names = make_names(files, Direction.LOCAL, max_bytes=LIMIT) if by_names else ()
+    call = RsyncCall(StreamDirection.LOCAL, there, str(tmp_path / "tmp"), str(tmp_path / "part"), protocol=protocol)
+    given_names = make_names(files, StreamDirection.LOCAL, max_bytes=LIMIT) if by_names else ()
     argv = make_argv(replace(call, names=given_names))
     reader = OutputReader()
     stdin = b"" if by_names else make_file_list(files)
@@ -258,7 +261,7 @@ def test_rsync_takes_the_list_and_names_what_it_sends(
 LIMIT = 256 * 1024
 
 
-@pytest.mark.parametrize("direction", [Direction.PUSH, Direction.LOCAL])
+@pytest.mark.parametrize("direction", [StreamDirection.PUSH, StreamDirection.LOCAL])
 @pytest.mark.parametrize(
     ("files", "is_named"),
     [
@@ -271,13 +274,15 @@ LIMIT = 256 * 1024
         pytest.param([make_file("\udcff" * (LIMIT - 21))], True, id="a byte that is no text"),
     ],
 )
-def test_files_are_named_as_words_while_they_fit(files: list[SourceFile], is_named: bool, direction: Direction) -> None:
+def test_files_are_named_as_words_while_they_fit(
+    files: list[SourceFile], is_named: bool, direction: StreamDirection
+) -> None:
     expected = tuple(f"/p/wandb/./{file.path}" for file in files) if is_named else ()
     assert make_names(files, direction, max_bytes=LIMIT) == expected
 
 
 def test_a_pull_names_its_files_by_a_list() -> None:
-    assert make_names([make_file("a")], Direction.PULL, max_bytes=LIMIT) == ()
+    assert make_names([make_file("a")], StreamDirection.PULL, max_bytes=LIMIT) == ()
 
 
 def test_as_many_names_as_fit_make_a_command_that_can_be_started(
@@ -294,9 +299,11 @@ def test_as_many_names_as_fit_make_a_command_that_can_be_started(
     assert len(files) > 500
     for name in ("there", "tmp"):
         (tmp_path / name).mkdir()
-    names = make_names(files, Direction.LOCAL, max_bytes=limit)
+    names = make_names(files, StreamDirection.LOCAL, max_bytes=limit)
     assert names
-    call = RsyncCall(Direction.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"), names=names, keeps_parts=False)
+    call = RsyncCall(
+        StreamDirection.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"), names=names, keeps_parts=False
+    )
     reader = OutputReader()
     assert Runner().stream(make_argv(call), stdin=b"", on_output=reader.read).returncode == 0
     assert reader.sent == {file.path for file in files}
@@ -313,8 +320,8 @@ def test_a_folder_in_a_files_place_is_not_sent(
     (tmp_path / "src/run/b").write_text("b")
     for name in ("there", "tmp"):
         (tmp_path / name).mkdir()
-    call = RsyncCall(Direction.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"))
-    argv = make_argv(replace(call, names=make_names(files, Direction.LOCAL, max_bytes=LIMIT) if by_names else ()))
+    call = RsyncCall(StreamDirection.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"))
+    argv = make_argv(replace(call, names=make_names(files, StreamDirection.LOCAL, max_bytes=LIMIT) if by_names else ()))
     reader = OutputReader()
     Runner().stream(argv, stdin=b"" if by_names else make_file_list(files), on_output=reader.read)
     assert reader.sent == {"run/b"}

@@ -1,4 +1,4 @@
-"""Questions to the person at this terminal, one at a time."""
+"""The person at this terminal: whether there is one, and questions to them, one at a time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import threading
 from hsm.process.signals import hear_signals
 
 _one_at_a_time = threading.Lock()
+
+
+def has_terminal() -> bool:
+    """Tell whether a question could be asked here, by ssh too."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask_in_terminal(question: str, is_shown: bool) -> str:
