@@ -1,4 +1,4 @@
-"""The doctor's table on stdout: per machine what was found, then what to do about it."""
+"""Tables of `hsm sync doctor`: findings of each machine, then what to do about them."""
 
 from __future__ import annotations
 
