@@ -110,7 +110,9 @@ class HintFile:
 
     def remember_destination(self, hint: DestinationHint) -> None:
         """Keep what a push found there."""
-        self._update(destination=hint)
+        known = self.load().destination
+        if known is None or not _is_alike(known, hint):
+            self._update(destination=hint)
 
     def _update(self, **changes: Any) -> None:  # noqa: ANN401 - fields of Hints
         found = self.load()
@@ -183,6 +185,14 @@ def make_remembered(settings: SshTarget) -> RememberedTarget:
     return RememberedTarget(
         settings.host, settings.user, settings.port, RememberedSsh(ssh.config, ssh.identity_file, dict(ssh.options))
     )
+
+
+def _is_alike(known: DestinationHint, found: DestinationHint) -> bool:
+    """Tell whether a hint need not be written again: no two measurements of a round trip are the same."""
+    if replace(known, round_trip_seconds=None) != replace(found, round_trip_seconds=None):
+        return False
+    one, two = known.round_trip_seconds, found.round_trip_seconds
+    return one == two if one is None or two is None else two / 2 <= one <= two * 2
 
 
 def _make_prefix(config: Path) -> str:
