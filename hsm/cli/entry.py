@@ -45,8 +45,10 @@ def main() -> NoReturn:
 
 def _run(arguments: list[str]) -> int:
     os.environ.setdefault(NO_PLUGINS, "__all__")
+    # The older generations too: their collections are the long ones.
     gc.set_threshold(GARBAGE_THRESHOLD, 50, 100)
     sys.setswitchinterval(SWITCH_SECONDS)
+    # By hand, before typer is there: only these commands have logins that can begin early.
     is_sync = arguments[:1] == ["sync"] and arguments[1:2] and arguments[1] in _SYNCS
     if not is_sync:
         from hsm.cli.main import run_program
@@ -60,7 +62,7 @@ def _run(arguments: list[str]) -> int:
 
         return run_program()
     finally:
-        early_logins.end()
+        early_logins.end()  # a login that nobody took over would outlive the program
 
 
 def _begin(early_logins: EarlyLogins, arguments: list[str]) -> None:

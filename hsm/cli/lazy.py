@@ -40,6 +40,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of Typer
         super().__init__(**settings)
+        # Typer reads and sets commands as a mapping; help asks for all of them, a call for one.
         self.commands = _Commands(self.places)
 
 

@@ -41,6 +41,7 @@ def make_file_layers(data: object, root: yaml.MappingNode, shown: str) -> Layers
 def iter_pattern_findings(layers: Layers, root: yaml.MappingNode) -> Iterator[Finding]:
     """Yield the mistakes that come of a pattern's settings together with a target's, each pattern by itself."""
     for pattern in layers.patterns:
+        # As if it matched every sweep, and no other did: what patterns make together is told when a sweep is named.
         alone = replace(layers, patterns=(replace(pattern, glob="*"),))
         for target in layers.file:
             outcome = validate_target(alone.choose(target, ""))

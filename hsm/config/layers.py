@@ -172,4 +172,5 @@ def _without_code_in(pattern: PatternLayer) -> PatternLayer:
 
 
 def _fold(key: SettingKey) -> SettingKey:
+    # ssh takes the names of its options in any case, so `compression` overrides `Compression`.
     return (*key[:2], *(name.lower() for name in key[2:])) if key[:2] == ("ssh", "options") else key

@@ -27,6 +27,7 @@ from hsm.project_folder import ProjectFolder
 from hsm.user_files import FileFlaw, FlawedFileError, read_config_file
 
 CONFIG_PATH = ProjectFolder(Path()).config
+# Nobody types so much; a symlink that leads to a log or a checkpoint must not be read to its end.
 _MAX_BYTES = 256 * 1024
 _HINTS = {
     FileFlaw.MISSING: "check the permissions of the file and its folder",
@@ -109,6 +110,7 @@ def load_project_config(
 
 def _override(config: SyncConfig, layers: Layers, top: Mapping[Location, Setting]) -> SyncConfig:
     """Apply the environment: its settings of targets lie in `layers`, all others in `top`."""
+    # Only targets that a variable concerns are read again: the others keep what the file says, checked as it is.
     targets = {**config.sync_targets, **resolve_targets(layers, layers.environment)}
     changes: dict[str, object] = {"sync_targets": targets}
     if top:
@@ -155,6 +157,7 @@ def parse_document(text: str, shown: str, *, find_node: FindNode | None = None) 
     builder = Builder()
     data = builder.make_value(root, ())
     if find_node:
+        # Before the models see the values: what a machine stands for is checked as if the file had said it.
         data, findings_of_nodes = fill_nodes(data, root, find_node)
         builder.findings += findings_of_nodes
     outcome = _validate(data)

@@ -24,7 +24,7 @@ from hsm.errors import ConfigError
 
 PREFIX = "HSM_SYNC__"
 _JOINT = "__"
-_ALIKE = str.maketrans("-.", "__")
+_ALIKE = str.maketrans("-.", "__")  # a shell takes neither of them in a variable's name
 
 
 def parse_environment(
@@ -88,7 +88,7 @@ def parse_assignments(
         elif key is None:
             wrong.append(f"--set {dotted.strip()}: {_word_nearest(dotted.strip(), keys)}")
         else:
-            found.pop(key, None)
+            found.pop(key, None)  # so that messages name the word that counts, in its place
             _add(found, key, text.strip() or "null", Origin(OriginKind.COMMAND_LINE, f"--set {dotted.strip()}"), wrong)
     if wrong:
         raise make_override_error(wrong)
@@ -114,7 +114,7 @@ def _list_names(targets: Iterable[str]) -> dict[str, list[Location]]:
 
 
 def _find_places(name: str, known: Mapping[str, list[Location]]) -> list[Location]:
-    if name.endswith(_JOINT):
+    if name.endswith(_JOINT):  # an open section without a name in it
         return []
     for joined, places in known.items():
         if joined.endswith(_JOINT) and name.startswith(joined):
@@ -169,6 +169,7 @@ def _add(found: dict[Location, Setting], place: Location, text: str, origin: Ori
 
 def _parse_value(text: str, shown: str) -> yaml.Node:
     """Read a value as YAML would read it behind a key."""
+    # Anything else is read as what stands behind a key: a whole document would take `*.ckpt` for an alias.
     if text[:1] in ("[", '"', "'"):
         node = compose(text, shown)
         if node is not None:

@@ -114,6 +114,7 @@ def describe_wrong(error: ErrorDetails, target: str, chosen: Layer) -> str:
         if place[:1] == key[:1] or not key
         if _STRENGTH.index(other.origin.kind) > max(rank, _STRENGTH.index(OriginKind.FILE))
     ]
+    # Without its node the message does not repeat the value.
     node = _find_node(setting, location[len(key) :]) if setting and not is_secret(key) else None
     text = SYNC_CONFIG.describe_error(error, ("sync_targets", target, *location), node)
     with_others = f" (with {', '.join(dict.fromkeys(stronger))})" if stronger else ""

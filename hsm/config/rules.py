@@ -30,8 +30,10 @@ SECRET_PATTERNS = (
 """gitignore patterns of files that hold keys and passwords; `**/` because a slash inside anchors a pattern."""
 
 _TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# ssh takes a blank or `=` in a name for the beginning of the value, which could then be anything.
 _OPTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _JUMPS = re.compile(r"[A-Za-z0-9._@:,\[\]/%-]+")
+# The backslash is none of them: it stands in `DOMAIN\name`, and OpenSSH refuses it only at a user name's end.
 _SHELL_CHARACTERS = frozenset("'`\";&<>|(){}$*?!#")
 
 # ssh_config(5): options that run or load a program of the configuration's choice, or read another file.
@@ -108,7 +110,7 @@ def check_host(text: str) -> str:
         raise ValueError("is an IPv6 address in brackets; write it without them")
     if ":" in text:
         raise ValueError("has a colon and is no IPv6 address; a port belongs into port, a folder into paths")
-    if any(character in "%\\" for character in text):
+    if any(character in "%\\" for character in text):  # ssh expands % (ssh_config(5), TOKENS)
         raise ValueError("has a character that no host name has")
     return text
 
@@ -135,6 +137,7 @@ def check_path(text: str) -> str:
         ValueError: It is no such path, or leads out of itself, or is `/` or the home folder.
     """
     check_printable(text)
+    # HSM quotes what passes a shell, so a folder whose name is `$SCRATCH` would come of it.
     if text.startswith("$"):
         raise ValueError("begins with a variable, which is not expanded")
     head, *parts = (part for part in text.split("/") if part != ".")
@@ -143,6 +146,7 @@ def check_path(text: str) -> str:
         raise ValueError("is ~ with a user's name" if head.startswith("~") else "is relative")
     if ".." in parts:
         raise ValueError("has the component ..")
+    # Folders of HSM's own are made in it, and a listing of it would be one of the whole machine.
     if not parts:
         raise ValueError("is the home folder itself" if head else "is the root of the file system")
     return "/".join([head, *parts])
@@ -261,6 +265,7 @@ def _check_jumps(text: str) -> None:
 
 
 def _check_known_hosts(text: str) -> None:
+    # ssh takes several files, quoted or not, and any spelling of a path.
     for word in re.sub("[\"']", " ", text).split():
         if word.lower() == "none" or re.fullmatch(r"/[/.]*dev/[/.]*null", word):
             raise ValueError("UserKnownHostsFile: host keys are always checked, so a file of them is needed")

@@ -162,6 +162,7 @@ class SyncOptions(Section):
     @field_validator("latest_only", mode="before")
     @classmethod
     def _check_latest_only(cls, value: object) -> object:
+        # A union of a boolean and a word has two errors for one mistake; the file has one line.
         if value != "uploaded" and not isinstance(value, bool):
             raise ValueError("is neither of the three")
         return value

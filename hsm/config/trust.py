@@ -36,6 +36,7 @@ def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig
         where it is the user's own, or has nothing that would have to be left out.
     """
     targets = loaded.config.sync_targets
+    # Only what the file itself says: environment and command line are the user's own.
     found = {name: {key[0] for key in loaded.layers.file.get(name, {})} for name in targets}
     names = [name for name in targets if not found[name].isdisjoint(CODE)]
     reason = "" if is_trusted or not names else find_other_writer(loaded.path)
@@ -99,6 +100,7 @@ def _is_in_project(path: Path, real: Path, project: Path) -> bool:
     """Tell whether a file or the symlink to it came with the project; `~/.ssh` did not, even where that is `~`."""
     home = Path.home().resolve()
     own = (home / ".ssh").resolve()
+    # Where the project is the home folder, all of ~/.ssh would lie in it.
     inside = [place for place in (path.parent.resolve() / path.name, real) if place.is_relative_to(project)]
     return any(not (home.is_relative_to(project) and place.is_relative_to(own)) for place in inside)
 

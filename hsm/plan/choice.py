@@ -20,6 +20,7 @@ from hsm.plan.patterns import Patterns
 from hsm.units import parse_age
 
 ALL = "all"
+# Problems that comparing finds; others, such as a folder that cannot be read, are told whatever is chosen.
 _OF_COMPARISON = frozenset({CONFLICT, TYPE_CONFLICT, NAME_COLLISION})
 
 
@@ -169,6 +170,7 @@ def _find_runs_left(
             whys[run.name] = f"--since {choice.since}: nothing of the run changed"
         else:
             kept.append(run.name)
+    # Last, so that `--runs failed --newest 3` means three failed runs.
     if choice.newest is not None:
         kept.sort(key=_get_start, reverse=True)
         whys.update(dict.fromkeys(kept[choice.newest :], f"--newest {choice.newest}: others began later"))

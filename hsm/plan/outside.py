@@ -44,6 +44,7 @@ def leads_out(file: SourceFile, folders: Sequence[str]) -> bool:
         file: Of the source; one that is no symlink leads nowhere.
         folders: Real paths.
     """
+    # The slash keeps `/p/project-2` out of `/p/project`.
     return file.is_link and not any(file.real.startswith(f"{folder.rstrip('/')}/") for folder in folders)
 
 
@@ -65,6 +66,7 @@ def make_link_notices(items: Iterable[PlanItem]) -> list[Problem]:
 
 def _is_good(file: SourceFile, sweep: str) -> bool:
     parts = file.path.split("/")
+    # Checked part by part, before any path is joined: `..` in the middle leads out as well.
     if not all(_is_name(part) for part in parts):
         return False
     if file.root is Root.SWEEPS:

@@ -32,7 +32,7 @@ class Patterns:
         if not self._literals:
             return {}
         names = list(names)
-        together = "\0".join(names)
+        together = "\0".join(names)  # one search in all names; NUL, so that no literal matches across two
         literals = [literal for literal in self._literals if literal in together]
         suspects = [name for name in names if any(literal in name for literal in literals)]
         return self._ask(suspects) if suspects else {}
@@ -51,6 +51,6 @@ class Patterns:
 
 def find_literal(pattern: str) -> str:
     """Return the longest text that every name holds which a gitignore pattern matches; empty for none."""
-    if "[" in pattern or "\\" in pattern:
+    if "[" in pattern or "\\" in pattern:  # sets and escapes: the pattern's text is not the name's
         return ""
     return max((part.strip("/") for part in _WILD.split(pattern.strip())), key=len)

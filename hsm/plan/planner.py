@@ -120,6 +120,7 @@ def _plan_root(
     left: dict[str, PlanItem] = {}
     for run_name, members in groups:
         left |= selection.find_left(members, inventory, runs.get(run_name))
+    # Of what is sent: a file that is left out takes no name from another.
     left |= comparison.find_collisions([file for file in files if file.path not in left])
     for run_name, members in groups:
         compared = [left.get(file.path) or comparison.compare(file) for file in members]
@@ -137,7 +138,7 @@ class _Comparison:
     def __init__(self, there: DestinationRoot, options: PlanOptions) -> None:
         self._entries = there.entries
         self._options = options
-        self._obstacles: dict[str, str | None] = {"": None}
+        self._obstacles: dict[str, str | None] = {"": None}  # by folder, so that each is looked up and told once
         self._coarse: set[str] = set()
         self._unreadable = {problem.path for problem in there.problems}
         self._folded: dict[str, Entry] = {}
@@ -154,7 +155,7 @@ class _Comparison:
         if entry is not None and entry.kind is not EntryKind.FILE:
             self._add_type_problem(file.path, entry.kind, "a file")
             return PlanItem(file, Reason.CONFLICT, f"{_describe(entry.kind)} there")
-        if not self._options.is_checked:
+        if not self._options.is_checked:  # rsync's own --update compares then
             return PlanItem(file, Reason.UNCHECKED)
         if entry is None:
             return PlanItem(file, Reason.NEW)
@@ -194,7 +195,7 @@ class _Comparison:
         # rsync itself compares whole seconds, and misses a file that was rewritten within one at the same size.
         same_time = is_same_time(file.mtime_ns, entry.mtime_ns)
         if file.size == entry.size and same_time:
-            if file.mtime_ns != entry.mtime_ns:
+            if file.mtime_ns != entry.mtime_ns:  # only the digest of what was verified tells (`doubt_coarse_times`)
                 self._coarse.add(file.path)
             return PlanItem(file, Reason.SAME)
         if file.key in self._options.equal:

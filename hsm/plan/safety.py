@@ -117,16 +117,18 @@ def _check_types(destination: Destination) -> list[Refusal]:
 
 
 def _check_space(plan: SyncPlan, destination: Destination) -> list[Refusal]:
+    # By the room itself: both roots may lie on one file system, which shows by equal numbers.
     needs: dict[Space, tuple[str, int, int]] = {}
     for root, there in destination.items():
         sends = [item for item in plan.items if item.reason.is_send and item.file.root is root]
         n_bytes = sum(item.file.size for item in sends)
-        n_files = sum(item.reason is Reason.NEW for item in sends)
+        n_files = sum(item.reason is Reason.NEW for item in sends)  # the others take the place of files
         path, more_bytes, more_files = needs.get(there.space, (there.path, 0, 0))
         needs[there.space] = (path, n_bytes + more_bytes, n_files + more_files)
     refusals = []
     for space, (path, n_bytes, n_files) in needs.items():
         if space.free_bytes is not None and n_bytes > space.free_bytes:
+            # All bytes count, of replaced files too: a file is written beside the old one, then renamed.
             missing = n_bytes - space.free_bytes
             message = f"{path} needs {n_bytes} bytes, {space.free_bytes} are free: {missing} are missing."
             refusals.append(Refusal("space", message, "Free some, or `--allow space` tries all the same."))

@@ -32,6 +32,7 @@ def find_secrets(files: Sequence[SourceFile], strip: int, patterns: Patterns) ->
     secrets = {by_name[name]: f"matches {pattern}" for name, pattern in patterns.find_matches(by_name).items()}
     for file in files:
         if file.leads_to and file.path not in secrets:
+            # Hops in the folder lose its path, so that patterns that a slash anchors match them as they match files.
             inside = f"{file.prefix}/{file.path[:strip]}"
             matches = patterns.find_matches(hop.removeprefix(inside) for hop in file.leads_to)
             for hop, pattern in matches.items():

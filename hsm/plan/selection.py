@@ -66,7 +66,7 @@ class Selection:
         wanted = self._latest_only
         if wanted is False or (wanted == "uploaded" and (run is None or not run.uploaded)):
             return {}
-        found = find_superseded_artifacts(names)
+        found = find_superseded_artifacts(names)  # by names alone, so also in the sweep's folder
         if run is not None and run.name in versions:
             found = {**found, **find_superseded(names, versions[run.name])}
         return found
@@ -77,5 +77,6 @@ def _judge_mark(run: Run, mark: SourceFile, files: Sequence[SourceFile]) -> str:
     if not run.has_exit_record:
         return "the run has no exit record"
     log = f"{run.name}/{run.log}"
+    # A mark has its log's time or a later one (`hsm.sync.after`); an older one speaks of less than the log holds now.
     is_older = any(file.path == log and file.mtime_ns > mark.mtime_ns for file in files)
     return "the log has grown since" if is_older else ""

@@ -20,8 +20,8 @@ Part = str | tuple[str, str]
 """Text as it comes, or text and the style to show it in. It is escaped when it is printed."""
 
 _WORD = re.compile(r"\s*\S+\s*")
-_ANY_WIDTH = 100_000
-_LINES_AT_ONCE = 2000
+_ANY_WIDTH = 100_000  # in a pipe: whoever reads lines there wants a path whole
+_LINES_AT_ONCE = 2000  # a call for each line takes long; a plan of 150,000 files is too much for one
 _drawn_on: list[Console] = []
 
 
@@ -60,6 +60,7 @@ class Printer:
 
     def print_name(self, *parts: Part, indent: int = 0) -> None:
         """Print one line that is never broken."""
+        # soft_wrap: the terminal breaks the line, which can then be copied whole; rich would put in line breaks.
         self._console.print(Text(" " * indent) + _make_text(parts), soft_wrap=True)
 
     def print_many(self, lines: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from hsm.cli.render.printer import Printer
 from hsm.cli.render.words import format_count
 from hsm.model import Problem
 
-_MOST_PATHS = 5
+_MOST_PATHS = 5  # of each kind: thousands of files may share one cause
 
 
 def print_problems(

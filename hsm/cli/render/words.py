@@ -23,12 +23,13 @@ def escape_lines(text: str) -> list[str]:
 
 
 def _escape_character(character: str) -> str:
+    # str.isprintable knows bidirectional and zero-width controls (category Cf) and unassigned characters (Cn).
     code = ord(character)
     if character.isprintable():
         return character
     if character in _KNOWN:
         return _KNOWN[character]
-    if 0xDC80 <= code <= 0xDCFF:
+    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: a byte of a name that is no UTF-8
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x80:
         return f"\\x{code:02x}"

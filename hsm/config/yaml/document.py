@@ -15,9 +15,10 @@ import yaml
 
 from hsm.errors import ConfigError
 
-_MAX_DEPTH = 20
+_MAX_DEPTH = 20  # no setting lies deeper than six; Python's own recursion ends with an error of its own
 _TAG = "tag:yaml.org,2002:"
 _BOOLEANS = yaml.SafeLoader.bool_values
+# At most 18 digits, which fit 64 bits: Python refuses to convert texts of more than 4,300 digits.
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 
 Location = tuple[str | int, ...]
@@ -75,6 +76,7 @@ class Builder:
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
+        # By the node's identity: aliases of aliases would else be made over and over ("billion laughs").
         self._made: dict[int, object] = {}
         self._open: set[int] = set()
 
@@ -113,6 +115,7 @@ class Builder:
             name = self._make_name(key_node, key)
             if name is None:
                 continue
+            # YAML forbids it, PyYAML lets the last one win in silence.
             if name in lines:
                 self._add(key_node, (*key, name), f"is there twice, first in line {lines[name]}")
             lines[name] = key_node.start_mark.line + 1
@@ -218,5 +221,6 @@ def _iter_pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
         if isinstance(node, yaml.SequenceNode):
             waiting += node.value
         if isinstance(node, yaml.MappingNode):
+            # Of a key that stands twice the last one counted, so its line is the one to name.
             yield from (pair for pair in reversed(node.value) if pair[0].tag != f"{_TAG}merge")
             waiting += (value for key, value in node.value if key.tag == f"{_TAG}merge")

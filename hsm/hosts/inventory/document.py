@@ -89,5 +89,6 @@ def _describe_unknown(file: HostsFile, root: yaml.Node, shown: str) -> Iterator[
 
 def _suggest_key(dotted: str) -> str:
     model = NodeEntry if dotted.startswith("hosts.") else EloSyncEntry if "." in dotted else HostsFile
+    # Closer than elsewhere: the file may hold keys of other programs, and most of them are no mistake.
     near = difflib.get_close_matches(dotted.rpartition(".")[2].lower(), model.model_fields, 1, cutoff=0.8)
     return f", did you mean {near[0]}?" if near else ""

@@ -13,6 +13,7 @@ def is_same_name(one: str, other: str) -> bool:
     one, other = one.casefold().rstrip("."), other.casefold().rstrip(".")
     if one == other:
         return True
+    # `gpu1` is `gpu1.example.org`, but `gpu1.a.org` is not `gpu1.b.org`.
     is_short = "." not in one or "." not in other
     return bool(one and other) and is_short and one.partition(".")[0] == other.partition(".")[0]
 

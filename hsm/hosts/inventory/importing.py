@@ -16,7 +16,7 @@ from hsm.process.runner import CommandTimeoutError, ProgramMissingError, Runner
 from hsm.remote.openssh.command_line import parse_resolved
 
 _TIMEOUT_SECONDS = 20
-_MAX_INCLUDES = 16
+_MAX_INCLUDES = 16  # deep, as in OpenSSH (READCONF_MAX_DEPTH in readconf.c)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -57,7 +57,7 @@ def read_ssh_hosts(runner: Runner, config: Path) -> dict[str, dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     for alias in dict.fromkeys(iter_ssh_aliases(config)):
-        if not _NAME.fullmatch(alias):
+        if not _NAME.fullmatch(alias):  # it could not be a key of the hosts file
             continue
         try:
             done = runner.run(["ssh", "-F", str(config), "-G", "--", alias], timeout_seconds=_TIMEOUT_SECONDS)
@@ -132,6 +132,7 @@ def make_hosts_text(*sources: dict[str, dict[str, Any]]) -> str:
             hosts[name] = {**hosts.get(name, {}), **entry}
     kept: dict[str, dict[str, Any]] = {}
     for name, entry in hosts.items():
+        # One at a time, so that a machine with a wrong setting does not take the others with it.
         with contextlib.suppress(ConfigError):
             parse_hosts(yaml.safe_dump({"hosts": {name: entry}}), name, {})
             kept[name] = entry

@@ -18,9 +18,9 @@ from hsm.user_files import FileFlaw, FlawedFileError, find_other_writer, read_co
 FILE_VARIABLE = "HSM_HOSTS_FILE"
 PLACES = (ProjectFolder(Path()).hosts, Path("config", "distributed_hosts.yaml"))
 COORDINATOR_VARIABLES = ("HSM_COORDINATOR_IP", "RINGRIFT_COORDINATOR_IP")
-_MAX_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024  # room for thousands of machines
 _logger = logging.getLogger("hsm.hosts")
-_told: set[str] = set()
+_told: set[str] = set()  # the functions below read the file at each call, and a note is worth telling once
 
 
 def find_hosts_file(hosts_file: Path | None = None, *, start: Path | None = None) -> Path | None:

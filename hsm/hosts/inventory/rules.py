@@ -11,6 +11,7 @@ from pydantic import ValidationInfo
 from hsm.config.rules import check_host, check_path, check_printable, check_user
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
+# HSM sends no secret to an address that a file names; what a variable is for, only its name tells.
 _SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
 _JUMP = re.compile(r"[A-Za-z0-9._@:,\[\]-]+")
 

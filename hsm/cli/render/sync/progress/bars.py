@@ -117,6 +117,7 @@ class BarReporter:
                     self._draw()
 
     def _draw(self) -> None:
+        # Here, in the thread that draws: rich.progress takes 15 ms to import while the logins are waited for.
         from hsm.cli.render.sync.progress.display import BarDisplay, make_row
 
         with self._state_lock:

@@ -31,6 +31,7 @@ class LineReporter:
 
     def report(self, event: Event) -> None:
         """See `hsm.progress.Reporter.report`."""
+        # A log file on a full disk must not end the transfer.
         with contextlib.suppress(Exception), self._lock:
             progress, milestones = self._targets.setdefault(event.target, (TargetProgress(), Milestones()))
             progress.take(event)

@@ -36,10 +36,11 @@ _MILESTONES = {
     "verify": "comparing",
     "after_sync": "doing what after_sync says",
 }
+# A log of a night says each half minute that something lives; a quick transfer fills no page.
 _PERCENT_STEP = 10
 _LONGEST_SILENCE_SECONDS = 30.0
 _SHORTEST_PAUSE_SECONDS = 2.0
-_LONGEST_SECONDS = 100 * 3600
+_LONGEST_SECONDS = 100 * 3600  # a longer time left says only that nothing moves
 
 
 class TargetProgress:
@@ -75,9 +76,11 @@ class TargetProgress:
     def take(self, event: Event) -> None:
         """Take one event of this target."""
         if isinstance(event, TransferMoved):
+            # A worker's count may run ahead of the truth and begins anew after a break; what people see does neither.
             self.n_bytes = max(self.n_bytes, min(self._base_bytes + event.n_bytes, self.total_bytes))
             self.n_files = max(self.n_files, min(self._base_files + event.n_files, self.total_files))
         elif isinstance(event, TransferStarted):
+            # A further sweep of the same target adds to the totals, so that the bar goes on.
             self._base_files, self._base_bytes = self.n_files, self.n_bytes
             self.total_files = self._base_files + event.n_files
             self.total_bytes = self._base_bytes + event.n_bytes
