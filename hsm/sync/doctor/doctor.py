@@ -1,67 +1,32 @@
 """`hsm sync doctor`: looks in advance at everything that a sync needs, at all targets at the same time.
 
-It is polite: one login per target, the one that a sync would use, and no contact besides. What ssh says of that
-login tells whether the name, the connection and the host key are right. Nothing is written anywhere.
+It is polite: one login per target, the one that a sync would use, and no contact besides. Probes of ports and scans for
+keys say little about a machine behind a jump host, and on a guarded server they are what leads to a ban. What ssh says
+of the login tells how far it came. Nothing is written anywhere.
 """
 
 from __future__ import annotations
 
-import math
-import platform
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from hsm._version import __version__
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
-from hsm.errors import ExitCode, HsmError, NoShellError, NoSshError, SessionsRefusedError
-from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
-from hsm.remote.noise import show_bytes
-from hsm.remote.openssh.client import OpenSsh
-from hsm.remote.sessions import MAX_SESSIONS
-from hsm.remote.shell import RemoteShell
-from hsm.remote.shell_programs.endpoint import RemoteEndpoint
-from hsm.sync.doctor.findings import (
-    CheckState,
-    Checkup,
-    DoctorReport,
-    DoctorRow,
-    check_rsync,
-    check_sessions,
-    check_sessions_speed,
-    make_failed,
-    make_failed_finding,
-    make_not_checked,
-    make_ok,
-    make_warning,
-)
-from hsm.sync.doctor.folders import check_folders, check_upload, examine_folder
-from hsm.sync.doctor.rows import Rows, check_name, check_target_login
+from hsm.process.runner import Runner
+from hsm.sync.doctor.findings import Checkup, DoctorReport
+from hsm.sync.doctor.folders import examine_folder
+from hsm.sync.doctor.here import examine_here
+from hsm.sync.doctor.openssh import OpenSshExamination
+from hsm.sync.doctor.rows import Rows
 from hsm.sync.target_threads import wait_awake
-from hsm.targets.auto import find_fallback
 from hsm.targets.contract import Client, choose_client
-from hsm.transfer.rsync.versions import check_remote_version, make_pair, read_local_version
-
-if TYPE_CHECKING:
-    from hsm.sync.doctor.sftp import SftpExamination
-
-_N_SAMPLES = 5
-_NOISE_BYTES = 80
-_N_TRIES = 10
-_PAUSE_SECONDS = 0.2
-_VERSION_TIMEOUT_SECONDS = 20
 
 
 def examine(
     targets: Mapping[str, TargetSettings], *, layout: Layout, runner: Runner, may_ask: bool = False
 ) -> DoctorReport:
-    """Check this machine and targets.
-
-    Whatever is wrong is a row of the report; nothing is raised for it.
+    """Check this machine and targets. Everything that is wrong is a row of the report; nothing is raised for it.
 
     Args:
         targets: By name.
@@ -69,247 +34,28 @@ def examine(
         runner: Starts the processes.
         may_ask: ssh may ask in this terminal; logins are then made one after the other.
     """
-    asking = threading.Lock()
+    asking = threading.Lock() if may_ask else None
+
+    def examine_target(name: str) -> Checkup:
+        settings = targets[name]
+        client = choose_client(settings)
+        if client is Client.NONE:
+            return examine_folder(name, settings, layout, runner)
+        rows = Rows(name)
+        if client is Client.PARAMIKO:
+            from hsm.sync.doctor.sftp import SftpExamination  # noqa: PLC0415 - few targets need it
+
+            SftpExamination(name, settings, runner, asking, rows).fill()
+        else:
+            OpenSshExamination(name, settings, runner, asking, rows).fill()
+        return rows.make_checkup()
+
     with ThreadPoolExecutor(len(targets) + 1, thread_name_prefix="hsm-doctor") as executor:
-        here = executor.submit(_examine_here, runner, list(targets.values()))
-        checkups = [
-            executor.submit(examine_folder, name, settings, layout, runner)
-            if settings.is_folder
-            else executor.submit(_Examination(name, settings, runner, asking if may_ask else None).run)
-            for name, settings in targets.items()
-        ]
+        here = executor.submit(examine_here, runner, list(targets.values()))
+        checkups = [executor.submit(examine_target, name) for name in targets]
         try:
             wait_awake(checkups)
             return DoctorReport(here.result(), tuple(checkup.result() for checkup in checkups))
         except BaseException:
             runner.stop()
             raise
-
-
-def _examine_here(runner: Runner, targets: Sequence[TargetSettings]) -> tuple[DoctorRow, ...]:
-    by_ssh = [settings for settings in targets if choose_client(settings) is Client.OPENSSH]
-    needs_rsync = [*by_ssh, *(settings for settings in targets if settings.is_folder and settings.engine == "rsync")]
-    ssh = _check_ssh_here(runner) if by_ssh else make_not_checked("ssh", "no target needs it")
-    rsync = _check_rsync_here(runner) if needs_rsync else make_not_checked("rsync", "each target says what it uses")
-    if all(find_fallback(settings, NoSshError("")) for settings in by_ssh):
-        ssh = _soften(ssh)
-    if all(settings.engine == "auto" for settings in needs_rsync):
-        rsync = _soften(rsync)
-    return (
-        make_ok("hsm", __version__),
-        make_ok("python", f"{platform.python_version()} on {platform.system()}"),
-        ssh,
-        rsync,
-    )
-
-
-def _soften(row: DoctorRow) -> DoctorRow:
-    """A failure of a program that SFTP can stand in for, as a warning."""
-    if row.state is not CheckState.FAILED:
-        return row
-    return replace(
-        row, state=CheckState.WARNING, found=f"{row.found.rstrip('.')}: SFTP is used", exit_code=ExitCode.DONE
-    )
-
-
-def _check_ssh_here(runner: Runner) -> DoctorRow:
-    try:
-        completed = runner.run(["ssh", "-V"], timeout_seconds=_VERSION_TIMEOUT_SECONDS)
-    except (ProgramMissingError, CommandTimeoutError):
-        hint = "Install OpenSSH's client, for example `apt-get install openssh-client`."
-        found = "there is no `ssh` on this machine that works"
-        return DoctorRow("ssh", CheckState.FAILED, found, hint, exit_code=ExitCode.UNREACHABLE)
-    return make_ok("ssh", (completed.stderr_text.strip().splitlines() or ["it names no version"])[0])
-
-
-def _check_rsync_here(runner: Runner) -> DoctorRow:
-    try:
-        return check_rsync("rsync", read_local_version(runner))
-    except HsmError as error:
-        return make_failed_finding("rsync", error)
-    except CommandTimeoutError as error:
-        return make_failed("rsync", str(error), "Try `rsync --version` by hand.")
-
-
-@dataclass(frozen=True, slots=True)
-class PatientShell:
-    """Keeps `hsm.remote.shell.RemoteShell`; waits for the server to count sessions that just ended as ended."""
-
-    ssh: RemoteShell
-    runner: Runner
-
-    @property
-    def name(self) -> str:
-        """The target's name."""
-        return self.ssh.name
-
-    def run(self, program: str, *, stdin: bytes = b"") -> Completed:
-        """Run a /bin/sh program there."""
-        for _ in range(_N_TRIES):
-            try:
-                return self.ssh.run(program, stdin=stdin)
-            except SessionsRefusedError:
-                self.runner.sleep(_PAUSE_SECONDS)
-        return self.ssh.run(program, stdin=stdin)
-
-
-class _Examination:
-    """Fills the rows of one target over OpenSSH; turns to SFTP where a sync would."""
-
-    def __init__(self, name: str, settings: TargetSettings, runner: Runner, asking: threading.Lock | None) -> None:
-        self._name = name
-        self._settings = settings
-        self._runner = runner
-        self._asking = asking
-        self._ssh = OpenSsh(name, settings, runner, pauses_seconds=())
-        self._shell = PatientShell(self._ssh, runner)
-        self._rows = Rows(name)
-        self._put = self._rows.put
-        self._samples: list[float] = []
-        self._version = ""
-
-    def run(self) -> Checkup:
-        if choose_client(self._settings) is Client.PARAMIKO:
-            self._make_sftp().fill()
-            return self._rows.make_checkup()
-        self._rows.fill(
-            (
-                ("settings", self._check_settings),
-                ("login", self._check_login),
-                ("shell", self._check_shell),
-                ("rsync", self._check_survey),
-                ("engine", self._check_engine),
-                ("sweeps_folder", self._check_folders),
-                ("sessions", self._check_sessions),
-            )
-        )
-        return self._rows.make_checkup()
-
-    def _make_sftp(self, reason: str = "") -> SftpExamination:
-        from hsm.sync.doctor.sftp import SftpExamination  # noqa: PLC0415 - few targets need it
-
-        return SftpExamination(self._name, self._settings, self._runner, self._asking, self._rows, reason)
-
-    def _turn(self, error: HsmError) -> bool:
-        """Let SFTP do everything where a sync would, after an error; else raises it. Ends the steps."""
-        fallback = find_fallback(self._settings, error)
-        if fallback is None:
-            raise error
-        self._make_sftp(fallback.reason).fill()
-        return False
-
-    def _check_settings(self) -> bool:
-        try:
-            settings = self._ssh.program.resolve()
-        except NoSshError as error:
-            return self._turn(error)
-        except HsmError as error:
-            self._put(make_failed_finding("settings", error, ExitCode.USAGE))
-            return False
-        self._put(
-            make_ok("settings", f"{settings.get('user', '')}@{self._place}{self._way}, as ssh's settings have it")
-        )
-        return True
-
-    @property
-    def _place(self) -> str:
-        settings = self._ssh.program.resolve()
-        return f"{settings.get('hostname', self._settings.host)} port {settings.get('port', '22')}"
-
-    @property
-    def _way(self) -> str:
-        return f" through {self._ssh.program.jump}" if self._ssh.program.jump else ""
-
-    def _check_login(self) -> bool:
-        host = self._ssh.program.resolve().get("hostname", self._settings.host)
-        return self._rows.fill_login(
-            check_target_login(self._ssh.login, self._asking),
-            (
-                ("name", lambda: check_name(host, self._ssh.program.jump)),
-                ("connection", lambda: make_ok("connection", f"{self._place} answers{self._way}")),
-                ("host_key", self._check_host_key),
-                ("login", lambda: make_ok("login", "one shared login is open, later commands use it without asking")),
-            ),
-        )
-
-    def _check_host_key(self) -> DoctorRow:
-        keys = self._ssh.program.list_known_keys()
-        if not keys:
-            return make_ok("host_key", "accepted by ssh, though not by a file of known hosts")
-        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-        return make_ok("host_key", f"known: {keys[0].text} in {keys[0].place}{more}")
-
-    def _check_shell(self) -> bool:
-        for _ in range(_N_SAMPLES):
-            start = time.monotonic()
-            try:
-                self._shell.run(":")
-            except NoShellError as error:
-                return self._turn(error)
-            self._samples.append(time.monotonic() - start)
-        self._put(check_sessions_speed("round_trip", self._samples))
-        noise = self._ssh.noise
-        if not noise:
-            self._put(make_ok("shell", "runs commands and prints nothing of its own"))
-            return True
-        self._put(
-            make_failed(
-                "shell",
-                f"prints text of its own, which rsync cannot do with: {show_bytes(noise, limit=_NOISE_BYTES)}",
-                "Silence its start-up files (~/.bashrc and the like) for sessions without a terminal: "
-                f"`{self._ssh.program.command_line} true` must print nothing.",
-            )
-        )
-        return True
-
-    def _check_survey(self) -> bool:
-        """Look at rsync, the clock and the room, in one session."""
-        endpoint = RemoteEndpoint(self._shell, rsync_path=self._settings.rsync_path or "rsync")
-        self._version = self._rows.fill_survey(endpoint, self._settings, knows_time=True).machine.rsync_version
-        try:
-            self._put(check_rsync("rsync", check_remote_version(self._version, name=self._name)))
-        except HsmError as error:
-            may_do_without = find_fallback(self._settings, error) is not None
-            self._put(
-                make_warning("rsync", error.message, error.hint)
-                if may_do_without
-                else make_failed_finding("rsync", error)
-            )
-        return True
-
-    def _check_engine(self) -> bool:
-        """Tell what will carry the files; where rsync is missing at an end, try SFTP."""
-        try:
-            there = check_remote_version(self._version, name=self._name)
-            make_pair(read_local_version(self._runner), there, name=self._name, pulls=False)
-        except HsmError as error:
-            if find_fallback(self._settings, error) is not None:
-                self._make_sftp(error.message).fill_engine()
-            else:
-                self._put(make_not_checked("engine", "because of rsync"))
-        except CommandTimeoutError:
-            self._put(make_not_checked("engine", "because of rsync on this machine"))
-        else:
-            self._put(make_ok("engine", "rsync over ssh"))
-        return True
-
-    def _check_folders(self) -> bool:
-        self._put(*check_folders(self._shell, self._settings), *check_upload(self._shell, self._settings))
-        return True
-
-    def _check_sessions(self) -> bool:
-        """Open sessions over the shared login, all at once, and count those that are refused."""
-        n_wanted = min(self._settings.options.parallel_transfers, MAX_SESSIONS)
-        seconds = min(5, math.ceil(1 + 4 * max(self._samples)))  # all begin before the first one ends
-        self._runner.sleep(_PAUSE_SECONDS)
-        with ThreadPoolExecutor(n_wanted, thread_name_prefix="hsm-session") as executor:
-            is_open = list(executor.map(self._hold_session, [seconds] * n_wanted))
-        self._put(check_sessions("sessions", sum(is_open), n_wanted=n_wanted))
-        return True
-
-    def _hold_session(self, seconds: int) -> bool:
-        try:
-            self._ssh.run(f"sleep {seconds}")
-        except SessionsRefusedError:
-            return False
-        return True

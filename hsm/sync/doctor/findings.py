@@ -1,4 +1,4 @@
-"""What the doctor looks at, as values, and what each finding means. Pure."""
+"""Findings of the doctor as values, and what each means. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FEW_INODES = 10_000
 
 
 class CheckState(str, Enum):
-    """How a check ended."""
+    """End of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -38,11 +38,11 @@ class DoctorRow:
 
     Attributes:
         name: A stable word, such as `host_key`.
-        state: How it ended.
-        found: What was found, or why it was not looked at.
-        hint: What to do about it; empty where there is nothing to be done.
+        state: Its end.
+        found: The finding, or the reason why it was not looked at.
+        hint: The way to mend it; empty where there is nothing to be done.
         detail: Raw lines of the program that failed, for `-v`.
-        exit_code: What this row alone would end the program with.
+        exit_code: The program's, were this row alone.
     """
 
     name: str
@@ -71,7 +71,7 @@ class DoctorReport:
     """A whole call.
 
     Attributes:
-        here: What this machine has.
+        here: Rows of this machine.
         targets: In the order asked for.
     """
 
@@ -95,7 +95,7 @@ def _choose_code(checks: Sequence[DoctorRow]) -> ExitCode:
 
 
 def make_doctor_document(report: DoctorReport) -> dict[str, object]:
-    """The report as JSON values."""
+    """Make the document of `hsm sync doctor` (docs/SYNC.md) as JSON values."""
     return {
         "schema": SCHEMA,
         "command": "sync doctor",
@@ -113,28 +113,28 @@ def _make_check_documents(checks: Sequence[DoctorRow]) -> list[dict[str, str]]:
 
 
 def make_ok(name: str, found: str) -> DoctorRow:
-    """A row that is as it should be."""
+    """Make a row that is as it should be."""
     return DoctorRow(name, CheckState.OK, found)
 
 
 def make_warning(name: str, found: str, hint: str) -> DoctorRow:
-    """A row that a sync can live with."""
+    """Make a row that a sync can live with."""
     return DoctorRow(name, CheckState.WARNING, found, hint)
 
 
 def make_failed(name: str, found: str, hint: str) -> DoctorRow:
-    """A row with which a sync will fail."""
+    """Make a row with which a sync will fail."""
     return DoctorRow(name, CheckState.FAILED, found, hint, exit_code=ExitCode.PARTIAL)
 
 
 def make_failed_finding(name: str, error: HsmError, exit_code: ExitCode | None = None) -> DoctorRow:
-    """A row whose check ended with an error."""
+    """Make a row whose check ended with an error."""
     code = error.exit_code if exit_code is None else exit_code
     return DoctorRow(name, CheckState.FAILED, error.message, error.hint, error.detail, code)
 
 
 def make_not_checked(name: str, reason: str) -> DoctorRow:
-    """A row that was not looked at."""
+    """Make a row that was not looked at."""
     return DoctorRow(name, CheckState.NOT_CHECKED, reason)
 
 
@@ -155,7 +155,7 @@ def check_rsync(name: str, version: RsyncVersion) -> DoctorRow:
 
 
 def describe_engine(engine: Capabilities) -> str:
-    """Say what carries the files of a target, and what it cannot."""
+    """Describe what carries the files of a target, and what it cannot do."""
     lacks = [
         word
         for word, has in (("goes on with a cut file", engine.resumes), ("sends only what changed", engine.sends_deltas))
@@ -167,7 +167,7 @@ def describe_engine(engine: Capabilities) -> str:
 def check_sessions_speed(
     name: str, seconds: Sequence[float], *, what: str = "a session over the shared login"
 ) -> DoctorRow:
-    """Judge how long something takes that does nothing: by default a session."""
+    """Judge the time of something that does nothing: by default a session."""
     median = statistics.median(seconds)
     found = f"{median * 1000:.0f} ms for {what} (median of {len(seconds)})"
     if median < _SLOW_SESSION_SECONDS:
@@ -176,10 +176,12 @@ def check_sessions_speed(
 
 
 def measure_skew(there_ns: int, *, before_ns: int, after_ns: int) -> int:
-    """How far another clock is ahead, in whole seconds; negative: behind.
+    """Measure how far another clock is ahead, in whole seconds; negative: behind.
+
+    The length of the question explains a part of the difference; only the rest counts.
 
     Args:
-        there_ns: What it showed, cut to whole seconds.
+        there_ns: Its answer, cut to whole seconds.
         before_ns: This machine's clock before it was asked.
         after_ns: And after.
     """
@@ -201,7 +203,7 @@ def check_clock(name: str, skew_seconds: int) -> DoctorRow:
 
 
 def check_space(name: str, space: Space) -> DoctorRow:
-    """Judge the room on a file system."""
+    """Judge the free space on a file system."""
     n_bytes, n_inodes = space.free_bytes, space.free_inodes
     words = [
         "free space unknown" if n_bytes is None else f"{format_bytes(n_bytes)} free",
@@ -217,7 +219,7 @@ def check_space(name: str, space: Space) -> DoctorRow:
 
 
 def check_sessions(name: str, n_allowed: int, *, n_wanted: int) -> DoctorRow:
-    """Judge how many sessions a server allows over one login."""
+    """Judge the number of sessions that a server allows over one login."""
     if n_allowed >= n_wanted:
         return make_ok(name, f"{n_wanted} at once over one login, as many as wanted")
     return make_warning(

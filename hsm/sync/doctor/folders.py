@@ -1,4 +1,7 @@
-"""What the doctor finds out of folders: those of any target, and a target that is a folder of this machine."""
+"""Examination of folders: those of any target, and a target that is a folder of this machine.
+
+They are looked at, never tried by writing.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,10 @@ from hsm.targets.contract import get_roots
 from hsm.targets.folder import FolderTarget
 
 FOLDER_NAMES = ("place", "engine", "sweeps_folder", "sweeps_space", "wandb_folder", "wandb_space")
-"""The rows of a target that is a folder of this machine."""
+"""Rows of a target that is a folder of this machine, in the order in which they are filled."""
 
-# For each path: its nearest existing parent (a symlink that leads nowhere counts), a folder?, may be written to?
+# Prints for each path its nearest existing parent (a symlink that leads nowhere counts), `y` if that is a folder, and
+# `y` if it may be written to.
 _PROBE = r"""
 probe() {
   n=$1
@@ -52,7 +56,7 @@ def examine_folder(name: str, settings: TargetSettings, layout: Layout, runner: 
     try:
         target.check_roots(roots)
         rows.append(make_ok("place", "a folder of this machine, apart from the project's own"))
-        engine = target.make_engine(roots, sweep="", skips_newer=False)
+        engine = target.make_engine(roots, sweep="", update_only=False)
         rows.append(make_ok("engine", describe_engine(engine.capabilities)))
         survey = target.endpoint.survey([Tree(path, names=()) for path in roots.values()])
         folders = check_folders(shell, settings)
@@ -108,7 +112,7 @@ def check_folders(shell: RemoteShell, settings: TargetSettings) -> list[DoctorRo
 
 
 def make_probe_program(paths: Sequence[str]) -> str:
-    """A program that prints three fields a path: its nearest existing parent, `y` if that is a folder, if writable."""
+    """Make a program that prints three fields a path: its nearest existing parent, a folder or not, writable or not."""
     return "\n".join([_PROBE, *(f"probe {quote_path(path)}" for path in paths)])
 
 

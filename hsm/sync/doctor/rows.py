@@ -1,4 +1,4 @@
-"""What the doctor's examinations of a remote target share: its rows, and how a failed login is one of them."""
+"""Rows of a remote target's examination, and the row that a failed login belongs to."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ _BY_ERROR: tuple[tuple[str, tuple[type[UnreachableError], ...]], ...] = (
     ("host_key", (HostKeyError,)),
     ("connection", (NoAnswerError, ConnectionDroppedError, NotSshError, JumpFailedError, UnexplainedError)),
 )
-"""The rows that a login can fail at before its own."""
+"""Rows that a login can fail at before its own."""
 
 CheckStep = tuple[str, Callable[[], bool]]
-"""The row that an error of a step belongs to; the step, which fills rows and says whether the next one makes sense."""
+"""The row that an error of a step belongs to; the step, which fills rows and returns False where no next is useful."""
 
 
 class Rows:
@@ -82,7 +82,7 @@ class Rows:
         self._rows.update((row.name, row) for row in rows)
 
     def fill(self, steps: Sequence[CheckStep]) -> None:
-        """Take the steps, until one says that the next makes no sense, or fails."""
+        """Take the steps, until one says that the next is useless, or fails."""
         for name, step in steps:
             try:
                 if not step():
@@ -92,14 +92,14 @@ class Rows:
                 break
 
     def fill_login(self, error: UnreachableError | None, checks: Sequence[tuple[str, Callable[[], DoctorRow]]]) -> bool:
-        """Fill the rows of a login; how far it came tells which are right: those before the one that it failed at.
+        """Fill the rows of a login; those before the one that it failed at are right.
 
         Args:
-            error: What the login failed with.
+            error: The login's error; None where it is open.
             checks: Rows before and of the login, in order; each is made where the login came so far.
 
         Returns:
-            Whether it is open.
+            True where it is open.
         """
         failed = find_row(error) if error is not None else ""
         if error is not None and failed == "settings":
@@ -113,7 +113,7 @@ class Rows:
         return True
 
     def fill_survey(self, endpoint: Endpoint, settings: TargetSettings, *, knows_time: bool) -> Survey:
-        """Look at the clock and the room, in one session."""
+        """Look at the clock and the free space, in one session."""
         paths = settings.paths
         before = time.time_ns()
         survey = endpoint.survey([Tree(paths.sweeps, names=()), Tree(paths.wandb, names=())])
@@ -126,7 +126,7 @@ class Rows:
         return survey
 
     def make_checkup(self) -> Checkup:
-        """All rows; those that are missing were not looked at, because of the first that failed. Others come last."""
+        """Make all rows; those not filled were not checked, because of the first that failed. Others come last."""
         failed = next((row.name for row in self._rows.values() if row.state is CheckState.FAILED), "")
         reason = f"because of {failed.replace('_', ' ')}"
         rows = [self._rows.get(name) or make_not_checked(name, reason) for name in NAMES]
@@ -135,7 +135,7 @@ class Rows:
 
 
 def check_target_login(login: Callable[..., None], asking: threading.Lock | None) -> UnreachableError | None:
-    """Log in; one target after the other where the user may be asked. What it failed with is the answer."""
+    """Log in; one target after the other where the user may be asked. Returns the error, or None."""
     try:
         if asking is None:
             login()

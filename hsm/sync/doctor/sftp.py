@@ -1,4 +1,4 @@
-"""The doctor at a target that SFTP serves: because it was asked for, or because ssh, rsync or a shell is missing."""
+"""Examination of a target over SFTP: because it was asked for, or because ssh, rsync or a shell is missing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SftpExamination:
         runner: Starts ssh, for its settings; interrupts.
         asking: Held while the user may be asked; None where they may not.
         rows: To be filled.
-        reason: Why SFTP is used; empty where the configuration asks for it.
+        reason: The reason why SFTP is used; empty where the configuration asks for it.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class SftpExamination:
         return True
 
     def _check_places(self) -> bool:
-        """Look at the round trip, the clock, the folders and the room."""
+        """Look at the round trip, the clock, the folders and the free space."""
         samples: list[float] = []
         for _ in range(_N_SAMPLES):
             start = time.monotonic()
@@ -151,7 +151,7 @@ class SftpExamination:
         return [judge_listing(name, path, found) for (name, path), found in zip(names, survey.listings, strict=True)]
 
     def _check_sessions(self) -> bool:
-        """Open channels over the login, all at once, and count those that are refused."""
+        """Open as many channels as a sync would over the login, all at once, and count those that are refused."""
         n_wanted = min(self._settings.options.parallel_transfers, CAPABILITIES.max_workers)
         n_open = 0
         with contextlib.ExitStack() as stack, contextlib.suppress(SessionsRefusedError):

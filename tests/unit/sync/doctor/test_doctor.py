@@ -29,7 +29,6 @@ from hsm.errors import (
 from hsm.model import EntryKind
 from hsm.process.runner import Completed, Runner
 from hsm.remote.shell import quote
-from hsm.sync.doctor.doctor import PatientShell
 from hsm.sync.doctor.findings import (
     CheckState,
     Checkup,
@@ -49,6 +48,7 @@ from hsm.sync.doctor.findings import (
     measure_skew,
 )
 from hsm.sync.doctor.folders import judge_folder, make_probe_program
+from hsm.sync.doctor.openssh import PatientShell
 from hsm.sync.doctor.rows import NAMES, find_row
 from hsm.sync.doctor.sftp import judge_listing
 from hsm.transfer.rsync.versions import RsyncVersion
