@@ -31,6 +31,8 @@ from hsm.sync.clean.target import add_runs
 from hsm.sync.clean.units import Units, add_checksums, find_leftovers, list_own_folders, make_units, read_everything
 from hsm.sync.clean.values import CleanOptions, Copy, UnitVerdict
 from hsm.sync.source import ProjectSource, find_source
+from hsm.targets.connect import connect
+from hsm.targets.contract import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,12 @@ def open_clean(
     """
     source = find_source(loaded, LocalEndpoint(), [word])
     sweep, is_dry_run = source.sweeps[0], request.is_dry_run
+
+    def connect_target(name: str, settings: TargetSettings) -> Connection:
+        return connect(name, settings, runner, reporter, layout=source.layout)
+
     with ExitStack() as stack:
-        session = CleanSession(source, runner, reporter, stack)
+        session = CleanSession(source, connect_target, reporter, stack)
         if not is_dry_run:
             session.lock_here(loaded.config.sync_targets)
         leftovers = find_leftovers(source.project, sweep.id, puts_back=not is_dry_run)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import HsmError, TargetError
 from hsm.model import SweepInventory
-from hsm.process.runner import Runner
 from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import CleanedPlace
@@ -20,8 +19,10 @@ from hsm.sync.clean.marked_lock import MarkedLock
 from hsm.sync.clean.target import CleanTarget
 from hsm.sync.clean.values import Copy, Unit, UnitVerdict
 from hsm.sync.source import ProjectSource
-from hsm.targets.connect import connect
 from hsm.targets.contract import Connection
+
+ConnectTarget = Callable[[str, TargetSettings], Connection]
+"""Makes the connection to a target; starts nothing."""
 
 
 class CleanSession:
@@ -32,7 +33,7 @@ class CleanSession:
 
     Args:
         source: The project here, with one sweep.
-        runner: Starts the processes.
+        connect: Makes the connections.
         reporter: Told of each step.
         stack: Gives everything back: the targets' locks first, then connections, the locks here last.
 
@@ -40,11 +41,11 @@ class CleanSession:
         errors: Why targets could not be asked, by name.
     """
 
-    def __init__(self, source: ProjectSource, runner: Runner, reporter: Reporter, stack: ExitStack) -> None:
+    def __init__(self, source: ProjectSource, connect: ConnectTarget, reporter: Reporter, stack: ExitStack) -> None:
         self.errors: dict[str, HsmError] = {}
         self._source = source
         self._sweep = source.sweeps[0].id
-        self._runner = runner
+        self._connect = connect
         self._reporter = reporter
         self._stack = stack
         self._targets: dict[str, CleanTarget] = {}
@@ -156,7 +157,7 @@ class CleanSession:
     def _open_target(
         self, name: str, settings: TargetSettings, inventory: SweepInventory, *, may_ask: bool
     ) -> CleanTarget:
-        connection = connect(name, settings, self._runner, self._reporter, layout=self._source.layout)
+        connection = self._connect(name, settings)
         path = ProjectFolder(self._source.project).journal(name, self._sweep)
         journal, _ = load_journal(path, make_route(settings, direction="push"), sets_aside=False)
         if not any(record.is_complete for record in journal.runs.values()):
