@@ -108,9 +108,9 @@ def clean_sweep(
 
 
 def _list_names() -> list[str]:
-    from hsm.cli.sync.options.project import load
+    from hsm.cli.sync.options.project import load_current_config
 
-    return list(load().config.sync_targets)
+    return list(load_current_config().config.sync_targets)
 
 
 def _clean(

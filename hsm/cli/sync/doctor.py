@@ -9,7 +9,7 @@ import typer
 
 from hsm.cli.sync.options.completions import complete_target
 from hsm.cli.sync.options.declarations import Json, Trust
-from hsm.cli.sync.options.project import load, load_targets
+from hsm.cli.sync.options.project import load_current_config, load_targets
 
 
 def run_doctor(
@@ -44,7 +44,7 @@ def run_doctor(
     from hsm.sync.doctor.findings import make_doctor_document
     from hsm.sync.source import make_layout
 
-    loaded, targets = load_targets(target or list(load().config.sync_targets), is_trusted=trust)
+    loaded, targets = load_targets(target or list(load_current_config().config.sync_targets), is_trusted=trust)
     report = examine(targets, layout=make_layout(loaded), runner=Runner(), may_ask=has_terminal() and not as_json)
     if as_json:
         typer.echo(json.dumps(make_doctor_document(report), indent=2))

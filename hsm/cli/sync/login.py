@@ -8,7 +8,7 @@ import typer
 
 from hsm.cli.sync.options.completions import complete_target
 from hsm.cli.sync.options.declarations import TargetArgument, Trust
-from hsm.cli.sync.options.project import load, make_connection
+from hsm.cli.sync.options.project import load_current_config, make_connection
 
 
 def log_in(target: TargetArgument, trust: Trust = False) -> None:
@@ -39,7 +39,7 @@ def log_out(
     """Close the shared login to a target, or to all."""
     from hsm.cli.render import show_lines
 
-    names = [target] if target else list(load().config.sync_targets)
+    names = [target] if target else list(load_current_config().config.sync_targets)
     for name in names:
         was_open = make_connection(name, is_trusted=trust).logout()
         show_lines([f"Logged out of {name}." if was_open else f"There was no open login to {name}."])

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hsm.call_options import ReceiveOptions
 from hsm.cli.sync.options.declarations import FarSweeps
-from hsm.cli.sync.options.pick import list_offers_there
 from hsm.cli.sync.options.signature import take_options
+from hsm.cli.sync.options.sweep_choice import list_offers_there
 from hsm.cli.sync.transfer import CopyCommand, copy_sweeps
 
 if TYPE_CHECKING:

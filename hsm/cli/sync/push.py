@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hsm.call_options import SendOptions
 from hsm.cli.sync.options.declarations import SweepsOrAsk
-from hsm.cli.sync.options.pick import list_offers_here
 from hsm.cli.sync.options.signature import take_options
+from hsm.cli.sync.options.sweep_choice import list_offers_here
 from hsm.cli.sync.transfer import CopyCommand, copy_sweeps
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 
 from hsm.cli.sync.options.completions import complete_sweep
 from hsm.cli.sync.options.declarations import Json
-from hsm.cli.sync.options.project import find_received_project, load
+from hsm.cli.sync.options.project import find_received_project, load_current_config
 from hsm.errors import NoConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _find_source(word: str) -> tuple[ProjectSource, bool]:
 
     endpoint = LocalEndpoint()
     try:
-        loaded = load()
+        loaded = load_current_config()
     except NoConfigError:
         here = Path.cwd()
         project = find_received_project(here) or (here if (here / "wandb").is_dir() else None)

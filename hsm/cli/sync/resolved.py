@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hsm.cli.json_document import print_document
-from hsm.cli.sync.options.project import load
+from hsm.cli.sync.options.project import load_current_config
 from hsm.errors import UnknownSweepError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def show_resolved(word: str, names: Sequence[str], overrides: Layer, *, as_json:
     from hsm.config.load import select_targets
     from hsm.config.resolve import resolve_target
 
-    loaded = load()
+    loaded = load_current_config()
     sweep = _find_sweep(loaded, word)
     layers = replace(loaded.layers, command_line=overrides)
     targets = select_targets(loaded.config, names or tuple(loaded.config.sync_targets))

@@ -10,7 +10,7 @@ import typer
 
 from hsm.cli.sync.options.completions import complete_sweep
 from hsm.cli.sync.options.declarations import Json, Targets, Trust
-from hsm.cli.sync.options.project import find_received_project, load, load_targets
+from hsm.cli.sync.options.project import find_received_project, load_current_config, load_targets
 from hsm.errors import NoConfigError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _read(
     sweeps: Sequence[str], names: Sequence[str], *, check: bool, is_trusted: bool, is_quiet: bool, as_json: bool
 ) -> StatusReport:
     try:
-        loaded = load()
+        loaded = load_current_config()
     except NoConfigError:
         project = None if check or names else find_received_project(Path.cwd())
         if project is None:

@@ -10,7 +10,7 @@ import typer
 from hsm.cli.json_document import print_document
 from hsm.cli.sync.options.completions import complete_sweep, complete_target
 from hsm.cli.sync.options.declarations import Assignments, Json, ToSweeps, ToWandb
-from hsm.cli.sync.options.project import load, load_targets
+from hsm.cli.sync.options.project import load_current_config, load_targets
 from hsm.cli.sync.resolved import make_settings_document, show_resolved
 from hsm.errors import UsageError
 
@@ -70,7 +70,7 @@ def list_targets(
             hint="Try `hsm sync list --resolved latest`.",
             kind="usage",
         )
-    loaded = load()
+    loaded = load_current_config()
     if as_json:
         places = {"config": str(loaded.path), "project": str(loaded.project)}
         print_document("sync list", {**places, **make_settings_document(loaded.config)})
@@ -95,7 +95,7 @@ def _show_sweeps(names: Sequence[str], *, as_json: bool) -> None:
         loaded, targets = load_targets(names, is_trusted=False)
         places = list_sweeps_at(loaded, targets, runner=Runner(), may_ask=has_terminal() and not as_json)
     else:
-        places = (list_sweeps_here(load()),)
+        places = (list_sweeps_here(load_current_config()),)
     document = make_overview_document(places)
     if as_json:
         typer.echo(json.dumps(document, indent=2))

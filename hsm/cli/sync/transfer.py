@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from hsm.cli.sync.options.following import parse_following
-from hsm.cli.sync.options.pick import choose_sweeps
 from hsm.cli.sync.options.project import load_targets
+from hsm.cli.sync.options.sweep_choice import choose_sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hsm.call_options import ReceiveOptions, SendOptions
-    from hsm.cli.render.sync.pick import Offer
+    from hsm.cli.render.sync.offers import Offer
     from hsm.config.layers import Layer
     from hsm.config.load import LoadedConfig
     from hsm.config.schema import TargetSettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hsm.cli.sync.options.project import load
+from hsm.cli.sync.options.project import load_current_config
 from hsm.errors import HsmError
 
 
@@ -13,7 +13,7 @@ def complete_sweep(incomplete: str) -> list[str]:
     from hsm.sync.source import make_layout
 
     try:
-        known = list_sweeps(LocalEndpoint(), make_layout(load()))
+        known = list_sweeps(LocalEndpoint(), make_layout(load_current_config()))
     except HsmError:
         return []
     return [name for name in ("latest", *(sweep.id for sweep in known)) if name.startswith(incomplete)]
@@ -22,7 +22,7 @@ def complete_sweep(incomplete: str) -> list[str]:
 def complete_target(incomplete: str) -> list[str]:
     """List the configured targets that begin with what was typed."""
     try:
-        targets = load().config.sync_targets
+        targets = load_current_config().config.sync_targets
     except HsmError:
         return []
     return [name for name in targets if name.startswith(incomplete)]

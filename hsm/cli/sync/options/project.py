@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hsm.targets.contract import Connection
 
 
-def load() -> LoadedConfig:
+def load_current_config() -> LoadedConfig:
     """Load the configuration of the project that the working folder belongs to."""
     from hsm.config.load import load_project_config
 
@@ -53,9 +53,10 @@ def load_targets(
         warnings.append(text)
         show_note(f"Warning: {text}")
 
-    loaded, targets = choose_targets(load(), names, is_trusted=is_trusted, overrides=overrides, warn=warn)
+    config = load_current_config()
+    loaded, targets = choose_targets(config, names, is_trusted=is_trusted, overrides=overrides, warn=warn)
     if not (warnings or is_trusted or overrides or loaded.layers.environment):
-        remember(loaded, targets)
+        remember_logins(loaded, targets)
     return loaded, choose_addresses(loaded, targets)
 
 
@@ -75,7 +76,7 @@ def make_connection(target: str, *, is_trusted: bool) -> Connection:
     return connect(target, targets[target], Runner(), SilentReporter(), layout=make_layout(loaded))
 
 
-def remember(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> None:
+def remember_logins(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> None:
     """Leave behind for the next call which targets OpenSSH reaches, and how."""
     from hsm.remote.openssh.hints import find_hint_file
     from hsm.targets.contract import Client, choose_client

@@ -1,4 +1,4 @@
-"""Choosing sweeps in the terminal where a command line names none."""
+"""Choice of sweeps from a list in the terminal, where a command line names none."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from hsm.errors import UnknownSweepError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from hsm.cli.render.sync.pick import Offer
+    from hsm.cli.render.sync.offers import Offer
     from hsm.config.load import LoadedConfig
     from hsm.config.schema import TargetSettings
 
-_MOST_NUMBERS = 1000
+_MOST_NUMBERS = 1000  # bounds the digits of a number, so that a slip on the keyboard is no long computation
 
 
 def choose_sweeps(
     words: Sequence[str] | None, list_offers: Callable[[], Sequence[Offer]], *, command: str, as_json: bool
 ) -> tuple[str, ...]:
-    """The sweeps that a command line names; if it names none, those that are picked from a list in the terminal.
+    """Return the sweeps that a command line names; if it names none, let somebody choose from a list in the terminal.
 
     Args:
         words: As typed.
@@ -29,7 +29,7 @@ def choose_sweeps(
         as_json: The answer goes to a program.
 
     Returns:
-        Empty where somebody saw the list and picked nothing.
+        Empty where somebody saw the list and chose nothing.
 
     Raises:
         UsageError: None is named and there is nobody to ask, or nothing to choose from.
@@ -51,8 +51,8 @@ def choose_sweeps(
 
 
 def list_offers_here(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> list[Offer]:
-    """The sweeps of this project, newest first, each with what is pending at targets as the journals tell."""
-    from hsm.cli.render.sync.pick import Offer, describe_standing
+    """List the sweeps of this project, newest first, each with what is pending at targets, from the journals."""
+    from hsm.cli.render.sync.offers import Offer, describe_standing
     from hsm.sync.status.overview import list_sweeps_here
     from hsm.sync.status.status import read_sweep_status
 
@@ -66,12 +66,12 @@ def list_offers_here(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]
 
 
 def list_offers_there(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> list[Offer]:
-    """The sweeps that lie at targets, newest first, each with what came of it as the journals here tell.
+    """List the sweeps that lie at targets, newest first, each with what has arrived of it, from the journals here.
 
     Raises:
         HsmError: A target cannot be asked.
     """
-    from hsm.cli.render.sync.pick import Offer, describe_arrived
+    from hsm.cli.render.sync.offers import Offer, describe_arrived
     from hsm.discover.sweeps import parse_timestamp
     from hsm.process.runner import Runner
     from hsm.sync.status.overview import list_sweeps_at
@@ -98,7 +98,7 @@ def list_offers_there(loaded: LoadedConfig, targets: Mapping[str, TargetSettings
 
 
 def parse_numbers(text: str, n: int) -> tuple[int, ...]:
-    """Read what is picked of a list.
+    """Read the numbers that are chosen of a list.
 
     Args:
         text: Numbers from 1 on and ranges of them, as `2` or `1,3-5`; empty means the first.
@@ -129,13 +129,15 @@ def _iter_range(part: str, n: int) -> Iterator[int]:
 
 def _ask(offers: Sequence[Offer]) -> tuple[str, ...]:
     from hsm.cli.render import show_note
-    from hsm.cli.render.sync.pick import show_offers
+    from hsm.cli.render.sync.offers import show_offers
+    from hsm.process.signals import hear_signals
 
     show_offers(offers)
     while True:
         sys.stderr.write("Which? A number, several as 1,3-5, Enter for 1, q for none: ")
         sys.stderr.flush()
-        line = sys.stdin.readline()
+        with hear_signals():
+            line = sys.stdin.readline()
         if not line or line.strip().lower() in ("q", "quit"):
             show_note("Nothing was chosen." if line else "\nNothing was chosen.")
             return ()

@@ -1,4 +1,4 @@
-"""A list of sweeps to choose from, on stderr: the answer to a question, not the command's own output."""
+"""List of sweeps to choose from, on stderr: a question, not the command's own output."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _MOST = 30
 
 
 class Offer(NamedTuple):
-    """One sweep to choose.
+    """Sweep that can be chosen.
 
     Attributes:
         sweep: In numbers.
-        words: Where it stands, a part for each target.
+        words: How it stands, a part for each target.
     """
 
     sweep: SweepOverview
@@ -62,7 +62,7 @@ def describe_standing(target: TargetStatus) -> str:
 
 
 def describe_arrived(name: str, target: TargetStatus | None) -> str:
-    """Return what came of a sweep from a target, as `hpc: 5 of 7 runs complete here`."""
+    """Return what has arrived of a sweep from a target, as `hpc: 5 of 7 runs complete here`."""
     if target is None or not target.updated_ns:
         return f"{name}: nothing came yet"
     runs = target.tally.runs
