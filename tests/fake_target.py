@@ -101,7 +101,7 @@ class FakeTarget:
     def contents(self) -> Contents:
         return FolderContents(self.name, self.runner)
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:  # noqa: ARG002
+    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:  # noqa: ARG002
         self.script.reach("prepare")
 
     def release(self) -> None:
@@ -115,11 +115,11 @@ class FakeTarget:
         roots: Mapping[Root, str],
         *,
         sweep: str,
-        skips_newer: bool,
+        update_only: bool,
         pulls: bool = False,  # noqa: ARG002
     ) -> Engine:
         self.script.reach("make_engine")
-        return _FakeEngine(CopyEngine(self.runner, roots, sweep=sweep, skips_newer=skips_newer), self.script)
+        return _FakeEngine(CopyEngine(self.runner, roots, sweep=sweep, update_only=update_only), self.script)
 
 
 class _FakeEndpoint(LocalEndpoint):

@@ -83,14 +83,14 @@ class Guard(Protocol):
             UnwritableError: A folder or file of HSM's own cannot be made; the lock is not kept.
         """
 
-    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> LockTaken | None:
+    def release(self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False) -> LockTaken | None:
         """Write the receipt, if any, give the lock back and remove the temporary folders.
 
         The receipt is on disk before it takes its name. A second call finds it written.
 
         Args:
             receipt: File name and content.
-            sets_aside: Rename the receipt that is there to `NAME.damaged` first.
+            keeps_damaged: Rename the receipt that is there to `NAME.damaged` first.
 
         Returns:
             The receipts there; None when the lock was no longer ours: then nothing was written.

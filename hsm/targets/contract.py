@@ -90,7 +90,7 @@ class Connection(Protocol):
             HsmError: The target is out of reach.
         """
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:
         """Begin with what a push will need, before it is known what has to be sent. May do nothing.
 
         Nothing is changed there: a stream that is opened has been told no name. `make_engine` uses what was begun
@@ -99,7 +99,7 @@ class Connection(Protocol):
         Args:
             changed: The folders in which something changed here.
             sweep: Whose files will be sent.
-            skips_newer: As for `make_engine`.
+            update_only: As for `make_engine`.
 
         Raises:
             HsmError: It cannot work; whoever goes on without it will hear the same.
@@ -108,13 +108,13 @@ class Connection(Protocol):
     def release(self) -> None:
         """End what `prepare` began and nobody uses. May be called at any time, also twice."""
 
-    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
+    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, update_only: bool, pulls: bool = False) -> Engine:
         """Choose and make the engine between this machine and the target.
 
         Args:
             roots: The destination's folders, real paths.
             sweep: Whose files are sent.
-            skips_newer: Leave what is newer at the destination.
+            update_only: Leave what is newer at the destination.
             pulls: The target is the source.
 
         Raises:

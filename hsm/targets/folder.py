@@ -26,7 +26,8 @@ from hsm.targets.contents.folder import FolderContents
 from hsm.transfer.base import Engine
 from hsm.transfer.local import CopyEngine
 from hsm.transfer.rsync.engine import RsyncEngine
-from hsm.transfer.rsync.versions import FINE_TIMES_VERSION, read_local_version
+from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
+from hsm.transfer.rsync.versions import RsyncPair, read_local_version
 
 
 class FolderTarget:
@@ -91,13 +92,13 @@ class FolderTarget:
         """See `hsm.targets.contract.Connection.contents`."""
         return FolderContents(self.name, self._runner)
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`: nothing takes long to open."""
 
     def release(self) -> None:
         """See `hsm.targets.contract.Connection.release`."""
 
-    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:  # noqa: ARG002 - both ends are here
+    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, update_only: bool, pulls: bool = False) -> Engine:  # noqa: ARG002 - both ends are here
         """See `hsm.targets.contract.Connection.make_engine`: rsync without ssh, or a plain copy where it is missing."""
         if self._settings.engine != "copy":
             try:
@@ -106,15 +107,10 @@ class FolderTarget:
                 if self._settings.engine == "rsync":
                     raise
             else:
-                return RsyncEngine(
-                    self._runner,
-                    roots,
-                    sweep=sweep,
-                    protocol=here.protocol,
-                    skips_newer=skips_newer,
-                    has_fine_times=here.version >= FINE_TIMES_VERSION,
-                )
-        return CopyEngine(self._runner, roots, sweep=sweep, skips_newer=skips_newer)
+                pair = RsyncPair(here, here)
+                setup = RsyncSetup(StreamDirection.LOCAL, roots, sweep, pair, update_only=update_only)
+                return RsyncEngine(self._runner, setup)
+        return CopyEngine(self._runner, roots, sweep=sweep, update_only=update_only)
 
 
 def check_apart(name: str, roots: Mapping[Root, str], layout: Layout) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class MakeRsync(Protocol):
     """Makes the engine of a push from what is known of the destination."""
 
-    def __call__(self, there: DestinationHint, *, sweep: str, skips_newer: bool) -> RsyncEngine:
+    def __call__(self, there: DestinationHint, *, sweep: str, update_only: bool) -> RsyncEngine:
         """Make it; raises HsmError where it could not work."""
 
 
@@ -43,13 +43,13 @@ class HeadStart:
         self._is_push = False  # staged artifacts and checks use engines too, whose folders are no hint
         self._found: tuple[Mapping[Root, str], str] | None = None
 
-    def begin(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> bool:
+    def begin(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> bool:
         """Open a stream for each folder in which something changed.
 
         Args:
             changed: The folders.
             sweep: Whose files are to be sent.
-            skips_newer: As for the engine.
+            update_only: As for the engine.
 
         Returns:
             Whether that could be done; False where the last push left no hint.
@@ -64,12 +64,12 @@ class HeadStart:
         there = self._hints.load().destination if self._hints is not None else None
         if there is None or there.route != self._route:
             return False
-        engine = self._make(there, sweep=sweep, skips_newer=skips_newer)
-        self._begun = there, sweep, skips_newer, engine
+        engine = self._make(there, sweep=sweep, update_only=update_only)
+        self._begun = there, sweep, update_only, engine
         engine.begin([root for root in changed if root in there.roots])
         return True
 
-    def take(self, roots: Mapping[Root, str], rsync: str, *, sweep: str, skips_newer: bool) -> RsyncEngine | None:
+    def take(self, roots: Mapping[Root, str], rsync: str, *, sweep: str, update_only: bool) -> RsyncEngine | None:
         """Use the engine whose streams are open, if all is as hinted; `drop` ends the streams that it leaves over."""
         begun, self._begun = self._begun, None
         if self._is_push:
@@ -78,7 +78,7 @@ class HeadStart:
             return None
         there, *rest, engine = begun
         is_same = all(there.roots.get(root) == path for root, path in roots.items()) and there.rsync == rsync
-        if is_same and rest == [sweep, skips_newer]:
+        if is_same and rest == [sweep, update_only]:
             self._taken = engine
             return engine
         engine.stop()

@@ -86,28 +86,29 @@ class OpenSshTarget:
 
         return ShellContents(self._ssh)
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`: streams open, or the rsync here is asked for its version."""
-        if not self._head_start.begin(changed, sweep=sweep, skips_newer=skips_newer):
+        if not self._head_start.begin(changed, sweep=sweep, update_only=update_only):
             self._read_version()
 
     def release(self) -> None:
         """See `hsm.targets.contract.Connection.release`; the next push begins with what this one found."""
         self._head_start.drop(self._ssh.round_trip_seconds)
 
-    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
+    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, update_only: bool, pulls: bool = False) -> Engine:
         """See `hsm.targets.contract.Connection.make_engine`; the rsync of both ends is checked first."""
         rsync = self.endpoint.machine.rsync_version
-        begun = None if pulls else self._head_start.take(roots, rsync, sweep=sweep, skips_newer=skips_newer)
+        begun = None if pulls else self._head_start.take(roots, rsync, sweep=sweep, update_only=update_only)
         there = DestinationHint("", roots, rsync)
-        return begun or self._make_engine(there, sweep=sweep, skips_newer=skips_newer, pulls=pulls)
+        return begun or self._make_engine(there, sweep=sweep, update_only=update_only, pulls=pulls)
 
-    def _make_push_engine(self, there: DestinationHint, *, sweep: str, skips_newer: bool) -> RsyncEngine:
-        return self._make_engine(there, sweep=sweep, skips_newer=skips_newer, pulls=False)
+    def _make_push_engine(self, there: DestinationHint, *, sweep: str, update_only: bool) -> RsyncEngine:
+        return self._make_engine(there, sweep=sweep, update_only=update_only, pulls=False)
 
-    def _make_engine(self, there: DestinationHint, *, sweep: str, skips_newer: bool, pulls: bool) -> RsyncEngine:
+    def _make_engine(self, there: DestinationHint, *, sweep: str, update_only: bool, pulls: bool) -> RsyncEngine:
         asked = self._read_version()  # a process of its own, begun before the imports below
         from hsm.transfer.rsync.engine import RsyncEngine  # noqa: PLC0415 - where nothing is sent, it is not needed
+        from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection  # noqa: PLC0415 - as above
         from hsm.transfer.rsync.versions import check_remote_version, make_pair  # noqa: PLC0415 - as above
 
         try:
@@ -117,21 +118,17 @@ class OpenSshTarget:
             raise
         remote = check_remote_version(there.rsync, name=self.name)
         pair = make_pair(here, remote, name=self.name, pulls=pulls)
-        return RsyncEngine(
-            self._runner,
+        setup = RsyncSetup(
+            StreamDirection.PULL if pulls else StreamDirection.PUSH,
             there.roots,
-            sweep=sweep,
-            ssh=self._ssh,
-            pulls=pulls,
-            rsync_path=self._settings.rsync_path,
-            protocol=pair.protocol,
-            skips_newer=skips_newer,
-            has_fine_times=pair.has_fine_times,
-            to_openrsync=pair.to_openrsync,
+            sweep,
+            pair,
+            rsync_path=self._settings.rsync_path or "",
+            update_only=update_only,
             compress=self._settings.options.compress,
-            compressions=pair.compressions,
             round_trip_seconds=there.round_trip_seconds,
         )
+        return RsyncEngine(self._runner, setup, self._ssh)
 
     def _read_version(self) -> BackgroundCall[RsyncVersion]:
         """Begin to ask the rsync here for its version, once."""

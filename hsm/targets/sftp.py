@@ -90,12 +90,12 @@ class SftpTarget:
         """See `hsm.targets.contract.Connection.contents`. Asks as `endpoint` does."""
         return ShellContents(self._client) if self._client.can_run else SftpContents(self._client)
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, skips_newer: bool) -> None:
+    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`: nothing can be opened before it is used."""
 
     def release(self) -> None:
         """See `hsm.targets.contract.Connection.release`."""
 
-    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool, pulls: bool = False) -> Engine:
+    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, update_only: bool, pulls: bool = False) -> Engine:
         """See `hsm.targets.contract.Connection.make_engine`."""
-        return SftpEngine(self._client, self._runner, roots, sweep=sweep, pulls=pulls, skips_newer=skips_newer)
+        return SftpEngine(self._client, self._runner, roots, sweep=sweep, pulls=pulls, update_only=update_only)

@@ -24,6 +24,10 @@ Not one folder for all: files of one name would meet there, and rsync writes int
 two workers tore a file under its final name."""
 
 
+MAX_LOCAL_WORKERS = 8
+"""Workers between folders of this machine."""
+
+
 def get_temporary_folder(root: str, sweep: str) -> str:
     """Where files of a sweep are written below a destination root; of each sweep its own, as its lock is."""
     return f"{root.rstrip('/')}/{TEMPORARY_FOLDER}/{sweep}"

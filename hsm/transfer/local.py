@@ -14,6 +14,7 @@ from hsm.errors import DiskError, HsmError, TargetError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
 from hsm.transfer.base import (
+    MAX_LOCAL_WORKERS,
     PARTIAL_FOLDER,
     Batch,
     BatchEnd,
@@ -24,7 +25,6 @@ from hsm.transfer.base import (
 )
 from hsm.transfer.complaints import explain_number
 
-MAX_WORKERS = 8
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -37,19 +37,19 @@ class CopyEngine:
         runner: Interrupts what runs here too.
         roots: The destination's folders, real paths.
         sweep: Whose files are sent.
-        skips_newer: Leave what is newer at the destination, and what has the same size and time.
+        update_only: Leave what is newer at the destination, and what has the same size and time.
     """
 
-    def __init__(self, runner: Runner, roots: Mapping[Root, str], *, sweep: str, skips_newer: bool = False) -> None:
+    def __init__(self, runner: Runner, roots: Mapping[Root, str], *, sweep: str, update_only: bool = False) -> None:
         self._runner = runner.make_child()
         self._roots = roots
         self._sweep = sweep
-        self._skips_newer = skips_newer
+        self._update_only = update_only
 
     @property
     def capabilities(self) -> Capabilities:
         """See `hsm.transfer.base.Engine.capabilities`."""
-        return Capabilities("copy", resumes=False, sends_deltas=False, max_workers=MAX_WORKERS)
+        return Capabilities("copy", resumes=False, sends_deltas=False, max_workers=MAX_LOCAL_WORKERS)
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """See `hsm.transfer.base.Engine.send`."""
@@ -58,7 +58,7 @@ class CopyEngine:
         for file in batch.files:
             self._runner.sleep(0)
             path = f"{root.rstrip('/')}/{file.path}"
-            if self._skips_newer and _is_as_new(file, path):
+            if self._update_only and _is_as_new(file, path):
                 continue
             try:
                 self._copy(file, root, path, state)

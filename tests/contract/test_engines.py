@@ -32,6 +32,8 @@ from hsm.transfer.local import CopyEngine
 from hsm.transfer.outcome import Outcome
 from hsm.transfer.rounds import Patience, Transfer
 from hsm.transfer.rsync.engine import RsyncEngine
+from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
+from hsm.transfer.rsync.versions import RsyncPair, read_local_version
 from hsm.transfer.sftp.engine import SftpEngine
 from tests.contract.conftest import start_sftp_only
 from tests.marks import parametrize
@@ -121,7 +123,9 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_pro
     runner = Runner()
     here = LocalEndpoint()
     if kind == "rsync-local":
-        return Bench(RsyncEngine(runner, roots, sweep=SWEEP), here, here, tmp_path / "src", roots, runner)
+        return Bench(
+            RsyncEngine(runner, make_setup(StreamDirection.LOCAL, roots)), here, here, tmp_path / "src", roots, runner
+        )
     if kind == "copy-local":
         return Bench(CopyEngine(runner, roots, sweep=SWEEP), here, here, tmp_path / "src", roots, runner)
     pulls = kind.endswith("-pull")
@@ -139,8 +143,14 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_pro
     ssh: OpenSsh = request.getfixturevalue("make_ssh")(sshd)
     there = RemoteEndpoint(ssh)
     source, destination = (there, here) if pulls else (here, there)
-    engine = RsyncEngine(runner, roots, sweep=SWEEP, ssh=ssh, pulls=pulls)
+    setup = make_setup(StreamDirection.PULL if pulls else StreamDirection.PUSH, roots)
+    engine = RsyncEngine(runner, setup, ssh)
     return Bench(engine, source, destination, tmp_path / "src", roots, runner)
+
+
+def make_setup(direction: StreamDirection, roots: dict[Root, str]) -> RsyncSetup:
+    version = read_local_version(Runner())
+    return RsyncSetup(direction, roots, SWEEP, RsyncPair(version, version))
 
 
 def make_transfer(bench: Bench) -> Transfer:

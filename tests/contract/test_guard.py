@@ -214,7 +214,7 @@ def test_what_the_connection_cut_is_neither_a_lock_nor_a_receipt(bench: Bench) -
     bench.take("aaaa")
     (bench.folder / "receipt-a.json").write_text("the one before")
     with pytest.raises(TargetError, match="broke"):
-        ShellGuard(cut, bench.places, "aaaa").release(("receipt-a.json", b"{}\n" * 1000), sets_aside=True)
+        ShellGuard(cut, bench.places, "aaaa").release(("receipt-a.json", b"{}\n" * 1000), keeps_damaged=True)
     assert list_names(bench.folder) == ["receipt-a.json"]
     assert (bench.folder / "receipt-a.json").read_text() == "the one before"
 
@@ -297,7 +297,7 @@ def test_a_target_whose_clock_is_not_its_disks_never_calls_a_lock_stale(bench: B
 def test_a_damaged_receipt_is_set_aside(bench: Bench) -> None:
     bench.take("aaaa")
     (bench.folder / "receipt-a.json").write_text("half")
-    bench.guard("aaaa").release(("receipt-a.json", b"whole"), sets_aside=True)
+    bench.guard("aaaa").release(("receipt-a.json", b"whole"), keeps_damaged=True)
     assert (bench.folder / "receipt-a.json").read_text() == "whole"
     assert (bench.folder / "receipt-a.json.damaged").read_text() == "half"
 

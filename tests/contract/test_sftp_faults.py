@@ -191,7 +191,7 @@ def test_what_is_newer_at_the_destination_is_left_when_asked(make_bench: Callabl
     for name, mtime_ns in (("newer", T + 10**10), ("same", T), ("older", T - 10**10)):
         (bench.root / "run-1" / name).write_bytes(b"theirs")
         os.utime(bench.root / "run-1" / name, ns=(mtime_ns, mtime_ns))
-    end, _ = bench.send(bench.make_engine(skips_newer=True), *files)
+    end, _ = bench.send(bench.make_engine(update_only=True), *files)
     assert (end.is_clean, end.sent) == (True, {"run-1/older", "run-1/missing"})
     assert (bench.root / "run-1/newer").read_bytes() == b"theirs"
 

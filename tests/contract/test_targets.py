@@ -61,7 +61,7 @@ class Bench:
         guard = self.connection.make_guard(self.make_places(), "n" * 16)
         guard.take(b"content of a lock\n", minutes=15)
         try:
-            engine = self.connection.make_engine(self.roots, sweep=SWEEP, skips_newer=False)
+            engine = self.connection.make_engine(self.roots, sweep=SWEEP, update_only=False)
             end = engine.send(Batch(Root.WANDB, files), lambda _n_bytes, _n_files: None)
         finally:
             guard.release(None)
@@ -131,7 +131,7 @@ def test_a_pull_brings_it_back(bench: Bench) -> None:
     bench.send(bench.write())
     back = {root: str(bench.here / "back" / root.value) for root in Root}
     Path(get_temporary_folder(back[Root.WANDB], SWEEP)).mkdir(parents=True)
-    engine = bench.connection.make_engine(back, sweep=SWEEP, skips_newer=False, pulls=True)
+    engine = bench.connection.make_engine(back, sweep=SWEEP, update_only=False, pulls=True)
     listing = bench.connection.endpoint.survey([Tree(bench.roots[Root.WANDB], (PATH,), 0)]).listings[0]
     entry = listing.entries[0]
     file = SourceFile(Root.WANDB, PATH, bench.roots[Root.WANDB], entry.size, entry.mtime_ns, entry.inode, "run-1")
@@ -160,7 +160,7 @@ def test_what_is_prepared_changes_nothing_and_ends_with_its_release(bench: Bench
     there = Path(bench.roots[Root.WANDB]).parent
     before = sorted(there.rglob("*"))
     for _ in range(2):
-        bench.connection.prepare([*Root], sweep=SWEEP, skips_newer=False)
+        bench.connection.prepare([*Root], sweep=SWEEP, update_only=False)
         assert sorted(there.rglob("*")) == before
     bench.connection.release()
     bench.connection.release()

@@ -204,7 +204,7 @@ def test_an_rsync_here_that_comes_later_is_found_by_the_next_pass(
     settings = settings.model_copy(update={"engine": "rsync"})
     layout = Layout(str(project.folder), str(project.folder / "sweeps"), str(project.folder / "wandb"))
     connection = connect(project.target, settings, Runner(), SilentReporter(), layout=layout)
-    make_engine = partial(connection.make_engine, get_roots(settings), sweep=SWEEP, skips_newer=False)
+    make_engine = partial(connection.make_engine, get_roots(settings), sweep=SWEEP, update_only=False)
     with connection.keep_open():
         connection.login()
         assert connection.endpoint.machine.rsync_version

@@ -52,9 +52,9 @@ class SftpGuard:
 
         return self._do(take)
 
-    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> LockTaken | None:
+    def release(self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False) -> LockTaken | None:
         """See `hsm.remote.guard.Guard.release`."""
-        return self._do(lambda work: work.release(receipt, sets_aside=sets_aside))
+        return self._do(lambda work: work.release(receipt, keeps_damaged=keeps_damaged))
 
     def tidy(self) -> None:
         """See `hsm.remote.guard.Guard.tidy`."""
@@ -112,14 +112,14 @@ class _Work:
             raise
         return LockTaken(self._files.read_receipts(self._folder))
 
-    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool) -> LockTaken | None:
+    def release(self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool) -> LockTaken | None:
         failure: Exception | None = None
         is_lost = not self.is_mine()
         if is_lost:
             is_lost = receipt is None or self._files.read(f"{self._folder}/{receipt[0]}") != receipt[1]
         elif receipt is not None:
             try:
-                self._write_receipt(*receipt, sets_aside=sets_aside)
+                self._write_receipt(*receipt, keeps_damaged=keeps_damaged)
             except (SftpError, _CannotError) as error:
                 failure = error
                 self._files.remove(f"{self._folder}/new.{self._nonce}")
@@ -208,12 +208,12 @@ class _Work:
             self._files.remove(self._lock)
         self._files.remove_folder(self._folder)
 
-    def _write_receipt(self, name: str, content: bytes, *, sets_aside: bool) -> None:
+    def _write_receipt(self, name: str, content: bytes, *, keeps_damaged: bool) -> None:
         fresh, final = f"{self._folder}/new.{self._nonce}", f"{self._folder}/{name}"
         self._files.remove(fresh)
         self._files.write(fresh, content, syncs=True)
         damaged = f"{final}.damaged"
-        if sets_aside and self._files.get_kind(damaged) is not EntryKind.FOLDER:
+        if keeps_damaged and self._files.get_kind(damaged) is not EntryKind.FOLDER:
             with contextlib.suppress(SftpError):
                 self._files.replace(final, damaged)
         if self._files.get_kind(final, follow=True) is EntryKind.FOLDER:

@@ -138,10 +138,10 @@ class ShellGuard:
             raise self._make_error(fields)
         return LockTaken(parse_receipt_checksums(fields))
 
-    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> LockTaken | None:
+    def release(self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False) -> LockTaken | None:
         """See `hsm.remote.guard.Guard.release`."""
         name, content = receipt or ("", b"")
-        head = f"receipt={quote(name)} aside={int(sets_aside) or ''}"
+        head = f"receipt={quote(name)} aside={int(keeps_damaged) or ''}"
         answer, complaint, *fields = self._run(f"{head}\n{_RELEASE}", content)
         if answer not in (b"released", b"lost"):
             raise self._make_error([complaint])

@@ -113,7 +113,7 @@ class Staging:
         return WaitingState(state.base, state.sends, (), (*state.problems, *problems))
 
     def _make_engine(self, base: str) -> Engine:
-        return self._connection.make_engine({Root.WANDB: base}, sweep=self._arrival.sweep, skips_newer=True)
+        return self._connection.make_engine({Root.WANDB: base}, sweep=self._arrival.sweep, update_only=True)
 
     def _send(self, base: str, files: Sequence[SourceFile], base_there: str) -> Staged:
         """With the lock held: look again, since somebody else may have been there, and send.

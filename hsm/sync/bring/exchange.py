@@ -128,7 +128,7 @@ class _Exchange:
         if not (self._options.is_dry_run or self._direction.is_pull):
             with contextlib.suppress(HsmError):  # the rest will tell
                 changed = self._ledger.find_changed(self._inventory)
-                self._connection.prepare(changed, sweep=self._inventory.sweep, skips_newer=self._skips_newer)
+                self._connection.prepare(changed, sweep=self._inventory.sweep, update_only=self._update_only)
         for _ in range(_MAX_CHECKS):
             there = self._survey()
             plan = self._make_plan(there)
@@ -152,7 +152,7 @@ class _Exchange:
         )
 
     @property
-    def _skips_newer(self) -> bool:
+    def _update_only(self) -> bool:
         # With `check_remote_first: false` the plan has compared nothing, so rsync's own comparison must keep what is
         # newer there; a plan that has compared names only what is to be replaced.
         return not (self._options.plan.is_checked or self._options.plan.overwrite)
@@ -202,7 +202,7 @@ class _Exchange:
         return self._connection.make_engine(
             there.roots,
             sweep=self._inventory.sweep,
-            skips_newer=self._skips_newer,
+            update_only=self._update_only,
             pulls=self._direction.is_pull,
         )
 

@@ -203,7 +203,7 @@ class Ledger:
             generation, is_damaged = self._find_generation(lock, places, endpoint)
             receipt = self._make_receipt(generation + 1, runs)
             name = self._receipt_name
-            answer = lock.guard.release((name, make_receipt_content(receipt)), sets_aside=is_damaged)
+            answer = lock.guard.release((name, make_receipt_content(receipt)), keeps_damaged=is_damaged)
             if answer is not None:
                 journal = replace(journal, generation=generation + 1, receipt=answer.receipts.get(name, ""))
         except (HsmError, CommandStoppedError):

@@ -154,7 +154,7 @@ class _Verify:
         if not presence.there:
             return set(), set()
         self._reporter.report(StepStarted(connection.name, "verify"))
-        engine = connection.make_engine(there.roots, sweep=sweep, skips_newer=False)
+        engine = connection.make_engine(there.roots, sweep=sweep, update_only=False)
         return _compare_by(engine, presence.there, n_workers=n_workers)
 
     def _read_known(self, name: str, sweep: str) -> frozenset[str]:

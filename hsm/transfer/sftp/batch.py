@@ -48,7 +48,7 @@ class BatchSetup:
         roots: The destination's folders, real paths.
         sweep: Whose files are sent.
         check: Raises what ends the work early.
-        skips_newer: Leave what is newer at the destination, or the same.
+        update_only: Leave what is newer at the destination, or the same.
         kept: Of large files; it outlives a broken connection.
     """
 
@@ -56,7 +56,7 @@ class BatchSetup:
     roots: Mapping[Root, str]
     sweep: str
     check: Callable[[], None]
-    skips_newer: bool = False
+    update_only: bool = False
     kept: dict[FileKey, ArrivedPart] = field(default_factory=dict)
 
     def get_temporary(self, root: Root) -> str:

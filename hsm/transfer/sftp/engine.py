@@ -41,7 +41,7 @@ class SftpEngine:
         roots: The destination's folders, real paths.
         sweep: Whose files are sent.
         pulls: The source is the remote end.
-        skips_newer: Leave what is newer at the destination, and what has the same size and time.
+        update_only: Leave what is newer at the destination, and what has the same size and time.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class SftpEngine:
         *,
         sweep: str,
         pulls: bool = False,
-        skips_newer: bool = False,
+        update_only: bool = False,
     ) -> None:
         self._runner = runner.make_child()
         self._client = client
         self._pulls = pulls
-        self._setting = BatchSetup(client, roots, sweep, self._check, skips_newer)
+        self._setting = BatchSetup(client, roots, sweep, self._check, update_only)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -114,7 +114,7 @@ class PullBatch:
         handle: bytes | None = None
         try:
             final = join(self._root, file.path)
-            if self._setting.skips_newer and _is_as_new(file, final):
+            if self._setting.update_only and _is_as_new(file, final):
                 return
             replies = yield RequestBatch([make_open(source, Open.READ)])
             handle = parse_handle(replies[0])

@@ -190,7 +190,7 @@ class PushBatch:
         if not stat.S_ISREG(status.st_mode):
             raise BlockedError(join(file.prefix, file.path))
         final = join(self._root, file.path)
-        if self._setting.skips_newer:
+        if self._setting.update_only:
             replies = yield RequestBatch([make_path(PacketType.LSTAT, final)])
             there = _read_attributes(replies[0])
             if there is not None and is_to_be_left(file, there.size or 0, there.mtime or 0):

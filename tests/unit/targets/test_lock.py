@@ -36,7 +36,12 @@ class FakeGuard:
     calls: list[dict[str, object]] = field(default_factory=list)
 
     def take(
-        self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False  # noqa: ARG002
+        self,
+        content: bytes,
+        *,
+        minutes: int,
+        stale: str | None = None,
+        breaks: bool = False,  # noqa: ARG002
     ) -> LockTaken | LockHeld:
         self.calls.append({"minutes": minutes, "stale": stale, "breaks": breaks})
         held = self.content or (make_lock_content(self.holder) if self.holder is not None else b"")

@@ -17,11 +17,11 @@ T = 1_760_000_000_123_456_789
 
 
 class Bench:
-    def __init__(self, folder: Path, *, skips_newer: bool = False) -> None:
+    def __init__(self, folder: Path, *, update_only: bool = False) -> None:
         self.source = folder / "src"
         self.there = folder / "there"
         Path(get_temporary_folder(str(self.there), "s")).mkdir(parents=True)
-        self.engine = CopyEngine(Runner(), {Root.WANDB: str(self.there)}, sweep="s", skips_newer=skips_newer)
+        self.engine = CopyEngine(Runner(), {Root.WANDB: str(self.there)}, sweep="s", update_only=update_only)
 
     def write(self, path: str, content: bytes = b"content", *, mtime_ns: int = T) -> SourceFile:
         target = self.source / path
@@ -112,7 +112,7 @@ def test_modes(bench: Bench, here: int, there: int | None, expected: int) -> Non
 def test_what_was_not_compared_before_is_left_where_it_is_newer(
     tmp_path: Path, content: bytes, shift_ns: int, is_sent: bool
 ) -> None:
-    bench = Bench(tmp_path, skips_newer=True)
+    bench = Bench(tmp_path, update_only=True)
     there = bench.put("run-1/f", content, mtime_ns=T + shift_ns)
     end = bench.engine.send(Batch(Root.WANDB, (bench.write("run-1/f"),)), ignore)
     assert (end.is_clean, bool(end.sent)) == (True, is_sent)

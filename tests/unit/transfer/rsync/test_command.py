@@ -1,39 +1,48 @@
-"""rsync's command line, file list and output, as text, and what a real rsync makes of them."""
+"""rsync's command line and file list, as text, and what a real rsync makes of them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
 from hsm.transfer.base import count_name_bytes
-from hsm.transfer.rsync.command import (
-    OutputReader,
-    RsyncCall,
-    StreamDirection,
-    make_argv,
-    make_file_list,
-    make_names,
-    make_remote_shell,
-    unescape,
-)
+from hsm.transfer.rsync.command import RsyncCall, make_argv, make_file_list, make_names, make_remote_shell
 from hsm.transfer.rsync.engine import get_max_name_bytes
+from hsm.transfer.rsync.output import OutputReader
+from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
+from hsm.transfer.rsync.versions import RsyncPair, RsyncVersion
 
-PUSH = RsyncCall(
-    StreamDirection.PUSH,
-    "/data/my wandb",
-    "/data/my wandb/.tmp",
-    address="cluster",
-    ssh_argv=("ssh", "-o", "ControlPath=/tmp/a b"),
-)
+NEW = RsyncVersion((3, 2, 7), 31)
+SETUP = RsyncSetup(StreamDirection.PUSH, {Root.WANDB: "/data/my wandb"}, "sweep_1", RsyncPair(NEW, NEW))
+PUSH = RsyncCall(SETUP, Root.WANDB, address="cluster", ssh_argv=("ssh", "-o", "ControlPath=/tmp/a b"))
+
+
+def make_push(**changes: object) -> RsyncCall:
+    """Make the usual call with another setup."""
+    return replace(PUSH, setup=replace(SETUP, **changes))  # type: ignore[arg-type]
+
+
+def make_push_to(there: RsyncVersion) -> RsyncCall:
+    return make_push(pair=RsyncPair(NEW, there))
+
+
+def make_local(tmp_path: Path, *, protocol: int = 31) -> RsyncCall:
+    """Make a call between two folders of this machine, whose temporary folder is there."""
+    (tmp_path / "there/.hsm-tmp/sweep_1").mkdir(parents=True)
+    version = RsyncVersion((3, 2, 7), protocol)
+    roots = {Root.WANDB: str(tmp_path / "there")}
+    setup = RsyncSetup(StreamDirection.LOCAL, roots, "sweep_1", RsyncPair(version, version))
+    return RsyncCall(setup, Root.WANDB)
+
+
+TEMPORARY = "--temp-dir=.hsm-tmp/sweep_1"
 ALWAYS = [
     "rsync",
     "--files-from=-",
@@ -42,7 +51,7 @@ ALWAYS = [
     "--omit-dir-times",
     "--copy-links",
     "--chmod=Du+rwx,Fu+rw",
-    "--temp-dir=/data/my wandb/.tmp",
+    TEMPORARY,
     "--partial-dir=.hsm-partial",
     "--timeout=60",
     "--8-bit-output",
@@ -60,33 +69,33 @@ USUAL = ["--no-implied-dirs", "--ignore-times"]
     [
         pytest.param(PUSH, [*USUAL, *REMOTE], ["/", "cluster:/data/my wandb/"], id="push"),
         pytest.param(
-            replace(PUSH, direction=StreamDirection.PULL),
+            make_push(direction=StreamDirection.PULL),
             [*USUAL, *REMOTE],
             ["cluster:/", "/data/my wandb/"],
             id="pull",
         ),
         pytest.param(
-            replace(PUSH, direction=StreamDirection.LOCAL, address="", ssh_argv=()),
+            replace(make_push(direction=StreamDirection.LOCAL), address="", ssh_argv=()),
             USUAL,
             ["/", "/data/my wandb/"],
             id="local",
         ),
-        pytest.param(replace(PUSH, protocol=29), ["--ignore-times", *REMOTE], None, id="protocol 29"),
+        pytest.param(make_push_to(RsyncVersion((3, 1, 3), 29)), ["--ignore-times", *REMOTE], None, id="protocol 29"),
         pytest.param(
-            replace(PUSH, protocol=29, to_openrsync=True),
+            make_push_to(RsyncVersion((2, 6, 9), 29, is_openrsync=True)),
             ["--ignore-times", "--protocol=29", "--no-protect-args", REMOTE[1]],
             None,
             id="openrsync there",
         ),
-        pytest.param(replace(PUSH, protocol=32), [*USUAL, *REMOTE], None, id="protocol 32"),
+        pytest.param(make_push_to(RsyncVersion((3, 1, 0), 30)), [*USUAL, *REMOTE], None, id="protocol 30"),
         pytest.param(
-            replace(PUSH, skips_newer=True),
+            make_push(update_only=True),
             ["--no-implied-dirs", "--update", "--modify-window=-1", *REMOTE],
             None,
             id="nothing was compared",
         ),
         pytest.param(
-            replace(PUSH, rsync_path='"$HOME"/bin/rsync'),
+            make_push(rsync_path="~/bin/rsync"),
             [*USUAL, *REMOTE, '--rsync-path="$HOME"/bin/rsync'],
             None,
             id="another rsync there",
@@ -98,7 +107,7 @@ USUAL = ["--no-implied-dirs", "--ignore-times"]
             id="IPv6",
         ),
         pytest.param(
-            replace(PUSH, destination="/data/my wandb/"),
+            make_push(roots={Root.WANDB: "/data/my wandb/"}),
             [*USUAL, *REMOTE],
             ["/", "cluster:/data/my wandb/"],
             id="a slash at the end",
@@ -108,7 +117,10 @@ USUAL = ["--no-implied-dirs", "--ignore-times"]
 def test_a_call_is_one_command_line(call: RsyncCall, options: list[str], ends: list[str] | None) -> None:
     argv = make_argv(call)
     assert argv[-3:] == ["--", *(ends or ["/", "cluster:/data/my wandb/"])]
-    assert sorted(argv[:-3]) == sorted(ALWAYS + options)
+    expected = [*ALWAYS, *options]
+    if call.setup.pair.to_openrsync:  # which looks from where it was started
+        expected[expected.index(TEMPORARY)] = "--temp-dir=/data/my wandb/.hsm-tmp/sweep_1"
+    assert sorted(argv[:-3]) == sorted(expected)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +128,7 @@ def test_a_call_is_one_command_line(call: RsyncCall, options: list[str], ends: l
 )
 def test_what_could_hurt_is_never_asked_for(forbidden: str) -> None:
     for direction in StreamDirection:
-        argv = make_argv(replace(PUSH, direction=direction, skips_newer=True, rsync_path="x"))
+        argv = make_argv(make_push(direction=direction, update_only=True, rsync_path="x"))
         assert not [word for word in argv if word.startswith(forbidden) and not word.startswith("--out")]
 
 
@@ -167,7 +179,7 @@ def test_rsync_splits_the_remote_shell_as_it_was_joined(
         pytest.param(
             replace(PUSH, compares=True, names=("/p/./a",), compression="zstd"),
             {"--files-from=-", "--from0", "--partial-dir=.hsm-partial", "--ignore-times", "--timeout=60"}
-            | {"--temp-dir=/data/my wandb/.tmp", "--chmod=Du+rwx,Fu+rw", "--info=progress2", "--outbuf=L"}
+            | {TEMPORARY, "--chmod=Du+rwx,Fu+rw", "--info=progress2", "--outbuf=L"}
             | {"--no-human-readable", "--out-format=hsm:%n"},
             {"--relative", "--dry-run", "--checksum", "--out-format=hsm:%i %n"},
             id="compared",
@@ -242,10 +254,7 @@ def test_rsync_takes_the_list_and_names_what_it_sends(
         path = Path(f"{file.prefix}/{file.path}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file.path, errors="surrogateescape")
-    (tmp_path / "there").mkdir()
-    there = str(tmp_path / "there")
-    (tmp_path / "tmp").mkdir()
-    call = RsyncCall(StreamDirection.LOCAL, there, str(tmp_path / "tmp"), str(tmp_path / "part"), protocol=protocol)
+    call = make_local(tmp_path, protocol=protocol)
     given_names = make_names(files, StreamDirection.LOCAL, max_bytes=LIMIT) if by_names else ()
     argv = make_argv(replace(call, names=given_names))
     reader = OutputReader()
@@ -255,7 +264,7 @@ def test_rsync_takes_the_list_and_names_what_it_sends(
     assert reader.sent == {file.path for file in files}
     assert reader.n_bytes == sum(len(os.fsencode(file.path)) for file in files)
     for file in files:
-        assert Path(f"{there}/{file.path}").read_bytes() == os.fsencode(file.path)
+        assert Path(f"{tmp_path}/there/{file.path}").read_bytes() == os.fsencode(file.path)
 
 
 LIMIT = 256 * 1024
@@ -297,13 +306,9 @@ def test_as_many_names_as_fit_make_a_command_that_can_be_started(
     for file in files:
         (prefix / file.path).touch()
     assert len(files) > 500
-    for name in ("there", "tmp"):
-        (tmp_path / name).mkdir()
     names = make_names(files, StreamDirection.LOCAL, max_bytes=limit)
     assert names
-    call = RsyncCall(
-        StreamDirection.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"), names=names, keeps_parts=False
-    )
+    call = replace(make_local(tmp_path), names=names, keeps_parts=False)
     reader = OutputReader()
     assert Runner().stream(make_argv(call), stdin=b"", on_output=reader.read).returncode == 0
     assert reader.sent == {file.path for file in files}
@@ -318,80 +323,9 @@ def test_a_folder_in_a_files_place_is_not_sent(
     (tmp_path / "src/run/a").mkdir(parents=True)
     (tmp_path / "src/run/a/inside").touch()
     (tmp_path / "src/run/b").write_text("b")
-    for name in ("there", "tmp"):
-        (tmp_path / name).mkdir()
-    call = RsyncCall(StreamDirection.LOCAL, str(tmp_path / "there"), str(tmp_path / "tmp"))
+    call = make_local(tmp_path)
     argv = make_argv(replace(call, names=make_names(files, StreamDirection.LOCAL, max_bytes=LIMIT) if by_names else ()))
     reader = OutputReader()
     Runner().stream(argv, stdin=b"" if by_names else make_file_list(files), on_output=reader.read)
     assert reader.sent == {"run/b"}
     assert [path.name for path in (tmp_path / "there").rglob("*") if path.is_file()] == ["b"]
-
-
-OUTPUT = (
-    b"\r              0   0%    0.00kB/s    0:00:00  \n"
-    b"hsm:run-1/\n"
-    b"hsm:run-1/a\n"
-    b"\r         32,768  12%   31.25MB/s    0:00:00  "
-    b"\r        100,000  40%   47.68MB/s    0:00:00 (xfr#1, to-chk=1/3)\n"
-    b"hsm:run-1/b\\#012c\n"
-    b"hsm:run-1/99 100%\n"
-    b"\r        250,000 100%   47.68MB/s    0:00:00 (xfr#2, to-chk=0/3)\n"
-)
-
-
-@given(st.lists(st.integers(1, len(OUTPUT))))
-@example(list(range(1, len(OUTPUT))))
-@example([])
-def test_output_is_read_in_whatever_pieces_it_comes(cuts: list[int]) -> None:
-    reader = OutputReader()
-    places = sorted({0, *cuts, len(OUTPUT)})
-    seen = []
-    for begin, end in pairwise(places):
-        reader.read(OUTPUT[begin:end])
-        seen.append(reader.n_bytes)
-    assert reader.sent == {"run-1/a", "run-1/b\nc", "run-1/99 100%"}
-    assert reader.n_bytes == 250_000
-    assert seen == sorted(seen)
-
-
-@pytest.mark.parametrize(
-    ("output", "expected"),
-    [
-        pytest.param(b"", (set(), 0), id="nothing"),
-        pytest.param(b"created directory x\nWelcome 10%\n", (set(), 0), id="other lines"),
-        pytest.param(b"hsm:a", (set(), 0), id="a line without its end"),
-        pytest.param(b"hsm:hsm:a\n", ({"hsm:a"}, 0), id="a name like the prefix"),
-        pytest.param(b"hsm: a \n", ({" a "}, 0), id="blanks"),
-        pytest.param(b"hsm:\xff\n", ({"\udcff"}, 0), id="bytes"),
-        pytest.param(b"  1.234.567   5%\r", (set(), 1_234_567), id="another locale's thousands"),
-        pytest.param(b"  200   5%\r  100  5%\r", (set(), 200), id="never back"),
-    ],
-)
-def test_lines_of_output(output: bytes, expected: tuple[set[str], int]) -> None:
-    reader = OutputReader()
-    reader.read(output)
-    assert (reader.sent, reader.n_bytes) == expected
-
-
-def escape(name: bytes) -> str:
-    r"""Write a name as rsync does with --8-bit-output (log.c, filtered_fwrite)."""
-    written = bytearray()
-    for place, byte in enumerate(name):
-        after = name[place + 1 : place + 5]
-        is_like_escape = byte == ord("\\") and len(after) == 4 and after[:1] == b"#" and after[1:].isdigit()
-        is_control = (byte < 0x20 and byte != 0x09) or byte == 0x7F
-        written += b"\\#%03o" % byte if is_like_escape or is_control else bytes([byte])
-    return os.fsdecode(bytes(written))
-
-
-@given(st.one_of(st.binary(), st.text("\\#0123789a\n").map(str.encode)))
-@example(b"\\#033\\#777\\#12")
-def test_escaped_names_come_back(name: bytes) -> None:
-    assert unescape(escape(name)) == os.fsdecode(name)
-
-
-@given(st.text("\\#0123456789a"))
-@example("\\#777")
-def test_whatever_rsync_prints_is_a_name(text: str) -> None:
-    assert isinstance(unescape(text), str)
