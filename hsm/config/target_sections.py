@@ -13,16 +13,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from hsm.config.rules import (
     SECRET_PATTERNS,
     check_command,
-    check_option_name,
-    check_options,
     check_path,
     check_pattern,
     check_printable,
     check_program,
     check_root_path,
-    make_option_text,
 )
 from hsm.config.sections import Section, make_tuple
+from hsm.config.ssh_rules import check_option_name, check_options, make_option_text
 from hsm.sweep_folder import OUTPUTS
 
 ABSOLUTE_PATH = "an absolute path or ~/... (not / or ~ itself, no ..)"

@@ -1,4 +1,4 @@
-"""Runs that the real wandb wrote, for the tests of single modules."""
+"""Runs that the real wandb wrote, and files of somebody else, for the tests of single modules."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,22 @@ for step in range(5):
 run.summary["last"] = wandb.Html("<p>the end</p>", inject=False)
 run.finish()
 """
+
+
+MakeForeign = Callable[[Path], None]
+
+
+@pytest.fixture
+def make_foreign(monkeypatch: pytest.MonkeyPatch) -> MakeForeign:
+    """Return a function that gives a file to somebody else, as the code sees it."""
+
+    def change(path: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, 12345, -1, follow_symlinks=False)
+        else:
+            monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+    return change
 
 
 @pytest.fixture(scope="session")

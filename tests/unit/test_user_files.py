@@ -9,21 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsm.user_files import FileFlaw, FlawedFileError, find_other_writer, read_config_file
-
-MakeForeign = Callable[[Path], None]
-
-
-@pytest.fixture
-def make_foreign(monkeypatch: pytest.MonkeyPatch) -> MakeForeign:
-    """Return a function that gives a file to somebody else, as the code sees it."""
-
-    def change(path: Path) -> None:
-        if os.geteuid() == 0:
-            os.chown(path, 12345, -1, follow_symlinks=False)
-        else:
-            monkeypatch.setattr(os, "geteuid", lambda: 12345)
-
-    return change
+from tests.unit.conftest import MakeForeign
 
 
 @pytest.fixture

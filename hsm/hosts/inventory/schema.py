@@ -18,15 +18,13 @@ from pydantic import (
 
 from hsm.config.rules import (
     check_host,
-    check_option_name,
-    check_options,
     check_path,
     check_printable,
     check_target_name,
     check_user,
-    make_option_text,
 )
 from hsm.config.sections import Section, make_tuple
+from hsm.config.ssh_rules import check_option_name, check_options, make_option_text
 from hsm.hosts.inventory.rules import (
     check_address,
     check_jump,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from hsm.config.load import LoadedConfig, load_project_config
 from hsm.config.trust import apply_trust, check_trust
 from hsm.errors import ConfigError
+from tests.unit.conftest import MakeForeign
 
 TEXT = """\
 sync_targets:
@@ -25,21 +24,6 @@ sync_targets:
 PLAIN = "sync_targets: {plain: {host: h, paths: {sweeps: ~/s, wandb: ~/w}}}\n"
 
 PATHS = ("project_root", "sweeps", "wandb")
-
-MakeForeign = Callable[[Path], None]
-
-
-@pytest.fixture
-def make_foreign(monkeypatch: pytest.MonkeyPatch) -> MakeForeign:
-    """Return a function that gives a file to somebody else, as the code sees it."""
-
-    def change(path: Path) -> None:
-        if os.geteuid() == 0:
-            os.chown(path, 12345, -1, follow_symlinks=False)
-        else:
-            monkeypatch.setattr(os, "geteuid", lambda: 12345)
-
-    return change
 
 
 @pytest.fixture
