@@ -383,9 +383,9 @@ def test_nothing_is_written_where_somebody_else_holds_the_lock(
 @pytest.mark.slow
 def test_nothing_is_written_when_the_plan_is_refused(slow: PrivateSshd, make_small: Callable[..., Project]) -> None:
     own = make_small(slow)
+    own.set_target(secrets="refuse")
     assert_end(sync(own), "done", 0)
     change(get_output(own), TOKEN)
-    own.set_target(secrets="refuse")
     before = list_state(own.target_root)
     said = sync_slowly(own)
     assert said.end == ("refused", 12), said.why
@@ -422,7 +422,6 @@ def hold(project: Project) -> int:
 
 def refuse(project: Project) -> int:
     change(get_output(project), TOKEN)
-    project.set_target(secrets="refuse")
     return 12
 
 
@@ -431,6 +430,8 @@ def test_no_stream_outlives_its_sync(
     slow: PrivateSshd, make_small: Callable[..., Project], prepare: Callable[[Project], int], tmp_path: Path
 ) -> None:
     project = make_small(slow)
+    if prepare is refuse:  # hints hold for one state of the configuration
+        project.set_target(secrets="refuse")
     assert push_here(project) == 0
     code = prepare(project)
     (tmp_path / "stand-ins/begun").unlink()
