@@ -40,6 +40,8 @@ def decide_all(
         The verdicts of what is asked for: runs first, in the order of `units`.
     """
     verdicts = [decide(unit, copies.get(unit.path, ()), options, now_ns=now_ns) for unit in units]
+    # What is not asked for stays even if it could go, and so does what its symlinks lead into.
+    verdicts = [verdict if verdict.unit.root in roots else replace(verdict, goes=False) for verdict in verdicts]
     runs = keep_what_links_need([verdict for verdict in verdicts if verdict.unit.name])
     removes_runs = Root.WANDB in roots
     folders = [keep_folder(verdict, runs, removes_runs=removes_runs) for verdict in verdicts if not verdict.unit.name]

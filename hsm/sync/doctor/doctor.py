@@ -10,10 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.process.runner import Runner
+from hsm.remote.openssh.client import OpenSsh
 from hsm.sync.doctor.findings import Checkup, DoctorReport
 from hsm.sync.doctor.folders import examine_folder
 from hsm.sync.doctor.here import examine_here
@@ -21,6 +23,9 @@ from hsm.sync.doctor.openssh import OpenSshExamination
 from hsm.sync.doctor.rows import Rows
 from hsm.sync.target_threads import wait_awake
 from hsm.targets.contract import Client, choose_client
+
+if TYPE_CHECKING:
+    from hsm.sync.doctor.sftp import SftpExamination
 
 
 def examine(
@@ -38,17 +43,9 @@ def examine(
 
     def examine_target(name: str) -> Checkup:
         settings = targets[name]
-        client = choose_client(settings)
-        if client is Client.NONE:
+        if settings.is_folder:
             return examine_folder(name, settings, layout, runner)
-        rows = Rows(name)
-        if client is Client.PARAMIKO:
-            from hsm.sync.doctor.sftp import SftpExamination  # noqa: PLC0415 - few targets need it
-
-            SftpExamination(name, settings, runner, asking, rows).fill()
-        else:
-            OpenSshExamination(name, settings, runner, asking, rows).fill()
-        return rows.make_checkup()
+        return _examine_far(name, settings, runner, asking)
 
     with ThreadPoolExecutor(len(targets) + 1, thread_name_prefix="hsm-doctor") as executor:
         here = executor.submit(examine_here, runner, list(targets.values()))
@@ -59,3 +56,22 @@ def examine(
         except BaseException:
             runner.stop()
             raise
+
+
+def _examine_far(name: str, settings: TargetSettings, runner: Runner, asking: threading.Lock | None) -> Checkup:
+    """Examine a target behind a network."""
+    rows = Rows(name)
+
+    def make_sftp(reason: str) -> SftpExamination:
+        from hsm.remote.paramiko.client import ParamikoClient  # noqa: PLC0415 - few targets need it
+        from hsm.sync.doctor.sftp import SftpExamination  # noqa: PLC0415 - as above
+
+        client = ParamikoClient(name, settings, runner, pauses_seconds=())
+        return SftpExamination(client, settings, runner, asking, rows, reason)
+
+    if choose_client(settings) is Client.PARAMIKO:
+        make_sftp("").fill()
+    else:
+        ssh = OpenSsh(name, settings, runner, pauses_seconds=())
+        OpenSshExamination(ssh, settings, runner, asking, rows, make_sftp).fill()
+    return rows.make_checkup()

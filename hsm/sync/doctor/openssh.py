@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -68,22 +69,30 @@ class OpenSshExamination:
     """Fills the rows of one target over OpenSSH; turns to SFTP where a sync would.
 
     Args:
-        name: The target's.
-        settings: Its configuration.
-        runner: Starts ssh and rsync.
+        ssh: Reaches the target, without further tries.
+        settings: The target's.
+        runner: Starts rsync here; interrupts.
         asking: Held while the user may be asked; None where they may not.
         rows: To be filled.
+        make_sftp: Makes the examination over SFTP that fills the same rows, given why.
     """
 
     def __init__(
-        self, name: str, settings: TargetSettings, runner: Runner, asking: threading.Lock | None, rows: Rows
+        self,
+        ssh: OpenSsh,
+        settings: TargetSettings,
+        runner: Runner,
+        asking: threading.Lock | None,
+        rows: Rows,
+        make_sftp: Callable[[str], SftpExamination],
     ) -> None:
         self._settings = settings
         self._runner = runner
         self._asking = asking
         self._rows = rows
-        self._ssh = OpenSsh(name, settings, runner, pauses_seconds=())
-        self._shell = PatientShell(self._ssh, runner)
+        self._make_sftp = make_sftp
+        self._ssh = ssh
+        self._shell = PatientShell(ssh, runner)
         self._samples: list[float] = []
         self._version = ""
 
@@ -100,11 +109,6 @@ class OpenSshExamination:
                 ("sessions", self._check_sessions),
             )
         )
-
-    def _make_sftp(self, reason: str) -> SftpExamination:
-        from hsm.sync.doctor.sftp import SftpExamination  # noqa: PLC0415 - few targets need it
-
-        return SftpExamination(self._ssh.name, self._settings, self._runner, self._asking, self._rows, reason)
 
     def _turn(self, error: HsmError) -> bool:
         """Let SFTP fill all rows where a sync would turn to it after an error, else raise the error. Ends the steps."""

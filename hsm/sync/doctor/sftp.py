@@ -37,8 +37,8 @@ class SftpExamination:
     """Fills the rows of one target over the second SSH client.
 
     Args:
-        name: The target's.
-        settings: Its configuration.
+        client: Reaches the target, without further tries; closed at the end.
+        settings: The target's.
         runner: Starts ssh, for its settings; interrupts.
         asking: Held while the user may be asked; None where they may not.
         rows: To be filled.
@@ -47,20 +47,19 @@ class SftpExamination:
 
     def __init__(
         self,
-        name: str,
+        client: ParamikoClient,
         settings: TargetSettings,
         runner: Runner,
         asking: threading.Lock | None,
         rows: Rows,
         reason: str = "",
     ) -> None:
-        self._name = name
+        self._client = client
         self._settings = settings
         self._runner = runner
         self._asking = asking
         self._rows = rows
         self._reason = reason
-        self._client = ParamikoClient(name, settings, runner, pauses_seconds=())
         self._login: LoginSettings | None = None
 
     def fill(self) -> None:
@@ -88,7 +87,7 @@ class SftpExamination:
 
     def _check_settings(self) -> bool:
         try:
-            self._login = login = load_login_settings(self._name, self._settings, self._runner)
+            self._login = login = load_login_settings(self._client.name, self._settings, self._runner)
         except HsmError as error:
             self._rows.put(make_failed_finding("settings", error, ExitCode.USAGE))
             return False

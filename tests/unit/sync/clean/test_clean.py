@@ -66,6 +66,23 @@ def test_only_what_is_asked_for_is_judged(bench: CleanBench, roots: tuple[Root, 
     assert {verdict.unit.name for verdict in report.verdicts} == list_going(report) == going
 
 
+def test_a_dry_run_looks_also_while_a_sync_is_under_way(bench: CleanBench) -> None:
+    lock = ProjectFolder(bench.project).lock("nas", SWEEP)
+    with hold_local_lock(lock, sweep=SWEEP, target="nas", breaks=False), bench.open(is_dry_run=True) as clean:
+        assert list_going(clean.make_report()) == ALL
+
+
+def test_what_is_not_asked_for_stays_and_so_does_what_it_leads_into(tmp_path: Path) -> None:
+    bench = CleanBench(tmp_path)
+    (bench.run() / "files/grid.yaml").symlink_to(bench.project / "sweeps/outputs" / SWEEP / "sweep_config.yaml")
+    bench.push()
+    with bench.open(roots=(Root.SWEEPS,)) as clean:
+        report = clean.remove()
+    assert list_going(report) == set()
+    assert say(report, "") == "a symlink of what stays leads into it"
+    assert list_going(bench.clean()) == ALL
+
+
 def test_locks_of_both_sides_are_held_and_given_back(bench: CleanBench) -> None:
     lock = ProjectFolder(bench.project).lock("nas", SWEEP)
     there = bench.folder / "nas/sweeps/outputs" / SWEEP / ".hsm-sync/lock"

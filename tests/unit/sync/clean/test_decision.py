@@ -15,7 +15,7 @@ from hsm.plan.digest import make_digest
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
 from hsm.sync.clean.comparison import count_places
-from hsm.sync.clean.decision import decide, is_too_early, keep_folder
+from hsm.sync.clean.decision import decide, decide_all, is_too_early, keep_folder
 from hsm.sync.clean.values import CleanOptions, Copy, Seen, Unit, UnitVerdict
 
 NOW = 1_800_000_000 * 10**9
@@ -355,6 +355,31 @@ FOLDER = UnitVerdict(Unit("", "/p/sweeps/outputs/s"), goes=True)
 def test_the_sweeps_folder_goes_last(runs: list[UnitVerdict], removes_runs: bool, goes: bool, is_open: bool) -> None:
     found = keep_folder(FOLDER, runs, removes_runs=removes_runs)
     assert (found.goes, found.is_open) == (goes, is_open)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "roots", "going"),
+    [
+        ((), tuple(Root), {NAME, ""}),
+        (("odd",), tuple(Root), set()),
+        ((), (Root.WANDB,), set()),
+        ((), (Root.SWEEPS,), {""}),
+    ],
+    ids=["both go", "the folder stays", "the folder is not asked for", "only the folder is asked for"],
+)
+def test_a_run_stays_that_a_symlink_of_the_folder_leads_into(
+    blocks: tuple[str, ...], roots: tuple[Root, ...], going: set[str]
+) -> None:
+    run = make_unit()
+    link = SourceFile(Root.SWEEPS, "outputs/s/best", "/p/sweeps", 4, T, 9, "", is_link=True, real=f"{run.path}/{LOG}")
+    entries = {"best": Seen(EntryKind.SYMLINK, 0, T, T, 8, 1, "x")}
+    folder = Unit(
+        "", "/p/sweeps/outputs/s", entries=entries, files={"best": link}, checksums={"best": "0" * 64}, blocks=blocks
+    )
+    copies = {unit.path: [make_copy(unit)] for unit in (run, folder)}
+    verdicts = decide_all([run, folder], copies, CleanOptions(), roots=roots, now_ns=NOW)
+    assert {verdict.unit.root for verdict in verdicts} == {*roots}
+    assert {verdict.unit.name for verdict in verdicts if verdict.goes} == going
 
 
 # -- never without proof ----------------------------------------------------------------------------------------------

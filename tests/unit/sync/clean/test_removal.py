@@ -107,7 +107,7 @@ def _swap(path: Path) -> None:
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a new file": lambda run: (run / "files/new").write_text("x"),
     "a new empty folder": lambda run: (run / "files/new").mkdir(),
-    "a file that grew": lambda run: (run / ".hidden").open("a").write("more") and None,
+    "a file that grew": lambda run: (run / ".hidden").write_text("b and more"),
     "a file rewritten with its old time": lambda run: _rewrite(run / ".hidden"),
     "a file replaced by a copy": lambda run: _replace(run / ".hidden"),
     "a file that is gone": lambda run: (run / ".hidden").unlink(),
@@ -139,7 +139,6 @@ def _relink(path: Path) -> None:
     path.symlink_to("elsewhere")
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_changed_since_it_was_looked_at_stays(run: Path, name: str) -> None:
     place = look(run)
@@ -202,6 +201,17 @@ def test_a_file_that_changes_while_others_go_stays(run: Path, monkeypatch: pytes
     with pytest.raises(KeptError, match="new while it was removed"):
         remove(run)
     assert left[0].read_text() == "changed"
+
+
+@pytest.mark.parametrize("name", ["a new file", "a file that grew", "a file that is gone"])
+def test_what_was_set_aside_before_and_changed_is_left_whole(run: Path, name: str) -> None:
+    aside = run.rename(run.with_name(ASIDE))
+    place = look(aside)
+    CHANGES[name](aside)
+    before = sorted(aside.rglob("*"))
+    with pytest.raises(KeptError):
+        remove_unit(place, ASIDE)
+    assert sorted(aside.rglob("*")) == before
 
 
 def test_a_taken_name_is_left_alone(run: Path) -> None:
