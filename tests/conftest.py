@@ -26,6 +26,7 @@ NESTED_SWEEP = "sweep_20251021_090000"
 # What the caller's environment must not decide.
 FOREIGN_PREFIXES = ("GIT_", "HSM_", "LC_", "RSYNC_", "SLURM_", "SSH_", "WANDB_", "XDG_")
 FOREIGN_NAMES = ("COLUMNS", "FORCE_COLOR", "LANG", "LANGUAGE", "LINES", "NO_COLOR", "TERM", "TMPDIR")
+FOREIGN_NAMES += ("PYTHONDONTWRITEBYTECODE",)  # or each call of hsm compiles it anew, a third of its time
 XDG_FOLDERS = {
     "XDG_CACHE_HOME": ".cache",
     "XDG_CONFIG_HOME": ".config",
