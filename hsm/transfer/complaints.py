@@ -1,4 +1,4 @@
-"""What the number of a failed system call means for a transfer. Pure.
+"""Complaints: the meaning of a failed system call's number for a transfer. Pure.
 
 The numbers are Linux's, and macOS's where they differ, because they may come from either.
 """
@@ -14,7 +14,7 @@ _AGAIN = "then run the same command again."
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What some numbers of errors mean.
+    """The meaning of some numbers of errors.
 
     Attributes:
         error: The class of error that they stand for.
@@ -31,7 +31,7 @@ class Complaint:
     hint: str
 
     def make_error(self, at: str) -> TargetError:
-        """The error for a place, such as `at desktop` or `on this machine`."""
+        """Make the error for a place, such as `at desktop` or `on this machine`."""
         return self.error(self.message.format(at=at), hint=self.hint, kind=self.kind)
 
 
@@ -83,12 +83,12 @@ COMPLAINTS = (
 
 
 def explain_number(number: int, at: str, *, is_making: bool = False) -> TargetError | None:
-    """The error that an `errno` stands for; None for one that says nothing of the place.
+    """Make the error that an `errno` stands for; None for one that says nothing of the place.
 
     Args:
         number: Its value.
         at: The place, such as `at desktop` or `on this machine`.
-        is_making: A file or folder was to be made, which also fails where only names have no room.
+        is_making: A file or folder was to be made, which also fails where there is no room for a name alone.
     """
     for complaint in COMPLAINTS:
         if number in complaint.numbers and not (is_making and complaint is NO_SPACE):

@@ -1,4 +1,4 @@
-"""The plain copy between folders of this machine, for where rsync is missing."""
+"""The copy engine: plain copies between folders of this machine, where rsync is missing."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 class CopyEngine:
-    """Keeps `hsm.transfer.base.Engine` by reading and writing.
+    """Implements `hsm.transfer.base.Engine` by reading and writing.
 
-    A file is not forced onto the disk before it takes its name; what HSM claims is that it was copied whole.
+    It does not resume and sends whole files, since both ends are read and written at the speed of the disk. A file is
+    not flushed to the disk before it takes its name: rsync does not either, and 100,000 of them would cost minutes on a
+    network file system.
 
     Args:
         runner: Interrupts what runs here too.
         roots: The destination's folders, real paths.
         sweep: Whose files are sent.
-        update_only: Leave what is newer at the destination, and what has the same size and time.
+        update_only: Skip files that are newer at the destination, or have the same size and time there.
     """
 
     def __init__(self, runner: Runner, roots: Mapping[Root, str], *, sweep: str, update_only: bool = False) -> None:
@@ -139,7 +141,7 @@ class _MissingThereError(Exception):
 
 @dataclass(slots=True)
 class _State:
-    """What one call of `send` has done so far."""
+    """The progress of one call of `send`."""
 
     on_moved: OnMoved
     n_bytes: int = 0

@@ -1,4 +1,4 @@
-"""What a transfer is asked for and what it proved, as values."""
+"""Outcome of a transfer, and its patience, as values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hsm.model import FileKey, Problem, SourceFile
 
 
 class Outcome(str, Enum):
-    """What became of a file that was to be sent. UNCHANGED is as good as sent: it was offered, and is there."""
+    """The end of a file that was to be sent. UNCHANGED is as good as sent: it was offered, and is there."""
 
     SENT = "sent"
     UNCHANGED = "unchanged"
@@ -22,13 +22,13 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """How files were carried, and what that was chosen by.
+    """The streams that carried files, and the figures that they were chosen by.
 
     Attributes:
         engine: Its name.
         n_streams: Side by side.
         round_trip_seconds: Of the link, as it was measured; None where unknown.
-        compression: What content was compressed with; empty for nothing.
+        compression: The method that content was compressed with; empty for none.
     """
 
     engine: str
@@ -39,15 +39,15 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class TransferResult:
-    """What a transfer proved.
+    """Result of a transfer.
 
     Attributes:
         outcomes: For every file of the call; a file that the user's interrupt left open is missing.
-        files: For every SENT or UNCHANGED file its size and time as proven, which may be newer than planned.
+        files: For every SENT or UNCHANGED file its size and time as verified, which may be newer than planned.
         problems: One for each file that is not SENT, where there is something to say of it.
-        error: Why the transfer stopped early; None when every batch was tried to its end.
+        error: The reason why the transfer stopped early; None when every batch was tried to its end.
         is_interrupted: The user stopped it.
-        streams: How it was carried; None where nothing was.
+        streams: That carried it; None where nothing was sent.
     """
 
     outcomes: Mapping[FileKey, Outcome] = field(default_factory=dict)
@@ -60,11 +60,11 @@ class TransferResult:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a transfer waits for what may still turn out well.
+    """The patience of a transfer with files and links that may still recover.
 
     Attributes:
-        settle_seconds: Before each further pass over files that changed while they were sent.
-        n_fruitless_rounds: Rounds in a row that end with a broken connection and bring nothing.
+        settle_seconds: Pauses before each further pass over files that changed while they were sent.
+        n_fruitless_rounds: Rounds in a row that end with a broken connection and send nothing, before it gives up.
     """
 
     settle_seconds: tuple[float, ...] = (3.0, 6.0)

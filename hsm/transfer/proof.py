@@ -1,19 +1,43 @@
-"""Proving what arrived: a fresh look at the source, and after a failure one at the destination.
+"""Proof of what arrived: a fresh look at the source, and after a failure one at the destination.
 
-rsync names a file before the receiver has it, so a name proves nothing. A file is sent when the engine vouches for
-it, or the destination shows it under its final name with the planned size and time (which are set before the
-rename), and when the source did not change meanwhile.
+rsync names a file before the receiver has it, so a name proves nothing; and exit code 0 does not prove a consistent
+source: a file that is rewritten meanwhile arrives torn. A file is sent when the engine claims it after a clean end, or
+the destination has it under its final name with the planned size and time (which are set before the rename), and when
+the source did not change meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from hsm.endpoint import Endpoint, Space, Tree
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
 from hsm.plan.planner import is_same_time
 from hsm.transfer.base import PARTIAL_FOLDER
+from hsm.transfer.workers import RoundEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Claims of an engine about the batches of a round that ended well.
+
+    Attributes:
+        sent: Files that it sent.
+        skipped: Files that it was offered and did not send, since the destination has a newer one, or the same.
+    """
+
+    sent: frozenset[FileKey]
+    skipped: frozenset[FileKey]
+
+
+def read_claims(end: RoundEnd) -> Claims:
+    """Read the claims of an engine. Pure."""
+    clean = [(batch, answer) for batch, answer in end.ends if answer.is_clean]
+    sent = frozenset((batch.root, path) for batch, answer in clean for path in answer.sent)
+    offered = frozenset((batch.root, file.path) for batch, _ in clean for file in batch.files)
+    return Claims(sent, offered - sent)
 
 
 def refresh(source: Endpoint, files: Sequence[SourceFile]) -> dict[FileKey, SourceFile | None]:
@@ -60,11 +84,11 @@ def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequen
 
 
 def measure_lack(destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]) -> tuple[int, int]:
-    """Look at how much room a destination that ran full lacks for `files`.
+    """Measure how much room a destination that ran full lacks for `files`.
 
     Returns:
-        How many bytes and how many files have no room there; 0 where they have, or nobody knows. It is a lower bound:
-        what waits of a file in `PARTIAL_FOLDER` counts as there, folders do not count.
+        How many bytes and how many files have no room there; 0 where they have, or it is not known. It is a lower
+        bound: a part of a file that waits in `PARTIAL_FOLDER` counts as there, folders do not count.
     """
     by_root = {root: tuple(members) for root, members in groupby(sorted(files), key=lambda file: file.root)}
     if not by_root:

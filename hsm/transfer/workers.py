@@ -14,18 +14,18 @@ from hsm.progress import ProblemFound, Reporter, TransferMoved, TransferStarted
 from hsm.transfer.base import Batch, BatchEnd, Engine
 
 _STOPPING_ERRORS = (DiskError, NoRsyncError, NoShellError)
-"""What every other worker would run into as well."""
+"""Errors that every other worker would meet too."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundEnd:
-    """How a round of batches ended.
+    """The end of a round of batches.
 
     Attributes:
         tried: Every batch that was started.
-        ends: The answers of those that were not stopped.
-        error: After which the rest was not worth trying; None otherwise.
-        n_workers: How many sessions the other end allows.
+        ends: The answers of batches that were not stopped.
+        error: The error after which the rest was not worth trying; None otherwise.
+        n_workers: The number of sessions that the other end allows.
         is_interrupted: The user stopped it.
     """
 
@@ -37,7 +37,7 @@ class RoundEnd:
 
 
 class Progress:
-    """Adds up what the workers have moved; totals never go back and never pass the plan's. Thread-safe."""
+    """Totals of all workers for a progress bar, which never go back and never pass the plan's. Thread-safe."""
 
     def __init__(self, reporter: Reporter, target: str, files: Sequence[SourceFile]) -> None:
         self._reporter = reporter
@@ -58,14 +58,14 @@ class Progress:
             self._show()
 
     def settle(self, n_bytes: int, n_files: int) -> None:
-        """A round has ended: so much of the plan is proven, what the workers said before counts no more."""
+        """Take the totals that are verified after a round, in place of those that the workers told."""
         with self._lock:
             self._moved.clear()
             self._settled = (n_bytes, n_files)
             self._show()
 
     def tell(self, problems: Iterable[Problem]) -> None:
-        """Report problems, of each path one: what a worker says as it ends may stand in the result as well."""
+        """Report problems, one for each path: a worker's words may stand in the result as well."""
         with self._lock:
             news = {problem.path: problem for problem in problems if problem.path not in self._told}
             self._told |= news.keys()
@@ -84,8 +84,8 @@ class Progress:
 def run_round(engine: Engine, batches: Sequence[Batch], *, n_workers: int, progress: Progress) -> RoundEnd:
     """Send batches with up to `n_workers` workers, fewer when the other end refuses a session.
 
-    Ends early, and ends the workers that still run, after an error that the others would meet too. Never raises
-    for what goes wrong at the destination.
+    Ends early, and ends the workers that still run, after an error that the others would meet too. Never raises for a
+    failure of the destination.
     """
     round_ = _Round(engine, progress)
     waiting = list(reversed(batches))
@@ -128,7 +128,7 @@ class _Round:
         return self._engine.send(batch, lambda n_bytes, n_files: self._progress.move(id(batch), n_bytes, n_files))
 
     def take(self, batch: Batch, future: Future[BatchEnd], *, is_alone: bool) -> bool:
-        """Take a worker's answer; True when its session was refused and the batch may wait for another's."""
+        """Take a worker's answer; True when its session was refused and the batch may wait for another worker."""
         try:
             end = future.result()
         except CommandStoppedError:
@@ -149,7 +149,7 @@ class _Round:
 
 
 def _iter_complaints(end: BatchEnd) -> Iterator[Problem]:
-    """What an engine said of single files; a broken connection is no fault of theirs, and they are tried again."""
+    """Yield an engine's words about single files; a broken connection is no fault of theirs: they are tried again."""
     error = end.error
     if error is not None and not isinstance(error, UnreachableError):
         for path, complaint in (end.complaints or {}).items():

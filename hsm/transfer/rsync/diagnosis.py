@@ -1,7 +1,7 @@
-"""What rsync's exit codes and complaints mean. Pure.
+"""Diagnosis of rsync's exit codes and complaints. Pure.
 
 Exit codes: rsync's `errcode.h`. A complaint about a system call ends with the error's number (`log.c`, `rsyserr`),
-which counts whatever language the other end speaks (`hsm.transfer.complaints`). Patterns are whole lines, because a
+which is the same in every language of the other end (`hsm.transfer.complaints`). Patterns are whole lines, because a
 file may be named like any message.
 """
 
@@ -44,7 +44,7 @@ def diagnose_rsync(
         ssh_command: How a person reaches the target.
         pulls: The target is the end that sends.
         rsync_path: The program that was to run at the target.
-        noise: What start-up files at the target print, as far as it is known.
+        noise: Text that start-up files at the target print, as far as it is known.
     """
     text = text.replace("\r", "")
     detail = "\n".join(text.strip().splitlines()[-_N_DETAIL_LINES:])
@@ -68,7 +68,7 @@ def diagnose_rsync(
 def _diagnose_start(
     returncode: int, text: str, name: str, ssh_command: str, rsync_path: str, noise: bytes
 ) -> HsmError | None:
-    """Why the two ends did not even begin to talk."""
+    """Explain why the two ends did not begin to talk."""
     if re.search(r"^protocol version mismatch -- is your shell clean\?$", text, re.MULTILINE):
         shown = f": {show_bytes(noise, limit=_N_NOISE_BYTES)}" if noise else ""
         return NoShellError(
@@ -89,7 +89,7 @@ def _diagnose_start(
 
 
 def _make_missing_expression(rsync_path: str) -> re.Pattern[str]:
-    """What sh, bash, ksh, zsh, tcsh, fish and env say when they cannot start rsync, but no other program."""
+    """Match the complaints of sh, bash, ksh, zsh, tcsh, fish and env when they cannot start rsync itself."""
     program = rf"(?:[^\s:]*/)?{re.escape(rsync_path.rpartition('/')[2])}"
     missing = r"(?:[Cc]ommand not found\.?|not found|No such file or directory)(?: \[.*\])?"
     what = rf"(?:{missing}|[Pp]ermission denied|cannot execute.*)"
@@ -118,7 +118,7 @@ def _diagnose_system_calls(text: str, name: str, pulls: bool) -> HsmError | None
 
 
 def _name_place(roles: set[str], name: str, pulls: bool) -> str:
-    """Say at which end something is wrong; rsync names the roles from 3.1.3 on."""
+    """Name the end at which something is wrong; rsync names the roles from 3.1.3 on."""
     here = "on this machine"
     there = here if name == "this machine" else f"at {name}"
     source, destination = (there, here) if pulls else (here, there)

@@ -1,7 +1,7 @@
-"""Which rsync each end has, and what two of them can do together.
+"""The rsync of each end, and the abilities that two of them have together.
 
-Sources: `rsync --version` of samba's rsync 3.1 to 3.5 and of macOS's openrsync, and openrsync's table of options
-(`main.c`, `rsync_lopts`; docs/design/rsync.md).
+The command is built from these, never from hope. Sources: `rsync --version` of samba's rsync 3.1 to 3.5 and of macOS's
+openrsync, and openrsync's table of options (`main.c`, `rsync_lopts`; docs/design/rsync.md).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from hsm.errors import NoRsyncError, NoRsyncHereError
 from hsm.process.runner import ProgramMissingError, Runner
 
 MIN_VERSION = (3, 1, 0)
+"""Older ones have neither `--info` nor `--outbuf`."""
+
 FINE_TIMES_VERSION = (3, 1, 3)
 """From here on a receiver compares times to the nanosecond (`--modify-window=-1`)."""
 
@@ -38,7 +40,7 @@ class RsyncVersion:
     """An rsync, as `rsync --version` describes it.
 
     Attributes:
-        version: Of samba's rsync; of openrsync the one that it says to be compatible with.
+        version: Of samba's rsync; of openrsync the version that it calls itself compatible with.
         protocol: The highest that it speaks.
         is_openrsync: It is openrsync, as on macOS.
         checksums: By name, the preferred first; empty before 3.2.0.
@@ -86,28 +88,28 @@ class RsyncPair:
 
     @property
     def compressions(self) -> tuple[str, ...]:
-        """What both know, in the order that this machine's prefers."""
+        """The compressions that both know, in the order that this machine's prefers."""
         return tuple(name for name in self.here.compressions if name in self.there.compressions)
 
     @property
     def checksums(self) -> tuple[str, ...]:
-        """What both know, in the order that this machine's prefers."""
+        """The checksums that both know, in the order that this machine's prefers."""
         return tuple(name for name in self.here.checksums if name in self.there.checksums)
 
 
 def choose_compression(wish: str, common: Sequence[str], *, round_trip_seconds: float | None) -> str:
-    """Choose what content is compressed with. Pure.
+    """Choose the method that content is compressed with. Pure.
 
     zstd costs next to nothing on content that does not shrink and makes JSON lines five times smaller; on a fast link
-    what it saves is less than it costs. zlib, all that an rsync before 3.2.0 knows, is slower than most links.
+    it costs more than it saves. zlib, all that an rsync before 3.2.0 knows, is slower than most links.
 
     Args:
         wish: `auto`, `none`, or a method's name.
-        common: What both ends know.
+        common: The methods that both ends know.
         round_trip_seconds: Of the link; None where unknown, which counts as far away.
 
     Returns:
-        The method's name as rsync takes it; empty for none, also where one end does not know the wished one.
+        The method's name as rsync takes it; empty for none, also where one end does not know the method of the wish.
     """
     if wish == "auto":
         is_far = round_trip_seconds is None or round_trip_seconds >= FAR_SECONDS
@@ -116,7 +118,7 @@ def choose_compression(wish: str, common: Sequence[str], *, round_trip_seconds: 
 
 
 def parse_rsync_version(text: str) -> RsyncVersion | None:
-    """Read what `rsync --version` printed; None when it is no rsync that HSM knows. Pure."""
+    """Read the output of `rsync --version`; None when it is no rsync that HSM knows. Pure."""
     if match := _OPENRSYNC.match(text):
         compatible = _COMPATIBLE.search(text)
         version = _parse_numbers(compatible["version"]) if compatible else ()
@@ -137,15 +139,15 @@ def _parse_numbers(text: str) -> tuple[int, ...]:
 
 
 def _parse_list(text: str, title: str) -> tuple[str, ...]:
-    """The names below a title; what stands in brackets says how a name is worked out, as in `xxh64 (xxhash)`."""
+    """Read the names below a title; brackets hold the library behind a name, as in `xxh64 (xxhash)`."""
     match = re.search(_LIST.format(title=title), text, re.MULTILINE)
     return tuple(word for word in match[1].split() if not word.startswith("(")) if match else ()
 
 
 def make_pair(here: RsyncVersion, there: RsyncVersion, *, name: str, pulls: bool) -> RsyncPair:
-    """Put two rsyncs together that were checked one by one. Pure.
+    """Make a pair of two rsyncs that were checked one by one. Pure.
 
-    openrsync receives well; it cannot send, since it does not know the `/./` that says what is kept of a name, and
+    openrsync receives well; it cannot send, since it does not know the `/./` that marks the kept part of a name, and
     as the client it knows none of the options that show progress and protect names.
 
     Args:
@@ -198,7 +200,7 @@ def check_remote_version(text: str, *, name: str) -> RsyncVersion:
 
 
 def make_missing_here_error() -> NoRsyncHereError:
-    """The error for a machine without rsync."""
+    """Make the error for a machine without rsync."""
     return NoRsyncHereError(
         "There is no rsync on this machine.",
         hint="Install it, for example `apt-get install rsync` or `brew install rsync`.",

@@ -1,86 +1,80 @@
-"""What sending one batch over SFTP keeps count of, in either direction."""
+"""One batch over SFTP, in either direction: what it needs, and what is counted while it runs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from hsm.errors import DiskError, HsmError
-from hsm.model import FileKey, Root, SourceFile
-from hsm.remote.paramiko.client import ParamikoClient
-from hsm.transfer.base import BatchEnd, OnMoved, get_temporary_folder
+from hsm.model import Root, SourceFile
+from hsm.remote.sftp.session import RequestBatch, SftpSession, SftpSessions
+from hsm.remote.sftp.wire import Reply
+from hsm.remote.shell import RemoteShell
+from hsm.transfer.base import Batch, BatchEnd, OnMoved, get_temporary_folder
 from hsm.transfer.sftp.checksums import sum_here, sum_there
-
-PART_BYTES = 4 * 1024 * 1024
-"""Files from this size on are written where a part of them stays when they are cut off."""
+from hsm.transfer.sftp.parts import PartKey, PartMemory
 
 CHUNKS_UNDER_WAY = 64
 """Of one file: 2 MiB, as much as OpenSSH takes of one channel in one round trip."""
+
+CHUNKS_PER_STEP = 8
 
 NANOSECONDS = 10**9
 _REPORT_SECONDS = 0.1
 _REPORT_BYTES = 1024 * 1024
 
-Identity = tuple[int, int, int]
-"""Size, time and inode of a file as it was read."""
+Talk = Generator[RequestBatch, list[Reply], Any]
+"""A part of a piece of work: yields requests as `hsm.remote.sftp.session.Work` does, and may return something."""
 
 
-@dataclass(slots=True)
-class ArrivedPart:
-    """What certainly has arrived of a large file under way.
+class SftpClient(SftpSessions, RemoteShell, Protocol):
+    """The client of a remote end that serves SFTP; `hsm.remote.paramiko.client.ParamikoClient` is one."""
 
-    Attributes:
-        identity: As what it was read.
-        n_bytes: Of its beginning.
-    """
-
-    identity: Identity
-    n_bytes: int = 0
+    @property
+    def can_run(self) -> bool:
+        """Whether programs may be run there."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSetup:
-    """What every batch of an engine shares.
+    """Everything that the batches of one engine share.
 
     Attributes:
-        client: Reaches the remote end.
+        client: Of the remote end.
         roots: The destination's folders, real paths.
-        sweep: Whose files are sent.
+        sweep: The sweep whose files are sent.
         check: Raises what ends the work early.
-        update_only: Leave what is newer at the destination, or the same.
-        kept: Of large files; it outlives a broken connection.
+        update_only: Skip files that are newer at the destination, or the same.
+        parts: Of large files; they outlive a broken connection.
     """
 
-    client: ParamikoClient
+    client: SftpClient
     roots: Mapping[Root, str]
     sweep: str
     check: Callable[[], None]
     update_only: bool = False
-    kept: dict[FileKey, ArrivedPart] = field(default_factory=dict)
+    parts: PartMemory = field(default_factory=PartMemory)
 
-    def get_temporary(self, root: Root) -> str:
-        """Where files are written before they take their names."""
-        return get_temporary_folder(self.roots[root], self.sweep)
-
-    def count_kept(self, key: FileKey, identity: Identity, here: str, there: str, n_part: int) -> int:
+    def count_certain_bytes(self, key: PartKey, here: str, there: str, n_part: int) -> int:
         """Tell how much of a part that was found is certainly the beginning of the file.
 
-        Either this process has seen it arrive, from the same source, or both ends have the same checksum of it.
+        Either this process has seen it arrive, from the same source, or both ends have the same checksum of it. A new
+        process at a target without commands has neither, and reading the part back costs what sending it costs.
 
         Args:
-            key: Of the file.
-            identity: As what it is read.
+            key: Of the file and its source.
             here: The file, or the part, on this machine.
             there: The other one, at the remote end.
             n_part: Bytes of the part, not more than the file has.
 
         Returns:
-            A number of bytes to go on from; 0 to begin anew.
+            A number of bytes to continue from; 0 to begin anew.
         """
-        known = self.kept.get(key)
-        if known is not None and known.identity == identity:
-            return min(n_part, known.n_bytes)
+        known = self.parts.count(key)
+        if known is not None:
+            return min(n_part, known)
         if not n_part or not self.client.can_run:
             return 0
         sums = sum_there(self.client, [there], n_bytes=n_part)
@@ -91,7 +85,7 @@ class BatchSetup:
 
 
 class BatchTally:
-    """Counts what arrived and what failed. Used by one thread."""
+    """Counts of what arrived and what failed. Used by one thread."""
 
     def __init__(self, on_moved: OnMoved) -> None:
         self._on_moved = on_moved
@@ -104,11 +98,11 @@ class BatchTally:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the other files would fail as well."""
+        """True once an error has shown that the other files would fail as well."""
         return isinstance(self._error, DiskError)
 
     def move(self, n_bytes: int) -> None:
-        """So much has arrived."""
+        """Count bytes that have arrived."""
         self._n_bytes += n_bytes
         now = time.monotonic()
         if now - self._reported_at > _REPORT_SECONDS or self._n_bytes - self._n_reported >= _REPORT_BYTES:
@@ -116,35 +110,65 @@ class BatchTally:
             self._on_moved(self._n_bytes, len(self._sent))
 
     def end_file(self, file: SourceFile) -> None:
-        """A file is there."""
+        """Count a file that is at the destination."""
         self._sent.add(file.path)
 
     def fail(self, file: SourceFile, error: HsmError) -> None:
-        """A file did not arrive."""
+        """Note the error of a file; one that the others would meet too counts for the batch."""
         self._complaints[file.path] = error.detail or error.message
         if self._error is None or isinstance(error, DiskError):
             self._error = error
 
     def make_end(self, failure: HsmError | None = None) -> BatchEnd:
-        """How the batch ended; `failure` is what ended it early."""
+        """Make the end of the batch; `failure` is the error that ended it early."""
         self._on_moved(self._n_bytes, len(self._sent))
         error = failure or self._error
         return BatchEnd(error is None, frozenset(self._sent), self._complaints or None, error)
 
 
-def is_to_be_left(file: SourceFile, size: int, mtime: int) -> bool:
-    """Whether a file at the destination is newer than the source's, or the same (rsync's `--update`)."""
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """One batch to be carried over one session.
+
+    Attributes:
+        session: To the remote end.
+        setup: Of the engine.
+        batch: The files.
+        tally: Takes what arrives and what fails.
+    """
+
+    session: SftpSession
+    setup: BatchSetup
+    batch: Batch
+    tally: BatchTally
+
+    @property
+    def root(self) -> str:
+        """The destination's folder, without a slash at its end."""
+        return self.setup.roots[self.batch.root].rstrip("/")
+
+    @property
+    def temporary(self) -> str:
+        """The destination's folder for temporary files."""
+        return get_temporary_folder(self.setup.roots[self.batch.root], self.setup.sweep)
+
+
+def is_up_to_date(file: SourceFile, size: int, mtime: int) -> bool:
+    """Tell whether a file at the destination is newer than the source's, or the same (rsync's `--update`)."""
     seconds = file.mtime_ns // NANOSECONDS
     return mtime > seconds or (mtime == seconds and size == file.size)
 
 
 def choose_time(file: SourceFile, size: int, mtime: int) -> int:
-    """The time of a file that was read at whole seconds, with the digits that the plan knows, in nanoseconds."""
+    """Choose the time of a file that was read at whole seconds: with the digits that the plan knows, in nanoseconds."""
     if size == file.size and mtime == file.mtime_ns // NANOSECONDS:
         return file.mtime_ns
     return mtime * NANOSECONDS
 
 
 def choose_mode(source: int, there: int | None) -> int:
-    """As rsync without `--perms`: what is replaced keeps its mode, what is new has the source's under the umask."""
+    """Choose a mode as rsync does without `--perms`.
+
+    A file that is replaced keeps its mode, a new one has the source's under the umask.
+    """
     return (source if there is None else there) & 0o777 | 0o600

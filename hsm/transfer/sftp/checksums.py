@@ -1,4 +1,4 @@
-"""Checksums of files at both ends: at the remote one by a program where one may run, else by reading them back."""
+"""Checksums of files at both ends: at the remote one by a program where one may run, else by reading files back."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def sum_there(client: RemoteShell, paths: Sequence[str], *, n_bytes: int | None 
     """Have a program there take checksums.
 
     Args:
-        client: Reaches the machine; programs may be run there.
+        client: Of the machine; programs may be run there.
         paths: Absolute.
-        n_bytes: Of the beginning of each file; None for all of it.
+        n_bytes: Bytes from the beginning of each file; None for all of it.
 
     Returns:
-        By path in their order: the method as `hashlib` knows it, and the checksum in hexadecimal digits, which is
-        empty where the file cannot be read. Nothing where there is no program for it.
+        For each path, in their order: the method as `hashlib` knows it, and the checksum in hexadecimal digits, which
+        is empty where the file cannot be read. Empty where no program there takes checksums.
     """
     found: list[tuple[str, str]] = []
     feed = '<"$f"' if n_bytes is None else f'head -c {int(n_bytes)} <"$f" |'
@@ -74,7 +74,7 @@ def sum_here(path: str, method: str, *, n_bytes: int | None = None, check: Calla
 
 
 def read_sums(session: SftpSession, paths: Iterable[str], *, check: Callable[[], None]) -> Mapping[str, str]:
-    """Read files back, and take their checksums by `READ_METHOD`; what cannot be read is missing in the answer."""
+    """Read files back, and take their checksums by `READ_METHOD`; the answer lacks files that cannot be read."""
     found: dict[str, str] = {}
     session.run([_read_sum(path, found) for path in paths], check=check, n_at_once=_READS_AT_ONCE)
     return found

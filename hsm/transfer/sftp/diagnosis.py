@@ -1,6 +1,7 @@
-"""What a refused SFTP request and an error of this machine's own files mean: the kinds that rsync's complaints get.
+"""Diagnosis of refused SFTP requests and of errors of this machine's own files: the errors that rsync's complaints get.
 
-Version 3 of the protocol says "failure" for most of what can go wrong, so the room on the file system is asked for.
+Version 3 of the protocol answers "failure" to a full disk, a quota and much else, so the room on the file system is
+asked for afterwards. Pure.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ _IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST}
 
 
 class BlockedError(Exception):
-    """Something of another type stands where a file or a folder is to be. Its text is the path."""
+    """Something of another type stands in the place of a file or a folder. Its text is the path."""
 
 
 def diagnose_sftp(error: SftpError, *, name: str, room: Room | None, n_bytes: int, writes: bool) -> HsmError:
-    """Turn a refused request into an error that names the next command. Pure.
+    """Turn a refused request into an error that names the next command.
 
     Args:
         error: As the server gave it.
         name: The target's name.
         room: On the file system there, asked for afterwards; None where unknown.
-        n_bytes: What was to be written.
-        writes: Something was to be written there.
+        n_bytes: The bytes that were to be written.
+        writes: A file was to be written there.
     """
     found = make_vanished() if error.code == Code.NO_SUCH_FILE and not writes else None
     found = found or _explain(error, f"at {name}", room if writes else None, n_bytes)
@@ -55,7 +56,7 @@ def _explain(error: SftpError, at: str, room: Room | None, n_bytes: int) -> Targ
 
 
 def diagnose_here(error: OSError, *, is_making: bool = False) -> HsmError:
-    """Turn an error of this machine's own files into an error that names the next command. Pure.
+    """Turn an error of this machine's own files into an error that names the next command.
 
     Args:
         error: As it came.
@@ -78,12 +79,12 @@ def diagnose_here(error: OSError, *, is_making: bool = False) -> HsmError:
 
 
 def make_vanished() -> TargetError:
-    """The error for a file that is not there any more."""
+    """Make the error for a file that is not there any more."""
     return TargetError("A file vanished while it was sent.", hint="Run the same command again.", kind="vanished")
 
 
 def make_blocked(at: str, path: str = "") -> TargetError:
-    """The error for something of another type in the way, at a place such as `at desktop`."""
+    """Make the error for something of another type in the way, at a place such as `at desktop`."""
     return TargetError(
         f"Something of another type is in the way of a file {at}.",
         hint="Move it away there, then run the same command again.",

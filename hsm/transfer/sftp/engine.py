@@ -9,44 +9,41 @@ from collections.abc import Callable, Mapping, Sequence
 from hsm.errors import HsmError
 from hsm.model import EntryKind, Root
 from hsm.process.runner import Runner
-from hsm.remote.paramiko.client import ParamikoClient
+from hsm.remote.sessions import MAX_SESSIONS
 from hsm.remote.sftp.listing import get_kind, join
 from hsm.remote.sftp.session import RequestBatch, SftpSession, Work
-from hsm.remote.sftp.wire import PacketType, SftpError, make_path, parse_attributes
+from hsm.remote.sftp.wire import Code, PacketType, SftpError, make_path, parse_attributes
 from hsm.transfer.base import Batch, BatchEnd, Capabilities, Comparison, OnMoved
-from hsm.transfer.sftp.batch import BatchSetup, BatchTally
+from hsm.transfer.sftp.batch import BatchJob, BatchSetup, BatchTally, SftpClient
 from hsm.transfer.sftp.checksums import READ_METHOD, read_sums, sum_here, sum_there
 from hsm.transfer.sftp.diagnosis import diagnose_here, diagnose_sftp
 from hsm.transfer.sftp.pull import PullBatch
 from hsm.transfer.sftp.push import PushBatch
 
-MAX_WORKERS = 8
-"""sshd allows ten sessions over one login by default; two stay free for HSM's own."""
-
-CAPABILITIES = Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_WORKERS)
+CAPABILITIES = Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_SESSIONS)
 """Of every SFTP engine."""
 
 _PATHS_PER_STEP = 100
 
 
 class SftpEngine:
-    """Keeps `hsm.transfer.base.Engine` with SFTP: every call of `send` has a channel of the one connection.
+    """Implements `hsm.transfer.base.Engine` with SFTP: every call of `send` has a channel of the one connection.
 
-    Of what the contract says one thing differs: large files are not written in HSM's temporary folder, but where rsync
-    keeps its parts (`PARTIAL_FOLDER`), so that they can be gone on with.
+    It differs from the contract in one point: large files are not written in HSM's temporary folder, but where rsync
+    keeps its parts (`PARTIAL_FOLDER`), so that they can be continued.
 
     Args:
-        client: Reaches the remote end.
+        client: Of the remote end.
         runner: Interrupts what runs here too.
         roots: The destination's folders, real paths.
-        sweep: Whose files are sent.
+        sweep: The sweep whose files are sent.
         pulls: The source is the remote end.
-        update_only: Leave what is newer at the destination, and what has the same size and time.
+        update_only: Skip files that are newer at the destination, or have the same size and time there.
     """
 
     def __init__(
         self,
-        client: ParamikoClient,
+        client: SftpClient,
         runner: Runner,
         roots: Mapping[Root, str],
         *,
@@ -57,7 +54,7 @@ class SftpEngine:
         self._runner = runner.make_child()
         self._client = client
         self._pulls = pulls
-        self._setting = BatchSetup(client, roots, sweep, self._check, update_only)
+        self._setup = BatchSetup(client, roots, sweep, self._check, update_only)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -71,14 +68,14 @@ class SftpEngine:
         make = PullBatch if self._pulls else PushBatch
         try:
             with self._client.open_sftp() as session:
-                make(session, self._setting, batch, tally).run()
+                make(BatchJob(session, self._setup, batch, tally)).run()
         except HsmError as failure:
             return tally.make_end(failure)
         return tally.make_end()
 
     def compare(self, batch: Batch) -> Comparison:
         """See `hsm.transfer.base.Engine.compare`; by a program there where one may run, else by reading back."""
-        root = self._setting.roots[batch.root]
+        root = self._setup.roots[batch.root]
         sizes = self._read_sizes([join(root, file.path) for file in batch.files])
         missing = {file.path for file, size in zip(batch.files, sizes, strict=True) if size is None}
         different = {file.path for file, size in zip(batch.files, sizes, strict=True) if size not in (None, file.size)}
@@ -89,18 +86,9 @@ class SftpEngine:
         sums = self._sum_there(there)
         for file, path, (method, digest) in zip(rest, here, sums, strict=True):
             if not digest:
-                raise diagnose_sftp(
-                    SftpError(4, "cannot be read", file.path),
-                    name=self._client.name,
-                    room=None,
-                    n_bytes=0,
-                    writes=False,
-                )
-            try:
-                is_equal = sum_here(path, method, check=self._check) == digest
-            except OSError as error:
-                raise diagnose_here(error) from error
-            if not is_equal:
+                error = SftpError(Code.FAILURE, "cannot be read", file.path)
+                raise diagnose_sftp(error, name=self._client.name, room=None, n_bytes=0, writes=False)
+            if not self._is_equal(path, method, digest):
                 different.add(file.path)
         return Comparison(frozenset(different), frozenset(missing))
 
@@ -112,8 +100,14 @@ class SftpEngine:
         """Raise CommandStoppedError once the user has interrupted."""
         self._runner.sleep(0)
 
+    def _is_equal(self, path: str, method: str, digest: str) -> bool:
+        try:
+            return sum_here(path, method, check=self._check) == digest
+        except OSError as error:
+            raise diagnose_here(error) from error
+
     def _read_sizes(self, paths: Sequence[str]) -> list[int | None]:
-        """Sizes of files at the destination: None where nothing is, -1 for what is no file."""
+        """Read the sizes of files at the destination: None where nothing is, -1 for what is no file."""
         if self._pulls:
             return [_read_size_here(path) for path in paths]
         found: dict[str, int | None] = {}
