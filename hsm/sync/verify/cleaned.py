@@ -1,4 +1,4 @@
-"""Comparing what a clean removed here with what lies at a target, by the checksums of the record."""
+"""Comparison of what a clean removed here with what lies at a target, by the checksums of the record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint, Tree
-from hsm.model import EntryKind, Root
+from hsm.model import EntryKind, FileKey, Root
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.sweep_folder import sweep_folder
 from hsm.targets.contents.contract import Contents
@@ -14,7 +14,7 @@ from hsm.targets.contents.contract import Contents
 
 @dataclass(frozen=True, slots=True)
 class CleanedVerdict:
-    """How what was removed compares with a target; paths as a destination has them.
+    """Comparison of removed runs with a target; paths as a destination has them.
 
     Attributes:
         n_equal: Files whose content there has the recorded checksum.
@@ -25,9 +25,9 @@ class CleanedVerdict:
     """
 
     n_equal: int = 0
-    different: frozenset[tuple[Root, str]] = frozenset()
-    missing: frozenset[tuple[Root, str]] = frozenset()
-    paths: frozenset[tuple[Root, str]] = frozenset()
+    different: frozenset[FileKey] = frozenset()
+    missing: frozenset[FileKey] = frozenset()
+    paths: frozenset[FileKey] = frozenset()
     units: frozenset[str] = frozenset()
 
 
@@ -47,9 +47,9 @@ def verify_cleaned(
         HsmError: The target is out of reach.
     """
     expected = {key: file for name, unit in units.items() for key, file in _list_files(sweep, name, unit)}
-    there: dict[tuple[Root, str], str] = {}
-    different: set[tuple[Root, str]] = set()
-    missing: set[tuple[Root, str]] = set()
+    there: dict[FileKey, str] = {}
+    different: set[FileKey] = set()
+    missing: set[FileKey] = set()
     entries = _look(endpoint, roots, sweep, units)
     sizes: dict[str, int] = {}
     for key, file in expected.items():
@@ -67,15 +67,15 @@ def verify_cleaned(
     return CleanedVerdict(n_equal, frozenset(different), frozenset(missing), frozenset(expected), frozenset(units))
 
 
-def _list_files(sweep: str, name: str, unit: CleanedUnit) -> list[tuple[tuple[Root, str], CleanedFile]]:
+def _list_files(sweep: str, name: str, unit: CleanedUnit) -> list[tuple[FileKey, CleanedFile]]:
     root, prefix = (Root.WANDB, name) if name else (Root.SWEEPS, sweep_folder(sweep))
     return [((root, f"{prefix}/{path}"), file) for path, file in unit.files.items()]
 
 
 def _look(
     endpoint: Endpoint, roots: Mapping[Root, str], sweep: str, units: Mapping[str, CleanedUnit]
-) -> dict[tuple[Root, str], tuple[EntryKind, int, str]]:
-    """What lies there, with its absolute path."""
+) -> dict[FileKey, tuple[EntryKind, int, str]]:
+    """Look at what lies there: type, size, and absolute path of each."""
     runs = tuple(name for name in units if name)
     trees = {Root.SWEEPS: Tree(roots[Root.SWEEPS], (sweep_folder(sweep),) if "" in units else ())}
     trees[Root.WANDB] = Tree(roots[Root.WANDB], runs)

@@ -31,7 +31,7 @@ def choose_fold(system: str) -> Callable[[str], str]:
 
 
 def counts(reason: Reason) -> bool:
-    """Whether a file of a plan is to be the same at both ends."""
+    """Tell whether a file of a plan is to be the same at both ends."""
     return reason.is_send or reason in (Reason.SAME, Reason.CONFLICT)
 
 

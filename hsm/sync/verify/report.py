@@ -19,12 +19,12 @@ class VerifyVerdict:
     Attributes:
         target: The target's name.
         exit_code: 0 where all that counts is equal, 1 where something differs or is missing.
-        error: Why it could not be told; None otherwise.
+        error: The reason why it could not be told; None otherwise.
         n_equal: Files whose content is the same at both ends.
         different: Destination paths of files with another content or type there.
         missing: Destination paths of files that are not there.
         only_there: Destination paths of files that the source does not have.
-        left: How many files do not count, by reason; they were not compared.
+        left: Number of files that do not count and were not compared, by reason.
         problems: Found while looking at the source.
     """
 
@@ -52,7 +52,7 @@ class VerifyReport:
 
 
 def make_verify_document(report: VerifyReport) -> dict[str, object]:
-    """The report as JSON values (docs/SYNC.md)."""
+    """Make the document of `hsm sync verify` (docs/SYNC.md) as JSON values."""
     return {
         "schema": SCHEMA,
         "command": "sync verify",

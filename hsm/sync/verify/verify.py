@@ -1,4 +1,8 @@
-"""`hsm sync verify`: compares by checksum what counts of a sweep here with what lies at its targets."""
+"""`hsm sync verify`: compares by checksum what counts of a sweep here with what lies at its targets.
+
+It repairs nothing: a difference under the same size and time means a damaged disk or an edited file, and which end is
+right is for a person to say.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from hsm.errors import ExitCode, HsmError
 from hsm.model import CONFLICT, FileKey, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.choice import RunChoice, choose
 from hsm.plan.collisions import folds_names
-from hsm.plan.planner import make_plan
+from hsm.plan.planner import make_plan, select
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.project_folder import ProjectFolder
@@ -21,6 +25,7 @@ from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import load_journal, make_route
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.options import ExchangeOptions, make_options
+from hsm.sync.bring.session import Session
 from hsm.sync.bring.survey import DestinationState, survey_destination
 from hsm.sync.request import SyncRequest
 from hsm.sync.source import Inventories, find_source, read_inventories
@@ -43,6 +48,7 @@ def verify(
     reporter: Reporter,
     may_ask: bool = False,
     choice: RunChoice | None = None,
+    session: Session | None = None,
 ) -> VerifyReport:
     """Compare sweeps with their targets. Changes nothing at either end, and needs no lock.
 
@@ -53,13 +59,14 @@ def verify(
         runner: Starts the processes.
         reporter: Told what happens.
         may_ask: ssh may ask in this terminal.
-        choice: Which runs, and which files of them, are compared; None for all.
+        choice: Runs, and files of them, that are compared; None for all.
+        session: Opens the connections; by default each is closed after its use.
 
     Raises:
         UsageError: A sweep does not exist.
     """
     request = SyncRequest(tuple(words), targets, is_dry_run=True, may_ask=may_ask, choice=choice or RunChoice())
-    work = _Verify(loaded, request, runner, reporter)
+    work = _Verify(loaded, request, runner, reporter, session or Session())
     verdicts = serve_targets(list(targets), work.serve, read=work.read, runner=runner)
     return VerifyReport(
         {sweep.id: tuple(verdicts[name][index] for name in targets) for index, sweep in enumerate(work.source.sweeps)}
@@ -67,11 +74,14 @@ def verify(
 
 
 class _Verify:
-    def __init__(self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter) -> None:
+    def __init__(
+        self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter, session: Session
+    ) -> None:
         self.source = find_source(loaded, LocalEndpoint(), request.sweeps)
         self._request = request
         self._runner = runner
         self._reporter = reporter
+        self._session = session
         self._settings = {
             (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
             for name, target in request.targets.items()
@@ -80,6 +90,7 @@ class _Verify:
         self._options = {key: make_options(key[0], found, request) for key, found in self._settings.items()}
 
     def read(self) -> Inventories:
+        """Read everything that the source has of every sweep."""
         return read_inventories(
             self.source,
             depths=[options.max_depth for options in self._options.values()],
@@ -89,34 +100,38 @@ class _Verify:
         )
 
     def serve(self, name: str, found: Future[Inventories]) -> list[VerifyVerdict]:
-        settings = self._request.targets[name]
+        """Compare every sweep with one target: one verdict per sweep, also where it fails."""
         try:
-            connection = connect(name, settings, self._runner, self._reporter, layout=self.source.layout)
-            self._reporter.report(StepStarted(name, "login"))
-            connection.login(may_ask=self._request.may_ask)
-            inventories = found.result()
+            with self._session.use(name, lambda: self._connect(name)) as connection:
+                self._reporter.report(StepStarted(name, "login"))
+                connection.login(may_ask=self._request.may_ask)
+                inventories = found.result()
+                verdicts = [
+                    self._verify_sweep(connection, inventories[sweep.id, self._options[name, sweep.id].max_depth])
+                    for sweep in self.source.sweeps
+                ]
         except HsmError as error:
             return [VerifyVerdict(name, error.exit_code, error)] * len(self.source.sweeps)
         except CommandStoppedError:
             return [VerifyVerdict(name, ExitCode.INTERRUPTED)] * len(self.source.sweeps)
-        verdicts = []
-        for sweep in self.source.sweeps:
-            inventory = inventories[sweep.id, self._options[name, sweep.id].max_depth]
-            verdicts.append(self._verify_sweep(connection, inventory))
         self._reporter.report(TargetEnded(name, "verified"))
         return verdicts
 
+    def _connect(self, name: str) -> Connection:
+        settings = self._request.targets[name]
+        return connect(name, settings, self._runner, self._reporter, layout=self.source.layout)
+
     def _verify_sweep(self, connection: Connection, inventory: SweepInventory) -> VerifyVerdict:
         try:
-            return self._compare(connection, inventory)
+            options = self._options[connection.name, inventory.sweep]
+            return self._compare(connection, select(inventory, options.roots), options)
         except HsmError as error:
             return VerifyVerdict(connection.name, error.exit_code, error, problems=inventory.problems)
         except CommandStoppedError:
             return VerifyVerdict(connection.name, ExitCode.INTERRUPTED)
 
-    def _compare(self, connection: Connection, inventory: SweepInventory) -> VerifyVerdict:
-        options = self._options[connection.name, inventory.sweep]
-        known = self._read_known(connection.name, inventory.sweep)
+    def _compare(self, connection: Connection, inventory: SweepInventory, options: ExchangeOptions) -> VerifyVerdict:
+        known = self._read_known(connection.name, inventory.sweep, options.roots)
         there = self._survey(connection, inventory, options)
         plan = _make_plan(inventory, there, options)
         fold = choose_fold(there.system)
@@ -150,19 +165,20 @@ class _Verify:
     def _read_content(
         self, connection: Connection, there: DestinationState, presence: Presence, sweep: str, n_workers: int
     ) -> tuple[set[FileKey], set[FileKey]]:
-        """Compare the content of the files that are there: those that differ, and those that are gone meanwhile."""
+        """Compare the content of the files that are there; returns those that differ, and those gone meanwhile."""
         if not presence.there:
             return set(), set()
         self._reporter.report(StepStarted(connection.name, "verify"))
         engine = connection.make_engine(there.roots, sweep=sweep, update_only=False)
         return _compare_by(engine, presence.there, n_workers=n_workers)
 
-    def _read_known(self, name: str, sweep: str) -> frozenset[str]:
-        """Read which runs the journal knows at a target."""
+    def _read_known(self, name: str, sweep: str, roots: Collection[Root]) -> frozenset[str]:
+        """Read the runs that the journal knows at a target, the sweep's folder under its empty name."""
         path = ProjectFolder(self.source.project).journal(name, sweep)
         route = make_route(self._settings[name, sweep], direction="push")
         journal, _ = load_journal(path, route, sets_aside=False)
-        return frozenset(run for run, record in journal.runs.items() if record.n_files)
+        known = (run for run, record in journal.runs.items() if record.n_files)
+        return frozenset(run for run in known if (Root.WANDB if run else Root.SWEEPS) in roots)
 
     def _verify_gone(
         self, connection: Connection, roots: Mapping[Root, str], inventory: SweepInventory, known: Collection[str]
@@ -178,7 +194,7 @@ class _Verify:
 
 
 def _make_plan(inventory: SweepInventory, there: DestinationState, options: ExchangeOptions) -> SyncPlan:
-    """Plan as a push would, of everything; what the choice leaves is not to be looked at either."""
+    """Plan everything as a push would, and then take out what is not chosen."""
     plan_options = replace(options.plan, folds_names=folds_names(there.system), choice=RunChoice())
     return choose(make_plan(inventory, there.destination, plan_options), options.plan.choice, leaves_same=True)
 
