@@ -423,7 +423,6 @@ def test_a_run_that_stays_in_the_sweeps_folder_keeps_it(project: Project) -> Non
 # Locks, questions, errors.
 
 
-@pytest.mark.slow
 def test_a_sync_at_the_same_time_keeps_everything(project: Project) -> None:
     send(project)
     lock = project.folder / ".hsm/sync/nas" / f"{SWEEP}.lock"
@@ -588,7 +587,6 @@ def test_real_runs_over_ssh(make_project: MakeProject, require_program: Any, cli
     }
 
 
-@pytest.mark.slow
 def test_where_no_command_may_run(
     start_sshd: Callable[..., PrivateSshd], make_project: MakeProject, require_program: Any
 ) -> None:

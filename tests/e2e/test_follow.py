@@ -135,7 +135,6 @@ def watch_live_runs(source: Path, arrives: Path, begun: Following, scratch: Path
     assert document["follow"]["passes"] > 2
 
 
-@pytest.mark.slow
 def test_live_runs_are_followed_to_a_target_and_end_equal(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project()
     write_project(project.folder, n_runs=2)

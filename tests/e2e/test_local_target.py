@@ -121,8 +121,7 @@ def test_rsync_that_is_asked_for_is_missed(make_local: Callable[..., Project], h
     assert not project.target_root.exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
+@parametrize("engine", ENGINES, quick=["copy"])
 def test_a_disk_that_is_gone_is_not_written_beside(
     make_local: Callable[..., Project], disk: SmallDisk, engine: str
 ) -> None:

@@ -13,6 +13,7 @@ import yaml
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.pull_project import Desktop, make_desktop
 from tests.e2e.synthetic import T, write_file, write_project, write_run, write_sweep_folder
+from tests.marks import parametrize
 from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ def test_tasks_and_runs_of_two_places_unite(desktop: Desktop, other: Path) -> No
     assert again["exit_code"] == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("later_ns", [5 * 10**9, -5 * 10**9], ids=["newer", "older"])
+@parametrize("later_ns", [5 * 10**9, -5 * 10**9], quick=[5 * 10**9], ids=["newer", "older"])
 def test_the_same_path_with_other_content_is_a_conflict_whichever_is_newer(
     desktop: Desktop, other: Path, later_ns: int
 ) -> None:
