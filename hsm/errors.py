@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the program's exit status means."""
+    """Meanings of the program's exit status."""
 
     DONE = 0
     PARTIAL = 1
@@ -34,9 +34,9 @@ class HsmError(Exception):
 
     Attributes:
         message: One sentence that says what is wrong and with what.
-        hint: What to do next, where possible a command to type; may be empty.
+        hint: The next thing to do, where possible a command to type; may be empty.
         kind: A short stable word for scripts (`error.kind` in the JSON document); where none is given, the class's.
-        detail: Raw lines of the program that failed, shown under `-v`; never a secret.
+        detail: Raw lines of the program that failed, printed under `-v`; never a secret.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.USAGE
@@ -137,7 +137,7 @@ class BadSshConfigError(LoginRefusedError):
 
 
 class NotSshError(LoginRefusedError):
-    """What answers speaks no SSH, or none that both ends know."""
+    """The server that answers speaks no SSH, or none that both ends know."""
 
 
 class HostKeyError(LoginRefusedError):

@@ -20,7 +20,7 @@ class Dialogue:
         argv: The program and its arguments.
 
     Attributes:
-        wait_seconds: How long the last answer took to begin.
+        wait_seconds: The time until the last answer began.
 
     Raises:
         ProgramMissingError: There is no such program.
@@ -42,9 +42,9 @@ class Dialogue:
 
         Args:
             words: For its standard input.
-            ends: What standard output and standard error hold at the end of the answer.
+            ends: The ends of the answer on standard output and on standard error.
             timeout_seconds: For the whole answer.
-            begin: What standard output holds first of the answer; text before that says nothing of the link.
+            begin: The beginning of the answer; text before that says nothing of the link.
 
         Returns:
             What it printed; with a return code other than 0 the program has ended instead, and must be closed.

@@ -70,7 +70,7 @@ class ProcessGroup:
 
     @property
     def is_running(self) -> bool:
-        """Whether the leader has not ended yet."""
+        """True until the leader has ended."""
         return self._process.poll() is None
 
     def wait(self, seconds: float) -> bool:
@@ -99,7 +99,7 @@ class ProcessGroup:
         self._process.wait()
 
     def _has_members(self) -> bool:
-        """Whether the group has members; where nobody collects orphans, one that has ended is still one."""
+        """Tell whether the group has members; where nobody collects orphans, one that has ended is still a member."""
         try:
             os.killpg(self._process.pid, 0)
         except (ProcessLookupError, PermissionError):

@@ -50,7 +50,7 @@ class Pump:
 
     @property
     def is_ended(self) -> bool:
-        """Whether the process has closed all its outputs."""
+        """True once the process has closed all its outputs."""
         return self._n_outputs == 0
 
     def feed(self, content: bytes, *, closes: bool) -> None:

@@ -26,8 +26,8 @@ class Completed:
 
     Attributes:
         returncode: Its exit status; negative when a signal ended it.
-        stdout: What it printed; empty for a streamed process.
-        stderr: What it printed there; of a streamed process the last 64 KiB.
+        stdout: Its standard output; empty for a streamed process.
+        stderr: Its standard error; of a streamed process the last 64 KiB.
     """
 
     returncode: int
@@ -211,7 +211,7 @@ class WaitingProgram:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """True until it has ended."""
         return self._group.is_running
 
     def finish(self, stdin: bytes, on_output: Callable[[bytes], None]) -> Completed:

@@ -20,7 +20,7 @@ def ask_in_terminal(question: str, is_shown: bool) -> str:
     """Ask, and read a line.
 
     Args:
-        question: May come from a server: what is no visible character is shown as an escape.
+        question: May come from a server: a character that is not visible is written as an escape.
         is_shown: Show the answer while it is typed.
     """
     text = "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in question)

@@ -23,9 +23,9 @@ def make_no_shell_error(
     Args:
         name: The target's name.
         command_line: The command a person types to try a login.
-        noise: What came on standard output.
-        complaint: What came on standard error.
-        said: What the server did; by default as `noise` and `complaint` show it.
+        noise: The standard output.
+        complaint: The standard error.
+        said: The behaviour of the server, in words; by default as `noise` and `complaint` show it.
     """
     answer = noise.strip() or complaint.strip()
     if not said:

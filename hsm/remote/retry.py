@@ -39,7 +39,7 @@ class Retry:
         self.has_connected = False
 
     def call(self, call: Callable[[], _Answer], *, forget: Callable[[], None]) -> _Answer:
-        """Call until the connection holds, no pause is left, or waiting would not help.
+        """Call until the connection holds, the pauses are used up, or waiting would not help.
 
         Args:
             call: Needs the connection.

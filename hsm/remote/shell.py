@@ -1,7 +1,7 @@
-"""Programs for the shell at the other end: built here, quoted once, their output found among noise.
+"""Programs for the shell at the other end: built here, quoted once, their output found among noise. Pure but for marks.
 
 The login shell there may be bash, tcsh or fish, and its start-up files may print. So a program travels as one
-word that every shell passes on unchanged, runs in /bin/sh, and prints between random marks.
+base64 word, which every shell passes on unchanged, runs in /bin/sh, and prints between random marks.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def quote_path(path: str) -> str:
 
 
 def make_mark() -> str:
-    """A word that no noise holds: 32 hex digits."""
+    """Make a word that no noise holds: 32 hex digits."""
     return os.urandom(16).hex()
 
 
 def make_remote_command(program: str) -> str:
-    """One shell line that runs `program` in /bin/sh with the session's own standard input.
+    """Make one shell line that runs `program` in /bin/sh with the session's own standard input.
 
     sh, bash, zsh, tcsh and fish all pass a single-quoted word on as it is. macOS before 13 spells `base64 -d`
     with a capital D.
@@ -58,12 +58,12 @@ def make_remote_command(program: str) -> str:
 
 
 def frame(program: str, mark: str) -> str:
-    """Let `program` print its standard output between two marks, and end with its exit status."""
+    """Make `program` print its standard output between two marks, and end with its exit status."""
     return f"printf '\\n%s<' {mark}\n{program}\nstatus_=$?\nprintf '%s>' {mark}\nexit $status_\n"
 
 
 def parse_framed(output: bytes, mark: str) -> tuple[bytes | None, bytes]:
-    """Find what a framed program printed.
+    """Find the output of a framed program.
 
     Returns:
         The output between the marks, or None where a mark is missing; and the noise before the first.
@@ -78,20 +78,23 @@ def parse_framed(output: bytes, mark: str) -> tuple[bytes | None, bytes]:
 
 
 MAX_WORDS_BYTES = 64 * 1024
-"""What is told to an open shell at once over a link without latency, where another session is opened in no time."""
+"""The most that an open shell is told at once over a link without latency, where a new session costs hardly a wait."""
 
 _BYTE_SECONDS = 0.27e-6
-"""bash, ksh and zsh read a script from a pipe byte by byte, a system call for each; dash and BusyBox read blocks."""
+"""bash, ksh and zsh read a script from a pipe byte by byte, a system call for each: 68 ms for 250 KB.
+
+dash and BusyBox read blocks.
+"""
 
 _SESSION_ROUND_TRIPS = 2
-"""Until a new session has begun to read."""
+"""Round trips until a new session has begun to read."""
 
 OPEN_SHELL = "exec /bin/sh"
 """The command of a session that is told programs on its standard input; every login shell knows it."""
 
 
 def get_max_words_bytes(round_trip_seconds: float | None) -> int:
-    """How much is told to an open shell at once: as much as it reads while another session would be opened. Pure.
+    """Return how much an open shell is told at once: as much as it reads while a new session would be opened.
 
     Args:
         round_trip_seconds: Of the link; None where it is not known yet.
@@ -100,19 +103,19 @@ def get_max_words_bytes(round_trip_seconds: float | None) -> int:
 
 
 def count_words_bytes(program: str, stdin: bytes) -> int:
-    """About how many bytes `make_shell_words` makes of them. Pure."""
+    """Estimate how many bytes `make_shell_words` makes of them."""
     return len(program) + len(stdin) * 4 // 3
 
 
 def make_shell_words(program: str, stdin: bytes, mark: str) -> bytes:
-    """What to tell an open shell so that it runs `program` apart from itself and prints its answer between marks.
+    """Make the words that let an open shell run `program` in a subshell and print its answer between marks.
 
-    Standard input travels as a here-document, since the shell's own is where programs come from. The answer ends as
-    `make_ends` says.
+    Standard input travels as a here-document, since programs come over the shell's own. The answer ends as `make_ends`
+    says.
     """
     begin, end = [b"("], b")</dev/null"
     if stdin:
-        # Silent: when the program reads less than all, the first ends by SIGPIPE, and the others have their say.
+        # Silent: when the program reads less than all, the first decoder ends by SIGPIPE, and the others complain.
         decode = "base64 -d||base64 -D||openssl base64 -d"
         begin = [f"({decode})2>/dev/null <<'{mark}'|(".encode(), base64.encodebytes(stdin).rstrip(b"\n"), mark.encode()]
         end = b")"
@@ -128,7 +131,7 @@ def make_shell_words(program: str, stdin: bytes, mark: str) -> bytes:
 
 
 def make_ends(mark: str) -> tuple[bytes, bytes]:
-    """What standard output and standard error of an open shell hold at the end of an answer."""
+    """Make the words that end an answer on standard output and on standard error of an open shell."""
     return mark.encode() + b">", mark.encode() + b"\n"
 
 
@@ -136,7 +139,7 @@ def parse_answer(completed: Completed, mark: str) -> tuple[Completed, bytes]:
     """Read the answer to `make_shell_words`.
 
     Returns:
-        What the program printed, with its exit status; and the noise before.
+        The program's output with its exit status; and the noise before.
 
     Raises:
         ValueError: It is no such answer.

@@ -41,7 +41,7 @@ class Capabilities:
         name: As in the documentation's table.
         resumes: A file that was cut off is continued where it stopped.
         sends_deltas: Of a changed file only the changes travel.
-        max_workers: How many calls of `send` may run at the same time.
+        max_workers: The most calls of `send` that may run at the same time.
         round_trip_seconds: Of the link, as it was measured; None where unknown.
         compression: The method that content is compressed with on its way; empty for none.
         max_name_bytes: A batch starts quickest if its names take no more (`count_name_bytes`); None for no limit.
@@ -61,7 +61,7 @@ class Batch:
     """Files of one destination root that one worker sends in one stream.
 
     Attributes:
-        root: Where they land.
+        root: The one that they land in.
         files: In the plan's order; never empty.
     """
 

@@ -21,7 +21,7 @@ class Complaint:
         kind: As in `hsm.errors.HsmError`.
         numbers: Of `errno`.
         message: With `{at}` for the place.
-        hint: What to do next.
+        hint: The next thing to do.
     """
 
     error: type[TargetError]

@@ -38,7 +38,7 @@ class CopyEngine:
     Args:
         runner: Interrupts what runs here too.
         roots: The destination's folders, real paths.
-        sweep: Whose files are sent.
+        sweep: The sweep whose files are sent.
         update_only: Skip files that are newer at the destination, or have the same size and time there.
     """
 

@@ -29,7 +29,7 @@ class Transfer:
         reporter: Told what moves, under the name `target`.
         target: The target's name in events.
         sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
-        patience: How long to wait and how often to try.
+        patience: With files and links that may still recover.
         tidy: Called before files that a broken connection left open are sent again. It empties the temporary folders:
             an engine that still runs at the other end must have nothing that it could give a final name.
     """

@@ -22,7 +22,7 @@ class TransferState:
         sent: Files whose arrival is verified.
         changed: Files that changed at the source while they were sent, as they are now; None for one that vanished.
         error: The error that ended the last round early; None otherwise.
-        streams: How the files are carried; None before the first round.
+        streams: That carry the files; None before the first round.
         is_interrupted: The user stopped it.
         was_broken: The connection broke before the last round began.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hsm.remote.openssh.command_line import SshTarget
 
 MAX_LOGINS = 4
-"""Where logins cannot be shared: one for the shell, the rest for workers."""
+"""Logins at the same time where they cannot be shared: one for the shell, the rest for workers."""
 
 _PROGRAM_REFUSED = re.compile(rb"^(?:exec|shell) request failed on channel \d+\r?$", re.MULTILINE)
 
@@ -79,12 +79,12 @@ class OpenSsh:
 
     @property
     def noise(self) -> bytes:
-        """What start-up files there printed in the last session, before its program; rsync cannot do with any."""
+        """The text that start-up files there printed in the last session, before its program; rsync fails on any."""
         return self._noise
 
     @property
     def max_workers(self) -> int:
-        """How many sessions workers may have at the same time, known once the login is open."""
+        """The most sessions that workers may have at the same time, known once the login is open."""
         return MAX_SESSIONS if self._master.is_shared else MAX_LOGINS - 1
 
     @property
@@ -135,7 +135,7 @@ class OpenSsh:
             self._shell.close()
 
     def logout(self) -> bool:
-        """Close the shared login that HSM opened; the user's own master is left alone.
+        """Close the shared login that HSM opened; the user's own master stays open.
 
         Returns:
             Whether there was one.
@@ -166,7 +166,7 @@ class OpenSsh:
 
         Args:
             program: Its text; data goes over `stdin`.
-            stdin: What the program reads.
+            stdin: Its standard input.
 
         Returns:
             What it printed, without the noise of start-up files, and its complaints; the return code is the program's.

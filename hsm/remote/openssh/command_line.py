@@ -1,6 +1,6 @@
-"""ssh's command line, built from a target's settings, and what `ssh -G` prints, read. Pure but for `~`.
+"""ssh's command line, built from a target's settings, and the output of `ssh -G`, read. Pure but for `~`.
 
-ssh takes the first value that it meets: HSM's fixed options come first, then the target's own, then what fills gaps.
+ssh takes the first value that it meets: HSM's fixed options come first, then the target's own, then defaults of HSM.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 CONNECT_TIMEOUT_SECONDS = 20
 
 QUICK_CIPHER = "aes128-gcm@openssh.com"
-"""Where processors have AES, 400 MiB take 1.22 s with it, 1.89 s with chacha20-poly1305, OpenSSH's own first choice."""
+"""On processors with AES 400 MiB take 1.22 s with it, 1.89 s with chacha20-poly1305, OpenSSH's own first choice."""
 
 _FIXED_OPTIONS = (
     "RemoteCommand=none",
@@ -28,15 +28,15 @@ _FIXED_OPTIONS = (
     "CheckHostIP=no",
     "LogLevel=INFO",
 )
-"""Normal settings of users break a shared login or hide what went wrong; these win over them.
+"""Normal settings of users break a shared login or hide why it failed; these win over them.
 
 Host keys are checked always, and with UpdateHostKeys or CheckHostIP ssh would add to the known hosts by itself.
 """
 
 LOGIN_OPTIONS = ("LogLevel=DEBUG1", "FingerprintHash=sha256")
-"""For the log of a login: an offered host key, and why a server drops a connection, are told at DEBUG1 alone.
+"""For the log of a login: ssh names an offered host key, and why a server drops a connection, at DEBUG1 alone.
 
-Not `-v`, which a jump host's ssh would get too: it then keeps this process's standard error open.
+Not `-v`, which a jump host's ssh would get too: it then keeps HSM's standard error open.
 """
 
 _KEEPALIVE_OPTIONS = (
@@ -44,7 +44,7 @@ _KEEPALIVE_OPTIONS = (
     "ServerAliveInterval=15",
     "ServerAliveCountMax=4",
 )
-"""A frozen link ends within a minute. After the user's own options, which may say otherwise."""
+"""Without these a frozen link hangs for ever; it ends within a minute. The user's own options win over them."""
 
 
 class SshOptions(Protocol):
@@ -64,7 +64,7 @@ class SshOptions(Protocol):
 
 
 class SshTarget(Protocol):
-    """The settings of a target that ssh's command line depends on; `hsm.config.schema.TargetSettings` keeps it."""
+    """The settings of a target that ssh's command line depends on; `hsm.config.schema.TargetSettings` is one."""
 
     @property
     def host(self) -> str:
@@ -80,18 +80,18 @@ class SshTarget(Protocol):
 
     @property
     def ssh(self) -> SshOptions:
-        """How ssh is called."""
+        """Further settings of the call."""
 
 
 def make_ssh_arguments(
     settings: SshTarget, control_path: Path, fixed: Sequence[str] = (), *, wishes: Sequence[str] = ()
 ) -> list[str]:
-    """The options of every ssh over a control path, without the program and the host.
+    """Make the options of every ssh over a control path, without the program and the host.
 
     Args:
         settings: The target's.
         control_path: Of the shared login.
-        fixed: Further options that win over everything, as `Name=value`.
+        fixed: Further options that win over all others, as `Name=value`.
         wishes: Options that the target's own win over.
     """
     first = [f"ControlPath={control_path}", *fixed, *_FIXED_OPTIONS]
@@ -99,12 +99,12 @@ def make_ssh_arguments(
 
 
 def make_session_words(settings: SshTarget, control_path: Path | None, fixed: Sequence[str] = ()) -> list[str]:
-    """The options of a session that asks nothing: over a shared login and never a new one, or as a login of its own.
+    """Make the options of a session that asks nothing: over a shared login and never a new one, or as its own login.
 
     Args:
         settings: The target's.
-        control_path: Of the shared login; None for a login of its own. `ProxyCommand=false` makes ssh fail where it
-            would open a new one by itself.
+        control_path: Of the shared login; None for a login of its own. At the server's MaxSessions ssh would open a
+            new login without a word; `ProxyCommand=false` makes it fail at once instead.
         fixed: As in `make_ssh_arguments`.
     """
     only = ("ProxyCommand=false",) if control_path is not None else ()
@@ -113,7 +113,7 @@ def make_session_words(settings: SshTarget, control_path: Path | None, fixed: Se
 
 
 def make_user_words(settings: SshTarget) -> list[str]:
-    """The options that the target's settings ask for, as a person would type them."""
+    """Make the options that the target's settings ask for, as a person would type them."""
     words = _make_option_words([f"{name}={value}" for name, value in settings.ssh.options.items()])
     if settings.ssh.config:
         words += ["-F", _expand(settings.ssh.config)]
@@ -127,9 +127,10 @@ def make_user_words(settings: SshTarget) -> list[str]:
 
 
 def make_control_name(settings: SshTarget, resolved: Mapping[str, str]) -> str:
-    """The name of a target's control socket: 16 hex digits over everything that decides the login.
+    """Make the name of a target's control socket: 16 hex digits over everything that decides the login.
 
-    Not ssh's `%C`, which ignores keys and options and changes with a jump host.
+    Not ssh's `%C`: it ignores keys and options, so that another key would use the first one's master, and since
+    OpenSSH 9.6 it covers the jump host, which later sessions do not see.
     """
     ssh = settings.ssh
     own = (settings.host, settings.user, settings.port, ssh.config, ssh.identity_file, sorted(ssh.options.items()))
@@ -139,7 +140,7 @@ def make_control_name(settings: SshTarget, resolved: Mapping[str, str]) -> str:
 
 
 def make_cipher_wish(resolved: Mapping[str, str]) -> tuple[str, ...]:
-    """Ask for `QUICK_CIPHER` first, where the settings in force allow it at all; see `make_ssh_arguments`."""
+    """Make the option that asks for `QUICK_CIPHER` first, where the settings in force allow that cipher at all."""
     ciphers = resolved.get("ciphers", "").split(",")
     if QUICK_CIPHER not in ciphers:
         return ()
@@ -148,7 +149,7 @@ def make_cipher_wish(resolved: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def parse_resolved(text: str) -> dict[str, str]:
-    """Read what `ssh -G` printed: by name in lower case; several values of one name in lines."""
+    """Read the output of `ssh -G`: by name in lower case; several values of one name in lines."""
     resolved: dict[str, str] = {}
     for line in text.splitlines():
         name, _, value = line.partition(" ")

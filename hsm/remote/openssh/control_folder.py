@@ -1,4 +1,4 @@
-"""The folder of control sockets: short, since a socket's path ends at 104 bytes, and this user's alone."""
+"""The folder of control sockets: short, since a socket's path ends at 104 bytes on macOS, and this user's alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hsm.errors import UnreachableError
 
 
 def make_control_folder() -> Path | None:
-    """Make it if need be, and check whose it is.
+    """Make it if need be, and check its owner and mode.
 
     Returns:
         The folder; None where it cannot be made, as on a read-only disk.
@@ -38,7 +38,7 @@ def make_control_folder() -> Path | None:
 
 
 def find_control_folder() -> Path | None:
-    """The folder where it is this user's alone already; None where it is not."""
+    """Return the folder if it is there and this user's alone; None otherwise."""
     folder = Path(f"/tmp/hsm-{os.getuid()}")  # noqa: S108 - as above
     try:
         status = folder.lstat()
@@ -49,7 +49,7 @@ def find_control_folder() -> Path | None:
 
 
 def can_hold_sockets(folder: Path) -> bool:
-    """Whether sockets can be made in a folder: not on a disk that is full, read-only or of a kind that knows none."""
+    """Try whether sockets can be made in a folder: not on a disk that is full, read-only or knows none."""
     import socket  # noqa: PLC0415 - only before a login
 
     path = folder / f"probe-{secrets.token_hex(4)}"

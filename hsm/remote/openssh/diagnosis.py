@@ -1,7 +1,7 @@
-"""What ssh's complaints mean: from its last lines to a kind, a sentence and the next command. Pure.
+"""Diagnosis of ssh's complaints: from its last lines to an error, a sentence and the next command. Pure.
 
 The patterns are whole lines of OpenSSH 7.4 to 10 (ssh.c, sshconnect.c, sshconnect2.c, kex.c, mux.c, clientloop.c),
-because a host, a path or what a program at the other end prints may hold any words. The log of a login also holds
+because a host, a path or the output of a program at the other end may hold any words. The log of a login also holds
 ssh's `debug1` lines: they are read for facts that ssh tells nowhere else, and are never shown.
 """
 
@@ -188,7 +188,7 @@ _PATTERNS = (
 
 
 def diagnose_ssh(text: str, *, target: str, host: str, port: str, command: str, jump: str = "") -> UnreachableError:
-    """Turn what ssh printed before it gave up into an error that names the next command.
+    """Turn ssh's last words into an error that names the next command.
 
     Args:
         text: ssh's standard error, or the log of a login; the last lines go into the error's detail.
@@ -196,10 +196,10 @@ def diagnose_ssh(text: str, *, target: str, host: str, port: str, command: str, 
         host: The host as configured or resolved.
         port: The port.
         command: The ssh command by which a person can try the same login in the foreground.
-        jump: What the connection goes through, as ssh's settings have it; empty where it goes straight.
+        jump: The way that the connection takes, as ssh's settings have it; empty where it goes straight.
 
     Returns:
-        The error to raise; an `UnexplainedError` when the text says nothing known.
+        The error to raise; an `UnexplainedError` when the text holds nothing known.
     """
     lines = [line.rstrip() for line in text.strip().splitlines()]
     said = [line for line in lines if not _DEBUG.match(line)]
@@ -233,7 +233,7 @@ def _find(shown: str, log: str, jump: str) -> _Pattern | None:
 
 
 def _order_drops(log: str, jump: str) -> tuple[_Pattern, ...]:
-    """What a connection that ended by itself means: it depends on how far the login had come."""
+    """Order the meanings of a connection that ended by itself by how far the login had come."""
     if _AUTHENTICATING.search(log):
         return (_LOGIN_CUT, _DROPPED)
     if jump:
@@ -248,7 +248,7 @@ _CAUSES = {
     "Exceeded MaxStartups": "has more logins under way than it allows (MaxStartups)",
     "Not allowed at this time": "refuses this machine's address for a while, as it does after failed logins",
 }
-"""What sshd sends instead of its version before it closes (sshd.c, OpenSSH 8.5 and 9.8 on)."""
+"""The lines that sshd sends in the place of its version before it closes (sshd.c, OpenSSH 8.5 and 9.8 on)."""
 
 
 def _find_cause(log: str) -> str:

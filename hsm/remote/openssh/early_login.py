@@ -1,4 +1,4 @@
-"""Beginning a login while the rest of the program is still being imported.
+"""Early logins: begun while the rest of the program is still being imported.
 
 Reading the command line and the configuration takes a third of a second of imports; a login takes as long, and waits
 for the network. So each call begins at once with the logins that the hints of the last one name (`hints.py`), and uses
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from hsm.remote.openssh.command_line import SshTarget
 
 _PLAIN_OPTIONS = list_harmless_switches(SendOptions, ReceiveOptions)
-"""Options that do not change which targets are meant, nor how they are reached."""
+"""Options that change neither the targets that are meant nor the way to them."""
 
 _COMMANDS = (("sync", "to"), ("sync", "run"), ("sync", "from"))
 _OVERRIDE = "HSM_SYNC"
 
 
 class EarlyLogins:
-    """The logins that were begun before it was known what they are for."""
+    """Logins that were begun before their purpose was known."""
 
     def __init__(self) -> None:
         self._runner = Runner()
@@ -40,13 +40,13 @@ class EarlyLogins:
         return bool(self._begun)
 
     def begin(self, arguments: Sequence[str], folder: Path) -> None:
-        """Begin with the logins that a command line means, if that is known.
+        """Begin the logins that a command line needs, as far as hints tell.
 
         In a terminal only a login that is open already is used: one that has to be opened may have to ask.
 
         Args:
             arguments: Of the program.
-            folder: Where it was called.
+            folder: The working folder of the call.
         """
         names = parse_target_names(arguments)
         if names is None or any(name.upper().startswith(_OVERRIDE) for name in os.environ):
@@ -71,12 +71,12 @@ class EarlyLogins:
         return None
 
     def take_runner(self) -> Runner:
-        """Take over what starts the processes of these logins, for all that goes on with them; else it is a new one."""
+        """Take over the runner of these logins, for all that uses them later; without any it is a new one."""
         runner, self._runner = self._runner, Runner()
         return runner
 
     def end(self) -> None:
-        """End what nobody took over."""
+        """End the logins that nobody took over."""
         for _, ssh in self._begun.values():
             ssh.runner.stop()
             ssh.drop_begun()
@@ -84,14 +84,14 @@ class EarlyLogins:
 
 
 early_logins = EarlyLogins()
-"""Those of this call of the program."""
+"""The early logins of this call of the program."""
 
 
 def parse_target_names(arguments: Sequence[str]) -> tuple[str, ...] | None:
-    """Read which targets a command line names. Pure.
+    """Read the names of targets from a command line. Pure.
 
     Returns:
-        None where the line is not one of a sync, or says more of its targets than their names.
+        None where it is not the line of a sync, or says more of its targets than their names.
     """
     if tuple(arguments[:2]) not in _COMMANDS:
         return None

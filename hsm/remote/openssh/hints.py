@@ -58,7 +58,7 @@ class DestinationHint:
     Attributes:
         route: Between which places that was, in a word.
         roots: The real paths of its folders.
-        rsync: What its `rsync --version` printed.
+        rsync: The output of its `rsync --version`.
         round_trip_seconds: Of the link; None where it was not measured.
     """
 
@@ -73,7 +73,7 @@ class Hints:
     """All that is known of a target.
 
     Attributes:
-        login: What decides its login; None where that must not be known before the configuration is read.
+        login: The settings of its login; None where they must not be known before the configuration is read.
         is_default: A command line that names no target means it.
         destination: None where nothing was pushed there yet.
     """

@@ -1,4 +1,7 @@
-"""Host keys: what a server offers, what is stored for it, and how a person accepts a key after comparing.
+"""Host keys: the one that a server offers, those that are stored for it, and how a person accepts one after comparing.
+
+A message without the fingerprint invites to accept anything. `ssh-keyscan` would not do: it does not go through jump
+hosts, is one more contact with servers that ban, and may meet another machine than the login did.
 
 Files of known hosts are read by `ssh-keygen -F`, which knows hashed names too. Nothing here changes them.
 Sources: sshconnect.c (`verify_host_key` and the messages around it), ssh-keygen(1) for `-F`, `-R` and `-l`.
@@ -57,7 +60,7 @@ class StoredKey:
 
 
 def make_known_name(host: str, port: str, alias: str) -> str:
-    """The name under which ssh stores a host's key: an alias as it is, else the host, with an unusual port."""
+    """Make the name under which ssh stores a host's key: an alias as it is, else the host, with an unusual port."""
     if alias not in ("", "none"):
         return alias
     return host if port in ("", "22") else f"[{host}]:{port}"
@@ -77,12 +80,12 @@ def parse_offending_keys(log: str) -> list[StoredKey]:
 
 
 def make_find_argv(name: str, path: str) -> list[str]:
-    """The command that prints the keys that a file holds for a name, also where its names are hashed."""
+    """Make the command that prints the keys that a file holds for a name, also where its names are hashed."""
     return ["ssh-keygen", "-l", "-E", "sha256", "-F", name, "-f", path]
 
 
 def parse_stored_keys(output: str, path: str) -> list[StoredKey]:
-    """Read what the command of `make_find_argv` prints."""
+    """Read the output of the command of `make_find_argv`."""
     found: list[StoredKey] = []
     header: re.Match[str] | None = None
     for line in output.splitlines():
@@ -97,7 +100,7 @@ def parse_stored_keys(output: str, path: str) -> list[StoredKey]:
 
 
 def split_file_names(text: str, exists: Callable[[str], bool]) -> list[str]:
-    """Take apart a list of files as `ssh -G` prints it: separated by blanks, those in their names unquoted."""
+    """Split a list of files as `ssh -G` prints it: separated by blanks, while blanks in names are not quoted."""
     words = text.split(" ")
     names: list[str] = []
     while words:
@@ -136,10 +139,10 @@ def list_stored_keys(runner: Runner, path: str, *, name: str) -> list[StoredKey]
 
 
 def explain_host_key(error: UnreachableError, log: str, *, runner: Runner, name: str, command: str) -> UnreachableError:
-    """Say which key is offered, which are stored where, and how to accept the new one.
+    """Add to an error which key is offered, which are stored where, and how to accept the new one.
 
     Args:
-        error: What ssh's complaint meant on its own, an unknown or a changed host key among others.
+        error: The meaning of ssh's complaint on its own, of any kind.
         log: Of the login.
         runner: Starts `ssh-keygen`.
         name: As `make_known_name` makes it.
@@ -165,7 +168,7 @@ def explain_host_key(error: UnreachableError, log: str, *, runner: Runner, name:
 
 
 def _make_hint(text: str, commands: Sequence[str]) -> str:
-    """A sentence, and below it the commands to type, each a line of its own."""
+    """Make a hint of a sentence, and below it the commands to type, each a line of its own."""
     return "\n".join([text, *(f"  {command}" for command in commands)])
 
 
@@ -176,7 +179,7 @@ def _list_some(stored: Sequence[StoredKey]) -> str:
 
 
 def _shorten(kind: str) -> str:
-    """A key's type as ssh calls it in its questions."""
+    """Name a key's type as ssh does in its questions."""
     plain = kind.replace("-cert-v01@openssh.com", "").replace("@openssh.com", "")
     if plain.startswith("ecdsa-"):
         return "ECDSA"

@@ -59,7 +59,7 @@ class Master:
 
     @property
     def is_shared(self) -> bool:
-        """Whether sessions share a login, known once it is open; else each of them is a login of its own."""
+        """True once a shared login is open; else each session is a login of its own."""
         return self._path is not None
 
     def open(self, *, may_ask: bool = False) -> Path | None:
@@ -88,7 +88,7 @@ class Master:
             self._is_open = False
 
     def close(self) -> bool:
-        """Close the login that HSM opened; the user's own master is left alone.
+        """Close the login that HSM opened; the user's own master stays open.
 
         Returns:
             Whether there was one.
@@ -120,7 +120,7 @@ class Master:
         cannot be shared, the session is a login, and this waits until the next one is polite.
 
         Args:
-            logs_login: Where the session is a login, its log goes to the session's standard error.
+            logs_login: If the session is a login, its log goes to the session's standard error.
         """
         path = self.open()
         if path is None:

@@ -48,7 +48,7 @@ class OpenShell:
 
     Attributes:
         is_kept: Questions may go to it.
-        noise: What start-up files printed before the first program.
+        noise: The text that start-up files printed before the first program.
     """
 
     def __init__(self, ssh: SshProgram, master: Master, runner: Runner, lock: threading.RLock) -> None:

@@ -73,7 +73,7 @@ class ParamikoClient:
 
     @property
     def noise(self) -> bytes:
-        """What start-up files there printed in the last session, before its program."""
+        """The text that start-up files there printed in the last session, before its program."""
         return self._noise
 
     @property
@@ -83,10 +83,7 @@ class ParamikoClient:
 
     @property
     def can_run(self) -> bool:
-        """Whether programs may be run there; where not (`ForceCommand internal-sftp`), SFTP alone is left.
-
-        Asks once.
-        """
+        """True where programs may be run; else there is SFTP alone (`ForceCommand internal-sftp`). Asks once."""
         if self._can_run is None:
             try:
                 self.run(":")

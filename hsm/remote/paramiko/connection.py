@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from paramiko import Channel
 
 LOOK_SECONDS = 0.2
-"""How long a channel waits for bytes before the caller looks whether its answer still matters."""
+"""Time limit of a channel, after which the caller looks whether its answer still matters."""
 
 _GONE_SECONDS = 1.0
 

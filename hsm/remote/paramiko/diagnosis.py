@@ -1,4 +1,4 @@
-"""Diagnosis of exceptions of paramiko and of sockets: the same kinds as in `hsm.remote.openssh.diagnosis`."""
+"""Diagnosis of exceptions of paramiko and of sockets: the same errors as in `hsm.remote.openssh.diagnosis`."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def explain_exception(
     notes: Sequence[str] = (),
     is_logging_in: bool,
 ) -> UnreachableError:
-    """Turn what a login or a session ended with into the error to raise.
+    """Turn the exception that ended a login or a session into the error to raise.
 
     Args:
         error: As it came.
         target: The target's name in the configuration.
-        host: The machine that did not do what it should.
+        host: The machine that failed.
         port: Its port.
         command: The ssh command by which a person can try the same login.
-        notes: Why keys could not be used.
-        is_logging_in: The login was not yet done.
+        notes: Reasons why keys could not be used.
+        is_logging_in: The login was not yet complete.
     """
     found = _find_meaning(error, is_logging_in=is_logging_in)
     words = {

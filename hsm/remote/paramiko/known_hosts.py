@@ -1,7 +1,7 @@
-"""Files of known hosts, read without OpenSSH: which keys are stored for a name, and whether an offered one is right.
+"""Files of known hosts, read without OpenSSH: the keys that are stored for a name, held against an offered one.
 
 Source: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", and hostfile.c (`match_hostname`, `host_hash`). Nothing here changes
-a file. Keys of certificate authorities are passed over, since paramiko knows no host certificates.
+a file. Keys of certificate authorities are skipped, since paramiko knows no host certificates.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class KnownKey:
 
     @property
     def stored(self) -> StoredKey:
-        """For messages."""
+        """The key for messages."""
         return StoredKey(self.path, self.line, describe_key(self.kind, self.blob))
 
 
 def parse_known_hosts(text: str, path: str, name: str) -> Iterator[KnownKey]:
-    """Find the keys for a name in a file's text; lines that cannot be read are passed over."""
+    """Find the keys for a name in a file's text; lines that cannot be read are skipped."""
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""
@@ -63,7 +63,7 @@ def parse_known_hosts(text: str, path: str, name: str) -> Iterator[KnownKey]:
 
 
 def matches_name(patterns: str, name: str) -> bool:
-    """Whether the first field of a line means a name: hashed, or patterns of which a negated one excludes."""
+    """Tell whether the first field of a line means a name: hashed, or patterns of which a negated one excludes."""
     name = name.lower()
     if patterns.startswith("|1|"):
         return _matches_hash(patterns, name)
@@ -90,7 +90,7 @@ def _matches_hash(field: str, name: str) -> bool:
 
 
 def describe_key(kind: str, blob: bytes) -> str:
-    """As ssh names a key in its questions: `ED25519 SHA256:...`."""
+    """Describe a key as ssh does in its questions: `ED25519 SHA256:...`."""
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode("ascii").rstrip("=")
     plain = kind.replace("@openssh.com", "")
     word = "ECDSA" if plain.startswith("ecdsa-") else plain.removeprefix("ssh-").upper()
@@ -99,7 +99,7 @@ def describe_key(kind: str, blob: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KnownHosts:
-    """What is known of one host.
+    """The stored keys of one host.
 
     Attributes:
         name: As `hsm.remote.openssh.host_keys.make_known_name` makes it.
@@ -117,7 +117,7 @@ class KnownHosts:
         return tuple(dict.fromkeys(key.kind for key in self.keys if not key.is_revoked))
 
     def check(self, kind: str, blob: bytes, *, command: str) -> None:
-        """Accept an offered key, or say what is wrong with it.
+        """Accept an offered key, or raise what is wrong with it.
 
         Args:
             kind: Its type.

@@ -67,7 +67,7 @@ class ParamikoLogin:
 
     @property
     def is_active(self) -> bool:
-        """Whether the connection stands, as far as this end knows."""
+        """True while the connection stands, as far as this end knows."""
         return bool(self.connections) and self.connections[-1].transport.is_active()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the second SSH client must know to log in: from `ssh -G` where ssh exists, else from paramiko's reader.
+"""Settings of a login by the second SSH client: from `ssh -G` where ssh exists, else from paramiko's reader.
 
 `ssh -G` knows `Include` and every `Match`; paramiko's reader of ssh_config(5) does not, and is asked only where there
 is no ssh.
@@ -27,7 +27,7 @@ _DEFAULTS = {
     "userknownhostsfile": "~/.ssh/known_hosts ~/.ssh/known_hosts2",
     "globalknownhostsfile": "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2",
 }
-"""Of ssh_config(5), for what paramiko's reader leaves open."""
+"""Defaults of ssh_config(5), which paramiko's reader leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class LoginSettings:
         identity_files: Private keys, those that do not exist included.
         certificate_files: Certificates of such keys.
         uses_agent: Keys of the agent may be offered.
-        only_identities: Of the agent's keys, those alone that are in `identity_files`.
+        only_identities: Of the agent's keys only those in `identity_files` may be offered.
         known_names: As `hsm.remote.paramiko.known_hosts.load_known_hosts` wants them.
         known_files: Of known hosts, the user's first.
-        connect_seconds: How long to wait for an answer.
+        connect_seconds: Time limit for an answer.
         jumps: Logins that this one goes through, the first one first.
         has_ssh: There is an ssh on this machine, so its commands can be named.
     """
@@ -166,7 +166,7 @@ _HOP = re.compile(r"^(?:ssh://)?(?:(?P<user>[^@]+)@)?(?P<host>\[[^\]]+\]|[^:]+)(
 
 
 def _make_hop_settings(settings: TargetSettings, hop: str) -> TargetSettings:
-    """The settings of a jump host: ssh hands on its configuration file alone."""
+    """Make the settings of a jump host: ssh hands on its configuration file alone."""
     match = _HOP.match(hop)
     if match is None:
         raise BadSshConfigError(
@@ -188,6 +188,6 @@ def _split_files(text: str, tokens: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _expand(path: str, tokens: Mapping[str, str]) -> str:
-    """Put in what `~` and ssh's tokens stand for (ssh_config(5), TOKENS)."""
+    """Expand `~` and ssh's tokens (ssh_config(5), TOKENS)."""
     text = re.sub(r"%(.)", lambda match: "%" if match[1] == "%" else tokens.get(match[1], match[0]), path)
     return os.path.expanduser(text)  # noqa: PTH111 - a name without a home stays as it is

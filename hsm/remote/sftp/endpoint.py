@@ -61,7 +61,7 @@ class SftpEndpoint:
 
     @property
     def machine(self) -> Machine:
-        """What is known of the machine: the home folder."""
+        """The machine, of which SFTP tells the home folder alone."""
         if self._machine is None:
             self._machine = Machine(home=self._sessions.use_sftp(_read_home))
         return self._machine
@@ -124,7 +124,7 @@ def _expand(path: str, home: str) -> str:
 
 
 def open_file(path: str) -> Generator[RequestBatch, list[Reply], tuple[bytes, int]]:
-    """Open a file to read it, but nothing else: a pipe would hold the server up.
+    """Open a file to read it, and nothing but a file: a pipe would hold the server up.
 
     Returns:
         The handle and the size.
@@ -142,7 +142,7 @@ def open_file(path: str) -> Generator[RequestBatch, list[Reply], tuple[bytes, in
 
 
 def read_range(handle: bytes, offset: int, end: int, path: str) -> Generator[RequestBatch, list[Reply], bytes]:
-    """Read a part of an open file; shorter where the file ends before, raises SftpError where it cannot be read."""
+    """Read a part of an open file, less where the file ends before; raises SftpError where it cannot be read."""
     content = bytearray()
     while offset + len(content) < end:
         begin = offset + len(content)

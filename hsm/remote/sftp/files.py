@@ -1,4 +1,4 @@
-"""Single steps with files over SFTP, one after another: for what HSM keeps at a destination."""
+"""Single steps with files over SFTP, one after another: for HSM's own files at a destination."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NANOSECONDS = 10**9
 
 
 class SftpFiles:
-    """Steps over one session. Where nothing else is said, they raise `SftpError`.
+    """Steps over one session. They raise `SftpError`, unless they say otherwise.
 
     Args:
         session: Carries them.
@@ -49,14 +49,14 @@ class SftpFiles:
 
     @property
     def has_links(self) -> bool:
-        """Whether the server makes hard links."""
+        """True where the server makes hard links."""
         return HARD_LINK in self._session.extensions
 
     def _ask(self, *requests: Request) -> list[Reply]:
         return self._session.ask(*requests, check=self._check)
 
     def get_kind(self, path: str, *, follow: bool = False) -> EntryKind | None:
-        """What lies at a path; None for nothing, or nothing that can be seen."""
+        """Return the kind of the file at a path; None for nothing, or nothing that can be seen."""
         (reply,) = self._ask(make_path(PacketType.STAT if follow else PacketType.LSTAT, path))
         try:
             return get_kind(parse_attributes(reply))
@@ -66,7 +66,7 @@ class SftpFiles:
             raise
 
     def get_mtime(self, path: str, *, default: int) -> int:
-        """When a file was changed, by the server's clock, in seconds."""
+        """Return the time of a file's last change, by the server's clock, in seconds."""
         (reply,) = self._ask(make_path(PacketType.LSTAT, path))
         try:
             return parse_attributes(reply).mtime or default
@@ -144,7 +144,7 @@ class SftpFiles:
         self.rename(old, new)
 
     def remove(self, *paths: str) -> None:
-        """Remove files, as far as it can be done."""
+        """Remove files, as far as that is possible."""
         if paths:
             self._ask(*(make_path(PacketType.REMOVE, path) for path in paths))
 
@@ -153,16 +153,16 @@ class SftpFiles:
         self._ask(make_path(PacketType.RMDIR, path))
 
     def list_names(self, path: str) -> list[str]:
-        """The names in a folder."""
+        """List the names in a folder."""
         return [name for name, _ in self._iter_entries(path, max_depth=1) if name]
 
     def iter_times(self, path: str) -> Iterator[tuple[str, int]]:
-        """What lies at and below a path, which must be no symlink, with the seconds of its last change."""
+        """Yield all paths at and below one, which must be no symlink, each with the seconds of its last change."""
         for name, mtime in self._iter_entries(path, max_depth=None):
             yield f"{path}/{name}" if name else path, mtime
 
     def remove_tree(self, path: str) -> None:
-        """Remove a folder with everything in it; a symlink is removed itself, whatever it leads to."""
+        """Remove a folder with everything in it; of a symlink only itself."""
         if self.get_kind(path) is not EntryKind.FOLDER:
             self.remove(path)
             return
@@ -175,7 +175,7 @@ class SftpFiles:
         check_status(reply)
 
     def read_receipts(self, path: str) -> dict[str, str]:
-        """The checksum of every receipt in a folder, by file name."""
+        """Take the checksum of every receipt in a folder, by file name."""
         found: dict[str, str] = {}
         self._session.run([read_receipts(path, found)], check=self._check)
         return found

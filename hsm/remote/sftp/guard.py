@@ -33,7 +33,7 @@ class SftpGuard:
 
     Args:
         sessions: To the destination.
-        places: Where HSM's own files lie.
+        places: Of HSM's own files.
         nonce: This process's, as in the lock's content.
     """
 
@@ -87,7 +87,7 @@ class _Work:
         self._lock = f"{self._folder}/lock"
 
     def is_mine(self) -> bool:
-        """Whether the lock there holds our nonce."""
+        """Tell whether the lock there holds our nonce."""
         content = self._files.read(self._lock)
         return content is not None and self._nonce.encode() in content
 

@@ -1,4 +1,4 @@
-"""Listing folders over SFTP, many at a time: the same records as `hsm.remote.shell_programs.listing` gets from a shell.
+"""Listings over SFTP, many folders at a time: the same records as `hsm.remote.shell_programs.listing` gets.
 
 SFTP keeps whole seconds and tells no inodes.
 """
@@ -33,7 +33,7 @@ _NANOSECONDS = 10**9
 
 
 def get_kind(attributes: Attributes) -> EntryKind:
-    """What a file is; OTHER where the server does not tell."""
+    """Return the kind of a file; OTHER where the server does not tell."""
     mode = attributes.mode or 0
     if stat.S_ISREG(mode):
         return EntryKind.FILE
@@ -43,7 +43,7 @@ def get_kind(attributes: Attributes) -> EntryKind:
 
 
 def join(base: str, name: str) -> str:
-    """A path below a folder; the empty name is the folder itself."""
+    """Join a folder and a path below it; the empty name is the folder itself."""
     return f"{base.rstrip('/')}/{name}" if name else base
 
 
@@ -51,7 +51,7 @@ class TreeLister:
     """Lists one tree; its work goes into a queue that it shares with others.
 
     Args:
-        tree: What is wanted.
+        tree: To be listed.
         base: Its base, absolute.
         queue: Takes the work.
         has_room: The server can tell the room on a file system.
@@ -69,7 +69,7 @@ class TreeLister:
         self._problems: list[Problem] = []
 
     def make_listing(self) -> Listing:
-        """What was found, once the queue is done."""
+        """Make the listing, once the queue is done."""
         return Listing(self._base, self._kind, tuple(self._entries), tuple(self._problems), self._space, self._nearest)
 
     def look(self) -> Work:
@@ -104,7 +104,7 @@ class TreeLister:
                 self._add(name, attributes, depth=0)
 
     def _look_above(self, name: str, error: SftpError) -> Work:
-        """Tell a name below a file, which does not exist, from one that cannot be looked at (OpenSSH does not)."""
+        """Tell a name below a file, which does not exist, from one that cannot be looked at: the server does not."""
         parts = name.split("/")
         ancestors = [join(self._base, "/".join(parts[:n])) for n in range(1, len(parts))]
         replies = yield RequestBatch([make_path(PacketType.STAT, path) for path in ancestors])
@@ -157,7 +157,7 @@ class TreeLister:
             self._queue.append(self._look_at_children(unknown, depth))
 
     def _look_at_children(self, names: Sequence[str], depth: int) -> Work:
-        """Look at what a server names without saying what it is."""
+        """Look at names that a server has told without their kind."""
         replies = yield RequestBatch([make_path(PacketType.LSTAT, join(self._base, name)) for name in names])
         for name, reply in zip(names, replies, strict=True):
             try:

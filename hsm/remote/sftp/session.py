@@ -32,7 +32,7 @@ LEAST_AT_ONCE = 64
 """Pieces of work: each has a file or a folder open, and servers allow 100 of these and more."""
 
 MOST_AT_ONCE = 256
-"""Where the server says that it allows so many."""
+"""Pieces of work where the server says that it allows so many."""
 
 CHUNK_BYTES = 32 * 1024
 """Of one read or write; every server takes as much (draft-ietf-secsh-filexfer-02, section 3)."""
@@ -123,7 +123,7 @@ class SftpSession:
             works: Taken one after another, as there is room for a further one; a deque may be added to meanwhile.
             check: Called before each sending and receiving, and five times a second meanwhile; raises what ends the
                 work early.
-            n_at_once: How many may be under way; by default as many as the server has handles for.
+            n_at_once: The most that may be under way; by default as many as the server has handles for.
 
         Raises:
             SessionEndedError: The connection broke.
@@ -147,7 +147,7 @@ class SftpSession:
 
     @property
     def n_at_once(self) -> int:
-        """How many pieces of work may have a file or a folder open at the same time. Asks the server once."""
+        """The most pieces of work that may have a file or a folder open at the same time. Asks the server once."""
         if self._n_at_once is None:
             self._n_at_once = LEAST_AT_ONCE
             if LIMITS in self.extensions:

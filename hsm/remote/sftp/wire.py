@@ -1,8 +1,6 @@
-"""The packets of the SSH File Transfer Protocol, version 3, built and read. Pure.
+"""Packets of the SSH File Transfer Protocol, version 3, built and read. Pure.
 
-Sources: draft-ietf-secsh-filexfer-02 and OpenSSH's PROTOCOL (section 4, the extensions). Not paramiko's own client:
-that waits for the answer to each request but those for the content of one file, so that many small files cost six
-round trips each.
+Sources: draft-ietf-secsh-filexfer-02 and OpenSSH's PROTOCOL (section 4, the extensions).
 """
 
 from __future__ import annotations
@@ -56,7 +54,7 @@ class PacketType(IntEnum):
 
 
 class Code(IntEnum):
-    """What a status says."""
+    """Meanings of a status."""
 
     OK = 0
     EOF = 1
@@ -70,7 +68,7 @@ class Code(IntEnum):
 
 
 class Open(IntFlag):
-    """How a file is opened."""
+    """Ways to open a file."""
 
     READ = 1
     WRITE = 2
@@ -84,8 +82,8 @@ class Request(NamedTuple):
 
     Attributes:
         kind: Its type.
-        body: What follows its number.
-        path: What it concerns, for messages.
+        body: All after its number.
+        path: Of the file that it concerns, for messages.
         tag: Comes back with the reply; the offset of what is read or written.
     """
 
@@ -100,7 +98,7 @@ class Reply(NamedTuple):
 
     Attributes:
         kind: Its type.
-        body: What follows its number.
+        body: All after its number.
         path: Of the request.
         tag: Of the request.
     """
@@ -112,7 +110,7 @@ class Reply(NamedTuple):
 
 
 class Attributes(NamedTuple):
-    """What a server says of a file; None for what it leaves out.
+    """Attributes of a file; None for those that the server leaves out.
 
     Attributes:
         size: Bytes.
@@ -140,9 +138,9 @@ class SftpError(Exception):
     """The server refuses a request.
 
     Attributes:
-        code: Why, as far as version 3 can tell.
-        text: What the server says.
-        path: What it concerns.
+        code: The reason, as far as version 3 can tell.
+        text: The server's words.
+        path: Of the file that it concerns.
     """
 
     def __init__(self, code: int, text: str, path: str) -> None:
@@ -153,44 +151,44 @@ class SftpError(Exception):
 
 
 class WireError(Exception):
-    """What came is no packet of the protocol."""
+    """The bytes that came are no packet of the protocol."""
 
 
 def pack_text(text: str | bytes) -> bytes:
-    """A string of the protocol; a path's bytes are what the file system has."""
+    """Pack a string of the protocol; a path keeps the bytes that the file system has."""
     raw = text if isinstance(text, bytes) else os.fsencode(text)
     return struct.pack(">I", len(raw)) + raw
 
 
 def make_path(kind: PacketType, path: str) -> Request:
-    """A request that takes a path alone: STAT, LSTAT, OPENDIR, REMOVE, RMDIR, REALPATH, READLINK."""
+    """Make a request that takes a path alone: STAT, LSTAT, OPENDIR, REMOVE, RMDIR, REALPATH, READLINK."""
     return Request(kind, pack_text(path), path)
 
 
 def make_handle(kind: PacketType, handle: bytes, path: str) -> Request:
-    """A request that takes a handle alone: CLOSE, FSTAT, READDIR."""
+    """Make a request that takes a handle alone: CLOSE, FSTAT, READDIR."""
     return Request(kind, pack_text(handle), path)
 
 
 def make_open(path: str, flags: Open, mode: int | None = None) -> Request:
-    """Open a file, for which the server has its own permissions unless `mode` is given; its umask counts."""
+    """Make the request to open a file, with the server's own permissions unless `mode` is given; its umask counts."""
     attributes = struct.pack(">I", 0) if mode is None else struct.pack(">II", _MODE, mode)
     return Request(PacketType.OPEN, pack_text(path) + struct.pack(">I", flags) + attributes, path)
 
 
 def make_read(handle: bytes, offset: int, n_bytes: int, path: str) -> Request:
-    """Read at an offset."""
+    """Make the request to read at an offset."""
     return Request(PacketType.READ, pack_text(handle) + struct.pack(">QI", offset, n_bytes), path, offset)
 
 
 def make_write(handle: bytes, offset: int, content: bytes, path: str) -> Request:
-    """Write at an offset."""
+    """Make the request to write at an offset."""
     body = pack_text(handle) + struct.pack(">QI", offset, len(content)) + content
     return Request(PacketType.WRITE, body, path, offset)
 
 
 def make_times(handle: bytes, mtime: int, path: str, *, mode: int | None = None) -> Request:
-    """Set both times of an open file, whole seconds since the epoch, and its permissions where they are given."""
+    """Make the request to set both times of an open file, in whole seconds, and its permissions if given."""
     seconds = min(max(mtime, 0), _MOST_SECONDS)
     what = _TIMES if mode is None else _TIMES | _MODE
     permissions = b"" if mode is None else struct.pack(">I", mode)
@@ -199,28 +197,28 @@ def make_times(handle: bytes, mtime: int, path: str, *, mode: int | None = None)
 
 
 def make_truncate(handle: bytes, size: int, path: str) -> Request:
-    """Cut an open file."""
+    """Make the request to cut an open file."""
     return Request(PacketType.FSETSTAT, pack_text(handle) + struct.pack(">IQ", _SIZE, size), path)
 
 
 def make_mkdir(path: str) -> Request:
-    """Make a folder with the server's own permissions."""
+    """Make the request for a new folder with the server's own permissions."""
     return Request(PacketType.MKDIR, pack_text(path) + struct.pack(">I", 0), path)
 
 
 def make_two_paths(name: str, old: str, new: str) -> Request:
-    """An extension that takes two paths: POSIX_RENAME, HARD_LINK; with an empty name a plain RENAME."""
+    """Make a request of an extension that takes two paths, POSIX_RENAME or HARD_LINK; without a name a plain RENAME."""
     body = pack_text(old) + pack_text(new)
     return Request(PacketType.EXTENDED, pack_text(name) + body, new) if name else Request(PacketType.RENAME, body, new)
 
 
 def make_fsync(handle: bytes, path: str) -> Request:
-    """Bring an open file to the disk."""
+    """Make the request to flush an open file to the disk."""
     return Request(PacketType.EXTENDED, pack_text(FSYNC) + pack_text(handle), path)
 
 
 def make_statvfs(path: str) -> Request:
-    """Ask for the room on a file system."""
+    """Make the request for the room on a file system."""
     return Request(PacketType.EXTENDED, pack_text(STATVFS) + pack_text(path), path)
 
 

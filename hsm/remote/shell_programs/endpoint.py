@@ -33,7 +33,7 @@ class RemoteEndpoint:
 
     @property
     def machine(self) -> Machine:
-        """What the last survey learned of the machine; without one it makes a small one."""
+        """The machine, as the last survey found it; without one it makes a small one."""
         return self._machine or self.survey([Tree("/", (), 0)]).machine
 
     def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:

@@ -1,4 +1,4 @@
-"""Reading the two ends of files behind a shell: the program that runs there, and the reading of what it prints.
+"""Ends of files behind a shell: the program that prints them there, and the reading of its output. Pure.
 
 A process for each file would take a minute for 10,000 logs. GNU's `find`, `head` and `tail` take many files at once
 and name each (`==> path <==`), so a few processes do. Elsewhere, and for files that change meanwhile, a loop reads
@@ -47,12 +47,12 @@ if [ "$how" = many ]; then many "$@" 2>/dev/null; else each "$@"; fi
 
 @dataclass(frozen=True, slots=True)
 class EndsRequest:
-    """How much of each file is wanted.
+    """The length of the ends that are wanted of each file.
 
     Attributes:
         n_blocks: Blocks of 32 KiB at the end; 0 for none.
         head_bytes: Bytes at the beginning.
-        mark: A random word that separates what is printed.
+        mark: A random word between the parts of the output.
     """
 
     n_blocks: int
@@ -61,10 +61,10 @@ class EndsRequest:
 
 
 def make_ends_program(request: EndsRequest, *, careful: bool) -> str:
-    """Make the program, which reads NUL-separated absolute paths from its standard input. Pure.
+    """Make the program, which reads NUL-separated absolute paths from its standard input.
 
     Args:
-        request: What is wanted.
+        request: The ends that are wanted.
         careful: Read one file after another, so that one that grows meanwhile does no harm.
     """
     how = "each" if careful else "$(find -L / -maxdepth 0 -readable -printf many 2>/dev/null)"
@@ -74,10 +74,10 @@ def make_ends_program(request: EndsRequest, *, careful: bool) -> str:
 
 
 def parse_ends(output: bytes, request: EndsRequest) -> tuple[list[FileEnds], list[str]]:
-    """Read what the program printed. Pure.
+    """Read the output of the program.
 
     Returns:
-        What was read, in the order of the paths; and the paths of files that changed meanwhile, to be read with care.
+        The ends, in the order of the paths; and the paths of files that changed meanwhile, to be read with care.
 
     Raises:
         ValueError: The output is not that of the program.
@@ -116,7 +116,7 @@ def _iter_many(
 
 
 def _split_named(content: bytes, lengths: Mapping[str, int]) -> dict[str, bytes]:
-    """Cut what `head` or `tail` printed of many files: each after a line with its name."""
+    """Cut the output of `head` or `tail` on many files: each comes after a line with its name."""
     parts: dict[str, bytes] = {}
     place = 0
     for path, length in lengths.items():

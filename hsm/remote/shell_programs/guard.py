@@ -13,7 +13,7 @@ from hsm.remote.guard import GuardPlaces, LockHeld, LockTaken, make_unwritable_e
 from hsm.remote.shell import RemoteShell, quote
 from hsm.remote.shell_programs.receipts import RECEIPTS, parse_receipt_checksums
 
-# $d the folder, $n the nonce, $size the bytes that standard input must bring (a broken connection brings less),
+# $d the folder, $n the nonce, $size the length that standard input must have (it is shorter after a broken connection),
 # $minutes the limit. `ours` gives a command the temporary folders, `above` those that hold them. The programs start few
 # processes, since each takes a while on a busy login node: 9 to take the lock, 11 to release it.
 _COMMON = r"""
@@ -116,7 +116,7 @@ class ShellGuard:
 
     Args:
         shell: Runs the programs there; on this machine `hsm.remote.local.LocalShell`.
-        places: Where HSM's own files lie.
+        places: Of HSM's own files.
         nonce: This process's, as in the lock's content.
     """
 

@@ -1,7 +1,8 @@
-"""Commands at one end that may take hours: started apart from the session, then asked after.
+"""Remote jobs: commands that may take hours, started apart from the session, then asked after.
 
 A session has a time limit, and a connection may break. So the program runs in a process group of its own, with its
-output in a private folder below TMPDIR, which is removed at the end; what asks after it waits a few seconds at most.
+output in a private folder below TMPDIR, which is removed at the end; each question after it takes a few seconds at
+most.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from hsm.process.runner import CommandStoppedError
 from hsm.remote.shell import RemoteShell, quote
 
 LIMIT_SECONDS = 6 * 3600.0
-"""After which a command is ended: one that waits for ever would keep HSM waiting."""
+"""A command is ended after so long: one that waits for ever would keep HSM waiting."""
 
 _OUTPUT_BYTES = 64 * 1024
 _MOST_TENTHS = 50
-"""Of a second, for which one question waits: as long as a break of the connection may stay unnoticed."""
+"""Of a second, the wait of one question: as long as a break of the connection may stay unnoticed."""
 
 _FOLDER = "hsm-job."
 
@@ -58,11 +59,11 @@ rm -rf -- "$d"
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """How a command ended.
+    """The end of a command.
 
     Attributes:
         status: Its exit status; None when it was ended because it took too long, or was killed without a word.
-        output: The last 64 KiB of what it printed on both streams; bytes that are no UTF-8 are replaced.
+        output: The last 64 KiB of both its outputs; bytes that are no UTF-8 are replaced.
     """
 
     status: int | None
@@ -70,14 +71,14 @@ class JobEnd:
 
 
 def run_job(shell: RemoteShell, program: str, *, limit_seconds: float = LIMIT_SECONDS) -> JobEnd:
-    """Run a /bin/sh program to its end, however long it takes, with empty standard input.
+    """Run a /bin/sh program to its end, with empty standard input.
 
     It is ended when this is interrupted. When the connection breaks for good, it goes on there.
 
     Args:
-        shell: Where.
+        shell: Of the machine.
         program: Its text.
-        limit_seconds: After which it is ended.
+        limit_seconds: It is ended after so long.
 
     Raises:
         HsmError: The machine is out of reach, or the program cannot be begun there.

@@ -86,7 +86,7 @@ def _make_remote_options(call: RsyncCall) -> list[str]:
 
 
 def _make_sending_options(call: RsyncCall) -> list[str]:
-    """Make the options that bring files whole under their names.
+    """Make the options by which files get their names only when they are whole.
 
     Never `--append`: killed, it leaves half a file under the final name, and it takes a longer stale copy for whole.
     Never `--inplace`.

@@ -41,7 +41,7 @@ def diagnose_rsync(
         returncode: Not 0.
         text: Its standard error.
         name: The target's name.
-        ssh_command: How a person reaches the target.
+        ssh_command: The command by which a person reaches the target.
         pulls: The target is the end that sends.
         rsync_path: The program that was to run at the target.
         noise: Text that start-up files at the target print, as far as it is known.

@@ -34,7 +34,7 @@ class SftpClient(SftpSessions, RemoteShell, Protocol):
 
     @property
     def can_run(self) -> bool:
-        """Whether programs may be run there."""
+        """True where programs may be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class BatchTally:
 
     @property
     def is_hopeless(self) -> bool:
-        """True once an error has shown that the other files would fail as well."""
+        """True after an error that the other files would meet too."""
         return isinstance(self._error, DiskError)
 
     def move(self, n_bytes: int) -> None:

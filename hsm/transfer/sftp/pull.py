@@ -57,7 +57,7 @@ class _Reading:
         file: The file.
         handle: Open at the source.
         source: Its path there.
-        found: What the source said when it was opened.
+        found: Attributes of the source when it was opened.
         descriptor: Of the copy that is written here.
         wanted: By offset, how many bytes were asked for and have not come.
     """
@@ -71,7 +71,7 @@ class _Reading:
 
     @property
     def size(self) -> int:
-        """How much is read: as much as was planned, or less where the source has less."""
+        """The bytes that are read: as many as were planned, or fewer where the source has fewer."""
         return min(self.file.size, self.found.size or 0) if self.found.size is not None else self.file.size
 
 

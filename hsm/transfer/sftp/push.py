@@ -68,9 +68,9 @@ class _Writing:
         file: The file.
         descriptor: Of the source.
         status: Of the source when it was opened.
-        place: Where it is written.
+        place: The path that it is written to.
         handle: Open there.
-        begin: How much of it is there already.
+        begin: Bytes of it that are there already.
         keeps_part: The part that is written stays after a failure.
     """
 
