@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hsm.sync.shortcuts.unchanged_sweep import LEAST_RUNS
+from hsm.sync.shortcuts import LEAST_RUNS
 from hsm.wandb_log.format import FILE_HEADER
 from tests.e2e.aftermath import SWEEP
 from tests.e2e.synthetic import write_file, write_project, write_run

@@ -7,7 +7,6 @@ whichever is newer; what this target brought itself and what grew there since is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 
 from hsm.endpoint import Endpoint, Tree
@@ -22,24 +21,12 @@ from hsm.records.receipt import get_receipt_name, parse_receipt
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
 from hsm.sync.bring.books import Books
+from hsm.sync.bring.ledger import FoundOrigins
 
 # Content is compared only where a conflict may be none: metadata and small tables that two clusters wrote alike. Both
 # ends read them whole, over the network.
 _MOST_COMPARED_BYTES = 1024 * 1024
 _MOST_COMPARED_FILES = 500
-
-
-@dataclass(frozen=True, slots=True)
-class FoundOrigins:
-    """The files at the destination that differ from the source's.
-
-    Attributes:
-        foreign: Those that did not come from this source, with whose they are in words.
-        equal: Those that have the same content all the same.
-    """
-
-    foreign: Mapping[FileKey, str] = field(default_factory=dict)
-    equal: frozenset[FileKey] = frozenset()
 
 
 class Provenance:

@@ -30,13 +30,10 @@ from hsm.plan.summary import Counts
 from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.reports import State, TargetReport, count_files, count_runs
-from hsm.sync.shortcut import KnownRuns, PushCall, Shortcut
+from hsm.sync.shortcut import PushCall, Shortcut
 from hsm.sync.shortcuts.footprint import Footprint, is_unchanged
 from hsm.sync.shortcuts.unchanged_record import UnchangedRecord, get_record_path, load_record, save_record
 from hsm.sync.target_threads import iter_awake
-
-LEAST_RUNS = 500
-"""From which on a sweep's files are not looked at one by one: with fewer there is nothing to be gained."""
 
 _PASSING = (Reason.CONFLICT, Reason.NOT_CHOSEN)
 """Reasons for which a file is left that a report must name, or that the call decides."""
@@ -165,11 +162,9 @@ class _NotedEndpoint(LocalEndpoint):
             self._footprint.is_whole = False
 
 
-def make_unchanged_sweep(call: PushCall, known_runs: KnownRuns) -> UnchangedSweep | None:
-    """Make the shortcut of a push of one sweep; None where it is small, or each file must be looked at all the same."""
+def make_unchanged_sweep(call: PushCall) -> UnchangedSweep | None:
+    """Make the shortcut of a push of one sweep; None where each file must be looked at all the same."""
     request, source = call.request, call.source
-    if min((len(runs) for runs in known_runs.values()), default=0) < LEAST_RUNS:
-        return None
     if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != RunChoice():
         return None
     sweep = source.sweeps[0]
