@@ -1,4 +1,4 @@
-"""What a sync did, as values, and the JSON document that `--json` prints (docs/SYNC.md, "The JSON document")."""
+"""Reports of a sync, as values, and the JSON document that `--json` prints (docs/SYNC.md, "The JSON document")."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = 1
 
 
 class State(str, Enum):
-    """How one sweep ended at one target."""
+    """End of one sweep at one target."""
 
     DONE = "done"
     NOTHING_TO_DO = "nothing_to_do"
@@ -29,7 +29,7 @@ class State(str, Enum):
 
 
 class StepState(str, Enum):
-    """How one step of `after_sync` ended."""
+    """End of one step of `after_sync`."""
 
     PLANNED = "planned"
     DONE = "done"
@@ -43,12 +43,12 @@ class AfterStep:
 
     Attributes:
         step: `wandb_sync` or `run`.
-        state: How it ended; planned in a dry run.
+        state: Its end; planned in a dry run.
         command: Of a `run`.
         runs: Those that were uploaded, or would be.
-        exit_code: Of what was run last; None where nothing was, or where it gave none.
-        output: What it printed, up to 64 KiB of each command.
-        staged_files: Of a `wandb_sync`: waiting files of artifacts that were brought along, or would be.
+        exit_code: Of the last command; None where none was run, or where it gave none.
+        output: Everything that was printed, up to 64 KiB of each command.
+        staged_files: Of a `wandb_sync`: number of waiting files of artifacts that were copied first, or would be.
         staged_bytes: Of these files.
     """
 
@@ -68,14 +68,14 @@ class TargetReport:
 
     Attributes:
         name: The target's.
-        state: How it ended.
-        exit_code: What this alone would end the program with.
-        error: Why it could not go on; None otherwise.
-        plan: What was to be done; None when it did not come to a plan.
-        result: What the transfer proved; None when nothing was transferred.
+        state: Its end.
+        exit_code: The program's, were this target alone.
+        error: The reason why it could not go on; None otherwise.
+        plan: None when it did not come to a plan.
+        result: The transfer's; None when nothing was transferred.
         problems: Of single paths, the plan's and the transfer's.
-        seconds: How long each step took.
-        after: What was done there afterwards.
+        seconds: Duration of each step.
+        after: Steps that were taken there afterwards.
         counts: Of an earlier plan, where nothing has changed since and so none was made.
     """
 
@@ -108,7 +108,7 @@ class SyncReport:
         direction: `push` or `pull`.
         is_dry_run: Nothing was touched.
         sweeps: In the order asked for.
-        error: Why the whole call could not go on; None otherwise.
+        error: The reason why the whole call could not go on; None otherwise.
     """
 
     command: str
@@ -125,12 +125,12 @@ class SyncReport:
         return merge_exit_codes(target.exit_code for sweep in self.sweeps for target in sweep.targets)
 
     def make_document(self, *, with_plan: bool = False) -> dict[str, object]:
-        """The document that `--json` prints; see the function `make_document`."""
+        """Make the document that `--json` prints; see the function `make_document`."""
         return make_document(self, with_plan=with_plan)
 
 
 def merge_exit_codes(codes: Iterable[ExitCode]) -> ExitCode:
-    """The exit code of several targets or sweeps: 130 if interrupted, else the common one if all agree, else 1."""
+    """Merge exit codes of targets or sweeps: 130 if interrupted, else the common one if all agree, else 1."""
     found = set(codes)
     if ExitCode.INTERRUPTED in found:
         return ExitCode.INTERRUPTED
@@ -138,11 +138,11 @@ def merge_exit_codes(codes: Iterable[ExitCode]) -> ExitCode:
 
 
 def make_document(report: SyncReport, *, with_plan: bool) -> dict[str, object]:
-    """The report as JSON values.
+    """Make the document as JSON values.
 
     Args:
-        report: What happened.
-        with_plan: Add `plan` to every target: each file that is not the same, with what became of it.
+        report: The report.
+        with_plan: Add `plan` to every target: each file that is not the same, and its end.
     """
     return {
         "schema": SCHEMA,
@@ -162,14 +162,14 @@ def make_document(report: SyncReport, *, with_plan: bool) -> dict[str, object]:
 
 
 def make_error_document(error: HsmError | None) -> dict[str, str] | None:
-    """An error as JSON values."""
+    """Make JSON values of an error."""
     if error is None:
         return None
     return {"kind": error.kind, "message": error.message, "hint": error.hint}
 
 
 def count_files(report: TargetReport) -> dict[str, int]:
-    """How many files met which end; see `docs/SYNC.md` for the words."""
+    """Count files by their end; `docs/SYNC.md` explains the words."""
     if report.counts is not None:
         return dict(report.counts.files)
     plan, outcomes = report.plan or SyncPlan(""), _outcomes(report)
@@ -191,7 +191,7 @@ def count_files(report: TargetReport) -> dict[str, int]:
 
 
 def count_bytes(report: TargetReport) -> dict[str, int]:
-    """The bytes that were planned and that are proven to have arrived."""
+    """Count the bytes that were planned, and those that are verified to have arrived."""
     if report.plan is None:
         return {"planned": 0, "sent": 0}
     outcomes, proven = _outcomes(report), report.result.files if report.result is not None else {}
@@ -200,7 +200,7 @@ def count_bytes(report: TargetReport) -> dict[str, int]:
 
 
 def count_runs(report: TargetReport) -> dict[str, int]:
-    """How many runs there are, by change and by state; `complete` are finished and wholly proven."""
+    """Count runs by change and by state; `complete` are those that have ended and are verified as a whole."""
     if report.counts is not None:
         return dict(report.counts.runs)
     rows = [row for row in make_rows(report.plan or SyncPlan("")) if row.run is not None]
@@ -213,7 +213,7 @@ def count_runs(report: TargetReport) -> dict[str, int]:
 
 
 def count_run_states(report: TargetReport) -> dict[str, int]:
-    """`total`, `complete` and the states of `count_runs`, in less time."""
+    """Count `total`, `complete` and the states of `count_runs`, in less time."""
     if report.counts is not None:
         return dict(report.counts.runs)
     plan = report.plan or SyncPlan("")
@@ -223,7 +223,7 @@ def count_run_states(report: TargetReport) -> dict[str, int]:
 
 
 def find_complete_runs(plan: SyncPlan, outcomes: Mapping[tuple[Root, str], Outcome]) -> set[str]:
-    """Names of the runs that have ended and of which every file that counts is proven at the destination."""
+    """Find the runs that have ended and of which every file that counts is verified at the destination."""
     complete = {run.name for run in plan.runs if run.has_exit_record and run.at_rest}
     for item in plan.items:
         is_open = item.reason in (Reason.CONFLICT, Reason.NOT_CHOSEN) or (
@@ -279,7 +279,7 @@ def _iter_item_documents(
 
 
 def make_problem_document(problem: Problem) -> dict[str, object]:
-    """A problem as JSON values."""
+    """Make JSON values of a problem."""
     return {
         "path": problem.path,
         "kind": problem.kind,

@@ -1,4 +1,4 @@
-"""The project on this machine as a source: which sweeps a command means, and what there is of them."""
+"""Source of a sync, the project on this machine: the sweeps that a command means, and everything there is of them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Inventories = Mapping[tuple[str, int | None], SweepInventory]
 
 @dataclass(frozen=True, slots=True)
 class ProjectSource:
-    """The sweeps that a command means.
+    """Sweeps that a command means.
 
     Attributes:
         project: The project's folder.
         endpoint: This machine.
-        layout: Where sweeps and runs lie.
+        layout: Folders of sweeps and runs.
         known: All sweeps of the project.
         sweeps: Those that are meant, each once, in the order asked for.
         missing: Folders that the configuration names and that are not there, by what should lie in them.
@@ -45,7 +45,7 @@ class ProjectSource:
 
 
 def make_layout(loaded: LoadedConfig) -> Layout:
-    """Where the project's sweeps and runs lie on this machine."""
+    """Make the layout of the project: its folders of sweeps and runs on this machine."""
     project = loaded.project
     source = loaded.config.source
     return Layout(str(project), str(project / source.sweeps), str(project / source.wandb))
@@ -64,7 +64,7 @@ def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) 
 
 
 def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> dict[Root, str]:
-    """A project may lack a default folder; one that its configuration names is missed."""
+    """Find the folders that the configuration names and that are missing; a default folder need not be there."""
     named = loaded.config.source.model_fields_set
     folders = {root: getattr(layout, root.value) for root in Root if root.value in named}
     if not folders:
@@ -75,13 +75,15 @@ def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> d
 
 
 def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, target: str = "") -> SweepFolder:
-    """Find a sweep; one that was synced before counts also when nothing of it is left, so that the plan can miss it.
+    """Find a sweep; one that was synced before counts even if nothing of it is here any more.
+
+    The plan then refuses it as vanished, which says more than an unknown name.
 
     Args:
         known: All sweeps of the source.
         project: Holds the journals.
         word: As typed.
-        target: Whose journals count; by default all.
+        target: The one whose journals count; by default all.
 
     Raises:
         UsageError: The word means none, or several.
@@ -104,13 +106,13 @@ def read_inventories(
     with_versions: bool,
     saves_cache: bool,
 ) -> Inventories:
-    """Read what there is of every sweep that is meant.
+    """Read everything there is of the sweeps that are meant.
 
     Args:
-        source: Which.
+        source: The sweeps.
         depths: Levels of the sweep folder, each wanted once.
-        roots: Which of the two folders are wanted.
-        with_versions: Read which media are superseded.
+        roots: Those of the two folders that are wanted.
+        with_versions: Find old versions of media too.
         saves_cache: Remember what was read of the runs.
     """
     path = ProjectFolder(source.project).runs_cache(source.target)

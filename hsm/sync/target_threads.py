@@ -1,4 +1,4 @@
-"""Serving several targets at the same time, while this thread reads the source."""
+"""Threads of targets: several are served at the same time, while this thread reads the source."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 from hsm.process.runner import CommandStoppedError, Runner
 
 _LOOK_SECONDS = 0.2
+"""Ctrl-C is answered within this time."""
 
 _Read = TypeVar("_Read")
 _Answer = TypeVar("_Answer")
@@ -22,7 +23,7 @@ def serve_targets(
     runner: Runner,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[str, _Answer]:
-    """Call `serve` for every target in a thread of its own, and hand it what `read` returns as soon as it has.
+    """Call `serve` for every target in a thread of its own, and hand it the answer of `read` as soon as it is there.
 
     Ctrl-C (KeyboardInterrupt in this thread) ends what runs; every target may then tidy up and still answers. A
     second Ctrl-C ends that too.
@@ -35,7 +36,7 @@ def serve_targets(
         meanwhile: Called in this thread once the source has been read, while targets are waited for.
 
     Returns:
-        What `serve` answered, by target.
+        The answers of `serve`, by target.
     """
     found: Future[_Read] = Future()
     with ThreadPoolExecutor(max(1, len(names)), thread_name_prefix="hsm-target") as executor:
@@ -45,6 +46,7 @@ def serve_targets(
             meanwhile()
             return _collect(futures)
         except KeyboardInterrupt:
+            # Ends what runs, but lets targets be asked what has arrived; only a second Ctrl-C stops that too.
             runner.interrupt()
         except BaseException as error:
             runner.stop()
@@ -63,14 +65,14 @@ def serve_targets(
 def wait_awake(futures: Iterable[Future[_Answer]]) -> None:
     """Wait in the main thread until all are done, and act on signals meanwhile.
 
-    In short waits: a signal that another thread takes does not wake this one, which alone can act on it.
+    It waits for short times: a signal that another thread takes does not wake this one, which alone can act on it.
     """
     for _ in iter_awake(futures):
         pass
 
 
 def iter_awake(futures: Iterable[Future[_Answer]]) -> Iterator[Future[_Answer]]:
-    """Wait as `wait_awake` does, and give each as soon as it is done."""
+    """Wait as `wait_awake` does, and yield each as soon as it is done."""
     pending = set(futures)
     while pending:
         done, pending = wait(pending, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)

@@ -64,7 +64,7 @@ def take_target_lock(
 
     Args:
         make_guard: Makes what keeps it.
-        places: Where lock and folders lie.
+        places: Folders of the lock and of temporary files.
         source_id: This project's.
         sweep: For the message.
         target: For the message.

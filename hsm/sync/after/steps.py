@@ -136,6 +136,7 @@ class AfterSync:
 
     def _find_shell(self, log: _StepLog) -> RemoteShell | None:
         connection = self._arrival.connection
+        # A folder has no shell of its own: what it would be asked is done here.
         shell = LocalShell(self._runner, name=connection.name) if connection.is_folder else connection.shell
         if shell is None:
             message = f"No command may run at {connection.name}, so its after_sync cannot be done."

@@ -1,7 +1,8 @@
-"""Uploading runs from a target with `wandb sync`: which, what of them did not come along, and the command. Pure.
+"""Uploads of runs from a target with `wandb sync`: the runs, their missing artifacts, and the command. Pure.
 
-`wandb sync` says "Finished", ends with 0 and leaves its `.synced` whatever was missing, and it may mark a live run
-as complete. So it is run only for a run that has ended and of which nothing was left out.
+`wandb sync` says "Finished", ends with 0 and leaves its mark (`.synced`) even where files are missing, and it may mark
+a live run as complete. So it is run only for a run that has ended and of which nothing was left out, by the same record
+that the receipt holds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _WHYS = {
     GREW: "the run's log grew meanwhile",
 }
 
-# The mark gets the log's own time: so a log that has grown since is newer than its mark, whatever the clocks there say.
+# The upload may take hours, and no lock is held: a log that grew meanwhile gets no mark. The mark gets the log's own
+# time, so that a log that grows later is newer than its mark, whichever clock is ahead.
 _PROGRAM = r"""
 command -v "$wandb" >/dev/null 2>&1 || { echo "there is no program $wandb"; exit 127; }
 [ -f "$log" ] && [ ! -L "$log" ] || { echo "$log is no file"; exit 122; }
@@ -45,7 +47,7 @@ touch -r "$log" "$mark"
 
 @dataclass(frozen=True, slots=True)
 class UploadChoice:
-    """The runs that may be uploaded once their files are there, and why others may not."""
+    """Runs that may be uploaded once their files are there, and the reasons why others may not."""
 
     runs: tuple[Run, ...]
     problems: tuple[Problem, ...]
@@ -56,7 +58,7 @@ def choose_runs(plan: SyncPlan, arrived: Mapping[FileKey, SourceFile]) -> Upload
 
     Args:
         plan: Of the sweep.
-        arrived: The files that the transfer proved.
+        arrived: The files that the transfer verified.
     """
     records = make_records(plan, arrived)
     runs: list[Run] = []
@@ -65,6 +67,7 @@ def choose_runs(plan: SyncPlan, arrived: Mapping[FileKey, SourceFile]) -> Upload
         record = records[run.name]
         if not run.name.startswith(OFFLINE) or not run.log or run.uploaded or not record.is_complete:
             continue
+        # A mark older than its log is left out of a sync, and `wandb sync` there makes its own.
         left = {reason: n for reason, n in record.left.items() if reason != Reason.UNFINISHED.value}
         if left:
             why = ", ".join(f"{n:,} {reason}" for reason, n in left.items())
@@ -77,7 +80,7 @@ def choose_runs(plan: SyncPlan, arrived: Mapping[FileKey, SourceFile]) -> Upload
 
 
 def list_paths(runs: Iterable[Run]) -> tuple[str, ...]:
-    """The paths below the wandb folder that say whether runs are uploaded: logs and their marks."""
+    """List the paths below the wandb folder that tell whether runs are uploaded: logs and their marks."""
     return tuple(f"{run.name}/{run.log}{end}" for run in runs for end in ("", MARK))
 
 
@@ -86,10 +89,11 @@ def leave_uploaded(runs: Iterable[Run], entries: Mapping[str, Entry]) -> tuple[R
 
     Args:
         runs: From `choose_runs`.
-        entries: What is there of `list_paths`.
+        entries: Those of `list_paths` that are there.
     """
 
     def is_uploaded(run: Run) -> bool:
+        # SFTP, CIFS and exFAT cut times, so a mark with the log's own time may seem older.
         log, mark = (entries.get(path) for path in list_paths([run]))
         return mark is not None and (log is None or mark.mtime_ns >= log.mtime_ns or _is_same(log, mark))
 
@@ -106,7 +110,7 @@ def make_upload_program(folder: str, run: Run, *, cwd: str, wandb: str) -> str:
     Args:
         folder: The target's wandb folder, its real path.
         run: The run; its names are hostile.
-        cwd: Where to run it, absolute or `~/...`.
+        cwd: The folder to run it in, absolute or `~/...`.
         wandb: The program, a name or a path.
     """
     path = f"{folder.rstrip('/')}/{run.name}"
@@ -121,7 +125,7 @@ def make_command_program(command: str, *, cwd: str, environment: Mapping[str, st
 
     Args:
         command: As configured.
-        cwd: Where to run it, absolute or `~/...`.
+        cwd: The folder to run it in, absolute or `~/...`.
         environment: Further variables; a value that begins with `~/` lies in the home folder there.
     """
     exports = [f"{name}={quote_path(value)}; export {name}" for name, value in environment.items()]
@@ -131,7 +135,7 @@ def make_command_program(command: str, *, cwd: str, environment: Mapping[str, st
 
 
 def explain_upload(status: int | None, output: str) -> str:
-    """Say why an upload failed, in a part of a sentence."""
+    """Explain why an upload failed, in a part of a sentence."""
     if status is None:
         return "it took too long, or was ended without a word"
     last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
@@ -139,17 +143,17 @@ def explain_upload(status: int | None, output: str) -> str:
 
 
 def list_staging(artifacts: Iterable[StagedArtifact]) -> tuple[str, ...]:
-    """The absolute paths at which files of artifacts are looked for, each once, without the leading slash."""
+    """List the absolute paths at which files of artifacts are looked for, each once, without the leading slash."""
     paths = (path for artifact in artifacts for path in artifact.paths)
     return tuple(dict.fromkeys(path.lstrip("/") for path in paths if _can_be_looked_for(path)))
 
 
 def find_awaiting(found: Mapping[Run, Iterable[StagedArtifact]], awaited: Collection[str]) -> tuple[Run, ...]:
-    """The runs of which files of artifacts are still to come: once uploaded without, a run is not uploaded again.
+    """Find the runs of which files of artifacts are still to come: uploaded without, a run is never uploaded again.
 
     Args:
         found: The artifacts of each run's log.
-        awaited: Those of `list_staging` that could not be brought along now.
+        awaited: Those of `list_staging` that could not be copied now.
     """
     return tuple(run for run, artifacts in found.items() if not set(list_staging(artifacts)).isdisjoint(awaited))
 
@@ -190,5 +194,5 @@ def _can_be_looked_for(path: str) -> bool:
 
 
 def is_file(entry: Entry) -> bool:
-    """Whether an entry is a plain file."""
+    """Tell whether an entry is a plain file."""
     return entry.kind is EntryKind.FILE

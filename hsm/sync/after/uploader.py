@@ -60,6 +60,7 @@ class Uploader:
         artifacts = self._read_artifacts(runs)
         staged = self._staging.copy(artifacts, is_dry_run=is_dry_run) if self._staging is not None else Staged()
         self._problems += staged.problems
+        # Once it is uploaded, its mark would keep the artifacts back for ever.
         awaiting = set(find_awaiting(artifacts, staged.awaited))
         self._problems += [_make_awaiting(run) for run in runs if run in awaiting]
         ready = tuple(run for run in runs if run not in awaiting)

@@ -61,7 +61,7 @@ def find_waiting(source: Endpoint, runs: Mapping[Run, Sequence[StagedArtifact]])
     """Find the plain files that artifacts name and that wait in staging folders, by folder, each once.
 
     Args:
-        source: Where they wait.
+        source: The end at which they wait.
         runs: The artifacts of each run's log.
     """
     wanted: dict[str, dict[str, str]] = {}
@@ -71,6 +71,7 @@ def find_waiting(source: Endpoint, runs: Mapping[Run, Sequence[StagedArtifact]])
                 wanted.setdefault(parsed[0], {}).setdefault(parsed[1], run.name)
     if not wanted:
         return {}
+    # With every folder above each file: one that is a symlink would lead out of the staging folder.
     trees = [Tree(base, (*_list_folders(names), *names), 0) for base, names in wanted.items()]
     found: dict[str, list[SourceFile]] = {}
     for (base, names), listing in zip(wanted.items(), source.survey(trees).listings, strict=True):

@@ -63,7 +63,7 @@ def open_clean(
     Args:
         loaded: The configuration.
         word: A sweep as typed.
-        request: What is asked for.
+        request: Targets, options, and dry run or not.
         runner: Starts the processes.
         reporter: Told of each step.
 
@@ -82,6 +82,7 @@ def open_clean(
         session = CleanSession(source, connect_target, reporter, stack)
         if not is_dry_run:
             session.lock_here(loaded.config.sync_targets)
+        # Before anything is looked at: a run that gets its name back is looked at like any other.
         leftovers = find_leftovers(source.project, sweep.id, puts_back=not is_dry_run)
         inventory = read_everything(source)
         units = make_units(inventory, sweep, leftovers, wants_folder=Root.SWEEPS in request.roots)
@@ -113,9 +114,10 @@ def _judge(
     source: ProjectSource, units: Units, session: CleanSession, request: CleanRequest, runner: Runner
 ) -> SweepClean:
     """Read what may go, here and at the targets, and decide."""
-    options, now_ns = request.options, time.time_ns()
+    options, now_ns = request.options, time.time_ns()  # one reading of the clock, so that both decisions below agree
     wanted = [unit for unit in units.units if unit.root in request.roots]
     ready = [unit for unit in wanted if not is_too_early(unit, options, now_ns=now_ns)]
+    # Here first: what is written to while the targets are read shows in the last look of the removal.
     read = {unit.path: add_checksums(unit, lambda: runner.sleep(0)) for unit in ready}
     copies = session.read_copies(list(read.values()), flushes=not request.is_dry_run, reads=not options.is_quick)
     found = [read.get(unit.path, unit) for unit in units.units]
@@ -128,11 +130,11 @@ class SweepClean:
 
     Args:
         source: The project here, with one sweep.
-        units: What lies here of the sweep.
+        units: Everything that lies here of the sweep.
         copies: By a unit's path here, what the targets have of it.
         verdicts: The decision.
         session: Holds the locks.
-        request: What was asked for.
+        request: The request.
     """
 
     def __init__(
@@ -168,7 +170,7 @@ class SweepClean:
         """Make the report of what was found and done.
 
         Args:
-            kept: Why units stayed after all, by path; None where nothing was to be removed.
+            kept: The reasons why units stayed after all, by path; None where nothing was to be removed.
         """
         return CleanReport(
             sweep=self._source.sweeps[0].id,
@@ -189,7 +191,7 @@ class SweepClean:
             source.project,
             make_cleaning(sweep, units, self._session.make_places(going), is_quick=self._request.options.is_quick),
         )
-        record.save()
+        record.save()  # holds the names `aside`, so the next clean knows what it finds after a crash
         kept = remove_units(zip(places, [unit.aside for unit in units], strict=True))
         remove_emptied_folders(
             os.path.realpath(f"{source.layout.wandb}/{sweep}"),

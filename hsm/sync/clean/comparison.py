@@ -16,8 +16,8 @@ def iter_lacks(unit: Unit, copy: Copy, options: CleanOptions, waived: frozenset[
 
     Args:
         unit: As it lies here, with its checksums.
-        copy: What the target has of it.
-        options: What the user asks.
+        copy: The target's copy of it.
+        options: Conditions that the user sets.
         waived: Paths that need not be there.
     """
     paths = _list_paths(unit)
@@ -35,7 +35,7 @@ def count_places(copies: Sequence[Copy], unit: Unit) -> int:
     places: list[list[Copy]] = []
     for copy in copies:
         same = [place for place in places if any(_is_one_place(copy, other, unit) for other in place)]
-        for place in same:
+        for place in same:  # a copy may join two places that were taken for different ones
             places.remove(place)
         places.append([copy, *(other for place in same for other in place)])
     return len(places)
@@ -74,6 +74,7 @@ def _judge_file(unit: Unit, copy: Copy, path: str, options: CleanOptions) -> Ite
     elif options.is_quick:
         if not is_same_time(mtime_ns, there.mtime_ns):
             yield Lack(path, "has another time there")
+    # SHA-256 of both ends, not rsync's comparison: the record needs the sum itself, for when the source is gone.
     elif not unit.checksums.get(path) or copy.checksums.get(path) != unit.checksums[path]:
         yield Lack(path, "differs there" if copy.checksums.get(path) else "cannot be read there")
 
@@ -101,7 +102,7 @@ def _judge_record(unit: Unit, copy: Copy, options: CleanOptions, *, is_all_there
 
 def _iter_choices(unit: Unit) -> Iterator[list[SourceFile]]:
     yield list(unit.files.values())
-    if unit.superseded:
+    if unit.superseded:  # as a sync with `latest_only` verified it
         yield [file for path, file in unit.files.items() if path not in unit.superseded]
 
 

@@ -16,7 +16,7 @@ from hsm.sync.clean.names import is_hsm_path, is_receipt, is_wandb_link
 from hsm.sync.clean.values import CleanOptions, Copy, Lack, Seen, Unit, UnitVerdict
 
 REST_NS = 10 * 10**9
-"""What has been written to within this time may still be written to: wandb's `finish()` returns before its log is."""
+"""A run that was written to within this time may still be written to: `finish()` returns while the log still grows."""
 
 
 def decide_all(
@@ -31,8 +31,8 @@ def decide_all(
 
     Args:
         units: All that lie here, those that are not asked for too: what stays may need what is asked for.
-        copies: By a unit's path here, what each target that could be looked at has of it.
-        options: What the user asks.
+        copies: Those of the targets that could be looked at, by a unit's path here.
+        options: Conditions that the user sets.
         roots: Runs, the sweep's folder, or both are asked for.
         now_ns: The clock of this machine.
 
@@ -54,8 +54,8 @@ def decide(unit: Unit, copies: Sequence[Copy], options: CleanOptions, *, now_ns:
 
     Args:
         unit: As it lies here.
-        copies: What each target that could be looked at has of it.
-        options: What the user asks.
+        copies: Those of the targets that could be looked at.
+        options: Conditions that the user sets.
         now_ns: The clock of this machine.
     """
     waived = unit.superseded if options.allows_superseded else frozenset()
@@ -137,7 +137,7 @@ def _iter_waiting(unit: Unit, options: CleanOptions, now_ns: int) -> Iterator[st
         if seen.kind is EntryKind.FILE and not is_receipt(path, is_folder=unit.name == SWEEP_FOLDER)
     ]
     age_ns = now_ns - max(times, default=0)
-    if unit.recorded is not None:
+    if unit.recorded is not None:  # under its name `aside` nobody goes on with it
         return
     if age_ns < REST_NS:
         yield "it has been written to within the last 10 seconds"
@@ -168,6 +168,7 @@ def _iter_own_lacks(unit: Unit) -> Iterator[Lack]:
 def _iter_changed(file: SourceFile, path: str, seen: Seen, checksum: str) -> Iterator[Lack]:
     """Yield how a file differs between the inventory, the walk and the reading, which were made one after another."""
     is_link = seen.kind is EntryKind.SYMLINK
+    # A symlink counts by the content that it leads to, which its own time does not tell; its checksum does.
     is_same = is_link or (seen.kind, seen.size, seen.mtime_ns) == (EntryKind.FILE, file.size, file.mtime_ns)
     if is_link != file.is_link or not is_same:
         yield Lack(path, "changes while it is looked at")

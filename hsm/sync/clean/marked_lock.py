@@ -71,7 +71,7 @@ def take_marked_lock(
 
     Args:
         make_guard: Makes what keeps it.
-        places: Where lock and receipts lie.
+        places: Folders of lock and receipts.
         folders: Those of the target's folders that are there, real paths.
         source_id: This project's.
         sweep: The sweep.

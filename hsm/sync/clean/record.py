@@ -31,7 +31,7 @@ class CleanRecord:
 
     Args:
         project: Holds the record.
-        cleaning: What is about to be removed.
+        cleaning: The clean that is about to be made.
     """
 
     def __init__(self, project: Path, cleaning: Cleaning) -> None:
@@ -75,7 +75,7 @@ def make_cleaning(
 
     Args:
         sweep: The sweep's id.
-        units: What goes.
+        units: Those that go.
         places: Of the targets that have it, by name.
         is_quick: Sizes and times at the targets were compared, not checksums.
     """

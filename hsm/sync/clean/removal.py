@@ -44,7 +44,7 @@ def remove_unit(place: UnitPlace, aside: str) -> None:
     """Remove a folder that is as it was seen; it stops counting as a run before anything of it is removed.
 
     Args:
-        place: Where it lies, and what was looked at.
+        place: The folder, and everything that was seen in it.
         aside: A free name on the same file system, that it has while it is removed; the same as `place.base` for what
             has it already.
 
@@ -73,7 +73,7 @@ def remove_unit(place: UnitPlace, aside: str) -> None:
 
 def put_back(folder: str, aside: str, base: str) -> bool:
     """Give a folder that was set aside its name again; False where that is taken or cannot be done."""
-    if os.path.lexists(f"{folder}/{base}"):
+    if os.path.lexists(f"{folder}/{base}"):  # rename(2) would replace an empty folder of that name
         return False
     try:
         with _open(folder) as above:
@@ -98,7 +98,7 @@ def remove_emptied_folders(own: str, folders: Iterable[str]) -> None:
 
 
 def remove_wandb_folder(path: str) -> bool:
-    """Remove a folder in which wandb's links to runs that are gone are all that is left; False where there is more."""
+    """Remove a folder that holds nothing but wandb's links to runs that are gone; False where there is more."""
     try:
         with _open(path) as descriptor:
             found = {name: look(descriptor, name) for name in os.listdir(descriptor)}  # noqa: PTH208 - an open folder
@@ -131,7 +131,7 @@ def _check_same(path: str, seen: Walk) -> None:
 def _rename(above: int, old: str, new: str) -> None:
     try:
         os.rename(old, new, src_dir_fd=above, dst_dir_fd=above)
-        os.fsync(above)
+        os.fsync(above)  # or a crash could bring the old name back, with half of the files
     except OSError as error:
         raise KeptError(f"it cannot be renamed: {error.strerror}") from error
 
@@ -154,7 +154,7 @@ class _Removal:
     """Removal of what is in `seen`, entry by entry, each looked at once more.
 
     Attributes:
-        seen: What may go.
+        seen: Everything that may go.
         kept: Paths of what was not as it was seen.
         unlinked: Device and inode of files of which one name has gone, which changed the `ctime` under the others.
     """
@@ -167,7 +167,7 @@ class _Removal:
         for name in os.listdir(descriptor):
             path = f"{prefix}{name}"
             found = look(descriptor, name)
-            if found is None:
+            if found is None:  # gone by itself
                 continue
             if not self._is_same(self.seen.get(path), found):
                 self.kept.append(path)
@@ -177,6 +177,7 @@ class _Removal:
                 self._unlink(descriptor, name, path, found)
 
     def _is_same(self, expected: Seen | None, found: Seen) -> bool:
+        # Nothing else may have changed: `ctime` is the one time that no program can set back.
         if expected is not None and (found.device, found.inode) in self.unlinked:
             return expected._replace(ctime_ns=0) == found._replace(ctime_ns=0)
         return expected == found

@@ -1,4 +1,4 @@
-"""What a clean found and did, as values and as the JSON document of `hsm sync clean` (docs/SYNC.md)."""
+"""Report of a clean, as values and as the JSON document of `hsm sync clean` (docs/SYNC.md)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class KeptUnit:
 
 @dataclass(frozen=True, slots=True)
 class CleanReport:
-    """What became of one sweep.
+    """Report of one sweep.
 
     Attributes:
         sweep: Its id.
-        is_done: What could go was removed; False for a dry run, and where the user said no.
-        verdicts: What was decided, runs first.
-        kept: What stayed after all.
-        errors: Why targets could not be asked, by name.
+        is_done: Everything that could go was removed; False for a dry run, and where the user said no.
+        verdicts: The decision, runs first.
+        kept: Units that stayed after all.
+        errors: Errors of targets that could not be asked, by name.
         is_dry_run: Nothing was to be removed.
     """
 
@@ -42,18 +42,18 @@ class CleanReport:
 
     @property
     def going(self) -> tuple[UnitVerdict, ...]:
-        """What has gone, or would go."""
+        """Verdicts of the units that have gone, or would go."""
         kept = {each.path for each in self.kept}
         return tuple(verdict for verdict in self.verdicts if verdict.goes and verdict.unit.path not in kept)
 
     @property
     def n_bytes(self) -> int:
-        """What is freed by that."""
+        """Bytes that are freed by that."""
         return sum(verdict.unit.n_bytes for verdict in self.going)
 
     @property
     def n_files(self) -> int:
-        """Files and symlinks of that."""
+        """Number of their files and symlinks."""
         return sum(verdict.unit.n_files for verdict in self.going)
 
     @property
@@ -68,7 +68,7 @@ class CleanReport:
 
 
 def make_clean_document(reports: Sequence[CleanReport], *, is_dry_run: bool) -> dict[str, object]:
-    """The reports as JSON values."""
+    """Make the document as JSON values."""
     return {
         "schema": SCHEMA,
         "command": "sync clean",

@@ -38,7 +38,7 @@ class CleanSession:
         stack: Gives everything back: the targets' locks first, then connections, the locks here last.
 
     Attributes:
-        errors: Why targets could not be asked, by name.
+        errors: Errors of targets that could not be asked, by name.
     """
 
     def __init__(self, source: ProjectSource, connect: ConnectTarget, reporter: Reporter, stack: ExitStack) -> None:
@@ -71,7 +71,7 @@ class CleanSession:
 
         Args:
             settings: Of the targets, for this sweep, by name.
-            inventory: What lies here, with the runs of which something was left by an interrupted clean.
+            inventory: Everything here, with the runs of which an interrupted clean left something.
             may_ask: ssh may ask in this terminal.
         """
         for name, found in settings.items():
@@ -96,7 +96,7 @@ class CleanSession:
                 self._fail(target.name, error)
 
     def read_copies(self, units: Sequence[Unit], *, flushes: bool, reads: bool) -> dict[str, list[Copy]]:
-        """Read what each target has of units, by their paths here.
+        """Read the copies of units at each target, by the units' paths here.
 
         Args:
             units: With their checksums.
@@ -107,7 +107,7 @@ class CleanSession:
         for target in list(self._targets.values()) if units else ():
             self._reporter.report(StepStarted(target.name, "verify"))
             try:
-                if flushes:
+                if flushes:  # a copy that is only in the target's memory is lost with its power
                     target.flush(units)
                 else:
                     target.check_flush()
@@ -121,14 +121,14 @@ class CleanSession:
         return found
 
     def find_changed(self, going: Sequence[UnitVerdict], copies: Mapping[str, Sequence[Copy]]) -> dict[str, str]:
-        """Find what is no longer at the targets as it was read there; to be called right before anything is removed.
+        """Find the units that are no longer at the targets as they were read. Called right before anything is removed.
 
         Args:
-            going: What is to be removed.
+            going: Verdicts of the units that are to be removed.
             copies: As they were read.
 
         Returns:
-            Why units stay after all, by path.
+            The reasons why units stay after all, by path.
 
         Raises:
             LockedError: A lock was lost.
@@ -147,7 +147,7 @@ class CleanSession:
         return kept
 
     def make_places(self, going: Sequence[UnitVerdict]) -> dict[str, CleanedPlace]:
-        """Make the record of where the targets are that have what goes, by name."""
+        """Make the records of the targets that have what goes, by name: their addresses and folders."""
         return {name: self._targets[name].make_cleaned_place() for name in self._list_needed(going)}
 
     def _list_needed(self, going: Sequence[UnitVerdict]) -> list[str]:
@@ -160,6 +160,7 @@ class CleanSession:
         connection = self._connect(name, settings)
         path = ProjectFolder(self._source.project).journal(name, self._sweep)
         journal, _ = load_journal(path, make_route(settings, direction="push"), sets_aside=False)
+        # Asked before the login: a target that cannot count is not bothered.
         if not any(record.is_complete for record in journal.runs.values()):
             raise TargetError(
                 f"Nothing of {self._sweep} is known to be complete at {name}.",

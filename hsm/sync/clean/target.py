@@ -1,4 +1,4 @@
-"""Target of a clean: what it has of each unit, looked at now."""
+"""Target of a clean: its copies of units, looked at now."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class CleanTarget:
     Args:
         connection: Reaches it; a login has been made.
         settings: The target's, for this sweep.
-        inventory: What lies here, with the runs of which something was left by an interrupted clean.
-        records: What the journal says is verified there, by run.
+        inventory: Everything here, with the runs of which an interrupted clean left something.
+        records: Of the journal, by run.
 
     Attributes:
         name: Its name.
@@ -65,6 +65,7 @@ class CleanTarget:
         roots = get_roots(self._settings)
         self._connection.check_roots(roots)
         endpoint = self._connection.endpoint
+        # To every depth and both folders, whatever a sync sends: a file that lies there counts, however it came.
         state = survey_destination(endpoint, roots, self._inventory, roots=tuple(Root), max_depth=None)
         folder = state.destination[Root.SWEEPS].entries.get(sweep_folder(self._inventory.sweep))
         if folder is None or folder.kind is not EntryKind.FOLDER:
@@ -128,11 +129,11 @@ class CleanTarget:
         self.look()
 
     def read_copies(self, units: Sequence[Unit], *, reads: bool) -> dict[str, Copy]:
-        """Read what is there of units, by their absolute paths here.
+        """Read the copies of units, by the units' absolute paths here.
 
         Args:
             units: With their checksums.
-            reads: Take checksums there of what has the right size.
+            reads: Take checksums there of the files that have the right size.
 
         Raises:
             HsmError: It cannot be done.
@@ -148,11 +149,11 @@ class CleanTarget:
         return {unit.path: self._make_copy(unit, checksums) for unit in units}
 
     def get_entries(self, unit: Unit) -> dict[str, Entry]:
-        """Return what the last look found of a unit, by path relative to it."""
+        """Return the entries of a unit as of the last look, by path relative to it."""
         return self._entries.get(unit.name, {})
 
     def make_cleaned_place(self) -> CleanedPlace:
-        """Make the record of where it is."""
+        """Make the record of its address and folders."""
         settings, roots = self._settings, self._state.roots
         return CleanedPlace(settings.host, settings.user, settings.port, roots[Root.SWEEPS], roots[Root.WANDB])
 
@@ -185,6 +186,7 @@ def find_unsent(unit: Unit, inventory: SweepInventory, options: SyncOptions) -> 
     files = list(unit.files.values())
     if not files:
         return {}
+    # Old versions are known of the unit already; the target's own choice of versions adds nothing.
     selection = Selection(latest_only=False, exclude=options.exclude, secret_patterns=options.secret_patterns)
     items = selection.find_left(files, inventory, unit.run)
     by_path = {file.path: path for path, file in unit.files.items()}

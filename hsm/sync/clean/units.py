@@ -33,13 +33,13 @@ class Units:
 
 
 def read_everything(source: ProjectSource) -> SweepInventory:
-    """Read all that lies here of a source's one sweep, to every depth, and from the logs themselves, not the cache."""
+    """Read all that lies here of a source's one sweep, to every depth."""
     return read_inventory(
         source.endpoint,
         source.layout,
         source.sweeps[0],
         max_depth=None,
-        index=RunIndex(),
+        index=RunIndex(),  # from the logs themselves: nothing is removed on the word of a cache
         known_sweeps=frozenset(sweep.id for sweep in source.known),
     )
 
@@ -156,6 +156,7 @@ def _look_at_folder(
         for problem in inventory.problems
         if problem.is_failure or problem.kind == MEMBERSHIP_UNKNOWN
     ]
+    # A pull holds the lock in the sweep's folder here, which the locks of pushes do not meet.
     if f"{RECEIPT_FOLDER}/lock" in place.walk.entries:
         blocks.append("somebody brings the sweep here at this moment, or died doing so (.hsm-sync/lock)")
     start = len(sweep_folder(inventory.sweep)) + 1

@@ -123,7 +123,7 @@ class Copy:
     Attributes:
         target: Its name.
         place: Equal for targets with one place, which count once.
-        record: What the journal says is verified there.
+        record: The journal's.
         entries: By path relative to the unit.
         checksums: SHA-256 of files there.
         left: The reason, in words, for each file of the unit that is not sent there.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hsm.model import EntryKind
 from hsm.sync.clean.values import Seen
 
+# A name that became a symlink since it was listed cannot be opened so.
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -35,7 +36,7 @@ class UnitPlace:
     Attributes:
         folder: Absolute real path of the folder that holds it.
         base: Its name there.
-        walk: What was seen of it.
+        walk: Everything that was seen in it.
     """
 
     folder: str
@@ -103,6 +104,7 @@ class _Walker:
             self.problems.append(f"{path} cannot be read: {error.strerror}")
             return
         try:
+            # A mount in a run is somebody's disk, and inodes are compared within one file system.
             if os.fstat(descriptor).st_dev != self.device:
                 self.problems.append(f"{path} is another file system")
                 return

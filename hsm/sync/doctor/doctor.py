@@ -35,7 +35,7 @@ def examine(
 
     Args:
         targets: By name.
-        layout: Where the project's own sweeps and runs lie.
+        layout: Folders of the project's own sweeps and runs.
         runner: Starts the processes.
         may_ask: ssh may ask in this terminal; logins are then made one after the other.
     """

@@ -19,6 +19,8 @@ SAFE_RSYNC = (3, 4, 3)
 
 _SLOW_SESSION_SECONDS = 2.0
 _SKEW_SECONDS = 5
+"""Less may be the time that a session takes to begin."""
+
 _FEW_BYTES = 10**9
 _FEW_INODES = 10_000
 

@@ -53,7 +53,7 @@ def examine_folder(name: str, settings: TargetSettings, layout: Layout, runner: 
     roots = get_roots(settings)
     shell = LocalShell(runner)
     rows: list[DoctorRow] = []
-    try:
+    try:  # each row is appended once its check has passed, so the number of rows tells which one failed
         target.check_roots(roots)
         rows.append(make_ok("place", "a folder of this machine, apart from the project's own"))
         engine = target.make_engine(roots, sweep="", update_only=False)

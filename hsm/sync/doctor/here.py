@@ -37,6 +37,7 @@ def examine_here(runner: Runner, targets: Sequence[TargetSettings]) -> tuple[Doc
     needs_rsync = [*by_ssh, *(settings for settings in targets if settings.is_folder and settings.engine == "rsync")]
     ssh = _check_ssh_here(runner) if by_ssh else make_not_checked("ssh", "no target needs it")
     rsync = _check_rsync_here(runner) if needs_rsync else make_not_checked("rsync", "each target says what it uses")
+    # By the very rule by which a sync turns to SFTP, so that the doctor warns only of what a sync can do without.
     if all(find_fallback(settings, NoSshError("")) for settings in by_ssh):
         ssh = _soften(ssh)
     if all(settings.engine == "auto" for settings in needs_rsync):

@@ -41,6 +41,7 @@ _N_SAMPLES = 5
 _NOISE_BYTES = 80
 _N_TRIES = 10
 _PAUSE_SECONDS = 0.2
+"""sshd counts a session that has just ended for a moment more; at MaxSessions 1 the next one is then refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class OpenSshExamination:
 
     def _check_settings(self) -> bool:
         try:
-            settings = self._ssh.program.resolve()
+            settings = self._ssh.program.resolve()  # starts ssh here; nothing is sent yet
         except NoSshError as error:
             return self._turn(error)
         except HsmError as error:
@@ -160,6 +161,7 @@ class OpenSshExamination:
         return make_ok("host_key", f"known: {keys[0].text} in {keys[0].place}{more}")
 
     def _check_shell(self) -> bool:
+        # Several, of which the median counts: one slow session says nothing.
         for _ in range(_N_SAMPLES):
             start = time.monotonic()
             try:

@@ -20,6 +20,7 @@ SETTLED_NS = 10 * 10**9
 """A folder whose time is younger than this may change once more within the same tick of its clock."""
 
 QUIET_NS = 3600 * 10**9
+"""A run of another sweep in which nothing has moved for so long is not looked at again until `forget`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class FolderMemory:
             return known.children
         read = _look_again(known.children) if known is not None and is_known else _look(self._read(folder))
         self._folders.pop(folder, None)
+        # Its time was read before its names, so a name that came in between shows at the next look.
         if status.st_mtime_ns < now - SETTLED_NS:
             self._folders[folder] = _Folder(stamp, read, max((_get_time(child) for child in read), default=0))
         return read
@@ -95,7 +97,7 @@ class FolderMemory:
     def _is_quiet(self, folder: str, now: int) -> bool:
         run = _find_run(folder)
         if run is None or run in self._open:
-            return False
+            return False  # a file that grows does not change its folder's time
         known = self._folders.get(run)
         return run in self._ended or (known is not None and known.newest_ns < now - QUIET_NS)
 

@@ -14,7 +14,10 @@ from hsm.model import Run, RunState, SyncPlan
 from hsm.wandb_log.slurm_job import SlurmJob
 
 SETTLE_SECONDS = 30 * 60.0
+"""Without a new run for so long, a sweep of which nothing tells the number of runs is taken to be over."""
+
 STALE_SECONDS = 6 * 3600.0
+"""Without a change for so long, a run has died, and one that never began will not come."""
 
 LAG_SECONDS = 60.0
 """A network file system may show a folder this late."""
@@ -180,10 +183,12 @@ def judge(
             died[name] = why
         else:
             going.append(name)
+    # By id: a run that went on in a later folder is one run.
     begun = {views[name].id for name in (*ended, *died, *going)}
     missing = max(0, (expected.count or 0) - len(begun))
     arrays = find_array_jobs(views)
     are_gone = (_is_gone(array, array, queues.get(target, Queue())) for target, array in arrays)
+    # A folder that a task made in its last second may be seen late, so the queue alone does not end a sweep.
     is_gone = bool(arrays) and now_ns - changed_ns >= LAG_SECONDS * 1e9 and all(are_gone)
     quiet_seconds = (now_ns - max(begun_ns, changed_ns)) / 1e9
     is_over, settles_in = _find_end(expected, missing, patience, is_gone=is_gone, quiet_seconds=quiet_seconds)

@@ -37,7 +37,7 @@ class PassSchedule:
         settle_seconds: Time for which a target may go on failing once the sweeps wait for nothing more.
 
     Attributes:
-        tracks: How the passes of each target went, by name.
+        tracks: Of the targets, by name.
     """
 
     def __init__(self, targets: Iterable[str], *, interval_seconds: float, settle_seconds: float) -> None:

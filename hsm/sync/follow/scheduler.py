@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hsm.errors import HsmError
 from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
 from hsm.remote.shell import RemoteShell, quote
-from hsm.sync.follow.judgement import Queue
+from hsm.sync.follow.judgement import Queue, RunView
 from hsm.wandb_log.slurm_job import HEAD_BYTES, SlurmJob, parse_slurm_job
 
 COMBINATIONS = "parameter_combinations.json"
 
 SQUEUE_SECONDS = 30.0
-"""Slurm's controller is asked no more often than this."""
+"""Slurm's controller is asked no more often than this: it serves the whole cluster."""
 
 _MOST_BYTES = 64 * 1024 * 1024
+"""Far more than a list of combinations has; a larger file is not read."""
+
 _LISTS = ("parameter_combinations", "combinations", "tasks")
 _ANSWER_SECONDS = 60.0
 _GONE = "Invalid job id"
+"""Part of the line that squeue prints when it knows none of the jobs; every other failure says nothing of them."""
 
 RunCommand = Callable[[str, Sequence[str]], Completed | None]
 """Runs a command where a target's runs come from; None where no command can be run there."""
@@ -47,7 +51,7 @@ def read_combinations(folders: Iterable[Path]) -> int | None:
 
 def parse_combinations(content: bytes) -> int | None:
     """Count the combinations: the members of a list, or of the list below a key that says so. Pure."""
-    try:
+    try:  # written by a script of the user's: any JSON, or none
         found = json.loads(content)
     except (ValueError, RecursionError):
         return None
@@ -88,6 +92,36 @@ def make_far_ask(get_shell: Callable[[str], RemoteShell | None]) -> RunCommand:
     return ask
 
 
+class JobQueues:
+    """Answers of Slurm about the jobs that runs' logs name.
+
+    Args:
+        ask: Runs a command where a target's runs come from.
+        interval_seconds: Slurm is asked no more often than this, and than `SQUEUE_SECONDS`.
+
+    Attributes:
+        answers: The last ones, by the target whose runs were asked for.
+    """
+
+    def __init__(self, ask: RunCommand, *, interval_seconds: float) -> None:
+        self.answers: dict[str, Queue] = {}
+        self._ask = ask
+        self._pause_seconds = max(SQUEUE_SECONDS, interval_seconds)
+        self._asked_at = float("-inf")
+
+    def ask(self, views: Iterable[RunView]) -> None:
+        """Ask again about the jobs of runs, once it is time."""
+        if time.monotonic() - self._asked_at < self._pause_seconds:
+            return
+        jobs: dict[str, list[SlurmJob]] = {}
+        for view in views:
+            if view.job is not None:
+                jobs.setdefault(view.target, []).append(view.job)
+        self.answers = {target: read_queue(self._ask, target, found) for target, found in jobs.items()}
+        if jobs:
+            self._asked_at = time.monotonic()
+
+
 def read_queue(ask: RunCommand, target: str, jobs: Iterable[SlurmJob]) -> Queue:
     """Ask Slurm once which of these jobs wait or run. Where there is no Slurm, or no answer, nothing is known.
 
@@ -102,6 +136,7 @@ def read_queue(ask: RunCommand, target: str, jobs: Iterable[SlurmJob]) -> Queue:
     asked = frozenset(word for job in jobs for word in (job.id, job.array_id) if word)
     if not asked:
         return Queue()
+    # By the array where there is one: its tasks that wait have no id of their own yet.
     ids = ",".join(sorted({job.array_id or job.id for job in jobs}))
     try:
         completed = ask(target, ["squeue", "--noheader", "--array", f"--jobs={ids}", "--format=%A %F %K"])
@@ -118,6 +153,7 @@ def parse_queue(completed: Completed, asked: frozenset[str]) -> Queue:
     """
     if completed.returncode != 0:
         return Queue(asked) if _GONE in completed.stderr_text else Queue()
+    # A task that waits is one line for the whole array; `--array` prints a line for each task.
     left: set[str] = set()
     for line in completed.stdout.decode("utf-8", "replace").splitlines():
         words = line.split()

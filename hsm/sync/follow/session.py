@@ -48,7 +48,7 @@ class LastingSession(Session):
         if found is None:
             connection = make()
             keeping = connection.keep_open()
-            keeping.__enter__()
+            keeping.__enter__()  # left in `drop`, passes later
             found = connection, keeping
             with self._lock:
                 self._open[name] = found
@@ -56,6 +56,7 @@ class LastingSession(Session):
 
     def find_unchanged(self, name: str, inventory: SweepInventory) -> TargetReport | None:
         """See `Session.find_unchanged`."""
+        # The same inventory, with sizes and times: nothing here has changed since all of it was verified there.
         known, report = self._settled.get((name, inventory.sweep), (None, None))
         return report if known == inventory else None
 
@@ -67,6 +68,7 @@ class LastingSession(Session):
         """See `Session.note`."""
         key = name, inventory.sweep
         failed = frozenset(step.command for step in report.after if step.state is StepState.FAILED and step.command)
+        # A pass that took no steps, since nothing arrived, leaves the debt of the one before.
         self._owed[key] = failed if report.after else self.find_owed(*key)
         if report.exit_code is ExitCode.DONE and report.plan is not None:
             self._settled[key] = inventory, report

@@ -10,11 +10,12 @@ from pathlib import Path
 from hsm.discover.sweeps import Layout
 from hsm.model import Run, SyncPlan
 from hsm.sweep_folder import sweep_folder
-from hsm.sync.follow.judgement import Awaited, FollowLimits, Queue, RunView, choose_expected, judge, make_views
-from hsm.sync.follow.scheduler import SQUEUE_SECONDS, RunCommand, read_combinations, read_job, read_queue
+from hsm.sync.follow.judgement import Awaited, FollowLimits, RunView, choose_expected, judge, make_views
+from hsm.sync.follow.scheduler import JobQueues, RunCommand, read_combinations, read_job
 from hsm.wandb_log.slurm_job import SlurmJob
 
 _LOGS_OF_ENDED_RUNS = 5
+"""Logs that are read of runs that have ended: they name the array whose tasks may still come."""
 
 Plans = Mapping[str, Mapping[str, SyncPlan]]
 """By sweep and target, the ones that were made last at the end."""
@@ -39,14 +40,11 @@ class FollowedSweeps:
     ) -> None:
         self._layout = layout
         self._patience = patience
-        self._pause_seconds = max(SQUEUE_SECONDS, interval_seconds)
-        self._ask = ask
+        self._queues = JobQueues(ask, interval_seconds=interval_seconds)
         self._arrives = arrives
         self._views: dict[str, dict[str, RunView]] = {}
         self._jobs: dict[str, dict[str, SlurmJob]] = {}
         self._changed_ns: dict[str, int] = {}
-        self._queues: dict[str, Queue] = {}
-        self._asked_at = float("-inf")
         self._begun_ns = time.time_ns()
         self.awaited: dict[str, Awaited] = {}
 
@@ -71,17 +69,18 @@ class FollowedSweeps:
         views = {sweep: self._read_views(sweep, found, now_ns) for sweep, found in plans.items()}
         self._views = views
         if asks:
-            self._ask_scheduler()
+            self._queues.ask(view for views in self._views.values() for view in views.values())
         self.awaited = {sweep: self._judge(sweep, now_ns) for sweep in plans}
 
     def _judge(self, sweep: str, now_ns: int) -> Awaited:
+        # The list of combinations lies in the sweep's folder, which a project may have beside its folder of sweeps too.
         folders = [Path(base, sweep_folder(sweep)) for base in (self._layout.sweeps, self._layout.project)]
         views = self._views[sweep]
         return judge(
             views,
             expected=choose_expected(self._patience, read_combinations(folders), views),
             patience=self._patience,
-            queues=self._queues,
+            queues=self._queues.answers,
             now_ns=now_ns,
             begun_ns=self._begun_ns,
             changed_ns=self._changed_ns[sweep],
@@ -100,6 +99,7 @@ class FollowedSweeps:
         """Note when the sweep last changed: by the times of its files, and by what was seen to be new."""
         known = self._views.get(sweep)
         if not known:
+            # A sweep that was at rest when the call began need not settle anew; a file of tomorrow counts as of now.
             newest = max((view.newest_ns for view in views.values()), default=now_ns)
             if views or sweep not in self._changed_ns:
                 self._changed_ns[sweep] = min(newest, now_ns)
@@ -117,15 +117,3 @@ class FollowedSweeps:
 
     def _find_log(self, run: Run) -> Path:
         return Path(self._layout.wandb if self._arrives else run.prefix, run.name, run.log)
-
-    def _ask_scheduler(self) -> None:
-        if time.monotonic() - self._asked_at < self._pause_seconds:
-            return
-        jobs: dict[str, list[SlurmJob]] = {}
-        for views in self._views.values():
-            for view in views.values():
-                if view.job is not None:
-                    jobs.setdefault(view.target, []).append(view.job)
-        self._queues = {target: read_queue(self._ask, target, found) for target, found in jobs.items()}
-        if jobs:
-            self._asked_at = time.monotonic()

@@ -11,6 +11,7 @@ from hsm.sync.reports import State, TargetReport, count_files
 from hsm.transfer.outcome import Outcome
 
 LONGEST_PAUSE_SECONDS = 30 * 60.0
+"""A target that came back is found within this time."""
 
 _FAILURES = frozenset({State.FAILED, State.REFUSED, State.UNREACHABLE, State.LOCKED})
 
@@ -63,7 +64,7 @@ class Track:
             if is_full:
                 self.standing = FollowState.COMPLETE if is_done else FollowState.OPEN_ENDS
             else:
-                self.due_at = now
+                self.due_at = now  # at once, but as a full look: only that may end with 0
 
     def wait(self, *, now: float, over_since: float | None, settle_seconds: float) -> None:
         """Take into account the state of the sweeps, after a pass with this target or without.
@@ -82,6 +83,7 @@ class Track:
 
 def make_pause(interval_seconds: float, n_failures: int) -> float:
     """Make the pause after so many failures in a row: it doubles, up to half an hour or the interval. Pure."""
+    # 2.0 ** 1024 is an error, and no limit for a target that stays away.
     doubled = interval_seconds * 2.0 ** min(max(0, n_failures - 1), 30)
     return min(doubled, max(interval_seconds, LONGEST_PAUSE_SECONDS))
 

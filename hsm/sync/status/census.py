@@ -97,6 +97,7 @@ def _sum_files(listing: Listing, runs: dict[str, FileTotal], *, is_sweep: bool) 
             continue
         parts = entry.path.split("/")
         depth = next((depth for depth, part in enumerate(parts[:-1]) if is_run_name(part)), None)
+        # In a sweep's folder only what lies in a folder `wandb` is a run: a user may name any folder `run-...`.
         if depth is not None and (not is_sweep or (depth and parts[depth - 1] in WANDB_NAMES)):
             path = "/".join([listing.base, *parts[: depth + 1]])
             runs.setdefault(path, FileTotal()).add(1, entry.size, entry.mtime_ns)

@@ -54,6 +54,7 @@ def _ask(bring: Callable[[SyncRequest], SyncReport], request: SyncRequest, direc
     try:
         report = bring(request)
     except UsageError as error:
+        # A pull learns only at the target whether there is such a sweep; one that is missing must not hide the others.
         if len(request.sweeps) == 1:
             failed = Asked(State.FAILED.value, error=error)
             return {Question(request.sweeps[0], name, direction): failed for name in request.targets}

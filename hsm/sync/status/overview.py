@@ -56,7 +56,7 @@ class PlaceOverview:
     Attributes:
         name: The target's, or `here`.
         sweeps: Oldest first.
-        error: Why it could not be told; None otherwise.
+        error: The reason why it could not be told; None otherwise.
         problems: Found while looking.
     """
 
@@ -144,6 +144,7 @@ def _make_sweep_document(sweep: SweepOverview) -> dict[str, object]:
 
 def _read_place(endpoint: Endpoint, layout: Layout, cache: Path, *, name: str) -> PlaceOverview:
     found = look_for_sweeps(endpoint, layout)
+    # A project may be empty; a target without either folder is most likely one whose disk is not mounted.
     if len(found.missing) == 2 and name != HERE:
         raise TargetError(
             f"At {name} there is neither {found.layout.sweeps} nor {found.layout.wandb}.",

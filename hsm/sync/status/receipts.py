@@ -31,7 +31,7 @@ def read_received(endpoint: Endpoint, layout: Layout, sweep: SweepFolder) -> tup
 
     Args:
         endpoint: This machine.
-        layout: Where the project's sweeps and runs lie.
+        layout: Folders of the project's sweeps and runs.
         sweep: From `hsm.discover.sweeps`.
     """
     folder = Path(sweep.path) / RECEIPT_FOLDER if sweep.path else None
@@ -66,12 +66,13 @@ def _read(path: Path, sweep: str) -> Receipt | str:
 
 
 def _read_content(path: Path) -> bytes:
+    # O_NONBLOCK: the open of a pipe that somebody put there would wait for its writer for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
             raise ValueError("no regular file, or too large for a receipt")
-        return stream.read(_MAX_BYTES)
+        return stream.read(_MAX_BYTES)  # it may grow meanwhile
 
 
 def _check(receipt: Receipt, name: str, sweep: str) -> None:

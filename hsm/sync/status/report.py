@@ -52,7 +52,7 @@ class TargetStatus:
     Attributes:
         name: The target's.
         direction: `push` or `pull`.
-        tally: What is verified, compared with what is here.
+        tally: The comparison of what is verified with what is here.
         updated_ns: The time of the last sync, nanoseconds since the epoch; 0 for never.
         last_error: The last sync's error; empty when there was none.
         problems: Everything that stands in the way here.

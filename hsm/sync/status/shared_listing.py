@@ -1,4 +1,4 @@
-"""Shared listing of one wandb folder for many sweeps: listed and read once, each sweep is shown its own runs.
+"""Shared listing of one wandb folder for many sweeps: listed and read once, each sweep sees its own runs.
 
 51 sweeps and 10,000 runs in one folder take 4.5 s of computing; 19 s where each sweep weighs all runs.
 """
@@ -65,6 +65,7 @@ class SharedListing(LocalEndpoint):
 
     def _list(self, tree: Tree) -> Listing:
         common = self._common or self._read_common(tree)
+        # A folder of the sweep's own is nobody else's, so it is listed for this sweep alone.
         own = tuple(name for name in tree.names if name not in _COMMON_NAMES)
         listing = list_tree(replace(tree, names=own))
         folders = {folder for name in ("", *own) for folder in self._folders.get(name, ())}
@@ -81,7 +82,7 @@ class SharedListing(LocalEndpoint):
         facts = read_facts(self, candidates, index=self._index)
         named = {c.path.removeprefix(f"{common.base}/"): frozenset(iter_sweep_names(facts[c.path])) for c in candidates}
         for folder in self._entries:
-            for name in named.get(folder) or ("",):
+            for name in named.get(folder) or ("",):  # a log that names no sweep may be of any
                 self._folders.setdefault(name, []).append(folder)
         return common
 

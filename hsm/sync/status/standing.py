@@ -80,8 +80,8 @@ def make_tally(
 
     Args:
         records: Of the journal.
-        inventory: What is here, to the depth of `options`; None where nothing here tells (a pull).
-        options: What counts at the target. What was copied with `--all-versions` counts as well.
+        inventory: Everything here, to the depth of `options`; None where nothing here tells (a pull).
+        options: The target's. Files that were copied with `--all-versions` count as well.
         roots: Those of the two folders that are synced.
     """
     here = _group(inventory, roots)

@@ -136,6 +136,7 @@ class _Reader:
         file = make_journal_name(sweep)
         synced = [name for name, files in self._journals.items() if file in files]
         config = self._loaded.config
+        # Of a sweep that came from elsewhere, targets that it never went to have nothing to tell.
         default = () if is_received and not synced else config.default_target or tuple(config.sync_targets)
         return tuple(name for name in config.sync_targets if name in {*default, *synced})
 
@@ -168,6 +169,7 @@ class _Reader:
         path = ProjectFolder(self._loaded.project).journal(name, sweep)
         route = make_route(settings, direction="push")
         journal, notices = load_journal(path, route, sets_aside=False)
+        # A journal of the other direction says as little of this one as one of another address.
         if any(notice.kind == NEW_ROUTE for notice in notices):
             pulled, others = load_journal(path, replace(route, direction="pull"), sets_aside=False)
             if not others:

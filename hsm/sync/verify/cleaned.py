@@ -41,7 +41,7 @@ def verify_cleaned(
         contents: Reads there.
         roots: Its folders.
         sweep: The sweep's id.
-        units: What was removed and is not here, by name.
+        units: Those that were removed and are not here, by name.
 
     Raises:
         HsmError: The target is out of reach.
@@ -56,7 +56,7 @@ def verify_cleaned(
         kind, size, path = entries.get(key, (None, 0, ""))
         if kind is None:
             missing.add(key)
-        elif kind is not EntryKind.FILE or size != file.size:
+        elif kind is not EntryKind.FILE or size != file.size:  # no need to read it
             different.add(key)
         else:
             there[key] = path

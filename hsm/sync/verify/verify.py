@@ -141,6 +141,7 @@ class _Verify:
         n_equal = len(presence.there) - len(different) - len(missing) + gone.n_equal
         different |= presence.different | gone.different
         missing |= presence.missing | gone.missing
+        # A conflict is told by its content here, not by its times.
         problems = (*(p for p in plan.problems if p.kind != CONFLICT), *find_gone(plan, known - gone.units))
         has_failed = missing or different or any(problem.is_failure for problem in problems)
         return VerifyVerdict(
@@ -195,6 +196,7 @@ class _Verify:
 
 def _make_plan(inventory: SweepInventory, there: DestinationState, options: ExchangeOptions) -> SyncPlan:
     """Plan everything as a push would, and then take out what is not chosen."""
+    # All first: a choice that made the inventory smaller would call everything else "only there".
     plan_options = replace(options.plan, folds_names=folds_names(there.system), choice=RunChoice())
     return choose(make_plan(inventory, there.destination, plan_options), options.plan.choice, leaves_same=True)
 
