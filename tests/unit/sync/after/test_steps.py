@@ -1,295 +1,375 @@
-"""Which runs are uploaded from a target, with which commands, and what is said of the rest."""
+"""The steps after a sync: what is run, uploaded and copied first, and what a failure makes of the report."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from hsm.config.load import parse_document
-from hsm.config.schema import SyncConfig, TargetSettings
-from hsm.config.target_sections import AfterSyncStep
-from hsm.errors import ConfigError
-from hsm.model import Entry, EntryKind, PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
-from hsm.sync.after.upload import (
-    GREW,
-    NO_FOLDER,
-    NO_LOG,
-    NO_MARK,
-    NO_WANDB,
-    choose_runs,
-    explain_upload,
-    find_missing,
-    leave_uploaded,
-    list_paths,
-    list_staging,
-    make_command_program,
-    make_upload_program,
-)
-from hsm.sync.bring.options import make_options
-from hsm.sync.request import SyncRequest
-from hsm.wandb_log.artifacts import StagedArtifact
+from hsm.config.schema import TargetSettings
+from hsm.errors import ExitCode, NoAnswerError, TargetError
+from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
+from hsm.process.runner import CommandStoppedError, Runner
+from hsm.progress import Event
+from hsm.remote.local import LocalEndpoint
+from hsm.sync.after.arrival import Arrival
+from hsm.sync.after.steps import AfterSync
+from hsm.sync.observer import Observer, Stopwatch
+from hsm.sync.reports import AfterStep, State, StepState, TargetReport
+from hsm.targets.contract import Connection
+from hsm.transfer.outcome import Outcome, TransferResult
+from tests.fake_target import FakeTarget, fail
+from tests.unit.wandb_log import log_writer as w
 
-NAME = "offline-run-20251020_212836-abc"
-LOG = "run-abc.wandb"
-PATHS = {"project_root": "/p", "sweeps": "sweeps", "wandb": "wandb"}
+SWEEP = "sweep_1"
+RUNS = tuple(f"offline-run-20260101_000000-r{number}" for number in range(3))
+LOG = "run-r.wandb"
+UPLOAD: dict[str, Any] = {"wandb_sync": True}
+MARK = "[pathlib.Path(f'{log}.synced').touch() for log in run.glob('*.wandb')]"
 
 
-def make_run(**changes: Any) -> Run:
-    values = {"name": NAME, "prefix": "/s/wandb", "log": LOG, "state": RunState.FINISHED, "exit_code": 0, **changes}
-    return Run(**values)
+def make_artifact(*paths: str) -> bytes:
+    """Make the record of an artifact with waiting files, as `hsm.wandb_log.artifacts` reads it."""
+    entries = b"".join(w.field(4, w.field(6, path)) for path in paths)
+    return w.record(8, w.field(4, "model") + w.field(5, "my-model") + w.field(12, entries))
 
 
-def make_item(run: str, path: str, reason: Reason = Reason.SAME) -> PlanItem:
-    return PlanItem(SourceFile(Root.WANDB, f"{run}/{path}", "/s/wandb", 1, 1, 1, run), reason)
+@dataclass
+class Bench:
+    """Runs here that have arrived at a target, and what is done there afterwards."""
+
+    folder: Path
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.target = FakeTarget(self.folder / "there", name="desktop")
+        self.runner = Runner()
+        self.programs = self.folder / "programs"
+        self.programs.mkdir()
+        for root in self.target.roots.values():
+            Path(root).mkdir(parents=True)
+
+    def report(self, event: Event) -> None:
+        self.events.append(event)
+
+    def write_run(self, name: str, *records: bytes) -> None:
+        """Write a run's log here and at the target."""
+        log = w.frame([w.run("r", group=SWEEP), *records, w.exit_code(0), w.FOOTER])
+        for wandb in (self.folder / "here", Path(self.target.roots[Root.WANDB])):
+            (wandb / name).mkdir(parents=True, exist_ok=True)
+            (wandb / name / LOG).write_bytes(log)
+
+    def write_wandb(self, body: str) -> str:
+        path = self.programs / "wandb"
+        path.write_text(f"#!{sys.executable}\nimport pathlib, sys\nrun = pathlib.Path(sys.argv[-1])\n{body}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def make_arrival(self, *steps: dict[str, Any], **options: Any) -> Arrival:
+        paths = {"project_root": str(self.target.folder), "sweeps": "sweeps", "wandb": "wandb"}
+        given = {"host": "desktop", "paths": paths, "after_sync": steps, "options": options}
+        settings = TargetSettings.model_validate(given)
+        connection: Connection = self.target
+        return Arrival(SWEEP, connection, settings, LocalEndpoint(), "0123456789abcdef")
+
+    def run(
+        self, report: TargetReport, *steps: dict[str, Any], owed: tuple[str, ...] = (), **options: Any
+    ) -> TargetReport:
+        observer = Observer(self, Stopwatch("desktop", self), self.runner.sleep)
+        after = AfterSync(self.make_arrival(*steps, **options), self.runner, observer, owed=frozenset(owed))
+        return after.run(report)
+
+    def make_report(self, *names: str, state: State = State.DONE, is_sent: bool = True) -> TargetReport:
+        """Make the report of a sync that verified runs."""
+        prefix = str(self.folder / "here")
+        runs = tuple(Run(name, prefix, LOG, RunState.FINISHED, 0) for name in names or RUNS[:1])
+        files = [SourceFile(Root.WANDB, f"{run.name}/{LOG}", prefix, 1, 1, 1, run.name) for run in runs]
+        plan = SyncPlan(SWEEP, runs, tuple(PlanItem(file, Reason.NEW if is_sent else Reason.SAME) for file in files))
+        result = None
+        if is_sent and state is not State.PLANNED:
+            keys = {file.key: file for file in files}
+            result = TransferResult(dict.fromkeys(keys, Outcome.SENT), keys)
+        return TargetReport("desktop", state, ExitCode.DONE, plan=plan, result=result)
 
 
-def choose(run: Run, *reasons: Reason, arrived: bool = True) -> tuple[bool, list[str]]:
-    items = [make_item(run.name, LOG), *(make_item(run.name, f"f{n}", reason) for n, reason in enumerate(reasons))]
-    plan = SyncPlan("sweep_1", (run,), tuple(items))
-    files = {(item.file.root, item.file.path): item.file for item in items if item.reason.is_send and arrived}
-    choice = choose_runs(plan, files)
-    return bool(choice.runs), [problem.kind for problem in choice.problems]
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(Path(os.path.realpath(tmp_path)))
+
+
+def list_kinds(report: TargetReport) -> list[str]:
+    return [problem.kind for problem in report.problems]
 
 
 @pytest.mark.parametrize(
-    ("run", "reasons", "expected"),
+    "changes",
     [
-        pytest.param(make_run(), [], (True, []), id="finished and whole"),
-        pytest.param(make_run(state=RunState.FAILED, exit_code=3), [], (True, []), id="failed has ended too"),
-        pytest.param(make_run(), [Reason.NEW, Reason.TIME], (True, []), id="sent by this call"),
-        pytest.param(make_run(state=RunState.RUNNING, exit_code=None), [], (False, []), id="running"),
-        pytest.param(make_run(state=RunState.UNKNOWN, exit_code=None), [], (False, []), id="killed"),
-        pytest.param(make_run(at_rest=False), [], (False, []), id="ended moments ago"),
-        pytest.param(make_run(uploaded=True), [], (False, []), id="uploaded from here"),
-        pytest.param(make_run(name="run-20251020_212836-abc"), [], (False, []), id="an online run"),
-        pytest.param(make_run(log=""), [], (False, []), id="no log"),
-        pytest.param(make_run(), [Reason.CONFLICT], (False, []), id="a conflict, which is told elsewhere"),
-        pytest.param(make_run(), [Reason.NOT_CHOSEN], (False, []), id="not all chosen"),
-        pytest.param(make_run(), [Reason.EXCLUDED], (False, ["upload_not_whole"]), id="excluded"),
-        pytest.param(make_run(), [Reason.SUPERSEDED], (False, ["upload_not_whole"]), id="superseded"),
-        pytest.param(make_run(), [Reason.SECRET], (False, ["upload_not_whole"]), id="a secret"),
-        pytest.param(make_run(), [Reason.UNFINISHED], (True, []), id="only a mark that no longer holds was left"),
+        {"state": State.FAILED},
+        {"state": State.INTERRUPTED},
+        {"plan": None},
+        {"error": TargetError("no")},
     ],
 )
-def test_what_is_uploaded(run: Run, reasons: list[Reason], expected: tuple[bool, list[str]]) -> None:
-    assert choose(run, *reasons) == expected
+def test_what_did_not_arrive_is_left_alone(bench: Bench, changes: dict[str, Any]) -> None:
+    report = replace(bench.make_report(), **changes)
+    assert bench.run(report, {"run": "echo x >ran"}) is report
+    assert bench.events == []
 
 
-def test_what_has_not_arrived_is_not_uploaded() -> None:
-    assert choose(make_run(), Reason.NEW, arrived=False) == (False, [])
+# -- commands --------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_runs_in_the_project_there_and_knows_the_sweep(bench: Bench) -> None:
+    command = 'echo "$HSM_SWEEP|$HSM_TARGET|$HSM_RECEIPT"; pwd'
+    report = bench.run(bench.make_report(), {"run": command})
+    there = bench.target.folder
+    receipt = f"{there}/sweeps/outputs/{SWEEP}/.hsm-sync/receipt-0123456789abcdef.json"
+    output = f"{SWEEP}|desktop|{receipt}\n{there}\n"
+    assert report.after == (AfterStep("run", StepState.DONE, command, exit_code=0, output=output),)
+    assert (report.state, report.exit_code, report.problems) == (State.DONE, ExitCode.DONE, ())
+    assert "after_sync" in report.seconds
 
 
 @pytest.mark.parametrize(
-    ("log_ns", "mark_ns", "is_left"),
+    ("is_sent", "state", "owed", "expected"),
     [
-        pytest.param(5, None, False, id="no mark"),
-        pytest.param(5, 6, True, id="a later mark"),
-        pytest.param(5, 5, True, id="the log's own time"),
-        pytest.param(10**10, 10**9, False, id="the log has grown since"),
-        pytest.param(1_700_000_000_123_456_789, 1_700_000_000_123_456_000, True, id="the mark's time is cut"),
-        pytest.param(None, 6, True, id="a mark alone"),
-        pytest.param(None, None, False, id="nothing there"),
+        pytest.param(True, State.DONE, (), StepState.DONE, id="something was sent"),
+        pytest.param(False, State.NOTHING_TO_DO, (), StepState.NOTHING_TO_DO, id="nothing was sent"),
+        pytest.param(False, State.NOTHING_TO_DO, ("touch ran",), StepState.DONE, id="it failed before"),
+        pytest.param(False, State.NOTHING_TO_DO, ("other",), StepState.NOTHING_TO_DO, id="another failed before"),
+        pytest.param(True, State.PLANNED, (), StepState.PLANNED, id="a dry run that would send"),
+        pytest.param(False, State.PLANNED, (), StepState.NOTHING_TO_DO, id="a dry run with nothing to send"),
     ],
 )
-def test_a_mark_counts_unless_the_log_is_newer(log_ns: int | None, mark_ns: int | None, is_left: bool) -> None:
-    run = make_run()
-    times = dict(zip(list_paths([run]), (log_ns, mark_ns), strict=True))
-    entries = {path: Entry(path, EntryKind.FILE, 0, time, 1) for path, time in times.items() if time is not None}
-    assert leave_uploaded([run], entries) == (() if is_left else (run,))
+def test_a_command_runs_where_something_was_sent(
+    bench: Bench, is_sent: bool, state: State, owed: tuple[str, ...], expected: StepState
+) -> None:
+    report = bench.run(bench.make_report(is_sent=is_sent, state=state), {"run": "touch ran"}, owed=owed)
+    assert [step.state for step in report.after] == [expected]
+    assert (bench.target.folder / "ran").exists() is (expected is StepState.DONE)
+    assert report.state is state
 
 
-# -- the programs -------------------------------------------------------------------------------------------------
-
-NAMES = st.text("$`\"'\\;&|<>(){}[]*?!#~ \n\t-=%aé", min_size=1, max_size=30)
-
-
-def run_shell(program: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    env = {**os.environ, **environment}
-    return subprocess.run(["/bin/sh", "-c", program], cwd=cwd, env=env, capture_output=True, check=False)
+def test_a_command_that_fails_makes_of_a_success_a_part_of_one(bench: Bench) -> None:
+    report = bench.run(bench.make_report(), {"run": "echo no >&2; exit 3"}, {"run": "true"})
+    assert [(step.state, step.exit_code) for step in report.after] == [(StepState.FAILED, 3), (StepState.DONE, 0)]
+    assert list_kinds(report) == ["after_sync_failed"]
+    assert (report.state, report.exit_code) == (State.PARTIAL, ExitCode.PARTIAL)
 
 
-def make_wandb(folder: Path, body: str) -> Path:
-    path = folder / "wandb program"
-    path.write_text(f"#!{sys.executable}\nimport json, os, pathlib, sys\nrun = pathlib.Path(sys.argv[-1])\n{body}\n")
-    path.chmod(0o755)
+def test_where_no_command_may_run_each_step_says_so(bench: Bench) -> None:
+    bench.write_run(RUNS[0])
+    bench.target.shell = None
+    report = bench.run(bench.make_report(), {"run": "true"}, UPLOAD)
+    assert [step.state for step in report.after] == [StepState.FAILED, StepState.FAILED]
+    assert list_kinds(report) == ["no_commands", "no_commands"]
+
+
+# -- uploads ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_run_is_uploaded_once(bench: Bench) -> None:
+    for name in RUNS:
+        bench.write_run(name)
+    step = {**UPLOAD, "wandb_path": bench.write_wandb(f"print(run.name)\n{MARK}")}
+    report = bench.run(bench.make_report(*RUNS), step)
+    assert [(each.state, each.runs, each.exit_code) for each in report.after] == [(StepState.DONE, RUNS, 0)]
+    assert report.after[0].output == "".join(f"{name}\n" for name in RUNS)
+    again = bench.run(bench.make_report(*RUNS, is_sent=False, state=State.NOTHING_TO_DO), step)
+    assert [each.state for each in again.after] == [StepState.NOTHING_TO_DO]
+
+
+def test_a_dry_run_names_the_runs_and_changes_nothing(bench: Bench) -> None:
+    bench.write_run(RUNS[0])
+    report = bench.run(bench.make_report(state=State.PLANNED), {**UPLOAD, "wandb_path": bench.write_wandb(MARK)})
+    assert [(each.state, each.runs) for each in report.after] == [(StepState.PLANNED, RUNS[:1])]
+    assert list(bench.target.folder.rglob("*.synced")) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kinds", "done"),
+    [
+        pytest.param("sys.exit(1)", ["upload_failed"] * 2 + ["upload_not_tried"], (), id="two failures end it"),
+        pytest.param(f"run.name.endswith('1') and sys.exit(1)\n{MARK}", ["upload_failed"], (0, 2), id="one fails"),
+        pytest.param(None, ["wandb_missing", "upload_not_tried"], (), id="no program"),
+    ],
+)
+def test_an_upload_that_fails(bench: Bench, body: str | None, kinds: list[str], done: tuple[int, ...]) -> None:
+    for name in RUNS:
+        bench.write_run(name)
+    program = bench.write_wandb(body) if body is not None else str(bench.programs / "none")
+    report = bench.run(bench.make_report(*RUNS), {**UPLOAD, "wandb_path": program})
+    assert list_kinds(report) == kinds
+    assert [(each.state, each.runs) for each in report.after] == [
+        (StepState.FAILED, tuple(RUNS[number] for number in done))
+    ]
+    assert report.exit_code is ExitCode.PARTIAL
+
+
+# -- artifacts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting(bench: Bench) -> Path:
+    """Return a file of an artifact that waits here, and that the first run's log names under its path at the target."""
+    path = bench.folder / "artifacts/staging/model.bin"
+    path.parent.mkdir(parents=True)
+    path.write_text("model")
+    bench.write_run(RUNS[0], make_artifact(str(path)))
     return path
 
 
-MARKS = "[pathlib.Path(f'{log}.synced').touch() for log in run.glob('*.wandb')]"
+def upload(bench: Bench, **options: Any) -> TargetReport:
+    return bench.run(bench.make_report(), {**UPLOAD, "wandb_path": bench.write_wandb(MARK)}, **options)
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "is_marked"),
-    [
-        pytest.param(MARKS, 0, True, id="uploaded"),
-        pytest.param("", NO_MARK, False, id="no mark"),
-        pytest.param(f"{MARKS}; sys.exit(5)", 5, True, id="its own exit code"),
-        pytest.param(f"{MARKS}; (run / {LOG!r}).write_text('longer')", GREW, False, id="the log grew"),
-    ],
-)
-def test_how_an_upload_ends(tmp_path: Path, body: str, status: int, is_marked: bool) -> None:
-    folder = tmp_path / "wandb"
-    (folder / NAME).mkdir(parents=True)
-    log = folder / NAME / LOG
-    log.write_text("log")
-    os.utime(log, (1000, 1000))
-    wandb = make_wandb(tmp_path, body)
-    program = make_upload_program(str(folder), make_run(), cwd=str(tmp_path), wandb=str(wandb))
-    assert run_shell(program, tmp_path).returncode == status
-    mark = Path(f"{log}.synced")
-    assert mark.exists() is is_marked
-    if status == 0:
-        assert mark.stat().st_mtime_ns == log.stat().st_mtime_ns, "so that a log that grows is newer, by any clock"
+def test_an_artifact_that_is_there_under_its_path_is_no_problem(bench: Bench, waiting: Path) -> None:
+    """Both ends are this machine, so what waits here lies there."""
+    report = upload(bench)
+    assert (report.problems, report.after[0].state, report.after[0].staged_files) == ((), StepState.DONE, 0)
+    assert waiting.is_file()
 
 
-@pytest.mark.parametrize(
-    ("lacks", "status"), [("cwd", NO_FOLDER), ("wandb", NO_WANDB), ("log", NO_LOG)], ids=["folder", "wandb", "log"]
-)
-def test_what_an_upload_may_lack(tmp_path: Path, lacks: str, status: int) -> None:
-    (tmp_path / NAME).mkdir()
-    if lacks != "log":
-        (tmp_path / NAME / LOG).touch()
-    cwd = tmp_path / "nowhere" if lacks == "cwd" else tmp_path
-    wandb = "no-such-program" if lacks == "wandb" else str(make_wandb(tmp_path, ""))
-    program = make_upload_program(str(tmp_path), make_run(), cwd=str(cwd), wandb=wandb)
-    assert run_shell(program, tmp_path).returncode == status
+def test_an_artifact_that_is_not_there_is_named_and_the_run_is_uploaded(bench: Bench, waiting: Path) -> None:
+    waiting.unlink()
+    report = upload(bench)
+    assert list_kinds(report) == ["artifact_missing"]
+    assert (report.after[0].state, report.exit_code) == (StepState.DONE, ExitCode.PARTIAL)
 
 
-@example(name="'$(touch pwned)`touch pwned`\"; touch pwned", log="' & touch pwned #")
-@given(name=NAMES, log=NAMES)
-@settings(max_examples=25, deadline=None)
-def test_names_of_runs_are_single_words(tmp_path_factory: pytest.TempPathFactory, name: str, log: str) -> None:
-    tmp_path = tmp_path_factory.mktemp("names")
-    run = make_run(name=f"offline-run-{name}", log=f"run-{log}.wandb")
-    folder = tmp_path / "wandb"
-    (folder / run.name).mkdir(parents=True)
-    (folder / run.name / run.log).touch()
-    wandb = make_wandb(tmp_path, f"print(json.dumps(sys.argv[1:]))\n{MARKS}")
-    program = make_upload_program(str(folder), run, cwd=str(tmp_path), wandb=str(wandb))
-    done = run_shell(program, tmp_path)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert json.loads(done.stdout) == ["sync", str(folder / run.name)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["wandb", "wandb program"]
+def test_a_log_that_cannot_be_read_here_is_told(bench: Bench) -> None:
+    bench.write_run(RUNS[0])
+    (bench.folder / "here" / RUNS[0] / LOG).unlink()
+    report = upload(bench)
+    assert list_kinds(report) == ["artifacts_unknown"]
+    assert (report.after[0].state, report.exit_code) == (StepState.DONE, ExitCode.DONE)
 
 
-def test_a_command_gets_its_variables_and_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "it's here").mkdir()
-    environment = {"HSM_SWEEP": "it's $HOME", "HSM_RECEIPT": "~/sweeps/r.json"}
-    program = make_command_program('pwd; echo "$HSM_SWEEP|$HSM_RECEIPT"', cwd="~/it's here", environment=environment)
-    done = run_shell(program, tmp_path, HOME=str(tmp_path))
-    assert done.stdout.decode() == f"{tmp_path}/it's here\nit's $HOME|{tmp_path}/sweeps/r.json\n"
+@dataclass
+class Elsewhere:
+    """A source whose staging folder is another one: stands for the other machine."""
+
+    folder: str
+    inside: LocalEndpoint = field(default_factory=LocalEndpoint)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inside, name)
+
+    def survey(self, trees: list[Any], **options: Any) -> Any:
+        moved = [
+            tree if tree.base.startswith(self.folder) else replace(tree, base=f"{self.folder}{tree.base}")
+            for tree in trees
+        ]
+        return self.inside.survey(moved, **options)
 
 
-@pytest.mark.parametrize(
-    ("status", "output", "expected"),
-    [
-        (1, "a\nlast words\n\n", "exit code 1: last words"),
-        (1, "", "exit code 1"),
-        (NO_MARK, "Finished", "it left no mark that the run is uploaded"),
-        (None, "", "it took too long, or was ended without a word"),
-    ],
-)
-def test_why_it_failed(status: int | None, output: str, expected: str) -> None:
-    assert explain_upload(status, output) == expected
-
-
-# -- artifacts ----------------------------------------------------------------------------------------------------
-
-
-def test_artifacts_are_named_by_what_is_missing() -> None:
-    artifacts = [
-        StagedArtifact("whole", "model", ("/staging/a", "/staging/b")),
-        StagedArtifact("half", "model", ("/staging/a", "/staging/gone")),
-        StagedArtifact("odd", "model", ("relative", "/nul\0", "/")),
-        StagedArtifact("run-abc-table", "run_table", ("/staging/table",)),
-    ]
-    assert list_staging(artifacts) == ("staging/a", "staging/b", "staging/gone", "staging/table")
-    problems = list(find_missing(make_run(), artifacts, {"staging/a", "staging/b"}))
-    assert [(problem.path, problem.kind, problem.is_failure) for problem in problems] == [
-        (f"{NAME}: model half", "artifact_missing", True),
-        (f"{NAME}: model odd", "artifact_missing", True),
-        (NAME, "table_artifact_missing", False),
-    ]
-    assert "1 of 2, as /staging/gone" in problems[0].message
-
-
-# -- the settings -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("steps", "words"),
-    [
-        ([{}], "is neither wandb_sync nor run"),
-        ([{"wandb_sync": False}], "is neither wandb_sync nor run"),
-        ([{"wandb_sync": True, "run": "x"}], "is both wandb_sync and run"),
-        ([{"run": "x", "wandb_path": "wandb"}], "has a wandb_path without wandb_sync"),
-        ([{"run": " "}], "is empty"),
-        ([{"run": "a\x1b[31m"}], "has a control character"),
-        ([{"wandb_sync": True, "wandb_path": "wandb --verbose"}], "is relative"),
-        ([{"upload": True}], "Extra inputs"),
-        ("run", "valid tuple"),
-    ],
-)
-def test_wrong_steps_are_refused(steps: object, words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
-        TargetSettings.model_validate({"paths": PATHS, "after_sync": steps})
-
-
-@pytest.mark.parametrize(
-    ("extra", "line"),
-    [
-        pytest.param("", 6, id="no steps"),
-        pytest.param("    after_sync: [{run: make}]\n", 6, id="another step"),
-        pytest.param("    after_sync: [{wandb_sync: true}]\n", None, id="an upload"),
-    ],
-)
-def test_artifacts_come_along_only_where_they_are_uploaded(extra: str, line: int | None) -> None:
-    text = (
-        "sync_targets:\n  nas:\n    paths: {project_root: /p, sweeps: sweeps, wandb: wandb}\n"
-        f"    options:\n      max_depth: 2\n      sync_artifact_staging: true\n{extra}"
+@pytest.fixture
+def moving(bench: Bench, waiting: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the place at the target of a file that waits at the source alone."""
+    source = bench.folder / "source"
+    kept = Path(f"{source}{waiting}")
+    kept.parent.mkdir(parents=True)
+    waiting.rename(kept)
+    waiting.parent.rmdir()
+    make_arrival = bench.make_arrival
+    monkeypatch.setattr(
+        bench,
+        "make_arrival",
+        lambda *steps, **options: replace(make_arrival(*steps, **options), source=Elsewhere(str(source))),
     )
-    if line is None:
-        assert parse_document(text, "c.yaml")[0].sync_targets["nas"].options.sync_artifact_staging
-        return
-    with pytest.raises(ConfigError) as caught:
-        parse_document(text, "c.yaml")[0]
-    words = "true needs a step `wandb_sync: true` in after_sync"
-    assert f"line {line}  sync_targets.nas.options.sync_artifact_staging: {words}" in caught.value.message
+    return waiting
 
 
-def test_a_command_needs_a_folder_to_run_in() -> None:
-    paths = {"sweeps": "/p/sweeps", "wandb": "/p/wandb"}
-    upload = TargetSettings.model_validate({"paths": paths, "after_sync": [{"wandb_sync": True}]})
-    assert upload.after_sync == (AfterSyncStep(wandb_sync=True),)
-    with pytest.raises(ValidationError, match=r"there is no paths\.project_root"):
-        TargetSettings.model_validate({"paths": paths, "after_sync": [{"run": "make\n\tfigures"}]})
+def test_waiting_files_are_copied_first_where_that_is_wanted(bench: Bench, moving: Path) -> None:
+    report = upload(bench, sync_artifact_staging=True)
+    assert moving.read_text() == "model"
+    step = report.after[0]
+    assert (step.state, step.staged_files, step.staged_bytes, report.problems) == (StepState.DONE, 1, 5, ())
+    assert list(moving.parent.glob(".hsm-*")) == [], "lock and temporary folder are gone"
+
+
+def test_without_the_option_nothing_is_copied(bench: Bench, moving: Path) -> None:
+    report = upload(bench)
+    assert list_kinds(report) == ["artifact_missing"]
+    assert not moving.exists()
+
+
+def test_a_dry_run_counts_the_files_that_it_would_copy(bench: Bench, moving: Path) -> None:
+    step = {**UPLOAD, "wandb_path": bench.write_wandb(MARK)}
+    report = bench.run(bench.make_report(state=State.PLANNED), step, sync_artifact_staging=True)
+    assert (report.after[0].staged_files, report.problems, moving.exists()) == (1, (), False)
 
 
 @pytest.mark.parametrize(
-    ("steps", "latest_only", "all_versions", "expected"),
+    ("moment", "error", "kinds", "is_uploaded"),
     [
-        ([{"wandb_sync": True}], True, False, "uploaded"),
-        ([{"wandb_sync": True}], "uploaded", False, "uploaded"),
-        ([{"wandb_sync": True}], False, False, False),
-        ([{"wandb_sync": True}], True, True, False),
-        ([{"run": "true"}], True, False, True),
-        ([], True, False, True),
+        pytest.param(
+            "take",
+            NoAnswerError("away", kind="no_answer"),
+            ["no_answer", "upload_awaits_artifacts"],
+            False,
+            id="may pass",
+        ),
+        pytest.param("sent", NoAnswerError("away", kind="no_answer"), ["no_answer"], True, id="arrived all the same"),
+        pytest.param(
+            "make_engine", TargetError("odd", kind="odd"), ["odd", "upload_awaits_artifacts"], False, id="no engine"
+        ),
     ],
 )
-def test_runs_that_are_to_be_uploaded_are_sent_with_all_versions(
-    steps: list[dict[str, object]], latest_only: object, all_versions: bool, expected: object
+def test_a_run_whose_artifacts_may_still_come_waits_for_them(
+    bench: Bench, moving: Path, moment: str, error: Exception, kinds: list[str], is_uploaded: bool
 ) -> None:
-    target = {"paths": PATHS, "options": {"latest_only": latest_only}, "after_sync": steps}
-    config = SyncConfig.model_validate({"sync_targets": {"nas": target}})
-    found = config.sync_targets["nas"]
-    request = SyncRequest(("latest",), {"nas": found}, all_versions=all_versions)
-    assert make_options("nas", found, request).plan.latest_only == expected
+    bench.target.script.at(moment, fail(error), None)
+    report = upload(bench, sync_artifact_staging=True)
+    assert [kind for kind in list_kinds(report) if kind != "artifact_missing"] == kinds
+    assert bool(report.after[0].runs) is is_uploaded
+    assert report.after[0].state is (StepState.DONE if is_uploaded else StepState.FAILED)
+    again = upload(bench, sync_artifact_staging=True)
+    assert (again.problems, moving.read_text()) == ((), "model")
+
+
+def test_a_staging_folder_that_cannot_be_there_is_not_waited_for(bench: Bench, moving: Path) -> None:
+    moving.parent.parent.mkdir(exist_ok=True)
+    moving.parent.write_text("a file in the way")
+    report = upload(bench, sync_artifact_staging=True)
+    assert list_kinds(report) == ["staging_unwritable", "artifact_missing"]
+    assert report.after[0].runs == RUNS[:1]
+
+
+@pytest.mark.parametrize(("content", "is_conflict"), [("model", False), ("other", True)])
+def test_a_file_there_is_never_replaced(bench: Bench, moving: Path, content: str, is_conflict: bool) -> None:
+    moving.parent.mkdir(exist_ok=True)
+    moving.write_text(content)
+    report = upload(bench, sync_artifact_staging=True)
+    assert moving.read_text() == content
+    assert list_kinds(report) == (["staging_conflict"] if is_conflict else [])
+
+
+# -- what goes wrong in the middle -----------------------------------------------------------------------------------
+
+
+def test_an_error_ends_the_steps_and_keeps_those_before(bench: Bench) -> None:
+    bench.write_run(RUNS[0])
+    bench.target.script.at("survey", fail(NoAnswerError("gone", kind="no_answer")))
+    report = bench.run(bench.make_report(), {"run": "true"}, UPLOAD, {"run": "touch never"})
+    assert [step.state for step in report.after] == [StepState.DONE]
+    assert [(problem.kind, problem.message) for problem in report.problems] == [("no_answer", "after_sync: gone")]
+    assert (report.state, report.exit_code) == (State.PARTIAL, ExitCode.PARTIAL)
+
+
+def test_an_interrupt_is_one_of_the_report(bench: Bench) -> None:
+    bench.write_run(RUNS[0])
+    bench.target.script.at("survey", fail(CommandStoppedError()))
+    report = bench.run(bench.make_report(), {"run": "true"}, UPLOAD)
+    assert [step.state for step in report.after] == [StepState.DONE]
+    assert (report.state, report.exit_code) == (State.INTERRUPTED, ExitCode.INTERRUPTED)
+
+
+def test_a_failure_keeps_the_code_of_a_sync_that_failed_in_part(bench: Bench) -> None:
+    report = replace(bench.make_report(), state=State.PARTIAL, exit_code=ExitCode.PARTIAL)
+    found = bench.run(report, {"run": "false"})
+    assert (found.state, found.exit_code, list_kinds(found)) == (State.PARTIAL, ExitCode.PARTIAL, ["after_sync_failed"])
