@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.model import Entry, EntryKind, PlanItem, Reason, Root, Run, RunState, SourceFile, SweepInventory, SyncPlan
+from hsm.model import (
+    FOLDER_UNREADABLE,
+    Entry,
+    EntryKind,
+    PlanItem,
+    Problem,
+    Reason,
+    Root,
+    Run,
+    RunState,
+    SourceFile,
+    SweepInventory,
+    SyncPlan,
+)
 from hsm.plan.destination import DestinationRoot
+from hsm.plan.digest import make_digest
 from hsm.plan.planner import PlanOptions, is_same_time, make_plan, select
 
 SWEEP = "sweep_20251020_212836"
@@ -126,6 +142,49 @@ def test_an_upload_mark_that_is_older_than_its_log_stays(mark_ns: int, reason: R
     files = [make_file("run-1.wandb"), make_file("run-1.wandb.synced", size=0)]
     result = plan([files[0]._replace(mtime_ns=5), files[1]._replace(mtime_ns=mark_ns)], runs=(run,))
     assert [item.reason for item in result.items] == [Reason.NEW, reason]
+
+
+CUT = T - T % 10**9
+
+
+@pytest.mark.parametrize(
+    ("proven", "names_there", "resent"),
+    [
+        pytest.param(["a", "b"], ["a", "b"], set(), id="as it was verified"),
+        pytest.param(["a before", "b"], ["a", "b"], {"run-1/a"}, id="another time was verified"),
+        pytest.param(["a", "b", "c"], ["a", "b"], {"run-1/a"}, id="a file of it is gone here"),
+        pytest.param(["a", "b"], ["a"], set(), id="a verified file is gone there"),
+        pytest.param(None, ["a", "b"], set(), id="nothing was verified"),
+    ],
+)
+def test_a_change_that_a_cut_time_hides_is_sent_where_the_run_is_not_as_it_was_verified(
+    proven: list[str] | None, names_there: list[str], resent: set[str]
+) -> None:
+    """The time of `a` is cut there, so that it looks the same as one written earlier in that second."""
+    known = {name: make_file(name) for name in "abc"} | {"a before": make_file("a", mtime_ns=CUT + 1)}
+    digests = {} if proven is None else {"run-1": make_digest([known[name] for name in proven])}
+    there = [make_entry(f"run-1/{name}", mtime_ns=CUT if name == "a" else T) for name in names_there]
+    result = plan([known["a"], known["b"]], *there, options=PlanOptions(proven=digests))
+    assert {item.file.path for item in result.items if item.reason is Reason.TIME} == resent
+    assert {file.path for file in result.sends} == resent | ({"run-1/b"} if "b" not in names_there else set())
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "is_failure"),
+    [
+        pytest.param(FOLDER_UNREADABLE, "run-1", True, id="a run that was copied before"),
+        pytest.param(FOLDER_UNREADABLE, "run-1/files", True, id="a folder in a run that was copied before"),
+        pytest.param(FOLDER_UNREADABLE, "run-2", False, id="a run that never was"),
+        pytest.param("folder_linked", "run-1/files", False, id="another problem"),
+    ],
+)
+def test_a_folder_that_can_no_longer_be_read_is_a_failure_where_it_was_copied_before(
+    kind: str, path: str, is_failure: bool
+) -> None:
+    problem = Problem(path, kind, "no", is_failure=False)
+    inventory = SweepInventory(SWEEP, problems=(problem,))
+    (told,) = make_plan(inventory, {}, PlanOptions(proven={"run-1": "digest"})).problems
+    assert told == replace(problem, is_failure=is_failure)
 
 
 def test_patterns_exclude_by_the_path_inside_the_run() -> None:

@@ -105,6 +105,7 @@ KEPT = {
 def test_older_steps_are_superseded(paths: list[str], expected: dict[str, str]) -> None:
     assert find_superseded(paths, RunVersions()) == expected
     assert has_versions(paths)
+    assert has_versions(paths[::-1])
 
 
 @pytest.mark.parametrize("paths", KEPT.values(), ids=KEPT)
