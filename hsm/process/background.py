@@ -21,6 +21,7 @@ class BackgroundCall(Generic[_Found]):
         self._answer: list[_Found] = []
         self._error: BaseException | None = None
         self._work = work
+        # A daemon: a call that hangs in the network must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 

@@ -31,7 +31,7 @@ class Dialogue:
         self._runner = runner
         self._stack = contextlib.ExitStack()
         self._group = self._stack.enter_context(runner.hold(argv))
-        self._stack.callback(self._group.end)
+        self._stack.callback(self._group.end)  # runs before `hold` waits for the end
         self._stdout, self._stderr = bytearray(), bytearray()
         sinks = {self._group.stdout: self._stdout.extend, self._group.stderr: self._stderr.extend}
         self._pump = Pump(self._group.stdin, sinks)
@@ -60,6 +60,7 @@ class Dialogue:
         self.wait_seconds = float("inf")
 
         def is_done() -> bool:
+            # Text of start-up files lies there before anything is asked, and says nothing of the link.
             if self.wait_seconds == float("inf") and self._stdout and beginning.is_found():
                 self.wait_seconds = time.monotonic() - asked
             return all(search.is_found() for search in found)
@@ -94,5 +95,5 @@ class _Search:
     def is_found(self) -> bool:
         is_found = self._content.find(self._end, self._begin) >= 0
         if not is_found:
-            self._begin = max(0, len(self._content) - len(self._end))
+            self._begin = max(0, len(self._content) - len(self._end))  # the end may come in two halves
         return is_found

@@ -49,7 +49,7 @@ class ProcessGroup:
             stdout=subprocess.PIPE,
             stderr=None if foreground else subprocess.PIPE,
             env=_make_environment(os.environ),
-            start_new_session=not foreground,
+            start_new_session=not foreground,  # makes the group
         )
         self.stdin: IO[bytes] | None = self._process.stdin
         self.stdout: IO[bytes] | None = self._process.stdout
@@ -82,7 +82,7 @@ class ProcessGroup:
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the group, or a process in the foreground, which leads none, alone."""
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(PermissionError):  # where all that is left has changed its user
             try:
                 os.killpg(self._process.pid, number)
             except ProcessLookupError:
@@ -92,6 +92,7 @@ class ProcessGroup:
         """End the process and its group, which may outlive it: asked first, then forced. May be called twice."""
         self.signal(signal.SIGTERM)
         self.wait(GRACE_SECONDS)
+        # The leader may end before those that it started.
         deadline = time.monotonic() + _STRAGGLER_SECONDS
         while self.returncode is not None and self._has_members() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)

@@ -42,7 +42,7 @@ class Pump:
         self._closes = False
         self._n_outputs = 0
         if stdin is not None:
-            os.set_blocking(stdin.fileno(), False)
+            os.set_blocking(stdin.fileno(), False)  # a process that does not read must not hold up its outputs
         for stream, sink in sinks.items():
             if stream is not None:
                 self._selector.register(stream, selectors.EVENT_READ, sink)
@@ -82,7 +82,7 @@ class Pump:
                     self._write()
                 elif chunk := os.read(key.fd, _CHUNK_BYTES):
                     key.data(chunk)
-                else:
+                else:  # the end of this output
                     self._selector.unregister(key.fileobj)
                     self._n_outputs -= 1
             check()

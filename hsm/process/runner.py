@@ -77,7 +77,7 @@ class Runner:
         with self._lock:
             self._children.append(child)
             is_over = self._interrupted.is_set()
-        if is_over:
+        if is_over:  # an interrupt before this one has not reached the child
             child.stop()
         return child
 
@@ -99,7 +99,7 @@ class Runner:
             children = list(self._children)
         for child in children:
             child.stop()
-        for group in running:
+        for group in running:  # all are asked first, so that they end side by side
             group.signal(signal.SIGTERM)
         for group in running:
             if group in self._running:
@@ -107,7 +107,7 @@ class Runner:
 
     def stop(self) -> None:
         """End all that runs and start nothing more. May be called twice."""
-        self._is_stopped = True
+        self._is_stopped = True  # before the interrupt: nothing may start after it
         self.interrupt()
 
     def run(
@@ -135,7 +135,7 @@ class Runner:
                 code = _finish(group, pump, stdin, check)
             except CommandTimeoutError as error:
                 raise CommandTimeoutError(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
-        check()
+        check()  # a program that was ended by an interrupt has no result
         return Completed(code, bytes(stdout), bytes(stderr))
 
     def stream(self, argv: Sequence[str], *, stdin: bytes, on_output: Callable[[bytes], None]) -> Completed:
@@ -181,7 +181,7 @@ class Runner:
             group = _start(argv, foreground=foreground)
             self._running.add(group)
         try:
-            with group:
+            with group:  # it can be ended until its end was waited for
                 yield group
         finally:
             with self._lock:
@@ -251,6 +251,7 @@ def _finish(group: ProcessGroup, pump: Pump, stdin: bytes, check: Callable[[], N
     with contextlib.closing(pump):
         pump.feed(stdin, closes=True)
         pump.run(is_done=lambda: False, check=check)
+    # It may run on after it has closed its outputs.
     while not group.wait(_LOOK_SECONDS):
         check()
     return group.returncode or 0

@@ -73,7 +73,7 @@ def parse_framed(output: bytes, mark: str) -> tuple[bytes | None, bytes]:
     noise, found, rest = output.partition(begin)
     if not found:
         return None, output
-    content, found, _ = rest.rpartition(end)
+    content, found, _ = rest.rpartition(end)  # a background process may print after the last mark
     return (content if found else None), noise
 
 

@@ -100,6 +100,7 @@ def _cut_by_names(files: Sequence[SourceFile], limit: int | None) -> Iterator[Se
     if limit is None or sum(n_bytes) < limit:
         yield files
         return
+    # A tenth of room: the last name of a part may overrun its fair share.
     fair = sum(n_bytes) / math.ceil(sum(n_bytes) / (0.9 * limit))
     begin, load = 0, 0
     for index, name_bytes in enumerate(n_bytes):

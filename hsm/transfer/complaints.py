@@ -38,6 +38,7 @@ class Complaint:
 NO_SPACE = Complaint(
     NoSpaceError, "no_space", frozenset({28}), "The disk {at} is full.", f"Free some space there, {_AGAIN}"
 )
+# The same number: a disk that could still write to a file that is there is not full. See `is_making`.
 NO_INODES = Complaint(
     NoInodesError,
     "no_inodes",

@@ -58,7 +58,7 @@ class CopyEngine:
         root = self._roots[batch.root]
         state = _State(on_moved)
         for file in batch.files:
-            self._runner.sleep(0)
+            self._runner.sleep(0)  # raises once the user has interrupted
             path = f"{root.rstrip('/')}/{file.path}"
             if self._update_only and _is_as_new(file, path):
                 continue
@@ -107,6 +107,7 @@ class CopyEngine:
                         n_bytes += len(chunk)
                         state.add_bytes(len(chunk))
                     _check_size(os.fstat(copy.fileno()).st_size, n_bytes)
+                # Size and time before the name: a final name with both is a whole file.
                 os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
                 os.replace(temporary, path)  # noqa: PTH105 - as above
                 if has_parts:

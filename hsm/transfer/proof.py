@@ -72,7 +72,7 @@ def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequen
         root: Tree(roots[root], tuple(file.path for file in members), max_depth=0)
         for root, members in groupby(sorted(files), key=lambda file: file.root)
     }
-    if not trees:
+    if not trees:  # a survey wants at least one
         return set()
     survey = destination.survey(list(trees.values()))
     there = {
@@ -97,7 +97,7 @@ def measure_lack(destination: Endpoint, roots: Mapping[Root, str], files: Sequen
         Tree(roots[root], (*(file.path for file in members), *map(_get_partial_path, members)), max_depth=0)
         for root, members in by_root.items()
     ]
-    needs: dict[Space, tuple[int, int]] = {}
+    needs: dict[Space, tuple[int, int]] = {}  # two folders with the same figures are on one file system
     for members, listing in zip(by_root.values(), destination.survey(trees).listings, strict=True):
         sizes = {entry.path: entry.size for entry in listing.entries}
         n_bytes, n_files = needs.get(listing.space, (0, 0))
@@ -130,4 +130,5 @@ def _renew(file: SourceFile, entry: Entry | None) -> SourceFile | None:
 def _has_arrived(file: SourceFile, entry: Entry | None) -> bool:
     if entry is None or entry.kind is not EntryKind.FILE:
         return False
+    # Both are set before the rename, so a final name with them is a whole file.
     return entry.size == file.size and is_same_time(file.mtime_ns, entry.mtime_ns)

@@ -90,14 +90,14 @@ class Transfer:
             n_before = len(state.sent)
             end = self._run_round(state, n_workers, progress)
             state.begin_round(end)
-            has_torn = self._prove(state, end)
+            has_torn = self._prove(state, end)  # after an interrupt too: what arrived counts
             progress.settle(state.n_sent_bytes, len(state.sent))
             n_workers = end.n_workers
             if end.is_interrupted:
                 raise CommandStoppedError
             n_fruitless = n_fruitless + 1 if len(state.sent) == n_before else 0
             if (state.is_broken or has_torn) and n_fruitless < self._patience.n_fruitless_rounds:
-                self._tidy()
+                self._tidy()  # without its temporary file an old rsync has nothing to rename
                 continue
             if state.error is not None or not state.changed or not pauses:
                 return

@@ -88,7 +88,7 @@ def run_round(engine: Engine, batches: Sequence[Batch], *, n_workers: int, progr
     failure of the destination.
     """
     round_ = _Round(engine, progress)
-    waiting = list(reversed(batches))
+    waiting = list(reversed(batches))  # the largest first, so that none is left alone at the end
     tried: list[Batch] = []
     pending: dict[Future[BatchEnd], Batch] = {}
     with ThreadPoolExecutor(n_workers, thread_name_prefix="hsm-worker") as executor:
@@ -104,9 +104,9 @@ def run_round(engine: Engine, batches: Sequence[Batch], *, n_workers: int, progr
                 for future in done:
                     batch = pending.pop(future)
                     if round_.take(batch, future, is_alone=not pending):
-                        n_workers = len(pending)
+                        n_workers = len(pending)  # as many sessions as the server has not refused
                         waiting.append(batch)
-        except BaseException:
+        except BaseException:  # the executor waits for the workers, which only an engine can end
             engine.stop()
             raise
     return RoundEnd(tuple(tried), tuple(round_.ends), round_.error, n_workers, round_.is_interrupted)
@@ -131,7 +131,7 @@ class _Round:
         """Take a worker's answer; True when its session was refused and the batch may wait for another worker."""
         try:
             end = future.result()
-        except CommandStoppedError:
+        except CommandStoppedError:  # by the user, or by `engine.stop` after an error
             self.is_interrupted = self.is_interrupted or self.error is None
             return False
         error = end.error

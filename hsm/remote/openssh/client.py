@@ -187,7 +187,7 @@ class OpenSsh:
         return self._open_master(may_ask=may_ask)
 
     def _take_begun(self) -> None:
-        begun, self._begun = self._begun, None
+        begun, self._begun = self._begun, None  # an error of it counts once
         if begun is not None:
             begun.take()
 
@@ -204,6 +204,7 @@ class OpenSsh:
         try:
             return self._run_apart(program, stdin)
         except SessionsRefusedError:
+            # The open shell may hold the only session that the server allows.
             if not self.close_shell():
                 raise
         return self._run_apart(program, stdin)

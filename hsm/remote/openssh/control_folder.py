@@ -26,7 +26,7 @@ def make_control_folder() -> Path | None:
         pass
     except OSError:
         return None
-    status = folder.lstat()
+    status = folder.lstat()  # not what a symlink of another user leads to
     is_private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077 == 0
     if not is_private or status.st_uid != os.getuid():
         raise UnreachableError(

@@ -103,7 +103,7 @@ def split_file_names(text: str, exists: Callable[[str], bool]) -> list[str]:
     """Split a list of files as `ssh -G` prints it: separated by blanks, while blanks in names are not quoted."""
     words = text.split(" ")
     names: list[str] = []
-    while words:
+    while words:  # the longest name that exists
         sizes = range(len(words), 0, -1)
         n_words = next((size for size in sizes if exists(" ".join(words[:size]))), 1)
         names.append(" ".join(words[:n_words]))
@@ -157,6 +157,7 @@ def explain_host_key(error: UnreachableError, log: str, *, runner: Runner, name:
         return error.reword(message, hint=_make_hint(_ASK_UNKNOWN, [command]))
     if not isinstance(error, ChangedHostKeyError) or not offending:
         return error
+    # A certificate authority in the same file is not in the way.
     found = [key for place in offending for key in list_stored_keys(runner, place.path, name=name) if not key.marker]
     stored = list(dict.fromkeys(found)) or offending
     removals = [f"ssh-keygen -R {quote(name)} -f {quote(path)}" for path in dict.fromkeys(key.path for key in stored)]

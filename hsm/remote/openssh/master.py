@@ -140,6 +140,7 @@ class Master:
         if live is not None:
             return live
         path = self._make_path()
+        # Tried first: ssh logs in, second factor and all, before it finds that it cannot listen.
         if path is None or not can_hold_sockets(path.parent):
             return None
         self._start(path, may_ask=may_ask)
@@ -161,13 +162,13 @@ class Master:
             ) from error
 
     def _start_alone(self, path: Path, *, may_ask: bool) -> None:
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # of a master that was killed; ssh would not listen there
         log = path.with_suffix(".log")
         log.unlink(missing_ok=True)
         fixed = (
             f"ControlPersist={PERSIST_SECONDS}",
             f"StrictHostKeyChecking={'ask' if may_ask else 'yes'}",
-            *(() if may_ask else ("BatchMode=yes",)),
+            *(() if may_ask else ("BatchMode=yes",)),  # fails where it would have to ask
             *LOGIN_OPTIONS,
         )
         settings = self._ssh.settings

@@ -110,7 +110,7 @@ class OpenShell:
                     words, ends=make_ends(mark), timeout_seconds=SESSION_TIMEOUT_SECONDS, begin=mark.encode()
                 )
             except BaseException as error:
-                self.close()
+                self.close()  # what it still prints would be taken for the next answer
                 if isinstance(error, CommandTimeoutError):
                     raise self._ssh.make_timeout_error("a command did not end") from error
                 raise
@@ -118,6 +118,7 @@ class OpenShell:
                 self.close()
                 raise ShellEndedError(completed)
         self._is_first_answer = self._trip_seconds is None
+        # The quickest: an answer may have waited for a busy machine, none is quicker than the link.
         self._trip_seconds = min(self._trip_seconds or dialogue.wait_seconds, dialogue.wait_seconds)
         answer, noise = parse_answer(completed, mark)
         self.noise = self.noise or noise
@@ -127,6 +128,6 @@ class OpenShell:
         with self._lock:
             if self._dialogue is None:
                 argv = [*self._master.make_session_argv(logs_login=True), "--", self._ssh.settings.host, OPEN_SHELL]
-                self.noise = b""
+                self.noise = b""  # of the shell before
                 self._dialogue = Dialogue(self._runner, argv)
             return self._dialogue

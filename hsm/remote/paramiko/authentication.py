@@ -47,7 +47,7 @@ class Authentication:
         from paramiko import AuthenticationException, BadAuthenticationType  # noqa: PLC0415
 
         allowed: list[str] = []
-        try:
+        try:  # the only way to ask which methods the server takes (RFC 4252, section 5.2)
             transport.auth_none(self._settings.user)
         except BadAuthenticationType as error:
             allowed = error.allowed_types
@@ -112,6 +112,7 @@ class Authentication:
 
             agent = Agent()
             stack.callback(agent.close)
+            # The wanted ones first: servers refuse a login after some six keys (MaxAuthTries).
             keys = sorted(agent.get_keys(), key=lambda key: key.asbytes() not in own)
             yield from (key for key in keys if not self._settings.only_identities or key.asbytes() in own)
         locked: list[str] = []
@@ -140,7 +141,7 @@ class Authentication:
         """
         if not Path(path).is_file():
             return
-        if stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+        if stat.S_IMODE(Path(path).stat().st_mode) & 0o077:  # OpenSSH does not use such a key either
             self._notes.append(f"{path} is open to others (`chmod 600` it)")
             return
         certificates = [f"{path}-cert.pub", *self._settings.certificate_files]

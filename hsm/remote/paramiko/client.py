@@ -21,8 +21,8 @@ from hsm.remote.paramiko.login import ParamikoLogin
 from hsm.remote.retry import PAUSES_SECONDS, OnWait, Retry
 from hsm.remote.sessions import SESSION_TIMEOUT_SECONDS
 from hsm.remote.sftp.packets import SessionEndedError, close_quietly
+from hsm.remote.sftp.replies import WireError
 from hsm.remote.sftp.session import SftpSession
-from hsm.remote.sftp.wire import WireError
 from hsm.remote.shell import frame, make_mark, make_remote_command, parse_framed
 
 if TYPE_CHECKING:

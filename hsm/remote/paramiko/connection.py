@@ -67,11 +67,11 @@ class ParamikoConnection:
         with self._lock:
             if self._login is not None and self._login.is_active:
                 return self._login
-            self.close()
+            self.close()  # sessions over a login that broke are of no use
             if self._resolved is None:
                 self._resolved = load_login_settings(self.name, self._settings, self._runner)
             login = ParamikoLogin()
-            # Without ssh here the known hosts cannot be changed by an ssh command.
+            # Where there is no ssh here, no message can name an ssh command.
             command = self.command_line if self._resolved.has_ssh else ""
             try:
                 open_login(self._resolved, login, ask=self.ask, command=command)

@@ -37,7 +37,7 @@ def converse(channel: Channel, stdin: bytes, check: Callable[[], None]) -> Compl
     while not channel.exit_status_ready() and not channel.closed:
         check()
         channel.status_event.wait(LOOK_SECONDS)
-    helpers[1].join(LOOK_SECONDS * 10)
+    helpers[1].join(LOOK_SECONDS * 10)  # the last complaints; a background process there may hold the channel open
     return Completed(channel.exit_status, bytes(stdout), bytes(complaint))
 
 

@@ -129,7 +129,7 @@ def _connect(settings: LoginSettings, login: ParamikoLogin, *, ask: Prompt | Non
     try:
         connection.open()
     except BaseException:
-        if not gateway:
+        if not gateway:  # the socket is ours to close
             connection.client.close()
             options["sock"].close()
         raise

@@ -126,7 +126,7 @@ def _load_resolved(name: str, settings: TargetSettings, runner: Runner) -> tuple
     words = make_user_words(settings)
     try:
         completed = runner.run(["ssh", *words, "-G", "--", settings.host], timeout_seconds=_RESOLVE_TIMEOUT_SECONDS)
-    except (ProgramMissingError, CommandTimeoutError):
+    except (ProgramMissingError, CommandTimeoutError):  # a `Match exec` may hang
         return _read_by_paramiko(settings), False
     if completed.returncode != 0:
         command = " ".join(["ssh", *words, settings.host])

@@ -13,6 +13,7 @@ from hsm.model import EntryKind
 from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
 from hsm.remote.cksum import make_checksum
 from hsm.remote.sftp.listing import TreeLister, get_kind, join
+from hsm.remote.sftp.replies import parse_attributes, parse_data, parse_handle, parse_names
 from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, SftpSession, SftpSessions, Work
 from hsm.remote.sftp.wire import (
     STATVFS,
@@ -25,10 +26,6 @@ from hsm.remote.sftp.wire import (
     make_open,
     make_path,
     make_read,
-    parse_attributes,
-    parse_data,
-    parse_handle,
-    parse_names,
 )
 
 CLOCK_DOUBT_SECONDS = 60
@@ -151,7 +148,7 @@ def read_range(handle: bytes, offset: int, end: int, path: str) -> Generator[Req
         replies = yield RequestBatch(
             [make_read(handle, start, min(CHUNK_BYTES, stop - start), path) for start in starts]
         )
-        for reply in replies:
+        for reply in replies:  # in the order of their offsets
             chunk = parse_data(reply)
             content += chunk
             if len(chunk) < min(CHUNK_BYTES, stop - reply.tag):

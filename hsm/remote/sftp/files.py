@@ -9,6 +9,7 @@ from hsm.endpoint import Tree
 from hsm.model import Entry, EntryKind
 from hsm.remote.sftp.endpoint import read_receipts, read_whole
 from hsm.remote.sftp.listing import TreeLister, get_kind
+from hsm.remote.sftp.replies import check_status, parse_attributes, parse_handle
 from hsm.remote.sftp.session import CHUNK_BYTES, SftpSession, Work
 from hsm.remote.sftp.wire import (
     FSYNC,
@@ -20,7 +21,6 @@ from hsm.remote.sftp.wire import (
     Reply,
     Request,
     SftpError,
-    check_status,
     make_fsync,
     make_handle,
     make_mkdir,
@@ -28,8 +28,6 @@ from hsm.remote.sftp.wire import (
     make_path,
     make_two_paths,
     make_write,
-    parse_attributes,
-    parse_handle,
 )
 
 _NANOSECONDS = 10**9
@@ -93,7 +91,7 @@ class SftpFiles:
         try:
             check_status(reply)
         except SftpError:
-            if self.get_kind(path, follow=True) is not EntryKind.FOLDER:  # else another one was faster
+            if self.get_kind(path, follow=True) is not EntryKind.FOLDER:  # else another process was faster
                 raise
 
     def read(self, path: str) -> bytes | None:
@@ -140,7 +138,7 @@ class SftpFiles:
             (reply,) = self._ask(make_two_paths(POSIX_RENAME, old, new))
             check_status(reply)
             return
-        self.remove(new)
+        self.remove(new)  # a plain RENAME of version 3 fails where the name is taken
         self.rename(old, new)
 
     def remove(self, *paths: str) -> None:

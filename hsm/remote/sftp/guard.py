@@ -99,8 +99,8 @@ class _Work:
             self._files.make_folders(self._folder)
             if self._files.get_kind(self._lock) not in (None, EntryKind.FILE):
                 raise _CannotError(f"{self._lock} is no file")
-            self._files.remove(own)
-            written_at = self._files.write(own, content)
+            self._files.remove(own)  # of an earlier try of this call
+            written_at = self._files.write(own, content)  # by the clock of the disk, which ages are told by
             if (breaks or stale) and self._files.read(self._lock) != content:
                 self._move_aside(None if breaks else stale)
             if not self._claim(own, content):
@@ -116,6 +116,7 @@ class _Work:
         failure: Exception | None = None
         is_lost = not self.is_mine()
         if is_lost:
+            # Written by an earlier try whose answer was lost.
             is_lost = receipt is None or self._files.read(f"{self._folder}/{receipt[0]}") != receipt[1]
         elif receipt is not None:
             try:
@@ -154,11 +155,11 @@ class _Work:
 
     def _claim(self, own: str, content: bytes) -> bool:
         """Give the lock its name, if that is free."""
-        if self._files.has_links:
+        if self._files.has_links:  # fails where the name is taken, also on NFS
             with contextlib.suppress(SftpError):
                 self._files.link(own, self._lock)
                 return True
-        if self._files.read(self._lock) == content:
+        if self._files.read(self._lock) == content:  # taken by an earlier try whose answer was lost
             return True
         if self._files.get_kind(self._lock) is None:
             with contextlib.suppress(SftpError):
@@ -174,6 +175,7 @@ class _Work:
         except SftpError:
             return
         found = self._files.read(aside)
+        # Another process has taken it over meanwhile: two that found the same stale lock would else both win.
         if stale is not None and (found is None or make_checksum(found) != stale) and self._files.has_links:
             with contextlib.suppress(SftpError):
                 self._files.link(aside, self._lock)
@@ -192,6 +194,7 @@ class _Work:
             return True
         if any(mtime > limit for path in self._temporary for _, mtime in self._files.iter_times(path)):
             return True
+        # An engine continues a part where it lies, so that one is a sign of life as well.
         found = (each for root in roots for each in self._files.iter_times(root))
         return any(mtime > limit for path, mtime in found if f"/{_PARTS}/" in path)
 

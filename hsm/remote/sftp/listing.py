@@ -11,21 +11,23 @@ from collections.abc import Sequence
 
 from hsm.endpoint import Listing, Space, Tree
 from hsm.model import FOLDER_UNREADABLE, Entry, EntryKind, Problem
-from hsm.remote.sftp.session import RequestBatch, Work
-from hsm.remote.sftp.wire import (
+from hsm.remote.sftp.replies import (
     Attributes,
-    Code,
-    PacketType,
-    Reply,
-    SftpError,
     WireError,
-    make_handle,
-    make_path,
-    make_statvfs,
     parse_attributes,
     parse_handle,
     parse_names,
     parse_room,
+)
+from hsm.remote.sftp.session import RequestBatch, Work
+from hsm.remote.sftp.wire import (
+    Code,
+    PacketType,
+    Reply,
+    SftpError,
+    make_handle,
+    make_path,
+    make_statvfs,
 )
 
 _NAMES_AT_ONCE = 100
@@ -146,10 +148,11 @@ class TreeLister:
     def _add_children(self, name: str, found: Sequence[tuple[str, Attributes]], depth: int) -> None:
         unknown: list[str] = []
         for child, attributes in found:
+            # Such a name, of a server that makes its answers up, would lead out of the folder.
             if child in ("", ".", "..") or "/" in child or "\0" in child:
                 continue
             child_name = f"{name}/{child}" if name else child
-            if attributes.mode is None:
+            if attributes.mode is None:  # the protocol lets a server leave out all attributes
                 unknown.append(child_name)
             else:
                 self._add(child_name, attributes, depth=depth)

@@ -93,7 +93,7 @@ class PacketStream:
         chunk = self._call_patiently(lambda: self._stream.recv(_RECEIVE_BYTES))
         if not chunk:
             raise SessionEndedError("the connection was closed")
-        del self._received[: self._place]
+        del self._received[: self._place]  # once a chunk and not once a packet, which would move the rest each time
         self._place = 0
         self._received += chunk
 

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
 from hsm.remote.sftp.packets import PacketStream, SessionEndedError, Stream, check_nothing
+from hsm.remote.sftp.replies import WireError, parse_most_handles, parse_sftp_version
 from hsm.remote.sftp.wire import (
     LIMITS,
     VERSION,
@@ -22,10 +23,7 @@ from hsm.remote.sftp.wire import (
     Reply,
     Request,
     SftpError,
-    WireError,
     pack_text,
-    parse_most_handles,
-    parse_sftp_version,
 )
 
 LEAST_AT_ONCE = 64
@@ -73,6 +71,7 @@ class _Job:
         if not self.is_started:
             self.is_started = True
             return next(self.work)
+        # A server may answer in any order (draft-ietf-secsh-filexfer-02, section 3.1).
         replies = [reply for _, reply in sorted(self.replies)]
         self.replies = []
         return self.work.send(replies)
@@ -136,7 +135,7 @@ class SftpSession:
             queue = works if isinstance(works, deque) else deque(works)
             self._run(queue, n_at_once)
         except BaseException:
-            if self._jobs:
+            if self._jobs:  # replies that still come would meet the requests of the next work
                 self.close()
             for job in {id(job): job for job, _ in self._jobs.values()}.values():
                 job.work.close()

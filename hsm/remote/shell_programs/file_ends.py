@@ -67,6 +67,7 @@ def make_ends_program(request: EndsRequest, *, careful: bool) -> str:
         request: The ends that are wanted.
         careful: Read one file after another, so that one that grows meanwhile does no harm.
     """
+    # Only GNU's find knows `-readable`.
     how = "each" if careful else "$(find -L / -maxdepth 0 -readable -printf many 2>/dev/null)"
     reader = _READER.replace("'", "'\\''")
     head = f"m={request.mark} h={request.head_bytes} n={request.n_blocks} how={how}; export m h n how"
@@ -93,6 +94,7 @@ def parse_ends(output: bytes, request: EndsRequest) -> tuple[list[FileEnds], lis
         before, heads, tails, after = (field[1:] for field in fields[:4])
         del fields[:4]
         sizes, sizes_after = _parse_sizes(before), _parse_sizes(after)
+        # `head` and `tail` ran one after the other: a file that grew in between has ends of two states.
         at_rest = {path: size for path, size in sizes.items() if sizes_after.get(path) == size}
         changed += [path for path in sizes if path not in at_rest and path in sizes_after]
         found += _iter_many(at_rest, sizes, heads, tails, request)
@@ -121,7 +123,7 @@ def _split_named(content: bytes, lengths: Mapping[str, int]) -> dict[str, bytes]
     place = 0
     for path, length in lengths.items():
         header = b"\n==> " + os.fsencode(path) + b" <==\n"
-        begin = content.find(header, place)
+        begin = content.find(header, place)  # behind the file before, which may hold such a line
         if begin >= 0:
             place = begin + len(header) + length
             parts[path] = content[begin + len(header) : place]

@@ -87,6 +87,7 @@ def run_job(shell: RemoteShell, program: str, *, limit_seconds: float = LIMIT_SE
     content = program.encode("utf-8", "surrogateescape")
     completed = shell.run(f"size={len(content)}\n{_START}", stdin=content)
     words = completed.stdout.decode("utf-8", "surrogateescape").split("\0")
+    # It is going to be removed with all it holds: only a folder that is certainly a job's.
     if len(words) != 3 or _FOLDER not in words[0] or not words[0].startswith("/") or not words[1].isdigit():
         raise TargetError(
             f"No command could be begun at {shell.name}.",
@@ -116,7 +117,7 @@ def _ending(shell: RemoteShell, place: str) -> Iterator[None]:
     """End the program, if it still runs, and remove its folder; a machine out of reach is not asked again."""
     try:
         yield
-    except HsmError:
+    except HsmError:  # out of reach: the next question would wait as long again
         raise
     except BaseException:
         _end(shell, place)

@@ -1,9 +1,4 @@
-"""Listings behind a shell: the program that prints them there, and the reading of its output. Pure.
-
-GNU find prints every record itself (`-printf`), with all digits of the time. Where `find` cannot (BusyBox, BSD, macOS),
-`stat` does, with the random mark of the session before each record: names may hold anything but NUL, and `stat` ends
-records with a line break. For 150,000 files at 40 ms this takes 1.6 to 2.0 s, where rsync's own comparison takes 11 s.
-"""
+"""The answers of the lister, read: cut into parts at once, made into listings when they are asked for. Pure."""
 
 from __future__ import annotations
 
@@ -14,167 +9,16 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hsm.endpoint import Listing, Machine, Space, Tree
+from hsm.endpoint import Listing, Machine, Space
 from hsm.model import FOLDER_UNREADABLE, Entry, EntryKind, Problem
-from hsm.remote.shell import MAX_PROGRAM_BYTES, quote, quote_path
+from hsm.remote.shell_programs.lister import ListingRequest
 
 _KINDS = {"f": EntryKind.FILE, "d": EntryKind.FOLDER, "l": EntryKind.SYMLINK}
 
-# Functions of the program. `$m` is the mark. Every field that they print ends with NUL. They start few processes, since
-# each takes a while on a busy login node: 22 for a survey.
-_PRELUDE = r"""
-LC_ALL=C; export LC_ALL
-if find / -maxdepth 0 -printf '' 2>/dev/null; then how=gnu
-elif stat -c %f / >/dev/null 2>&1; then how=busybox
-else how=bsd; fi
-export how m
-field() { printf '%s\0' "$1"; }
-kind() {
-  if [ -d "$1" ]; then field d; elif [ -f "$1" ]; then field f; elif [ -e "$1" ]; then field o; else field ''; fi
-}
-machine() {
-  field "$(uname -s)"; field "$HOME"; field "$(date +%s)"
-  field "$("$1" --version 2>/dev/null </dev/null)"
-}
-nearest() {
-  n=$1
-  while [ -n "$n" ] && [ "$n" != / ] && [ ! -e "$n" ]; do n=${n%/*}; done
-  n=${n:-/}
-}
-space() {
-  if [ "$n" != "$known" ]; then
-    known=$n bytes=$(df -P -k -- "$n" 2>/dev/null) inodes=$(df -P -i -- "$n" 2>/dev/null)
-  fi
-  field "$bytes"; field "$inodes"
-}
-base() {
-  nearest "$1"
-  kind "$1"; kind "$n"
-  (cd -P -- "$1" && printf '%s/\0' "$PWD") 2>/dev/null || field "$1/"
-  space
-}
-known=
-"""
-
-# The lister, run by `xargs` or directly: $1 depth ('' = all), $2 follow (0 or 1), then the starting points.
-_LISTER = r"""
-d=$1 f=$2; shift 2
-one() {
-  case $how in
-  gnu) find "$@" -printf 'E%y %s %T@ %i %p\0%l\0' ;;
-  busybox) printf '%s' "$m"E; find "$@" -exec stat -c "$m%f %s %Y %i %n" {} + ;;
-  bsd) printf '%s' "$m"E; find "$@" -exec stat -f "$m%Xp %z %Fm %i %N" {} + ;;
-  esac
-}
-leads() {
-  case $how in
-  gnu) find -L "$@" -maxdepth 0 -printf 'F%y %s %T@ %i %p\0%l\0' ;;
-  busybox) printf '%s' "$m"F; for l do stat -L -c "$m%f %s %Y %i %n" "$l"; done ;;
-  bsd) printf '%s' "$m"F; for l do stat -L -f "$m%Xp %z %Fm %i %N" "$l"; done ;;
-  esac
-}
-if [ "${1-}" = --leads ]; then shift; leads "$@"; exit; fi
-if [ -n "$d" ]; then set -- "$@" -maxdepth "$d"; fi
-one "$@"
-if [ "$f" = 1 ]; then find "$@" -type l -print0 | xargs -0 sh -c "$lister" lister '' 0 --leads 2>/dev/null; fi
-"""
-
-_PACK = r"""
-pack() { if command -v gzip >/dev/null 2>&1; then field gzip; gzip -1; else cat; fi; }
-"""
-
 _PACKED = b"gzip\0"
-
-PACKED_NAMES = 500
-"""Starting points from which on an answer is compressed: of so many runs it has megabytes, and shrinks to an eighth."""
 
 MOST_BYTES = 4 * 1024**3
 """Of an answer once it is unpacked: a listing of 40 million files."""
-
-_COMPLAIN = "echo 'find: .: Permission denied' >&2"
-"""The complaint about a base that may not be entered, in the form of find's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListingRequest:
-    """The work of one session: a program, and its input.
-
-    Attributes:
-        program: For /bin/sh at the other end.
-        stdin: Starting points of one tree, NUL-separated.
-        trees: In the order of the answer.
-    """
-
-    program: str
-    stdin: bytes
-    trees: tuple[Tree, ...]
-
-
-def make_listing_requests(
-    trees: Sequence[Tree], *, mark: str, rsync_path: str, extra: str = ""
-) -> list[ListingRequest]:
-    """Cut a survey into sessions: one, unless two trees have very many starting points.
-
-    The tree with the most starting points is read from standard input, since one argument of a process ends at
-    128 KiB; the others stand in the program.
-
-    Args:
-        trees: At least one.
-        mark: Separates the answers.
-        rsync_path: The rsync whose version is told.
-        extra: A program that prints fields ended by NUL, run after the listings.
-    """
-    largest = max(trees, key=_count_name_bytes)
-    small: list[Tree] = []
-    rest: list[Tree] = []
-    room = MAX_PROGRAM_BYTES
-    for tree in trees:
-        if tree is not largest:
-            room -= _count_name_bytes(tree)
-            (small if room > 0 else rest).append(tree)
-    names = b"".join(os.fsencode(_make_start(name)) + b"\0" for name in largest.names)
-    trees_here = (*small, largest)
-    is_packed = len(largest.names) >= PACKED_NAMES
-    program = "\n".join(
-        [
-            f"m={mark} lister={quote(_LISTER)}; export lister",
-            _PRELUDE,
-            *([_PACK, "{"] if is_packed else []),
-            f"machine {_quote_program(rsync_path)}",
-            *(_make_tree_program(tree, index, from_stdin=False) for index, tree in enumerate(small)),
-            _make_tree_program(largest, len(small), from_stdin=True),
-            f"printf '%s=' \"$m\"\n({extra or ':'})",
-            *(["} | pack"] if is_packed else []),
-        ]
-    )
-    request = ListingRequest(program, names, trees_here)
-    return [request, *(make_listing_requests(rest, mark=mark, rsync_path=rsync_path) if rest else [])]
-
-
-def _make_tree_program(tree: Tree, index: int, *, from_stdin: bool) -> str:
-    depth = "" if tree.max_depth is None else str(tree.max_depth)
-    arguments = f"lister '{depth}' {int(tree.follow)}"
-    if from_stdin:
-        command = f'xargs -0 sh -c "$lister" {arguments}'
-    else:
-        names = " ".join(quote(_make_start(name)) for name in tree.names)
-        command = f'sh -c "$lister" {arguments} {names} </dev/null'
-    base = quote_path(tree.base)
-    enter = f"if cd -P -- {base} 2>/dev/null; then {command}; else {_COMPLAIN}; fi"
-    listing = f"if [ -d {base} ]; then ({enter}); fi" if tree.names else ":"
-    return f"printf '%s %s\\n' \"$m\" {index} >&2; printf '%s=' \"$m\"; base {base}; {listing}"
-
-
-def _quote_program(path: str) -> str:
-    return quote_path(path)
-
-
-def _make_start(name: str) -> str:
-    return f"./{name}" if name else "."
-
-
-def _count_name_bytes(tree: Tree) -> int:
-    return sum(len(os.fsencode(quote(_make_start(name)))) + 1 for name in tree.names) + len(tree.base) * 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +65,7 @@ def parse_listing(content: bytes, complaints: bytes, *, request: ListingRequest,
     """
     if content.startswith(_PACKED):
         content = _unpack(content[len(_PACKED) :])
+    # No name holds the mark, which is drawn anew for each session.
     head, *sections, rest = content.split(mark.encode() + b"=")
     system, home, clock, rsync_version, _ = os.fsdecode(head).split("\0")
     machine = Machine(system, home, rsync_version, int(clock or 0) * 10**9)
@@ -233,6 +78,7 @@ def parse_listing(content: bytes, complaints: bytes, *, request: ListingRequest,
         rest,
         os.fsencode(repr(sorted(by_tree.items()))),
     ]
+    # The mark of `stat` stands before every record, and is another one each time.
     digest = make_answer_digest(part.replace(mark.encode(), b"") for part in said)
     return ListingAnswer(machine, rest.split(b"\0")[:-1], digest, tuple(sections), by_tree, mark)
 
@@ -251,7 +97,7 @@ def _drop_space(section: bytes) -> bytes:
 def _unpack(content: bytes) -> bytes:
     unpacker = zlib.decompressobj(wbits=31)  # gzip's own form (RFC 1952)
     try:
-        unpacked = unpacker.decompress(content, MOST_BYTES)
+        unpacked = unpacker.decompress(content, MOST_BYTES)  # a source that is not trusted may send a bomb
     except zlib.error as error:
         raise ValueError(f"the listing is damaged: {error}") from error
     if not unpacker.eof:
@@ -265,7 +111,7 @@ def _split_complaints(complaints: bytes, mark: str) -> dict[int, list[str]]:
     for line in os.fsdecode(complaints).splitlines():
         if line.startswith(mark):
             index = int(line[len(mark) :])
-        elif index >= 0:
+        elif index >= 0:  # complaints before the first tree are noise of start-up files
             by_tree.setdefault(index, []).append(line)
     return by_tree
 
@@ -366,6 +212,7 @@ def _parse_df(said: str, *, is_inodes: bool) -> int | None:
 
 def _iter_problems(complaints: Sequence[str]) -> Iterator[Problem]:
     for line in complaints:
+        # A path that vanished while it was listed is no problem.
         if line.startswith(("find:", "stat:")) and "No such file" not in line:
             path = line.partition(": ")[2].rpartition(": ")[0].strip("'\u2018\u2019`\"")
             path = "" if path == "." else path.removeprefix("./")

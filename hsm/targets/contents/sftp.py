@@ -6,8 +6,15 @@ from collections.abc import Callable, Sequence
 
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.sftp.endpoint import open_file
+from hsm.remote.sftp.replies import check_status
 from hsm.remote.sftp.session import RequestBatch, SftpSession, Work
-from hsm.remote.sftp.wire import FSYNC, PacketType, SftpError, check_status, make_fsync, make_handle
+from hsm.remote.sftp.wire import (
+    FSYNC,
+    PacketType,
+    SftpError,
+    make_fsync,
+    make_handle,
+)
 from hsm.targets.contents.contract import Sizes
 from hsm.targets.contents.flush import make_flush_error
 from hsm.transfer.sftp.checksums import read_sums

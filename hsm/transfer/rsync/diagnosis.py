@@ -48,6 +48,7 @@ def diagnose_rsync(
     """
     text = text.replace("\r", "")
     detail = "\n".join(text.strip().splitlines()[-_N_DETAIL_LINES:])
+    # A start that failed explains all that follows; a system call explains why the connection ended.
     for error in (
         _diagnose_start(returncode, text, name, ssh_command, rsync_path, noise),
         _diagnose_system_calls(text, name, pulls),
@@ -110,7 +111,7 @@ def _diagnose_system_calls(text: str, name: str, pulls: bool) -> HsmError | None
     for complaint in COMPLAINTS:
         calls = [(action, role) for number, action, role in found if number in complaint.numbers]
         if complaint is NO_SPACE and all(map(_MAKING.search, (action for action, _ in calls))):
-            continue  # a file that is already there could still be written to
+            continue  # a file that is there already could still be written to
         if calls:
             roles = {role for _, role in calls}
             return complaint.make_error(_name_place(roles, name, pulls))
@@ -155,6 +156,7 @@ def find_complaints(text: str, files: Sequence[SourceFile]) -> dict[str, str]:
         quoted = match["path"]
         name = quoted.rpartition("/")[2]
         stem = re.sub(r"\.\w{6}$", "", name)
+        # rsync's temporary file is `.NAME.XXXXXX`.
         candidates = by_name.get(name) or by_name.get(stem) or by_name.get(stem.removeprefix("."), [])
         for path in candidates:
             if len(candidates) == 1 or f"/{quoted}".endswith(f"/{path}"):

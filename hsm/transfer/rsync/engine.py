@@ -76,7 +76,7 @@ class RsyncEngine:
 
         def read(chunk: bytes) -> None:
             reader.read(chunk)
-            on_moved(reader.n_bytes, max(0, len(reader.sent) - 1))
+            on_moved(reader.n_bytes, max(0, len(reader.sent) - 1))  # the last name is of the file under way
 
         try:
             completed = self._stream(self._make_call(batch.root), batch, read)
@@ -117,11 +117,13 @@ class RsyncEngine:
         begun = self._begun.pop(batch.root, None) if not call.compares else None
         if begun is not None:
             content = make_file_list(batch.files)
+            # It was opened for a list; a longer one is quicker as names of another rsync.
             if len(content) < MAX_LIST_BYTES and begun.is_running:
                 return begun.finish(content, on_output)
             begun.end()
         call = replace(call, keeps_parts=any(file.size >= KEPT_PART_BYTES for file in batch.files))
         if names := make_names(batch.files, self._setup.direction, max_bytes=get_max_name_bytes()):
+            # The system may give a command less room than it says.
             with contextlib.suppress(CommandTooLongError):
                 return self._runner.stream(make_argv(replace(call, names=names)), stdin=b"", on_output=on_output)
         return self._runner.stream(make_argv(call), stdin=make_file_list(batch.files), on_output=on_output)
@@ -140,7 +142,7 @@ class RsyncEngine:
         if ssh is None or not isinstance(error, UnreachableError):
             return error
         by_ssh = ssh.program.explain(text)
-        if not isinstance(by_ssh, SessionsRefusedError):
+        if not isinstance(by_ssh, SessionsRefusedError):  # which says that the login stands
             ssh.forget_login()
         return error if isinstance(by_ssh, UnexplainedError) else by_ssh
 

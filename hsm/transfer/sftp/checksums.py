@@ -51,7 +51,7 @@ def sum_there(client: RemoteShell, paths: Sequence[str], *, n_bytes: int | None 
         group = paths[start : start + _FILES_AT_ONCE]
         completed = client.run(_PROGRAM % feed, stdin=b"".join(os.fsencode(path) + b"\0" for path in group))
         how, *sums = completed.stdout.decode("ascii", "replace").split("\0")[:-1]
-        if how == "none" or len(sums) != len(group):
+        if how == "none" or len(sums) != len(group):  # no tool, or an answer that was cut
             return []
         found += [(how, each) for each in sums]
     return found

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 
 from hsm.errors import HsmError, TargetError
-from hsm.remote.sftp.wire import Code, Room, SftpError
+from hsm.remote.sftp.replies import Room
+from hsm.remote.sftp.wire import Code, SftpError
 from hsm.transfer.complaints import NO_INODES, NO_PERMISSION, NO_SPACE, READ_ONLY, explain_number
 
 _IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST})

@@ -11,8 +11,9 @@ from hsm.model import EntryKind, Root
 from hsm.process.runner import Runner
 from hsm.remote.sessions import MAX_SESSIONS
 from hsm.remote.sftp.listing import get_kind, join
+from hsm.remote.sftp.replies import parse_attributes
 from hsm.remote.sftp.session import RequestBatch, SftpSession, Work
-from hsm.remote.sftp.wire import Code, PacketType, SftpError, make_path, parse_attributes
+from hsm.remote.sftp.wire import Code, PacketType, SftpError, make_path
 from hsm.transfer.base import Batch, BatchEnd, Capabilities, Comparison, OnMoved
 from hsm.transfer.sftp.batch import BatchJob, BatchSetup, BatchTally, SftpClient
 from hsm.transfer.sftp.checksums import READ_METHOD, read_sums, sum_here, sum_there

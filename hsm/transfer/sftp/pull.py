@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from hsm.model import SourceFile
 from hsm.remote.sftp.listing import join
+from hsm.remote.sftp.replies import Attributes, parse_attributes, parse_data, parse_handle
 from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, Work
 from hsm.remote.sftp.wire import (
-    Attributes,
     Code,
     Open,
     PacketType,
@@ -27,9 +27,6 @@ from hsm.remote.sftp.wire import (
     make_handle,
     make_open,
     make_read,
-    parse_attributes,
-    parse_data,
-    parse_handle,
 )
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
@@ -185,7 +182,7 @@ class PullBatch:
         """Write what came; the requests for bytes that a server held back."""
         again: list[Request] = []
         for reply in replies:
-            content = parse_data(reply)[: reading.wanted[reply.tag]]
+            content = parse_data(reply)[: reading.wanted[reply.tag]]  # a server may send more than was asked for
             n_left = reading.wanted.pop(reply.tag) - len(content)
             if not content and reply.tag < reading.size:
                 raise SftpError(Code.NO_SUCH_FILE, "the file became shorter while it was read", reading.source)

@@ -16,17 +16,22 @@ from dataclasses import dataclass
 
 from hsm.model import EntryKind, SourceFile
 from hsm.remote.sftp.listing import get_kind, join
+from hsm.remote.sftp.replies import (
+    Attributes,
+    check_status,
+    parse_attributes,
+    parse_handle,
+    parse_status,
+)
 from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, Work
 from hsm.remote.sftp.wire import (
     POSIX_RENAME,
-    Attributes,
     Code,
     Open,
     PacketType,
     Reply,
     Request,
     SftpError,
-    check_status,
     make_handle,
     make_mkdir,
     make_open,
@@ -35,9 +40,6 @@ from hsm.remote.sftp.wire import (
     make_truncate,
     make_two_paths,
     make_write,
-    parse_attributes,
-    parse_handle,
-    parse_status,
 )
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
@@ -114,6 +116,7 @@ class PushBatch:
         name = self._setup.client.name
         descriptor = -1
         try:
+            # Not blocking: a pipe that took the file's place would wait for a writer.
             descriptor = os.open(join(file.prefix, file.path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self._folders.check(file)
             yield from self._send_open(file, descriptor)
@@ -224,7 +227,7 @@ class PushBatch:
         is_last = False
         while not is_last:
             content = os.pread(writing.descriptor, min(_STEP_BYTES, size - offset), offset)
-            is_last = len(content) < _STEP_BYTES
+            is_last = len(content) < _STEP_BYTES  # a file of whole steps ends with an empty one
             requests = [
                 make_write(writing.handle, offset + start, content[start : start + CHUNK_BYTES], writing.place)
                 for start in range(0, len(content), CHUNK_BYTES)

@@ -6,21 +6,23 @@ from collections.abc import Generator, Sequence
 
 from hsm.model import EntryKind, SourceFile
 from hsm.remote.sftp.listing import get_kind, join
+from hsm.remote.sftp.replies import (
+    Attributes,
+    Room,
+    parse_attributes,
+    parse_room,
+    parse_status,
+)
 from hsm.remote.sftp.session import RequestBatch, SftpSession, Work
 from hsm.remote.sftp.wire import (
     STATVFS,
-    Attributes,
     Code,
     PacketType,
     Reply,
-    Room,
     SftpError,
     make_mkdir,
     make_path,
     make_statvfs,
-    parse_attributes,
-    parse_room,
-    parse_status,
 )
 from hsm.transfer.base import PARTIAL_FOLDER
 from hsm.transfer.sftp.batch import Talk

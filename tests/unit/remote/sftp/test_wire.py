@@ -12,18 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.remote.sftp.packets import SessionEndedError
-from hsm.remote.sftp.session import RequestBatch, SftpSession, Work
-from hsm.remote.sftp.wire import (
+from hsm.remote.sftp.replies import (
     Attributes,
-    Code,
-    PacketType,
-    Reply,
-    SftpError,
     WireError,
     check_status,
-    make_path,
-    make_times,
-    pack_text,
     parse_attributes,
     parse_data,
     parse_handle,
@@ -32,6 +24,16 @@ from hsm.remote.sftp.wire import (
     parse_room,
     parse_sftp_version,
     parse_status,
+)
+from hsm.remote.sftp.session import RequestBatch, SftpSession, Work
+from hsm.remote.sftp.wire import (
+    Code,
+    PacketType,
+    Reply,
+    SftpError,
+    make_path,
+    make_times,
+    pack_text,
 )
 
 PARSERS: list[Callable[[Reply], object]] = [

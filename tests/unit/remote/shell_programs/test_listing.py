@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hsm.endpoint import Listing, Machine, Space, Tree
 from hsm.model import Entry, EntryKind, Problem
 from hsm.remote.shell import MAX_PROGRAM_BYTES
-from hsm.remote.shell_programs.listing import make_listing_requests, parse_listing
+from hsm.remote.shell_programs.lister import make_listing_requests
+from hsm.remote.shell_programs.listing import parse_listing
 
 MARK = "0123456789abcdef0123456789abcdef"
 HEAD = "Linux\0/home/ada\0001760000000\0rsync  version 3.2.7  protocol version 31\0"
