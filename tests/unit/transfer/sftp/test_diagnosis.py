@@ -11,7 +11,8 @@ from paramiko import AuthenticationException, ChannelException, SSHException
 from paramiko.ssh_exception import IncompatiblePeer
 
 from hsm.remote.paramiko.diagnosis import explain_exception
-from hsm.remote.sftp.wire import Code, Room, SftpError
+from hsm.remote.sftp.replies import Room
+from hsm.remote.sftp.wire import Code, SftpError
 from hsm.transfer.sftp.diagnosis import diagnose_here, diagnose_sftp
 
 FREE = Room(4096, 1000, 500, 1000, 500, is_read_only=False)
