@@ -1,4 +1,4 @@
-"""What every contract test needs: both kinds of endpoint, and an SSH client at a private sshd."""
+"""Endpoints of every kind, and SSH clients at a private sshd, for all contract tests."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def make_settings(sshd: PrivateSshd, **ssh: object) -> TargetSettings:
 
 
 FURTHER_SHELLS = ("busybox", "fish", "tcsh")
-"""What a full run tries besides: few machines have these, and where they are missing the tests skip."""
+"""Shells of a full run: few machines have these, and where they are missing the tests skip."""
 
 
 def list_common(kinds: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What both SSH clients promise, OpenSsh and ParamikoClient, against a real sshd; and what the second does alone."""
+"""The promises of both SSH clients, OpenSsh and ParamikoClient, against a real sshd; and those of the second alone."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ KINDS = [
     "sftp-only-push",
     "sftp-only-pull",
 ]
-"""What carries and which way; `sftp-only`: the server lets no command run."""
+"""The engine and its direction; `sftp-only`: the server lets no command run."""
 
 pytestmark = parametrize("kind", KINDS, quick=["rsync-push", "rsync-pull", "copy-local", "sftp-push", "sftp-only-pull"])
 
@@ -83,7 +83,7 @@ class Bench:
     grain_ns: int = 1
 
     def keeps(self, mtime_ns: int) -> int:
-        """What is left of a time at the destination."""
+        """Cut a time as the destination does."""
         return mtime_ns - mtime_ns % self.grain_ns
 
     def write(self, path: str, content: bytes = b"content", *, mtime_ns: int = T, prefix: str = "wandb") -> SourceFile:

@@ -1,4 +1,4 @@
-"""What the second client asks a person for: a passphrase, a password, a second factor; and whom it never asks."""
+"""Questions of the second client to a person: a passphrase, a password, a second factor; a script is never asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SFTP does when things go wrong: cut connections, full disks, permissions, what is in the way."""
+"""Faults of SFTP: cut connections, full disks, permissions, files of another type in the way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals that end the program: none is lost, whatever the program does at the moment."""
+"""Signals that end the program: none is lost, at any moment of the program."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ STAND_INS = {
     "zsh": ["zsh", "-f"],
     "ksh": ["ksh"],
 }
-"""What /bin/sh may be at a target."""
+"""Shells that may be /bin/sh at a target."""
 
 
 @pytest.fixture(params=STAND_INS)

@@ -410,7 +410,7 @@ def test_a_destination_that_is_away_does_not_undo_what_the_engine_vouched_for() 
 
 
 def test_after_a_broken_connection_nothing_is_taken_on_trust() -> None:
-    """What was left running at the other end may have replaced a part that was gone on with."""
+    """A program that still runs at the other end may have replaced a part that was continued."""
 
     def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         if len(world.sent) == 1:

@@ -1,4 +1,4 @@
-"""What real rsyncs and real shells say, and that a file's name is never taken for a complaint."""
+"""Complaints of real rsyncs and real shells, for which no file's name is ever taken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ssh's complaints mean. The texts are OpenSSH's own, printed by 7.4 to 9.9."""
+"""Diagnosis of ssh's complaints. The texts are OpenSSH's own, printed by 7.4 to 9.9."""
 
 from __future__ import annotations
 

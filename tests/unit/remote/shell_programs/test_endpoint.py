@@ -1,4 +1,4 @@
-"""What the contract of endpoints leaves open at a remote one: no sshd, /bin/sh of this machine is the shell."""
+"""Remote endpoint beside its contract: without sshd, with /bin/sh of this machine as the shell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUSYBOX = ("find", "stat", "xargs", "head", "tail", "df", "wc", "cat")
 
 
 class ShellHere:
-    """Keeps `hsm.remote.shell_programs.endpoint.RemoteShell` with /bin/sh of this machine."""
+    """Implements `hsm.remote.shell.RemoteShell` with /bin/sh of this machine."""
 
     name = "desktop"
 

@@ -7,7 +7,7 @@ import os
 import shlex
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsm.endpoint import Listing, Machine, Space, Tree
@@ -326,6 +326,7 @@ names = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), 
 
 
 @given(st.lists(names.map(tuple), min_size=1, max_size=5), st.integers(1, 400))
+@settings(deadline=None)  # tens of thousands of names, on a machine that may be busy
 def test_requests_hold_every_tree_once_and_fit_an_argument(found: list[tuple[str, ...]], times: int) -> None:
     trees = [Tree(f"/{index}", members * times) for index, members in enumerate(found)]
     requests = make_listing_requests(trees, mark=MARK, rsync_path="rsync")

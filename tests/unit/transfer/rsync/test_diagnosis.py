@@ -1,4 +1,4 @@
-"""What rsync's codes and complaints mean. The texts are rsync's own, 3.1 to 3.5, and the shells'."""
+"""Diagnosis of rsync's codes and complaints. The texts are rsync's own, 3.1 to 3.5, and the shells'."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rsync each end has, and which two can work together."""
+"""The rsync of each end, and pairs that can work together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What refused SFTP requests and errors of this machine's files mean."""
+"""Diagnosis of refused SFTP requests and of errors of this machine's files."""
 
 from __future__ import annotations
 
