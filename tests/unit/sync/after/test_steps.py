@@ -195,6 +195,9 @@ def test_a_dry_run_names_the_runs_and_changes_nothing(bench: Bench) -> None:
     [
         pytest.param("sys.exit(1)", ["upload_failed"] * 2 + ["upload_not_tried"], (), id="two failures end it"),
         pytest.param(f"run.name.endswith('1') and sys.exit(1)\n{MARK}", ["upload_failed"], (0, 2), id="one fails"),
+        pytest.param(
+            f"run.name.endswith('1') or sys.exit(1)\n{MARK}", ["upload_failed"] * 2, (1,), id="not two in a row"
+        ),
         pytest.param(None, ["wandb_missing", "upload_not_tried"], (), id="no program"),
     ],
 )
@@ -208,6 +211,17 @@ def test_an_upload_that_fails(bench: Bench, body: str | None, kinds: list[str], 
         (StepState.FAILED, tuple(RUNS[number] for number in done))
     ]
     assert report.exit_code is ExitCode.PARTIAL
+
+
+def test_a_run_of_which_something_was_left_out_is_told_and_not_uploaded(bench: Bench) -> None:
+    bench.write_run(RUNS[0])
+    report = bench.make_report()
+    assert report.plan is not None
+    left = PlanItem(report.plan.items[0].file._replace(path=f"{RUNS[0]}/files/x"), Reason.EXCLUDED)
+    report = replace(report, plan=replace(report.plan, items=(*report.plan.items, left)))
+    found = bench.run(report, {**UPLOAD, "wandb_path": bench.write_wandb(MARK)})
+    assert [each.state for each in found.after] == [StepState.NOTHING_TO_DO]
+    assert (list_kinds(found), found.exit_code) == (["upload_not_whole"], ExitCode.DONE)
 
 
 # -- artifacts -------------------------------------------------------------------------------------------------------

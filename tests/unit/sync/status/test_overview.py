@@ -100,6 +100,12 @@ def test_what_is_hsms_own_or_lies_in_a_wandb_folder_is_no_result(project: Path) 
     assert found.n_bytes == len(b"grid: {}\n") + 5
 
 
+def test_a_folder_of_the_users_may_have_a_runs_name(project: Path) -> None:
+    write_run(project / "sweeps/outputs" / ONE / "plots", "a", sweep=ONE)
+    found = count(project)[ONE]
+    assert (found.states, found.n_files) == ({}, N_OWN + N_RUN)
+
+
 def test_a_sweep_without_a_folder_is_known_by_its_runs_place(project: Path) -> None:
     three = "sweep_20260303_000000"
     write_run(project / "wandb" / three, "a", sweep=three)

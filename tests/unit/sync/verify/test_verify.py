@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hsm.errors import ExitCode, LoginRefusedError, NoAnswerError, UsageError
+from hsm.errors import ExitCode, LoginRefusedError, NoAnswerError, RefusedError, UsageError
 from hsm.plan.choice import RunChoice
 from hsm.process.runner import CommandStoppedError
 from hsm.records.cleaned import CleanedFile, CleanedUnit, Cleaning, make_cleaning_path, save_cleaning
@@ -145,21 +146,26 @@ def test_an_unknown_sweep_starts_nothing(bench: Workbench) -> None:
 # -- what is no longer here ------------------------------------------------------------------------------------------
 
 
-def remove_run(bench: Workbench, *, has_record: bool) -> None:
-    """Remove a run here, as a clean does with its record, or as a person does."""
-    run = bench.project / "wandb" / RUN
+def remove(bench: Workbench, folder: Path, name: str, *, has_record: bool) -> None:
+    """Remove a run or the sweep's folder here, as a clean does with its record, or as a person does."""
     files = {}
-    for path in sorted(path for path in run.rglob("*") if path.is_file()):
-        status = path.stat()
-        sha = hashlib.sha256(path.read_bytes()).hexdigest()
-        files[str(path.relative_to(run))] = CleanedFile(status.st_size, status.st_mtime_ns, sha)
-        path.unlink()
-    (run / "files").rmdir()
-    run.rmdir()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        status, sha = path.stat(), hashlib.sha256(path.read_bytes()).hexdigest()
+        files[str(path.relative_to(folder))] = CleanedFile(status.st_size, status.st_mtime_ns, sha)
+    shutil.rmtree(folder)
     if has_record:
-        unit = CleanedUnit(RUN, str(run.parent), RUN, ".hsm-clean-0123456789abcdef", copies=("desktop",), files=files)
+        unit = CleanedUnit(name, str(folder.parent), folder.name, ".hsm-clean-0123456789abcdef", files=files)
         cleaning = Cleaning(ONE, "2026-01-01T00:00:00+00:00", "here", is_quick=False, places={}, units=(unit,))
         save_cleaning(make_cleaning_path(bench.project, cleaning), cleaning)
+
+
+def remove_run(bench: Workbench, *, has_record: bool) -> None:
+    remove(bench, bench.project / "wandb" / RUN, RUN, has_record=has_record)
+
+
+def test_a_sweeps_folder_that_a_clean_removed_is_not_only_there(bench: Workbench) -> None:
+    remove(bench, bench.project / "sweeps/outputs" / ONE, "", has_record=True)
+    assert get_verdict(run_verify(bench)) == VerifyVerdict("desktop", ExitCode.DONE, n_equal=N_FILES)
 
 
 def test_what_a_clean_removed_is_compared_with_its_record(bench: Workbench) -> None:
@@ -202,6 +208,13 @@ def test_a_target_that_fails_concerns_no_other(
     first, second = report.sweeps[ONE]
     assert (first.exit_code, first.n_equal, second.exit_code) == (code, 0, ExitCode.DONE)
     assert report.exit_code is (ExitCode.INTERRUPTED if code is ExitCode.INTERRUPTED else ExitCode.PARTIAL)
+
+
+def test_folders_that_are_refused_are_not_looked_at(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = bench.targets["desktop"]
+    monkeypatch.setattr(target, "check_roots", lambda _roots: fail(RefusedError("the disk is gone", kind="gone"))())
+    assert get_verdict(run_verify(bench)).exit_code is ExitCode.REFUSED
+    assert "survey" not in target.script.seen
 
 
 def test_what_fails_for_one_sweep_is_tried_for_the_next(bench: Workbench) -> None:
