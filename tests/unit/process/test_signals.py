@@ -19,6 +19,7 @@ class Finalised:
         time.sleep(0)
 
 {before}
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also under nohup
 signals.take_signals()
 try:
     Finalised()
