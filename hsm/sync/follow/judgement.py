@@ -171,18 +171,8 @@ def judge(
         begun_ns: Begin of following the sweep; what may never come is waited for at least from then on.
         changed_ns: Time at which a run changed last, or was seen to be new.
     """
-    resumed = _find_resumed(list(views.values()))
     ended = [name for name, view in views.items() if view.has_ended]
-    died: dict[str, str] = {}
-    going: list[str] = []
-    for name, view in views.items():
-        if view.has_ended or name in resumed:
-            continue
-        why = _find_death(view, patience, queues.get(view.target, Queue()), now_ns)
-        if why:
-            died[name] = why
-        else:
-            going.append(name)
+    died, going = _sort_open(views, patience, queues, now_ns)
     # By id: a run that went on in a later folder is one run.
     begun = {views[name].id for name in (*ended, *died, *going)}
     missing = max(0, (expected.count or 0) - len(begun))
@@ -201,6 +191,24 @@ def judge(
         is_over=is_over and not going,
         settles_in=None if going else settles_in,
     )
+
+
+def _sort_open(
+    views: Mapping[str, RunView], patience: FollowLimits, queues: Mapping[str, Queue], now_ns: int
+) -> tuple[dict[str, str], list[str]]:
+    """Sort the runs that have not ended: the reason for each that died, by name, and those that go on."""
+    resumed = _find_resumed(list(views.values()))
+    died: dict[str, str] = {}
+    going: list[str] = []
+    for name, view in views.items():
+        if view.has_ended or name in resumed:
+            continue
+        why = _find_death(view, patience, queues.get(view.target, Queue()), now_ns)
+        if why:
+            died[name] = why
+        else:
+            going.append(name)
+    return died, going
 
 
 def _find_resumed(views: Sequence[RunView]) -> set[str]:
