@@ -16,7 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import IO
 
 _CHUNK_BYTES = 64 * 1024
-_LOOK_SECONDS = 0.2
+
+LOOK_SECONDS = 0.2
+"""Between two looks whether the answer of another program still matters."""
 
 Sink = Callable[[bytes], object]
 """Takes a chunk of what a process printed."""
@@ -77,7 +79,7 @@ class Pump:
             check: Called at least five times a second; raises what ends the work early.
         """
         while not self.is_ended and not is_done():
-            for key, _ in self._selector.select(_LOOK_SECONDS):
+            for key, _ in self._selector.select(LOOK_SECONDS):
                 if key.data is None:
                     self._write()
                 elif chunk := os.read(key.fd, _CHUNK_BYTES):

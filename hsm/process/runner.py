@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hsm.process.group import ProcessGroup
-from hsm.process.pump import Pump
+from hsm.process.pump import LOOK_SECONDS, Pump
 
 REST_SECONDS = 0.01
 """Pause between two reads of a stream: rsync prints some 10 KB of names in it, of the 64 KB that a pipe takes."""
 
 _KEPT_STDERR_BYTES = 64 * 1024
-_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +251,7 @@ def _finish(group: ProcessGroup, pump: Pump, stdin: bytes, check: Callable[[], N
         pump.feed(stdin, closes=True)
         pump.run(is_done=lambda: False, check=check)
     # It may run on after it has closed its outputs.
-    while not group.wait(_LOOK_SECONDS):
+    while not group.wait(LOOK_SECONDS):
         check()
     return group.returncode or 0
 

@@ -15,7 +15,7 @@ WINDOW_BYTES = 2 * 1024 * 1024
 STREAM_SECONDS = 0.03
 """The cost of another stream: two processes at each end and their session."""
 
-FAR_SECONDS = 0.05
+UNMEASURED_SECONDS = 0.05
 """The round trip of a link that was not measured."""
 
 _FILE_COST_BYTES = 16 * 1024
@@ -33,9 +33,9 @@ def choose_streams(n_bytes: int, *, n_workers: int, round_trip_seconds: float | 
     Args:
         n_bytes: All that is to be sent.
         n_workers: At most so many.
-        round_trip_seconds: Of the link; None where unknown, which counts as `FAR_SECONDS`.
+        round_trip_seconds: Of the link; None where unknown, which counts as `UNMEASURED_SECONDS`.
     """
-    trip = FAR_SECONDS if round_trip_seconds is None else round_trip_seconds
+    trip = UNMEASURED_SECONDS if round_trip_seconds is None else round_trip_seconds
     best = math.sqrt(n_bytes / WINDOW_BYTES * trip / STREAM_SECONDS)
     return max(1, min(n_workers, round(best)))
 

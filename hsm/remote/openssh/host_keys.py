@@ -163,7 +163,7 @@ def explain_host_key(error: UnreachableError, log: str, *, runner: Runner, name:
     removals = [f"ssh-keygen -R {quote(name)} -f {quote(path)}" for path in dict.fromkeys(key.path for key in stored)]
     offer = offered or "another one"
     return error.reword(
-        f"The host key of {name} has changed: it offers {offer}, stored is {_list_some(stored)}.",
+        f"The host key of {name} has changed: it offers {offer}, stored is {list_some_keys(stored)}.",
         hint=_make_hint(_ASK_CHANGED, [*removals, command]),
     )
 
@@ -173,7 +173,8 @@ def _make_hint(text: str, commands: Sequence[str]) -> str:
     return "\n".join([text, *(f"  {command}" for command in commands)])
 
 
-def _list_some(stored: Sequence[StoredKey]) -> str:
+def list_some_keys(stored: Sequence[StoredKey]) -> str:
+    """List stored keys with their places for a message, a few of many."""
     shown = [f"{key.text or 'the key'} in {key.place}" for key in stored[:_MOST_SHOWN]]
     more = f" and {len(stored) - _MOST_SHOWN} more" if len(stored) > _MOST_SHOWN else ""
     return ", ".join(shown) + more

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import UnreachableError
+from hsm.process.pump import LOOK_SECONDS
 from hsm.process.runner import Runner
 from hsm.remote.openssh.command_line import make_user_words
 from hsm.remote.paramiko.authentication import Prompt
@@ -19,9 +20,6 @@ from hsm.remote.shell import quote
 
 if TYPE_CHECKING:
     from paramiko import Channel
-
-LOOK_SECONDS = 0.2
-"""Time limit of a channel, after which the caller looks whether its answer still matters."""
 
 _GONE_SECONDS = 1.0
 

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from hsm.process.pump import LOOK_SECONDS
 from hsm.process.runner import Completed
-from hsm.remote.paramiko.connection import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from paramiko import Channel

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsm.errors import ChangedHostKeyError, HostKeyError, UnknownHostKeyError
-from hsm.remote.openssh.host_keys import StoredKey
+from hsm.remote.openssh.host_keys import StoredKey, list_some_keys
 from hsm.remote.shell import quote
 
 _CA_MARKER = "@cert-authority"
 _REVOKED_MARKER = "@revoked"
-_MOST_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ class KnownHosts:
         commands = [*removals, command or self._make_add_command(kind, blob)]
         return ChangedHostKeyError(
             f"The host key of {self.name} has changed: it offers {describe_key(kind, blob)}, "
-            f"stored is {_list_some(others)}.",
+            f"stored is {list_some_keys([key.stored for key in others])}.",
             hint="Ask whoever runs the machine whether its key was replaced, and for the new fingerprint. Only if "
             "that is the offered one, remove the stored key and accept the new one:\n"
             + "\n".join(f"  {line}" for line in commands),
@@ -190,8 +189,3 @@ def _read_text(path: str) -> str:
         return Path(path).read_text("utf-8", "surrogateescape")
     except OSError:
         return ""
-
-
-def _list_some(keys: Sequence[KnownKey]) -> str:
-    shown = [f"{key.stored.text} in {key.stored.place}" for key in keys[:_MOST_SHOWN]]
-    return ", ".join(shown) + (f" and {len(keys) - _MOST_SHOWN} more" if len(keys) > _MOST_SHOWN else "")

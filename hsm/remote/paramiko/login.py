@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fabric import Connection
     from paramiko import PKey, SSHClient, Transport
 
-WINDOW_BYTES = 16 * 1024 * 1024
+RECEIVE_WINDOW_BYTES = 16 * 1024 * 1024
 """The most that the other end may send unread: with 2 MiB, the default, a link of 100 ms carries 20 MB/s."""
 
 _AUTH_SECONDS = 60
@@ -157,7 +157,7 @@ class _TransportFactory:
     def __call__(self, sock: Any, **_options: Any) -> Transport:  # noqa: ANN401 - a socket or a channel
         from paramiko import Transport  # noqa: PLC0415
 
-        transport = Transport(sock, default_window_size=WINDOW_BYTES)
+        transport = Transport(sock, default_window_size=RECEIVE_WINDOW_BYTES)
         security = transport.get_security_options()
         stored = [name for kind in self._kinds for name in _list_algorithms(kind)]
         security.key_types = _put_first(stored, security.key_types)

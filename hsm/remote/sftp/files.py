@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from hsm.endpoint import Tree
 from hsm.model import Entry, EntryKind
 from hsm.remote.sftp.endpoint import read_receipts, read_whole
-from hsm.remote.sftp.listing import TreeLister, get_kind
+from hsm.remote.sftp.listing import NANOSECONDS, TreeLister, get_kind
 from hsm.remote.sftp.replies import check_status, parse_attributes, parse_handle
 from hsm.remote.sftp.session import CHUNK_BYTES, SftpSession, Work
 from hsm.remote.sftp.wire import (
@@ -29,8 +29,6 @@ from hsm.remote.sftp.wire import (
     make_two_paths,
     make_write,
 )
-
-_NANOSECONDS = 10**9
 
 
 class SftpFiles:
@@ -180,7 +178,7 @@ class SftpFiles:
 
     def _iter_entries(self, path: str, *, max_depth: int | None) -> Iterator[tuple[str, int]]:
         for entry in self._list(path, max_depth=max_depth):
-            yield entry.path, entry.mtime_ns // _NANOSECONDS
+            yield entry.path, entry.mtime_ns // NANOSECONDS
 
     def _list(self, path: str, *, max_depth: int | None) -> tuple[Entry, ...]:
         queue: deque[Work] = deque()

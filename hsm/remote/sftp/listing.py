@@ -31,7 +31,7 @@ from hsm.remote.sftp.wire import (
 )
 
 _NAMES_AT_ONCE = 100
-_NANOSECONDS = 10**9
+NANOSECONDS = 10**9
 
 
 def get_kind(attributes: Attributes) -> EntryKind:
@@ -196,7 +196,7 @@ def _make_entry(name: str, kind: EntryKind, attributes: Attributes) -> Entry:
     if kind is EntryKind.FOLDER:
         return Entry(name, kind, 0, 0, 0)
     size = (attributes.size or 0) if kind is EntryKind.FILE else 0
-    return Entry(name, kind, size, (attributes.mtime or 0) * _NANOSECONDS, 0)
+    return Entry(name, kind, size, (attributes.mtime or 0) * NANOSECONDS, 0)
 
 
 def _read_kind(reply: Reply) -> EntryKind | None:

@@ -90,8 +90,7 @@ class RsyncEngine:
             return BatchEnd(is_clean=True, sent=sent)
         text = completed.stderr_text
         error = self._explain(completed.returncode, text)
-        # At MaxSessions 1 the worker takes the place of the open shell.
-        if isinstance(error, SessionsRefusedError) and self._ssh is not None and self._ssh.close_shell():
+        if self._makes_room(error):
             return self.send(batch, on_moved)
         return BatchEnd(is_clean=False, sent=sent, complaints=find_complaints(text, batch.files), error=error)
 
@@ -103,7 +102,10 @@ class RsyncEngine:
         except ProgramMissingError as error:
             raise make_missing_here_error() from error
         if completed.returncode != 0:
-            raise self._explain(completed.returncode, completed.stderr_text)
+            failure = self._explain(completed.returncode, completed.stderr_text)
+            if self._makes_room(failure):
+                return self.compare(batch)
+            raise failure
         different, missing = parse_comparison(bytes(output))
         return Comparison(frozenset(different), frozenset(missing))
 
@@ -127,6 +129,10 @@ class RsyncEngine:
             with contextlib.suppress(CommandTooLongError):
                 return self._runner.stream(make_argv(replace(call, names=names)), stdin=b"", on_output=on_output)
         return self._runner.stream(make_argv(call), stdin=make_file_list(batch.files), on_output=on_output)
+
+    def _makes_room(self, error: HsmError) -> bool:
+        """Close the open shell after a session was refused: at MaxSessions 1 the worker takes its place."""
+        return isinstance(error, SessionsRefusedError) and self._ssh is not None and self._ssh.close_shell()
 
     def _explain(self, returncode: int, text: str) -> HsmError:
         ssh = self._ssh

@@ -31,7 +31,7 @@ _HINT = "HSM needs samba's rsync from 3.1.0 on; name another one with `rsync_pat
 _HINT_OLD = "Update it, or name samba's rsync there with `rsync_path`."
 _HINT_HERE = "Install samba's rsync from 3.1.0 on, for example with `brew install rsync`, and let PATH find it first."
 
-FAR_SECONDS = 0.005
+COMPRESSING_SECONDS = 0.005
 """From this round trip on a link is slow enough for compression to pay."""
 
 
@@ -112,7 +112,7 @@ def choose_compression(wish: str, common: Sequence[str], *, round_trip_seconds: 
         The method's name as rsync takes it; empty for none, also where one end does not know the method of the wish.
     """
     if wish == "auto":
-        is_far = round_trip_seconds is None or round_trip_seconds >= FAR_SECONDS
+        is_far = round_trip_seconds is None or round_trip_seconds >= COMPRESSING_SECONDS
         return "zstd" if is_far and "zstd" in common else ""
     return wish if wish in common and wish != "none" else ""
 

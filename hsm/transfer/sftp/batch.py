@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from hsm.errors import DiskError, HsmError
 from hsm.model import Root, SourceFile
+from hsm.remote.sftp.listing import NANOSECONDS
 from hsm.remote.sftp.session import RequestBatch, SftpSession, SftpSessions
 from hsm.remote.sftp.wire import Reply
 from hsm.remote.shell import RemoteShell
@@ -21,7 +22,6 @@ CHUNKS_UNDER_WAY = 64
 
 CHUNKS_PER_STEP = 8
 
-NANOSECONDS = 10**9
 _REPORT_SECONDS = 0.1
 _REPORT_BYTES = 1024 * 1024
 

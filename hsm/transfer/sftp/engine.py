@@ -20,11 +20,10 @@ from hsm.transfer.sftp.checksums import READ_METHOD, read_sums, sum_here, sum_th
 from hsm.transfer.sftp.diagnosis import diagnose_here, diagnose_sftp
 from hsm.transfer.sftp.pull import PullBatch
 from hsm.transfer.sftp.push import PushBatch
+from hsm.transfer.sftp.remote_files import PATHS_PER_STEP
 
 CAPABILITIES = Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_SESSIONS)
 """Of every SFTP engine."""
-
-_PATHS_PER_STEP = 100
 
 
 class SftpEngine:
@@ -114,8 +113,8 @@ class SftpEngine:
         found: dict[str, int | None] = {}
 
         def read(session: SftpSession, check: Callable[[], None]) -> None:
-            groups = range(0, len(paths), _PATHS_PER_STEP)
-            session.run([_read_sizes(paths[start : start + _PATHS_PER_STEP], found) for start in groups], check=check)
+            groups = range(0, len(paths), PATHS_PER_STEP)
+            session.run([_read_sizes(paths[start : start + PATHS_PER_STEP], found) for start in groups], check=check)
 
         self._client.use_sftp(read)
         return [found[path] for path in paths]

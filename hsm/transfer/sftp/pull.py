@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hsm.model import SourceFile
-from hsm.remote.sftp.listing import join
+from hsm.remote.sftp.listing import NANOSECONDS, join
 from hsm.remote.sftp.replies import Attributes, parse_attributes, parse_data, parse_handle
 from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, Work
 from hsm.remote.sftp.wire import (
@@ -31,7 +31,6 @@ from hsm.remote.sftp.wire import (
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
     CHUNKS_UNDER_WAY,
-    NANOSECONDS,
     BatchJob,
     Talk,
     choose_mode,

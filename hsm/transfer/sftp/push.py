@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from hsm.model import EntryKind, SourceFile
-from hsm.remote.sftp.listing import get_kind, join
+from hsm.remote.sftp.listing import NANOSECONDS, get_kind, join
 from hsm.remote.sftp.replies import (
     Attributes,
     check_status,
@@ -44,7 +44,6 @@ from hsm.remote.sftp.wire import (
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
     CHUNKS_UNDER_WAY,
-    NANOSECONDS,
     BatchJob,
     Talk,
     choose_mode,

@@ -28,7 +28,7 @@ from hsm.transfer.base import PARTIAL_FOLDER
 from hsm.transfer.sftp.batch import Talk
 from hsm.transfer.sftp.diagnosis import BlockedError
 
-_PATHS_PER_STEP = 100
+PATHS_PER_STEP = 100
 
 
 class RemoteFolders:
@@ -56,13 +56,13 @@ class RemoteFolders:
         }
         for depth in range(max((name.count("/") for name in ancestors), default=-1) + 1):
             names = sorted(name for name in ancestors if name.count("/") == depth)
-            for start in range(0, len(names), _PATHS_PER_STEP):
-                yield from self._make_level(names[start : start + _PATHS_PER_STEP])
+            for start in range(0, len(names), PATHS_PER_STEP):
+                yield from self._make_level(names[start : start + PATHS_PER_STEP])
         folders = [join(self._root, parent) for parent in sorted(parents)]
         places = [f"{folder}/{PARTIAL_FOLDER}" for folder in folders if folder not in self.made]
-        for start in range(0, len(places), _PATHS_PER_STEP):
+        for start in range(0, len(places), PATHS_PER_STEP):
             replies = yield RequestBatch(
-                [make_path(PacketType.LSTAT, path) for path in places[start : start + _PATHS_PER_STEP]]
+                [make_path(PacketType.LSTAT, path) for path in places[start : start + PATHS_PER_STEP]]
             )
             self.with_parts.update(reply.path for reply in replies if _read_kind(reply) is EntryKind.FOLDER)
 

@@ -85,6 +85,8 @@ class World:
     n_running: int = 0
     n_most_running: int = 0
     destination_error: HsmError | None = None
+    destination: MemoryEndpoint = field(init=False)
+    n_sent_when_tidied: list[int] = field(default_factory=list)
 
     def add(self, path: str, *, size: int = LARGE, root: Root = Root.WANDB) -> SourceFile:
         self.here[f"{PREFIX}/{path}"] = Entry("", EntryKind.FILE, size, T, 7)
@@ -132,15 +134,17 @@ class World:
         self.events.append(event)
 
     def run(self, *files: SourceFile, n_workers: int = 8, patience: Patience | None = None) -> TransferResult:
+        self.destination = MemoryEndpoint(self.there, self.destination_error)
         transfer = Transfer(
             self,
             source=MemoryEndpoint(self.here),
-            destination=MemoryEndpoint(self.there, self.destination_error),
+            destination=self.destination,
             roots=ROOTS,
             reporter=self,
             target="desktop",
             sleep=self.pauses.append,
             patience=patience or Patience(settle_seconds=(3.0, 6.0)),
+            tidy=lambda: self.n_sent_when_tidied.append(len(self.sent)),
         )
         return transfer.run(files, n_workers=n_workers)
 
@@ -321,6 +325,7 @@ def test_after_a_broken_connection_the_rest_goes_over_a_new_one() -> None:
     assert outcomes(result) == dict.fromkeys("abc", "sent")
     assert [[file.path for file in batch.files] for batch in world.sent] == [["a", "b", "c"], ["b", "c"]]
     assert (result.error, result.problems) == (None, ())
+    assert world.n_sent_when_tidied == [1], "between the two: what the first left open is taken away there"
 
 
 def test_a_connection_that_never_holds_is_given_up() -> None:
@@ -409,20 +414,44 @@ def test_a_destination_that_is_away_does_not_undo_what_the_engine_vouched_for() 
     assert outcomes(result) == {"a": "sent", "b": "failed"}
 
 
-def test_after_a_broken_connection_nothing_is_taken_on_trust() -> None:
-    """A program that still runs at the other end may have replaced a part that was continued."""
+@pytest.mark.parametrize("torn_rounds", [{2}, {2, 3}], ids=["once", "once more, by when nothing broke"])
+def test_after_a_broken_connection_nothing_is_taken_on_trust(torn_rounds: set[int]) -> None:
+    """What was left running at the other end may have replaced a part that was gone on with."""
 
     def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         if len(world.sent) == 1:
             return unclean(DROPPED)
         end = world.bring_all(batch, on_moved)
-        if len(world.sent) == 2:
+        if len(world.sent) in torn_rounds:
             world.there["/d/wandb/a"] = world.there["/d/wandb/a"]._replace(size=1)
         return end
 
     world = World(act=act)
+    result = world.run(world.add("a"), patience=Patience(n_fruitless_rounds=9))
+    assert (outcomes(result), result.error, len(world.sent)) == ({"a": "sent"}, None, 2 + len(torn_rounds))
+
+
+def test_after_a_broken_connection_a_destination_that_is_away_proves_nothing() -> None:
+    def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
+        if len(world.sent) == 1:
+            return unclean(DROPPED)
+        world.destination.error = DROPPED
+        return world.bring_all(batch, on_moved)
+
+    world = World(act=act)
     result = world.run(world.add("a"))
-    assert (outcomes(result), result.error, len(world.sent)) == ({"a": "sent"}, None, 3)
+    assert (outcomes(result), result.files, result.error) == ({"a": "failed"}, {}, DROPPED)
+
+
+def test_a_full_disk_ends_it_also_where_a_file_changed_meanwhile() -> None:
+    def act(world: World, *_: object) -> BatchEnd:
+        world.change("log", size=11)
+        return unclean(NO_SPACE)
+
+    world = World(act=act)
+    result = world.run(world.add("log", size=10), world.add("rests", size=1))
+    assert outcomes(result) == {"log": "unsettled", "rests": "failed"}
+    assert (world.pauses, len(world.sent), isinstance(result.error, NoSpaceError)) == ([], 1, True)
 
 
 def test_a_destination_that_is_away_leaves_the_rest_failed() -> None:
