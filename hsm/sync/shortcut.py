@@ -70,12 +70,12 @@ class Shortcut:
         """
         raise NotImplementedError
 
-    def note(self, report: TargetReport, digest: str) -> None:
+    def note(self, report: TargetReport, get_digest: Callable[[], str]) -> None:
         """Leave behind what the next push can be saved by.
 
         Args:
             report: How this one ended at a target.
-            digest: Of what the target answered before; empty where there is none.
+            get_digest: Waits for the digest of what the target answered before; empty where there is none.
         """
 
 

@@ -25,6 +25,14 @@ class MakeRsync(Protocol):
         """Make it; raises HsmError where it could not work."""
 
 
+class Link(Protocol):
+    """The way to a target."""
+
+    @property
+    def round_trip_seconds(self) -> float | None:
+        """As far as it is known; may be measured now."""
+
+
 class HeadStart:
     """Opens streams from the hints of the last push. Used by one thread.
 
@@ -32,12 +40,14 @@ class HeadStart:
         hints: Of the target; None where there can be none.
         route: Between which places, in a word: hints of another route say nothing.
         make: Makes engines.
+        link: The way there, whose round trip is part of the next hint.
     """
 
-    def __init__(self, hints: HintFile | None, route: str, make: MakeRsync) -> None:
+    def __init__(self, hints: HintFile | None, route: str, make: MakeRsync, link: Link) -> None:
         self._hints = hints
         self._route = route
         self._make = make
+        self._link = link
         self._begun: tuple[DestinationHint, str, bool, RsyncEngine] | None = None
         self._taken: RsyncEngine | None = None
         self._is_push = False  # staged artifacts and checks use engines too, whose folders are no hint
@@ -84,12 +94,8 @@ class HeadStart:
         engine.stop()
         return None
 
-    def drop(self, round_trip_seconds: float | None = None) -> None:
-        """End all that was begun, taken or not: not every stream gets its files. What was found is the next hint.
-
-        Args:
-            round_trip_seconds: Of the link, as it was measured by now.
-        """
+    def drop(self) -> None:
+        """End all that was begun, taken or not: not every stream gets its files. What was found is the next hint."""
         begun, self._begun = self._begun, None
         taken, self._taken = self._taken, None
         found, self._found, self._is_push = self._found, None, False
@@ -97,4 +103,6 @@ class HeadStart:
             if engine is not None:
                 engine.stop()
         if found is not None and self._hints is not None:
-            self._hints.remember_destination(DestinationHint(self._route, *found, round_trip_seconds))
+            # Only here: the round trip may have to be measured, which costs one more.
+            hint = DestinationHint(self._route, *found, self._link.round_trip_seconds)
+            self._hints.remember_destination(hint)

@@ -49,7 +49,7 @@ class OpenSshTarget:
         self._settings = settings
         self._runner = runner
         self._here: BackgroundCall[RsyncVersion] | None = None
-        self._head_start = HeadStart(hints, _make_route_word(settings), self._make_push_engine)
+        self._head_start = HeadStart(hints, _make_route_word(settings), self._make_push_engine, ssh)
 
     @property
     def make_guard(self) -> MakeGuard:
@@ -93,7 +93,7 @@ class OpenSshTarget:
 
     def release(self) -> None:
         """See `hsm.targets.contract.Connection.release`; the next push begins with what this one found."""
-        self._head_start.drop(self._ssh.round_trip_seconds)
+        self._head_start.drop()
 
     def make_engine(self, roots: Mapping[Root, str], *, sweep: str, update_only: bool, pulls: bool = False) -> Engine:
         """See `hsm.targets.contract.Connection.make_engine`; the rsync of both ends is checked first."""

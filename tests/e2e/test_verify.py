@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.aftermath import SWEEP
+from tests.e2e.synthetic import write_project
+
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Project
+    from collections.abc import Callable
+
+    from private_sshd import PrivateSshd
+
+    from tests.e2e.conftest import MakeProject, Project
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +68,16 @@ def test_a_target_out_of_reach_is_not_equal(project: Project) -> None:
     project.set_target(port=1)
     found = verify(project, sweep)
     assert (found["exit_code"], found["error"]["kind"]) == (10, "connection_refused")
+
+
+@pytest.mark.parametrize("n_sessions", [1, 4])
+def test_a_server_with_few_sessions_is_verified_all_the_same(
+    n_sessions: int, start_sshd: Callable[..., PrivateSshd], make_project: MakeProject
+) -> None:
+    """The open shell gives its place to the comparing rsync, as it does to one that sends."""
+    sshd = start_sshd(settings={"MaxSessions": str(n_sessions)})
+    project = make_project(sshd, options={"parallel_transfers": n_sessions})
+    write_project(project.folder)
+    assert project.hsm("sync", "to", SWEEP).returncode == 0
+    found = verify(project, SWEEP)
+    assert (found["exit_code"], found["error"], found["equal"]) == (0, None, 10)

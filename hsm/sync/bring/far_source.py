@@ -110,7 +110,7 @@ def load_far_id(endpoint: Endpoint, project: Path, route: Route, *, folder: str,
     if endpoint.name in known and known[endpoint.name][0] == route:
         return known[endpoint.name][1]
     taken = {source_id for name, (other, source_id) in known.items() if name != endpoint.name and other != route}
-    source_id = _read_id(endpoint, str(ProjectFolder(Path(folder)).id))
+    source_id = _read_id(endpoint, f"{folder}/{ProjectFolder(Path()).id}")
     # A project copied with its `.hsm/` says the same id at two targets, which then shared a receipt here.
     if not source_id or source_id in taken:
         words = (endpoint.name, route.host, route.user or "", str(route.port or ""), route.sweeps, route.wandb)

@@ -36,10 +36,10 @@ class JournalFile:
         """
         stamp = _read_stamp(self._path)
         try:
-            self._read(sets_aside=False)
+            self.journal, notices = load_journal(self._path, self._route, sets_aside=False)
         except ConfigError:  # `load` will say it
             return ()
-        self._peeked = stamp if not self.notices else None
+        self._peeked = stamp if not notices else None  # `load` sets it aside, and tells
         return tuple(name for name in self.journal.runs if name)
 
     def load(self, *, sets_aside: bool) -> None:
@@ -52,7 +52,7 @@ class JournalFile:
             ConfigError: A newer version of HSM wrote it.
         """
         if self._peeked is None or self._peeked != _read_stamp(self._path):
-            self._read(sets_aside=sets_aside)
+            self.journal, self.notices = load_journal(self._path, self._route, sets_aside=sets_aside)
 
     def save(self, journal: Journal) -> None:
         """Replace it.
@@ -69,9 +69,6 @@ class JournalFile:
                 hint="Check the free space and the permissions of .hsm/ here.",
                 kind="journal_unwritable",
             ) from error
-
-    def _read(self, *, sets_aside: bool) -> None:
-        self.journal, self.notices = load_journal(self._path, self._route, sets_aside=sets_aside)
 
 
 def _read_stamp(path: Path) -> list[int]:

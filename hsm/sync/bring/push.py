@@ -83,13 +83,13 @@ class _Push:
             for name, target in request.targets.items()
             for sweep in source.sweeps
         }
-        source_id = "" if request.is_dry_run else load_source_id(source.project)
+        self._options = {key: make_options(key[0], found, request) for key, found in settings.items()}
+        source_id = "" if request.is_dry_run else load_source_id(source.project)  # may write the first one
         self._loaded = loaded
         self._session = session
         self._runner = runner
         self._reporter = reporter
         self._call = PushCall(request, source, source_id, settings)
-        self._options = {key: make_options(key[0], found, request) for key, found in settings.items()}
         self._ledgers = {key: self._make_ledger(*key) for key in settings}
         first = source.sweeps[0].id
         self._known = {
@@ -160,7 +160,7 @@ class _Push:
             inventory = inventories[sweep.id, self._options[name, sweep.id].max_depth]
             reports.append(self._serve_sweep(connection, inventory, stopwatch, None if reports else ahead))
             stopwatch = Stopwatch(name, self._reporter)
-        self._shortcut.note(reports[0], ahead.get_digest() if ahead is not None else "")
+        self._shortcut.note(reports[0], ahead.get_digest if ahead is not None else str)
         return reports
 
     def _report_unchanged(self, connection: Connection, stopwatch: Stopwatch) -> TargetReport:

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
@@ -106,11 +106,14 @@ class UnchangedSweep(Shortcut):
             counts=record.counts,
         )
 
-    def note(self, report: TargetReport, digest: str) -> None:
+    def note(self, report: TargetReport, get_digest: Callable[[], str]) -> None:
         """See `Shortcut.note`."""
         counts = _count(report)
         folders = self._footprint.folders
-        if counts is None or not digest or not self._footprint.is_whole or not self._covers(folders):
+        if counts is None or not self._footprint.is_whole or not self._covers(folders):
+            return
+        digest = get_digest()
+        if not digest:
             return
         record = UnchangedRecord(self._make_question(report.name), folders, digest, counts, report.problems)
         if record != self._records[report.name]:

@@ -39,13 +39,14 @@ def verify_cleaned(
     Args:
         endpoint: The target.
         contents: Reads there.
-        roots: Its folders.
+        roots: Its folders that are synced; what was removed of others is not compared.
         sweep: The sweep's id.
         units: Those that were removed and are not here, by name.
 
     Raises:
         HsmError: The target is out of reach.
     """
+    units = {name: unit for name, unit in units.items() if _get_root(name) in roots}
     expected = {key: file for name, unit in units.items() for key, file in _list_files(sweep, name, unit)}
     there: dict[FileKey, str] = {}
     different: set[FileKey] = set()
@@ -67,18 +68,25 @@ def verify_cleaned(
     return CleanedVerdict(n_equal, frozenset(different), frozenset(missing), frozenset(expected), frozenset(units))
 
 
+def _get_root(name: str) -> Root:
+    """The folder that a unit lands in: the sweep's own has the empty name."""
+    return Root.WANDB if name else Root.SWEEPS
+
+
 def _list_files(sweep: str, name: str, unit: CleanedUnit) -> list[tuple[FileKey, CleanedFile]]:
-    root, prefix = (Root.WANDB, name) if name else (Root.SWEEPS, sweep_folder(sweep))
-    return [((root, f"{prefix}/{path}"), file) for path, file in unit.files.items()]
+    prefix = name or sweep_folder(sweep)
+    return [((_get_root(name), f"{prefix}/{path}"), file) for path, file in unit.files.items()]
 
 
 def _look(
     endpoint: Endpoint, roots: Mapping[Root, str], sweep: str, units: Mapping[str, CleanedUnit]
 ) -> dict[FileKey, tuple[EntryKind, int, str]]:
     """Look at what lies there: type, size, and absolute path of each."""
-    runs = tuple(name for name in units if name)
-    trees = {Root.SWEEPS: Tree(roots[Root.SWEEPS], (sweep_folder(sweep),) if "" in units else ())}
-    trees[Root.WANDB] = Tree(roots[Root.WANDB], runs)
+    names = {
+        Root.SWEEPS: (sweep_folder(sweep),) if "" in units else (),
+        Root.WANDB: tuple(name for name in units if name),
+    }
+    trees = {root: Tree(path, names[root]) for root, path in roots.items()}
     listings = endpoint.survey(list(trees.values())).listings
     return {
         (root, entry.path): (entry.kind, entry.size, f"{listing.base.rstrip('/')}/{entry.path}")

@@ -478,3 +478,13 @@ def test_the_transfer_is_prepared_for_what_has_changed_here(bench: Bench) -> Non
     bench.exchange()
     bench.exchange(is_dry_run=True)
     assert asked == [frozenset(Root), frozenset({Root.SWEEPS})]
+
+
+def test_at_a_destination_that_is_here_what_arrived_is_written_down_after_a_break(bench: Bench) -> None:
+    """A local rsync that was killed counts as a dropped connection; the folder is within reach all the same."""
+    bench.target.endpoint.is_remote = False
+    bench.script.at("send", None, fail(NO_NET))
+    bench.script.at("sent", fail(NO_NET))
+    bench.exchange()
+    assert bench.receipt.exists()
+    assert not bench.lock.exists()

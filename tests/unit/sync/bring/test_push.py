@@ -12,6 +12,7 @@ from hsm.config.schema import TargetSettings
 from hsm.errors import ExitCode, LoginRefusedError, UsageError
 from hsm.model import Root
 from hsm.process.runner import CommandStoppedError
+from hsm.project_folder import ProjectFolder
 from hsm.sync.bring.push import push
 from hsm.sync.bring.session import Session
 from hsm.sync.reports import State, SyncReport
@@ -146,3 +147,22 @@ def test_steps_after_a_sync_follow_what_arrived_and_nothing_else(bench: Workbenc
     }
     run_push(bench, ONE, targets=("desktop",))
     assert not (root / "arrived").exists()
+
+
+def test_a_call_that_is_refused_writes_nothing(bench: Workbench) -> None:
+    path = bench.project / ".hsm/sync_config.yaml"
+    config = json.loads(path.read_text())
+    config["sync_targets"]["desktop"]["options"] = {"sync_wandb_runs": False}
+    path.write_text(json.dumps(config))
+    before = list_files(bench.project)
+    with pytest.raises(UsageError, match="Nothing is left"):
+        run_push(bench, ONE, targets=("desktop",), roots=(Root.WANDB,))
+    assert list_files(bench.project) == before
+
+
+def test_a_notice_of_the_journal_is_told_by_whoever_holds_its_lock(bench: Workbench) -> None:
+    run_push(bench, ONE, targets=("desktop",))
+    ProjectFolder(bench.project).journal("desktop", ONE).write_text("{")
+    report = run_push(bench, ONE, targets=("desktop",)).sweeps[0].targets[0]
+    assert [problem.kind for problem in report.problems] == ["damaged_journal"]
+    assert run_push(bench, ONE, targets=("desktop",)).sweeps[0].targets[0].problems == ()

@@ -46,7 +46,7 @@ class Ground:
         """Read all there is, and note how it ended."""
         found = self.make()
         found.watch(LocalEndpoint()).survey([Tree(str(self.wandb))])
-        found.note(report, digest)
+        found.note(report, lambda: digest)
 
     def rests(self, found: UnchangedSweep, **said: str) -> bool:
         """Whether it rests, after each target said something."""
@@ -130,7 +130,7 @@ def test_a_folder_elsewhere_is_another_question(ground: Ground) -> None:
 def test_a_place_that_was_not_read_is_no_rest(ground: Ground) -> None:
     found = ground.make(sweep=str(ground.folder / "sweeps"))
     found.watch(LocalEndpoint()).survey([Tree(str(ground.wandb))])
-    found.note(REPORT, "there")
+    found.note(REPORT, lambda: "there")
     assert not ground.path.exists()
 
 
@@ -140,7 +140,7 @@ def test_what_could_not_be_read_is_tried_again(ground: Ground) -> None:
     source.survey([Tree(str(ground.wandb))])
     log = ground.wandb / "run-1/files"  # a folder cannot be read as a file, whoever asks
     assert not list(source.read_ends([str(log), str(ground.wandb / "no/such")], n_blocks=1))
-    found.note(REPORT, "there")
+    found.note(REPORT, lambda: "there")
     assert not ground.path.exists()
 
 
@@ -149,7 +149,7 @@ def test_a_file_that_is_not_there_is_missed_when_it_comes(ground: Ground) -> Non
     source = found.watch(LocalEndpoint())
     source.survey([Tree(str(ground.wandb), max_depth=1)])
     assert not list(source.read_ends([str(ground.wandb / "run-1/files/wandb-metadata.json")], n_blocks=1))
-    found.note(REPORT, "there")
+    found.note(REPORT, lambda: "there")
     assert ground.rests(ground.make())
     (ground.wandb / "run-1/files/wandb-metadata.json").touch()
     assert not ground.rests(ground.make())
@@ -169,7 +169,7 @@ def test_one_no_is_enough_and_nobody_else_is_waited_for(ground: Ground) -> None:
     for name in ground.journals:
         found = ground.make()
         found.watch(LocalEndpoint()).survey([Tree(str(ground.wandb))])
-        found.note(replace(REPORT, name=name), "there")
+        found.note(replace(REPORT, name=name), lambda: "there")
     found = ground.make()
     threading.Timer(0.05, found.hear, ("backup", "another")).start()
     assert not found.is_unchanged()
