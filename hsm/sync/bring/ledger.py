@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -26,24 +26,12 @@ from hsm.records.receipt import (
 from hsm.records.record import RunRecord, merge_records
 from hsm.remote.guard import GuardPlaces, MakeGuard
 from hsm.sync.bring.books import Books
+from hsm.sync.bring.found_origins import FoundOrigins
 from hsm.sync.bring.journal_file import JournalFile
 from hsm.targets.lock import TargetLock, give_lock_back, take_target_lock
 
 if TYPE_CHECKING:
     from hsm.sync.bring.provenance import Provenance
-
-
-@dataclass(frozen=True, slots=True)
-class FoundOrigins:
-    """The files at the destination that differ from the source's.
-
-    Attributes:
-        foreign: Those that did not come from this source, with whose they are in words.
-        equal: Those that have the same content all the same.
-    """
-
-    foreign: Mapping[FileKey, str] = field(default_factory=dict)
-    equal: frozenset[FileKey] = frozenset()
 
 
 class Ledger:

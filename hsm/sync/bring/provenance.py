@@ -21,7 +21,7 @@ from hsm.records.receipt import get_receipt_name, parse_receipt
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
 from hsm.sync.bring.books import Books
-from hsm.sync.bring.ledger import FoundOrigins
+from hsm.sync.bring.found_origins import FoundOrigins
 
 # Content is compared only where a conflict may be none: metadata and small tables that two clusters wrote alike. Both
 # ends read them whole, over the network.
