@@ -37,11 +37,11 @@ class FakeGuard:
 
     def take(
         self,
-        content: bytes,
+        content: bytes,  # noqa: ARG002
         *,
         minutes: int,
         stale: str | None = None,
-        breaks: bool = False,  # noqa: ARG002
+        breaks: bool = False,
     ) -> LockTaken | LockHeld:
         self.calls.append({"minutes": minutes, "stale": stale, "breaks": breaks})
         held = self.content or (make_lock_content(self.holder) if self.holder is not None else b"")
