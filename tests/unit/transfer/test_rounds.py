@@ -349,7 +349,7 @@ def test_rounds_that_bring_something_are_not_counted() -> None:
 
 def test_refused_sessions_make_fewer_workers() -> None:
     turns = itertools.count()
-    refused = threading.Event()
+    refused, again = threading.Event(), threading.Event()
     n_after: list[int] = []
 
     def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
@@ -359,8 +359,10 @@ def test_refused_sessions_make_fewer_workers() -> None:
             return unclean(SessionsRefusedError("no more"))
         if turn == 0:
             refused.wait(20)
+            again.wait(0.3)  # which only a worker too many would set meanwhile
         else:
             n_after.append(world.n_running)
+            again.set()
         return world.bring_all(batch, on_moved)
 
     world = World(act=act, max_workers=2)
