@@ -203,18 +203,24 @@ def test_a_refused_login_is_not_tried_again(fake: Fake) -> None:
     assert fake.count("login") == 1
 
 
-@pytest.mark.parametrize(("may_log_in", "n_sessions"), [(True, 1), (False, 0)])
-def test_a_shell_is_begun_over_a_login_that_is_open_or_may_be(fake: Fake, may_log_in: bool, n_sessions: int) -> None:
+def test_a_shell_that_was_begun_is_used(fake: Fake) -> None:
     client = fake.make()
     with client.keep_shell():
-        client.begin(may_log_in=may_log_in)
+        client.begin()
+        assert client.run("echo in").stdout == b"in\n"
+        assert (fake.count("login"), fake.count("session")) == (1, 1)
+
+
+def test_where_it_may_not_log_in_a_shell_is_begun_over_an_open_login_alone(fake: Fake) -> None:
+    client = fake.make()
+    with client.keep_shell():
+        client.begin(may_log_in=False)
         client.drop_begun()
-        assert (fake.count("login"), fake.count("session")) == (n_sessions, n_sessions)
+        assert (fake.count("login"), fake.count("session")) == (0, 0)
         client.login()
         client.begin(may_log_in=False)
         assert client.run("echo in").stdout == b"in\n"
-        assert fake.count("session") == n_sessions + 1
-    assert fake.count("login") == 1
+        assert (fake.count("login"), fake.count("session")) == (1, 1)
 
 
 def test_the_error_of_what_was_begun_is_told_once_by_what_needs_it(fake: Fake) -> None:
