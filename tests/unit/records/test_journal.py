@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from hsm.config.schema import TargetSettings
 from hsm.errors import ConfigError
 from hsm.project_folder import ProjectFolder
-from hsm.records.journal import Journal, Route, load_journal, save_journal
+from hsm.records.journal import Journal, Route, load_journal, make_route, save_journal
 from hsm.records.record import SWEEP_FOLDER, RunRecord
 
 ROUTE = Route("push", "login.example.org", "me", 2222, "/data/sweeps", "~/wandb")
@@ -64,6 +65,26 @@ def test_any_other_route_counts_as_new_and_the_old_journal_is_kept(path: Path, c
     assert "s.json.old" in notice.hint
     assert load_journal(path.with_name("s.json.old"), ROUTE, sets_aside=False) == (JOURNAL, ())
     assert load_journal(path, route, sets_aside=True) == (Journal(route), ())
+
+
+@pytest.mark.parametrize(
+    ("settings", "route"),
+    [
+        pytest.param({"host": "login.example.org", "user": "me", "port": 2222}, {}, id="a host"),
+        pytest.param({"host": "login.example.org"}, {"user": None, "port": None}, id="nothing but its name"),
+        pytest.param(
+            {"host": "10.0.0.7", "user": "me", "port": 2222, "node": "gpu1"}, {"host": "node:gpu1"}, id="a node"
+        ),
+        pytest.param({}, {"host": "", "user": None, "port": None}, id="a folder of this machine"),
+    ],
+)
+@pytest.mark.parametrize("direction", ["push", "pull"])
+def test_the_route_says_where_from_and_to_as_it_is_configured(
+    settings: dict[str, Any], route: dict[str, Any], direction: str
+) -> None:
+    paths = {"sweeps": "/data/sweeps", "wandb": "~/wandb"}
+    made = make_route(TargetSettings.model_validate({**settings, "paths": paths}), direction=direction)
+    assert made == replace(ROUTE, **route, direction=direction)
 
 
 def make_text(**changes: Any) -> str:

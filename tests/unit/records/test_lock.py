@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from hypothesis import strategies as st
 
 from hsm.errors import LockedError, TargetError
 from hsm.records.lock import (
+    STALE_MINUTES,
     Holder,
+    abandon,
     hold_local_lock,
     is_dead_here,
     make_holder,
@@ -107,6 +110,20 @@ def test_who_is_dead_here(dead_pid: int, living_pid: int) -> None:
     assert not is_dead_here(replace(here, pid=dead_pid, machine="another one of this name"))
 
 
+def test_a_process_of_another_user_lives(monkeypatch: pytest.MonkeyPatch, living_pid: int) -> None:
+    def refuse(_pid: int, _signal: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not is_dead_here(replace(make_holder("abc", SINCE), pid=living_pid))
+
+
+def test_a_lock_that_this_process_gave_up_has_a_dead_holder_and_no_other_has() -> None:
+    given_up, other = make_holder("abc", SINCE), make_holder("abc", SINCE)
+    abandon(given_up.nonce)
+    assert (is_dead_here(given_up), is_dead_here(other)) == (True, False)
+
+
 def test_the_error_says_who_since_when_and_what_to_do() -> None:
     error = make_locked_error(Holder("n", "abc", "login1", 4711, SINCE), sweep="s", target="desktop")
     assert "process 4711 on login1 since 2025-10-20T21:28:36+00:00" in error.message
@@ -171,6 +188,7 @@ def test_a_lock_can_be_broken_and_the_old_holder_leaves_the_new_one_alone(path: 
 def test_a_lock_of_another_machine_stays(path: Path, dead_pid: int) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(f"{dead_pid}\nelsewhere\n")
+    os.utime(path, (1_600_000_000, 1_600_000_000))
     with pytest.raises(LockedError, match=f"process {dead_pid} on elsewhere"), hold(path):
         pass
     with hold(path, breaks=True):
@@ -180,9 +198,13 @@ def test_a_lock_of_another_machine_stays(path: Path, dead_pid: int) -> None:
 def test_an_empty_lock_is_taken_over_once_it_is_old(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.touch()
-    with pytest.raises(LockedError, match="another process"), hold(path):
-        pass
-    os.utime(path, (1_600_000_000, 1_600_000_000))
+    for age_minutes in (0, STALE_MINUTES - 1):
+        made_at = time.time() - age_minutes * 60
+        os.utime(path, (made_at, made_at))
+        with pytest.raises(LockedError, match="another process"), hold(path):
+            pass
+    made_at = time.time() - (STALE_MINUTES + 1) * 60
+    os.utime(path, (made_at, made_at))
     with hold(path):
         pass
     assert list_names(path.parent) == []

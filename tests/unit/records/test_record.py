@@ -122,6 +122,27 @@ anything: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": None},
+        {"exit_code": True},
+        {"exit_code": "0"},
+        {"is_complete": 1},
+        {"is_complete": "no"},
+        {"is_whole": None},
+        {"n_files": True},
+        {"n_files": None},
+        {"n_bytes": 1.5},
+        {"digest": 7},
+    ],
+    ids=str,
+)
+def test_a_record_of_other_types_claims_nothing(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(change))} is"):
+        parse_record({**make_record_document(RunRecord("finished", 0, True, True, 1, 1, "d")), **change})
+
+
 @given(records)
 def test_a_record_survives_json(record: RunRecord) -> None:
     assert parse_record(json.loads(json.dumps(make_record_document(record)))) == record

@@ -15,7 +15,7 @@ from hsm.plan.digest import make_digest
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
 from hsm.sync.clean.comparison import count_places
-from hsm.sync.clean.decision import decide, decide_all, is_too_early, keep_folder
+from hsm.sync.clean.decision import decide, decide_all, is_too_early, keep_folder, keep_what_links_need
 from hsm.sync.clean.values import CleanOptions, Copy, Seen, Unit, UnitVerdict
 
 NOW = 1_800_000_000 * 10**9
@@ -239,6 +239,7 @@ def test_superseded_media_are_waived_alone_and_only_when_asked() -> None:
     copy = replace(without(SUPERSEDED)(make_copy(unit)), record=known)
     assert "superseded" in say(judge(unit, copy))
     assert not judge(unit, copy).goes
+    assert not judge(unit, replace(copy, record=make_record(unit))).goes  # it was sent once, and has gone there since
     verdict = judge(unit, copy, allows_superseded=True)
     assert (verdict.goes, verdict.waived) == (True, {SUPERSEDED})
     assert not judge(unit, without(LOG)(copy), allows_superseded=True).goes
@@ -380,6 +381,30 @@ def test_a_run_stays_that_a_symlink_of_the_folder_leads_into(
     verdicts = decide_all([run, folder], copies, CleanOptions(), roots=roots, now_ns=NOW)
     assert {verdict.unit.root for verdict in verdicts} == {*roots}
     assert {verdict.unit.name for verdict in verdicts if verdict.goes} == going
+
+
+# -- symlinks between units -------------------------------------------------------------------------------------------
+
+
+def make_linked(name: str, *, goes: bool, into: str) -> UnitVerdict:
+    link = make_file("link", is_link=True)._replace(real=f"/p/wandb/{into}/x" if into else "")
+    return UnitVerdict(Unit(name, f"/p/wandb/{name}", files={"link": link}), goes)
+
+
+@pytest.mark.parametrize(
+    ("units", "going"),
+    [
+        pytest.param([("a", True, "b"), ("b", True, "")], {"a", "b"}, id="what leads into it goes too"),
+        pytest.param([("a", False, "b"), ("b", True, "")], set(), id="what leads into it stays"),
+        pytest.param([("c", True, ""), ("b", True, "c"), ("a", False, "b")], set(), id="one through another"),
+        pytest.param([("a", False, "b-2"), ("b", True, "")], {"b"}, id="a name that only begins alike"),
+    ],
+)
+def test_what_a_symlink_of_something_that_stays_leads_into_stays(
+    units: list[tuple[str, bool, str]], going: set[str]
+) -> None:
+    found = keep_what_links_need([make_linked(name, goes=goes, into=into) for name, goes, into in units])
+    assert {verdict.unit.name for verdict in found if verdict.goes} == going
 
 
 # -- never without proof ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hsm.model import EntryKind
-from hsm.sync.clean.removal import KeptError, put_back, remove_unit
+from hsm.sync.clean.removal import KeptError, put_back, remove_emptied_folders, remove_unit, remove_wandb_folder
 from hsm.sync.clean.walk import UnitPlace, walk_folder
 from hsm.targets.contents.checksums import read_checksum
 
@@ -149,6 +149,30 @@ def test_what_changed_since_it_was_looked_at_stays(run: Path, name: str) -> None
     assert sorted(run.parents[1].rglob("*")) == before
 
 
+def test_an_empty_folder_in_the_place_of_another_stays(tmp_path: Path) -> None:
+    empty = tmp_path / "wandb/run-1"
+    empty.mkdir(parents=True)
+    place = look(empty)
+    empty.rename(tmp_path / "old")
+    empty.mkdir()
+    with pytest.raises(KeptError, match="another folder"):
+        remove_unit(place, ASIDE)
+    assert empty.is_dir()
+
+
+@pytest.mark.parametrize("name", ["a new file", "a file that grew", "a file that is gone"])
+def test_the_rest_of_an_interrupted_clean_stays_whole_where_it_changed(run: Path, name: str) -> None:
+    """It has the name `aside` already, so it is looked at once only."""
+    place = look(run)
+    CHANGES[name](run)
+    before = sorted(run.rglob("*"))
+    with pytest.raises(KeptError):
+        remove_unit(place, run.name)
+    assert sorted(run.rglob("*")) == before
+    remove_unit(look(run), run.name)
+    assert not run.exists()
+
+
 def test_what_comes_while_it_is_removed_stays_aside(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is in the run's folder writes at the very moment: simulated in the system call."""
     unlink = os.unlink
@@ -186,7 +210,16 @@ def test_what_comes_between_the_last_look_and_the_renaming_is_back_in_the_run(
     assert [path.name for path in run.parent.iterdir()] == [run.name]
 
 
-def test_a_file_that_changes_while_others_go_stays(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        pytest.param(lambda path: path.write_text("changed"), "changed", id="written to"),
+        pytest.param(_rewrite, "c", id="rewritten with its old time"),
+    ],
+)
+def test_a_file_that_changes_while_others_go_stays(
+    run: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object], text: str
+) -> None:
     unlink = os.unlink
     aside = run.with_name(ASIDE)
     left: list[Path] = []
@@ -195,23 +228,23 @@ def test_a_file_that_changes_while_others_go_stays(run: Path, monkeypatch: pytes
         unlink(path, dir_fd=dir_fd)
         if not left:
             left.append(next(each for each in (aside / ".hidden", aside / "files/deep/deeper/a") if each.exists()))
-            left[0].write_text("changed")
+            change(left[0])
 
     monkeypatch.setattr(os, "unlink", unlink_and_write)
     with pytest.raises(KeptError, match="new while it was removed"):
         remove(run)
-    assert left[0].read_text() == "changed"
+    assert left[0].read_text() == text
 
 
-@pytest.mark.parametrize("name", ["a new file", "a file that grew", "a file that is gone"])
-def test_what_was_set_aside_before_and_changed_is_left_whole(run: Path, name: str) -> None:
-    aside = run.rename(run.with_name(ASIDE))
-    place = look(aside)
-    CHANGES[name](aside)
-    before = sorted(aside.rglob("*"))
-    with pytest.raises(KeptError):
+def test_a_run_of_which_a_folder_cannot_be_emptied_any_more_stays_whole(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = look(run)
+    before = sorted(run.rglob("*"))
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    with pytest.raises(KeptError, match="may not be written to"):
         remove_unit(place, ASIDE)
-    assert sorted(aside.rglob("*")) == before
+    assert sorted(run.rglob("*")) == before
 
 
 def test_a_taken_name_is_left_alone(run: Path) -> None:
@@ -231,6 +264,39 @@ def test_what_was_set_aside_gets_its_name_back_if_that_is_free(run: Path) -> Non
     assert put_back(str(run.parent), ASIDE, run.name)
     assert (run / ".hidden").is_file()
     assert not put_back(str(run.parent), ASIDE, "run-2")
+
+
+@pytest.mark.parametrize(
+    ("fill", "goes"),
+    [
+        pytest.param(lambda _: None, True, id="nothing"),
+        pytest.param(
+            lambda folder: (folder / "latest-run").symlink_to("run-9"), True, id="wandb's link to a run that is gone"
+        ),
+        pytest.param(lambda folder: (folder / "latest-run").symlink_to("../outside"), False, id="one to what is there"),
+        pytest.param(lambda folder: (folder / "mine").symlink_to("run-9"), False, id="a link that wandb does not make"),
+        pytest.param(lambda folder: (folder / "debug.log").write_text("x"), False, id="a file of such a name"),
+        pytest.param(lambda folder: (folder / "debug.log").mkdir(), False, id="a folder of such a name"),
+    ],
+)
+def test_a_wandb_folder_goes_when_only_wandbs_links_to_what_is_gone_are_left(
+    run: Path, fill: Callable[[Path], object], goes: bool
+) -> None:
+    folder = run.parents[1] / "emptied"
+    folder.mkdir()
+    fill(folder)
+    before = sorted(folder.iterdir())
+    assert remove_wandb_folder(str(folder)) is goes
+    assert folder.exists() is not goes
+    assert goes or sorted(folder.iterdir()) == before
+
+
+def test_of_emptied_folders_only_the_sweeps_own_go(tmp_path: Path) -> None:
+    wandb, names = tmp_path / "wandb", ("sweep-a", "sweep-a/part", "sweep-ab", "other")
+    for name in names:
+        (wandb / name).mkdir(parents=True)
+    remove_emptied_folders(f"{wandb}/sweep-a", [f"{wandb}/{name}" for name in names])
+    assert sorted(path.name for path in wandb.iterdir()) == ["other", "sweep-ab"]
 
 
 def test_checksums_are_of_plain_files_alone(run: Path) -> None:
