@@ -294,9 +294,10 @@ def test_the_policy_refuses_connections_and_foreign_scripts(page: Browser) -> No
     assert page.run(refused) == "refused"
     page.run(
         "(() => { const script = document.createElement('script'); script.textContent = 'window.hacked = 7';"
-        " document.body.append(script); })()"
+        " script.id = 'foreign'; document.body.append(script); })()"
     )
     assert page.run("window.hacked") is None
+    page.run("document.getElementById('foreign').remove()")
     assert len(page.complaints) >= 2
     page.complaints.clear()
 
