@@ -135,7 +135,7 @@ def test_nodes_are_discovered_whatever_the_others_do(
     hosts["good-2"] = {"tailscale_ip": "127.0.0.50"}
     serve(be_good, "127.0.0.50", port)
     write_hosts({"hosts": hosts, "elo_sync": {"sync_port": port}})
-    found = discover_reachable_nodes(port, timeout=2)
+    found = discover_reachable_nodes(port, timeout=5)
     assert [(node.name, status) for node, status in found] == [("good-1", STATUS), ("good-2", STATUS)]
     assert get_sync_urls(port, "models") == [f"http://127.0.0.1:{port}/models", f"http://127.0.0.50:{port}/models"]
     assert get_elo_sync_urls() == [f"http://127.0.0.1:{port}/db", f"http://127.0.0.50:{port}/db"]
