@@ -97,7 +97,7 @@ class Connection(Protocol):
         where it fits, and `release` ends the rest.
 
         Args:
-            changed: The folders in which something changed here.
+            changed: The folders in which something changed here since a sync; none for a first one.
             sweep: Whose files will be sent.
             update_only: As for `make_engine`.
 

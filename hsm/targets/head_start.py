@@ -62,7 +62,7 @@ class HeadStart:
             update_only: As for the engine.
 
         Returns:
-            Whether that could be done; False where the last push left no hint.
+            Whether a stream is open; False where nothing changed, or the last push left no hint.
 
         Raises:
             HsmError: There cannot be a stream.
@@ -70,7 +70,7 @@ class HeadStart:
         self.drop()
         self._is_push = True
         if not changed:
-            return True
+            return False
         there = self._hints.load().destination if self._hints is not None else None
         if there is None or there.route != self._route:
             return False

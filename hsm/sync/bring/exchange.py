@@ -126,9 +126,7 @@ class _Exchange:
 
     def _run(self) -> TargetReport:
         if not (self._options.is_dry_run or self._direction.is_pull):
-            with contextlib.suppress(HsmError):  # the rest will tell
-                changed = self._ledger.find_changed(self._inventory)
-                self._connection.prepare(changed, sweep=self._inventory.sweep, update_only=self._update_only)
+            self._prepare()
         for _ in range(_MAX_CHECKS):
             there = self._survey()
             plan = self._make_plan(there)
@@ -150,6 +148,17 @@ class _Exchange:
             hint="Run the same command again when nobody else does.",
             kind="locked",
         )
+
+    def _prepare(self) -> None:
+        """Let the connection begin with what will be needed; whatever is wrong with it, the rest will tell."""
+        changed = self._ledger.find_changed(self._inventory)
+        if not changed:
+            return
+        with contextlib.suppress(HsmError):
+            # A first sync sends so much that a stream which was opened for a short list would only have to be ended,
+            # which takes half a second.
+            folders = changed if self._ledger.is_known else frozenset()
+            self._connection.prepare(folders, sweep=self._inventory.sweep, update_only=self._update_only)
 
     @property
     def _update_only(self) -> bool:

@@ -71,6 +71,11 @@ class Ledger:
         """The runs of which files are verified there; the sweep folder under its empty name."""
         return frozenset(name for name, record in self._journal.runs.items() if record.n_files)
 
+    @property
+    def is_known(self) -> bool:
+        """Tell whether the sweep was ever synced there, as far as the journal knows."""
+        return self._journal.updated_ns > 0
+
     def find_cleaned(self) -> frozenset[str]:
         """The runs that `hsm sync clean` removed here, so that a push does not miss them; a pull's source is not here.
 

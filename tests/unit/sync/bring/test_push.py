@@ -93,7 +93,7 @@ def test_the_destination_is_asked_once_where_the_journal_knows_the_runs(bench: W
     run_push(bench, ONE, targets=("desktop",))
     bench.targets["desktop"].script.seen.clear()
     assert list_states(run_push(bench, ONE, targets=("desktop",))) == {ONE: [State.NOTHING_TO_DO]}
-    assert bench.targets["desktop"].script.seen == ["login", "survey", "prepare"]
+    assert bench.targets["desktop"].script.seen == ["login", "survey"]
 
 
 def test_a_new_run_costs_a_second_question(bench: Workbench) -> None:
