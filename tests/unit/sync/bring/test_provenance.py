@@ -12,11 +12,13 @@ from hsm.endpoint import Tree
 from hsm.model import PlanItem, Reason, Root, Run, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination, make_destination_root
 from hsm.process.runner import Runner
+from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Route
-from hsm.records.receipt import Sender
+from hsm.records.receipt import Sender, get_receipt_name
 from hsm.remote.guard import GuardPlaces
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
+from hsm.sweep_folder import receipt_folder
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.provenance import Provenance
@@ -33,6 +35,10 @@ class Case:
     def __init__(self, folder: Path) -> None:
         self.here = folder / "here"
         self.far = folder / "far"
+
+    @property
+    def receipt(self) -> Path:
+        return self.here / "sweeps" / receipt_folder(SWEEP) / get_receipt_name("hpc")
 
     def write(self, root: Path, content: bytes, mtime_ns: int) -> None:
         path = root / "wandb" / PATH
@@ -74,7 +80,7 @@ class Case:
         file, destination = self.read()
         ledger.find_origins(SweepInventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
         plan = SyncPlan(SWEEP, (Run("run-1", "/p"),), (PlanItem(file, reason),))
-        places = GuardPlaces(str(self.here / "sweeps/outputs" / SWEEP / ".hsm-sync"), ())
+        places = GuardPlaces(str(self.receipt.parent), ())
         with ledger.open(is_dry_run=False):
             ledger.take(places, partial(ShellGuard, LocalShell(Runner())))
             ledger.begin(plan)
@@ -112,11 +118,33 @@ def test_what_a_pull_that_was_killed_left_is_its_own(case: Case) -> None:
     assert case.find_foreign() == {}
 
 
+def test_what_a_pull_from_another_target_that_was_killed_left_is_not_its_own(case: Case) -> None:
+    file, _ = case.read()
+    case.make_ledger("lab").begin(SyncPlan(SWEEP, items=(PlanItem(file, Reason.NEW),)))
+    case.write(case.here, b"of the lab", T)
+    assert "did not come from hpc" in case.find_foreign()[KEY]
+    assert case.find_foreign("lab") == {}
+
+
 def test_what_another_target_brought_where_a_pull_was_killed_is_not_its_own(case: Case) -> None:
     file, _ = case.read()
     case.make_ledger().begin(SyncPlan(SWEEP, items=(PlanItem(file, Reason.NEW),)))
     case.pull("lab", arrives=b"of the lab", proven=True)
     assert case.find_foreign() == {KEY: "it came from lab, and differs"}
+
+
+def test_what_was_overwritten_since_another_target_brought_it_is_its_own(case: Case) -> None:
+    case.pull("lab", arrives=b"of the lab", proven=True)
+    case.pull(reason=Reason.OVERWRITE, arrives=b"far, first", mtime_ns=T + 1, proven=True)
+    assert case.find_foreign() == {}
+
+
+def test_a_pull_that_was_killed_forgets_nothing_of_those_before(case: Case) -> None:
+    case.pull(arrives=b"far, first", proven=True)
+    file, _ = case.read()
+    other = file._replace(path="run-1/y")
+    case.make_ledger().begin(SyncPlan(SWEEP, items=(PlanItem(other, Reason.NEW),)))
+    assert case.find_foreign() == {}
 
 
 def test_an_overwrite_that_did_not_arrive_leaves_the_file_whose_it_was(case: Case) -> None:
@@ -133,8 +161,34 @@ def test_a_target_under_another_name_is_the_same_place(case: Case) -> None:
     assert case.find_foreign() == {}
 
 
+def test_what_was_here_the_same_is_its_own_from_then_on(case: Case) -> None:
+    case.write(case.here, b"far, second", T + 10)
+    case.pull(reason=Reason.SAME, arrives=None, proven=False)
+    case.receipt.unlink()
+    case.write(case.far, b"far, and third", T + 20)
+    assert case.find_foreign() == {}
+
+
+def test_a_run_that_lies_here_as_a_receipt_of_the_source_says_is_its_own(case: Case) -> None:
+    """So a pull knows what the source pushed here."""
+    case.pull(arrives=b"far, second", mtime_ns=T + 10, proven=True)
+    ProjectFolder(case.here).origins("hpc", SWEEP).unlink()
+    case.write(case.far, b"far, and third", T + 20)
+    assert case.find_foreign() == {}
+    case.write(case.here, b"mine", T)
+    assert KEY in case.find_foreign()
+
+
 def test_the_same_content_is_equal_whatever_its_time(case: Case) -> None:
     case.write(case.here, b"far, second", T - 10)
     file, destination = case.read()
     found = case.make_ledger().find_origins(SweepInventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
     assert (found.equal, found.foreign) == (frozenset({KEY}), {})
+
+
+@pytest.mark.parametrize("content", [b"far, secone", b"far, second!"], ids=["as many bytes", "more at its end"])
+def test_other_content_is_foreign_however_small_the_difference(case: Case, content: bytes) -> None:
+    case.write(case.here, content, T - 10)
+    file, destination = case.read()
+    found = case.make_ledger().find_origins(SweepInventory(SWEEP, (Run("run-1", "/p"),), (file,)), destination)
+    assert (found.equal, set(found.foreign)) == (frozenset(), {KEY})
