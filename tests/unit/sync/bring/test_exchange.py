@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hsm.endpoint import Survey
 from hsm.errors import (
     ConnectionDroppedError,
     DiskError,
@@ -20,17 +22,19 @@ from hsm.errors import (
     NoRsyncError,
     UnreachableError,
 )
-from hsm.model import Root, Run, RunState, SourceFile, SweepInventory
+from hsm.model import Root, Run, RunState, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.planner import PlanOptions
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import Event
 from hsm.project_folder import ProjectFolder
+from hsm.records.cleaned import CleanedUnit, Cleaning, make_aside_name, make_cleaning_path, save_cleaning
 from hsm.records.journal import Route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.exchange import Direction, exchange
+from hsm.sync.bring.found_origins import FoundOrigins
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.observer import Observer, Stopwatch
@@ -65,6 +69,7 @@ class Bench:
         self.project = folder / "project"
         self.script = Script()
         self.target = FakeTarget(folder / "there", self.script)
+        self.provenance: Any = None
         self.recorder = Recorder()
         for path in ALL:
             self.write(path)
@@ -127,7 +132,7 @@ class Bench:
             Direction(LocalEndpoint(), self.target.endpoint, self.target.roots, self.target.make_guard),
             self.read_inventory(),
             options,
-            ledger=Ledger(books, SWEEP),
+            ledger=Ledger(books, SWEEP, self.provenance),
             observer=Observer(self.recorder, Stopwatch("desktop", self.recorder), self.target.runner.sleep),
         )
 
@@ -159,6 +164,35 @@ def change_there(bench: Bench) -> None:
     """Something newer, and different, lies at the target."""
     push_once(bench)
     bench.write(MEDIA, b"edited there", mtime_ns=T + 5 * 10**9, root=bench.there)
+
+
+def rewrite_in_one_second(bench: Bench) -> None:
+    """The target keeps whole seconds, and a file is written anew within one, as long as before."""
+    bench.write(MEDIA, b"before", mtime_ns=T + 1)
+    push_once(bench)
+    os.utime(bench.place(bench.there, MEDIA), ns=(T, T))
+    bench.write(MEDIA, b"after!", mtime_ns=T + 2)
+
+
+def clean_run(bench: Bench) -> None:
+    """A clean has removed the run here."""
+    push_once(bench)
+    unit = CleanedUnit(RUN, str(bench.project / "wandb"), RUN, make_aside_name())
+    cleaning = Cleaning(SWEEP, "2026-01-02T03:04:05+00:00", "here", is_quick=False, places={}, units=(unit,))
+    save_cleaning(make_cleaning_path(bench.project, cleaning), cleaning)
+    shutil.rmtree(bench.project / "wandb" / RUN)
+
+
+def fold_names(bench: Bench) -> None:
+    """The target is a Mac, and has a newer file whose name differs in case."""
+    bench.write(MEDIA.replace("page", "PAGE"), b"edited there", mtime_ns=T + 5 * 10**9, root=bench.there)
+    look = bench.target.endpoint.survey
+
+    def survey(*words: Any, **options: Any) -> Survey:
+        found = look(*words, **options)
+        return replace(found, machine=replace(found.machine, system="Darwin"))
+
+    bench.target.endpoint.survey = survey  # type: ignore[method-assign]
 
 
 def put_receipt(bench: Bench, name: str = "receipt-bbbbbbbbbbbbbbbb.json") -> Callable[[], None]:
@@ -238,6 +272,9 @@ CASES = {
     "nothing is there": Case((State.DONE, ExitCode.DONE), ALL),
     "everything is there": Case((State.NOTHING_TO_DO, ExitCode.DONE), ALL, push_once, without=("take", "make_engine")),
     "a log has grown": Case((State.DONE, ExitCode.DONE), ALL, lambda bench: (push_once(bench), append_to_log(bench))),
+    "a file was rewritten within the second that the target keeps": Case(
+        (State.DONE, ExitCode.DONE), ALL, rewrite_in_one_second
+    ),
     "a dry run with nothing there": Case(
         (State.PLANNED, ExitCode.DONE), options={"is_dry_run": True}, has_receipt=False, without=("take", "send")
     ),
@@ -272,6 +309,13 @@ CASES = {
     "what is there is newer": Case(
         (State.PARTIAL, ExitCode.PARTIAL), ALL, change_there, problems=("conflict",), without=("send",)
     ),
+    "what is there is newer and nothing is compared": Case(
+        (State.PARTIAL, ExitCode.PARTIAL),
+        ALL,
+        change_there,
+        options={"plan": PlanOptions(is_checked=False)},
+        problems=("conflict",),
+    ),
     "what is there is newer and is overwritten": Case(
         (State.DONE, ExitCode.DONE), ALL, change_there, options={"plan": PlanOptions(overwrite=True)}
     ),
@@ -289,6 +333,7 @@ CASES = {
         without=("take",),
         last_error=" ",
     ),
+    "a clean has removed the run here": Case((State.NOTHING_TO_DO, ExitCode.DONE), ALL, clean_run, without=("send",)),
     "only the sweep's folder": Case((State.DONE, ExitCode.DONE), {CONFIG}, options={"roots": (Root.SWEEPS,)}),
     "only the runs": Case((State.DONE, ExitCode.DONE), {LOG, MEDIA}, options={"roots": (Root.WANDB,)}),
     "the target cannot be reached": Case(
@@ -448,6 +493,43 @@ def test_only_what_arrived_is_written_down(bench: Bench) -> None:
     record = bench.read_journal()["runs"][RUN]
     assert (record["n_files"], record["is_complete"]) == (1, False)
     assert bench.read_journal()["runs"][""]["is_complete"]
+
+
+def test_names_that_the_target_takes_for_one_are_one(bench: Bench) -> None:
+    fold_names(bench)
+    report = bench.exchange()
+    assert (report.state, {problem.kind for problem in report.problems}) == (State.PARTIAL, {"conflict"})
+    assert bench.list_there() == {LOG, CONFIG}
+
+
+def test_what_a_broken_connection_left_open_is_gone_before_the_rest_is_sent(bench: Bench) -> None:
+    left = bench.there / "wandb/.hsm-tmp" / SWEEP / "part"
+    seen: list[bool] = []
+
+    def break_off() -> None:
+        left.write_text("half")
+        raise NO_NET
+
+    bench.script.at("send", break_off, lambda: seen.append(left.exists()))
+    assert bench.exchange().state is State.DONE
+    assert seen
+    assert not any(seen)
+
+
+def test_an_error_between_lock_and_transfer_gives_the_lock_back(bench: Bench) -> None:
+    class FullHere:
+        """A record of what is whose that cannot be written, since the disk here is full."""
+
+        def find(self, *_: Any, **__: Any) -> FoundOrigins:
+            return FoundOrigins()
+
+        def begin(self, _plan: SyncPlan) -> None:
+            raise NO_SPACE
+
+    bench.provenance = FullHere()
+    report = bench.exchange()
+    assert (report.state, bench.script.seen.count("take")) == (State.FAILED, 1)
+    assert (bench.list_there(), bench.lock.exists()) == (set(), False)
 
 
 def test_a_lock_of_this_side_keeps_a_second_call_out(bench: Bench) -> None:

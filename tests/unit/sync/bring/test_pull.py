@@ -9,11 +9,11 @@ import pytest
 
 from hsm.errors import ExitCode, LoginRefusedError, UsageError
 from hsm.model import Root
-from hsm.process.runner import CommandStoppedError
+from hsm.process.runner import CommandStoppedError, Runner
 from hsm.sync.bring.pull import pull
 from hsm.sync.reports import State, SyncReport
 from tests.e2e.synthetic import write_file
-from tests.fake_target import fail
+from tests.fake_target import FakeTarget, fail
 from tests.unit.sync.bring.conftest import ONE, TWO, FakeSession, Workbench
 
 
@@ -83,6 +83,19 @@ def test_a_pull_that_is_interrupted_knows_its_own_files_again(bench: Workbench) 
     bench.targets["desktop"].script.at("sent", fail(CommandStoppedError()), None)
     assert list_states(run_pull(bench, targets=("desktop",))) == {ONE: [State.INTERRUPTED]}
     log = next((bench.targets["desktop"].folder / "wandb").rglob("output.log"))
+    write_file(log, b"more of the same\n", mtime_ns=1_770_000_000_000_000_000)
+    report = run_pull(bench, targets=("desktop",))
+    assert list_states(report) == {ONE: [State.DONE]}, report.sweeps[0].targets[0].problems
+
+
+def test_a_pull_that_is_killed_knows_its_own_files_again(bench: Workbench) -> None:
+    """Nothing is written down after the transfer, so what came is known only from before it."""
+    bench.targets["desktop"].script.at("sent", fail(ZeroDivisionError()), None)
+    with pytest.raises(ZeroDivisionError):
+        run_pull(bench, targets=("desktop",))
+    bench.runner, bench.targets["desktop"] = Runner(), FakeTarget(bench.folder / "desktop", name="desktop")
+    log = next((bench.targets["desktop"].folder / "wandb").rglob("output.log"))
+    assert (bench.project / "wandb" / log.relative_to(bench.targets["desktop"].folder / "wandb")).exists()
     write_file(log, b"more of the same\n", mtime_ns=1_770_000_000_000_000_000)
     report = run_pull(bench, targets=("desktop",))
     assert list_states(report) == {ONE: [State.DONE]}, report.sweeps[0].targets[0].problems
