@@ -25,7 +25,13 @@ FACTS = {
     "no sweep id": ([w.run("r", config={"sweep_id": None})], LogFacts("r")),
     "a configuration given later": ([w.run("r"), w.config("sweep_id", "s")], LogFacts("r", config_sweep_id="s")),
     "a key within another is not it": ([w.run("r", config={"a": {"sweep_id": "s"}})], LogFacts("r")),
+    "a key of a nested path is not it": ([w.run("r"), w.record(5, w.item(("a", "sweep_id"), "s"))], LogFacts("r")),
     "arguments": ([w.run("r"), w.environment("a", "+wandb.group=s")], LogFacts("r", args=("a", "+wandb.group=s"))),
+    "a later record without arguments": (
+        [w.run("r"), w.environment("a"), w.environment()],
+        LogFacts("r", args=("a",)),
+    ),
+    "no record of the run yet": ([w.environment("a")], LogFacts(args=("a",))),
     "exit code 0": ([w.run("r"), w.exit_code(0)], LogFacts("r", exit_code=0)),
     "exit code 3": ([w.run("r"), w.exit_code(3)], LogFacts("r", exit_code=3)),
     "a negative exit code": ([w.run("r"), w.exit_code(-1)], LogFacts("r", exit_code=-1)),
@@ -65,6 +71,15 @@ def test_a_run_record_longer_than_the_head_takes_a_second_look() -> None:
     log = w.frame([w.run("r", group="s", config={"big": "x" * 80_000}), *rows])
     assert not read_log(w.cut(log)).is_whole
     assert read_log(w.cut(log, n_blocks=4)) == LogFacts("r", group="s")
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2])
+def test_a_record_across_the_place_where_the_two_ends_meet_is_read(n_blocks: int) -> None:
+    room = n_blocks * w.BLOCK
+    log = w.frame([w.run("r", group="s"), w.history({"text": "y" * (room - 200)}), w.config("sweep_id", "c" * 400)])
+    ends = w.cut(log + bytes(2 * room - len(log)), n_blocks=n_blocks)
+    assert ends.tail_offset == len(ends.head)
+    assert read_log(ends) == LogFacts("r", group="s", config_sweep_id="c" * 400)
 
 
 def test_a_killed_run_needs_no_second_look() -> None:
