@@ -82,6 +82,35 @@ def test_a_damaged_length_does_not_lead_out_of_its_block() -> None:
     assert found.is_damaged
 
 
+def test_a_damaged_length_does_not_end_the_log_before_its_end() -> None:
+    """It leads beyond the end, where a whole one would be of a chunk that is still being written."""
+    records = make_records([100, BLOCK_BYTES, 50])
+    log = bytearray(frame(records))
+    log[11:13] = b"\xff\xff"
+    found = parse_records(bytes(log))
+    assert (found.payloads, found.is_damaged) == ((records[2],), True)
+
+
+@pytest.mark.parametrize("place", ["its first byte", "its last byte", "its checksum", "its type"])
+def test_a_record_of_which_a_byte_changed_is_not_read(place: str) -> None:
+    records = make_records([10, 10, 10])
+    log = bytearray(frame(records))
+    start = log.index(records[1])
+    log[start + {"its first byte": 0, "its last byte": 9, "its checksum": -7, "its type": -1}[place]] ^= 4
+    found = parse_records(bytes(log))
+    assert (found.payloads, found.is_damaged) == ((records[0],), True)
+
+
+@pytest.mark.parametrize("n_left", range(10))
+@pytest.mark.parametrize("length", [0, 1, 20, BLOCK_BYTES + 20])
+def test_a_record_that_begins_near_the_end_of_a_block_is_read(n_left: int, length: int) -> None:
+    """With 7 bytes left its first chunk has a header and no content; with fewer it begins with the next block."""
+    records = make_records([BLOCK_BYTES - len(HEADER) - 7 - n_left, length, 30])
+    log = frame(records)
+    assert parse_records(log).payloads == tuple(records)
+    assert parse_records(log[BLOCK_BYTES:], offset=BLOCK_BYTES).payloads[-1:] == (records[2],)
+
+
 @pytest.mark.parametrize("data", [b"", HEADER[:3], HEADER])
 def test_a_young_log_is_not_damaged(data: bytes) -> None:
     assert parse_records(data) == parse_records(HEADER)
@@ -99,6 +128,8 @@ def test_a_record_that_breaks_off_takes_nothing_of_a_later_one() -> None:
 
     first, full, last = (chunk(kind, content) for kind, content in ((2, b"begins"), (1, b"whole"), (4, b"ends")))
     assert parse_records(HEADER + first + full + last + full).payloads == (b"whole", b"whole")
+    assert parse_records(HEADER + first + first + last).payloads == (b"beginsends",)
+    assert parse_records(HEADER + last + chunk(3, b"goes on") + last + full).payloads == (b"whole",)
 
 
 @given(st.binary(max_size=300), st.booleans(), st.sampled_from([0, BLOCK_BYTES]))
