@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,8 @@ from hsm.remote.guard import Guard, GuardPlaces, LockHeld, LockTaken, MakeGuard
 from hsm.remote.local import LocalShell
 from hsm.remote.sftp.endpoint import SftpEndpoint
 from hsm.remote.sftp.guard import SftpGuard
+from hsm.remote.sftp.session import SftpSession, SftpSessions
+from hsm.remote.sftp.wire import FSYNC, HARD_LINK, Code, Reply, Request, SftpError
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 from hsm.remote.shell_programs.guard import ShellGuard
@@ -48,6 +53,13 @@ class Bench:
         if self.shell is None:
             pytest.skip("a stand-in for a shell, and there is none")
         return self.shell
+
+    def guard_without(self, nonce: str, *, program: str, extension: str, is_offered: bool) -> Guard:
+        """A guard where a program always fails, or over SFTP an extension."""
+        if isinstance(self.endpoint, SftpEndpoint):
+            sessions = OtherSessions(self.endpoint._sessions, extension, is_offered)
+            return SftpGuard(sessions, self.places, nonce)  # type: ignore[arg-type]
+        return ShellGuard(OtherShell(self.need_shell(), f"{program}() {{ false; }}"), self.places, nonce)
 
     def take(
         self, nonce: str, *, minutes: int = 15, stale: str | None = None, breaks: bool = False
@@ -81,6 +93,40 @@ class OtherShell:
 
     def run(self, program: str, *, stdin: bytes = b"") -> Completed:
         return self.shell.run(f"{self.function}\n{program}", stdin=stdin)
+
+
+class OtherSession:
+    """An SFTP session of a server that refuses one extension, and may not even offer it."""
+
+    def __init__(self, session: SftpSession, refused: str, *, is_offered: bool) -> None:
+        self._session = session
+        self._refused = refused
+        names = session.extensions if is_offered else session.extensions.keys() - {refused}
+        self.extensions = {name: session.extensions[name] for name in names}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def ask(self, *requests: Request, check: Callable[[], None] | None = None) -> list[Reply]:
+        refused = [request for request in requests if self._refused.encode() in request.body]
+        if refused:
+            raise SftpError(Code.FAILURE, "Input/output error", refused[0].path)
+        return self._session.ask(*requests, check=check)
+
+
+@dataclass
+class OtherSessions:
+    """Sessions like those, all to one server."""
+
+    sessions: SftpSessions
+    refused: str
+    is_offered: bool
+    name: str = "other"
+
+    def use_sftp(self, call: Callable[[Any, Callable[[], None]], Any]) -> Any:
+        return self.sessions.use_sftp(
+            lambda session, check: call(OtherSession(session, self.refused, is_offered=self.is_offered), check)
+        )
 
 
 TOUCHED_LONG_AGO = 'cat() { command cat "$@"; touch -t 202001010000 "$d/lock.$n" 2>/dev/null; }'
@@ -142,6 +188,19 @@ def test_a_lock_is_stale_when_it_and_all_temporary_files_are_old(bench: Bench) -
     assert isinstance(still_fresh, LockHeld)
     assert isinstance(stale, LockHeld)
     assert (still_fresh.is_fresh, stale.is_fresh) == (True, False)
+
+
+def test_a_lock_or_a_temporary_folder_is_a_sign_of_life_for_as_long_as_the_limit_says(bench: Bench) -> None:
+    bench.take("aaaa")
+    places = [bench.folder / "lock", *map(Path, bench.places.temporary)]
+    answers: list[LockTaken | LockHeld] = []
+    for young in places:
+        for minutes in (14, 16):
+            for path in places:
+                changed_at = time.time() - 60 * minutes if path == young else 1_600_000_000
+                os.utime(path, (changed_at, changed_at))
+            answers.append(bench.take("bbbb", minutes=15))
+    assert [answer.is_fresh for answer in answers if isinstance(answer, LockHeld)] == [True, False] * len(places)
 
 
 def test_a_part_that_grows_where_it_lies_is_a_sign_of_life(bench: Bench) -> None:
@@ -243,6 +302,56 @@ def test_giving_back_a_lock_that_was_lost_leaves_the_new_holder_its_folders(benc
     assert bench.guard("aaaa").release(None) is None
     assert all(Path(path).is_dir() for path in bench.places.temporary)
     assert list_names(bench.folder) == ["lock"]
+
+
+def test_only_the_holder_empties_the_temporary_folders_meanwhile(bench: Bench) -> None:
+    bench.take("aaaa")
+    bench.take("bbbb", breaks=True)
+    for path in bench.places.temporary:
+        (Path(path) / "left").write_text("x")
+    bench.guard("aaaa").tidy()
+    assert [list_names(path) for path in bench.places.temporary] == [["left"], ["left"]]
+    bench.guard("bbbb").tidy()
+    assert [list_names(path) for path in bench.places.temporary] == [[], []]
+    assert list_names(bench.folder) == ["lock"]
+
+
+@pytest.mark.parametrize(
+    "act", [lambda guard: guard.tidy(), lambda guard: guard.release(None)], ids=["tidy", "release"]
+)
+def test_nothing_is_emptied_through_a_symlink_that_came_after_the_lock(
+    bench: Bench, tmp_path: Path, act: Callable[[Guard], object]
+) -> None:
+    outside = tmp_path / "outside"
+    (outside / "s 1").mkdir(parents=True)
+    (outside / "s 1/theirs").write_text("x")
+    bench.take("aaaa")
+    shutil.rmtree(bench.root / "wandb/.hsm-tmp")
+    (bench.root / "wandb/.hsm-tmp").symlink_to(outside)
+    act(bench.guard("aaaa"))
+    assert list_all(outside) == {"s 1", "s 1/theirs"}
+
+
+def test_without_hard_links_a_lock_is_taken_once_too(bench: Bench) -> None:
+    one, two = (
+        bench.guard_without(nonce, program="ln", extension=HARD_LINK, is_offered=False) for nonce in ("aaaa", "bbbb")
+    )
+    assert one.take(b"held by aaaa\n", minutes=15) == LockTaken({})
+    assert isinstance(two.take(b"held by bbbb\n", minutes=15), LockHeld)
+    assert (bench.folder / "lock").read_text() == "held by aaaa\n"
+    assert list_names(bench.folder) == ["lock"]
+    assert one.release(None) == LockTaken({})
+    assert two.take(b"held by bbbb\n", minutes=15) == LockTaken({})
+
+
+def test_a_receipt_that_is_not_on_the_disk_does_not_take_its_name(bench: Bench) -> None:
+    bench.take("aaaa")
+    (bench.folder / "receipt-a.json").write_text("the one before")
+    guard = bench.guard_without("aaaa", program="sync", extension=FSYNC, is_offered=True)
+    with pytest.raises(TargetError):
+        guard.release(("receipt-a.json", b"{}"), keeps_damaged=True)
+    assert list_names(bench.folder) == ["receipt-a.json"]
+    assert (bench.folder / "receipt-a.json").read_text() == "the one before"
 
 
 def test_a_lock_that_cannot_be_used_is_not_kept(bench: Bench) -> None:
