@@ -84,6 +84,7 @@ def _make_script(text: str) -> str:
 
     Browsers take the checksum after they have made every line break a line feed.
     """
+    # Neither may stand in a script element (HTML, 4.12.1.3). In a text of JavaScript the backslash changes nothing.
     safe = text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
     return safe.replace("\r\n", "\n").replace("\r", "\n")
 

@@ -15,8 +15,8 @@ from hsm.report.values import Value, as_finite, format_exact, format_short, join
 
 MOST_FAILED = 100
 _MOST_TEXT = 500
+# The largest number up to which JavaScript holds every whole one.
 _EXACT_IN_SCRIPTS = 2**53
-"""The largest number up to which JavaScript holds every whole one."""
 
 
 def make_page_data(report: Report, *, now: float) -> dict[str, object]:

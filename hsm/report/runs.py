@@ -107,6 +107,7 @@ def _merge_extremes(earlier: Mapping[ValueKey, Value], log: RunLog) -> dict[Valu
     for key, value in log.summary.items():
         choose = _EXTREMES.get(key[-1])
         numbers = (as_number(earlier.get(key)), as_number(value))
+        # `loss.min` is such a value only if `define_metric` says so: a script may have named a metric like that.
         if choose and join_key(key[:-1]) in log.own_summaries and None not in numbers:
             merged[key] = choose((earlier[key], value), key=as_number)
     return merged

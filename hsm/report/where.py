@@ -186,6 +186,7 @@ def _compare(found: Value, sign: str, wanted: Value, text: str) -> bool:
 def _is_equal(found: Value, wanted: Value) -> bool:
     if isinstance(found, float) and isinstance(wanted, float) and found != found and wanted != wanted:  # noqa: PLR0124
         return True
+    # To Python True equals 1, and `seed=1` would find the runs whose seed is true.
     if isinstance(found, bool) or isinstance(wanted, bool):
         return found is wanted
     return found == wanted or (isinstance(found, (str, list)) and format_exact(found) == format_exact(wanted))

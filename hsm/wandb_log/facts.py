@@ -61,13 +61,13 @@ class LogFacts:
 
 _FACTS = frozenset({RUN, CONFIG, ENVIRONMENT, EXIT, FINAL, FOOTER})
 
+# Fields of a record beside its message: `num`, `control`, `uuid` and `_info`.
 _OF_EVERY_RECORD = (1, 16, 19, 200)
-"""Fields of a record beside its message: `num`, `control`, `uuid` and `_info`."""
 
+# Beginning of a record of history or summary, of which nearly all of a log consists: its `num`, and the tag.
 _ROW = re.compile(
     rb"(?:\x08[\x80-\xff]{0,9}[\x00-\x7f])?[%b]" % bytes(number << 3 | 2 for number in (HISTORY, SUMMARY))
 )
-"""Beginning of a record of history or summary, of which nearly all of a log consists: its `num`, and the tag."""
 
 
 def read_log(ends: FileEnds) -> LogFacts:
@@ -96,6 +96,7 @@ def read_log(ends: FileEnds) -> LogFacts:
         config_sweep_id=found.config_sweep_id,
         args=found.args,
         exit_code=found.exit_code,
+        # Where the two ends meet, the whole log has been read, and more blocks would tell no more.
         is_whole=is_whole or ends.tail_offset <= len(ends.head),
     )
 

@@ -21,8 +21,10 @@ FILE_HEADER = b":W&B\xe1\xbe\x00"
 
 _CHUNK_HEADER = struct.Struct("<IHB")
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+# The checksum covers the type before the data. Nearly all chunks are whole records, so theirs begins here.
 _CHECKSUM_OF_FULL = zlib.crc32(bytes([_FULL]))
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+# 64 bits, seven of them in each byte.
 _MOST_VARINT_BYTES = 10
 
 
@@ -50,6 +52,7 @@ def parse_records(data: bytes, *, offset: int = 0) -> Records:
     position = 0
     if offset == 0:
         if not data.startswith(FILE_HEADER):
+            # A live log may have less than its header: 0.19 leaves 0 bytes until the first 32 KiB are full.
             return Records((), is_damaged=not FILE_HEADER.startswith(data))
         position = len(FILE_HEADER)
     payloads: list[bytes] = []
@@ -113,10 +116,12 @@ def _parse_chunk(data: bytes, position: int) -> tuple[int, bytes, int] | None:
         return None
     checksum, length, kind = _CHUNK_HEADER.unpack_from(data, position)
     end = start + length
+    # A length that leads out of its block is damage wherever it stands; one that leads out of the file is a torn end.
     if not _FULL <= kind <= _LAST or end > block_end:
         return 0, b"", block_end
     if end > len(data):
         return None
+    # Type and data lie side by side, so both are covered by one view, without a copy.
     if zlib.crc32(memoryview(data)[start - 1 : end]) != checksum:
         return 0, b"", block_end
     return kind, data[start:end], end

@@ -122,6 +122,7 @@ class _Found:
                     self._add_config(value)
         elif number == EXIT:
             self.exit_code = parse_exit_code(message)
+            # protobuf leaves out a 0, so a record without the field is a run of less than a second.
             self.exit_runtime = float(next((v for n, v in iter_fields(message) if n == _EXIT_RUNTIME), 0))
         elif number == METRIC:
             self.metrics.add(message)
@@ -175,5 +176,6 @@ class _Metrics:
             self.own_summaries.add(name)
         if goal in (_MINIMIZE, _MAXIMIZE):
             self.goals[name] = goal == _MAXIMIZE
+        # `define_metric(summary="min")` tells what is better as a goal does; "min,max" tells nothing.
         elif len(summary & {_SUMMARY_MIN, _SUMMARY_MAX}) == 1:
             self.goals[name] = _SUMMARY_MAX in summary

@@ -47,6 +47,7 @@ def read_versions(log: bytes) -> LogMedia:
         if _MEDIA in payload or _INCREMENTAL in payload:  # a search of bytes, since nearly no record has either
             for key, value in _iter_media_items(payload):
                 _add_media(key, value, state=state, incremental=incremental)
+    # A path that a later item of the same key has replaced is gone from `state` by now.
     named = frozenset(path for paths in state.values() for path in paths)
     keys = {key[-1].lstrip("/") for key in incremental if key}
     for key in incremental:

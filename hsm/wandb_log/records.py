@@ -80,6 +80,8 @@ class ItemReader:
             else:
                 found = _parse_item(item)
                 items.append(found)
+                # Remembered only where the bytes behind the tag are the whole value: an item may be written in another
+                # order, or hold the tag's two bytes in its key.
                 if value[1:] == found[1]:
                     keys[names] = found[0]
             position = end
@@ -126,6 +128,7 @@ class LastItems:
 
     def _take(self, item: bytes, names: bytes) -> None:
         key, value = _parse_item(item)
+        # Messages come from the last to the first, so what is there already was written later.
         self.values.setdefault(key, value)
         if parse_varint(item, len(names) + len(_VALUE_TAG)) == (len(value), len(item) - len(value)):
             self._taken.add(names)

@@ -25,6 +25,7 @@ class LoggedRows:
     def add_row(self, message: bytes) -> None:
         """Take the next row of the history."""
         self._rows.append(message)
+        # A summary before a row: the log is of 0.19 or later. One after the last row alone is how older versions end.
         self._has_summary_rows = self._has_summary_rows or bool(self._summaries)
 
     def add_summary(self, message: bytes) -> None:

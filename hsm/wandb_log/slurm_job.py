@@ -18,6 +18,7 @@ HEAD_BYTES = 2 * 32768
 
 _SLURM = 27
 _KEY, _VALUE = 1, 2
+# Digits alone, since these become arguments of squeue, and a log is what somebody wrote.
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 

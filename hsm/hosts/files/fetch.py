@@ -78,6 +78,7 @@ def fetch(
         if expected and to.stat().st_size == size and make_sha256(to) == expected:
             return Fetched(to, size, expected, True, "nothing", (), choice.left_out)
         raise UsageError(f"{to} exists already.", hint="Remove it, or give --overwrite.", kind="file_exists")
+    # aria2c opens what is there. So the name is one that nobody in a shared folder can put a symlink under before.
     beside = to.with_name(f".hsm-fetch-{secrets.token_hex(8)}")
     uses_aria2 = may_use_aria2 and size > 0 and str(to.absolute()).isprintable() and has_aria2()
     try:

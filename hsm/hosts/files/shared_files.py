@@ -83,6 +83,7 @@ def _open(root: Path, path: str) -> int:
 
 
 def _is_shown(relative: Path) -> bool:
+    # Judged by where the path really leads, so that no symlink with a harmless name shows `.ssh` or a key.
     if any(part.startswith(".") for part in relative.parts):
         return False
     return not Patterns(SECRET_PATTERNS).find_matches([relative.as_posix()])

@@ -150,6 +150,7 @@ def _pin(url: str, location: str) -> str:
     """Make the URL of this version, where the server names one of its own."""
     there = urljoin(url, location) if location else url
     one, other = urlsplit(url), urlsplit(there)
+    # Only on the same server: the token is sent along, and an answer may name any place.
     return there if (one.scheme, one.netloc) == (other.scheme, other.netloc) and there.isprintable() else url
 
 

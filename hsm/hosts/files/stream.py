@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _N_ROUNDS = 3
 _SILENCE_SECONDS = 60.0
+# Of what comes in `_SILENCE_SECONDS`; about the lowest speed that aria2c is given, 1 KiB a second.
 _LEAST_BYTES = 64 * 1024
-"""Of what comes in `_SILENCE_SECONDS`; about the lowest speed that aria2c is given, 1 KiB a second."""
 
 
 def run_stream(sources: Sequence[FileSource], path: Path, *, timeout_seconds: float) -> tuple[str, ...]:
@@ -90,6 +90,8 @@ class _Stream:
             self._forget()
         begin = self._n_arrived
         async with client.stream("GET", source.url, headers=_make_part_headers(source, begin)) as response:
+            # A server that does not do ranges sends the whole file with 200, which would land behind the part that is
+            # there.
             if response.status_code != (206 if begin else 200):
                 return f"HTTP status {response.status_code}"
             if begin and response.headers.get("content-range") != f"bytes {begin}-{self._size - 1}/{self._size}":

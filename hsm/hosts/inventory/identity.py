@@ -26,6 +26,7 @@ def is_local_address(address: str) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # AI_NUMERICHOST: a name would be asked of a resolver, which has no time limit.
             numbers = socket.getaddrinfo(address, 0, family, socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
             if numbers[0][4][0] in ("0.0.0.0", "::"):  # noqa: S104 - refused here, since it binds anywhere
                 return False

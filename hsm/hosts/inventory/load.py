@@ -39,6 +39,7 @@ def find_hosts_file(hosts_file: Path | None = None, *, start: Path | None = None
         return named.expanduser().absolute()
     start = (start or Path.cwd()).resolve()
     candidates = (folder / place for folder in (start, *start.parents) for place in PLACES)
+    # A dangling symlink counts, and is an error: passing it over would take another project's file further up.
     return next((path for path in candidates if os.path.lexists(path)), None)
 
 

@@ -126,6 +126,7 @@ class _SshLook:
     def _log_in(self) -> None:
         from hsm.remote.openssh.client import OpenSsh  # noqa: PLC0415 - 100 ms of pydantic, where somebody answers
 
+        # Without further tries: their pauses (5, 15, 45 s) are longer than the time for all machines (10 s).
         ssh = OpenSsh(self._node.name, make_login(self._node, self._greeting), self._runner, pauses_seconds=())
         try:
             ssh.login()

@@ -54,6 +54,7 @@ async def race(
     finally:
         for task in running:
             task.cancel()
+        # A cancelled attempt has a connection to close; without this wait asyncio would complain of it at the end.
         await asyncio.gather(*running, return_exceptions=True)
 
 

@@ -146,6 +146,7 @@ class LineReader:
         if not self._has_begun:
             _, found, rest = self._left.partition(self._begin)
             if not found:
+                # The mark may be cut between two chunks; what lies before it is noise of start-up files, however long.
                 self._left = self._left[-len(self._begin) :]
                 return
             self._left, self._has_begun = rest, True

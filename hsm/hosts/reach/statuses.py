@@ -107,6 +107,7 @@ def read_statuses(nodes: Iterable[ClusterNode], *, port: int | None, timeout: fl
     for reached in found:
         for address in reached.node.addresses:
             key_port = port or reached.node.data_server_port
+            # An answer at the URL named by hand says nothing of the addresses, so none is remembered for it.
             if reached.answer.content is not None and reached.base_url == make_url(address, key_port):
                 answers[make_key(reached.node.name, key_port)] = address
     save_memory({key: address for key, address in answers.items() if remembered.get(key) != address})

@@ -97,6 +97,7 @@ async def _ask_once(client: httpx.AsyncClient, url: str, address: str) -> tuple[
     named = httpx.URL(url)
     request = client.build_request(
         "GET",
+        # The zone of an IPv6 address stands behind a `%`, which a URL takes for an escape (RFC 6874).
         named.copy_with(host=address.replace("%", "%25") if "%" in address else address),
         headers={"Host": named.netloc.decode("ascii")},  # the URL has an address in place of the name
         extensions={**_make_extensions(client, named)},

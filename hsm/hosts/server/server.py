@@ -169,6 +169,7 @@ def select_part(headers: Mapping[str, str], file: SharedFile) -> tuple[int, int,
         return 412, 0, 0
     if "if-none-match" in headers and _has_tag(headers["if-none-match"].replace("W/", ""), file.etag):
         return 304, 0, 0
+    # `If-Range` of another version: the whole file, since the part would not fit what the client has.
     if "range" not in headers or headers.get("if-range", file.etag) != file.etag:
         return 200, 0, file.size
     try:
