@@ -99,6 +99,12 @@ def test_a_log_shorter_than_the_targets_is_a_conflict_whatever_its_time() -> Non
     assert "longer" in result.problems[0].message
 
 
+def test_a_log_of_one_size_and_an_older_time_there_is_sent() -> None:
+    log = make_file("run-1.wandb", size=100)
+    result = plan([log], make_entry("run-1/run-1.wandb", size=100, mtime_ns=T - 10**12))
+    assert (only(result).reason, result.problems) == (Reason.TIME, ())
+
+
 @pytest.mark.parametrize("kind", [EntryKind.FILE, EntryKind.SYMLINK, EntryKind.OTHER])
 def test_what_is_no_folder_blocks_all_below_it_and_is_told_once(kind: EntryKind) -> None:
     result = plan([make_file("files/a"), make_file("files/b/c"), make_file("x")], make_entry("run-1/files", kind=kind))

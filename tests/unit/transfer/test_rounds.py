@@ -347,7 +347,11 @@ def test_rounds_that_bring_something_are_not_counted() -> None:
     assert len(world.sent) == 7
 
 
-def test_refused_sessions_make_fewer_workers() -> None:
+@pytest.mark.parametrize(
+    ("max_workers", "names"),
+    [pytest.param(2, "abc", id="more batches than workers"), pytest.param(8, "ab", id="more workers than batches")],
+)
+def test_refused_sessions_make_fewer_workers(max_workers: int, names: str) -> None:
     turns = itertools.count()
     refused, again = threading.Event(), threading.Event()
     n_after: list[int] = []
@@ -365,10 +369,36 @@ def test_refused_sessions_make_fewer_workers() -> None:
             again.set()
         return world.bring_all(batch, on_moved)
 
-    world = World(act=act, max_workers=2)
-    result = world.run(*(world.add(name) for name in "abc"))
-    assert outcomes(result) == dict.fromkeys("abc", "sent")
+    world = World(act=act, max_workers=max_workers)
+    result = world.run(*(world.add(name) for name in names))
+    assert outcomes(result) == dict.fromkeys(names, "sent")
     assert (result.error, result.problems, n_after) == (None, (), [1])
+
+
+def test_refused_sessions_are_not_asked_for_again_in_later_rounds() -> None:
+    turns = itertools.count()
+    refused, together = threading.Event(), threading.Event()
+    n_after: list[int] = []
+
+    def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
+        turn = next(turns)
+        if turn == 1:
+            refused.set()
+            return unclean(SessionsRefusedError("no more"))
+        if turn == 0:
+            refused.wait(20)
+        end = world.bring_all(batch, on_moved)
+        if turn <= 2:  # in the first round each file changes meanwhile
+            world.change(batch.files[0].path, size=LARGE + 1)
+        else:
+            n_after.append(world.n_running)
+            together.wait(0.3) if world.n_running == 1 else together.set()
+        return end
+
+    world = World(act=act)
+    result = world.run(world.add("a"), world.add("b"))
+    assert outcomes(result) == {"a": "sent", "b": "sent"}
+    assert set(n_after) == {1}
 
 
 def test_a_single_worker_without_a_session_gives_up() -> None:
