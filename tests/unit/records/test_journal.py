@@ -13,7 +13,7 @@ import pytest
 from hsm.config.schema import TargetSettings
 from hsm.errors import ConfigError
 from hsm.project_folder import ProjectFolder
-from hsm.records.journal import Journal, Route, load_journal, make_route, save_journal
+from hsm.records.journal import Journal, Route, list_journals, load_journal, make_route, save_journal
 from hsm.records.record import SWEEP_FOLDER, RunRecord
 
 ROUTE = Route("push", "login.example.org", "me", 2222, "/data/sweeps", "~/wandb")
@@ -139,7 +139,8 @@ def test_a_damaged_one_is_set_aside_with_a_notice(path: Path, text: str) -> None
 def test_a_dry_run_leaves_a_damaged_one_where_it_is(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    assert load_journal(path, ROUTE, sets_aside=False)[1][0].kind == "damaged_journal"
+    (notice,) = load_journal(path, ROUTE, sets_aside=False)[1]
+    assert (notice.kind, notice.is_failure) == ("damaged_journal", False)
     assert list_names(path.parent) == ["s.json"]
 
 
@@ -157,3 +158,14 @@ def test_one_that_cannot_be_set_aside_is_a_notice_too(path: Path) -> None:
     (path.parent / "s.json.old/in the way").touch()
     _, (notice,) = load_journal(path, ROUTE, sets_aside=True)
     assert "cannot be set aside" in notice.hint
+
+
+def test_those_of_all_sweeps_are_listed_but_for_what_cannot_be_used(path: Path, tmp_path: Path) -> None:
+    save_journal(path, JOURNAL)
+    path.with_name("a.json").write_text(make_text(schema=99))
+    path.with_name("b.json").write_text("{")
+    path.with_name("c.json").mkdir()
+    save_journal(path.with_name("t.json"), replace(JOURNAL, generation=4))
+    assert list_journals(tmp_path, "desktop") == [JOURNAL, replace(JOURNAL, generation=4)]
+    assert list_names(path.parent) == ["a.json", "b.json", "c.json", "s.json", "t.json"]
+    assert list_journals(tmp_path, "elsewhere") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,6 +82,22 @@ def test_runs_in_the_sweeps_folder_are_no_part_of_it(bench: CleanBench) -> None:
     assert set(folder.files) == {"sweep_config.yaml"}
 
 
+def test_the_sweeps_folder_is_read_to_its_bottom(bench: CleanBench) -> None:
+    write_file(get_folder(bench) / "a/b/c/d/deep.txt", b"x")
+    folder = find_unit(look(bench), "")
+    assert set(folder.files) == {"sweep_config.yaml", "a/b/c/d/deep.txt"}
+    assert {"a/b/c", "a/b/c/d", "a/b/c/d/deep.txt"} <= set(folder.entries)
+
+
+def test_a_run_that_is_gone_by_now_is_blocked(bench: CleanBench) -> None:
+    source = find_source(bench.load(), LocalEndpoint(), [SWEEP])
+    inventory = read_everything(source)
+    shutil.rmtree(bench.run())
+    units = make_units(inventory, source.sweeps[0], (), wants_folder=True)
+    assert find_unit(units, RUNS[0]).blocks
+    assert not find_unit(units, RUNS[1]).blocks
+
+
 def test_old_versions_of_media_are_known(bench: CleanBench) -> None:
     media = [f"media/images/x_{step}_{'0' * 19}{step}.png" for step in (1, 2)]
     run = write_run(bench.project / "wandb", "media", sweep=SWEEP, files=dict.fromkeys(media, b"p"))
@@ -112,12 +129,16 @@ def test_what_lies_behind_a_symlink_has_its_real_place(bench: CleanBench) -> Non
     real = bench.folder / "scratch"
     (bench.project / "wandb").rename(real)
     (bench.project / "wandb").symlink_to(real)
+    sweeps = bench.folder / "archive"
+    (bench.project / "sweeps").rename(sweeps)
+    (bench.project / "sweeps").symlink_to(sweeps)
     units = look(bench)
     assert find_unit(units, RUNS[0]).path == str(real / RUNS[0])
+    assert find_unit(units, "").path == str(sweeps / "outputs" / SWEEP)
     layout = Layout(*(str(bench.project / name) for name in ("", "sweeps", "wandb")))
     own = list_own_folders(layout, units)
     assert str(real) in own
-    assert str(get_folder(bench).parent) in own
+    assert str(sweeps / "outputs") in own
     assert "/" not in own
 
 
