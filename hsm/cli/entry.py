@@ -11,13 +11,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from hsm.cli.streams import end_streams, take_streams
+from hsm.process.forced_end import INTERRUPTED
 from hsm.process.signals import take_signals
 
 if TYPE_CHECKING:
     from hsm.remote.openssh.early_login import EarlyLogins
 
 _SYNCS = ("to", "run", "from")
-_INTERRUPTED = 130
 
 NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 """Set for pydantic: HSM's models need no plugin, and the search in all packages takes as long as its import."""
@@ -35,11 +36,14 @@ def main() -> NoReturn:
 
     Under nohup a hang-up stays ignored.
     """
+    take_streams()
     take_signals()
     try:
         code = _run(sys.argv[1:])
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        code = INTERRUPTED
+    except Exception as error:  # what came before a command, or from its message
+        code = _show(error)
     _end(code)
 
 
@@ -77,9 +81,24 @@ def _begin(early_logins: EarlyLogins, arguments: list[str]) -> None:
 
 def _end(code: int) -> NoReturn:
     """End at once: taking the interpreter down piece by piece takes 65 ms and does nothing that is needed here."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            code = code or 1
+    error = end_streams()
+    if error is not None:
+        code = code or 1
+        if not isinstance(error, BrokenPipeError):  # `| head` has read all it wants
+            _show(error)
     os._exit(code)
+
+
+def _show(error: Exception) -> int:
+    """Say what is wrong and what to do, whatever still works of this program. Returns the exit code."""
+    from hsm.cli.last_resort import explain
+    from hsm.errors import HsmError
+
+    try:
+        found = error if isinstance(error, HsmError) else explain(error)
+        sys.stderr.write(f"Error: {found.message}\nNext: {found.hint}\n")
+        sys.stderr.flush()
+    except Exception as further:  # out of memory, or of files
+        os.write(2, f"Error: {type(error).__name__}, then {type(further).__name__}.\nNext: run it again.\n".encode())
+        return 3
+    return int(found.exit_code)

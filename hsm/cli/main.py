@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NoReturn
 
 import typer
 
 from hsm._version import __version__
+from hsm.cli.last_resort import check_working_folder, explain
 from hsm.cli.lazy import CommandPlace, LazyGroup
 from hsm.errors import ExitCode, HsmError
 
@@ -33,13 +33,13 @@ class BoundaryGroup(LazyGroup):
         """Run the command. Exit codes: see `hsm.errors.ExitCode`."""
         arguments: tuple[str, ...] = ctx.meta.get(_ARGUMENTS, ())
         try:
+            check_working_folder()
             return super().invoke(ctx)
         except HsmError as error:
             _end(error, arguments)
         except KeyboardInterrupt:
             _end(_InterruptedError("Interrupted.", kind="interrupted"), arguments)
-        except BrokenPipeError:
-            sys.stderr.close()  # so that nothing more is said of the pipe as the program ends
+        except BrokenPipeError:  # `| head` has read all it wants
             raise typer.Exit(int(ExitCode.PARTIAL)) from None
         except (typer.Exit, typer.Abort):
             raise
@@ -47,10 +47,7 @@ class BoundaryGroup(LazyGroup):
             # Typer carries a click of its own, whose usage errors have no name that can be imported.
             if hasattr(error, "format_message"):
                 _end_usage(error, arguments)
-            import traceback
-
-            traceback.print_exc()
-            raise typer.Exit(int(ExitCode.BUG)) from error
+            _end(explain(error), arguments)
 
 
 class _InterruptedError(HsmError):

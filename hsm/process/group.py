@@ -10,19 +10,40 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO
 
+from hsm.process.forced_end import last_steps
+
 GRACE_SECONDS = 2.0
-"""From asking a process to end until it is forced to."""
+"""From asking a process to end until it is forced to, and until it is left behind."""
 
 _STRAGGLER_SECONDS = 0.2
 _POLL_SECONDS = 0.01
 
+_SHORTEST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.0005, 0.05
+
+LOST_STATUS = 1 << 16
+"""In the place of an exit status that nobody can read any more; no program ends with it."""
+
 _OWN_VARIABLES = ("RSYNC_", "PYDANTIC_DISABLE_PLUGINS")
 """Variables that change rsync's options, and those that this program has set for itself alone."""
+
+_alive: set[ProcessGroup] = set()
+"""Groups whose end was not seen yet."""
+
+
+def kill_all() -> None:
+    """Kill every group that runs, without waiting: for a program that ends at once. Takes no lock."""
+    for group in list(_alive):
+        with contextlib.suppress(OSError):
+            group.signal(signal.SIGKILL)
+
+
+last_steps.append(kill_all)
 
 
 class ProcessGroup:
@@ -51,6 +72,9 @@ class ProcessGroup:
             env=_make_environment(os.environ),
             start_new_session=not foreground,  # makes the group
         )
+        self._looking = threading.Lock()
+        self._is_given_up = False
+        _alive.add(self)
         self.stdin: IO[bytes] | None = self._process.stdin
         self.stdout: IO[bytes] | None = self._process.stdout
         self.stderr: IO[bytes] | None = self._process.stderr
@@ -61,24 +85,51 @@ class ProcessGroup:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.__exit__(kind, error, trace)
+        # Closed first: a program that nobody reads from waits for ever.
+        for stream in (self.stdout, self.stderr, self.stdin):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        while not self._is_given_up and not self.wait(GRACE_SECONDS):
+            pass
 
     @property
     def returncode(self) -> int | None:
-        """The exit status of the leader, once its end was waited for; negative when a signal ended it."""
+        """The exit status of the leader, once its end was waited for; negative when a signal ended it.
+
+        `LOST_STATUS` where another part of this program has collected it, or SIGCHLD is ignored: the system then
+        keeps none.
+        """
         return self._process.returncode
 
     @property
     def is_running(self) -> bool:
         """True until the leader has ended."""
-        return self._process.poll() is None
+        # Not `Popen.poll`: where the status cannot be read, it says 0, as of a program that did its work.
+        with self._looking:
+            if self._process.returncode is None:
+                try:
+                    pid, status = os.waitpid(self._process.pid, os.WNOHANG)
+                except ChildProcessError:
+                    self._process.returncode = LOST_STATUS
+                else:
+                    self._process.returncode = os.waitstatus_to_exitcode(status) if pid else None
+            is_running = self._process.returncode is None
+        if not is_running:
+            _alive.discard(self)
+        return is_running
 
     def wait(self, seconds: float) -> bool:
         """Wait for the leader's end; False when it still runs after so long."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-            return True
-        return False
+        deadline = time.monotonic() + seconds
+        pause = _SHORTEST_POLL_SECONDS
+        while self.is_running:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+        return True
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the group, or a process in the foreground, which leads none, alone."""
@@ -86,7 +137,9 @@ class ProcessGroup:
             try:
                 os.killpg(self._process.pid, number)
             except ProcessLookupError:
-                self._process.send_signal(number)
+                if self._process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self._process.pid, number)
 
     def end(self) -> None:
         """End the process and its group, which may outlive it: asked first, then forced. May be called twice."""
@@ -97,7 +150,8 @@ class ProcessGroup:
         while self.returncode is not None and self._has_members() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         self.signal(signal.SIGKILL)
-        self._process.wait()
+        # What hangs in the kernel, at a mount that does not answer, ends when that does.
+        self._is_given_up = not self.wait(GRACE_SECONDS)
 
     def _has_members(self) -> bool:
         """Tell whether the group has members; where nobody collects orphans, one that has ended is still a member."""

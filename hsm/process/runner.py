@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hsm.process.group import ProcessGroup
+from hsm.errors import TargetError
+from hsm.process.group import LOST_STATUS, ProcessGroup
 from hsm.process.pump import LOOK_SECONDS, Pump
 
 REST_SECONDS = 0.01
@@ -53,6 +54,12 @@ class CommandTimeoutError(Exception):
 
 class CommandStoppedError(Exception):
     """The runner was interrupted or stopped."""
+
+
+class StatusLostError(TargetError):
+    """Nobody can say whether a program did its work."""
+
+    kind = "status_lost"
 
 
 class Runner:
@@ -135,6 +142,7 @@ class Runner:
             except CommandTimeoutError as error:
                 raise CommandTimeoutError(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
         check()  # a program that was ended by an interrupt has no result
+        _check_status(code, argv[0])
         return Completed(code, bytes(stdout), bytes(stderr))
 
     def stream(self, argv: Sequence[str], *, stdin: bytes, on_output: Callable[[bytes], None]) -> Completed:
@@ -163,7 +171,7 @@ class Runner:
         check = self.make_check(None)
         stack = contextlib.ExitStack()
         group = stack.enter_context(self.hold(argv))
-        return WaitingProgram(group, stack, check)
+        return WaitingProgram(argv[0], group, stack, check)
 
     @contextlib.contextmanager
     def hold(self, argv: Sequence[str], *, foreground: bool = False) -> Iterator[ProcessGroup]:
@@ -203,7 +211,8 @@ class Runner:
 class WaitingProgram:
     """A program that runs and waits for its input. Made by `Runner.start`, which ends it when it is interrupted."""
 
-    def __init__(self, group: ProcessGroup, stack: contextlib.ExitStack, check: Callable[[], None]) -> None:
+    def __init__(self, name: str, group: ProcessGroup, stack: contextlib.ExitStack, check: Callable[[], None]) -> None:
+        self._name = name
         self._group = group
         self._stack = stack
         self._check = check
@@ -226,6 +235,7 @@ class WaitingProgram:
             pump = Pump(group.stdin, {group.stdout: on_output, group.stderr: keep}, rest_seconds=REST_SECONDS)
             code = _finish(group, pump, stdin, self._check)
         self._check()
+        _check_status(code, self._name)
         return Completed(code, b"", bytes(kept))
 
     def end(self) -> None:
@@ -243,6 +253,17 @@ def _start(argv: Sequence[str], *, foreground: bool) -> ProcessGroup:
         if error.errno != errno.E2BIG:
             raise
         raise CommandTooLongError(argv[0]) from error
+
+
+def _check_status(code: int, program: str) -> None:
+    """Refuse to take the end of a program for a success where its exit status is gone."""
+    if code == LOST_STATUS:
+        raise StatusLostError(
+            f"The exit status of `{program}` cannot be read: this process ignores SIGCHLD, or another part of it "
+            "collects the children of all.",
+            hint="In a program of your own: `signal.signal(signal.SIGCHLD, signal.SIG_DFL)` before HSM is called. "
+            "Then run it again.",
+        )
 
 
 def _finish(group: ProcessGroup, pump: Pump, stdin: bytes, check: Callable[[], None]) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+import time
+from typing import TYPE_CHECKING
+
+from hsm.process.forced_end import ENDING, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +20,11 @@ LOOK_SECONDS = 0.1
 AGAIN_SECONDS = 0.01
 """Until an interruption that Python dropped is raised once more: what dropped it is over by then."""
 
+ONCE_SECONDS = 0.1
+"""Within it signals are one: `timeout` sends its own twice, a shell repeats the hang-up of its terminal."""
+
+_watch = Watch()
+
 _dropped: list[type[BaseException]] = []
 """Interruptions that must be raised once more."""
 
@@ -25,13 +33,20 @@ def take_signals() -> None:
     """Turn what asks the program to end into a KeyboardInterrupt of the main thread, which does not get lost.
 
     Python drops one that is raised while it runs a finaliser or a weak reference's callback, as it does after each
-    import; it is raised once more then. Under nohup a hang-up stays ignored.
+    import; it is raised once more then. Under nohup a hang-up stays ignored, and Ctrl-C in a script's background.
+    After a second one the program ends within two seconds, whatever its threads do.
+
+    What whoever started the program did to its signals is mended: both are inherited.
     """
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # no exit status of a child could be read
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*ENDING, signal.SIGALRM, signal.SIGCHLD))
     signal.signal(signal.SIGALRM, _look)
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, _interrupt)
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGTERM:
+            signal.signal(number, _interrupt)
     sys.unraisablehook = _note_dropped
+    _watch.start()
 
 
 @contextlib.contextmanager
@@ -76,5 +91,9 @@ def _look(_number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    now = time.monotonic()
+    if _watch.taken and now - _watch.taken[-1] < ONCE_SECONDS:
+        return
+    _watch.taken.append(now)
     raise KeyboardInterrupt

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 def load_current_config() -> LoadedConfig:
     """Load the configuration of the project that the working folder belongs to."""
     from hsm.config.load import load_project_config
+    from hsm.process.places import note_place
 
-    return load_project_config(Path.cwd(), find_node=_find_node)
+    loaded = load_project_config(Path.cwd(), find_node=_find_node)
+    note_place(loaded.project)
+    return loaded
 
 
 def _find_node(project: Path, name: str) -> Mapping[str, object] | str:
