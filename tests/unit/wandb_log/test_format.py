@@ -122,10 +122,16 @@ def test_zeros_where_a_record_should_be_are_the_end_of_the_block() -> None:
     assert not found.is_damaged
 
 
-def test_a_record_that_breaks_off_takes_nothing_of_a_later_one() -> None:
-    def chunk(kind: int, content: bytes) -> bytes:
-        return struct.pack("<IHB", zlib.crc32(bytes([kind]) + content), len(content), kind) + content
+def chunk(kind: int, content: bytes) -> bytes:
+    return struct.pack("<IHB", zlib.crc32(bytes([kind]) + content), len(content), kind) + content
 
+
+def test_a_record_that_passes_its_block_is_damage_though_its_checksum_fits() -> None:
+    found = parse_records(HEADER + chunk(1, bytes(BLOCK_BYTES)))
+    assert (found.payloads, found.is_damaged) == ((), True)
+
+
+def test_a_record_that_breaks_off_takes_nothing_of_a_later_one() -> None:
     first, full, last = (chunk(kind, content) for kind, content in ((2, b"begins"), (1, b"whole"), (4, b"ends")))
     assert parse_records(HEADER + first + full + last + full).payloads == (b"whole", b"whole")
     assert parse_records(HEADER + first + first + last).payloads == (b"beginsends",)
