@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsm.endpoint import FileEnds
 from hsm.wandb_log.facts import LogFacts, read_log
 from tests.unit.wandb_log import log_writer as w
 
@@ -80,6 +81,12 @@ def test_a_record_across_the_place_where_the_two_ends_meet_is_read(n_blocks: int
     ends = w.cut(log + bytes(2 * room - len(log)), n_blocks=n_blocks)
     assert ends.tail_offset == len(ends.head)
     assert read_log(ends) == LogFacts("r", group="s", config_sweep_id="c" * 400)
+
+
+def test_a_short_head_that_the_tail_has_too_is_read_once() -> None:
+    log = w.frame([w.run("r", group="s"), w.history({"text": "y" * 20_000}), w.exit_code(1)])
+    ends = FileEnds("/log", len(log), head=log[:8192], tail=log, tail_offset=0)
+    assert read_log(ends) == LogFacts("r", group="s", exit_code=1)
 
 
 def test_a_killed_run_needs_no_second_look() -> None:
