@@ -59,6 +59,8 @@ class Listing:
         problems: Folders that could not be read.
         space: On the file system of `base`, or of its nearest parent that exists.
         nearest: The nearest existing parent's kind when `base` is missing (a file there is in the way).
+        device: The file system that `space` is about, in a word that differs from one to the next and is the same
+            from call to call; empty where it is not known.
     """
 
     base: str
@@ -67,6 +69,7 @@ class Listing:
     problems: tuple[Problem, ...] = ()
     space: Space = _UNKNOWN_SPACE
     nearest: EntryKind | None = EntryKind.FOLDER
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class DestinationRoot:
         entries: By path relative to the folder; only what the plan can touch was listed.
         problems: Folders below it that could not be read; their `path` is relative to the folder.
         space: Room on its file system.
+        device: That file system, as `hsm.endpoint.Listing` names it.
     """
 
     path: str
@@ -30,6 +31,7 @@ class DestinationRoot:
     entries: Mapping[str, Entry] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     space: Space = _UNKNOWN_SPACE
+    device: str = ""
 
 
 Destination = Mapping[Root, DestinationRoot]
@@ -47,4 +49,5 @@ def make_destination_root(listings: Iterable[Listing]) -> DestinationRoot:
         entries={entry.path: entry for listing in parts for entry in listing.entries},
         problems=tuple(problem for listing in parts for problem in listing.problems),
         space=first.space,
+        device=first.device,
     )

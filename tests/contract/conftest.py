@@ -195,7 +195,7 @@ def _make_bsd(machine: Path, _require_program: Callable[..., None]) -> Path:
 
 def _make_busybox(machine: Path, require_program: Callable[..., None]) -> Path:
     require_program("busybox")
-    names = ("find", "stat", "xargs", "head", "tail", "df", "wc", "cat", "base64", "readlink")
+    names = ("find", "stat", "touch", "xargs", "head", "tail", "df", "wc", "cat", "base64", "readlink")
     return _write_programs(machine / "busybox", {name: f'#!/bin/sh\nexec busybox {name} "$@"\n' for name in names})
 
 

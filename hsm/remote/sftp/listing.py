@@ -67,12 +67,14 @@ class TreeLister:
         self._kind: EntryKind | None = None
         self._nearest: EntryKind | None = EntryKind.FOLDER
         self._space = Space()
+        self._device = ""
         self._entries: list[Entry] = []
         self._problems: list[Problem] = []
 
     def make_listing(self) -> Listing:
         """Make the listing, once the queue is done."""
-        return Listing(self._base, self._kind, tuple(self._entries), tuple(self._problems), self._space, self._nearest)
+        found = tuple(self._entries), tuple(self._problems)
+        return Listing(self._base, self._kind, *found, self._space, self._nearest, self._device)
 
     def look(self) -> Work:
         """Look at the base, and queue the rest."""
@@ -86,7 +88,7 @@ class TreeLister:
         room = [make_statvfs(ancestors[nearest])] if self._has_room else []
         replies = yield RequestBatch([make_path(PacketType.REALPATH, self._base), *room])
         if room:
-            self._space = _read_space(replies[1])
+            self._space, self._device = _read_room(replies[1])
         if self._kind is EntryKind.FOLDER:
             self._base = _read_real_path(replies[0]) or self._base
             names = self._tree.names
@@ -214,12 +216,14 @@ def _read_real_path(reply: Reply) -> str:
     return names[0][0] if names else ""
 
 
-def _read_space(reply: Reply) -> Space:
+def _read_room(reply: Reply) -> tuple[Space, str]:
+    """Read the room on a file system, and its number: the protocol does not tell where it is mounted."""
     try:
         room = parse_room(reply)
     except (SftpError, WireError):
-        return Space()
-    return Space(
+        return Space(), ""
+    space = Space(
         free_bytes=room.n_free * room.block_bytes if room.n_blocks else None,
         free_inodes=room.n_free_inodes if room.n_inodes else None,
     )
+    return space, f"file system {room.file_system:x}" if room.file_system else ""

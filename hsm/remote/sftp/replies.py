@@ -43,7 +43,7 @@ class Attributes(NamedTuple):
 
 
 class Room(NamedTuple):
-    """The answer to `make_statvfs`: statvfs(3)."""
+    """The answer to `make_statvfs`: statvfs(3); `file_system` is its number."""
 
     block_bytes: int
     n_blocks: int
@@ -51,6 +51,7 @@ class Room(NamedTuple):
     n_inodes: int
     n_free_inodes: int
     is_read_only: bool
+    file_system: int = 0
 
 
 def parse_sftp_version(body: bytes) -> Mapping[str, str]:
@@ -137,8 +138,8 @@ def parse_room(reply: Reply) -> Room:
     """Read the answer to `make_statvfs`; raises as `check_status`."""
     _expect(reply, PacketType.EXTENDED_REPLY)
     # Block and fragment size, blocks, free, available, inodes, free, available, id, flags, longest name.
-    _, fragment, blocks, _, free, inodes, _, free_inodes, _, flags, _ = _unpack(">11Q", reply.body, 0)
-    return Room(fragment, blocks, free, inodes, free_inodes, bool(flags & 1))
+    _, fragment, blocks, _, free, inodes, _, free_inodes, number, flags, _ = _unpack(">11Q", reply.body, 0)
+    return Room(fragment, blocks, free, inodes, free_inodes, bool(flags & 1), number)
 
 
 def parse_most_handles(reply: Reply) -> int:

@@ -45,6 +45,7 @@ class PacketType(IntEnum):
     STAT = 17
     RENAME = 18
     READLINK = 19
+    SYMLINK = 20
     STATUS = 101
     HANDLE = 102
     DATA = 103

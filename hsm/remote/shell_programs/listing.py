@@ -127,6 +127,7 @@ def _parse_section(section: bytes, complaints: list[str], mark: str) -> Listing:
         problems=tuple(_iter_problems(complaints)),
         space=Space(_parse_df(free_bytes, is_inodes=False), _parse_df(free_inodes, is_inodes=True)),
         nearest=_KINDS.get(nearest, EntryKind.OTHER),
+        device=_parse_device(free_bytes),
     )
 
 
@@ -136,11 +137,11 @@ def _iter_gnu_records(records: str) -> Iterator[tuple[bool, Entry]]:
         letter, size, mtime, inode, path = record.split(" ", 4)
         if letter == "Ef":  # nearly all are, and a call less counts
             seconds, _, fraction = mtime.partition(".")
-            mtime_ns = int(seconds + fraction[:9]) if len(fraction) >= 9 and seconds[:1] != "-" else _parse_time(mtime)
+            mtime_ns = int(seconds + fraction[:9]) if len(fraction) >= 9 and seconds[:1] != "-" else parse_time(mtime)
             yield False, Entry(path[2:] if path[:2] == "./" else "", EntryKind.FILE, int(size), mtime_ns, int(inode))
             continue
         kind = _KINDS.get(letter[1], EntryKind.OTHER)
-        yield letter[0] == "F", _make_entry(path, kind, size, _parse_time(mtime), inode, link_target)
+        yield letter[0] == "F", _make_entry(path, kind, size, parse_time(mtime), inode, link_target)
 
 
 def _iter_stat_records(records: str, mark: str) -> Iterator[tuple[bool, Entry]]:
@@ -155,7 +156,7 @@ def _iter_stat_records(records: str, mark: str) -> Iterator[tuple[bool, Entry]]:
             continue
         mode, size, mtime, inode, path = record.removesuffix("\n").split(" ", 4)
         kind = _MODE_KINDS.get(int(mode, 16) & 0o170000, EntryKind.OTHER)
-        yield is_followed, _make_entry(path, kind, size, _parse_time(mtime), inode, "")
+        yield is_followed, _make_entry(path, kind, size, parse_time(mtime), inode, "")
 
 
 _MODE_KINDS = {0o100000: EntryKind.FILE, 0o040000: EntryKind.FOLDER, 0o120000: EntryKind.SYMLINK}
@@ -185,7 +186,7 @@ def _join_followed(found: Iterator[tuple[bool, Entry]]) -> tuple[Entry, ...]:
     )
 
 
-def _parse_time(text: str) -> int:
+def parse_time(text: str) -> int:
     """Read whole seconds, rounded down, and ten digits that are added to them, as nanoseconds.
 
     So a quarter of a second before the epoch is `-1.7500000000` (both fields of `struct timespec`, as they are).
@@ -193,6 +194,15 @@ def _parse_time(text: str) -> int:
     seconds, _, fraction = text.partition(".")
     nanoseconds = int(fraction[:9].ljust(9, "0")) if fraction else 0
     return int(seconds) * 10**9 + nanoseconds
+
+
+_DF_LINE = re.compile(r"(?P<source>.*?)(?:\s+-?[0-9]+|\s+-){3}\s+(?:-?[0-9]+%|-)\s+(?P<mount>/.*)")
+
+
+def _parse_device(said: str) -> str:
+    """Read out of the last line of `df -P` what is mounted where: its first column and its last."""
+    found = _DF_LINE.fullmatch(said.strip().rpartition("\n")[2])
+    return f"{found['source']} on {found['mount']}" if found is not None else ""
 
 
 def _parse_df(said: str, *, is_inodes: bool) -> int | None:

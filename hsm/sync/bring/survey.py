@@ -209,7 +209,7 @@ def _without_own(there: DestinationRoot) -> DestinationRoot:
     entries = {
         path: entry for path, entry in there.entries.items() if OWN_PREFIX not in path or not is_own(path.split("/"))
     }
-    return DestinationRoot(there.path, there.kind, there.nearest, entries, there.problems, there.space)
+    return replace(there, entries=entries)
 
 
 def _drop_names(listing: Listing, names: Collection[str]) -> Listing:

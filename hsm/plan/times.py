@@ -1,0 +1,58 @@
+"""Comparison of a file's time at the source with the one that a destination shows. Pure."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from hsm.file_system import SECOND_NS, FileSystem
+
+_HOUR_NS = 3600 * SECOND_NS
+_COARSEST_NS = 2 * SECOND_NS
+"""Of all file systems that are known, exFAT's and FAT's."""
+
+_SAFE_RANGE_NS = (315_532_800 * SECOND_NS, (2**31 - 1) * SECOND_NS)
+"""1980 to 2038: what every file system keeps."""
+
+
+class TimeMatch(Enum):
+    """What two times say of a file whose size is the same at both ends."""
+
+    SAME = "the very same"
+    CUT = "the same, as far as the destination keeps times"
+    LOST = "the destination cannot keep this time, so it says nothing"
+    SHIFTED = "the same but for one hour, as on FAT after daylight saving"
+    UNKNOWN = "it depends on what the destination keeps, which nobody has measured yet"
+    OTHER = "another"
+
+
+def match_times(source_ns: int, target_ns: int, there: FileSystem | None) -> TimeMatch:
+    """Compare two times.
+
+    Args:
+        source_ns: At the source.
+        target_ns: At the destination.
+        there: The destination's file system; None where it has not been measured.
+    """
+    if source_ns == target_ns:
+        return TimeMatch.SAME
+    if there is None:
+        return TimeMatch.UNKNOWN if _may_be_same(source_ns, target_ns) else TimeMatch.OTHER
+    if not (there.keeps_times and there.is_in_range(source_ns)):
+        return TimeMatch.LOST
+    if there.show_time(source_ns) == target_ns:
+        return TimeMatch.CUT
+    # FAT keeps local time, and some systems use today's distance to UTC for all of the year.
+    if target_ns in (there.show_time(source_ns - _HOUR_NS), there.show_time(source_ns + _HOUR_NS)):
+        return TimeMatch.SHIFTED
+    return TimeMatch.OTHER
+
+
+def is_same_time(source_ns: int, target_ns: int, there: FileSystem | None) -> bool:
+    """Tell whether a destination's time is the source's, as far as it keeps times."""
+    return match_times(source_ns, target_ns, there) in (TimeMatch.SAME, TimeMatch.CUT)
+
+
+def _may_be_same(source_ns: int, target_ns: int) -> bool:
+    distance = abs(source_ns - target_ns)
+    first, last = _SAFE_RANGE_NS
+    return min(distance, abs(distance - _HOUR_NS)) <= _COARSEST_NS or not first <= source_ns <= last
