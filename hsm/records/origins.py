@@ -2,7 +2,7 @@
 
 A journal keeps one digest for each run. That verifies what is complete; it does not tell whether one file here is this
 target's own earlier version or came from another place. This file does, by the size and the time that each file had
-here when its pull had ended.
+here when its pull had ended, and by those of what a pull was about to bring.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ class Origins:
 
     Attributes:
         route: The two places.
-        files: Each file as it was here when it had come; None while it is on its way, so that after a kill the next
-            pull knows its own files again.
+        files: Each file as it was here when it had come.
+        coming: What a pull was about to bring and has not written down as here, as the source had it, so that after a
+            kill the next pull knows its own files again; None where an older version noted no more than the name.
     """
 
     route: Route
-    files: Mapping[FileKey, Mark | None] = field(default_factory=dict)
+    files: Mapping[FileKey, Mark] = field(default_factory=dict)
+    coming: Mapping[FileKey, Mark | None] = field(default_factory=dict)
 
 
 def load_origins(path: Path) -> Origins | None:
@@ -71,10 +73,12 @@ def save_origins(path: Path, origins: Origins) -> None:
     Raises:
         OSError: It could not be written.
     """
-    files: dict[str, dict[str, Mark | None]] = {root.value: {} for root in Root}
-    for (root, name), mark in sorted(origins.files.items()):
-        files[root.value][name] = mark
-    save_json(path, {"route": asdict(origins.route), "files": files}, schema=SCHEMA)
+    document: dict[str, object] = {
+        "route": asdict(origins.route),
+        "files": _group(origins.files),
+        "coming": _group(origins.coming),
+    }
+    save_json(path, document, schema=SCHEMA)
 
 
 def load_source_ids(project: Path) -> dict[str, tuple[Route, str]]:
@@ -102,12 +106,30 @@ def save_source_id(project: Path, target: str, route: Route, source_id: str) -> 
     save_json(ProjectFolder(project).far_id(target), document, schema=SCHEMA)
 
 
+def _group(marks: Mapping[FileKey, Mark] | Mapping[FileKey, Mark | None]) -> dict[str, dict[str, Mark | None]]:
+    found: dict[str, dict[str, Mark | None]] = {root.value: {} for root in Root}
+    for (root, name), mark in sorted(marks.items()):
+        found[root.value][name] = mark
+    return found
+
+
 def _parse(document: Mapping[str, object]) -> Origins:
-    route, files = document["route"], document["files"]
-    if not isinstance(route, dict) or not isinstance(files, dict):
+    route, files, coming = document["route"], document["files"], document.get("coming", {})
+    if not (isinstance(route, dict) and isinstance(files, dict) and isinstance(coming, dict)):
         raise TypeError("no sections")
-    found: dict[FileKey, Mark | None] = {}
+    found = dict(_iter_marks(files))
+    # An older version noted what was coming among the files, without a mark.
+    return Origins(
+        Route(**route),
+        {key: mark for key, mark in found.items() if mark is not None},
+        {**{key: None for key, mark in found.items() if mark is None}, **dict(_iter_marks(coming))},
+    )
+
+
+def _iter_marks(section: Mapping[str, object]) -> Iterator[tuple[FileKey, Mark | None]]:
     for root in Root:
-        for name, mark in files.get(root.value, {}).items():
-            found[root, name] = None if mark is None else (int(mark[0]), int(mark[1]))
-    return Origins(Route(**route), found)
+        marks = section.get(root.value, {})
+        if not isinstance(marks, dict):
+            raise TypeError("no section")
+        for name, mark in marks.items():
+            yield (root, name), None if mark is None else (int(mark[0]), int(mark[1]))

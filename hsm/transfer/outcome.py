@@ -44,6 +44,7 @@ class TransferResult:
     Attributes:
         outcomes: For every file of the call; a file that the user's interrupt left open is missing.
         files: For every SENT or UNCHANGED file its size and time as verified, which may be newer than planned.
+        unsettled: Every UNSETTLED file as it was at the source in the end; None for one that vanished.
         problems: One for each file that is not SENT, where there is something to say of it.
         error: The reason why the transfer stopped early; None when every batch was tried to its end.
         is_interrupted: The user stopped it.
@@ -56,6 +57,7 @@ class TransferResult:
     error: HsmError | None = None
     is_interrupted: bool = False
     streams: Streams | None = None
+    unsettled: Mapping[FileKey, SourceFile | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

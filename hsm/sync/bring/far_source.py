@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout, SweepFolder, SweepsFound, look_for_sweeps
-from hsm.endpoint import Endpoint
+from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import TargetError, UsageError
-from hsm.model import Root
+from hsm.model import EntryKind, Root
 from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Route
 from hsm.records.origins import load_source_ids, save_source_id
+from hsm.records.place import ProjectPlace
+from hsm.records.receipt import Sender
+from hsm.records.source_id import SourceId, is_at_its_place, parse_source_id
 from hsm.sync.source import find_known_sweep
 
-_SOURCE_ID = re.compile(r"[0-9a-f]{16}")
-_MOST_BYTES = 4096  # of a foreign file that should hold one short line
+_MOST_BYTES = 64 * 1024  # of a foreign file that should hold a few short lines
+_STATE = str(ProjectFolder(Path()).path)
 
 
 def make_far_layout(settings: TargetSettings) -> Layout:
@@ -93,11 +96,88 @@ class FarSource:
         return find_known_sweep(self.look(sweep).sweeps, self._project, word, target=self._endpoint.name)
 
 
+class FarProject:
+    """The project at a target. It is asked only when something is to be known of it, and then once.
+
+    Args:
+        endpoint: The target's end.
+        route: Between which places.
+        folder: The project's folder there.
+    """
+
+    def __init__(self, endpoint: Endpoint, route: Route, *, folder: str) -> None:
+        self._endpoint = endpoint
+        self._route = route
+        self._folder = folder
+
+    @property
+    def address_id(self) -> str:
+        """An id that is made of the target's name and address, for a project that has none of its own."""
+        route = self._route
+        words = (self._endpoint.name, route.host, route.user or "", str(route.port or ""), route.sweeps, route.wandb)
+        return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    @cached_property
+    def claim(self) -> SourceId | None:
+        """The id that the project says it has; one session.
+
+        Raises:
+            UnreachableError: The target cannot be reached.
+        """
+        path = f"{self._folder}/{ProjectFolder(Path()).id}"
+        for ends in self._endpoint.read_ends([path], n_blocks=0, head_bytes=_MOST_BYTES):
+            try:
+                document = json.loads(ends.head)
+            except (ValueError, RecursionError):
+                return None
+            return parse_source_id(document) if isinstance(document, dict) else None
+        return None
+
+    @cached_property
+    def is_original(self) -> bool:
+        """False where it is a copy of the project that its `.hsm/` names, or where that cannot be told.
+
+        One session more. SFTP tells no inodes, so by it nothing is certain.
+
+        Raises:
+            UnreachableError: The target cannot be reached.
+        """
+        claim = self.claim
+        if claim is None:
+            return False
+        if claim.place is None:  # an older version wrote it
+            return True
+        if not self._endpoint.is_remote:
+            try:
+                return is_at_its_place(claim, Path(self._folder).expanduser())
+            except OSError:
+                return False
+        names = ("", _STATE)
+        trees = [Tree(folder, names, max_depth=0) for folder in (self._folder, claim.place.path)]
+        mine, remembered = self._endpoint.survey(trees).listings
+        return _is_original(claim.place, mine, remembered)
+
+    def vouches(self, sender: Sender) -> bool:
+        """Tell whether a receipt's sender is this project.
+
+        Raises:
+            UnreachableError: The target cannot be reached.
+        """
+        if sender.id == self.address_id:
+            return True
+        claim = self.claim
+        if claim is None or claim.id != sender.id:
+            return False
+        if claim.place is None:  # the receipt tells no less
+            return sender.path == self._folder
+        return self.is_original
+
+
 def load_far_id(endpoint: Endpoint, project: Path, route: Route, *, folder: str, saves: bool) -> str:
     """As whom a target's project stands in receipts here: its own id where it has one, else one made of its address.
 
-    The first answer is kept. A project that was copied with its `.hsm/` gives the same id at two targets; the second
-    then counts as if it had none, so that each has a receipt of its own.
+    The first answer is kept. A project that was copied with its `.hsm/` counts as if it had none, so that it and its
+    original have a receipt each.
 
     Args:
         endpoint: The target's end.
@@ -110,22 +190,24 @@ def load_far_id(endpoint: Endpoint, project: Path, route: Route, *, folder: str,
     if endpoint.name in known and known[endpoint.name][0] == route:
         return known[endpoint.name][1]
     taken = {source_id for name, (other, source_id) in known.items() if name != endpoint.name and other != route}
-    source_id = _read_id(endpoint, f"{folder}/{ProjectFolder(Path()).id}")
-    # A project copied with its `.hsm/` says the same id at two targets, which then shared a receipt here.
-    if not source_id or source_id in taken:
-        words = (endpoint.name, route.host, route.user or "", str(route.port or ""), route.sweeps, route.wandb)
-        source_id = hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    far = FarProject(endpoint, route, folder=folder)
+    is_own = far.claim is not None and far.claim.id not in taken and far.is_original
+    source_id = far.claim.id if far.claim is not None and is_own else far.address_id
     if saves:
         with contextlib.suppress(OSError):
             save_source_id(project, endpoint.name, route, source_id)
     return source_id
 
 
-def _read_id(endpoint: Endpoint, path: str) -> str:
-    for ends in endpoint.read_ends([path], n_blocks=0, head_bytes=_MOST_BYTES):
-        try:
-            found = str(json.loads(ends.head)["source_id"])
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return ""
-        return found if _SOURCE_ID.fullmatch(found) else ""
-    return ""
+def _is_original(place: ProjectPlace, mine: Listing, remembered: Listing) -> bool:
+    """Judge a project by the inodes of its folders; a snapshot shows those of its original, so it must be gone."""
+    if _read_inodes(mine) != place.inodes:
+        return False
+    return mine.base == remembered.base or EntryKind.FOLDER not in (
+        entry.kind for entry in remembered.entries if entry.path == _STATE
+    )
+
+
+def _read_inodes(listing: Listing) -> tuple[int, int]:
+    inodes = {entry.path: entry.inode for entry in listing.entries if entry.kind is EntryKind.FOLDER}
+    return inodes.get("", 0), inodes.get(_STATE, 0)

@@ -6,8 +6,11 @@ whichever is newer; what this target brought itself and what grew there since is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
+from pathlib import Path
+from types import MappingProxyType
 
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
@@ -17,16 +20,16 @@ from hsm.plan.digest import make_digest
 from hsm.plan.planner import is_same_time
 from hsm.project_folder import ProjectFolder
 from hsm.records.origins import Mark, Origins, iter_origins, save_origins
-from hsm.records.receipt import get_receipt_name, parse_receipt
+from hsm.records.receipt import Sender
+from hsm.records.receipt_files import iter_receipts
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
 from hsm.sync.bring.books import Books
+from hsm.sync.bring.content import ContentComparison
 from hsm.sync.bring.found_origins import FoundOrigins
 
-# Content is compared only where a conflict may be none: metadata and small tables that two clusters wrote alike. Both
-# ends read them whole, over the network.
-_MOST_COMPARED_BYTES = 1024 * 1024
-_MOST_COMPARED_FILES = 500
+_COARSEST_STEP_NS = 2 * 10**9
+"""Of the times that a file system keeps: exFAT's."""
 
 
 class Provenance:
@@ -37,16 +40,21 @@ class Provenance:
         sweep: The sweep's id.
         source: The target's end.
         sweeps: The folder of sweeps here.
+        vouches: Tells whether a receipt here is of the target's project; may ask the target.
     """
 
-    def __init__(self, books: Books, sweep: str, *, source: Endpoint, sweeps: str) -> None:
+    def __init__(
+        self, books: Books, sweep: str, *, source: Endpoint, sweeps: str, vouches: Callable[[Sender], bool]
+    ) -> None:
         self._books = books
         self._sweep = sweep
         self._source = source
-        self._receipt_path = f"{sweeps}/{receipt_folder(sweep)}/{get_receipt_name(books.source.id)}"
+        self._vouches = vouches
+        self._receipts = Path(sweeps, receipt_folder(sweep))
         self._origins_path = ProjectFolder(books.project).origins(books.target, sweep)
-        self._files: dict[FileKey, Mark | None] | None = None
+        self._known: Origins | None = None
         self._before: Mapping[FileKey, Mark] = {}
+        self._own: frozenset[FileKey] = frozenset()
         self._roots: Mapping[Root, str] = {}
 
     def find(self, inventory: SweepInventory, destination: Destination, *, proven: Mapping[str, str]) -> FoundOrigins:
@@ -64,110 +72,146 @@ class Provenance:
         differing = [file for file in inventory.files if self._differs(file)]
         if not differing:
             return FoundOrigins()
-        own = self._load()
         own_runs = self._find_own_runs(inventory, {file.run for file in differing}, proven)
         others = self._load_others()
         foreign: dict[FileKey, str] = {}
+        begun: list[SourceFile] = []
         for file in differing:
-            key = file.key
-            mark = self._before[key]
             # The other target's mark says how the file lay here when it came: if it lies so still, it is that one's.
-            claimed = next((name for name, files in others.items() if files.get(key) == mark), "")
-            is_own = file.run in own_runs or (key in own and own[key] in (mark, None))
+            claimed = next(
+                (name for name, files in others.items() if files.get(file.key) == self._before[file.key]), ""
+            )
             if claimed:
-                foreign[key] = f"it came from {claimed}, and differs"
-            elif not is_own:
-                foreign[key] = f"what is here did not come from {self._books.target}, and differs"
-        equal = self._find_equal([file for file in differing if file.key in foreign])
-        return FoundOrigins({key: words for key, words in foreign.items() if key not in equal}, equal)
+                foreign[file.key] = f"it came from {claimed}, and differs"
+            elif file.run not in own_runs and not self._came(file.key):
+                foreign[file.key] = f"what is here did not come from {self._books.target}, and differs"
+                if file.key in self._load().coming:
+                    begun.append(file)
+        content = ContentComparison(self._source, self._roots, {key: mark[0] for key, mark in self._before.items()})
+        equal = content.find_equal([file for file in differing if file.key in foreign])
+        # What a pull that was killed had begun to bring may have grown there before it was read.
+        grown = content.find_begun(begun)
+        foreign = {key: words for key, words in foreign.items() if key not in equal and key not in grown}
+        self._own = frozenset(file.key for file in differing) - foreign.keys() - equal
+        return FoundOrigins(foreign, equal)
 
     def begin(self, plan: SyncPlan) -> None:
         """Note what is about to come, so that a pull that is killed knows its own files again.
 
+        Only their names would make everything this target's own that lies there after a kill, whoever wrote it.
+
         Raises:
             TargetError: It could not be written down.
         """
-        self._save_origins({**self._load(), **{file.key: None for file in plan.sends}})
+        known = self._load()
+        coming = {file.key: (file.size, file.mtime_ns) for file in plan.sends}
+        own = {key: self._before[key] for key in coming if key in self._own}
+        self._save_origins({**known.files, **own}, {**known.coming, **coming})
 
-    def note_arrived(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> None:
+    def note_arrived(
+        self,
+        plan: SyncPlan,
+        sent: Mapping[FileKey, SourceFile],
+        unsettled: Mapping[FileKey, SourceFile | None] = MappingProxyType({}),
+    ) -> None:
         """Note how everything that is this target's lies here, also what changed on its way.
 
+        Args:
+            plan: What was planned.
+            sent: What the transfer verified.
+            unsettled: What changed at the source while it was sent, as it was there in the end.
+
         Raises:
             TargetError: It could not be written down.
         """
-        sends = [item for item in plan.items if item.reason.is_send]
-        after = self._look(item.file for item in sends)
+        after = self._look(plan.sends)
         known = self._load()
-        marks = {key: self._before[key] for key in _iter_keys(plan.items, Reason.SAME) if key in self._before}
-        gone: set[FileKey] = set()
-        for item in sends:
-            key = item.file.key
-            is_as_before = (
-                item.reason is Reason.OVERWRITE and key not in sent and after.get(key) == self._before.get(key)
-            )
-            if key not in after or is_as_before:
-                gone.add(key)
-            else:
-                marks[key] = after[key]
-        files = {key: mark for key, mark in known.items() if key not in gone}
-        if {**files, **marks} != known:
-            self._save_origins({**files, **marks})
+        files, coming = dict(known.files), dict(known.coming)
+        for key in _iter_keys(plan.items, Reason.SAME):
+            if key in self._before:
+                files[key] = self._before[key]
+                coming.pop(key, None)
+        for file in plan.sends:
+            mark = after.get(file.key)
+            if mark is None:
+                files.pop(file.key, None)
+            elif self._has_come(file, mark, sent.get(file.key), unsettled.get(file.key)):
+                files[file.key] = mark
+                coming.pop(file.key, None)
+        if (files, coming) != (known.files, known.coming):
+            self._save_origins(files, coming)
 
     def _differs(self, file: SourceFile) -> bool:
         mark = self._before.get(file.key)
-        return mark is not None and not (file.size == mark[0] and is_same_time(file.mtime_ns, mark[1]))
+        return mark is not None and not _is_alike((file.size, file.mtime_ns), mark)
 
-    def _load(self) -> dict[FileKey, Mark | None]:
+    def _came(self, key: FileKey) -> bool:
+        """Tell whether a file lies here just as this target's pulls brought it, or were about to."""
+        known, mark = self._load(), self._before[key]
+        coming = known.coming.get(key)
+        return known.files.get(key) == mark or (coming is not None and _is_alike(coming, mark))
+
+    def _has_come(self, file: SourceFile, mark: Mark, sent: SourceFile | None, unsettled: SourceFile | None) -> bool:
+        """Tell whether what lies here after a transfer is what it brought, and nothing that was written here since."""
+        if sent is not None:
+            as_sent = sent.size == mark[0]
+            return as_sent and (is_same_time(sent.mtime_ns, mark[1]) or self._has_foreign_time(file))
+        if mark == self._before.get(file.key):
+            return False
+        if _is_alike((file.size, file.mtime_ns), mark):
+            return True
+        # What changed at the source meanwhile came as it was at some moment between plan and end.
+        return (
+            unsettled is not None
+            and file.mtime_ns - _COARSEST_STEP_NS <= mark[1] <= unsettled.mtime_ns + _COARSEST_STEP_NS
+            and self._has_foreign_time(file)
+        )
+
+    def _has_foreign_time(self, file: SourceFile) -> bool:
+        """Tell whether a file's time was set, as that of a file that comes is; writing a file here sets both alike."""
+        try:
+            status = os.lstat(f"{self._roots[file.root]}/{file.path}")
+        except OSError:
+            return False
+        is_whole = status.st_mtime_ns % 10**9 == status.st_ctime_ns % 10**9 == 0  # of a file system that keeps seconds
+        return is_whole or status.st_mtime_ns != status.st_ctime_ns
+
+    def _load(self) -> Origins:
         """Load what came from this target, also under another name of it."""
-        if self._files is None:
-            self._files = {}
-            for _, found in iter_origins(self._books.project, self._sweep):
-                if found.route == self._books.route:
-                    self._files.update(found.files)
-        return self._files
+        if self._known is None:
+            mine = [found for _, found in iter_origins(self._books.project, self._sweep) if self._is_mine(found)]
+            files = {key: mark for found in mine for key, mark in found.files.items()}
+            coming = {key: mark for found in mine for key, mark in found.coming.items()}
+            self._known = Origins(self._books.route, files, coming)
+        return self._known
 
-    def _load_others(self) -> dict[str, Mapping[FileKey, Mark | None]]:
+    def _is_mine(self, found: Origins) -> bool:
+        return found.route == self._books.route
+
+    def _load_others(self) -> dict[str, Mapping[FileKey, Mark]]:
         """Load what came from other targets, by their names."""
         every = iter_origins(self._books.project, self._sweep)
-        return {name: found.files for name, found in every if found.route != self._books.route}
+        return {name: found.files for name, found in every if not self._is_mine(found)}
 
     def _find_own_runs(self, inventory: SweepInventory, names: Iterable[str], journal: Mapping[str, str]) -> set[str]:
         """The runs that lie here just as the journal, or a receipt of this source, says they were proven.
 
         So what the source pushed here is known as its own.
         """
-        proven = [journal]
-        try:
-            receipt = parse_receipt(LocalEndpoint().read_file(self._receipt_path))
-            proven.append({name: record.digest for name, record in receipt.runs.items()})
-        except (FileNotFoundError, ValueError):
-            pass
         members: dict[str, list[SourceFile]] = {name: [] for name in names}
         for file in inventory.files:
             mark = self._before.get(file.key)
             if mark is not None and file.run in members:
                 members[file.run].append(file._replace(size=mark[0], mtime_ns=mark[1]))
-        return {
-            name
-            for name, files in members.items()
-            if any(digests.get(name) == make_digest(files) for digests in proven)
-        }
-
-    def _find_equal(self, files: Sequence[SourceFile]) -> frozenset[FileKey]:
-        """Find the files with the same content here and there; only small ones are looked into."""
-        small = [
-            file for file in files if file.size <= _MOST_COMPARED_BYTES and self._before[file.key][0] == file.size
-        ][:_MOST_COMPARED_FILES]
-        if not small:
-            return frozenset()
-        there = _read_whole(self._source, [f"{file.prefix}/{file.path}" for file in small])
-        here = _read_whole(LocalEndpoint(), [f"{self._roots[file.root]}/{file.path}" for file in small])
-        return frozenset(
-            file.key
-            for file in small
-            if f"{file.prefix}/{file.path}" in there
-            and there[f"{file.prefix}/{file.path}"] == here.get(f"{self._roots[file.root]}/{file.path}")
-        )
+        digests = {name: make_digest(files) for name, files in members.items()}
+        own = {name for name, digest in digests.items() if journal.get(name) == digest}
+        for receipt in iter_receipts(self._receipts) if own != digests.keys() else ():
+            named = {
+                name for name, digest in digests.items() if name in receipt.runs and receipt.runs[name].digest == digest
+            }
+            if not named <= own and self._vouches(receipt.source):
+                own |= named
+        return own
 
     def _look(self, files: Iterable[SourceFile]) -> dict[FileKey, Mark]:
         by_root = {
@@ -183,10 +227,10 @@ class Provenance:
             if entry.kind is EntryKind.FILE
         }
 
-    def _save_origins(self, files: dict[FileKey, Mark | None]) -> None:
-        self._files = files
+    def _save_origins(self, files: Mapping[FileKey, Mark], coming: Mapping[FileKey, Mark | None]) -> None:
+        self._known = Origins(self._books.route, files, coming)
         try:
-            save_origins(self._origins_path, Origins(self._books.route, files))
+            save_origins(self._origins_path, self._known)
         except OSError as error:
             raise TargetError(
                 f"{self._origins_path} cannot be written: {error.strerror}.",
@@ -206,9 +250,8 @@ def _read_marks(files: Iterable[SourceFile], destination: Destination) -> dict[F
     return marks
 
 
-def _read_whole(endpoint: Endpoint, paths: Sequence[str]) -> dict[str, bytes]:
-    found = endpoint.read_ends(paths, n_blocks=0, head_bytes=_MOST_COMPARED_BYTES + 1)
-    return {ends.path: ends.head for ends in found if ends.size == len(ends.head)}
+def _is_alike(source: Mark, here: Mark) -> bool:
+    return source[0] == here[0] and is_same_time(source[1], here[1])
 
 
 def _iter_keys(items: Iterable[PlanItem], reason: Reason) -> Iterable[FileKey]:

@@ -25,7 +25,7 @@ from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.exchange import Direction, exchange, make_failed_report, make_interrupted_report
-from hsm.sync.bring.far_source import FarSource, load_far_id
+from hsm.sync.bring.far_source import FarProject, FarSource, load_far_id
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.provenance import Provenance
@@ -183,7 +183,10 @@ class _Pull:
             make_guard=partial(ShellGuard, LocalShell(self._runner)),
             is_pull=True,
         )
-        provenance = Provenance(books, inventory.sweep, source=connection.endpoint, sweeps=self._layout.sweeps)
+        far = FarProject(connection.endpoint, books.route, folder=books.source.path)
+        provenance = Provenance(
+            books, inventory.sweep, source=connection.endpoint, sweeps=self._layout.sweeps, vouches=far.vouches
+        )
         report = exchange(
             connection,
             direction,

@@ -23,7 +23,11 @@ from hsm.records.origins import (
 
 ROUTE = Route("pull", "hpc.example.org", None, 22, "/p/sweeps", "/p/wandb")
 SWEEP = "sweep_1"
-ORIGINS = Origins(ROUTE, {(Root.WANDB, "run-1/x"): (5, 7), (Root.SWEEPS, "outputs/\udcff"): None})
+ORIGINS = Origins(
+    ROUTE,
+    {(Root.WANDB, "run-1/x"): (5, 7)},
+    {(Root.SWEEPS, "outputs/\udcff"): (1, 2), (Root.SWEEPS, "old"): None},
+)
 
 
 def test_what_was_saved_is_read(tmp_path: Path) -> None:
@@ -33,6 +37,16 @@ def test_what_was_saved_is_read(tmp_path: Path) -> None:
     assert load_origins(path) == ORIGINS
     assert dict(iter_origins(tmp_path, SWEEP)) == {"hpc": ORIGINS}
     assert list(iter_origins(tmp_path, "sweep_10")) == []
+
+
+def test_what_an_older_version_saw_coming_has_no_size_and_no_time(tmp_path: Path) -> None:
+    path = ProjectFolder(tmp_path).origins("hpc", SWEEP)
+    save_origins(path, ORIGINS)
+    document = json.loads(path.read_text())
+    document["files"]["wandb"]["run-1/y"] = None
+    del document["coming"]
+    path.write_text(json.dumps(document))
+    assert load_origins(path) == Origins(ROUTE, ORIGINS.files, {(Root.WANDB, "run-1/y"): None})
 
 
 @pytest.mark.parametrize(
@@ -46,12 +60,13 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: str) -> None
     assert load_origins(path) is None
 
 
+@pytest.mark.parametrize("section", ["files", "coming"])
 @pytest.mark.parametrize("mark", ["x", 1, [1], ["a", "b"], {}])
-def test_a_damaged_mark_is_as_good_as_none(tmp_path: Path, mark: object) -> None:
+def test_a_damaged_mark_is_as_good_as_none(tmp_path: Path, mark: object, section: str) -> None:
     path = ProjectFolder(tmp_path).origins("hpc", SWEEP)
     save_origins(path, ORIGINS)
     document = json.loads(path.read_text())
-    document["files"]["wandb"]["run-1/x"] = mark
+    document[section]["wandb"]["run-1/x"] = mark
     path.write_text(json.dumps(document))
     assert load_origins(path) is None
 
