@@ -96,6 +96,7 @@ def _check_source(
         # If all runs are gone here, nothing was asked for and the listing is empty; the journal still knows of them.
         missed = [name for name in known if name not in cleaned]
         was_there = any((name == "") is (root is Root.SWEEPS) for name in missed)
+        # A clean leaves the copy at the target as it is: files there are no sign that the source's disk is missing.
         is_explained = root is Root.SWEEPS and "" in cleaned
         is_there = not is_explained and any(entry.kind is EntryKind.FILE for entry in there.entries.values())
         if not has_source and (is_there or was_there):

@@ -31,6 +31,7 @@ def find_secrets(files: Sequence[SourceFile], strip: int, patterns: Patterns) ->
     by_name = {file.path[strip:]: file.path for file in files}
     secrets = {by_name[name]: f"matches {pattern}" for name, pattern in patterns.find_matches(by_name).items()}
     for file in files:
+        # Its content is what would be sent: a link `data.txt` to `~/.ssh/id_rsa` is the key.
         if file.leads_to and file.path not in secrets:
             # Hops in the folder lose its path, so that patterns that a slash anchors match them as they match files.
             inside = f"{file.prefix}/{file.path[:strip]}"

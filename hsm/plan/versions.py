@@ -67,6 +67,7 @@ def has_versions(paths: Iterable[str]) -> bool:
         media = parse_media_path(path)
         if media is None or media.step is None:
             continue
+        # Most runs have none, and are spared the reading of their whole log: 13 MB for 10,000 steps of 20 numbers.
         if first_steps.setdefault(media.group, media.step) != media.step:
             return True
     return False
@@ -75,8 +76,8 @@ def has_versions(paths: Iterable[str]) -> bool:
 def find_superseded(paths: Iterable[str], versions: RunVersions) -> dict[str, str]:
     """Find the media files of a run that a later step has replaced.
 
-    Kept are all files at a group's highest step (two logs may share a step, a list of images does), all of
-    step `summary`, all increments of incremental tables, and what the last summary names.
+    Kept are all files at a group's highest step, all of step `summary`, all increments of incremental tables, and
+    what the last summary names.
 
     Args:
         paths: Relative to the run folder, in any order.
@@ -95,7 +96,9 @@ def find_superseded(paths: Iterable[str], versions: RunVersions) -> dict[str, st
     return {
         path: f"superseded by step {latest[media.group]}"
         for path, (media, step) in steps.items()
+        # All files of the highest step stay: two logs of one run may share it, and a list of images does.
         if step < latest[media.group]
+        # An incremental table is read from all of its files together.
         and media.key not in versions.incremental
         and path.removeprefix(_FILES) not in versions.named
     }
@@ -103,9 +106,6 @@ def find_superseded(paths: Iterable[str], versions: RunVersions) -> dict[str, st
 
 def find_superseded_artifacts(paths: Iterable[str]) -> dict[str, str]:
     """Find the files in a downloaded artifact's folder `<name>:v<N>` that has a later sibling.
-
-    `<name>-v<N>`, which wandb uses on Windows, is not looked at: elsewhere such a name is the user's own, and
-    `resnet-v2` beside `resnet-v10` is two models.
 
     Args:
         paths: Relative to the sweep folder or to a folder above it, in any order. Never those of a run
@@ -135,6 +135,7 @@ def _parse_artifact_folders(path: str) -> list[tuple[tuple[str, str], int]]:
     found: list[tuple[tuple[str, str], int]] = []
     *folders, _ = path.split("/")
     for index, folder in enumerate(folders):
+        # Not `<name>-v<N>`, which wandb writes on Windows: elsewhere `resnet-v2` beside `resnet-v10` is two models.
         match = _ARTIFACT_FOLDER.fullmatch(folder)
         if match is not None:
             found.append((("/".join(folders[:index]), match["name"]), int(match["version"])))

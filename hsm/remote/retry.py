@@ -11,8 +11,8 @@ from hsm.errors import ConnectionDroppedError, PassingError, SessionsRefusedErro
 PAUSES_SECONDS = (5.0, 15.0, 45.0)
 """The pauses before each further try after a dropped connection."""
 
+# A server that throttles drops connections; any other failure of the first contact will come again.
 _PASSING_AT_FIRST = (ConnectionDroppedError, SessionsRefusedError)
-"""A server that throttles drops connections; any other failure of the first contact will come again."""
 
 OnWait = Callable[[float, UnreachableError], None]
 """Takes the seconds of a pause, and the error before it."""

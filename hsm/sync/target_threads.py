@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from hsm.process.runner import CommandStoppedError, Runner
 
+# Ctrl-C is answered within this time.
 _LOOK_SECONDS = 0.2
-"""Ctrl-C is answered within this time."""
 
 _Read = TypeVar("_Read")
 _Answer = TypeVar("_Answer")

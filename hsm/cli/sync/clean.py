@@ -145,6 +145,7 @@ def _clean(
             try:
                 with hear_signals():
                     is_yes = typer.confirm(make_question(found))
+            # click makes an Abort, which ends with 1, of a Ctrl-C at its prompt.
             except typer.Abort as error:
                 raise KeyboardInterrupt from error
             if not is_yes:

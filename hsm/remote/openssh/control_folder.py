@@ -19,6 +19,8 @@ def make_control_folder() -> Path | None:
     Raises:
         UnreachableError: Someone else owns it or may write to it.
     """
+    # Not TMPDIR: that of macOS is so long that a socket's path, with the 17 characters that ssh appends, passes 104
+    # bytes.
     folder = Path(f"/tmp/hsm-{os.getuid()}")  # noqa: S108 - owner and mode are checked below
     try:
         folder.mkdir(mode=0o700)

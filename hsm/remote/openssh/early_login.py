@@ -22,8 +22,8 @@ from hsm.remote.openssh.hints import RememberedTarget, find_hint_file, list_defa
 if TYPE_CHECKING:
     from hsm.remote.openssh.command_line import SshTarget
 
+# Options that change neither the targets that are meant nor the way to them.
 _PLAIN_OPTIONS = list_harmless_switches(SendOptions, ReceiveOptions)
-"""Options that change neither the targets that are meant nor the way to them."""
 
 _COMMANDS = (("sync", "to"), ("sync", "run"), ("sync", "from"))
 _OVERRIDE = "HSM_SYNC"

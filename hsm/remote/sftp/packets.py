@@ -83,6 +83,7 @@ class PacketStream:
         while len(self._received) < self._place + 4:
             self._receive_some()
         (length,) = struct.unpack_from(">I", self._received, self._place)
+        # Text of a start-up file reads as a length of a thousand million bytes, which one would wait for.
         if not 0 < length <= _MOST_PACKET_BYTES:
             raise SessionEndedError("what came is no SFTP; a start-up file there may print text")
         return int(length)

@@ -162,6 +162,7 @@ def make_write(handle: bytes, offset: int, content: bytes, path: str) -> Request
 
 def make_times(handle: bytes, mtime: int, path: str, *, mode: int | None = None) -> Request:
     """Make the request to set both times of an open file, in whole seconds, and its permissions if given."""
+    # Version 3 has 32 bits without a sign for a time: files of before 1970 or after 2106 get the nearest.
     seconds = min(max(mtime, 0), _MOST_SECONDS)
     what = HAS_TIMES if mode is None else HAS_TIMES | HAS_MODE
     permissions = b"" if mode is None else struct.pack(">I", mode)

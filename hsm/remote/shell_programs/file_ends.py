@@ -1,8 +1,7 @@
 """Ends of files behind a shell: the program that prints them there, and the reading of its output. Pure.
 
-A process for each file would take a minute for 10,000 logs. GNU's `find`, `head` and `tail` take many files at once
-and name each (`==> path <==`), so a few processes do. Elsewhere, and for files that change meanwhile, a loop reads
-one file after another.
+GNU's `find`, `head` and `tail` take many files at once and name each (`==> path <==`), so a few processes do.
+Elsewhere, and for files that change meanwhile, a loop reads one file after another.
 """
 
 from __future__ import annotations
@@ -68,6 +67,8 @@ def make_ends_program(request: EndsRequest, *, careful: bool) -> str:
         careful: Read one file after another, so that one that grows meanwhile does no harm.
     """
     # Only GNU's find knows `-readable`.
+    # `wc`, `head` and `tail` for each of 10,000 logs take 26 s. GNU's take many files at once: 1.0 s for heads of 8
+    # KiB, 2.6 s for both ends.
     how = "each" if careful else "$(find -L / -maxdepth 0 -readable -printf many 2>/dev/null)"
     reader = _READER.replace("'", "'\\''")
     head = f"m={request.mark} h={request.head_bytes} n={request.n_blocks} how={how}; export m h n how"

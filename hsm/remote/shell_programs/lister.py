@@ -82,8 +82,8 @@ pack() { if command -v gzip >/dev/null 2>&1; then field gzip; gzip -1; else cat;
 PACKED_NAMES = 500
 """From so many starting points on an answer is compressed: it has megabytes then, and shrinks to an eighth."""
 
+# The complaint about a base that may not be entered, in the form of find's own.
 _COMPLAIN = "echo 'find: .: Permission denied' >&2"
-"""The complaint about a base that may not be entered, in the form of find's own."""
 
 
 @dataclass(frozen=True, slots=True)

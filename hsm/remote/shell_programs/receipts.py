@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+# `cksum` is of POSIX, so every machine has it. It must notice a change, not withstand an attack: who can write the
+# receipt can write the results.
 # $d the folder. `cksum` prints the checksum and the length; the two are joined by a hyphen.
 RECEIPTS = r"""
 receipts() {

@@ -85,6 +85,7 @@ class AfterSync:
     def _take(self, step: AfterSyncStep, report: TargetReport, log: _StepLog) -> None:
         if step.run is None:
             log.steps.append(self._upload(report, step.wandb_path or "wandb", log))
+        # Without anything new the command has been run for this very content, or it failed and is owed.
         elif _has_sent(report) or step.run in self._owed:
             log.steps.append(self._run_command(step.run, log, is_dry_run=report.state is State.PLANNED))
         else:

@@ -25,8 +25,8 @@ from hsm.sync.after.upload import (
 from hsm.sync.reports import AfterStep, StepState
 from hsm.wandb_log.artifacts import StagedArtifact, read_artifacts
 
+# So many uploads that fail in a row are a login or a network that is missing; the rest is not tried.
 _MOST_FAILURES = 2
-"""So many uploads that fail in a row are a login or a network that is missing; the rest is not tried."""
 
 
 class Uploader:

@@ -18,8 +18,8 @@ from hsm.transfer.base import PARTIAL_FOLDER
 from hsm.wandb_log.artifacts import StagedArtifact
 
 _STAGING = ["artifacts", "staging"]
+# Lists of the files of very large artifacts: one that is there alone would hide that the files are not.
 _MANIFESTS = "artifact_manifests/"
-"""Lists of the files of very large artifacts: one that is there alone would hide that the files are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ def compare_waiting(base: str, files: Sequence[SourceFile], listing: Listing, *,
             sends.append(file)
         elif entry.kind is not EntryKind.FILE or entry.size != file.size:
             problems.append(make_conflict(f"{base}/{file.path}"))
+        # Another time alone is no other content: that is compared.
         elif not is_same_time(file.mtime_ns, entry.mtime_ns):
             doubtful.append(file)
     return WaitingState(listing.base, tuple(sends), tuple(doubtful), tuple(dict.fromkeys(problems)))

@@ -179,6 +179,7 @@ def _make_trees(
         trees[Root.SWEEPS] = Tree(configured[Root.SWEEPS], (folder,), max_depth)
     if Root.WANDB in roots:
         trees[Root.WANDB] = Tree(configured[Root.WANDB], runs)
+    # With the folders above it: a symlink in the place of any of them would lead lock and receipt elsewhere.
     guard_tree = Tree(configured[Root.SWEEPS], (OUTPUTS, folder, own), 0)
     return guard_tree, trees, f"{configured[Root.SWEEPS].rstrip('/')}/{own}"
 

@@ -168,6 +168,8 @@ class _Follower:
         report = self._pass.call(replace(self._request, targets=targets), self._watcher, self._session)
         self._results.take(report)
         meant = _find_meant(self._request, report)
+        # `latest` keeps its first meaning. Nobody may sit at the terminal by now, and a lock that is there is not the
+        # one that the user meant to break.
         self._request = replace(self._request, sweeps=meant, may_ask=False, breaks_lock=False)
         is_interrupted = report.exit_code is ExitCode.INTERRUPTED
         self._sweeps.look({sweep: self._results.get_plans(sweep) for sweep in meant}, asks=not is_interrupted)
@@ -180,6 +182,8 @@ class _Follower:
         reports = {name: list(self._results.get_reports(name).values()) for name in due.targets}
         for name, found in reports.items():
             if any(report.state is State.UNREACHABLE for report in found):
+                # Its login may be a dead one that only its keepalive would find out: the next pass makes a new
+                # connection.
                 self._session.drop(name)
         self._schedule.end_pass(due, reports, is_over=self._sweeps.is_over, now=time.monotonic())
 

@@ -16,8 +16,8 @@ from hsm.sync.reports import (
     count_files,
 )
 
+# Of `after_sync`, over all passes, that the report at the end shows.
 _MOST_STEPS = 20
-"""Of `after_sync`, over all passes, that the report at the end shows."""
 
 
 class PassResults:

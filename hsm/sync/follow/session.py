@@ -57,6 +57,7 @@ class LastingSession(Session):
     def find_unchanged(self, name: str, inventory: SweepInventory) -> TargetReport | None:
         """See `Session.find_unchanged`."""
         # The same inventory, with sizes and times: nothing here has changed since all of it was verified there.
+        # A guess all the same, since somebody may have changed the target: `forget` ends it once an hour.
         known, report = self._settled.get((name, inventory.sweep), (None, None))
         return report if known == inventory else None
 

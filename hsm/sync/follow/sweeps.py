@@ -14,8 +14,8 @@ from hsm.sync.follow.judgement import Awaited, FollowLimits, RunView, choose_exp
 from hsm.sync.follow.scheduler import JobQueues, RunCommand, read_combinations, read_job
 from hsm.wandb_log.slurm_job import SlurmJob
 
+# Logs that are read of runs that have ended: they name the array whose tasks may still come.
 _LOGS_OF_ENDED_RUNS = 5
-"""Logs that are read of runs that have ended: they name the array whose tasks may still come."""
 
 Plans = Mapping[str, Mapping[str, SyncPlan]]
 """By sweep and target, the ones that were made last at the end."""

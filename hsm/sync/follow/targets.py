@@ -52,6 +52,7 @@ class Track:
         is_failing = any(map(is_failure, reports))
         is_unsettled = any(map(_is_unsettled, reports))
         is_moving = any(count_files(report)["sent"] for report in reports)
+        # A link that breaks in each pass and sends something in each gets there: its pauses need not grow.
         self.n_failures = self.n_failures + 1 if is_failing and not is_moving else 0
         if not (is_failing or is_unsettled):
             self.progress_at = now

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from hsm.tree import Child, iter_parts, scan_folder
 
 _DIGEST_BYTES = 16
+# In the folders of one part, as far as it matters for whether their file system is slow.
 _FEW_ENTRIES = 256
-"""In the folders of one part, as far as it matters for whether their file system is slow."""
 
+# Of a chain of symlinks: Linux follows no more.
 _MOST_HOPS = 40
-"""Of a chain of symlinks: Linux follows no more."""
 
 
 class Footprint:

