@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from hsm.config.schema import SyncConfig
+from hsm.config.ssh_rules import SECRET_OPTIONS
+from hsm.config.yaml.document import Location
 from hsm.config.yaml.findings import FileForm
 
-SYNC_CONFIG = FileForm(SyncConfig, "bad_config", "correct the file, then look at it with `hsm sync list`")
+
+def _is_secret(location: Location) -> bool:
+    """Tell whether the value at a place of the file may be a secret."""
+    return location[-3:-1] == ("ssh", "options") and str(location[-1]).lower() in SECRET_OPTIONS
+
+
+SYNC_CONFIG = FileForm(
+    SyncConfig, "bad_config", "correct the file, then look at it with `hsm sync list`", is_secret=_is_secret
+)

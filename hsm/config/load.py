@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from hsm.config.file_layers import iter_pattern_findings, make_file_layers
 from hsm.config.form import SYNC_CONFIG
+from hsm.config.indentation import find_outdented
 from hsm.config.layers import Layers, Setting
 from hsm.config.nodes import FindNode, fill_nodes
 from hsm.config.overrides import parse_environment
@@ -154,6 +155,8 @@ def parse_document(text: str, shown: str, *, find_node: FindNode | None = None) 
         found = show_value(root)
         message = f"{shown}: line {root.start_mark.line + 1}: found {found}, allowed: {list_keys(SyncConfig)}"
         raise ConfigError(message, hint=SYNC_CONFIG.hint, kind="bad_config")
+    if outdented := find_outdented(root):
+        raise SYNC_CONFIG.make_error(outdented, shown)
     builder = Builder()
     data = builder.make_value(root, ())
     if find_node:

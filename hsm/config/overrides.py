@@ -159,7 +159,7 @@ def _add(found: dict[Location, Setting], place: Location, text: str, origin: Ori
     try:
         node = _parse_value(text.strip(), origin.place)
     except ConfigError as error:
-        wrong.append(error.message)
+        wrong.append(error.message.partition("\n")[0])  # without the value, which may be a secret
         return
     builder = Builder()
     value = builder.make_value(node, place)

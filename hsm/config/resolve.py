@@ -13,14 +13,13 @@ from hsm.config.form import SYNC_CONFIG
 from hsm.config.layers import Layer, Layers, Origin, OriginKind, Setting, SettingKey, iter_keys, nest
 from hsm.config.schema import TargetSettings
 from hsm.config.sections import Section, is_open, validate
+from hsm.config.ssh_rules import SECRET_OPTIONS
 from hsm.config.yaml.document import Location, make_dotted
 from hsm.config.yaml.findings import get_location
 from hsm.errors import ConfigError
 
 _DEFAULT = Origin(OriginKind.DEFAULT)
 _STRENGTH = tuple(OriginKind)
-_SECRET_OPTIONS = frozenset({"setenv"})
-"""Options of ssh_config(5) whose values may be secrets: what they hold goes to the target's environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +146,7 @@ def _make_plain(item: object) -> object:
 
 def is_secret(key: SettingKey) -> bool:
     """Tell whether the value under a key of a target may be a secret, which is never shown."""
-    return key[:2] == ("ssh", "options") and key[-1].lower() in _SECRET_OPTIONS
+    return key[:2] == ("ssh", "options") and key[-1].lower() in SECRET_OPTIONS
 
 
 def _find(location: Location, chosen: Layer) -> tuple[SettingKey, Setting | None]:

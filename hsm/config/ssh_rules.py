@@ -26,6 +26,9 @@ _FIXED_OPTIONS = re.compile(
     "loglevel|logverbose|localforward|remoteforward|dynamicforward|tunnel|tunneldevice|sessiontype|"
     "forkafterauthentication|stdinnull|nohostauthenticationforlocalhost"
 )
+SECRET_OPTIONS = frozenset({"setenv"})
+"""Options of ssh_config(5) whose values may be secrets: what they hold goes to the target's environment."""
+
 _SETTING_OPTIONS = {"hostname": "host", "user": "user", "port": "port"}
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import yaml
 
+from hsm.config.yaml.syntax import make_syntax_error
 from hsm.errors import ConfigError
 
 _MAX_DEPTH = 20  # no setting lies deeper than six; Python's own recursion ends with an error of its own
@@ -55,11 +56,8 @@ def compose(text: str, shown: str) -> yaml.Node | None:
         place = f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}: "
         what = f"the character {text[error.position]!a} is not allowed in YAML"
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        what = ", ".join(words for words in (error.context, error.problem) if words)
-    hint = "indent with spaces, not with tabs" if r"'\t'" in what else "correct the file"
-    raise ConfigError(f"{shown}: {place}{what}", hint=hint, kind="bad_yaml")
+        raise make_syntax_error(text, shown, error) from None
+    raise ConfigError(f"{shown}: {place}{what}", hint="correct the file", kind="bad_yaml")
 
 
 def is_null(node: yaml.Node) -> bool:
@@ -101,7 +99,7 @@ class Builder:
             return [self.make_value(item, (*key, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in _SCALAR_TAGS:
             return make_scalar(node)
-        self._add(node, key, f"the YAML tag {_show(node.tag)} is not allowed here")
+        self._add(node, key, f"the YAML tag {_show(node.tag)} is not allowed here; quote what is meant as text")
         return str(node.value) if isinstance(node, yaml.ScalarNode) else None
 
     def _make_mapping(self, node: yaml.MappingNode, key: Location) -> dict[str, object]:
@@ -180,7 +178,12 @@ def show_value(node: yaml.Node) -> str:
     return f"the number {_show(str(node.value))}"
 
 
+_SECRET = re.compile(r"(setenv\W).*", re.IGNORECASE | re.DOTALL)
+"""A value of ssh's SetEnv, which may be a secret, where the line was misread."""
+
+
 def _show(text: str) -> str:
+    text = _SECRET.sub(r"\1(not shown)", text)
     short = text if len(text) <= 60 else f"{text[:57]}..."
     return short if short.isprintable() else ascii(short)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -12,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from hsm.config.sections import Section, get_member, get_section, list_keys
 from hsm.config.yaml.document import Finding, Location, locate, make_dotted, show_value
+from hsm.config.yaml.syntax import find_missing_space, show_place
 from hsm.errors import ConfigError
 
 MOST_FINDINGS = 40
@@ -27,12 +29,14 @@ class FileForm:
         kind: Of the error.
         hint: What to do about a mistake.
         spellings: The other spelling that a key may have, by the model's own.
+        is_secret: Tells whether the value at a place may be a secret, which no message repeats.
     """
 
     model: type[Section]
     kind: str
     hint: str
     spellings: Mapping[str, str] = field(default_factory=dict)
+    is_secret: Callable[[Location], bool] = lambda _location: False
 
     def make_error(self, findings: Sequence[Finding], shown: str) -> ConfigError:
         """Make one error of all that is wrong, ordered by line.
@@ -76,14 +80,19 @@ class FileForm:
         if error["loc"][-1:] == ("[key]",):
             return f"{error['ctx']['error']}; allowed: {self._list_allowed(location[:-1])}"
         if error["type"] == "extra_forbidden":
-            return self._describe_unknown(location)
-        return _describe_value(error, node, self._list_allowed(location))
+            return self._describe_unknown(location, node)
+        shown = None if self.is_secret(location) else node
+        text = _describe_value(error, shown, self._list_allowed(location))
+        model = self._get_model(location)
+        return text + (_describe_missing_space(model, str(shown.value), shown) if _is_text(shown) and model else "")
 
-    def _describe_unknown(self, location: Location) -> str:
+    def _describe_unknown(self, location: Location, node: yaml.Node | None) -> str:
         name = str(location[-1])
         model = self._get_model(location[:-1])
         if model is None:
             return "unknown"
+        if missing := _describe_missing_space(model, name, node):
+            return f"unknown{missing}"
         for section, known in model.model_fields.items():
             inner = get_section(known)
             if inner and name in inner.model_fields:
@@ -134,6 +143,18 @@ def _describe_value(error: ErrorDetails, node: yaml.Node | None, allowed: str) -
     if kind == "string_type" and isinstance(node, yaml.ScalarNode) and node.value:
         quoted = f'; if it is meant as text, write "{node.value}"'
     return f"found {show_value(node) if node else 'something else'}, allowed: {allowed}{quoted}"
+
+
+def _describe_missing_space(model: type[Section], text: str, node: yaml.Node | None) -> str:
+    """Say that a text would be a key of the section if it had a space after its colon; empty where it would not."""
+    key = find_missing_space(text)
+    if key not in model.model_fields:
+        return ""
+    return f'; a space is missing after "{key}:"{show_place(node.start_mark) if node else ""}'
+
+
+def _is_text(node: yaml.Node | None) -> TypeGuard[yaml.ScalarNode]:
+    return isinstance(node, yaml.ScalarNode)
 
 
 def _has_members(node: yaml.Node) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hsm.errors import NoShellError, SessionsRefusedError, UnreachableError
+from hsm.errors import NoShellError, SessionsRefusedError, UnexplainedError, UnreachableError
 from hsm.process.background import BackgroundCall
 from hsm.process.runner import Completed, Runner
 from hsm.remote.openssh.master import SPACING_SECONDS, Master
@@ -20,7 +20,7 @@ from hsm.remote.openssh.open_shell import OpenShell, ShellEndedError
 from hsm.remote.openssh.program import SshProgram
 from hsm.remote.retry import PAUSES_SECONDS, OnWait, Retry
 from hsm.remote.sessions import MAX_SESSIONS, SESSION_TIMEOUT_SECONDS
-from hsm.remote.shell import frame, make_mark, make_remote_command, parse_framed
+from hsm.remote.shell import frame, make_begin, make_mark, make_remote_command, parse_framed
 
 if TYPE_CHECKING:
     from hsm.remote.openssh.command_line import SshTarget
@@ -222,7 +222,7 @@ class OpenSsh:
         mark = make_mark()
         command = make_remote_command(frame(program, mark))
         argv = [*self.make_session_argv(), "--", self.program.settings.host, command]
-        completed = self.program.run(argv, stdin=stdin, timeout_seconds=SESSION_TIMEOUT_SECONDS)
+        completed = self.program.run(argv, stdin=stdin, timeout_seconds=SESSION_TIMEOUT_SECONDS, begin=make_begin(mark))
         content, noise = parse_framed(completed.stdout, mark)
         if content is None:
             raise self._explain_failure(completed, noise)
@@ -234,18 +234,15 @@ class OpenSsh:
         self._noise = noise
 
     def _explain_failure(self, completed: Completed, noise: bytes) -> UnreachableError | NoShellError:
-        from hsm.remote.noise import make_no_shell_error  # noqa: PLC0415 - only after a failure
-
+        """Explain a session that ended without an answer: ssh's own end, a server that runs nothing, or a program's."""
         is_refused = completed.returncode == 255 and self._is_program_refused(completed)
         if completed.returncode == 255 and not is_refused:
-            return self.program.explain(completed.stderr_text)
-        return make_no_shell_error(
-            self.name,
-            command_line=self.program.command_line,
-            noise=noise,
-            complaint=completed.stderr,
-            said="the server refuses to start any" if is_refused else "",
-        )
+            error = self.program.explain(completed.stderr_text)
+            # A program that the server forces may end with 255 too, and say anything.
+            is_known = bool(completed.stderr.strip()) and not isinstance(error, UnexplainedError)
+            if is_known or not (noise or completed.stderr) or not self._is_first_over_login():
+                return error
+        return self.program.explain_no_shell(noise, completed.stderr, is_refused=is_refused)
 
     def _is_program_refused(self, completed: Completed) -> bool:
         """Tell whether a server that serves SFTP alone refused to run a program, after ssh ended with 255.
@@ -255,5 +252,8 @@ class OpenSsh:
         """
         if completed.stderr.strip():
             return _PROGRAM_REFUSED.search(completed.stderr) is not None
-        is_first = not self._has_answered and not completed.stdout
-        return is_first and self._master.is_shared and self._master.find() is not None
+        return not completed.stdout and self._is_first_over_login()
+
+    def _is_first_over_login(self) -> bool:
+        """Tell whether no program has run at the target yet, while the shared login stands."""
+        return not self._has_answered and self._master.is_shared and self._master.find() is not None

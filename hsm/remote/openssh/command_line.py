@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+from hsm.config.ssh_rules import SECRET_OPTIONS
+from hsm.remote.shell import quote
 
 CONNECT_TIMEOUT_SECONDS = 20
 
@@ -26,12 +30,22 @@ _FIXED_OPTIONS = (
     "NoHostAuthenticationForLocalhost=no",
     "UpdateHostKeys=no",
     "CheckHostIP=no",
+    "Tunnel=no",
     "LogLevel=INFO",
 )
 """Normal settings of users break a shared login or hide why it failed; these win over them.
 
 Host keys are checked always, and with UpdateHostKeys or CheckHostIP ssh would add to the known hosts by itself.
 """
+
+_SESSION_OPTIONS = ("SessionType=default", "StdinNull=no", "ForkAfterAuthentication=no")
+"""Likewise: set for a tunnel, they let a session run no program, read nothing or go to the background. From 8.7 on."""
+
+_SECRET = re.compile(r"=\"?([^\s\"]{4,})")
+"""Values of variables in SetEnv. A shorter one would be found in any text."""
+
+CANNOT_FORK = "Cannot fork into background without a command to execute"
+"""The words of `ssh -G`, too, where the settings say ForkAfterAuthentication."""
 
 LOGIN_OPTIONS = ("LogLevel=DEBUG1", "FingerprintHash=sha256")
 """For the log of a login: ssh names an offered host key, and why a server drops a connection, at DEBUG1 alone.
@@ -112,9 +126,66 @@ def make_session_words(settings: SshTarget, control_path: Path | None, fixed: Se
     return make_ssh_arguments(settings, control_path or Path("none"), (*fixed, *always))
 
 
+def make_resolve_argv(settings: SshTarget, *, stays: bool = False) -> list[str]:
+    """Make the command that prints the settings in force.
+
+    Args:
+        settings: The target's.
+        stays: Set ForkAfterAuthentication back, which an ssh before 8.7 does not know: after `CANNOT_FORK`.
+    """
+    words = ["-o", "ForkAfterAuthentication=no"] if stays else []
+    return ["ssh", *words, *make_user_words(settings), "-G", "--", settings.host]
+
+
+def make_session_options(resolved: Mapping[str, str]) -> tuple[str, ...]:
+    """Make the options, for `fixed` of the others, that let a session run its program; only those that this ssh knows.
+
+    Args:
+        resolved: What `ssh -G` printed.
+    """
+    return tuple(option for option in _SESSION_OPTIONS if option.partition("=")[0].lower() in resolved)
+
+
+def make_shown_command(settings: SshTarget, words: Sequence[str] = ()) -> str:
+    """Make the command by which a person tries a login, for messages, without what may be a secret.
+
+    Args:
+        settings: The target's.
+        words: Further options.
+    """
+    shown = {name: value for name, value in settings.ssh.options.items() if name.lower() not in SECRET_OPTIONS}
+    return " ".join(map(quote, ["ssh", *words, *_make_user_words(settings, shown), settings.host]))
+
+
+def has_secrets(settings: SshTarget) -> bool:
+    """Tell whether the target's settings hold values that may be secrets."""
+    return any(name.lower() in SECRET_OPTIONS for name in settings.ssh.options)
+
+
+def hide_secrets(text: str, settings: SshTarget) -> str:
+    """Take out of a text the values of the target's settings that may be secrets: the target may print what it got."""
+    for name, value in settings.ssh.options.items():
+        if name.lower() in SECRET_OPTIONS:
+            for secret in sorted(_SECRET.findall(value), key=len, reverse=True):
+                text = text.replace(secret, "(not shown)")
+    return text
+
+
+def hide_secret_bytes(content: bytes, settings: SshTarget) -> bytes:
+    """Take them out of bytes."""
+    return hide_secrets(content.decode("utf-8", "surrogateescape"), settings).encode("utf-8", "surrogateescape")
+
+
 def make_user_words(settings: SshTarget) -> list[str]:
     """Make the options that the target's settings ask for, as a person would type them."""
-    words = _make_option_words([f"{name}={value}" for name, value in settings.ssh.options.items()])
+    return _make_user_words(settings, settings.ssh.options)
+
+
+def _make_user_words(settings: SshTarget, options: Mapping[str, str]) -> list[str]:
+    words = _make_option_words([f"{name}={value}" for name, value in options.items()])
+    # Servers end a login after some six keys, and ssh offers those of the agent before one that is a file alone.
+    if settings.ssh.identity_file and not any(name.lower() == "identitiesonly" for name in options):
+        words += _make_option_words(["IdentitiesOnly=yes"])
     if settings.ssh.config:
         words += ["-F", _expand(settings.ssh.config)]
     if settings.ssh.identity_file:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsm.files import DamagedFileError, load_json, save_json
 from hsm.model import Root
+from hsm.remote.openssh.command_line import has_secrets
 from hsm.remote.openssh.control_folder import find_control_folder
 
 if TYPE_CHECKING:
@@ -105,8 +106,9 @@ class HintFile:
             return Hints()
 
     def remember_login(self, target: SshTarget, *, is_default: bool) -> None:
-        """Keep what decides the login of a target that the configuration alone describes."""
-        self._update(login=make_remembered(target), is_default=is_default)
+        """Keep what decides the login of a target that the configuration alone describes, unless it holds a secret."""
+        login = None if has_secrets(target) else make_remembered(target)
+        self._update(login=login, is_default=is_default)
 
     def remember_destination(self, hint: DestinationHint) -> None:
         """Keep what a push found there."""
@@ -230,6 +232,9 @@ def _make_stamp(place: str) -> list[int]:
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
+_MOST_TRIP_SECONDS = 3600
+
+
 def _make_login(target: RememberedTarget) -> dict[str, object]:
     ssh = {"config": target.ssh.config, "identity_file": target.ssh.identity_file, "options": dict(target.ssh.options)}
     return {"host": target.host, "user": target.user, "port": target.port, "ssh": ssh}
@@ -241,5 +246,7 @@ def _parse_login(record: dict[str, Any]) -> RememberedTarget:
 
 def _parse_destination(record: dict[str, Any]) -> DestinationHint:
     trip = record["round_trip_seconds"]
+    if trip is not None and not 0 <= trip < _MOST_TRIP_SECONDS:  # NaN too
+        raise ValueError(f"a round trip of {trip} seconds")
     roots = {Root(name): str(path) for name, path in record["roots"].items()}
     return DestinationHint(str(record["route"]), roots, str(record["rsync"]), None if trip is None else float(trip))

@@ -125,7 +125,7 @@ class Master:
         path = self.open()
         if path is None:
             self._space()
-        options = LOGIN_OPTIONS if logs_login and path is None else ()
+        options = (*self._ssh.session_options, *(LOGIN_OPTIONS if logs_login and path is None else ()))
         return ["ssh", *make_session_words(self._ssh.settings, path, options)]
 
     def _space(self) -> None:
@@ -169,6 +169,7 @@ class Master:
             f"ControlPersist={PERSIST_SECONDS}",
             f"StrictHostKeyChecking={'ask' if may_ask else 'yes'}",
             *(() if may_ask else ("BatchMode=yes",)),  # fails where it would have to ask
+            *self._ssh.session_options,
             *LOGIN_OPTIONS,
         )
         settings = self._ssh.settings
@@ -185,7 +186,7 @@ class Master:
 
     def _explain(self, log: str, complaint: str) -> UnreachableError:
         """Explain by the log; where it says nothing known, by the rest too, which may be the server's banner."""
-        error = self._ssh.explain(log or complaint)
+        error = self._ssh.explain(log, beside=complaint) if log else self._ssh.explain(complaint)
         return self._ssh.explain(f"{log}\n{complaint}") if isinstance(error, UnexplainedError) else error
 
     def _is_live(self, path: Path) -> bool:
@@ -195,7 +196,8 @@ class Master:
 
     def _control(self, path: Path, command: str) -> bool:
         settings = self._ssh.settings
-        argv = ["ssh", *make_ssh_arguments(settings, path), "-O", command, "--", settings.host]
+        argv = ["ssh", *make_ssh_arguments(settings, path, self._ssh.session_options), "-O", command]
+        argv += ["--", settings.host]
         return self._ssh.run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS).returncode == 0
 
     def _make_path(self) -> Path | None:

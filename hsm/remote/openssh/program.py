@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hsm.errors import NoAnswerError, NoSshError, UnreachableError
+from hsm.errors import NoAnswerError, NoShellError, NoSshError, UnreachableError
+from hsm.process.answer import AnswerTooLongError
 from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
-from hsm.remote.openssh.command_line import SshTarget, make_user_words, parse_resolved
-from hsm.remote.shell import quote
+from hsm.remote.openssh.command_line import (
+    CANNOT_FORK,
+    SshTarget,
+    hide_secret_bytes,
+    hide_secrets,
+    make_resolve_argv,
+    make_session_options,
+    make_shown_command,
+    parse_resolved,
+)
 
 if TYPE_CHECKING:
     from hsm.remote.openssh.host_keys import StoredKey
@@ -40,7 +49,12 @@ class SshProgram:
     @property
     def command_line(self) -> str:
         """The command a person types to try a login."""
-        return " ".join(quote(word) for word in ["ssh", *make_user_words(self.settings), self.settings.host])
+        return make_shown_command(self.settings)
+
+    @property
+    def session_options(self) -> tuple[str, ...]:
+        """The options, as `Name=value`, that let sessions run programs whatever the user's settings say."""
+        return make_session_options(self.resolve())
 
     @property
     def jump(self) -> str:
@@ -61,15 +75,25 @@ class SshProgram:
             UnreachableError: ssh does not accept its configuration, or is missing.
         """
         if not self._resolved:
-            argv = ["ssh", *make_user_words(self.settings), "-G", "--", self.settings.host]
-            completed = self.run(argv, timeout_seconds=LOGIN_TIMEOUT_SECONDS)
+            completed = self._print_settings(stays=False)
+            if completed.returncode != 0 and CANNOT_FORK in completed.stderr_text:
+                completed = self._print_settings(stays=True)
             if completed.returncode != 0:
                 raise self.explain(completed.stderr_text)
             self._resolved = parse_resolved(completed.stdout.decode("utf-8", "replace"))
         return self._resolved
 
+    def _print_settings(self, *, stays: bool) -> Completed:
+        return self.run(make_resolve_argv(self.settings, stays=stays), timeout_seconds=LOGIN_TIMEOUT_SECONDS)
+
     def run(
-        self, argv: list[str], *, timeout_seconds: float, stdin: bytes = b"", foreground: bool = False
+        self,
+        argv: list[str],
+        *,
+        timeout_seconds: float,
+        stdin: bytes = b"",
+        foreground: bool = False,
+        begin: bytes = b"",
     ) -> Completed:
         """Run ssh; see `hsm.process.runner.Runner.run`.
 
@@ -78,7 +102,11 @@ class SshProgram:
             NoAnswerError: It did not end in time.
         """
         try:
-            return self._runner.run(argv, stdin=stdin, timeout_seconds=timeout_seconds, foreground=foreground)
+            return self._runner.run(
+                argv, stdin=stdin, timeout_seconds=timeout_seconds, foreground=foreground, begin=begin
+            )
+        except AnswerTooLongError as error:
+            raise error.name_target(self.name, self.command_line) from error
         except ProgramMissingError as error:
             raise NoSshError(
                 "There is no `ssh` on this machine.",
@@ -87,12 +115,13 @@ class SshProgram:
         except CommandTimeoutError as error:
             raise self.make_timeout_error(str(error)) from error
 
-    def explain(self, text: str) -> UnreachableError:
-        """Make the error to raise of ssh's complaint."""
+    def explain(self, text: str, *, beside: str = "") -> UnreachableError:
+        """Make the error to raise of ssh's complaint; see `hsm.remote.openssh.diagnosis.diagnose_ssh` for `beside`."""
         from hsm.remote.openssh.diagnosis import diagnose_ssh  # noqa: PLC0415 - its patterns take time
         from hsm.remote.openssh.host_keys import explain_host_key  # noqa: PLC0415 - as above
 
         resolved = self._resolved
+        text, beside = hide_secrets(text, self.settings), hide_secrets(beside, self.settings)
         error = diagnose_ssh(
             text,
             target=self.name,
@@ -100,8 +129,25 @@ class SshProgram:
             port=resolved.get("port", ""),
             command=self.command_line,
             jump=self.jump,
+            beside=beside,
         )
         return explain_host_key(error, text, runner=self._runner, name=self._known_name, command=self._asking_command)
+
+    def explain_no_shell(self, noise: bytes, complaint: bytes, *, is_refused: bool) -> NoShellError:
+        """Make the error to raise where a session ran no program.
+
+        Args:
+            noise: The session's standard output.
+            complaint: Its standard error.
+            is_refused: The server said that it starts none.
+        """
+        from hsm.remote.noise import make_no_shell_error  # noqa: PLC0415 - only after a failure
+
+        noise, complaint = (hide_secret_bytes(part, self.settings) for part in (noise, complaint))
+        said = "the server refuses to start any" if is_refused else ""
+        return make_no_shell_error(
+            self.name, command_line=self.command_line, noise=noise, complaint=complaint, said=said
+        )
 
     def make_timeout_error(self, said: str) -> NoAnswerError:
         """Make the error for a target that does not answer."""
@@ -128,7 +174,5 @@ class SshProgram:
     @property
     def _asking_command(self) -> str:
         """The command by which a person is asked about an unknown host key, also where the settings forbid to ask."""
-        words = ["ssh"]
-        if self._resolved.get("stricthostkeychecking", "ask") != "ask":
-            words += ["-o", "StrictHostKeyChecking=ask"]
-        return " ".join(quote(word) for word in [*words, *make_user_words(self.settings), self.settings.host])
+        asks = self._resolved.get("stricthostkeychecking", "ask") == "ask"
+        return make_shown_command(self.settings, () if asks else ("-o", "StrictHostKeyChecking=ask"))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hsm.remote.paramiko.diagnosis import LoginTraces
 from hsm.remote.paramiko.settings import LoginSettings
 
 if TYPE_CHECKING:
@@ -30,13 +31,14 @@ class Authentication:
     Args:
         settings: Of the login.
         ask: As in `hsm.remote.paramiko.login.open_login`.
-        notes: Takes the reasons why keys could not be used.
+        traces: Takes the reasons why keys could not be used.
     """
 
-    def __init__(self, settings: LoginSettings, ask: Prompt | None, notes: list[str]) -> None:
+    def __init__(self, settings: LoginSettings, ask: Prompt | None, traces: LoginTraces) -> None:
         self._settings = settings
         self._ask = ask
-        self._notes = notes
+        self._traces = traces
+        self._notes = traces.notes
 
     def authenticate(self, transport: Transport) -> None:
         """Log in.
@@ -140,6 +142,8 @@ class Authentication:
         `locked` takes its path where the passphrase is missing or wrong.
         """
         if not Path(path).is_file():
+            if path in self._settings.named_files:
+                self._traces.missing_keys[path] = _explain_missing(path)
             return
         if stat.S_IMODE(Path(path).stat().st_mode) & 0o077:  # OpenSSH does not use such a key either
             self._notes.append(f"{path} is open to others (`chmod 600` it)")
@@ -174,6 +178,14 @@ class Authentication:
 
 def _is_file(path: str) -> bool:
     return Path(path).is_file()
+
+
+def _explain_missing(path: str) -> str:
+    try:
+        Path(path).stat()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "it is no file"
 
 
 def _read_public_blob(path: str) -> bytes:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import NoShellError, TargetError
+from hsm.process.answer import AnswerTooLongError
 from hsm.process.runner import CommandTimeoutError, Completed, Runner
 from hsm.process.terminal import ask_in_terminal
 from hsm.remote.noise import make_no_shell_error
+from hsm.remote.openssh.command_line import hide_secret_bytes
 from hsm.remote.paramiko.authentication import Prompt
 from hsm.remote.paramiko.connection import ParamikoConnection, is_gone
 from hsm.remote.paramiko.conversation import converse
@@ -23,7 +25,7 @@ from hsm.remote.sessions import SESSION_TIMEOUT_SECONDS
 from hsm.remote.sftp.packets import SessionEndedError, close_quietly
 from hsm.remote.sftp.replies import WireError
 from hsm.remote.sftp.session import SftpSession
-from hsm.remote.shell import frame, make_mark, make_remote_command, parse_framed
+from hsm.remote.shell import frame, make_begin, make_mark, make_remote_command, parse_framed
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -59,10 +61,12 @@ class ParamikoClient:
         on_wait: OnWait | None = None,
     ) -> None:
         self.name = name
+        self._settings = settings
         self._runner = runner
         self._connection = ParamikoConnection(name, settings, runner, ask)
         self._retry = Retry(runner.sleep, pauses_seconds, on_wait)
         self._can_run: bool | None = None
+        self._no_shell: NoShellError | None = None
         self._noise = b""
 
     def __enter__(self) -> ParamikoClient:
@@ -87,6 +91,8 @@ class ParamikoClient:
         if self._can_run is None:
             try:
                 self.run(":")
+            except NoShellError as error:
+                self._can_run, self._no_shell = False, error
             except TargetError:
                 self._can_run = False
             else:
@@ -173,6 +179,9 @@ class ParamikoClient:
             if is_gone(login):
                 self.forget_login()
                 raise self._connection.explain(EOFError(str(error))) from error
+            if self._no_shell is not None:  # what the shell said is the reason for both
+                message = f"{self._no_shell.message.rstrip('.')}, and there is no SFTP: {error}."
+                raise self._no_shell.reword(message, hint=self._no_shell.hint) from error
             raise TargetError(
                 f"Target {self.name} offers no SFTP: {error}.",
                 hint="Ask whoever runs the machine for sshd's `Subsystem sftp`, or use the system's ssh and rsync.",
@@ -186,7 +195,9 @@ class ParamikoClient:
         channel = self._connection.open_channel(login)
         try:
             self._start_program(login, channel, make_remote_command(frame(program, mark)))
-            completed = converse(channel, stdin, check)
+            completed = converse(channel, stdin, check, begin=make_begin(mark))
+        except AnswerTooLongError as error:
+            raise error.name_target(self.name, self.command_line) from error
         except CommandTimeoutError as error:
             raise self._connection.explain(TimeoutError("no answer in time")) from error
         except Exception as error:
@@ -216,6 +227,7 @@ class ParamikoClient:
             raise self._make_no_shell(said="the server refuses to start any") from error
 
     def _make_no_shell(self, noise: bytes = b"", complaint: bytes = b"", said: str = "") -> NoShellError:
+        noise, complaint = (hide_secret_bytes(part, self._settings) for part in (noise, complaint))
         return make_no_shell_error(
             self.name, command_line=self.command_line, noise=noise, complaint=complaint, said=said
         )

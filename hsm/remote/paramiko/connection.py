@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import UnreachableError
 from hsm.process.pump import LOOK_SECONDS
 from hsm.process.runner import Runner
-from hsm.remote.openssh.command_line import make_user_words
+from hsm.remote.openssh.command_line import hide_secrets, make_shown_command
 from hsm.remote.paramiko.authentication import Prompt
-from hsm.remote.paramiko.diagnosis import explain_exception
+from hsm.remote.paramiko.diagnosis import LoginTraces, explain_exception
 from hsm.remote.paramiko.login import ParamikoLogin, open_login
 from hsm.remote.paramiko.settings import LoginSettings, load_login_settings
 from hsm.remote.sftp.session import SftpSession
-from hsm.remote.shell import quote
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -54,7 +52,7 @@ class ParamikoConnection:
     @property
     def command_line(self) -> str:
         """The command a person types to try this login."""
-        return " ".join(quote(word) for word in ["ssh", *make_user_words(self._settings), self._settings.host])
+        return make_shown_command(self._settings)
 
     def open(self) -> ParamikoLogin:
         """Return the login that stands, or make one.
@@ -77,7 +75,7 @@ class ParamikoConnection:
                 login.close()
                 raise
             except Exception as error:
-                failure = self.explain(error, notes=login.notes, n_hops=len(login.connections))
+                failure = self.explain(error, traces=login.traces, n_hops=len(login.connections))
                 login.close()
                 raise failure from error
             except BaseException:
@@ -150,25 +148,26 @@ class ParamikoConnection:
                 channel.settimeout(LOOK_SECONDS)
                 return channel
 
-    def explain(self, error: Exception, *, notes: Sequence[str] = (), n_hops: int | None = None) -> UnreachableError:
+    def explain(self, error: Exception, *, traces: LoginTraces | None = None, n_hops: int = 0) -> UnreachableError:
         """Make the error to raise of an exception of paramiko or a socket.
 
         Args:
             error: As it came.
-            notes: Reasons why keys could not be used.
-            n_hops: Connections that a login had made; None after the login.
+            traces: Of a login; None after it.
+            n_hops: Connections that the login had made.
         """
+        if traces is not None:
+            traces.words[:] = [hide_secrets(words, self._settings) for words in traces.words]
         resolved = self._resolved
         hops = (*resolved.jumps, resolved) if resolved else ()
-        hop = hops[max(0, n_hops - 1)] if n_hops is not None and hops else resolved
+        hop = hops[max(0, n_hops - 1)] if traces is not None and hops else resolved
         return explain_exception(
             error,
             target=self.name,
             host=hop.host if hop else self._settings.host,
             port=hop.port if hop else self._settings.port or 22,
             command=self.command_line,
-            notes=notes,
-            is_logging_in=n_hops is not None,
+            traces=traces,
         )
 
 

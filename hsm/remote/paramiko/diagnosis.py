@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hsm.errors import (
     ConnectionDroppedError,
@@ -17,19 +16,31 @@ from hsm.errors import (
     SessionsRefusedError,
     UnreachableError,
 )
+from hsm.remote.noise import quote_words
+from hsm.remote.openssh.patterns import LOGIN_CUT, NO_KEY, TOO_MANY_KEYS, ComplaintPattern
 
 _NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT})
 
 
+@dataclass
+class LoginTraces:
+    """What a login left behind that explains its failure.
+
+    Attributes:
+        notes: Reasons why keys could not be used.
+        missing_keys: Private keys that the settings name and that cannot be read -> the system's words.
+        words: The server's own: its last banner, and its farewell.
+        is_cut: The server ended the connection after the proofs had begun.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    missing_keys: dict[str, str] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    is_cut: bool = False
+
+
 def explain_exception(
-    error: Exception,
-    *,
-    target: str,
-    host: str,
-    port: int,
-    command: str,
-    notes: Sequence[str] = (),
-    is_logging_in: bool,
+    error: Exception, *, target: str, host: str, port: int, command: str, traces: LoginTraces | None = None
 ) -> UnreachableError:
     """Turn the exception that ended a login or a session into the error to raise.
 
@@ -39,21 +50,28 @@ def explain_exception(
         host: The machine that failed.
         port: Its port.
         command: The ssh command by which a person can try the same login.
-        notes: Reasons why keys could not be used.
-        is_logging_in: The login was not yet complete.
+        traces: Of a login that was not yet complete; None after the login.
     """
-    found = _find_meaning(error, is_logging_in=is_logging_in)
+    found = _find_meaning(error, traces)
+    left = traces or LoginTraces()
+    key, reason = next(iter(left.missing_keys.items()), ("", ""))
+    text = str(error).rstrip(".") or type(error).__name__
     words = {
         "target": target,
         "host": host,
         "port": port,
         "command": command,
-        "error": str(error).rstrip(".") or type(error).__name__,
+        "error": text,
+        "methods": f"; {text}",
+        "key": key,
+        "reason": reason,
+        "said": f", and said {quote_words(chr(10).join(left.words).encode())}" if left.words else "",
     }
-    detail = "\n".join([*dict.fromkeys(notes), f"{type(error).__name__}: {error}"])
+    notes = dict.fromkeys(left.notes)
+    detail = "\n".join([*left.words, *notes, f"{type(error).__name__}: {error}"])
     hints = [found.hint.format(**words)]
     if found is _REFUSED:
-        hints += [f"{note}." for note in dict.fromkeys(notes)]
+        hints += [f"{note}." for note in notes]
     return found.error(found.message.format(**words), hint="\n".join(hints), kind=found.kind, detail=detail)
 
 
@@ -121,15 +139,15 @@ _JUMP = _Meaning(
 )
 
 
-def _find_meaning(error: Exception, *, is_logging_in: bool) -> _Meaning:
+def _find_meaning(error: Exception, traces: LoginTraces | None) -> _Meaning | ComplaintPattern:
     from paramiko import AuthenticationException, ChannelException, SSHException  # noqa: PLC0415
     from paramiko.ssh_exception import IncompatiblePeer  # noqa: PLC0415
 
-    dropped = _THROTTLED if is_logging_in else _DROPPED
-    table: tuple[tuple[type[Exception], _Meaning], ...] = (
-        (AuthenticationException, _REFUSED),
+    dropped = _THROTTLED if traces is not None else _DROPPED
+    table: tuple[tuple[type[Exception], _Meaning | ComplaintPattern], ...] = (
+        (AuthenticationException, _find_refusal(traces or LoginTraces())),
         (IncompatiblePeer, _NO_ALGORITHM),
-        (ChannelException, _JUMP if is_logging_in else _SESSIONS),
+        (ChannelException, _JUMP if traces is not None else _SESSIONS),
         (SSHException, dropped),
         (socket.gaierror, _UNKNOWN_HOST),
         (ConnectionRefusedError, _CONNECTION_REFUSED),
@@ -140,3 +158,12 @@ def _find_meaning(error: Exception, *, is_logging_in: bool) -> _Meaning:
     if isinstance(error, OSError) and error.errno in _NO_WAY:
         return _TIMEOUT
     return next((meaning for cause, meaning in table if isinstance(error, cause)), _DROPPED)
+
+
+def _find_refusal(traces: LoginTraces) -> _Meaning | ComplaintPattern:
+    """Find why a server did not take our proofs, in the words of the other client."""
+    if any("Too many authentication failures" in line for line in traces.words):
+        return TOO_MANY_KEYS
+    if traces.is_cut:
+        return LOGIN_CUT
+    return NO_KEY if traces.missing_keys else _REFUSED

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hsm.remote.paramiko.authentication import Authentication, Prompt
+from hsm.remote.paramiko.diagnosis import LoginTraces
 from hsm.remote.paramiko.known_hosts import KnownHosts, load_known_hosts
 from hsm.remote.paramiko.settings import LoginSettings
 
@@ -53,11 +54,11 @@ class ParamikoLogin:
 
     Attributes:
         connections: The last one leads to the target.
-        notes: Reasons why keys could not be used.
+        traces: What explains its failure.
     """
 
     connections: list[Connection] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    traces: LoginTraces = field(default_factory=LoginTraces)
 
     @property
     def transport(self) -> Transport:
@@ -106,9 +107,10 @@ def _connect(settings: LoginSettings, login: ParamikoLogin, *, ask: Prompt | Non
 
     known = load_known_hosts(settings.known_names, settings.known_files)
     gateway = login.connections[-1] if login.connections else False
+    factory = _TransportFactory(known.kinds)
     options: dict[str, Any] = {
-        "auth_strategy": Authentication(settings, ask, login.notes),
-        "transport_factory": _TransportFactory(known.kinds),
+        "auth_strategy": Authentication(settings, ask, login.traces),
+        "transport_factory": factory,
         "banner_timeout": settings.connect_seconds,
         "auth_timeout": _AUTH_SECONDS,
         "channel_timeout": _AUTH_SECONDS,
@@ -129,6 +131,7 @@ def _connect(settings: LoginSettings, login: ParamikoLogin, *, ask: Prompt | Non
     try:
         connection.open()
     except BaseException:
+        factory.leave_traces(login.traces)
         if not gateway:  # the socket is ours to close
             connection.client.close()
             options["sock"].close()
@@ -146,23 +149,44 @@ def _open_socket(settings: LoginSettings) -> socket.socket:
 
 
 class _TransportFactory:
-    """Maker of paramiko's transports, with wide windows and fast ciphers.
+    """Maker of paramiko's transports, with wide windows and fast ciphers, that hears what the server says.
 
     Types of host keys that are stored come first: paramiko would otherwise agree on one that nothing is known of.
     """
 
     def __init__(self, kinds: Sequence[str]) -> None:
         self._kinds = kinds
+        self._transport: Transport | None = None
+        self._farewell = ""
 
     def __call__(self, sock: Any, **_options: Any) -> Transport:  # noqa: ANN401 - a socket or a channel
         from paramiko import Transport  # noqa: PLC0415
 
-        transport = Transport(sock, default_window_size=RECEIVE_WINDOW_BYTES)
+        factory = self
+
+        class HearingTransport(Transport):
+            """A transport that keeps the server's farewell, which paramiko only logs."""
+
+            def _parse_disconnect(self, message: Any) -> None:  # noqa: ANN401 - paramiko's own
+                message.get_int()
+                factory._farewell = message.get_text()
+
+        self._transport = transport = HearingTransport(sock, default_window_size=RECEIVE_WINDOW_BYTES)
         security = transport.get_security_options()
         stored = [name for kind in self._kinds for name in _list_algorithms(kind)]
         security.key_types = _put_first(stored, security.key_types)
         security.ciphers = _put_first(_FAST_CIPHERS, security.ciphers)
         return transport
+
+    def leave_traces(self, traces: LoginTraces) -> None:
+        """Note what the server said of a login that has failed, and whether it was the one that ended it."""
+        transport = self._transport
+        if transport is None:
+            return
+        # Not `get_banner`, which has none of a connection that was ended, as by a server that lets nobody in.
+        banner: bytes = getattr(transport.auth_handler, "banner", None) or b""
+        traces.words += [text for text in (banner.decode("utf-8", "replace").strip(), self._farewell.strip()) if text]
+        traces.is_cut = not transport.is_active()
 
 
 def _list_algorithms(kind: str) -> tuple[str, ...]:

@@ -15,8 +15,15 @@ from pathlib import Path
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import BadSshConfigError, UnreachableError
-from hsm.process.runner import CommandTimeoutError, ProgramMissingError, Runner
-from hsm.remote.openssh.command_line import CONNECT_TIMEOUT_SECONDS, make_user_words, parse_resolved
+from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
+from hsm.remote.openssh.command_line import (
+    CANNOT_FORK,
+    CONNECT_TIMEOUT_SECONDS,
+    hide_secrets,
+    make_resolve_argv,
+    make_shown_command,
+    parse_resolved,
+)
 from hsm.remote.openssh.diagnosis import diagnose_ssh
 from hsm.remote.openssh.host_keys import make_known_name, split_file_names
 
@@ -29,6 +36,9 @@ _DEFAULTS = {
 }
 """Defaults of ssh_config(5), which paramiko's reader leaves out."""
 
+_DEFAULT_KINDS = ("rsa", "dsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss")
+"""Of the keys that ssh looks for where none is named (readconf.c)."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoginSettings:
@@ -39,6 +49,7 @@ class LoginSettings:
         port: The server's.
         user: The login name.
         identity_files: Private keys, those that do not exist included.
+        named_files: Those of them that somebody named; the others are the defaults.
         certificate_files: Certificates of such keys.
         uses_agent: Keys of the agent may be offered.
         only_identities: Of the agent's keys only those in `identity_files` may be offered.
@@ -53,6 +64,7 @@ class LoginSettings:
     port: int
     user: str
     identity_files: tuple[str, ...] = ()
+    named_files: tuple[str, ...] = ()
     certificate_files: tuple[str, ...] = ()
     uses_agent: bool = True
     only_identities: bool = False
@@ -76,6 +88,10 @@ def load_login_settings(name: str, settings: TargetSettings, runner: Runner) -> 
     """
     resolved, has_ssh = _load_resolved(name, settings, runner)
     login = make_login_settings(name, settings.host, resolved, has_ssh=has_ssh)
+    if settings.ssh.identity_file:  # `ssh -G` passes over one that does not exist
+        own = os.path.expanduser(settings.ssh.identity_file)  # noqa: PTH111 - a name without a home stays as it is
+        named = tuple(dict.fromkeys((own, *login.named_files)))
+        login = replace(login, identity_files=tuple(dict.fromkeys((own, *login.identity_files))), named_files=named)
     jumps: list[LoginSettings] = []
     for hop in _split_jumps(resolved.get("proxyjump", "none")):
         at_hop = _make_hop_settings(settings, hop)
@@ -103,11 +119,14 @@ def make_login_settings(name: str, host: str, resolved: Mapping[str, str], *, ha
     tokens = {"d": str(Path.home()), "h": hostname, "n": host, "p": str(port), "r": user, "u": getpass.getuser()}
     known = make_known_name(hostname, str(port), settings.get("hostkeyalias", ""))
     seconds = settings.get("connecttimeout", "none")
+    files = _split_files(settings["identityfile"], tokens)
+    defaults = {str(Path.home() / ".ssh" / f"id_{kind}") for kind in _DEFAULT_KINDS}
     return LoginSettings(
         host=hostname,
         port=port,
         user=user,
-        identity_files=_split_files(settings["identityfile"], tokens),
+        identity_files=files,
+        named_files=tuple(file for file in files if file not in defaults),
         certificate_files=_split_files(settings.get("certificatefile", "none"), tokens),
         uses_agent=settings.get("identityagent", "") != "none" and settings.get("pubkeyauthentication", "yes") != "no",
         only_identities=settings.get("identitiesonly", "no") == "yes",
@@ -123,15 +142,20 @@ def make_login_settings(name: str, host: str, resolved: Mapping[str, str], *, ha
 
 
 def _load_resolved(name: str, settings: TargetSettings, runner: Runner) -> tuple[dict[str, str], bool]:
-    words = make_user_words(settings)
     try:
-        completed = runner.run(["ssh", *words, "-G", "--", settings.host], timeout_seconds=_RESOLVE_TIMEOUT_SECONDS)
+        completed = _print_settings(settings, runner, stays=False)
+        if completed.returncode != 0 and CANNOT_FORK in completed.stderr_text:
+            completed = _print_settings(settings, runner, stays=True)
     except (ProgramMissingError, CommandTimeoutError):  # a `Match exec` may hang
         return _read_by_paramiko(settings), False
     if completed.returncode != 0:
-        command = " ".join(["ssh", *words, settings.host])
-        raise diagnose_ssh(completed.stderr_text, target=name, host=settings.host, port="", command=command)
+        complaint, command = hide_secrets(completed.stderr_text, settings), make_shown_command(settings)
+        raise diagnose_ssh(complaint, target=name, host=settings.host, port="", command=command)
     return parse_resolved(completed.stdout.decode("utf-8", "replace")), True
+
+
+def _print_settings(settings: TargetSettings, runner: Runner, *, stays: bool) -> Completed:
+    return runner.run(make_resolve_argv(settings, stays=stays), timeout_seconds=_RESOLVE_TIMEOUT_SECONDS)
 
 
 def _read_by_paramiko(settings: TargetSettings) -> dict[str, str]:
@@ -151,6 +175,8 @@ def _read_by_paramiko(settings: TargetSettings) -> dict[str, str]:
     resolved.update({key.lower(): value for key, value in settings.ssh.options.items()})
     if settings.ssh.identity_file:
         resolved["identityfile"] = settings.ssh.identity_file
+        if not any(name.lower() == "identitiesonly" for name in settings.ssh.options):
+            resolved["identitiesonly"] = "yes"
     if settings.user:
         resolved["user"] = settings.user
     if settings.port:

@@ -167,7 +167,10 @@ class OpenSshExamination:
             try:
                 self._shell.run(":")
             except NoShellError as error:
-                return self._turn(error)
+                self._turn(error)
+                if self._rows.has_failed("engine"):  # SFTP does not help: what the shell said is the reason
+                    self._rows.put(make_failed_finding("shell", error), make_not_checked("engine", "because of shell"))
+                return False
             self._samples.append(time.monotonic() - start)
         self._rows.put(check_sessions_speed("round_trip", self._samples))
         noise = self._ssh.noise

@@ -81,6 +81,11 @@ class Rows:
         """Add rows, in the place of those of the same name."""
         self._rows.update((row.name, row) for row in rows)
 
+    def has_failed(self, name: str) -> bool:
+        """Tell whether a row has been filled with a failure."""
+        row = self._rows.get(name)
+        return row is not None and row.state is CheckState.FAILED
+
     def fill(self, steps: Sequence[CheckStep]) -> None:
         """Take the steps, until one says that the next is useless, or fails."""
         for name, step in steps:

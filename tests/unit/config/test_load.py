@@ -147,10 +147,10 @@ class TestRead:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("a: b: c", "line 1, column 5: mapping values", id="two colons"),
-        pytest.param("a:\n\t- b", r"line 2, column 1: .*'\\t'", id="tab"),
-        pytest.param("a: [1\nb: 2", "line 2, column 2", id="open bracket"),
-        pytest.param("a: *nobody", "line 1, column 4: .*undefined alias", id="alias"),
+        pytest.param("a: b: c", "line 1, column 5: a second colon in one line", id="two colons"),
+        pytest.param("a:\n\t- b", "line 2, column 1: a tab", id="tab"),
+        pytest.param("a: [1\nb: 2", "line 1, column 4: the bracket that begins here is not closed", id="open bracket"),
+        pytest.param("a: *nobody", r"line 1, column 4: \* at the beginning of a text", id="alias"),
         pytest.param("a: 1\n---\nb: 2", "line 2, column 1: .*single document", id="two documents"),
         pytest.param("a: 1\nb: \x01", r"line 2, column 4: the character '\\x01'", id="control character"),
         pytest.param("[" * 5000, "nested too deeply", id="too deep for the parser"),
@@ -281,7 +281,10 @@ colour: red
         ),
         pytest.param(
             "    user: !!python/object/apply:os.system [x]",
-            ["5 {d}.user: the YAML tag tag:yaml.org,2002:python/object/apply:os.system is not allowed here"],
+            [
+                "5 {d}.user: the YAML tag tag:yaml.org,2002:python/object/apply:os.system is not allowed here; "
+                "quote what is meant as text"
+            ],
             id="unsafe tag",
         ),
         pytest.param("    ? [a]\n    : b", ["5 {d}: found a list as a key, allowed: text"], id="list as a key"),
@@ -424,7 +427,7 @@ def test_a_value_of_any_type_is_loaded_or_named_in_our_words(key: str, value: ob
     error = catch_problem(json.dumps(data))
     if error:
         assert not re.search(r"Input should|Value error|type=|the file:", error.message)
-        keys = [line.split()[2] for line in error.message.splitlines()[1:]]
+        keys = [line.split()[2] for line in error.message.splitlines() if line.startswith("  line ")]
         parent = key.rsplit(".", 1)[0]
         assert all(found.startswith((key, f"{parent}.", "default_target")) for found in keys)
 

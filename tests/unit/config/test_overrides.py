@@ -103,10 +103,7 @@ def test_a_variable_sets_a_key(name: str, text: str, target: str, key: str, valu
         ),
         (
             {"DESKTOP__OPTIONS__EXCLUDE": "[a"},
-            [
-                "HSM_SYNC__DESKTOP__OPTIONS__EXCLUDE: line 1, column 3: while parsing a flow sequence, "
-                "expected ',' or ']', but got '<stream end>'"
-            ],
+            ["HSM_SYNC__DESKTOP__OPTIONS__EXCLUDE: line 1, column 1: the bracket that begins here is not closed"],
         ),
         (
             {"DESKTOP__OPTIONS__MAX_DEPTH": "0", "MY_BACK_UP__PATHS__WANDB": "rel"},

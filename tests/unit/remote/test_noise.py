@@ -11,10 +11,26 @@ from hsm.remote.noise import make_no_shell_error
     ("noise", "complaint", "said", "expected"),
     [
         pytest.param(b"", b"", "", "it ended without a word", id="nothing"),
-        pytest.param(b" Welcome\n", b"x", "", 'it answered "Welcome"', id="noise"),
+        pytest.param(b" Welcome\n", b"x", "", 'it answered "Welcome" and "x"', id="both"),
+        pytest.param(b" Welcome\n", b"\n", "", 'it answered "Welcome"', id="noise"),
+        pytest.param(
+            b"",
+            b"WARNING: Your password has expired.\r\nPassword change required but no TTY available.\r\n",
+            "",
+            'it answered "WARNING: Your password has expired. Password change required but no TTY available."',
+            id="several lines",
+        ),
+        pytest.param(b"", b"\x1b[2Jgo\x07", "", r'it answered "\x1b[2Jgo\x07"', id="control characters"),
+        pytest.param(
+            b"",
+            b'debug1: channel 0: setting env TOKEN = "secret"\nno shell\n',
+            "",
+            'it answered "no shell"',
+            id="the log of a login",
+        ),
         pytest.param(b"\n", b"no shell\n", "", 'it answered "no shell"', id="a complaint"),
         pytest.param(b"Welcome", b"", "the server refuses", "the server refuses", id="known"),
-        pytest.param(b"x" * 201, b"", "", f'it answered "{"x" * 200}"...', id="much"),
+        pytest.param(b"x" * 301 + b"y", b"", "", f'it answered ..."{"x" * 299}y"', id="much"),
     ],
 )
 def test_a_shell_without_commands_is_told_by_its_answer(
@@ -24,6 +40,7 @@ def test_a_shell_without_commands_is_told_by_its_answer(
     assert error.message == f"The shell of target desktop does not run commands: {expected}."
     assert "`ssh d true`" in error.hint
     assert error.kind == "noisy_shell"
+    assert "secret" not in error.message + error.detail
 
 
 def test_the_detail_is_the_end_of_all_that_came() -> None:

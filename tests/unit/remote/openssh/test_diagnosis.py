@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hsm.errors import UnreachableError
+from hsm.errors import LoginRefusedError, UnreachableError
 from hsm.process.runner import Runner
 from hsm.remote.noise import show_bytes
 from hsm.remote.openssh.diagnosis import diagnose_ssh
@@ -100,14 +100,31 @@ def diagnose(text: str, *, port: str = "22") -> UnreachableError:
         pytest.param(
             "Warning: Identity file /no/such not accessible: No such file or directory.\n"
             "ada@cluster: Permission denied (publickey).",
-            "login_refused",
+            "key_missing",
             id="a missing key",
         ),
         pytest.param(
             "Received disconnect from 192.0.2.7 port 22:2: Too many authentication failures\n"
             "Disconnected from 192.0.2.7 port 22",
-            "login_refused",
+            "too_many_keys",
             id="too many keys",
+        ),
+        pytest.param(
+            "Received disconnect from 192.0.2.7: 2: Too many authentication failures for ada",
+            "too_many_keys",
+            id="too many keys, an old server",
+        ),
+        pytest.param(
+            "no such identity: /home/ada/.ssh/id_hpc: No such file or directory\n"
+            "ada@cluster: Permission denied (publickey).",
+            "key_missing",
+            id="a missing key of ssh's configuration",
+        ),
+        pytest.param(
+            "Warning: Identity file /no/such not accessible: No such file or directory.\n"
+            "ssh: connect to host cluster port 22: Connection refused",
+            "connection_refused",
+            id="a missing key that was not asked for",
         ),
         pytest.param(UNPROTECTED, "key_unusable", id="a key that others may read"),
         pytest.param(
@@ -214,7 +231,7 @@ def test_a_complaint_has_a_kind_and_a_next_step(text: str, kind: str) -> None:
         pytest.param(CHANGED, "`ssh -p 22 cluster`", id="changed host key"),
         pytest.param("ssh: connect to host c port 22: Connection refused", "`ssh -p 22 cluster`", id="closed port"),
         pytest.param("ada@c: Permission denied (publickey).", "`hsm sync login desktop`", id="refused login"),
-        pytest.param(UNPROTECTED, "`chmod 600`", id="unusable key"),
+        pytest.param(UNPROTECTED, "`chmod 600 /home/ada/.ssh/id`", id="unusable key"),
         pytest.param(
             "mux_client_request_session: session request failed: Session open refused by peer",
             "`parallel_transfers`",
@@ -226,6 +243,11 @@ def test_a_complaint_has_a_kind_and_a_next_step(text: str, kind: str) -> None:
             id="unknown name",
         ),
         pytest.param("something new", "`ssh -p 22 cluster`", id="unknown complaint"),
+        pytest.param(
+            "Received disconnect from 192.0.2.7 port 22:2: Too many authentication failures",
+            "`ssh.identity_file`",
+            id="too many keys",
+        ),
     ],
 )
 def test_the_hint_names_the_next_command(text: str, command: str) -> None:
@@ -247,6 +269,48 @@ def test_braces_in_words_stay() -> None:
         "ssh: connect to host {} port 1: Connection refused", target="{host}", host="{}", port="1", command="{0}"
     )
     assert "{} (target {host})" in error.message
+
+
+NOLOGIN = "Maintenance until Monday 8:00\nask help@example.org\n\n"
+"""What pam_nologin says; ssh prints it beside its log."""
+
+
+@pytest.mark.parametrize(
+    ("beside", "log", "words"),
+    [
+        pytest.param(
+            NOLOGIN,
+            "Connection closed by 192.0.2.7 port 22",
+            ', and said "Maintenance until Monday 8:00 ask help@example.org".',
+            id="nobody may log in",
+        ),
+        pytest.param("", "Connection closed by 192.0.2.7 port 22", "of the login of target desktop.", id="no word"),
+        pytest.param(
+            "",
+            "Received disconnect from 192.0.2.7 port 22:2: Account is locked",
+            ', and said "Account is locked".',
+            id="a farewell",
+        ),
+        pytest.param(
+            "Warning: Identity file /no/such not accessible: No such file or directory.\n",
+            "ada@cluster: Permission denied (publickey).",
+            "and the private key /no/such cannot be read: No such file or directory.",
+            id="a missing key",
+        ),
+        pytest.param(
+            "Authorised users only\n",
+            "ada@cluster: Permission denied (publickey).",
+            "it takes publickey.",
+            id="a banner",
+        ),
+    ],
+)
+def test_what_ssh_prints_beside_its_log_is_heard(beside: str, log: str, words: str) -> None:
+    error = diagnose_ssh(
+        f"{AUTHENTICATING}{log}", target="desktop", host="cluster", port="22", command="ssh cluster", beside=beside
+    )
+    assert error.message.endswith(words)
+    assert isinstance(error, LoginRefusedError)
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,12 @@ def test_a_place_that_cannot_be_written_is_no_error(file: HintFile) -> None:
     file.remember_destination(THERE)
     file.remember_login(SETTINGS, is_default=False)
     assert file.load() == Hints()
+
+
+def test_a_login_whose_settings_may_hold_a_secret_is_not_kept(file: HintFile) -> None:
+    file.remember_login(SETTINGS, is_default=True)
+    file.remember_destination(THERE)
+    ssh = {"options": {"setenv": "TOKEN=hunter2", "Compression": "yes"}}
+    file.remember_login(TargetSettings.model_validate({**SETTINGS.model_dump(), "ssh": ssh}), is_default=True)
+    assert file.load() == Hints(is_default=True, destination=THERE)
+    assert b"hunter2" not in file.path.read_bytes()

@@ -10,7 +10,7 @@ import pytest
 from paramiko import AuthenticationException, ChannelException, SSHException
 from paramiko.ssh_exception import IncompatiblePeer
 
-from hsm.remote.paramiko.diagnosis import explain_exception
+from hsm.remote.paramiko.diagnosis import LoginTraces, explain_exception
 from hsm.remote.sftp.replies import Room
 from hsm.remote.sftp.wire import Code, SftpError
 from hsm.transfer.sftp.diagnosis import diagnose_here, diagnose_sftp
@@ -69,27 +69,29 @@ def test_what_an_error_here_means(number: int, is_making: bool, kind: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("error", "is_logging_in", "kind"),
+    ("error", "traces", "kind"),
     [
-        (AuthenticationException("it takes password"), True, "login_refused"),
-        (IncompatiblePeer("no acceptable kex algorithm"), True, "no_common_algorithm"),
-        (ChannelException(1, "Administratively prohibited"), False, "sessions_refused"),
-        (ChannelException(2, "Connect failed"), True, "jump_failed"),
-        (SSHException("Error reading SSH protocol banner"), True, "throttled"),
-        (SSHException("Channel closed."), False, "connection_dropped"),
-        (socket.gaierror(-2, "Name or service not known"), True, "host_unknown"),
-        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True, "connection_refused"),
-        (OSError(errno.EHOSTUNREACH, "No route to host"), True, "connection_timeout"),
-        (TimeoutError("timed out"), True, "connection_timeout"),
-        (ConnectionResetError(errno.ECONNRESET, "reset"), True, "throttled"),
-        (ConnectionResetError(errno.ECONNRESET, "reset"), False, "connection_dropped"),
-        (EOFError("the connection was closed"), False, "connection_dropped"),
+        (AuthenticationException("it takes password"), LoginTraces(), "login_refused"),
+        (AuthenticationException("cut"), LoginTraces(words=["Too many authentication failures"]), "too_many_keys"),
+        (AuthenticationException("it takes publickey"), LoginTraces(missing_keys={"/k": "gone"}), "key_missing"),
+        (AuthenticationException("cut"), LoginTraces(words=["Maintenance"], is_cut=True), "login_refused"),
+        (IncompatiblePeer("no acceptable kex algorithm"), LoginTraces(), "no_common_algorithm"),
+        (ChannelException(1, "Administratively prohibited"), None, "sessions_refused"),
+        (ChannelException(2, "Connect failed"), LoginTraces(), "jump_failed"),
+        (SSHException("Error reading SSH protocol banner"), LoginTraces(), "throttled"),
+        (SSHException("Channel closed."), None, "connection_dropped"),
+        (socket.gaierror(-2, "Name or service not known"), LoginTraces(), "host_unknown"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), LoginTraces(), "connection_refused"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), LoginTraces(), "connection_timeout"),
+        (TimeoutError("timed out"), LoginTraces(), "connection_timeout"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), LoginTraces(), "throttled"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), None, "connection_dropped"),
+        (EOFError("the connection was closed"), None, "connection_dropped"),
     ],
 )
-def test_what_the_clients_exceptions_mean(error: Exception, is_logging_in: bool, kind: str) -> None:
-    found = explain_exception(
-        error, target="hpc", host="login1", port=22, command="ssh hpc", is_logging_in=is_logging_in
-    )
+def test_what_the_clients_exceptions_mean(error: Exception, traces: LoginTraces | None, kind: str) -> None:
+    found = explain_exception(error, target="hpc", host="login1", port=22, command="ssh hpc", traces=traces)
     assert found.kind == kind
     assert "hpc" in found.message
     assert "{" not in found.message + found.hint
+    assert all(words in found.message for words in (traces.words if traces else ()))
