@@ -72,6 +72,7 @@ def merge_parts(parts: Iterable[RunPart]) -> tuple[ReportRun, ...]:
     groups: dict[str, list[RunPart]] = {}
     # A folder's name has the time of its beginning to a second, the log to a nanosecond.
     for part in sorted(parts, key=lambda part: (part.log.started, part.run.name)):
+        # A run that is resumed offline goes on in a second folder, under the same id.
         groups.setdefault(part.log.run_id or part.run.name, []).append(part)
     return tuple(_merge(name, group) for name, group in groups.items())
 

@@ -118,6 +118,7 @@ class _Found:
         elif number == ENVIRONMENT:
             args = (decode_text(value) for field, value in iter_fields(message) if field == _ENVIRONMENT_ARGS)
             self.args = tuple(args) or self.args  # a later record of this sort may have none
+        # An exception leaves 1 here, Ctrl-C 255; SIGKILL, SIGTERM and os._exit leave no such record.
         elif number == EXIT:
             self.exit_code = parse_exit_code(message)
         elif number in (FINAL, FOOTER):

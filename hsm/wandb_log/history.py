@@ -126,6 +126,7 @@ class _Found:
             self.exit_runtime = float(next((v for n, v in iter_fields(message) if n == _EXIT_RUNTIME), 0))
         elif number == METRIC:
             self.metrics.add(message)
+        # Offline runs of 0.22 to 0.28 leave no output.log.
         elif number == OUTPUT_RAW:
             self.outputs.extend(decode_text(value) for number, value in iter_fields(message) if number == _OUTPUT_LINE)
 

@@ -60,6 +60,8 @@ def read_ssh_hosts(runner: Runner, config: Path) -> dict[str, dict[str, Any]]:
         if not _NAME.fullmatch(alias):  # it could not be a key of the hosts file
             continue
         try:
+            # Asked of ssh, which alone knows `Include`, `Match` and patterns. It runs what `Match exec` says, as any
+            # ssh to there.
             done = runner.run(["ssh", "-F", str(config), "-G", "--", alias], timeout_seconds=_TIMEOUT_SECONDS)
         except ProgramMissingError as error:
             raise TargetError("There is no `ssh` on this machine.", kind="ssh_missing") from error

@@ -78,6 +78,7 @@ class SftpEndpoint:
             if receipts:
                 queue.append(read_receipts(_expand(receipts, home), checksums))
             session.run(queue, check=check)
+            # Nothing is written at a source to learn its time from it.
             machine = replace(self.machine, clock_ns=time.time_ns() - CLOCK_DOUBT_SECONDS * 10**9)
             return Survey(machine, tuple(lister.make_listing() for lister in listers), checksums)
 

@@ -174,6 +174,7 @@ class TreeLister:
 
     def _look_behind(self, name: str, attributes: Attributes) -> Work:
         path = join(self._base, name)
+        # Each symlink is asked about by itself: a list of names tells of a symlink alone that it is one.
         requests = [make_path(PacketType.READLINK, path)]
         if self._tree.follow:
             requests.append(make_path(PacketType.STAT, path))

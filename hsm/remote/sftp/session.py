@@ -192,6 +192,8 @@ class SftpSession:
         self._number = (self._number + 1) & 0xFFFFFFFF
         self._jobs[self._number] = (job, request)
         job.n_pending += 1
+        # Sent without waiting for the answer to the one before, unlike by paramiko's client: 1,500 small files with six
+        # requests each would be 9,000 round trips, six minutes at 40 ms.
         self._packets.put(struct.pack(">IBI", 5 + len(request.body), request.kind, self._number), request.body)
 
     def _take_reply(self) -> _Job:

@@ -94,6 +94,8 @@ class RemoteEndpoint:
     def read_file(self, path: str) -> bytes:
         """See `hsm.endpoint.Endpoint.read_file`."""
         completed = self._shell.run(f"if cat -- {quote_path(path)}; then printf y; else printf n; fi")
+        # A file that cannot be read may have printed a part before, and an empty one prints nothing: the last letter
+        # tells.
         if not completed.stdout.endswith(b"y"):
             raise FileNotFoundError(path)
         return completed.stdout[:-1]

@@ -77,6 +77,7 @@ class RunView:
     @property
     def id(self) -> str:
         """Its id, which a resumed run keeps in its next folder; the folder's name where there is no log yet."""
+        # Not of the folder's name, which gets a suffix where two runs begin in one second.
         return self.run.log.removeprefix("run-").removesuffix(".wandb") or self.run.name
 
     @property
