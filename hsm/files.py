@@ -6,15 +6,20 @@ within a folder is atomic on all of them.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from hsm._version import __version__
 
 PRIVATE_FILE_MODE = 0o600
 PRIVATE_FOLDER_MODE = 0o700
+
+MOST_BYTES = 512 * 1024**2
+"""Of a file: the origins of three million files. A longer one is no work of HSM's, and fills the memory."""
 
 
 class DamagedFileError(Exception):
@@ -78,12 +83,12 @@ def load_json(path: Path, *, schema: int) -> dict[str, object] | None:
         OSError: It is there but cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = _read(path)
     except FileNotFoundError:
         return None
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # nested very deeply
         raise DamagedFileError(f"{path} is no valid JSON: {error}") from error
     if not isinstance(data, dict):
         raise DamagedFileError(f"{path} holds no JSON object")
@@ -93,3 +98,20 @@ def load_json(path: Path, *, schema: int) -> dict[str, object] | None:
     if found != schema:
         raise DamagedFileError(f"{path} has schema {found!r}, this version reads {schema}")
     return data
+
+
+def _read(path: Path) -> bytes:
+    """Read a regular file; opening a pipe would wait for its writer."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+            raise OSError(code, "Is a folder" if stat.S_ISDIR(mode) else "Is no regular file", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(MOST_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > MOST_BYTES:
+        raise DamagedFileError(f"{path} has more than {MOST_BYTES // 1024**2} MiB")
+    return content

@@ -10,6 +10,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE = re.compile(r"(\d{1,6}) ?([smhdw])", re.ASCII)
 _PLAIN = re.compile(r"\d{1,9}", re.ASCII)
 _BYTE_UNITS = ("kB", "MB", "GB", "TB", "PB")
+_MOST_BYTES = 10**24  # a damaged record may speak of more, which no division takes
 
 
 def parse_age(text: str, *, option: str, kind: str = "usage") -> int:
@@ -54,6 +55,7 @@ def format_bytes(n_bytes: float) -> str:
 
 def format_size(n_bytes: float, largest: float) -> tuple[str, str]:
     """Return a number and its unit, in the unit that `largest` has on its own."""
+    n_bytes, largest = min(n_bytes, _MOST_BYTES), min(largest, _MOST_BYTES)
     if round(largest) < 1000:
         return f"{round(n_bytes)}", "B"
     divisor = 1000

@@ -71,13 +71,10 @@ def _explain_bug(error: Exception) -> UnexpectedError:
     where = f" ({Path(place[0].filename).name}, line {place[0].lineno})" if place else ""
     words = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
     kept = _keep(trace)
-    return UnexpectedError(
-        f"HSM has a bug: {words}{where}.",
-        hint=f"Please report it with {kept}, which says how it came about (look through it: it may hold names of yours)."
-        if kept
-        else "Run the same command again with -v, and please report what it prints.",
-        detail=trace,
-    )
+    hint = "Run the same command again with -v, and please report what it prints."
+    if kept:
+        hint = f"Please report it with {kept}, which says how it came about. It may hold names of yours: look first."
+    return UnexpectedError(f"HSM has a bug: {words}{where}.", hint=hint, detail=trace)
 
 
 def _make_trace(error: Exception) -> str:

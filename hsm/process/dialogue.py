@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Sequence
 
+from hsm.process.answer import MOST_ANSWER_BYTES, MOST_COMPLAINT_BYTES, Answer, Search
 from hsm.process.group import GRACE_SECONDS
 from hsm.process.pump import Pump
 from hsm.process.runner import Completed, Runner
@@ -32,8 +33,8 @@ class Dialogue:
         self._stack = contextlib.ExitStack()
         self._group = self._stack.enter_context(runner.hold(argv))
         self._stack.callback(self._group.end)  # runs before `hold` waits for the end
-        self._stdout, self._stderr = bytearray(), bytearray()
-        sinks = {self._group.stdout: self._stdout.extend, self._group.stderr: self._stderr.extend}
+        self._stdout, self._stderr = Answer(argv[0], MOST_ANSWER_BYTES), Answer(argv[0], MOST_COMPLAINT_BYTES)
+        sinks = {self._group.stdout: self._stdout.take, self._group.stderr: self._stderr.take}
         self._pump = Pump(self._group.stdin, sinks)
         self.wait_seconds = float("inf")
 
@@ -50,27 +51,30 @@ class Dialogue:
             What it printed; with a return code other than 0 the program has ended instead, and must be closed.
 
         Raises:
+            AnswerTooLongError: It printed far too much; close it.
             CommandTimeoutError: There was no answer in time; close it.
             CommandStoppedError: The runner was interrupted; close it.
         """
-        found = (_Search(self._stdout, ends[0]), _Search(self._stderr, ends[1]))
-        beginning = _Search(self._stdout, begin)
+        stdout, stderr = self._stdout.content, self._stderr.content
+        found = (Search(stdout, ends[0]), Search(stderr, ends[1]))
+        beginning = Search(stdout, begin)
+        self._stdout.expect(begin)
         check = self._runner.make_check(timeout_seconds)
         asked = time.monotonic()
         self.wait_seconds = float("inf")
 
         def is_done() -> bool:
             # Text of start-up files lies there before anything is asked, and says nothing of the link.
-            if self.wait_seconds == float("inf") and self._stdout and beginning.is_found():
+            if self.wait_seconds == float("inf") and stdout and beginning.is_found():
                 self.wait_seconds = time.monotonic() - asked
             return all(search.is_found() for search in found)
 
         self._pump.feed(words, closes=False)
         self._pump.run(is_done=is_done, check=check)
         code = 0 if is_done() else self._wait()
-        answer = Completed(code, bytes(self._stdout), bytes(self._stderr))
-        self._stdout.clear()
-        self._stderr.clear()
+        answer = Completed(code, bytes(stdout), bytes(stderr))
+        stdout.clear()
+        stderr.clear()
         return answer
 
     def close(self) -> None:
@@ -82,18 +86,3 @@ class Dialogue:
         """Wait a little for the end of a program that has closed its outputs; never 0, since it gave no answer."""
         self._group.wait(GRACE_SECONDS)
         return self._group.returncode or -signal.SIGTERM
-
-
-class _Search:
-    """Search for the end of an answer in what comes in, which reads each byte once."""
-
-    def __init__(self, content: bytearray, end: bytes) -> None:
-        self._content = content
-        self._end = end
-        self._begin = 0
-
-    def is_found(self) -> bool:
-        is_found = self._content.find(self._end, self._begin) >= 0
-        if not is_found:
-            self._begin = max(0, len(self._content) - len(self._end))  # the end may come in two halves
-        return is_found

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hsm.errors import TargetError
+from hsm.process.answer import MOST_ANSWER_BYTES, MOST_COMPLAINT_BYTES, Answer
 from hsm.process.group import LOST_STATUS, ProcessGroup
 from hsm.process.pump import LOOK_SECONDS, Pump
 
@@ -117,7 +118,13 @@ class Runner:
         self.interrupt()
 
     def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float, foreground: bool = False
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_seconds: float,
+        foreground: bool = False,
+        begin: bytes = b"",
     ) -> Completed:
         """Run a program to its end and return what it printed.
 
@@ -127,23 +134,27 @@ class Runner:
             timeout_seconds: After which the process group is ended.
             foreground: Leave the program in this terminal's session, so that it may ask the user; its
                 standard error then goes to the terminal.
+            begin: The beginning of the answer; only little text may come before it.
 
         Raises:
             ProgramMissingError: There is no such program.
+            AnswerTooLongError: It printed far too much.
+            StatusLostError: Its exit status cannot be read.
             CommandTimeoutError: It took too long.
             CommandStoppedError: The runner was stopped before or meanwhile.
         """
-        stdout, stderr = bytearray(), bytearray()
+        stdout, stderr = Answer(argv[0], MOST_ANSWER_BYTES), Answer(argv[0], MOST_COMPLAINT_BYTES)
+        stdout.expect(begin)
         check = self.make_check(timeout_seconds)
         with self.hold(argv, foreground=foreground) as group, _ending(group):
-            pump = Pump(group.stdin, {group.stdout: stdout.extend, group.stderr: stderr.extend})
+            pump = Pump(group.stdin, {group.stdout: stdout.take, group.stderr: stderr.take})
             try:
                 code = _finish(group, pump, stdin, check)
             except CommandTimeoutError as error:
                 raise CommandTimeoutError(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
         check()  # a program that was ended by an interrupt has no result
         _check_status(code, argv[0])
-        return Completed(code, bytes(stdout), bytes(stderr))
+        return Completed(code, bytes(stdout.content), bytes(stderr.content))
 
     def stream(self, argv: Sequence[str], *, stdin: bytes, on_output: Callable[[bytes], None]) -> Completed:
         """Run a program and hand over what it prints while it runs.

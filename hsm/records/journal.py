@@ -136,12 +136,18 @@ def _parse(document: Mapping[str, Any]) -> Journal:
             route=Route(**document["route"]),
             generation=int(document["generation"]),
             receipt=str(document["receipt"]),
-            updated_ns=int(document["updated_ns"]),
+            updated_ns=_check_time(int(document["updated_ns"])),
             last_error=str(document["last_error"]),
             runs={str(name): parse_record(record) for name, record in document["runs"].items()},
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"it is no journal ({error})") from error
+
+
+def _check_time(time_ns: int) -> int:
+    if abs(time_ns) >= 2**63:  # seconds of such a number are no float any more
+        raise ValueError("it is no journal (no clock shows its time)")
+    return time_ns
 
 
 def _drop(path: Path, kind: str, message: str, *, sets_aside: bool) -> Problem:

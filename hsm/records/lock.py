@@ -17,11 +17,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hsm.errors import LockedError, TargetError
+from hsm.file_errors import explain_os_error
 from hsm.files import PRIVATE_FILE_MODE, make_private_folder
 
+if TYPE_CHECKING:
+    from filelock import SoftFileLock
+
 _MOST_PID = 2**31
+_MOST_LOCK_BYTES = 1024
+_N_TRIES = 3
 STALE_MINUTES = 15
 """A lock of another host is stale when neither it nor HSM's temporary files at the target are younger.
 
@@ -138,7 +145,7 @@ def hold_local_lock(path: Path, *, sweep: str, target: str, breaks: bool) -> Ite
         make_private_folder(path.parent)
         if breaks or _is_abandoned(path):
             path.unlink(missing_ok=True)
-        lock.acquire()
+        _acquire(lock, path)
     except OSError as error:
         if isinstance(error, Timeout):  # an OSError too
             raise LockedError(
@@ -146,15 +153,27 @@ def hold_local_lock(path: Path, *, sweep: str, target: str, breaks: bool) -> Ite
                 hint="Wait for it. If it is certain that it is dead: `--break-lock`.",
                 kind="locked",
             ) from error
-        raise TargetError(
-            f"The lock {path} cannot be made: {error.strerror or error}.",
-            hint="Check the free space and the permissions of .hsm/ here.",
-            kind="journal_unwritable",
-        ) from error
+        reason, hint = explain_os_error(error, path)
+        raise TargetError(f"The lock {path} cannot be made: {reason}.", hint=hint, kind="journal_unwritable") from error
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: SoftFileLock, path: Path) -> None:
+    """Take the lock; one of a dead process is removed and taken."""
+    for _ in range(_N_TRIES):
+        try:
+            lock.acquire()
+        except TimeoutError:
+            # filelock before 4.2.4 (Python 3.10 has no newer one than 4.1) removes a dead process's lock, and says that
+            # it is held.
+            if os.path.lexists(path):
+                raise
+        else:
+            return
+    lock.acquire()
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -171,9 +190,12 @@ def _is_abandoned(path: Path) -> bool:
 
 def _describe_local_holder(path: Path) -> str:
     try:
-        words = path.read_text("utf-8", "replace").split()
-        since = f" since {datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec='seconds')}"
-    except OSError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
+            words = file.read(_MOST_LOCK_BYTES).decode("utf-8", "replace").split()
+            moment = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, timezone.utc)
+        since = f" since {moment.isoformat(timespec='seconds')}"
+    except (OSError, ValueError, OverflowError):
         words, since = [], ""
     if len(words) < 2:
         return "another process"

@@ -13,6 +13,9 @@ from hsm.plan.digest import make_digest
 SWEEP_FOLDER = ""
 """The name under which the sweep's own folder stands among the runs."""
 
+_LIMIT = 10**24
+"""No disk holds so much, and a number that is far larger cannot be shown."""
+
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "state": (str,),
     "exit_code": (int, type(None)),
@@ -112,8 +115,11 @@ def parse_record(document: Any) -> RunRecord:  # noqa: ANN401 - from JSON
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"no record of a run: {error}") from error
     for field_, kinds in _KINDS.items():
-        if type(getattr(record, field_)) not in kinds:  # not isinstance: True is an int
-            raise ValueError(f"no record of a run: {field_} is {getattr(record, field_)!r}")
+        value = getattr(record, field_)
+        if type(value) not in kinds or (type(value) is int and abs(value) >= _LIMIT):  # not isinstance: True is an int
+            raise ValueError(f"no record of a run: {field_} is {str(value)[:40]}")
+    if any(abs(count) >= _LIMIT for count in counts.values()):
+        raise ValueError("no record of a run: a number of files that no disk holds")
     return replace(record, left=counts)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hsm.errors import ConfigError
+from hsm.file_errors import explain_os_error
 from hsm.files import DamagedFileError, load_json, make_private_folder, save_json
 from hsm.project_folder import ProjectFolder
 from hsm.records.place import (
@@ -61,7 +62,7 @@ def find_source_id(project: Path) -> SourceId:
     place: so that all calls agree on it, whether it can be written down or not.
 
     Raises:
-        ConfigError: The file is damaged or cannot be written.
+        ConfigError: The file is damaged, or cannot be read or written; the message says who denies it.
     """
     path = ProjectFolder(project).id
     try:
@@ -72,8 +73,13 @@ def find_source_id(project: Path) -> SourceId:
             document = load_json(path, schema=SCHEMA) or {}
         found = parse_source_id(document)
         now = read_place(project)
-    except (DamagedFileError, OSError) as error:
+    except DamagedFileError as error:
         raise _make_error(path, str(error)) from error
+    except OSError as error:
+        reason, hint = explain_os_error(error, path)
+        raise ConfigError(
+            f"The project's id {path} cannot be used: {reason}.", hint=hint, kind="project_denied"
+        ) from error
     if found is None:
         raise _make_error(path, "it holds no source id")
     settled = _settle(found, now)

@@ -62,13 +62,18 @@ def frame(program: str, mark: str) -> str:
     return f"printf '\\n%s<' {mark}\n{program}\nstatus_=$?\nprintf '%s>' {mark}\nexit $status_\n"
 
 
+def make_begin(mark: str) -> bytes:
+    """Make the words before the output of a program, both of a framed one and of one in an open shell."""
+    return b"\n" + mark.encode() + b"<"
+
+
 def parse_framed(output: bytes, mark: str) -> tuple[bytes | None, bytes]:
     """Find the output of a framed program.
 
     Returns:
         The output between the marks, or None where a mark is missing; and the noise before the first.
     """
-    begin = b"\n" + mark.encode() + b"<"
+    begin = make_begin(mark)
     end = mark.encode() + b">"
     noise, found, rest = output.partition(begin)
     if not found:
@@ -144,7 +149,7 @@ def parse_answer(completed: Completed, mark: str) -> tuple[Completed, bytes]:
     Raises:
         ValueError: It is no such answer.
     """
-    noise, found, rest = completed.stdout.partition(b"\n" + mark.encode() + b"<")
+    noise, found, rest = completed.stdout.partition(make_begin(mark))
     content, asked, tail = rest.partition(mark.encode() + b"?")
     if not (found and asked):
         raise ValueError("an answer without its marks")

@@ -64,6 +64,6 @@ def _load(now: float) -> dict[str, tuple[str, float]]:
     found: dict[str, tuple[str, float]] = {}
     for key, entry in answers.items() if isinstance(answers, dict) else ():
         match entry:
-            case [str(address), int() | float() as at] if 0 <= now - at < KEPT_SECONDS:
+            case [str(address), int() | float() as at] if now - KEPT_SECONDS < at <= now:
                 found[key] = (address, at)
     return found

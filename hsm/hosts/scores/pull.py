@@ -76,6 +76,10 @@ def get_state_path(database: Path) -> Path:
     return database.with_name(f"{database.name}.hsm-sync.json")
 
 
+_LAST_MOMENT = 2.0**53
+"""Of a clock in seconds that a float tells apart."""
+
+
 def read_last_sync(database: Path) -> float | None:
     """Read when a score file was pulled last, seconds since the epoch; None where that is not known."""
     try:
@@ -83,7 +87,7 @@ def read_last_sync(database: Path) -> float | None:
     except (DamagedFileError, OSError):
         return None
     found = state.get("pulled_at")
-    return float(found) if isinstance(found, int | float) else None
+    return float(found) if isinstance(found, int | float) and 0 <= found < _LAST_MOMENT else None
 
 
 def _compare_former(database: Path, new: Path) -> TableComparison | None:

@@ -9,6 +9,7 @@ import contextlib
 import threading
 
 from hsm.errors import HsmError
+from hsm.process.answer import AnswerTooLongError
 from hsm.process.dialogue import Dialogue
 from hsm.process.runner import CommandTimeoutError, Completed, Runner
 from hsm.remote.openssh.master import Master
@@ -18,6 +19,7 @@ from hsm.remote.shell import (
     OPEN_SHELL,
     count_words_bytes,
     get_max_words_bytes,
+    make_begin,
     make_ends,
     make_mark,
     make_shell_words,
@@ -107,12 +109,14 @@ class OpenShell:
             dialogue = self._open()
             try:
                 completed = dialogue.ask(
-                    words, ends=make_ends(mark), timeout_seconds=SESSION_TIMEOUT_SECONDS, begin=mark.encode()
+                    words, ends=make_ends(mark), timeout_seconds=SESSION_TIMEOUT_SECONDS, begin=make_begin(mark)
                 )
             except BaseException as error:
                 self.close()  # what it still prints would be taken for the next answer
                 if isinstance(error, CommandTimeoutError):
                     raise self._ssh.make_timeout_error("a command did not end") from error
+                if isinstance(error, AnswerTooLongError):
+                    raise error.name_target(self._ssh.name, self._ssh.command_line) from error
                 raise
             if completed.returncode != 0:
                 self.close()
@@ -120,7 +124,11 @@ class OpenShell:
         self._is_first_answer = self._trip_seconds is None
         # The quickest: an answer may have waited for a busy machine, none is quicker than the link.
         self._trip_seconds = min(self._trip_seconds or dialogue.wait_seconds, dialogue.wait_seconds)
-        answer, noise = parse_answer(completed, mark)
+        try:
+            answer, noise = parse_answer(completed, mark)
+        except ValueError as error:  # its end stands there without its beginning
+            self.close()
+            raise ShellEndedError(completed) from error
         self.noise = self.noise or noise
         return answer
 

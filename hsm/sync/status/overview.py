@@ -123,10 +123,13 @@ def make_overview_document(places: Iterable[PlaceOverview]) -> dict[str, object]
 
 
 def format_time(time_ns: int) -> str:
-    """Format a time as ISO 8601 in UTC; empty for 0."""
+    """Format a time as ISO 8601 in UTC; empty for 0, and for one that has no such form (after the year 9999)."""
     if not time_ns:
         return ""
-    return datetime.fromtimestamp(time_ns // 10**9, timezone.utc).isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(time_ns // 10**9, timezone.utc).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _make_sweep_document(sweep: SweepOverview) -> dict[str, object]:

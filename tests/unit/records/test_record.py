@@ -105,16 +105,17 @@ def test_a_run_without_files_has_a_record() -> None:
     assert make_one() == RunRecord("finished", 0, True, True, digest=make_digest([]))
 
 
+counts = st.integers(-(10**24) + 1, 10**24 - 1)
 records = st.builds(
     RunRecord,
     state=st.text(),
-    exit_code=st.none() | st.integers(),
+    exit_code=st.none() | counts,
     is_complete=st.booleans(),
     is_whole=st.booleans(),
-    n_files=st.integers(),
-    n_bytes=st.integers(),
+    n_files=counts,
+    n_bytes=counts,
     digest=st.text(),
-    left=st.dictionaries(st.text(), st.integers()),
+    left=st.dictionaries(st.text(), counts),
 )
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -134,6 +135,8 @@ anything: st.SearchStrategy[Any] = st.recursive(
         {"n_files": True},
         {"n_files": None},
         {"n_bytes": 1.5},
+        {"n_bytes": 10**24},
+        {"n_files": -(10**400)},
         {"digest": 7},
     ],
     ids=str,
