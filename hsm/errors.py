@@ -162,6 +162,12 @@ class LockedError(HsmError):
     exit_code = ExitCode.LOCKED
 
 
+class LockLostError(LockedError):
+    """The lock at the target was ours and is no more: this process slept, or somebody broke it."""
+
+    kind = "lock_lost"
+
+
 class RefusedError(HsmError):
     """A safety check refused the plan; nothing was sent."""
 
@@ -196,6 +202,12 @@ class UnwritableError(TargetError):
     """HSM cannot write its own files at the target."""
 
     kind = "cannot_make_folder"
+
+
+class WorkspaceGoneError(TargetError):
+    """The folder in which files are written before they take their names was removed while it was in use."""
+
+    kind = "workspace_gone"
 
 
 class DiskError(TargetError):

@@ -15,11 +15,13 @@ from pathlib import Path
 
 from hsm.endpoint import FileEnds, Survey, Tree
 from hsm.errors import HsmError
+from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.guard import ShellGuard
+from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.folder import FolderContents
 from hsm.transfer.base import Batch, BatchEnd, Capabilities, Comparison, Engine, OnMoved
@@ -33,7 +35,7 @@ Act = Callable[[], object]
 class Script:
     """Acts by the moment at which they happen, each used once; the last of a list stays.
 
-    Moments: `login`, `survey`, `take` (the lock), `release`, `send`, `sent`, `make_engine`, `tidy`.
+    Moments: `login`, `survey`, `take` (the lock), `probe`, `release`, `send`, `sent`, `make_engine`, `tidy`.
     """
 
     acts: dict[str, list[Act | None]] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class FakeTarget:
         self.endpoint = _FakeEndpoint(self.runner, self.script, name)
         self.shell: RemoteShell | None = LocalShell(self.runner, name=name)
         self.is_open = False
+        self.file_system: FileSystem | None = None  # what a probe finds; None for what this machine's disk does
 
     @property
     def roots(self) -> dict[Root, str]:
@@ -101,7 +104,13 @@ class FakeTarget:
     def contents(self) -> Contents:
         return FolderContents(self.name, self.runner)
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:  # noqa: ARG002
+    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
+        self.script.reach("probe")
+        if self.file_system is not None:
+            return dict.fromkeys(folders, self.file_system)
+        return probe_by_shell(LocalShell(self.runner, name=self.name), folders)
+
+    def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:  # noqa: ARG002
         self.script.reach("prepare")
 
     def release(self) -> None:
@@ -114,12 +123,12 @@ class FakeTarget:
         self,
         roots: Mapping[Root, str],
         *,
-        sweep: str,
+        workspace: str,
         update_only: bool,
         pulls: bool = False,  # noqa: ARG002
     ) -> Engine:
         self.script.reach("make_engine")
-        return _FakeEngine(CopyEngine(self.runner, roots, sweep=sweep, update_only=update_only), self.script)
+        return _FakeEngine(CopyEngine(self.runner, roots, workspace=workspace, update_only=update_only), self.script)
 
 
 class _FakeEndpoint(LocalEndpoint):

@@ -57,9 +57,14 @@ class Holder:
     machine: str = ""
 
 
-def make_holder(source_id: str, since: str) -> Holder:
+def make_nonce() -> str:
+    """Make the random word of a new lock."""
+    return secrets.token_hex(8)
+
+
+def make_holder(source_id: str, since: str, *, nonce: str = "") -> Holder:
     """Make this process the holder of a new lock."""
-    return Holder(secrets.token_hex(8), source_id, socket.gethostname(), os.getpid(), since, _read_machine())
+    return Holder(nonce or make_nonce(), source_id, socket.gethostname(), os.getpid(), since, _read_machine())
 
 
 def make_lock_content(holder: Holder) -> bytes:

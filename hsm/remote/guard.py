@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,7 +19,8 @@ class GuardPlaces:
 
     Attributes:
         folder: For the lock and the receipts.
-        temporary: Folders that `take` empties and `release` removes.
+        temporary: Folders that `take` empties and `release` removes. Files are written in a folder of the holder's own
+            in each of them, which is named by its nonce.
     """
 
     folder: str
@@ -32,9 +33,19 @@ class LockTaken:
 
     Attributes:
         receipts: The checksum of every receipt there, by file name.
+        replaced: The nonces of holders that left files which they had replaced (`get_replaced_folder`).
     """
 
     receipts: Mapping[str, str] = field(default_factory=dict)
+    replaced: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class UnseenReplaced:
+    """Files that were replaced since the lock was taken lie in the holder's own folder, and nobody has looked at them.
+
+    The lock is still ours, nothing was written.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,18 @@ class LockHeld:
     is_fresh: bool
 
 
+REPLACED_SUFFIX = ".old"
+"""Ends the name of a folder of files that a holder has replaced."""
+
+
+def get_replaced_folder(temporary: str, nonce: str) -> str:
+    """Return the folder beside a holder's own one in which files lie that it replaced.
+
+    Not in it: what is written there is removed with the lock at any time, this only once it has been looked at.
+    """
+    return f"{temporary}/{nonce}{REPLACED_SUFFIX}"
+
+
 class Guard(Protocol):
     """Takes and gives back the lock of one sweep at one destination.
 
@@ -67,7 +90,10 @@ class Guard(Protocol):
     def take(
         self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False
     ) -> LockTaken | LockHeld:
-        """Take the lock; with it, empty and make the temporary folders.
+        """Take the lock; with it, empty the temporary folders, and make one named by the nonce in each.
+
+        What an earlier holder was writing has no folder any more, and never gets it again: a holder that slept, and
+        lost its lock, cannot give its file a name. Folders of files that it replaced stay.
 
         A second call with the same content finds the lock taken. Files that a killed holder left beside the lock are
         removed.
@@ -83,7 +109,9 @@ class Guard(Protocol):
             UnwritableError: A folder or file of HSM's own cannot be made; the lock is not kept.
         """
 
-    def release(self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False) -> LockTaken | None:
+    def release(
+        self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False, drops: Collection[str] = ()
+    ) -> LockTaken | UnseenReplaced | None:
         """Write the receipt, if any, give the lock back and remove the temporary folders.
 
         The receipt is on disk before it takes its name. A second call finds it written.
@@ -91,16 +119,31 @@ class Guard(Protocol):
         Args:
             receipt: File name and content.
             keeps_damaged: Rename the receipt that is there to `NAME.damaged` first.
+            drops: The nonces of holders whose replaced files are needed no more. Those of others stay.
 
         Returns:
-            The receipts there; None when the lock was no longer ours: then nothing was written.
+            The receipts there; None when the lock was no longer ours: then nothing was written. With a receipt,
+            `UnseenReplaced` where this holder has replaced files and `drops` does not name it: nothing was done.
 
         Raises:
             UnwritableError: The receipt could not be written; the lock has been given back.
         """
 
-    def tidy(self) -> None:
-        """Empty the temporary folders, while the lock is ours.
+    def is_held(self) -> bool:
+        """Tell whether the lock is still ours. One round trip; changes nothing."""
+
+    def put_back(self, moves: Sequence[tuple[str, str]]) -> frozenset[str]:
+        """Give files that were replaced their names again, while the lock is ours.
+
+        Args:
+            moves: The path of each, and the one it had, both absolute and on one file system.
+
+        Returns:
+            The paths that have their file again.
+        """
+
+    def tidy(self) -> bool:
+        """Empty the folders for temporary files, while the lock is ours; False where it is not.
 
         An rsync that lost its client unnoticed keeps its part when it ends, by renaming it over the one that another
         rsync may be continuing by then; without its temporary file it cannot.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, FileEnds, Survey, Tree
 from hsm.errors import HsmError, NoRsyncError, NoShellError, NoSshError, TargetError, UnreachableError
+from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
 from hsm.remote.guard import Guard, GuardPlaces
 from hsm.remote.shell import RemoteShell
@@ -161,23 +162,29 @@ class AutoTarget:
         """See `hsm.targets.contract.Connection.make_guard`."""
         return self.current.make_guard(places, nonce)
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:
+    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
+        """See `hsm.targets.contract.Connection.probe`."""
+        return self.current.probe(folders)
+
+    def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`."""
-        self.current.prepare(changed, sweep=sweep, update_only=update_only)
+        self.current.prepare(changed, workspace=workspace, update_only=update_only)
 
     def release(self) -> None:
         """See `hsm.targets.contract.Connection.release`."""
         self._first.release()
 
-    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, update_only: bool, pulls: bool = False) -> Engine:
+    def make_engine(
+        self, roots: Mapping[Root, str], *, workspace: str, update_only: bool, pulls: bool = False
+    ) -> Engine:
         """See `hsm.targets.contract.Connection.make_engine`."""
         if not self._is_second:
             try:
-                return self._first.make_engine(roots, sweep=sweep, update_only=update_only, pulls=pulls)
+                return self._first.make_engine(roots, workspace=workspace, update_only=update_only, pulls=pulls)
             except NoRsyncError as error:
                 self._tell_once(f"{error.message} SFTP carries the files.")
             self._second.login(may_ask=self._may_ask)
-        return self._second.make_engine(roots, sweep=sweep, update_only=update_only, pulls=pulls)
+        return self._second.make_engine(roots, workspace=workspace, update_only=update_only, pulls=pulls)
 
     def _turn(self, error: HsmError) -> None:
         """Let SFTP do everything from now on; raises the error where it may not."""

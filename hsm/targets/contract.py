@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Protocol
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
+from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
 from hsm.remote.guard import MakeGuard
 from hsm.remote.shell import RemoteShell
@@ -90,7 +91,22 @@ class Connection(Protocol):
             HsmError: The target is out of reach.
         """
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:
+    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
+        """Try how the file systems of folders behave: one round trip over a shell, three for each over SFTP.
+
+        Leaves nothing behind. Needs the lock, with which HSM's own folders are there.
+
+        Args:
+            folders: HSM's temporary folders, absolute.
+
+        Returns:
+            By folder; one in which nothing could be made is missing.
+
+        Raises:
+            HsmError: The target is out of reach.
+        """
+
+    def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:
         """Begin with what a push will need, before it is known what has to be sent. May do nothing.
 
         Nothing is changed there: a stream that is opened has been told no name. `make_engine` uses what was begun
@@ -98,7 +114,7 @@ class Connection(Protocol):
 
         Args:
             changed: The folders in which something changed here since a sync; none for a first one.
-            sweep: Whose files will be sent.
+            workspace: As for `make_engine`.
             update_only: As for `make_engine`.
 
         Raises:
@@ -108,12 +124,14 @@ class Connection(Protocol):
     def release(self) -> None:
         """End what `prepare` began and nobody uses. May be called at any time, also twice."""
 
-    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, update_only: bool, pulls: bool = False) -> Engine:
+    def make_engine(
+        self, roots: Mapping[Root, str], *, workspace: str, update_only: bool, pulls: bool = False
+    ) -> Engine:
         """Choose and make the engine between this machine and the target.
 
         Args:
             roots: The destination's folders, real paths.
-            sweep: Whose files are sent.
+            workspace: Below each root, the folder for files under way (`hsm.transfer.base.make_workspace`).
             update_only: Leave what is newer at the destination.
             pulls: The target is the source.
 

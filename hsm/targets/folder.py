@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -12,14 +12,17 @@ from pathlib import Path
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.errors import ConfigError, RefusedError, TargetError
+from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
 from hsm.plan.safety import DESTINATION_GONE
+from hsm.process.places import note_place
 from hsm.process.runner import Runner
 from hsm.records.journal import Journal, list_journals
 from hsm.remote.guard import MakeGuard
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.guard import ShellGuard
+from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.sweep_folder import OUTPUTS
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.folder import FolderContents
@@ -61,6 +64,8 @@ class FolderTarget:
         self._runner = runner
         self._layout = layout
         self._allowed = allowed
+        for path in (settings.paths.sweeps, settings.paths.wandb):
+            note_place(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises where there is no home
 
     def login(self, *, may_ask: bool = False) -> None:
         """See `hsm.targets.contract.Connection.login`: there is no login."""
@@ -92,13 +97,24 @@ class FolderTarget:
         """See `hsm.targets.contract.Connection.contents`."""
         return FolderContents(self.name, self._runner)
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:
+    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
+        """See `hsm.targets.contract.Connection.probe`."""
+        return probe_by_shell(LocalShell(self._runner, name=self.name), folders)
+
+    def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`: nothing takes long to open."""
 
     def release(self) -> None:
         """See `hsm.targets.contract.Connection.release`."""
 
-    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, update_only: bool, pulls: bool = False) -> Engine:  # noqa: ARG002 - both ends are here
+    def make_engine(
+        self,
+        roots: Mapping[Root, str],
+        *,
+        workspace: str,
+        update_only: bool,
+        pulls: bool = False,  # noqa: ARG002 - both ends are here
+    ) -> Engine:
         """See `hsm.targets.contract.Connection.make_engine`: rsync without ssh, or a plain copy where it is missing."""
         if self._settings.engine != "copy":
             try:
@@ -108,9 +124,9 @@ class FolderTarget:
                     raise
             else:
                 pair = RsyncPair(here, here)
-                setup = RsyncSetup(StreamDirection.LOCAL, roots, sweep, pair, update_only=update_only)
+                setup = RsyncSetup(StreamDirection.LOCAL, roots, workspace, pair, update_only=update_only)
                 return RsyncEngine(self._runner, setup)
-        return CopyEngine(self._runner, roots, sweep=sweep, update_only=update_only)
+        return CopyEngine(self._runner, roots, workspace=workspace, update_only=update_only)
 
 
 def check_apart(name: str, roots: Mapping[Root, str], layout: Layout) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class MakeRsync(Protocol):
     """Makes the engine of a push from what is known of the destination."""
 
-    def __call__(self, there: DestinationHint, *, sweep: str, update_only: bool) -> RsyncEngine:
+    def __call__(self, there: DestinationHint, *, workspace: str, update_only: bool) -> RsyncEngine:
         """Make it; raises HsmError where it could not work."""
 
 
@@ -53,12 +53,12 @@ class HeadStart:
         self._is_push = False  # staged artifacts and checks use engines too, whose folders are no hint
         self._found: tuple[Mapping[Root, str], str] | None = None
 
-    def begin(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> bool:
+    def begin(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> bool:
         """Open a stream for each folder in which something changed.
 
         Args:
             changed: The folders.
-            sweep: Whose files are to be sent.
+            workspace: As for the engine.
             update_only: As for the engine.
 
         Returns:
@@ -74,12 +74,12 @@ class HeadStart:
         there = self._hints.load().destination if self._hints is not None else None
         if there is None or there.route != self._route:
             return False
-        engine = self._make(there, sweep=sweep, update_only=update_only)
-        self._begun = there, sweep, update_only, engine
+        engine = self._make(there, workspace=workspace, update_only=update_only)
+        self._begun = there, workspace, update_only, engine
         engine.begin([root for root in changed if root in there.roots])
         return True
 
-    def take(self, roots: Mapping[Root, str], rsync: str, *, sweep: str, update_only: bool) -> RsyncEngine | None:
+    def take(self, roots: Mapping[Root, str], rsync: str, *, workspace: str, update_only: bool) -> RsyncEngine | None:
         """Use the engine whose streams are open, if all is as hinted; `drop` ends the streams that it leaves over."""
         begun, self._begun = self._begun, None
         if self._is_push:
@@ -88,7 +88,7 @@ class HeadStart:
             return None
         there, *rest, engine = begun
         is_same = all(there.roots.get(root) == path for root, path in roots.items()) and there.rsync == rsync
-        if is_same and rest == [sweep, update_only]:
+        if is_same and rest == [workspace, update_only]:
             self._taken = engine
             return engine
         engine.stop()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import MappingProxyType
 
-from hsm.errors import HsmError, TargetError
+from hsm.errors import HsmError, LockLostError, TargetError
+from hsm.process.clock import read_clock
 from hsm.process.runner import CommandStoppedError
 from hsm.records.lock import (
     STALE_MINUTES,
@@ -32,11 +33,13 @@ class TargetLock:
         guard: Keeps it.
         holder: This process.
         receipts: The checksums of the receipts there, at the moment of taking.
+        replaced: The nonces of earlier holders that left files which they had replaced.
     """
 
     guard: Guard
     holder: Holder
     receipts: Mapping[str, str]
+    replaced: frozenset[str] = frozenset()
 
     def is_intact(self) -> bool:
         """Tell whether the lock has been ours all the time, and the receipts there are the same. One round trip.
@@ -59,6 +62,7 @@ def take_target_lock(
     target: str,
     breaks: bool = False,
     others: Mapping[str, str] = _NONE,
+    nonce: str = "",
 ) -> TargetLock:
     """Take a lock, and make HSM's own folders there. A lock whose holder is dead is taken over.
 
@@ -70,12 +74,13 @@ def take_target_lock(
         target: For the message.
         breaks: Take it from any holder (`--break-lock`).
         others: The targets whose locks this call holds already, by nonce.
+        nonce: Of the lock, from `hsm.records.lock.make_nonce`; empty for a new one.
 
     Raises:
         LockedError: A process that may be alive holds it.
         TargetError: One of `others` is the same place; or HSM's own files cannot be written there.
     """
-    holder = make_holder(source_id, datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    holder = make_holder(source_id, datetime.now(timezone.utc).isoformat(timespec="seconds"), nonce=nonce)
     guard = make_guard(places, holder.nonce)
     content = make_lock_content(holder)
     answer = guard.take(content, minutes=STALE_MINUTES, breaks=breaks)
@@ -88,13 +93,69 @@ def take_target_lock(
             answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum)
         if isinstance(answer, LockHeld):
             raise make_locked_error(found, sweep=sweep, target=target)
-    return TargetLock(guard, holder, answer.receipts)
+    return TargetLock(guard, holder, answer.receipts, answer.replaced)
 
 
-def give_lock_back(guard: Guard) -> None:
-    """Give a lock back without a receipt; a target out of reach keeps it, and the next call takes it for dead."""
+LOOK_SECONDS = 10.0
+"""A look at the lock is good for so long: far shorter than the 15 minutes after which another process takes it."""
+
+
+class WatchedLock:
+    """Implements `hsm.transfer.destination_lock.DestinationLock`. Used by one thread.
+
+    Args:
+        lock: Has just been taken.
+        sweep: For the message.
+        target: For the message.
+    """
+
+    def __init__(self, lock: TargetLock, *, sweep: str, target: str) -> None:
+        self._lock = lock
+        self._sweep = sweep
+        self._target = target
+        self._seen_at = read_clock()
+
+    @property
+    def nonce(self) -> str:
+        """See `hsm.transfer.destination_lock.DestinationLock.nonce`."""
+        return self._lock.guard.nonce
+
+    def check(self, *, at_once: bool = False) -> None:
+        """See `hsm.transfer.destination_lock.DestinationLock.check`."""
+        if at_once or read_clock() - self._seen_at > LOOK_SECONDS:
+            self._take_look(self._lock.guard.is_held())
+
+    def tidy(self) -> None:
+        """See `hsm.transfer.destination_lock.DestinationLock.tidy`."""
+        self._take_look(self._lock.guard.tidy())
+
+    def put_back(self, moves: Sequence[tuple[str, str]]) -> frozenset[str]:
+        """See `hsm.transfer.destination_lock.DestinationLock.put_back`."""
+        return self._lock.guard.put_back(moves)
+
+    def _take_look(self, is_held: bool) -> None:
+        if not is_held:
+            raise make_lock_lost_error(self._sweep, self._target)
+        self._seen_at = read_clock()
+
+
+def make_lock_lost_error(sweep: str, target: str) -> LockLostError:
+    """Make the error of a lock that another process has taken over. Pure."""
+    return LockLostError(
+        f"The lock of {sweep} at {target} is no longer ours: this process slept for long, or somebody broke the lock.",
+        hint="What arrived before stays there. Run the same command again when nobody else does.",
+    )
+
+
+def give_lock_back(guard: Guard, *, drops: Collection[str] = ()) -> None:
+    """Give a lock back without a receipt; a target out of reach keeps it, and the next call takes it for dead.
+
+    Args:
+        guard: Keeps it.
+        drops: As for `hsm.remote.guard.Guard.release`.
+    """
     try:
-        guard.release(None)
+        guard.release(None, drops=drops)
     except (HsmError, CommandStoppedError):
         abandon(guard.nonce)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from hsm.config.schema import TargetSettings
+from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
 from hsm.process.background import BackgroundCall
 from hsm.process.runner import Runner
@@ -86,26 +87,34 @@ class OpenSshTarget:
 
         return ShellContents(self._ssh)
 
-    def prepare(self, changed: Collection[Root], *, sweep: str, update_only: bool) -> None:
+    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
+        """See `hsm.targets.contract.Connection.probe`."""
+        from hsm.remote.shell_programs.probe import probe_by_shell  # noqa: PLC0415 - once for a file system
+
+        return probe_by_shell(self._ssh, folders)
+
+    def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`: streams open, or the rsync here is asked for its version."""
-        if not self._head_start.begin(changed, sweep=sweep, update_only=update_only):
+        if not self._head_start.begin(changed, workspace=workspace, update_only=update_only):
             self._read_version()
 
     def release(self) -> None:
         """See `hsm.targets.contract.Connection.release`; the next push begins with what this one found."""
         self._head_start.drop()
 
-    def make_engine(self, roots: Mapping[Root, str], *, sweep: str, update_only: bool, pulls: bool = False) -> Engine:
+    def make_engine(
+        self, roots: Mapping[Root, str], *, workspace: str, update_only: bool, pulls: bool = False
+    ) -> Engine:
         """See `hsm.targets.contract.Connection.make_engine`; the rsync of both ends is checked first."""
         rsync = self.endpoint.machine.rsync_version
-        begun = None if pulls else self._head_start.take(roots, rsync, sweep=sweep, update_only=update_only)
+        begun = None if pulls else self._head_start.take(roots, rsync, workspace=workspace, update_only=update_only)
         there = DestinationHint("", roots, rsync)
-        return begun or self._make_engine(there, sweep=sweep, update_only=update_only, pulls=pulls)
+        return begun or self._make_engine(there, workspace=workspace, update_only=update_only, pulls=pulls)
 
-    def _make_push_engine(self, there: DestinationHint, *, sweep: str, update_only: bool) -> RsyncEngine:
-        return self._make_engine(there, sweep=sweep, update_only=update_only, pulls=False)
+    def _make_push_engine(self, there: DestinationHint, *, workspace: str, update_only: bool) -> RsyncEngine:
+        return self._make_engine(there, workspace=workspace, update_only=update_only, pulls=False)
 
-    def _make_engine(self, there: DestinationHint, *, sweep: str, update_only: bool, pulls: bool) -> RsyncEngine:
+    def _make_engine(self, there: DestinationHint, *, workspace: str, update_only: bool, pulls: bool) -> RsyncEngine:
         asked = self._read_version()  # a process of its own, begun before the imports below
         from hsm.transfer.rsync.engine import RsyncEngine  # noqa: PLC0415 - where nothing is sent, it is not needed
         from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection  # noqa: PLC0415 - as above
@@ -116,12 +125,12 @@ class OpenSshTarget:
         except Exception:
             self._here = None  # by the next pass of `--continuous` there may be one
             raise
-        remote = check_remote_version(there.rsync, name=self.name)
+        remote = check_remote_version(there.rsync, name=self.name, rsync_path=self._settings.rsync_path)
         pair = make_pair(here, remote, name=self.name, pulls=pulls)
         setup = RsyncSetup(
             StreamDirection.PULL if pulls else StreamDirection.PUSH,
             there.roots,
-            sweep,
+            workspace,
             pair,
             rsync_path=self._settings.rsync_path or "",
             update_only=update_only,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
-from hsm.errors import HsmError
+from hsm.errors import HsmError, WorkspaceGoneError
 from hsm.model import Root, SourceFile
+from hsm.transfer.seen import SeenFiles
 
 TEMPORARY_FOLDER = ".hsm-tmp"
 """Folder below each destination root in which files are written before they take their names."""
@@ -33,6 +35,25 @@ def get_temporary_folder(root: str, sweep: str) -> str:
     return f"{root.rstrip('/')}/{TEMPORARY_FOLDER}/{sweep}"
 
 
+def make_workspace(sweep: str, nonce: str) -> str:
+    """Return the path below each destination root of the folder in which the holder of a lock writes files.
+
+    It carries the lock's nonce and is never made again: who lost the lock while he slept can rename nothing out of it.
+    """
+    return f"{TEMPORARY_FOLDER}/{sweep}/{nonce}"
+
+
+class Replacing(Enum):
+    """The care that an engine takes of files that it replaces."""
+
+    LOOKS = "looks"
+    """It looks right before each rename, and leaves what the check has not seen."""
+    KEEPS = "keeps"
+    """It keeps every file that it replaces (`hsm.remote.guard.get_replaced_folder`), so that it can be put back."""
+    BLIND = "blind"
+    """None: somebody has to look before each batch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """Abilities of an engine, as data for messages and choices.
@@ -45,6 +66,9 @@ class Capabilities:
         round_trip_seconds: Of the link, as it was measured; None where unknown.
         compression: The method that content is compressed with on its way; empty for none.
         max_name_bytes: A batch starts quickest if its names take no more (`count_name_bytes`); None for no limit.
+        replacing: The care it takes of a file that it replaces.
+        follows_links: A symlink that came into the place of a folder after the check may be followed.
+        time_step_ns: Times are cut to a multiple of it on their way.
     """
 
     name: str
@@ -54,6 +78,9 @@ class Capabilities:
     round_trip_seconds: float | None = None
     compression: str = ""
     max_name_bytes: int | None = None
+    replacing: Replacing = Replacing.LOOKS
+    follows_links: bool = False
+    time_step_ns: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +90,12 @@ class Batch:
     Attributes:
         root: The one that they land in.
         files: In the plan's order; never empty.
+        seen: What of the destination they may replace.
     """
 
     root: Root
     files: tuple[SourceFile, ...]
+    seen: SeenFiles = field(default_factory=SeenFiles, compare=False)
 
     @property
     def n_bytes(self) -> int:
@@ -77,6 +106,15 @@ class Batch:
 def count_name_bytes(file: SourceFile) -> int:
     """Count the bytes of a file's absolute name as a word of a command line, with their end and a pointer."""
     return len(os.fsencode(file.prefix)) + len(os.fsencode(file.path)) + 12
+
+
+def make_workspace_gone_error(at: str, *, detail: str) -> WorkspaceGoneError:
+    """Make the error of a folder for files under way that has gone (`make_workspace`). Pure."""
+    return WorkspaceGoneError(
+        f"HSM's folder for files under way has gone {at}.",
+        hint="Run the same command again when nobody else works there.",
+        detail=detail,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +128,14 @@ class BatchEnd:
         sent: Destination paths that this call sent; others of the batch were skipped.
         complaints: By destination path, the engine's words about single files.
         error: The reason why it is not clean; None when it is.
+        strangers: Destination paths of files that were not sent, since what is there is not what the check saw.
     """
 
     is_clean: bool
     sent: frozenset[str] = frozenset()
     complaints: Mapping[str, str] | None = None
     error: HsmError | None = None
+    strangers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +158,10 @@ OnMoved = Callable[[int, int], None]
 class Engine(Protocol):
     """Sends files from one endpoint to another.
 
-    The destination's lock is held, and HSM's temporary folder is there (`get_temporary_folder`). An
+    The destination's lock is held, and the folder for files under way is there (`make_workspace`). An
     engine writes each file to a temporary name inside it and renames it over its place, so
-    that a final name never holds half a file, whenever and however it is killed. It deletes nothing else, sends
+    that a final name never holds half a file, whenever and however it is killed. A file that came there or changed
+    since the check stays, or is kept to be put back (`Capabilities.replacing`). It deletes nothing else, sends
     a symlink as the file it leads to, keeps modification times and leaves owner, group and permissions to the
     destination.
     """

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from hsm.model import Root, SourceFile
 from hsm.transfer.base import Batch, count_name_bytes
+from hsm.transfer.seen import SeenFiles
 
 WINDOW_BYTES = 2 * 1024 * 1024
 """The most that one SSH channel carries in a round trip (`CHAN_SES_WINDOW_DEFAULT` of OpenSSH's channels.h)."""
@@ -40,13 +41,16 @@ def choose_streams(n_bytes: int, *, n_workers: int, round_trip_seconds: float | 
     return max(1, min(n_workers, round(best)))
 
 
-def make_batches(files: Sequence[SourceFile], *, n_streams: int, max_name_bytes: int | None = None) -> list[Batch]:
+def make_batches(
+    files: Sequence[SourceFile], *, n_streams: int, max_name_bytes: int | None = None, seen: SeenFiles | None = None
+) -> list[Batch]:
     """Cut files into batches for streams that run side by side, equal in cost.
 
     Args:
         files: Sorted by root, as a plan's `sends` are.
         n_streams: At least 1.
         max_name_bytes: Of the names in a batch; None for no limit.
+        seen: What of the destination they may replace; None where nothing is there.
 
     Returns:
         The batches, largest first: at most `n_streams`, but one for each root, and more where their names ask for it.
@@ -56,7 +60,7 @@ def make_batches(files: Sequence[SourceFile], *, n_streams: int, max_name_bytes:
     by_root = {root: list(members) for root, members in groupby(files, key=lambda file: file.root)}
     shares = _share(by_root, n_streams)
     batches = [
-        Batch(root, tuple(part))
+        Batch(root, tuple(part), seen or SeenFiles())
         for root, members in by_root.items()
         for share in _cut(members, shares[root])
         for part in _cut_by_names(share, max_name_bytes)

@@ -10,20 +10,23 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hsm.errors import DiskError, HsmError, TargetError
+from hsm.errors import DiskError, HsmError, TargetError, WorkspaceGoneError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
 from hsm.transfer.base import (
     MAX_LOCAL_WORKERS,
     PARTIAL_FOLDER,
+    TEMPORARY_FOLDER,
     Batch,
     BatchEnd,
     Capabilities,
     Comparison,
     OnMoved,
-    get_temporary_folder,
+    make_workspace_gone_error,
 )
 from hsm.transfer.complaints import explain_number
+from hsm.transfer.landing import StrangerError, give_name
+from hsm.transfer.seen import SeenFiles
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -38,14 +41,14 @@ class CopyEngine:
     Args:
         runner: Interrupts what runs here too.
         roots: The destination's folders, real paths.
-        sweep: The sweep whose files are sent.
+        workspace: Below each root, the folder for files under way (`hsm.transfer.base.make_workspace`).
         update_only: Skip files that are newer at the destination, or have the same size and time there.
     """
 
-    def __init__(self, runner: Runner, roots: Mapping[Root, str], *, sweep: str, update_only: bool = False) -> None:
+    def __init__(self, runner: Runner, roots: Mapping[Root, str], *, workspace: str, update_only: bool = False) -> None:
         self._runner = runner.make_child()
         self._roots = roots
-        self._sweep = sweep
+        self._workspace = workspace
         self._update_only = update_only
 
     @property
@@ -63,14 +66,18 @@ class CopyEngine:
             if self._update_only and _is_as_new(file, path):
                 continue
             try:
-                self._copy(file, root, path, state)
+                self._copy(file, root, batch.seen, state)
+            except StrangerError:
+                state.strangers.add(file.path)
             except OSError as error:
                 state.add_failure(file, error)
-                if isinstance(state.error, DiskError):
+                if isinstance(state.error, DiskError | WorkspaceGoneError):
                     break
             else:
                 state.add_sent(file)
-        return BatchEnd(state.error is None, frozenset(state.sent), dict(state.complaints), state.error)
+        return BatchEnd(
+            state.error is None, frozenset(state.sent), dict(state.complaints), state.error, frozenset(state.strangers)
+        )
 
     def compare(self, batch: Batch) -> Comparison:
         """See `hsm.transfer.base.Engine.compare`; byte by byte."""
@@ -91,9 +98,10 @@ class CopyEngine:
         """See `hsm.transfer.base.Engine.stop`."""
         self._runner.stop()
 
-    def _copy(self, file: SourceFile, root: str, path: str, state: _State) -> None:
+    def _copy(self, file: SourceFile, root: str, seen: SeenFiles, state: _State) -> None:
         """Write beside, check, and rename; a failure leaves nothing under the final name that was not there."""
-        temporary = f"{get_temporary_folder(root, self._sweep)}/{secrets.token_hex(6)}"
+        path = f"{root.rstrip('/')}/{file.path}"
+        temporary = f"{root.rstrip('/')}/{self._workspace}/{secrets.token_hex(6)}"
         with open(_get_source_path(file), "rb", buffering=0) as source:  # noqa: PTH123 - bytes that are no UTF-8 stay
             folder, _, name = file.path.rpartition("/")
             has_parts = state.make_folders(root, folder)
@@ -109,11 +117,12 @@ class CopyEngine:
                     _check_size(os.fstat(copy.fileno()).st_size, n_bytes)
                 # Size and time before the name: a final name with both is a whole file.
                 os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
-                os.replace(temporary, path)  # noqa: PTH105 - as above
+                give_name(temporary, root, file, seen)
                 if has_parts:
                     _drop_part(root, folder, name)
             except BaseException:
-                os.unlink(temporary)  # noqa: PTH108 - as above
+                with contextlib.suppress(FileNotFoundError):  # gone where another process took the lock over
+                    os.unlink(temporary)  # noqa: PTH108 - as above
                 raise
 
     def _iter_chunks(self, descriptor: int) -> Iterator[bytes]:
@@ -148,6 +157,7 @@ class _State:
     n_bytes: int = 0
     sent: set[str] = field(default_factory=set)
     complaints: dict[str, str] = field(default_factory=dict)
+    strangers: set[str] = field(default_factory=set)
     error: HsmError | None = None
     folders: dict[str, bool] = field(default_factory=dict)
 
@@ -171,13 +181,15 @@ class _State:
         """Keep what is said of the file, and the error that says most of the whole."""
         self.complaints[file.path] = error.strerror or str(error)
         explained = _explain(error, file)
-        if self.error is None or isinstance(explained, DiskError):
+        if self.error is None or isinstance(explained, DiskError | WorkspaceGoneError):
             self.error = explained
 
 
 def _explain(error: OSError, file: SourceFile) -> TargetError:
     if error.errno == errno.ENOENT and error.filename == _get_source_path(file):
         return TargetError("A file vanished while it was sent.", hint="Run the same command again.", kind="vanished")
+    if error.errno == errno.ENOENT and TEMPORARY_FOLDER in os.fsdecode(error.filename or ""):
+        return make_workspace_gone_error("on this machine", detail=str(error))
     is_making = error.filename is not None  # `os.write` names no file
     known = explain_number(error.errno or 0, "on this machine", is_making=is_making)
     if known is not None:

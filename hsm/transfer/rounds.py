@@ -10,11 +10,12 @@ from hsm.errors import HsmError, NoInodesError, NoSpaceError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import Reporter
-from hsm.transfer.base import Engine
+from hsm.transfer.base import Engine, Replacing
 from hsm.transfer.batches import choose_streams, make_batches
 from hsm.transfer.outcome import Patience, Streams, TransferResult
-from hsm.transfer.proof import find_arrived, measure_lack, read_claims, refresh
+from hsm.transfer.proof import Arrivals, measure_lack, read_claims, refresh
 from hsm.transfer.state import TransferState
+from hsm.transfer.watch import STRANGER, DestinationWatch
 from hsm.transfer.workers import Progress, RoundEnd, run_round
 
 
@@ -30,8 +31,8 @@ class Transfer:
         target: The target's name in events.
         sleep: Waits so many seconds; raises CommandStoppedError when the user interrupts.
         patience: With files and links that may still recover.
-        tidy: Called before files that a broken connection left open are sent again. It empties the temporary folders:
-            an engine that still runs at the other end must have nothing that it could give a final name.
+        watch: Over the destination: its lock, and what may be replaced there; None where nothing can be lost.
+        arrivals: Tells what has arrived; by default of disks of which nothing is known.
     """
 
     def __init__(
@@ -45,7 +46,8 @@ class Transfer:
         target: str,
         sleep: Callable[[float], None],
         patience: Patience | None = None,
-        tidy: Callable[[], None] = lambda: None,
+        watch: DestinationWatch | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._engine = engine
         self._source = source
@@ -55,7 +57,9 @@ class Transfer:
         self._target = target
         self._sleep = sleep
         self._patience = patience or Patience()
-        self._tidy = tidy
+        self._watch = watch or DestinationWatch(destination, roots, "")
+        self._arrivals = arrivals or Arrivals(destination, roots)
+        self._state = TransferState(())
 
     def run(self, files: Sequence[SourceFile], *, n_workers: int) -> TransferResult:
         """Send files and prove what arrived.
@@ -68,7 +72,7 @@ class Transfer:
             files: Sorted by root, as a plan's `sends` are.
             n_workers: Wanted; the engine and the other end may allow fewer.
         """
-        state = TransferState(files)
+        self._state = state = TransferState(files)
         if not files:
             return state.make_result()
         n_workers = max(1, min(n_workers, self._engine.capabilities.max_workers))
@@ -88,16 +92,25 @@ class Transfer:
         n_fruitless = 0
         while state.open:
             n_before = len(state.sent)
+            can = self._engine.capabilities
+            state.leave(self._watch.look_before(list(state.open.values()), can))
             end = self._run_round(state, n_workers, progress)
             state.begin_round(end)
+            tried = state.list_tried()
+            self._watch.seen.note_sent(tried)
+            state.leave({(batch.root, path): STRANGER for batch, answer in end.ends for path in answer.strangers})
             has_torn = self._prove(state, end)  # after an interrupt too: what arrived counts
+            if can.replacing is Replacing.KEEPS:
+                state.leave(self._watch.look_after(tried))
             progress.settle(state.n_sent_bytes, len(state.sent))
             n_workers = end.n_workers
             if end.is_interrupted:
                 raise CommandStoppedError
             n_fruitless = n_fruitless + 1 if len(state.sent) == n_before else 0
+            if not all(answer.is_clean for _, answer in end.ends) or state.error is not None:
+                self._watch.check(at_once=True)
             if (state.is_broken or has_torn) and n_fruitless < self._patience.n_fruitless_rounds:
-                self._tidy()  # without its temporary file an old rsync has nothing to rename
+                self._watch.tidy()  # without its temporary file an old rsync has nothing to rename
                 continue
             if state.error is not None or not state.changed or not pauses:
                 return
@@ -109,8 +122,21 @@ class Transfer:
             sorted(state.open.values()),
             n_streams=self._choose_streams(state, n_workers),
             max_name_bytes=self._engine.capabilities.max_name_bytes,
+            seen=self._watch.seen,
         )
-        return run_round(self._engine, batches, n_workers=n_workers, progress=progress)
+        return run_round(self._engine, batches, n_workers=n_workers, progress=progress, check=self._watch.check)
+
+    def look_at_replaced(self) -> TransferResult:
+        """Look, after `run`, at all that was replaced, and make its result anew.
+
+        Raises:
+            HsmError: The destination is out of reach.
+        """
+        state = self._state
+        files = [*state.open.values(), *state.sent.values(), *(file for file in state.changed.values() if file)]
+        if files:
+            state.leave(self._watch.look_after(files, always=True))
+        return state.make_result()
 
     def _choose_streams(self, state: TransferState, n_workers: int) -> int:
         """Choose as many as the link repays, and at least one for each folder that files land in."""
@@ -137,7 +163,7 @@ class Transfer:
         doubtful = [file for file in tried if file.key not in believed]
         now = refresh(self._source, tried)
         try:
-            seen = find_arrived(self._destination, self._roots, doubtful) if doubtful else set()
+            seen = self._arrivals.find(doubtful, self._engine, skipped=claims.skipped) if doubtful else set()
         except (HsmError, CommandStoppedError):
             state.sort(arrived=believed, skipped=frozenset(), now=now)
             raise

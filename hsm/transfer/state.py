@@ -37,6 +37,7 @@ class TransferState:
         self.was_broken = False
         self._unchanged: dict[FileKey, SourceFile] = {}
         self._skipped: set[FileKey] = set()
+        self._strangers: dict[FileKey, str] = {}
         self._tried: set[FileKey] = set()
         self._complaints: dict[FileKey, tuple[str, HsmError | None]] = {}
 
@@ -89,6 +90,16 @@ class TransferState:
             elif key in arrived:
                 self.sent[key] = self.open.pop(key)
 
+    def leave(self, strangers: Mapping[FileKey, str]) -> None:
+        """Leave files whose names at the destination somebody else has taken since the check, each with the reason."""
+        for key, reason in strangers.items():
+            self.open.pop(key, None)
+            self.sent.pop(key, None)
+            self.changed.pop(key, None)
+            self._unchanged.pop(key, None)
+            self._skipped.discard(key)
+            self._strangers[key] = reason
+
     def reopen_changed(self) -> None:
         """Open changed files once more, as they are now; a file that vanished stays as it is."""
         for key, file in list(self.changed.items()):
@@ -102,6 +113,8 @@ class TransferState:
         for _, path in self._skipped:
             message = "Left alone: meanwhile the destination has a newer one."
             found.append(Problem(path, CONFLICT, message, "`--overwrite` sends it after all."))
+        for (_, path), reason in self._strangers.items():
+            found.append(Problem(path, CONFLICT, reason, "Look at both, then run the same command again."))
         for key in self.open:
             complaint, error = self._complaints.get(key, ("", None))
             if complaint or (error is not None and self.error is None):
@@ -115,11 +128,14 @@ class TransferState:
         outcomes: dict[FileKey, Outcome] = dict.fromkeys(self.sent, Outcome.SENT)
         outcomes.update(dict.fromkeys(self._unchanged, Outcome.UNCHANGED))
         outcomes.update(dict.fromkeys(self.changed, Outcome.UNSETTLED))
-        outcomes.update(dict.fromkeys(self._skipped, Outcome.SKIPPED))
+        outcomes.update(dict.fromkeys((*self._skipped, *self._strangers), Outcome.SKIPPED))
         if not self.is_interrupted:
             outcomes.update(dict.fromkeys(self.open, Outcome.FAILED))
         proven = {**self.sent, **self._unchanged}
-        return TransferResult(outcomes, proven, self.list_problems(), self.error, self.is_interrupted, self.streams)
+        problems = self.list_problems()
+        return TransferResult(
+            outcomes, proven, problems, self.error, self.is_interrupted, self.streams, dict(self.changed)
+        )
 
 
 def _get_complaint(answer: BatchEnd, file: SourceFile) -> str:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from hsm.errors import DiskError, HsmError, NoRsyncError, NoShellError, SessionsRefusedError, UnreachableError
+from hsm.errors import (
+    DiskError,
+    HsmError,
+    NoRsyncError,
+    NoShellError,
+    SessionsRefusedError,
+    UnreachableError,
+    WorkspaceGoneError,
+)
 from hsm.model import Problem, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound, Reporter, TransferMoved, TransferStarted
 from hsm.transfer.base import Batch, BatchEnd, Engine
 
-_STOPPING_ERRORS = (DiskError, NoRsyncError, NoShellError)
+_STOPPING_ERRORS = (DiskError, NoRsyncError, NoShellError, WorkspaceGoneError)
 """Errors that every other worker would meet too."""
 
 
@@ -81,8 +89,17 @@ class Progress:
         self._reporter.report(TransferMoved(self._target, self._shown[1], self._shown[0], 0))
 
 
-def run_round(engine: Engine, batches: Sequence[Batch], *, n_workers: int, progress: Progress) -> RoundEnd:
+def run_round(
+    engine: Engine,
+    batches: Sequence[Batch],
+    *,
+    n_workers: int,
+    progress: Progress,
+    check: Callable[[], None] = lambda: None,
+) -> RoundEnd:
     """Send batches with up to `n_workers` workers, fewer when the other end refuses a session.
+
+    `check` is called before each batch; what it raises ends the round.
 
     Ends early, and ends the workers that still run, after an error that the others would meet too. Never raises for a
     failure of the destination.
@@ -95,6 +112,8 @@ def run_round(engine: Engine, batches: Sequence[Batch], *, n_workers: int, progr
         try:
             while waiting or pending:
                 while waiting and len(pending) < n_workers and not round_.is_over:
+                    if not round_.passes(check):
+                        break
                     batch = waiting.pop()
                     tried.append(batch)
                     pending[executor.submit(round_.send, batch)] = batch
@@ -123,6 +142,15 @@ class _Round:
     @property
     def is_over(self) -> bool:
         return self.error is not None or self.is_interrupted
+
+    def passes(self, check: Callable[[], None]) -> bool:
+        """Look whether a further batch may be sent; where it may not, those that run are ended."""
+        try:
+            check()
+        except HsmError as error:
+            self.error = error
+            self._engine.stop()
+        return self.error is None
 
     def send(self, batch: Batch) -> BatchEnd:
         return self._engine.send(batch, lambda n_bytes, n_files: self._progress.move(id(batch), n_bytes, n_files))

@@ -12,14 +12,19 @@ import pytest
 from private_sshd import PrivateSshd
 
 from hsm.endpoint import Endpoint
-from hsm.model import Root, SourceFile
+from hsm.errors import LockLostError
+from hsm.model import Entry, EntryKind, Root, SourceFile
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import SilentReporter
-from hsm.remote.local import LocalEndpoint
+from hsm.records.lock import make_holder
+from hsm.remote.guard import GuardPlaces, LockTaken
+from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.openssh.client import OpenSsh
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.sftp.endpoint import SftpEndpoint
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
+from hsm.remote.shell_programs.guard import ShellGuard
+from hsm.targets.lock import TargetLock, WatchedLock
 from hsm.transfer.base import (
     PARTIAL_FOLDER,
     TEMPORARY_FOLDER,
@@ -27,6 +32,7 @@ from hsm.transfer.base import (
     BatchEnd,
     Engine,
     get_temporary_folder,
+    make_workspace,
 )
 from hsm.transfer.local import CopyEngine
 from hsm.transfer.outcome import Outcome
@@ -34,11 +40,14 @@ from hsm.transfer.rounds import Patience, Transfer
 from hsm.transfer.rsync.engine import RsyncEngine
 from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
 from hsm.transfer.rsync.versions import RsyncPair, read_local_version
+from hsm.transfer.seen import SeenFiles
 from hsm.transfer.sftp.engine import SftpEngine
+from hsm.transfer.watch import DestinationWatch
 from tests.contract.conftest import start_sftp_only
 from tests.marks import parametrize
 
 SWEEP = "sweep_1"
+WORKSPACE = make_workspace(SWEEP, "abc")
 SECOND = 10**9
 T = 1_760_000_000_123_456_789
 HOSTILE = [
@@ -103,13 +112,13 @@ class Bench:
             path.split("/")[0],
         )
 
-    def send(self, *files: SourceFile) -> BatchEnd:
+    def send(self, *files: SourceFile, seen: SeenFiles | None = None) -> BatchEnd:
         self.make_own_folders()
-        return self.engine.send(Batch(Root.WANDB, files), lambda _n_bytes, _n_files: None)
+        return self.engine.send(Batch(Root.WANDB, files, seen or SeenFiles()), lambda _n_bytes, _n_files: None)
 
     def make_own_folders(self) -> None:
         for root in self.roots.values():
-            Path(get_temporary_folder(root, SWEEP)).mkdir(parents=True, exist_ok=True)
+            Path(root, WORKSPACE).mkdir(parents=True, exist_ok=True)
 
     def there(self, path: str) -> Path:
         return Path(self.roots[Root.WANDB]) / path
@@ -127,7 +136,7 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_pro
             RsyncEngine(runner, make_setup(StreamDirection.LOCAL, roots)), here, here, tmp_path / "src", roots, runner
         )
     if kind == "copy-local":
-        return Bench(CopyEngine(runner, roots, sweep=SWEEP), here, here, tmp_path / "src", roots, runner)
+        return Bench(CopyEngine(runner, roots, workspace=WORKSPACE), here, here, tmp_path / "src", roots, runner)
     pulls = kind.endswith("-pull")
     if kind.startswith("sftp"):
         start_sshd = request.getfixturevalue("start_sshd")
@@ -137,7 +146,7 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_pro
         )
         far: Endpoint = SftpEndpoint(client) if is_only else RemoteEndpoint(client)
         source, destination = (far, here) if pulls else (here, far)
-        sftp = SftpEngine(client, runner, roots, sweep=SWEEP, pulls=pulls)
+        sftp = SftpEngine(client, runner, roots, workspace=WORKSPACE, pulls=pulls)
         return Bench(sftp, source, destination, tmp_path / "src", roots, runner, SECOND if kind != "sftp-pull" else 1)
     sshd: PrivateSshd = request.getfixturevalue("sshd")
     ssh: OpenSsh = request.getfixturevalue("make_ssh")(sshd)
@@ -150,10 +159,10 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_pro
 
 def make_setup(direction: StreamDirection, roots: dict[Root, str]) -> RsyncSetup:
     version = read_local_version(Runner())
-    return RsyncSetup(direction, roots, SWEEP, RsyncPair(version, version))
+    return RsyncSetup(direction, roots, WORKSPACE, RsyncPair(version, version))
 
 
-def make_transfer(bench: Bench) -> Transfer:
+def make_transfer(bench: Bench, watch: DestinationWatch | None = None) -> Transfer:
     return Transfer(
         bench.engine,
         source=bench.source,
@@ -163,6 +172,7 @@ def make_transfer(bench: Bench) -> Transfer:
         target="desktop",
         sleep=bench.runner.sleep,
         patience=Patience(settle_seconds=()),
+        watch=watch,
     )
 
 
@@ -316,3 +326,75 @@ def test_a_transfer_proves_what_it_sent(bench: Bench, n_workers: int) -> None:
     expected[changed.path] = expected[gone.path] = Outcome.UNSETTLED
     assert outcomes == expected
     assert {problem.path for problem in result.problems} == {changed.path, gone.path}
+
+
+def hold_lock(bench: Bench, nonce: str = "abc") -> WatchedLock:
+    """Take the lock at the destination, which lies on this machine whatever the way there."""
+    places = GuardPlaces(
+        f"{bench.roots[Root.SWEEPS]}/outputs/{SWEEP}/.hsm-sync",
+        tuple(get_temporary_folder(root, SWEEP) for root in bench.roots.values()),
+    )
+    for root in bench.roots.values():
+        Path(root).mkdir(parents=True, exist_ok=True)
+    guard = ShellGuard(LocalShell(bench.runner, name="there"), places, nonce)
+    assert isinstance(guard.take(f"held by {nonce}\n".encode(), minutes=15, breaks=True), LockTaken)
+    return WatchedLock(TargetLock(guard, make_holder("here", "now", nonce=nonce), {}), sweep=SWEEP, target="there")
+
+
+def put_there(bench: Bench, path: str, content: str, mtime_ns: int) -> Entry:
+    place = bench.there(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(content)
+    os.utime(place, ns=(mtime_ns, mtime_ns))
+    return Entry(path, EntryKind.FILE, len(content), mtime_ns, 0)
+
+
+def test_what_came_or_changed_at_the_destination_since_the_check_is_left(bench: Bench) -> None:
+    files = {name: bench.write(f"run-1/{name}", b"ours") for name in ("new", "known", "came", "came older", "changed")}
+    known = [put_there(bench, f"run-1/{name}", "was seen", T - 10**10) for name in ("known", "changed")]
+    seen = SeenFiles({(Root.WANDB, entry.path): entry for entry in known})
+    lock = hold_lock(bench)
+    for name, mtime_ns in (("came", T + 10**11), ("came older", T - 10**11), ("changed", T - 10**10 + 5 * 10**9)):
+        put_there(bench, f"run-1/{name}", "theirs", mtime_ns)
+    transfer = make_transfer(bench, DestinationWatch(bench.destination, bench.roots, SWEEP, lock, seen))
+    result = transfer.run(sorted(files.values()), n_workers=1)
+    result = transfer.look_at_replaced()
+    assert {name: bench.there(f"run-1/{name}").read_text() for name in files} == {
+        "new": "ours",
+        "known": "ours",
+        "came": "theirs",
+        "came older": "theirs",
+        "changed": "theirs",
+    }
+    assert {path for (_, path), end in result.outcomes.items() if end is Outcome.SENT} == {"run-1/new", "run-1/known"}
+    assert {(problem.path, problem.kind) for problem in result.problems} == {
+        (f"run-1/{name}", "conflict") for name in ("came", "came older", "changed")
+    }
+    assert isinstance(lock._lock.guard.release(("receipt-1.json", b"{}\n"), drops=["abc"]), LockTaken)
+    assert sorted(path.name for path in bench.there("").iterdir()) == ["run-1"]
+
+
+def test_who_lost_the_lock_gives_no_file_a_name(bench: Bench) -> None:
+    files = [bench.write("run-1/new", b"ours"), bench.write("run-1/large", os.urandom(5_000_000))]
+    old = put_there(bench, "run-1/old", "was seen", T - 10**10)
+    seen = SeenFiles({(Root.WANDB, "run-1/old"): old})
+    lock = hold_lock(bench)
+    hold_lock(bench, "def")
+    result = make_transfer(bench, DestinationWatch(bench.destination, bench.roots, SWEEP, lock, seen)).run(
+        sorted([*files, bench.write("run-1/old", b"ours, and newer")]), n_workers=1
+    )
+    assert isinstance(result.error, LockLostError)
+    assert not result.files
+    assert [path.name for path in bench.there("run-1").iterdir() if path.is_file()] == ["old"]
+    assert bench.there("run-1/old").read_text() == "was seen"
+
+
+def test_a_symlink_that_came_into_a_folders_place_is_not_followed(bench: Bench, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    lock = hold_lock(bench)
+    bench.there("run-1").symlink_to(outside)
+    watch = DestinationWatch(bench.destination, bench.roots, SWEEP, lock)
+    result = make_transfer(bench, watch).run([bench.write("run-1/f"), bench.write("run-2/f")], n_workers=1)
+    assert list(outside.iterdir()) == []
+    assert {path for (_, path), end in result.outcomes.items() if end is Outcome.SENT} == {"run-2/f"}

@@ -16,7 +16,7 @@ import pytest
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
 from hsm.process.runner import Completed, Runner
-from hsm.remote.guard import Guard, GuardPlaces, LockHeld, LockTaken, MakeGuard
+from hsm.remote.guard import Guard, GuardPlaces, LockHeld, LockTaken, MakeGuard, UnseenReplaced, get_replaced_folder
 from hsm.remote.local import LocalShell
 from hsm.remote.sftp.endpoint import SftpEndpoint
 from hsm.remote.sftp.guard import SftpGuard
@@ -70,6 +70,14 @@ class Bench:
     @property
     def folder(self) -> Path:
         return Path(self.places.folder)
+
+    def own(self, nonce: str) -> list[Path]:
+        """The folders in which a holder writes."""
+        return [Path(path) / nonce for path in self.places.temporary]
+
+    def list_signs(self, nonce: str) -> list[Path]:
+        """All that tells that a holder is alive."""
+        return [self.folder / "lock", *map(Path, self.places.temporary), *self.own(nonce)]
 
 
 @dataclass
@@ -156,7 +164,7 @@ def list_all(root: Path) -> set[str]:
 
 def test_taking_makes_the_own_folders_and_giving_back_leaves_nothing(bench: Bench) -> None:
     assert bench.take("aaaa") == LockTaken({})
-    assert all(Path(path).is_dir() for path in bench.places.temporary)
+    assert all(path.is_dir() for path in bench.own("aaaa"))
     assert list_names(bench.folder) == ["lock"]
     assert bench.guard("aaaa").release(None) == LockTaken({})
     assert list_all(bench.root) == {"sweeps", "sweeps/outputs", "sweeps/outputs/s 1", "wandb"}
@@ -174,12 +182,20 @@ def test_a_repeated_call_of_the_holder_finds_it_taken(bench: Bench) -> None:
     assert bench.take("aaaa") == bench.take("aaaa") == LockTaken({})
 
 
+def test_a_repeated_take_over_lets_go_of_the_lock_at_no_moment(bench: Bench) -> None:
+    bench.take("aaaa")
+    bench.take("bbbb", breaks=True)
+    inode = (bench.folder / "lock").stat().st_ino
+    assert bench.take("bbbb", breaks=True) == LockTaken({})
+    assert (bench.folder / "lock").stat().st_ino == inode
+
+
 def test_a_lock_is_stale_when_it_and_all_temporary_files_are_old(bench: Bench) -> None:
     bench.take("aaaa")
-    part = Path(bench.places.temporary[1]) / "part"
+    part = bench.own("aaaa")[1] / "part"
     part.write_text("x")
     old = (1_600_000_000, 1_600_000_000)
-    for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
+    for path in bench.list_signs("aaaa"):
         os.utime(path, old)
     still_fresh = bench.take("bbbb")
     os.utime(part, old)
@@ -192,7 +208,7 @@ def test_a_lock_is_stale_when_it_and_all_temporary_files_are_old(bench: Bench) -
 
 def test_a_lock_or_a_temporary_folder_is_a_sign_of_life_for_as_long_as_the_limit_says(bench: Bench) -> None:
     bench.take("aaaa")
-    places = [bench.folder / "lock", *map(Path, bench.places.temporary)]
+    places = bench.list_signs("aaaa")
     answers: list[LockTaken | LockHeld] = []
     for young in places:
         for minutes in (14, 16):
@@ -209,7 +225,7 @@ def test_a_part_that_grows_where_it_lies_is_a_sign_of_life(bench: Bench) -> None
     part.parent.mkdir(parents=True)
     part.write_text("half")
     old = (1_600_000_000, 1_600_000_000)
-    for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
+    for path in bench.list_signs("aaaa"):
         os.utime(path, old)
     fresh = bench.take("bbbb")
     os.utime(part, old)
@@ -239,14 +255,73 @@ def test_a_lock_can_be_broken_and_its_old_holder_writes_nothing_any_more(bench: 
     assert (bench.folder / "lock").read_text() == "held by bbbb\n"
 
 
-def test_whoever_takes_the_lock_empties_the_temporary_folders(bench: Bench) -> None:
+def test_whoever_takes_the_lock_leaves_the_last_holder_no_folder_to_rename_from(bench: Bench) -> None:
     bench.take("aaaa")
-    for path in bench.places.temporary:
-        (Path(path) / "left").write_text("x")
+    for path in bench.own("aaaa"):
+        (path / "left").write_text("x")
     seen = bench.take("bbbb")
     assert isinstance(seen, LockHeld)
     bench.take("bbbb", stale=seen.checksum)
-    assert [list_names(path) for path in bench.places.temporary] == [[], []]
+    assert [list_names(path) for path in bench.places.temporary] == [["bbbb"], ["bbbb"]]
+    assert [list_names(path) for path in bench.own("bbbb")] == [[], []]
+    assert not bench.guard("aaaa").tidy()
+    assert [list_names(path) for path in bench.places.temporary] == [["bbbb"], ["bbbb"]]
+
+
+def test_who_holds_the_lock_is_told_so(bench: Bench) -> None:
+    bench.take("aaaa")
+    assert bench.guard("aaaa").is_held()
+    bench.take("bbbb", breaks=True)
+    assert (bench.guard("aaaa").is_held(), bench.guard("bbbb").is_held()) == (False, True)
+    bench.guard("bbbb").release(None)
+    assert not bench.guard("bbbb").is_held()
+
+
+def put_replaced(bench: Bench, nonce: str, path: str = "run 1/it's") -> Path:
+    """Put a file where an engine keeps what it replaced, below the second of the folders."""
+    place = Path(get_replaced_folder(bench.places.temporary[1], nonce)) / path
+    place.parent.mkdir(parents=True)
+    place.write_text("somebody else's")
+    return place
+
+
+def test_what_was_replaced_stays_until_somebody_has_looked_at_it(bench: Bench) -> None:
+    bench.take("aaaa")
+    place = put_replaced(bench, "aaaa")
+    receipt = ("receipt-a.json", b"{}\n")
+    assert bench.guard("aaaa").release(receipt) == UnseenReplaced()
+    assert list_names(bench.folder) == ["lock"], "nothing was done"
+    bench.guard("aaaa").tidy()
+    assert place.read_text() == "somebody else's"
+    bench.guard("aaaa").release(None)
+    assert place.read_text() == "somebody else's"
+    taken = bench.take("bbbb")
+    assert isinstance(taken, LockTaken)
+    assert taken.replaced == {"aaaa"}
+    assert isinstance(bench.guard("bbbb").release(receipt), LockTaken)
+    assert place.read_text() == "somebody else's", "it is another holder's"
+    bench.take("cccc")
+    bench.guard("cccc").release(receipt, drops=["aaaa"])
+    assert not (bench.root / "wandb/.hsm-tmp").exists()
+
+
+def test_what_was_replaced_goes_with_the_lock_once_it_was_looked_at(bench: Bench) -> None:
+    bench.take("aaaa")
+    put_replaced(bench, "aaaa")
+    assert isinstance(bench.guard("aaaa").release(("receipt-a.json", b"{}\n"), drops=["aaaa"]), LockTaken)
+    assert not (bench.root / "wandb/.hsm-tmp").exists()
+
+
+def test_what_was_replaced_gets_its_name_back(bench: Bench) -> None:
+    bench.take("aaaa")
+    place, other = put_replaced(bench, "aaaa"), put_replaced(bench, "aaaa", "run 2/new\nline")
+    final, blocked = bench.root / "wandb/run 1/it's", bench.root / "wandb/run 2/new\nline"
+    blocked.mkdir(parents=True)
+    moves = [(str(place), str(final)), (str(other), str(blocked))]
+    assert bench.guard("bbbb").put_back(moves) == frozenset(), "the lock is another's"
+    assert bench.guard("aaaa").put_back(moves) == {str(final)}
+    assert (final.read_text(), list_names(blocked)) == ("somebody else's", [])
+    assert other.read_text() == "somebody else's"
 
 
 def test_the_receipt_is_written_and_its_checksum_is_what_the_check_sees(bench: Bench) -> None:
@@ -288,8 +363,8 @@ def test_a_release_whose_answer_was_lost_can_be_repeated(bench: Bench) -> None:
 
 def test_what_a_killed_worker_left_goes_with_the_lock(bench: Bench) -> None:
     bench.take("aaaa")
-    for path in bench.places.temporary:
-        (Path(path) / "model.bin.x1Yz9q").write_text("half")
+    for path in bench.own("aaaa"):
+        (path / "model.bin.x1Yz9q").write_text("half")
     bench.guard("aaaa").release(("receipt-a.json", b"{}\n"))
     receipt = "sweeps/outputs/s 1/.hsm-sync/receipt-a.json"
     folders = {str(path) for path in Path(receipt).parents} - {"."}
@@ -300,19 +375,19 @@ def test_giving_back_a_lock_that_was_lost_leaves_the_new_holder_its_folders(benc
     bench.take("aaaa")
     bench.take("bbbb", breaks=True)
     assert bench.guard("aaaa").release(None) is None
-    assert all(Path(path).is_dir() for path in bench.places.temporary)
+    assert all(path.is_dir() for path in bench.own("bbbb"))
     assert list_names(bench.folder) == ["lock"]
 
 
 def test_only_the_holder_empties_the_temporary_folders_meanwhile(bench: Bench) -> None:
     bench.take("aaaa")
     bench.take("bbbb", breaks=True)
-    for path in bench.places.temporary:
-        (Path(path) / "left").write_text("x")
-    bench.guard("aaaa").tidy()
-    assert [list_names(path) for path in bench.places.temporary] == [["left"], ["left"]]
-    bench.guard("bbbb").tidy()
-    assert [list_names(path) for path in bench.places.temporary] == [[], []]
+    for path in bench.own("bbbb"):
+        (path / "left").write_text("x")
+    assert not bench.guard("aaaa").tidy()
+    assert [list_names(path) for path in bench.own("bbbb")] == [["left"], ["left"]]
+    assert bench.guard("bbbb").tidy()
+    assert [list_names(path) for path in bench.own("bbbb")] == [[], []]
     assert list_names(bench.folder) == ["lock"]
 
 
@@ -394,7 +469,7 @@ def test_a_folder_in_the_receipts_place_is_not_written_into(bench: Bench) -> Non
 def test_a_target_whose_clock_is_not_its_disks_never_calls_a_lock_stale(bench: Bench) -> None:
     """A stand-in for a file server that is two hours behind: `cat` gives what it writes an old time."""
     bench.take("aaaa")
-    for path in (bench.folder / "lock", *map(Path, bench.places.temporary)):
+    for path in bench.list_signs("aaaa"):
         os.utime(path, (1_600_000_000, 1_600_000_000))
     behind = OtherShell(bench.need_shell(), TOUCHED_LONG_AGO)
     answer = ShellGuard(behind, bench.places, "bbbb").take(b"held by bbbb\n", minutes=15)
@@ -442,6 +517,7 @@ def test_where_a_place_cannot_be_made_none_is_made_after_it(bench: Bench) -> Non
 def test_what_a_failed_take_had_made_goes_although_another_place_became_a_symlink(bench: Bench, tmp_path: Path) -> None:
     bench.take("aaaa")
     place = Path(bench.places.temporary[1])
+    (place / "aaaa").rmdir()
     place.rmdir()
     place.symlink_to(tmp_path)
     with pytest.raises(TargetError, match="symlink"):
@@ -461,8 +537,9 @@ def test_a_full_disk_is_named(bench: Bench) -> None:
 
 def test_a_lock_given_back_meanwhile_takes_no_folder_away(bench: Bench) -> None:
     bench.take("aaaa")
-    for path in bench.places.temporary:
-        Path(path).rmdir()
+    for path in bench.own("aaaa"):
+        path.rmdir()
+        path.parent.rmdir()
     guard = ShellGuard(OtherShell(bench.need_shell(), GIVEN_BACK_MEANWHILE), bench.places, "bbbb")
     assert guard.take(b"held by bbbb\n", minutes=15) == LockTaken({})
 

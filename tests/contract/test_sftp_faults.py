@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,12 @@ from hsm.model import Root, SourceFile
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.sftp.endpoint import SftpEndpoint
-from hsm.transfer.base import PARTIAL_FOLDER, Batch, BatchEnd, get_temporary_folder
+from hsm.transfer.base import PARTIAL_FOLDER, Batch, BatchEnd, make_workspace
+from hsm.transfer.seen import SeenFiles
 from hsm.transfer.sftp.engine import SftpEngine
 from tests.contract.conftest import start_sftp_only
 
-SWEEP = "sweep_1"
+WORKSPACE = make_workspace("sweep_1", "abc")
 T = 1_760_000_000 * 10**9
 LARGE = 80_000_000
 
@@ -36,10 +37,11 @@ class Bench:
     root: Path
     pulls: bool
     runner: Runner
+    seen: SeenFiles = field(default_factory=SeenFiles)
 
     def make_engine(self, **options: bool) -> SftpEngine:
         roots = {root: str(self.root) for root in Root}
-        return SftpEngine(self.client, self.runner, roots, sweep=SWEEP, pulls=self.pulls, **options)
+        return SftpEngine(self.client, self.runner, roots, workspace=WORKSPACE, pulls=self.pulls, **options)
 
     def write(self, path: str, content: bytes, *, mtime_ns: int = T) -> SourceFile:
         place = self.source / path
@@ -49,9 +51,9 @@ class Bench:
         return SourceFile(Root.WANDB, path, str(self.source), len(content), mtime_ns, place.stat().st_ino)
 
     def send(self, engine: SftpEngine, *files: SourceFile) -> tuple[BatchEnd, list[int]]:
-        Path(get_temporary_folder(str(self.root), SWEEP)).mkdir(parents=True, exist_ok=True)
+        Path(self.root, WORKSPACE).mkdir(parents=True, exist_ok=True)
         moved: list[int] = []
-        return engine.send(Batch(Root.WANDB, files), lambda n_bytes, _n_files: moved.append(n_bytes)), moved
+        return engine.send(Batch(Root.WANDB, files, self.seen), lambda n_bytes, _n_files: moved.append(n_bytes)), moved
 
     def cut(self, engine: SftpEngine, file: SourceFile) -> BatchEnd:
         """Send, and let the connection break in the middle."""
@@ -63,7 +65,7 @@ class Bench:
                 is_cut = True
                 self.sshd.kill_sessions()
 
-        Path(get_temporary_folder(str(self.root), SWEEP)).mkdir(parents=True, exist_ok=True)
+        Path(self.root, WORKSPACE).mkdir(parents=True, exist_ok=True)
         return engine.send(Batch(Root.WANDB, (file,)), watch)
 
 
@@ -152,7 +154,7 @@ def test_an_interrupt_leaves_no_half_file_under_a_final_name(make_bench: Callabl
     (bench.root / "run-1").mkdir(parents=True)
     (bench.root / "run-1/big").write_bytes(old)
     file = bench.write("run-1/big", new)
-    Path(get_temporary_folder(str(bench.root), SWEEP)).mkdir(parents=True, exist_ok=True)
+    Path(bench.root, WORKSPACE).mkdir(parents=True, exist_ok=True)
     with pytest.raises(CommandStoppedError):
         engine.send(Batch(Root.WANDB, (file,)), lambda n_bytes, _: engine.stop() if n_bytes else None)
     assert (bench.root / "run-1/big").read_bytes() == old
@@ -191,6 +193,7 @@ def test_what_is_newer_at_the_destination_is_left_when_asked(make_bench: Callabl
     for name, mtime_ns in (("newer", T + 10**10), ("same", T), ("older", T - 10**10)):
         (bench.root / "run-1" / name).write_bytes(b"theirs")
         os.utime(bench.root / "run-1" / name, ns=(mtime_ns, mtime_ns))
+    bench.seen = SeenFiles(is_checked=False)
     end, _ = bench.send(bench.make_engine(update_only=True), *files)
     assert (end.is_clean, end.sent) == (True, {"run-1/older", "run-1/missing"})
     assert (bench.root / "run-1/newer").read_bytes() == b"theirs"
@@ -221,7 +224,7 @@ def test_a_full_disk_is_told_and_nothing_half_is_left(
     assert end.error.kind == kind
     there = list((bench.root / "run-1").iterdir())
     assert {path.stat().st_size for path in there} == {n_bytes}
-    assert list(Path(get_temporary_folder(str(bench.root), SWEEP)).iterdir()) == []
+    assert list(Path(bench.root, WORKSPACE).iterdir()) == []
 
 
 def test_a_listing_asks_for_many_folders_at_a_time(make_bench: Callable[..., Bench]) -> None:

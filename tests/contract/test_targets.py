@@ -20,11 +20,13 @@ from hsm.progress import SilentReporter
 from hsm.remote.guard import GuardPlaces
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection
-from hsm.transfer.base import Batch, get_temporary_folder
+from hsm.transfer.base import Batch, get_temporary_folder, make_workspace
 from tests.contract.conftest import make_settings, start_sftp_only
 from tests.fake_target import FakeTarget
 
 SWEEP = "sweep_1"
+NONCE = "0123abcd"
+WORKSPACE = make_workspace(SWEEP, NONCE)
 PATH = "run-1/files/a b.txt"
 CONTENT = b"content"
 T = 1_760_000_000_000_000_000
@@ -58,10 +60,10 @@ class Bench:
 
     def send(self, *files: SourceFile) -> frozenset[str]:
         """Send files as a push does, with the lock held."""
-        guard = self.connection.make_guard(self.make_places(), "n" * 16)
+        guard = self.connection.make_guard(self.make_places(), NONCE)
         guard.take(b"content of a lock\n", minutes=15)
         try:
-            engine = self.connection.make_engine(self.roots, sweep=SWEEP, update_only=False)
+            engine = self.connection.make_engine(self.roots, workspace=WORKSPACE, update_only=False)
             end = engine.send(Batch(Root.WANDB, files), lambda _n_bytes, _n_files: None)
         finally:
             guard.release(None)
@@ -130,8 +132,8 @@ def test_what_is_sent_is_what_a_survey_sees(bench: Bench) -> None:
 def test_a_pull_brings_it_back(bench: Bench) -> None:
     bench.send(bench.write())
     back = {root: str(bench.here / "back" / root.value) for root in Root}
-    Path(get_temporary_folder(back[Root.WANDB], SWEEP)).mkdir(parents=True)
-    engine = bench.connection.make_engine(back, sweep=SWEEP, update_only=False, pulls=True)
+    Path(back[Root.WANDB], WORKSPACE).mkdir(parents=True)
+    engine = bench.connection.make_engine(back, workspace=WORKSPACE, update_only=False, pulls=True)
     listing = bench.connection.endpoint.survey([Tree(bench.roots[Root.WANDB], (PATH,), 0)]).listings[0]
     entry = listing.entries[0]
     file = SourceFile(Root.WANDB, PATH, bench.roots[Root.WANDB], entry.size, entry.mtime_ns, entry.inode, "run-1")
@@ -160,7 +162,7 @@ def test_what_is_prepared_changes_nothing_and_ends_with_its_release(bench: Bench
     there = Path(bench.roots[Root.WANDB]).parent
     before = sorted(there.rglob("*"))
     for _ in range(2):
-        bench.connection.prepare([*Root], sweep=SWEEP, update_only=False)
+        bench.connection.prepare([*Root], workspace=WORKSPACE, update_only=False)
         assert sorted(there.rglob("*")) == before
     bench.connection.release()
     bench.connection.release()
@@ -188,3 +190,17 @@ def test_a_flush_of_what_is_missing_is_an_error_or_nothing(bench: Bench, kind: s
         with pytest.raises(HsmError) as caught:
             bench.connection.contents().flush([f"{bench.roots[Root.WANDB]}/no/such"])
         assert caught.value.kind == "cannot_flush"
+
+
+def test_a_probe_says_how_the_disk_there_behaves(bench: Bench, kind: str) -> None:
+    guard = bench.connection.make_guard(bench.make_places(), NONCE)
+    guard.take(b"content of a lock\n", minutes=15)
+    folders = [f"{root}/{WORKSPACE}" for root in bench.roots.values()]
+    try:
+        found = bench.connection.probe(folders)
+        left = [list(Path(folder).iterdir()) for folder in folders]
+    finally:
+        guard.release(None)
+    assert list(found) == folders
+    assert left == [[], []]
+    assert {there.sent_step_ns for there in found.values()} == {10**9 if kind == "sftp-only" else 1}

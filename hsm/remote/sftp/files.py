@@ -136,8 +136,25 @@ class SftpFiles:
             (reply,) = self._ask(make_two_paths(POSIX_RENAME, old, new))
             check_status(reply)
             return
-        self.remove(new)  # a plain RENAME of version 3 fails where the name is taken
-        self.rename(old, new)
+        # A plain RENAME of version 3 fails where the name is taken.
+        aside = f"{old}.aside"
+        self.remove(aside)
+        has_aside = self._try_rename(new, aside)
+        try:
+            self.rename(old, new)
+        except SftpError:
+            if has_aside:
+                self._try_rename(aside, new)
+            raise
+        if has_aside:
+            self.remove(aside)
+
+    def _try_rename(self, old: str, new: str) -> bool:
+        try:
+            self.rename(old, new)
+        except SftpError:
+            return False
+        return True
 
     def remove(self, *paths: str) -> None:
         """Remove files, as far as that is possible."""

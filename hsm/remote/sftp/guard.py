@@ -9,12 +9,20 @@ disk and renamed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from hsm.model import EntryKind
 from hsm.remote.cksum import make_checksum
-from hsm.remote.guard import GuardPlaces, LockHeld, LockTaken, make_unwritable_error
+from hsm.remote.guard import (
+    REPLACED_SUFFIX,
+    GuardPlaces,
+    LockHeld,
+    LockTaken,
+    UnseenReplaced,
+    get_replaced_folder,
+    make_unwritable_error,
+)
 from hsm.remote.sftp.files import SftpFiles
 from hsm.remote.sftp.session import SftpSession, SftpSessions
 from hsm.remote.sftp.wire import SftpError
@@ -52,19 +60,23 @@ class SftpGuard:
 
         return self._do(take)
 
-    def release(self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False) -> LockTaken | None:
+    def release(
+        self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False, drops: Collection[str] = ()
+    ) -> LockTaken | UnseenReplaced | None:
         """See `hsm.remote.guard.Guard.release`."""
-        return self._do(lambda work: work.release(receipt, keeps_damaged=keeps_damaged))
+        return self._do(lambda work: work.release(receipt, keeps_damaged=keeps_damaged, drops=drops))
 
-    def tidy(self) -> None:
+    def is_held(self) -> bool:
+        """See `hsm.remote.guard.Guard.is_held`."""
+        return self._do(lambda work: work.is_mine())
+
+    def put_back(self, moves: Sequence[tuple[str, str]]) -> frozenset[str]:
+        """See `hsm.remote.guard.Guard.put_back`."""
+        return self._do(lambda work: work.put_back(moves))
+
+    def tidy(self) -> bool:
         """See `hsm.remote.guard.Guard.tidy`."""
-
-        def tidy(work: _Work) -> None:
-            with contextlib.suppress(SftpError, _CannotError):
-                if work.is_mine():
-                    work.renew_temporary()
-
-        self._do(tidy)
+        return self._do(lambda work: work.tidy())
 
     def _do(self, call: Callable[[_Work], _Answer]) -> _Answer:
         def work(session: SftpSession, check: Callable[[], None]) -> _Answer:
@@ -106,15 +118,42 @@ class _Work:
             if not self._claim(own, content):
                 return self._describe_held(own, written_at, minutes)
             self._remove_left_overs()
-            self.renew_temporary()
+            self._check_temporary()
+            replaced = self._empty_temporary()
+            for path in self._temporary:
+                self._files.make_folders(f"{path}/{self._nonce}")
         except (SftpError, _CannotError):
             self._give_up(own)
             raise
-        return LockTaken(self._files.read_receipts(self._folder))
+        return LockTaken(self._files.read_receipts(self._folder), replaced)
 
-    def release(self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool) -> LockTaken | None:
+    def put_back(self, moves: Sequence[tuple[str, str]]) -> frozenset[str]:
+        done: set[str] = set()
+        for old, final in moves if self.is_mine() else ():
+            with contextlib.suppress(SftpError):
+                if self._files.get_kind(final) in (None, EntryKind.FILE):
+                    self._files.make_folders(final.rpartition("/")[0])
+                    self._files.replace(old, final)
+                    done.add(final)
+        return frozenset(done)
+
+    def tidy(self) -> bool:
+        if not self.is_mine():
+            return False
+        with contextlib.suppress(SftpError, _CannotError):
+            self._check_temporary()
+            for path in self._temporary:
+                self._files.remove_tree(f"{path}/{self._nonce}")
+                self._files.make_folders(f"{path}/{self._nonce}")
+        return True
+
+    def release(
+        self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool, drops: Collection[str]
+    ) -> LockTaken | UnseenReplaced | None:
         failure: Exception | None = None
         is_lost = not self.is_mine()
+        if not is_lost and receipt is not None and self._nonce not in drops and self._has_replaced():
+            return UnseenReplaced()
         if is_lost:
             # Written by an earlier try whose answer was lost.
             is_lost = receipt is None or self._files.read(f"{self._folder}/{receipt[0]}") != receipt[1]
@@ -128,19 +167,30 @@ class _Work:
         if self.is_mine():
             with contextlib.suppress(SftpError, _CannotError):
                 self._check_temporary()
-                self._remove_temporary()
+                self._remove_temporary(drops)
             self._files.remove(self._lock)
         self._files.remove_folder(self._folder)
         if failure is not None:
             raise failure
         return None if is_lost else LockTaken(receipts)
 
-    def renew_temporary(self) -> None:
-        """Empty the temporary folders, and make them."""
-        self._check_temporary()
+    def _empty_temporary(self) -> frozenset[str]:
+        """Empty the temporary folders but for replaced files; the nonces of those that replaced them."""
+        replaced: set[str] = set()
         for path in self._temporary:
-            self._files.remove_tree(path)
-            self._files.make_folders(path)
+            names = self._files.list_names(path)
+            old = {name for name in names if name.endswith(REPLACED_SUFFIX)}
+            replaced |= {name.removesuffix(REPLACED_SUFFIX) for name in old}
+            if not old:
+                self._files.remove_tree(path)
+            for name in names if old else ():
+                if name not in old:
+                    self._files.remove_tree(f"{path}/{name}")
+        return frozenset(replaced)
+
+    def _has_replaced(self) -> bool:
+        paths = (get_replaced_folder(path, self._nonce) for path in self._temporary)
+        return any(self._files.get_kind(path) is EntryKind.FOLDER for path in paths)
 
     def _check_temporary(self) -> None:
         for path in self._temporary:
@@ -148,9 +198,13 @@ class _Work:
                 if self._files.get_kind(place) is EntryKind.SYMLINK:
                     raise _CannotError(f"{path} is or lies below a symlink")
 
-    def _remove_temporary(self) -> None:
+    def _remove_temporary(self, drops: Collection[str]) -> None:
         for path in self._temporary:
-            self._files.remove_tree(path)
+            for nonce in drops:
+                self._files.remove_tree(get_replaced_folder(path, nonce))
+        self._empty_temporary()
+        for path in self._temporary:
+            self._files.remove_folder(path)
             self._files.remove_folder(path.rpartition("/")[0])
 
     def _claim(self, own: str, content: bytes) -> bool:
@@ -190,7 +244,8 @@ class _Work:
 
     def _has_fresh(self, limit: int) -> bool:
         roots = {path.rpartition("/")[0].rpartition("/")[0] for path in self._temporary}
-        if any(self._files.get_mtime(path, default=0) > limit for path in self._temporary):
+        own = [f"{path}/{name}" for path in self._temporary for name in self._files.list_names(path)]
+        if any(self._files.get_mtime(path, default=0) > limit for path in (*self._temporary, *own)):
             return True
         if any(mtime > limit for path in self._temporary for _, mtime in self._files.iter_times(path)):
             return True
@@ -206,8 +261,8 @@ class _Work:
         self._files.remove(own)
         if self.is_mine():
             for path in self._temporary:
-                self._files.remove_folder(path)
-                self._files.remove_folder(path.rpartition("/")[0])
+                for folder in (f"{path}/{self._nonce}", path, path.rpartition("/")[0]):
+                    self._files.remove_folder(folder)
             self._files.remove(self._lock)
         self._files.remove_folder(self._folder)
 

@@ -6,10 +6,10 @@ One program does what belongs together in one round trip.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hsm.errors import UnwritableError
-from hsm.remote.guard import GuardPlaces, LockHeld, LockTaken, make_unwritable_error
+from hsm.remote.guard import GuardPlaces, LockHeld, LockTaken, UnseenReplaced, make_unwritable_error
 from hsm.remote.shell import RemoteShell, quote
 from hsm.remote.shell_programs.receipts import RECEIPTS, parse_receipt_checksums
 
@@ -25,7 +25,17 @@ check() {
     if [ -L "$o" ] || [ -L "${o%/*}" ]; then echo "$o is or lies below a symlink"; return 1; fi
   done
 }
-make() { for o do mkdir -p -- "$o" 2>/dev/null || mkdir -p -- "$o" || return; done; }
+make() { for o do mkdir -p -- "$o/$n" 2>/dev/null || mkdir -p -- "$o/$n" || return; done; }
+# Folders of files that a holder replaced (NONCE.old) stay until somebody has looked at them.
+empty() {
+  for o do
+    [ -e "$o" ] || continue
+    if [ ! -d "$o" ]; then rm -f -- "$o" || return; continue; fi
+    for f in "$o"/* "$o"/.[!.]*; do
+      case $f in *.old) ;; *) rm -rf -- "$f" || return ;; esac
+    done
+  done
+}
 """
 
 # - The lock is a hard link of a file that was written first: `ln` fails where the name is taken, on NFS as well, and
@@ -37,7 +47,7 @@ make() { for o do mkdir -p -- "$o" 2>/dev/null || mkdir -p -- "$o" || return; do
 #   age can be told.
 _TAKE = r"""
 begin() { mkdir -p -- "$d" && printf '' >"$d/lock.$n"; }
-unmake() { for o do check "$o" || return; rmdir -- "$o"; rmdir -- "${o%/*}"; done; }
+unmake() { for o do check "$o" || return; rmdir -- "$o/$n"; rmdir -- "$o"; rmdir -- "${o%/*}"; done; }
 young() { for o do find "$o" -mmin "-$minutes"; done; }
 # rsync continues a part where it lies, so that one is a sign of life as well.
 parts() { for o do find "${o%/*/*}" -path "*/.hsm-partial/*" -type f -mmin "-$minutes"; done; }
@@ -77,13 +87,18 @@ if [ $r = held ]; then
   exit 0
 fi
 rm -f -- "$d"/lock.?* "$d"/old.?* "$d"/new.?*
-e=$( { ours check && { ours rm -rf --; ours make; }; } 2>&1) || fail "$e"
-give taken; receipts
+e=$( { ours check && { ours empty; ours make; }; } 2>&1) || fail "$e"
+olds() {
+  for o do
+    for f in "$o"/*.old; do if [ -d "$f" ]; then f=${f##*/}; printf '%s ' "${f%.old}"; fi; done
+  done
+}
+give taken; give "$(ours olds)"; receipts
 """
 
 _TIDY = r"""
-if mine; then { ours check && { ours rm -rf --; ours make; }; } >/dev/null 2>&1; fi
-printf 'tidied\0'
+clear() { for o do rm -rf -- "$o/$n"; done; }
+if mine; then { ours check && { ours clear; ours make; }; } >/dev/null 2>&1; give tidied; else give lost; fi
 """
 
 # The receipt is written and the lock given back by one program, which first looks for its nonce: a process that has
@@ -96,7 +111,13 @@ write() {
   if [ -d "$d/$receipt" ]; then echo "$d/$receipt is a folder"; return 1; fi
   mv -f -- "$d/new.$n" "$d/$receipt"
 }
+unseen() { for o do [ -d "$o/$n.old" ] && return; done; return 1; }
+drop() { for o do for f in $drop; do rm -rf -- "$o/$f.old"; done; done; }
 r=released
+case " $drop " in
+  *" $n "*) ;;
+  *) if [ -n "$receipt" ] && mine && ours check >/dev/null && ours unseen; then give replaced; give ''; exit 0; fi ;;
+esac
 if ! mine; then
   r=lost
   if [ -n "$receipt" ] && cmp -s - "$d/$receipt"; then r=released; fi
@@ -105,9 +126,21 @@ elif [ -n "$receipt" ]; then
 fi
 give "$r"; give "$e"
 receipts
-if mine; then { ours check && { ours rm -rf --; above rmdir --; }; } >/dev/null 2>&1; rm -f -- "$d/lock"; fi
+if mine; then
+  { ours check && { ours drop; ours empty; ours rmdir --; above rmdir --; }; } >/dev/null 2>&1
+  rm -f -- "$d/lock"
+fi
 rmdir -- "$d" 2>/dev/null
 exit 0
+"""
+
+_HELD = "if mine; then give held; else give lost; fi\n"
+
+# `put OLD FINAL` for each file that goes back to its place; a folder that came there meanwhile stays.
+_PUT_BACK = r"""
+put() { [ ! -d "$2" ] && mkdir -p -- "${2%/*}" && mv -f -- "$1" "$2"; }
+if ! mine; then give lost; exit 0; fi
+give back
 """
 
 
@@ -136,20 +169,34 @@ class ShellGuard:
             return LockHeld(fields[0], fields[1].decode(), is_fresh=bool(fields[2]))
         if answer != b"taken":
             raise self._make_error(fields)
-        return LockTaken(parse_receipt_checksums(fields))
+        return LockTaken(parse_receipt_checksums(fields[1:]), frozenset(os.fsdecode(fields[0]).split()))
 
-    def release(self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False) -> LockTaken | None:
+    def release(
+        self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False, drops: Collection[str] = ()
+    ) -> LockTaken | UnseenReplaced | None:
         """See `hsm.remote.guard.Guard.release`."""
         name, content = receipt or ("", b"")
-        head = f"receipt={quote(name)} aside={int(keeps_damaged) or ''}"
+        head = f"receipt={quote(name)} aside={int(keeps_damaged) or ''} drop={quote(' '.join(drops))}"
         answer, complaint, *fields = self._run(f"{head}\n{_RELEASE}", content)
+        if answer == b"replaced":
+            return UnseenReplaced()
         if answer not in (b"released", b"lost"):
             raise self._make_error([complaint])
         return None if answer == b"lost" else LockTaken(parse_receipt_checksums(fields))
 
-    def tidy(self) -> None:
+    def is_held(self) -> bool:
+        """See `hsm.remote.guard.Guard.is_held`."""
+        return self._run(_HELD, b"") == [b"held"]
+
+    def tidy(self) -> bool:
         """See `hsm.remote.guard.Guard.tidy`."""
-        self._run(_TIDY, b"")
+        return self._run(_TIDY, b"") == [b"tidied"]
+
+    def put_back(self, moves: Sequence[tuple[str, str]]) -> frozenset[str]:
+        """See `hsm.remote.guard.Guard.put_back`."""
+        lines = [f"if put {quote(old)} {quote(final)}; then give {n}; fi" for n, (old, final) in enumerate(moves)]
+        answer, *done = self._run("\n".join([_PUT_BACK, *lines, ""]), b"")
+        return frozenset(moves[int(n)][1] for n in done) if answer == b"back" else frozenset()
 
     def _run(self, program: str, stdin: bytes) -> list[bytes]:
         places = self._places

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hsm.endpoint import Tree
@@ -10,6 +10,7 @@ from hsm.errors import HsmError, UnwritableError
 from hsm.model import Problem, Root, Run, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import StepStarted
+from hsm.records.lock import make_nonce
 from hsm.remote.guard import GuardPlaces
 from hsm.sweep_folder import RECEIPT_FOLDER
 from hsm.sync.after.arrival import Arrival
@@ -22,8 +23,8 @@ from hsm.sync.after.waiting_files import (
     make_unwritable,
 )
 from hsm.sync.observer import Observer
-from hsm.targets.lock import give_lock_back, take_target_lock
-from hsm.transfer.base import Batch, Engine, get_temporary_folder
+from hsm.targets.lock import WatchedLock, give_lock_back, take_target_lock
+from hsm.transfer.base import Batch, Engine, get_temporary_folder, make_workspace
 from hsm.transfer.outcome import Outcome, TransferResult
 from hsm.wandb_log.artifacts import StagedArtifact
 
@@ -61,6 +62,7 @@ class Staging:
         self._connection = arrival.connection
         self._observer = observer
         self._breaks_lock = breaks_lock
+        self._nonce = make_nonce()
 
     def copy(self, runs: Mapping[Run, Sequence[StagedArtifact]], *, is_dry_run: bool) -> Staged:
         """Copy what waits here and is not there to the same absolute paths there.
@@ -113,7 +115,9 @@ class Staging:
         return WaitingState(state.base, state.sends, (), (*state.problems, *problems))
 
     def _make_engine(self, base: str) -> Engine:
-        return self._connection.make_engine({Root.WANDB: base}, sweep=self._arrival.sweep, update_only=True)
+        return self._connection.make_engine(
+            {Root.WANDB: base}, workspace=make_workspace(self._arrival.sweep, self._nonce), update_only=True
+        )
 
     def _send(self, base: str, files: Sequence[SourceFile], base_there: str) -> Staged:
         """With the lock held: look again, since somebody else may have been there, and send.
@@ -130,12 +134,15 @@ class Staging:
             sweep=sweep,
             target=self._connection.name,
             breaks=self._breaks_lock,
+            nonce=self._nonce,
         )
+        has_seen_replaced = False
         try:
             state = self._look(base, files)
-            result = self._transfer(state, tidy=lock.guard.tidy)
+            result = self._transfer(state, WatchedLock(lock, sweep=sweep, target=self._connection.name))
+            has_seen_replaced = True
         finally:
-            give_lock_back(lock.guard)
+            give_lock_back(lock.guard, drops=(self._nonce,) if has_seen_replaced else ())
             self._observer.reporter.report(StepStarted(self._connection.name, "after_sync"))
         if result.is_interrupted:
             raise CommandStoppedError
@@ -143,22 +150,25 @@ class Staging:
         awaited = [file for file in state.sends if file.key not in result.files]
         return _make_staged(base, sent, awaited, problems=(*state.problems, *_iter_failures(base, result)))
 
-    def _transfer(self, state: WaitingState, *, tidy: Callable[[], None]) -> TransferResult:
+    def _transfer(self, state: WaitingState, lock: WatchedLock) -> TransferResult:
         from hsm.transfer.rounds import Transfer  # noqa: PLC0415 - where nothing is sent, it is not needed
+        from hsm.transfer.watch import DestinationWatch  # noqa: PLC0415 - as above
 
         if not state.sends:
             return TransferResult()
+        roots, there = {Root.WANDB: state.base}, self._connection.endpoint
         transfer = Transfer(
             self._make_engine(state.base),
             source=self._arrival.source,
-            destination=self._connection.endpoint,
-            roots={Root.WANDB: state.base},
+            destination=there,
+            roots=roots,
             reporter=self._observer.reporter,
             target=self._connection.name,
             sleep=self._observer.sleep,
-            tidy=tidy,
+            watch=DestinationWatch(there, roots, self._arrival.sweep, lock),
         )
-        return transfer.run(state.sends, n_workers=self._arrival.settings.options.parallel_transfers)
+        transfer.run(state.sends, n_workers=self._arrival.settings.options.parallel_transfers)
+        return transfer.look_at_replaced()
 
 
 def _make_staged(

@@ -7,26 +7,33 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
-from hsm.errors import ExitCode, HsmError, LockedError, RefusedError, UnreachableError
+from hsm.errors import ExitCode, HsmError, LockedError, LockLostError, RefusedError, UnreachableError
 from hsm.model import Problem, Root, SweepInventory, SyncPlan
-from hsm.plan.collisions import folds_names
 from hsm.plan.destination import Destination
-from hsm.plan.planner import make_plan, select
+from hsm.plan.planner import select
 from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard
-from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.ledger import Ledger, UnseenReplacedError
 from hsm.sync.bring.options import ExchangeOptions
+from hsm.sync.bring.planning import Planning, Probe
 from hsm.sync.bring.survey import DestinationState, SurveyAhead, survey_destination
 from hsm.sync.observer import Observer
 from hsm.sync.reports import State, TargetReport
 from hsm.targets.contract import Connection, get_roots
 from hsm.transfer.base import Engine
 from hsm.transfer.outcome import Outcome, TransferResult
+from hsm.transfer.seen import SeenFiles
+
+if TYPE_CHECKING:
+    from hsm.transfer.rounds import Transfer
+    from hsm.transfer.watch import DestinationWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Direction:
         destination: Where they go.
         roots: The destination's folders as configured.
         make_guard: Makes what keeps lock and receipt at the destination.
+        probe: Measures the file systems of the destination.
         is_pull: The target is the source.
     """
 
@@ -45,12 +53,13 @@ class Direction:
     destination: Endpoint
     roots: Mapping[Root, str]
     make_guard: MakeGuard
+    probe: Probe
     is_pull: bool = False
 
 
 def make_push_direction(connection: Connection, settings: TargetSettings, source: Endpoint) -> Direction:
     """Make the direction from this machine to a target."""
-    return Direction(source, connection.endpoint, get_roots(settings), connection.make_guard)
+    return Direction(source, connection.endpoint, get_roots(settings), connection.make_guard, connection.probe)
 
 
 def exchange(
@@ -77,7 +86,9 @@ def exchange(
         observer: Told what happens.
         ahead: A survey of the destination that was begun before.
     """
-    wanted = select(inventory, options.roots)
+    wanted = select(
+        inventory, options.roots, folder_links=options.folder_links, switched_off=options.switched_off
+    )
     return _Exchange(connection, direction, wanted, options, ledger, observer, ahead).run()
 
 
@@ -104,6 +115,7 @@ class _Exchange:
         self._observer = observer
         self._ahead = ahead
         self._plan: SyncPlan | None = None
+        self._planning = Planning(inventory, options, ledger, self._make_engine, direction.probe)
 
     def run(self) -> TargetReport:
         try:
@@ -131,23 +143,35 @@ class _Exchange:
             there = self._survey()
             plan = self._make_plan(there)
             if self._options.is_dry_run:
-                if plan.sends:
-                    self._make_engine(there)
+                self._check_writable(there, plan)
                 return self._report_idle(plan)
-            if not plan.sends and self._ledger.is_current(plan, there.receipts):
+            asks_probe = self._planning.asks_probe(there, plan)
+            if self._has_nothing_to_do(there, plan) and not asks_probe:
                 return self._report_idle(plan)
-            engine = self._make_engine(there) if plan.sends else None
             with self._observer.stopwatch.step("lock"):
                 receipts = self._ledger.take(there.places, self._direction.make_guard)
             # Other receipts by now: somebody else was there between survey and lock, and the plan may be wrong.
             if receipts == there.receipts:
-                return self._send(there, plan, engine)
+                if asks_probe:
+                    plan = self._measure(there)
+                    if self._has_nothing_to_do(there, plan):
+                        return self._report_idle(plan)
+                return self._send(there, plan, self._planning.take_engine(there) if plan.sends else None)
             self._ledger.give_back()
         raise LockedError(
             f"{self._inventory.sweep} at {self._connection.name} keeps changing: somebody else brings it there too.",
             hint="Run the same command again when nobody else does.",
             kind="locked",
         )
+
+    def _has_nothing_to_do(self, there: DestinationState, plan: SyncPlan) -> bool:
+        return not plan.sends and self._ledger.is_current(plan, there.receipts)
+
+    def _measure(self, there: DestinationState) -> SyncPlan:
+        """Measure how the destination's file systems behave, with the lock held, and plan again."""
+        with self._observer.stopwatch.step("lock"):
+            self._planning.measure(there)
+        return self._make_plan(there)
 
     def _prepare(self) -> None:
         """Let the connection begin with what will be needed; whatever is wrong with it, the rest will tell."""
@@ -158,7 +182,7 @@ class _Exchange:
             # A first sync sends so much that a stream which was opened for a short list would only have to be ended,
             # which takes half a second.
             folders = changed if self._ledger.is_known else frozenset()
-            self._connection.prepare(folders, sweep=self._inventory.sweep, update_only=self._update_only)
+            self._connection.prepare(folders, workspace=self._ledger.workspace, update_only=self._update_only)
 
     @property
     def _update_only(self) -> bool:
@@ -182,15 +206,7 @@ class _Exchange:
 
     def _make_plan(self, there: DestinationState) -> SyncPlan:
         with self._observer.stopwatch.step("plan"):
-            origins = self._ledger.find_origins(self._inventory, there.destination)
-            options = replace(
-                self._options.plan,
-                proven=self._ledger.digests,
-                folds_names=folds_names(there.system),
-                foreign=origins.foreign,
-                equal=origins.equal,
-            )
-            plan = make_plan(self._inventory, there.destination, options)
+            plan = self._planning.make(there)
             # A warning alone can wait until the files are under way: the look reads every small file, 0.1 ms each.
             if self._options.secrets == "refuse" or self._options.is_dry_run:
                 plan = self._look_for_secrets(plan)
@@ -210,7 +226,7 @@ class _Exchange:
     def _make_engine(self, there: DestinationState) -> Engine:
         return self._connection.make_engine(
             there.roots,
-            sweep=self._inventory.sweep,
+            workspace=self._ledger.workspace,
             update_only=self._update_only,
             pulls=self._direction.is_pull,
         )
@@ -219,7 +235,7 @@ class _Exchange:
         """With the lock held: send, and write down what is proven."""
         from hsm.transfer.rounds import Transfer  # noqa: PLC0415 - where nothing is sent, it is not needed
 
-        result = TransferResult()
+        result, transfer = TransferResult(), None
         if engine is not None:
             self._ledger.begin(plan)
             self._tell_failures(plan)
@@ -232,7 +248,8 @@ class _Exchange:
                 target=self._connection.name,
                 sleep=self._observer.sleep,
                 patience=self._options.patience,
-                tidy=self._ledger.tidy,
+                watch=self._make_watch(there, plan),
+                arrivals=self._planning.make_arrivals(there, plan, self._direction.destination),
             )
             with (
                 self._observer.stopwatch.step("transfer"),
@@ -241,8 +258,15 @@ class _Exchange:
                 looked = executor.submit(self._look_for_secrets, plan) if self._options.secrets == "warn" else None
                 result = transfer.run(plan.sends, n_workers=self._options.n_workers)
             self._plan = plan = looked.result() if looked is not None else plan
-        result = self._record(there, plan, result)
+        result = self._record(there, plan, result, transfer)
         return self._report_result(plan, result) if engine is not None else self._report_idle(plan, result)
+
+    def _check_writable(self, there: DestinationState, plan: SyncPlan) -> None:
+        """Let a dry run refuse what the sync would; a real one finds out by itself."""
+        from hsm.sync.bring.permissions import check_writable  # noqa: PLC0415 - for dry runs alone
+
+        if plan.sends:
+            check_writable(self._direction.destination, self._connection.shell, there, plan)
 
     def _tell_failures(self, plan: SyncPlan) -> None:
         """Say before a transfer, which may take long, what will be missing after it."""
@@ -250,18 +274,42 @@ class _Exchange:
             if problem.is_failure:
                 self._observer.reporter.report(ProblemFound(self._connection.name, problem))
 
-    def _record(self, there: DestinationState, plan: SyncPlan, result: TransferResult) -> TransferResult:
-        """Write down what is proven; a target that is out of reach learns of it the next time."""
+    def _make_watch(self, there: DestinationState, plan: SyncPlan) -> DestinationWatch:
+        from hsm.transfer.watch import DestinationWatch  # noqa: PLC0415 - where nothing is sent, it is not needed
+
+        entries = {root: found.entries for root, found in there.destination.items()}
+        known = {file.key: entries[file.root][file.path] for file in plan.sends if file.path in entries[file.root]}
+        return DestinationWatch(
+            self._direction.destination,
+            there.roots,
+            plan.sweep,
+            self._ledger.watch(),
+            SeenFiles(known, is_checked=plan.is_checked),
+        )
+
+    def _record(
+        self, there: DestinationState, plan: SyncPlan, result: TransferResult, transfer: Transfer | None
+    ) -> TransferResult:
+        """Write down what is verified; a target that is out of reach learns of it the next time."""
         try:
             with self._observer.stopwatch.step("record"):
                 error = result.error.message if result.error is not None else ""
+                if isinstance(result.error, LockLostError):
+                    self._ledger.lose_lock()
+                    self._ledger.note_error(error)
+                    return result
                 # The lock there stays, dead: a target that is out of reach learns what arrived with the next sync.
                 if isinstance(result.error, UnreachableError) and self._direction.destination.is_remote:
                     self._ledger.record_here(plan, result.files, error=error)
                     return result
-                problems = self._ledger.record(
-                    plan, result.files, places=there.places, endpoint=self._direction.destination, error=error
+                record = partial(
+                    self._ledger.record, plan, places=there.places, endpoint=self._direction.destination, error=error
                 )
+                try:
+                    problems = record(result.files, unsettled=result.unsettled, has_seen_replaced=False)
+                except UnseenReplacedError:
+                    result = transfer.look_at_replaced() if transfer is not None else result
+                    problems = record(result.files, unsettled=result.unsettled)
                 return replace(result, problems=(*result.problems, *problems))
         except HsmError as failure:
             problem = Problem(there.places.folder, failure.kind, failure.message, failure.hint)
@@ -293,6 +341,8 @@ class _Exchange:
         ends = Counter(result.outcomes.values())
         if result.is_interrupted:
             return self._report(State.INTERRUPTED, ExitCode.INTERRUPTED, result)
+        if isinstance(result.error, LockLostError):
+            return self._report_failure(result.error, result)
         failed = any(problem.is_failure for problem in (*plan.problems, *result.problems))
         if ends[Outcome.SENT] + ends[Outcome.UNCHANGED] == len(plan.sends) and not failed:
             state = State.DONE if ends[Outcome.SENT] else State.NOTHING_TO_DO

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsm.endpoint import Endpoint
@@ -16,7 +17,7 @@ from hsm.plan.destination import Destination
 from hsm.process.runner import CommandStoppedError
 from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Journal
-from hsm.records.lock import abandon, hold_local_lock
+from hsm.records.lock import abandon, hold_local_lock, make_nonce
 from hsm.records.receipt import (
     Receipt,
     get_receipt_name,
@@ -24,14 +25,20 @@ from hsm.records.receipt import (
     parse_receipt,
 )
 from hsm.records.record import RunRecord, merge_records
-from hsm.remote.guard import GuardPlaces, MakeGuard
+from hsm.records.scope import make_scope
+from hsm.remote.guard import GuardPlaces, MakeGuard, UnseenReplaced
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.found_origins import FoundOrigins
 from hsm.sync.bring.journal_file import JournalFile
-from hsm.targets.lock import TargetLock, give_lock_back, take_target_lock
+from hsm.targets.lock import TargetLock, WatchedLock, give_lock_back, make_lock_lost_error, take_target_lock
+from hsm.transfer.base import make_workspace
 
 if TYPE_CHECKING:
     from hsm.sync.bring.provenance import Provenance
+
+
+class UnseenReplacedError(Exception):
+    """The engine has replaced files that nobody has looked at."""
 
 
 class Ledger:
@@ -51,11 +58,32 @@ class Ledger:
         self._place = place or books.target
         self._file = JournalFile(ProjectFolder(books.project).journal(books.target, sweep), books.route)
         self._lock: TargetLock | None = None
+        self._nonce = make_nonce()
+
+    @property
+    def workspace(self) -> str:
+        """The folder below each of the destination's in which files are written while the lock there is held."""
+        return make_workspace(self._sweep, self._nonce)
+
+    @property
+    def file_systems_path(self) -> Path:
+        """The record of the target's file systems."""
+        return ProjectFolder(self._books.project).file_systems(self._books.target, is_pull=self._is_pull)
+
+    @property
+    def compared_path(self) -> Path:
+        """The record of the files whose content was compared with the target's."""
+        folder = ProjectFolder(self._books.project)
+        return folder.compared(self._books.target, self._sweep, is_pull=self._is_pull)
+
+    @property
+    def _is_pull(self) -> bool:
+        return self._books.route.direction == "pull"
 
     @property
     def notices(self) -> tuple[Problem, ...]:
-        """Why the journal on disk is not used, if it is not."""
-        return self._file.notices
+        """What is to be said of the project, and why the journal on disk is not used, if it is not."""
+        return (*self._books.notices, *self._file.notices)
 
     @property
     def _journal(self) -> Journal:
@@ -133,14 +161,31 @@ class Ledger:
             sweep=self._sweep,
             target=self._place,
             breaks=self._books.breaks_lock,
+            nonce=self._nonce,
         )
         return self._lock.receipts
+
+    def watch(self) -> WatchedLock | None:
+        """The lock at the destination, to be looked at; None where none is held."""
+        if self._lock is None:
+            return None
+        return WatchedLock(self._lock, sweep=self._sweep, target=self._place)
 
     def find_origins(self, inventory: SweepInventory, destination: Destination) -> FoundOrigins:
         """Find whose the files at the destination are that differ from the source's."""
         if self._provenance is None:
-            return FoundOrigins()
+            return self._find_cleaned_files(inventory, destination)
         return self._provenance.find(inventory, destination, proven=self.digests)
+
+    def _find_cleaned_files(self, inventory: SweepInventory, destination: Destination) -> FoundOrigins:
+        """Find what a clean removed here and is here again, so that a push does not put it over the only copy."""
+        project = self._books.project
+        is_push = self._books.route.direction == "push"
+        if not (is_push and ProjectFolder(project).cleaned(self._sweep).is_dir()):
+            return FoundOrigins()
+        from hsm.sync.bring.cleaned_files import find_cleaned_files  # noqa: PLC0415 - few need it
+
+        return find_cleaned_files(project, inventory, destination)
 
     def find_changed(self, inventory: SweepInventory) -> frozenset[Root]:
         """The folders for which something has been written here since the last sync, as far as times tell."""
@@ -156,15 +201,6 @@ class Ledger:
         if self._provenance is not None:
             self._provenance.begin(plan)
 
-    def tidy(self) -> None:
-        """Empty the destination's temporary folders in the middle of the work.
-
-        Raises:
-            HsmError: The destination is out of reach.
-        """
-        if self._lock is not None:
-            self._lock.guard.tidy()
-
     def give_back(self) -> None:
         """Give the destination's lock back without a receipt; a destination out of reach keeps it, dead."""
         lock, self._lock = self._lock, None
@@ -175,7 +211,8 @@ class Ledger:
         """Tell whether journal and receipt already say what a plan with nothing to send verifies."""
         # Journal and receipt name each other by checksum; with either lost, both are written anew.
         is_intact = receipts.get(self._receipt_name) == self._journal.receipt != ""
-        return is_intact and self._merge(plan, {}) == self._journal.runs
+        is_same = self._merge(plan, {}) == self._journal.runs and self._make_scope(plan) == self._journal.left
+        return is_intact and is_same
 
     def record(
         self,
@@ -185,6 +222,8 @@ class Ledger:
         places: GuardPlaces,
         endpoint: Endpoint,
         error: str = "",
+        unsettled: Mapping[FileKey, SourceFile | None] | None = None,
+        has_seen_replaced: bool = True,
     ) -> tuple[Problem, ...]:
         """Write what is verified: the receipt first, with which the lock is given back, then the journal.
 
@@ -194,49 +233,63 @@ class Ledger:
             places: Where the receipt lies.
             endpoint: Reads a receipt that the journal does not know.
             error: What went wrong all the same; empty when nothing did.
+            unsettled: What changed at the source while it was sent, as it was there in the end.
+            has_seen_replaced: Somebody has looked at what was replaced (`hsm.transfer.replaced`), so it may go.
 
         Returns:
-            A notice where a receipt had to be set aside, a failure where the lock was lost meanwhile.
+            A notice where a receipt had to be set aside.
 
         Raises:
+            UnseenReplacedError: Files were replaced that nobody has looked at; nothing was done.
+            LockLostError: Another process has the lock; nothing was written, here neither.
             HsmError: The receipt could not be written; the journal has been, without it.
         """
-        if self._provenance is not None:
-            self._provenance.note_arrived(plan, sent)
-        lock, self._lock = self._lock, None
+        lock = self._lock
         if lock is None:
             raise AssertionError("record() follows take()")
-        runs = self._merge(plan, sent)
-        journal = replace(self._journal, runs=runs, updated_ns=_now_ns(), last_error=error)
+        if self._provenance is not None:
+            self._provenance.note_arrived(plan, sent, unsettled or {})
+        runs, left = self._merge(plan, sent), self._make_scope(plan)
+        journal = replace(self._journal, runs=runs, left=left, updated_ns=_now_ns(), last_error=error)
         try:
             generation, is_damaged = self._find_generation(lock, places, endpoint)
-            receipt = self._make_receipt(generation + 1, runs)
+            receipt = self._make_receipt(generation + 1, runs, left)
             name = self._receipt_name
-            answer = lock.guard.release((name, make_receipt_content(receipt)), keeps_damaged=is_damaged)
-            if answer is not None:
-                journal = replace(journal, generation=generation + 1, receipt=answer.receipts.get(name, ""))
+            answer = lock.guard.release(
+                (name, make_receipt_content(receipt)),
+                keeps_damaged=is_damaged,
+                drops=(self._nonce,) if has_seen_replaced else (),
+            )
+            if isinstance(answer, UnseenReplaced):
+                raise UnseenReplacedError
+            if answer is None:
+                # What arrived may have been replaced since by whoever has the lock now: the next sync looks again.
+                journal = replace(self._journal, last_error=error)
+                raise make_lock_lost_error(self._sweep, self._place)
+            journal = replace(journal, generation=generation + 1, receipt=answer.receipts.get(name, ""))
+            self._lock = None
         except (HsmError, CommandStoppedError):
-            abandon(lock.guard.nonce)  # nobody can give it back now; the next call of this machine takes it over
+            self.lose_lock()
             raise
         finally:
-            self._file.save(journal)
-        return tuple(self._list_problems(places, is_lost=answer is None, is_damaged=is_damaged))
+            if self._lock is None:
+                self._file.save(journal)
+        if not is_damaged:
+            return ()
+        message = "The receipt there was damaged; it has been set aside and written anew."
+        return (Problem(places.folder, "damaged_receipt", message, is_failure=False),)
 
-    def _list_problems(self, places: GuardPlaces, *, is_lost: bool, is_damaged: bool) -> Iterator[Problem]:
-        if is_lost:
-            message = f"Somebody broke the lock of {self._sweep}, so no receipt was written there."
-            hint = "Run the same command again when nobody else does."
-            yield Problem(places.folder, "lock_lost", message, hint)
-        if is_damaged:
-            message = "The receipt there was damaged; it has been set aside and written anew."
-            yield Problem(places.folder, "damaged_receipt", message, is_failure=False)
+    def lose_lock(self) -> None:
+        """Forget a lock that cannot be given back; the next call of this machine takes it over."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            abandon(lock.guard.nonce)
 
     def record_here(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile], *, error: str) -> None:
         """Write what is verified into the journal alone; the destination's lock stays there, dead."""
-        if self._lock is not None:
-            abandon(self._lock.guard.nonce)
-            self._lock = None
-        self._file.save(replace(self._journal, runs=self._merge(plan, sent), last_error=error))
+        self.lose_lock()
+        runs, left = self._merge(plan, sent), self._make_scope(plan)
+        self._file.save(replace(self._journal, runs=runs, left=left, last_error=error))
 
     def note_error(self, message: str) -> None:
         """Keep what went wrong, for `status`."""
@@ -248,6 +301,9 @@ class Ledger:
 
     def _merge(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> dict[str, RunRecord]:
         return merge_records(self._journal.runs, plan, sent)
+
+    def _make_scope(self, plan: SyncPlan) -> dict[str, int]:
+        return make_scope(plan, self._journal.left, self._journal.runs)
 
     def _find_generation(self, lock: TargetLock, places: GuardPlaces, endpoint: Endpoint) -> tuple[int, bool]:
         """The generation to go on from, and whether the receipt there is damaged."""
@@ -261,9 +317,9 @@ class Ledger:
             return self._journal.generation, True
         return max(found.generation, self._journal.generation), False
 
-    def _make_receipt(self, generation: int, runs: Mapping[str, RunRecord]) -> Receipt:
+    def _make_receipt(self, generation: int, runs: Mapping[str, RunRecord], left: Mapping[str, int]) -> Receipt:
         written_at = _now().isoformat(timespec="seconds")
-        return Receipt(self._sweep, self._books.source, generation, written_at, runs)
+        return Receipt(self._sweep, self._books.source, generation, written_at, runs, left)
 
 
 def _now() -> datetime:

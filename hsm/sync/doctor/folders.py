@@ -56,7 +56,7 @@ def examine_folder(name: str, settings: TargetSettings, layout: Layout, runner: 
     try:  # each row is appended once its check has passed, so the number of rows tells which one failed
         target.check_roots(roots)
         rows.append(make_ok("place", "a folder of this machine, apart from the project's own"))
-        engine = target.make_engine(roots, sweep="", update_only=False)
+        engine = target.make_engine(roots, workspace="", update_only=False)
         rows.append(make_ok("engine", describe_engine(engine.capabilities)))
         survey = target.endpoint.survey([Tree(path, names=()) for path in roots.values()])
         folders = check_folders(shell, settings)

@@ -7,21 +7,23 @@ right is for a person to say.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.errors import ExitCode, HsmError
-from hsm.model import CONFLICT, FileKey, Root, SourceFile, SweepInventory, SyncPlan
+from hsm.file_system import FileSystem
+from hsm.model import CONFLICT, FileKey, Root, SweepInventory, SyncPlan
 from hsm.plan.choice import RunChoice, choose
-from hsm.plan.collisions import folds_names
+from hsm.plan.folder_links import list_followed
 from hsm.plan.planner import make_plan, select
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import find_cleaned
+from hsm.records.file_systems import load_file_systems
 from hsm.records.journal import load_journal, make_route
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.options import ExchangeOptions, make_options
@@ -31,12 +33,11 @@ from hsm.sync.request import SyncRequest
 from hsm.sync.source import Inventories, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.sync.verify.cleaned import CleanedVerdict, verify_cleaned
-from hsm.sync.verify.comparison import Presence, choose_fold, count_skipped, find_gone, find_only_there, find_presence
+from hsm.sync.verify.comparison import Presence, count_skipped, find_gone, find_only_there, find_presence, make_fold
 from hsm.sync.verify.report import VerifyReport, VerifyVerdict
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection, get_roots
-from hsm.transfer.base import Engine
-from hsm.transfer.batches import make_batches
+from hsm.transfer.content import compare_content
 
 
 def verify(
@@ -97,6 +98,7 @@ class _Verify:
             roots=tuple(Root),
             with_versions=True,
             saves_cache=False,
+            follow=list_followed([options.folder_links for options in self._options.values()]),
         )
 
     def serve(self, name: str, found: Future[Inventories]) -> list[VerifyVerdict]:
@@ -124,7 +126,8 @@ class _Verify:
     def _verify_sweep(self, connection: Connection, inventory: SweepInventory) -> VerifyVerdict:
         try:
             options = self._options[connection.name, inventory.sweep]
-            return self._compare(connection, select(inventory, options.roots), options)
+            wanted = select(inventory, options.roots, folder_links=options.folder_links)
+            return self._compare(connection, wanted, options)
         except HsmError as error:
             return VerifyVerdict(connection.name, error.exit_code, error, problems=inventory.problems)
         except CommandStoppedError:
@@ -133,8 +136,10 @@ class _Verify:
     def _compare(self, connection: Connection, inventory: SweepInventory, options: ExchangeOptions) -> VerifyVerdict:
         known = self._read_known(connection.name, inventory.sweep, options.roots)
         there = self._survey(connection, inventory, options)
-        plan = _make_plan(inventory, there, options)
-        fold = choose_fold(there.system)
+        record = ProjectFolder(self.source.project).file_systems(connection.name)
+        file_systems = load_file_systems(record).find(there.destination)
+        plan = _make_plan(inventory, there, options, file_systems)
+        fold = make_fold(file_systems)
         presence = find_presence(plan, there.destination, fold)
         different, missing = self._read_content(connection, there, presence, inventory.sweep, options.n_workers)
         gone = self._verify_gone(connection, there.roots, inventory, known)
@@ -170,8 +175,9 @@ class _Verify:
         if not presence.there:
             return set(), set()
         self._reporter.report(StepStarted(connection.name, "verify"))
-        engine = connection.make_engine(there.roots, sweep=sweep, update_only=False)
-        return _compare_by(engine, presence.there, n_workers=n_workers)
+        engine = connection.make_engine(there.roots, workspace="", update_only=False)
+        answer = compare_content(engine, presence.there, n_workers=n_workers)
+        return set(answer.different), set(answer.missing)
 
     def _read_known(self, name: str, sweep: str, roots: Collection[Root]) -> frozenset[str]:
         """Read the runs that the journal knows at a target, the sweep's folder under its empty name."""
@@ -194,20 +200,16 @@ class _Verify:
         return verify_cleaned(connection.endpoint, connection.contents(), roots, sweep, units)
 
 
-def _make_plan(inventory: SweepInventory, there: DestinationState, options: ExchangeOptions) -> SyncPlan:
+def _make_plan(
+    inventory: SweepInventory,
+    there: DestinationState,
+    options: ExchangeOptions,
+    file_systems: Mapping[Root, FileSystem],
+) -> SyncPlan:
     """Plan everything as a push would, and then take out what is not chosen."""
     # All first: a choice that made the inventory smaller would call everything else "only there".
-    plan_options = replace(options.plan, folds_names=folds_names(there.system), choice=RunChoice())
+    plan_options = replace(options.plan, file_systems=file_systems, choice=RunChoice())
     return choose(make_plan(inventory, there.destination, plan_options), options.plan.choice, leaves_same=True)
-
-
-def _compare_by(engine: Engine, files: Sequence[SourceFile], *, n_workers: int) -> tuple[set[FileKey], set[FileKey]]:
-    batches = make_batches(files, n_streams=n_workers, max_name_bytes=engine.capabilities.max_name_bytes)
-    with ThreadPoolExecutor(min(n_workers, engine.capabilities.max_workers)) as executor:
-        found = list(executor.map(engine.compare, batches))
-    different = {(batch.root, path) for batch, answer in zip(batches, found, strict=True) for path in answer.different}
-    missing = {(batch.root, path) for batch, answer in zip(batches, found, strict=True) for path in answer.missing}
-    return different, missing
 
 
 def _sort_paths(keys: Collection[FileKey]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from hsm.errors import ConnectionDroppedError, HsmError, NoRsyncError, NoShellError, TargetError
 from hsm.model import SourceFile
-from hsm.remote.noise import show_bytes
+from hsm.remote.noise import quote_words, show_bytes
 from hsm.transfer.complaints import COMPLAINTS, NO_SPACE
 
 _N_DETAIL_LINES = 10
@@ -22,6 +22,8 @@ _MISSING_CODES = frozenset({126, 127})
 _TIMEOUT_CODE = 30
 _SYSTEM_CALL = re.compile(r"^rsync: (?:\[(?P<role>\w+)\] )?(?P<action>.+): [^\"\n]+ \((?P<number>\d+)\)$", re.MULTILINE)
 _QUOTED_PATH = re.compile(r'"(?P<path>[^"]+)"')
+_NO_FILE = "missing: "
+_NOT_FOUND = re.compile(r"[Nn]ot found|No such file or directory|[Uu]nknown command|no such file or directory")
 _MAKING = re.compile(r"mkstemp |mkdir |symlink |mknod |link ")
 
 
@@ -77,7 +79,10 @@ def _diagnose_start(
             hint="Silence its start-up files (~/.bashrc and the like) for sessions without a terminal: "
             f"`{ssh_command} true` must print nothing.",
         )
-    if returncode in _MISSING_CODES or _make_missing_expression(rsync_path).search(text):
+    missing = _make_missing_expression(rsync_path).search(text)
+    if rsync_path != "rsync" and (missing or returncode in _MISSING_CODES):
+        return make_wrong_path_error(rsync_path, missing[0] if missing else "", name)
+    if returncode in _MISSING_CODES or missing:
         hint = "Install it there, or name it with `rsync_path` in the target's configuration."
         return NoRsyncError(f"There is no rsync at {name}.", hint=hint)
     if re.search(r"^rsync: (?:on remote machine: )?-\S*: unknown option$", text, re.MULTILINE):
@@ -87,6 +92,25 @@ def _diagnose_start(
             kind="rsync_too_old",
         )
     return None
+
+
+def make_wrong_path_error(rsync_path: str, words: str, name: str) -> NoRsyncError:
+    """Make the error for a `rsync_path` that names no rsync.
+
+    Args:
+        rsync_path: As configured.
+        words: What the shell or the program there said, after `missing: ` where there is no such file.
+        name: The target's name.
+    """
+    hint = "Correct `rsync_path` of the target; without it the rsync is used that PATH finds there."
+    said = words.removeprefix(_NO_FILE).strip()
+    is_missing = _NOT_FOUND.search(said) is not None
+    if is_missing and "/" not in rsync_path:
+        return NoRsyncError(f"There is no {rsync_path} at {name}.", hint=hint)
+    if is_missing and words.startswith(_NO_FILE):
+        return NoRsyncError(f"{rsync_path} does not exist at {name}.", hint=hint)
+    shown = quote_words(said.encode()) if said else "it names no version"
+    return NoRsyncError(f"{rsync_path} is no rsync that can be run at {name}: {shown}.", hint=hint)
 
 
 def _make_missing_expression(rsync_path: str) -> re.Pattern[str]:

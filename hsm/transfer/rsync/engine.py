@@ -9,15 +9,16 @@ from dataclasses import replace
 from functools import cache
 
 from hsm.errors import HsmError, SessionsRefusedError, UnexplainedError, UnreachableError
+from hsm.file_system import SECOND_NS
 from hsm.model import Root
 from hsm.process.runner import CommandTooLongError, Completed, ProgramMissingError, Runner, WaitingProgram
 from hsm.remote.openssh.client import OpenSsh
-from hsm.transfer.base import MAX_LOCAL_WORKERS, Batch, BatchEnd, Capabilities, Comparison, OnMoved
+from hsm.transfer.base import MAX_LOCAL_WORKERS, Batch, BatchEnd, Capabilities, Comparison, OnMoved, Replacing
 from hsm.transfer.rsync.command import RsyncCall, make_argv, make_file_list, make_names
 from hsm.transfer.rsync.diagnosis import diagnose_rsync, find_complaints
 from hsm.transfer.rsync.output import OutputReader, parse_comparison
 from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
-from hsm.transfer.rsync.versions import choose_compression, make_missing_here_error
+from hsm.transfer.rsync.versions import FINE_TIMES_PROTOCOL, choose_compression, make_missing_here_error
 
 MAX_LIST_BYTES = 32 * 1024
 """A sending rsync reads a longer list so slowly, byte by byte, that a stream that is open already is no gain."""
@@ -52,6 +53,9 @@ class RsyncEngine:
             max_workers=self._ssh.max_workers if self._ssh else MAX_LOCAL_WORKERS,
             round_trip_seconds=self._round_trip_seconds,
             compression=self._choose_compression(),
+            replacing=Replacing.KEEPS if self._setup.keeps_replaced else Replacing.BLIND,
+            follows_links=self._setup.follows_links,
+            time_step_ns=1 if self._setup.pair.protocol >= FINE_TIMES_PROTOCOL else SECOND_NS,
             max_name_bytes=None if direction is StreamDirection.PULL else get_max_name_bytes(),
         )
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hsm.model import Root
-from hsm.transfer.base import TEMPORARY_FOLDER, get_temporary_folder
-from hsm.transfer.rsync.versions import RsyncPair
+from hsm.remote.guard import REPLACED_SUFFIX
+from hsm.transfer.rsync.versions import REFUSING_LINKS_VERSION, RsyncPair
 
 
 class StreamDirection(str, Enum):
@@ -26,7 +26,7 @@ class RsyncSetup:
     Attributes:
         direction: Of the streams.
         roots: The destination's folders, real paths.
-        sweep: The sweep whose files are sent.
+        workspace: Below each root, the folder for files under way (`hsm.transfer.base.make_workspace`).
         pair: The rsyncs of both ends.
         rsync_path: The program at the remote end, as configured; empty for the one that its PATH finds.
         update_only: Nothing was compared: rsync skips files that are newer at the destination, or the same.
@@ -36,7 +36,7 @@ class RsyncSetup:
 
     direction: StreamDirection
     roots: Mapping[Root, str]
-    sweep: str
+    workspace: str
     pair: RsyncPair
     rsync_path: str = ""
     update_only: bool = False
@@ -50,5 +50,25 @@ class RsyncSetup:
         32,762 `openat` for 1,500 files). openrsync looks from where it was started, so there it is absolute.
         """
         if self.pair.to_openrsync:
-            return get_temporary_folder(self.roots[root], self.sweep)
-        return f"{TEMPORARY_FOLDER}/{self.sweep}"
+            return f"{self.roots[root].rstrip('/')}/{self.workspace}"
+        return self.workspace
+
+    @property
+    def replaced(self) -> str:
+        """The folder for files that are replaced, below each destination root (`hsm.remote.guard`)."""
+        return f"{self.workspace}{REPLACED_SUFFIX}"
+
+    @property
+    def keeps_replaced(self) -> bool:
+        """Both rsyncs know `--backup-dir`; openrsync has no such option."""
+        return not (self.pair.here.is_openrsync or self.pair.there.is_openrsync)
+
+    @property
+    def follows_links(self) -> bool:
+        """The receiver walks through a symlink that stands where the files have a folder.
+
+        From 3.5.0 on rsync refuses to; tried with 3.2.7, and with 3.5.0 at protocol 29, which both write out of the
+        root.
+        """
+        receiver = self.pair.there if self.direction is StreamDirection.PUSH else self.pair.here
+        return receiver.is_openrsync or receiver.version < REFUSING_LINKS_VERSION or self.pair.protocol < 30

@@ -19,6 +19,12 @@ MIN_VERSION = (3, 1, 0)
 FINE_TIMES_VERSION = (3, 1, 3)
 """From here on a receiver compares times to the nanosecond (`--modify-window=-1`)."""
 
+REFUSING_LINKS_VERSION = (3, 5, 0)
+"""From here on a receiver refuses a symlink where it expects a folder (`secure_relative_open`)."""
+
+FINE_TIMES_PROTOCOL = 31
+"""From here on times travel with all digits; before it as whole seconds."""
+
 ESCAPING_VERSION = (3, 2, 4)
 """From here on a client quotes paths for the shell there by itself; before it needs `--protect-args`."""
 
@@ -185,12 +191,21 @@ def read_local_version(runner: Runner) -> RsyncVersion:
     return version
 
 
-def check_remote_version(text: str, *, name: str) -> RsyncVersion:
+def check_remote_version(text: str, *, name: str, rsync_path: str | None = None) -> RsyncVersion:
     """Check the rsync that the survey found at a target.
+
+    Args:
+        text: The version that it told, or why it told none (`hsm.remote.shell_programs.lister`).
+        name: The target's name.
+        rsync_path: The program, where the configuration names one.
 
     Raises:
         NoRsyncError: There is none, or it is too old or another program.
     """
+    if rsync_path and parse_rsync_version(text) is None:
+        from hsm.transfer.rsync.diagnosis import make_wrong_path_error  # noqa: PLC0415 - only after a failure
+
+        raise make_wrong_path_error(rsync_path, text, name)
     if not text:
         raise NoRsyncError(
             f"There is no rsync at {name}.",

@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hsm.errors import DiskError, HsmError
+from hsm.errors import DiskError, HsmError, WorkspaceGoneError
 from hsm.model import Root, SourceFile
 from hsm.remote.sftp.listing import NANOSECONDS
 from hsm.remote.sftp.session import RequestBatch, SftpSession, SftpSessions
 from hsm.remote.sftp.wire import Reply
 from hsm.remote.shell import RemoteShell
-from hsm.transfer.base import Batch, BatchEnd, OnMoved, get_temporary_folder
+from hsm.transfer.base import Batch, BatchEnd, OnMoved
 from hsm.transfer.sftp.checksums import sum_here, sum_there
 from hsm.transfer.sftp.parts import PartKey, PartMemory
 
@@ -44,7 +44,7 @@ class BatchSetup:
     Attributes:
         client: Of the remote end.
         roots: The destination's folders, real paths.
-        sweep: The sweep whose files are sent.
+        workspace: Below each root, the folder for files under way (`hsm.transfer.base.make_workspace`).
         check: Raises what ends the work early.
         update_only: Skip files that are newer at the destination, or the same.
         parts: Of large files; they outlive a broken connection.
@@ -52,7 +52,7 @@ class BatchSetup:
 
     client: SftpClient
     roots: Mapping[Root, str]
-    sweep: str
+    workspace: str
     check: Callable[[], None]
     update_only: bool = False
     parts: PartMemory = field(default_factory=PartMemory)
@@ -95,11 +95,12 @@ class BatchTally:
         self._sent: set[str] = set()
         self._complaints: dict[str, str] = {}
         self._error: HsmError | None = None
+        self._strangers: set[str] = set()
 
     @property
     def is_hopeless(self) -> bool:
         """True after an error that the other files would meet too."""
-        return isinstance(self._error, DiskError)
+        return isinstance(self._error, DiskError | WorkspaceGoneError)
 
     def move(self, n_bytes: int) -> None:
         """Count bytes that have arrived."""
@@ -116,14 +117,20 @@ class BatchTally:
     def fail(self, file: SourceFile, error: HsmError) -> None:
         """Note the error of a file; one that the others would meet too counts for the batch."""
         self._complaints[file.path] = error.detail or error.message
-        if self._error is None or isinstance(error, DiskError):
+        if self._error is None or isinstance(error, DiskError | WorkspaceGoneError):
             self._error = error
+
+    def leave(self, file: SourceFile) -> None:
+        """Note a file whose name is taken by what the check did not see."""
+        self._strangers.add(file.path)
 
     def make_end(self, failure: HsmError | None = None) -> BatchEnd:
         """Make the end of the batch; `failure` is the error that ended it early."""
         self._on_moved(self._n_bytes, len(self._sent))
         error = failure or self._error
-        return BatchEnd(error is None, frozenset(self._sent), self._complaints or None, error)
+        return BatchEnd(
+            error is None, frozenset(self._sent), self._complaints or None, error, frozenset(self._strangers)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +156,8 @@ class BatchJob:
 
     @property
     def temporary(self) -> str:
-        """The destination's folder for temporary files."""
-        return get_temporary_folder(self.setup.roots[self.batch.root], self.setup.sweep)
+        """The destination's folder for files under way."""
+        return f"{self.root}/{self.setup.workspace}"
 
 
 def is_up_to_date(file: SourceFile, size: int, mtime: int) -> bool:

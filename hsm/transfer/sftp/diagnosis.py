@@ -7,10 +7,12 @@ asked for afterwards. Pure.
 from __future__ import annotations
 
 import errno
+import os
 
 from hsm.errors import HsmError, TargetError
 from hsm.remote.sftp.replies import Room
 from hsm.remote.sftp.wire import Code, SftpError
+from hsm.transfer.base import TEMPORARY_FOLDER, make_workspace_gone_error
 from hsm.transfer.complaints import NO_INODES, NO_PERMISSION, NO_SPACE, READ_ONLY, explain_number
 
 _IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST})
@@ -30,6 +32,8 @@ def diagnose_sftp(error: SftpError, *, name: str, room: Room | None, n_bytes: in
         n_bytes: The bytes that were to be written.
         writes: A file was to be written there.
     """
+    if error.code == Code.NO_SUCH_FILE and writes and TEMPORARY_FOLDER in error.path:
+        return make_workspace_gone_error(f"at {name}", detail=str(error))
     found = make_vanished() if error.code == Code.NO_SUCH_FILE and not writes else None
     found = found or _explain(error, f"at {name}", room if writes else None, n_bytes)
     if found is None:
@@ -64,6 +68,8 @@ def diagnose_here(error: OSError, *, is_making: bool = False) -> HsmError:
         is_making: A file or folder was to be made.
     """
     number = error.errno or 0
+    if number == errno.ENOENT and TEMPORARY_FOLDER in os.fsdecode(error.filename or ""):
+        return make_workspace_gone_error("on this machine", detail=str(error))
     found = (
         make_vanished() if number == errno.ENOENT else explain_number(number, "on this machine", is_making=is_making)
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from hsm.errors import HsmError
+from hsm.file_system import SECOND_NS
 from hsm.model import EntryKind, Root
 from hsm.process.runner import Runner
 from hsm.remote.sessions import MAX_SESSIONS
@@ -22,8 +24,8 @@ from hsm.transfer.sftp.pull import PullBatch
 from hsm.transfer.sftp.push import PushBatch
 from hsm.transfer.sftp.remote_files import PATHS_PER_STEP
 
-CAPABILITIES = Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_SESSIONS)
-"""Of every SFTP engine."""
+CAPABILITIES = Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_SESSIONS, time_step_ns=SECOND_NS)
+"""Of every SFTP engine that sends."""
 
 
 class SftpEngine:
@@ -36,7 +38,7 @@ class SftpEngine:
         client: Of the remote end.
         runner: Interrupts what runs here too.
         roots: The destination's folders, real paths.
-        sweep: The sweep whose files are sent.
+        workspace: Below each root, the folder for files under way (`hsm.transfer.base.make_workspace`).
         pulls: The source is the remote end.
         update_only: Skip files that are newer at the destination, or have the same size and time there.
     """
@@ -47,19 +49,20 @@ class SftpEngine:
         runner: Runner,
         roots: Mapping[Root, str],
         *,
-        sweep: str,
+        workspace: str,
         pulls: bool = False,
         update_only: bool = False,
     ) -> None:
         self._runner = runner.make_child()
         self._client = client
         self._pulls = pulls
-        self._setup = BatchSetup(client, roots, sweep, self._check, update_only)
+        self._setup = BatchSetup(client, roots, workspace, self._check, update_only)
 
     @property
     def capabilities(self) -> Capabilities:
         """See `hsm.transfer.base.Engine.capabilities`."""
-        return CAPABILITIES
+        # What is fetched keeps the digits that its listing told (`choose_time`).
+        return CAPABILITIES if not self._pulls else replace(CAPABILITIES, time_step_ns=1)
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """See `hsm.transfer.base.Engine.send`."""

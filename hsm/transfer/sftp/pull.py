@@ -28,6 +28,7 @@ from hsm.remote.sftp.wire import (
     make_open,
     make_read,
 )
+from hsm.transfer.landing import StrangerError, give_name
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
     CHUNKS_UNDER_WAY,
@@ -101,6 +102,8 @@ class PullBatch:
             replies = yield RequestBatch([make_open(source, Open.READ)])
             handle = parse_handle(replies[0])
             yield from self._fetch_open(file, handle, source, final)
+        except StrangerError:
+            self._tally.leave(file)
         except OSError as error:
             self._tally.fail(file, diagnose_here(error, is_making=error.filename is not None))
         except BlockedError as error:
@@ -118,7 +121,7 @@ class PullBatch:
         if file.size >= PART_BYTES:
             replies = yield RequestBatch([make_handle(PacketType.FSTAT, handle, source)])
             found = parse_attributes(replies[0])
-            yield from self._fetch_large(file, handle, source, final, found, there)
+            yield from self._fetch_large(file, handle, source, found, there)
             return
         starts = range(0, file.size, CHUNK_BYTES) if file.size <= _SMALL_BYTES else range(0)
         reads = [make_read(handle, start, min(CHUNK_BYTES, file.size - start), source) for start in starts]
@@ -131,7 +134,7 @@ class PullBatch:
             reading.wanted = {start: min(CHUNK_BYTES, file.size - start) for start in starts}
             again = self._take_reads(reading, replies[1:])
             yield from self._stream(reading, again, file.size if reads else 0)
-            _finish(reading, place, final)
+            self._finish(reading, place)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(place)  # noqa: PTH108 - bytes that are no UTF-8 stay as they are
@@ -141,9 +144,7 @@ class PullBatch:
         self._tally.end_file(file)
         self._folders.drop_part(folder, name)
 
-    def _fetch_large(
-        self, file: SourceFile, handle: bytes, source: str, final: str, found: Attributes, there: int | None
-    ) -> Talk:
+    def _fetch_large(self, file: SourceFile, handle: bytes, source: str, found: Attributes, there: int | None) -> Talk:
         """Continue the part of a large file that is there, or begin anew."""
         folder, _, name = file.path.rpartition("/")
         place = self._folders.make_part_place(folder, name)
@@ -156,11 +157,27 @@ class PullBatch:
             self._tally.move(begin)
             reading = _Reading(file, handle, source, found, descriptor)
             yield from self._stream(reading, [], begin)
-            _finish(reading, place, final)
+            # By way of our own folder, which is gone once another process has the lock: a part outlives the lock.
+            whole = f"{self._job.temporary}/{secrets.token_hex(6)}"
+            os.rename(place, whole)  # noqa: PTH104 - as above
+            try:
+                self._finish(reading, whole)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.rename(whole, place)  # noqa: PTH104 - as above
+                raise
         finally:
             os.close(descriptor)
         self._setup.parts.forget(file.key)
         self._tally.end_file(file)
+
+    def _finish(self, reading: _Reading, place: str) -> None:
+        """Check the size of the copy, give it its time and its name."""
+        if os.fstat(reading.descriptor).st_size != reading.size:
+            raise SftpError(Code.FAILURE, "the file did not arrive whole", reading.source)
+        time_ns = choose_time(reading.file, reading.found.size or 0, reading.found.mtime or 0)
+        os.utime(place, ns=(time_ns, time_ns))
+        give_name(place, self._root, reading.file, self._job.batch.seen)
 
     def _stream(self, reading: _Reading, again: Sequence[Request], offset: int) -> Talk:
         """Ask for the rest of a file, a window at a time, and write what comes; what came short is asked for again."""
@@ -196,15 +213,6 @@ class PullBatch:
             # Replies may come in another order: certain is what lies before the first that is wanted.
             self._setup.parts.note(reading.file.key, min(reading.wanted, default=min(last, reading.size)))
         return again
-
-
-def _finish(reading: _Reading, place: str, final: str) -> None:
-    """Check the size of the copy, give it its time and its name."""
-    if os.fstat(reading.descriptor).st_size != reading.size:
-        raise SftpError(Code.FAILURE, "the file did not arrive whole", reading.source)
-    time_ns = choose_time(reading.file, reading.found.size or 0, reading.found.mtime or 0)
-    os.utime(place, ns=(time_ns, time_ns))
-    os.replace(place, final)  # noqa: PTH105 - as above
 
 
 def _is_up_to_date_here(file: SourceFile, path: str) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from hsm.model import EntryKind, SourceFile
+from hsm.remote.guard import REPLACED_SUFFIX
 from hsm.remote.sftp.listing import NANOSECONDS, get_kind, join
 from hsm.remote.sftp.replies import (
     Attributes,
@@ -41,6 +42,7 @@ from hsm.remote.sftp.wire import (
     make_two_paths,
     make_write,
 )
+from hsm.transfer.landing import StrangerError
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
     CHUNKS_UNDER_WAY,
@@ -121,6 +123,8 @@ class PushBatch:
             yield from self._send_open(file, descriptor)
         except OSError as error:
             self._tally.fail(file, diagnose_here(error))
+        except StrangerError:
+            self._tally.leave(file)
         except BlockedError as error:
             self._tally.fail(file, make_blocked(f"at {name}", str(error)))
         except SftpError as error:
@@ -247,21 +251,73 @@ class PushBatch:
     def _finish(self, writing: _Writing, final: str) -> Talk:
         folder, part = get_part_place(final)
         has_old_part = folder in self._folders.with_parts and part != writing.place
+        place = writing.place
         try:
-            yield from self._rename(writing.place, final)
-        except SftpError:
-            if not writing.keeps_part:
-                yield RequestBatch([make_path(PacketType.REMOVE, writing.place)])
+            if writing.keeps_part:
+                # By way of our own folder, which is gone once another process has the lock: a part outlives the lock.
+                place = f"{self._job.temporary}/{secrets.token_hex(6)}"
+                replies = yield RequestBatch([make_two_paths("", writing.place, place)])
+                check_status(replies[0])
+            yield from self._look(writing.file, final)
+            yield from self._rename(place, final)
+        except (SftpError, BlockedError, StrangerError):
+            undo = make_two_paths("", place, writing.place) if writing.keeps_part else None
+            yield RequestBatch([undo or make_path(PacketType.REMOVE, writing.place)])
             raise
         self._setup.parts.forget(writing.file.key)
         self._tally.end_file(writing.file)
         yield RequestBatch([make_path(PacketType.REMOVE, part)] if has_old_part else [])
 
+    def _look(self, file: SourceFile, final: str) -> Talk:
+        """Look, right before the rename, at the file's name and at the folders above it."""
+        parts = file.path.split("/")
+        folders = [join(self._root, "/".join(parts[:count])) for count in range(1, len(parts))]
+        replies = yield RequestBatch([make_path(PacketType.LSTAT, path) for path in (*folders, final)])
+        for folder, reply in zip(folders, replies[:-1], strict=True):
+            found = read_attributes(reply)
+            if found is not None and get_kind(found) is not EntryKind.FOLDER:
+                raise BlockedError(folder)
+        there = read_attributes(replies[-1])
+        if there is None:
+            return
+        mtime_ns = (there.mtime or 0) * NANOSECONDS
+        is_file = get_kind(there) is EntryKind.FILE
+        if not is_file or not self._job.batch.seen.may_replace(file, there.size or 0, mtime_ns):
+            raise StrangerError
+
     def _rename(self, place: str, final: str) -> Talk:
-        """Rename over the final name: in one step where the server can, else the file that was there goes first."""
-        name = POSIX_RENAME if POSIX_RENAME in self._job.session.extensions else ""
-        replies = yield RequestBatch([make_two_paths(name, place, final)])
-        if not name and parse_status(replies[0])[0] not in (Code.OK, Code.NO_SUCH_FILE):
-            yield RequestBatch([make_path(PacketType.REMOVE, final)])
-            replies = yield RequestBatch([make_two_paths("", place, final)])
-        check_status(replies[0])
+        """Rename over the final name: in one step where the server can, else what is there is moved aside first."""
+        if POSIX_RENAME in self._job.session.extensions:
+            replies = yield RequestBatch([make_two_paths(POSIX_RENAME, place, final)])
+            _check_rename(replies[0], place)
+            return
+        replies = yield RequestBatch([make_two_paths("", place, final)])
+        if parse_status(replies[0])[0] in (Code.OK, Code.NO_SUCH_FILE):
+            _check_rename(replies[0], place)
+            return
+        refused = replies[0]
+        aside = yield from self._move_aside(final)
+        if not aside:  # nothing was in the way, or it must not be moved
+            check_status(refused)
+        replies = yield RequestBatch([make_two_paths("", place, final)])
+        if parse_status(replies[0])[0] != Code.OK:
+            yield RequestBatch([make_two_paths("", aside, final)])
+            check_status(replies[0])
+        yield RequestBatch([make_path(PacketType.REMOVE, aside)])
+
+    def _move_aside(self, final: str) -> Generator[RequestBatch, list[Reply], str]:
+        """Move a file to where the next holder of the lock finds it; its path there, empty where it cannot be moved."""
+        base = f"{self._job.temporary}{REPLACED_SUFFIX}"
+        aside = f"{base}{final.removeprefix(self._root)}"
+        names = aside.removeprefix(base).split("/")[1:-1]
+        folders = [base, *(f"{base}/{'/'.join(names[:count])}" for count in range(1, len(names) + 1))]
+        yield RequestBatch([make_mkdir(folder) for folder in folders])
+        replies = yield RequestBatch([make_two_paths("", final, aside)])
+        return aside if parse_status(replies[0])[0] == Code.OK else ""
+
+
+def _check_rename(reply: Reply, place: str) -> None:
+    """Check a rename; the folders of the new name have just been seen, so what is missing is the file itself."""
+    code, text = parse_status(reply)
+    if code != Code.OK:
+        raise SftpError(code, text, place if code == Code.NO_SUCH_FILE else reply.path)

@@ -132,7 +132,7 @@ def test_the_engine_is_chosen(
     settings = TargetSettings.model_validate({"engine": engine, "paths": paths})
     target = FolderTarget("nas", settings, Runner(), layout=make_layout(tmp_path / "p"))
     try:
-        found = target.make_engine({Root.SWEEPS: paths["sweeps"]}, sweep="s", update_only=False).capabilities.name
+        found = target.make_engine({Root.SWEEPS: paths["sweeps"]}, workspace="s", update_only=False).capabilities.name
     except TargetError as error:
         found = error.kind
     assert found == expected

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -49,8 +49,8 @@ class FakeGuard:
             return LockHeld(held, "checksum", is_fresh=self.is_fresh)
         return LockTaken({"receipt-1.json": "1 2"})
 
-    def release(self, receipt: tuple[str, bytes] | None, *, sets_aside: bool = False) -> LockTaken | None:
-        assert (receipt, sets_aside) == (None, False)
+    def release(self, receipt: tuple[str, bytes] | None, *, drops: Collection[str] = ()) -> LockTaken | None:
+        assert (receipt, drops) == (None, ())
         self.calls.append({"release": True})
         if self.release_error is not None:
             raise self.release_error

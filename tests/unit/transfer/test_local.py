@@ -9,9 +9,12 @@ import pytest
 
 from hsm.model import Root, SourceFile
 from hsm.process.runner import CommandStoppedError, Runner
-from hsm.transfer.base import PARTIAL_FOLDER, Batch, get_temporary_folder
+from hsm.transfer.base import PARTIAL_FOLDER, Batch, make_workspace
 from hsm.transfer.complaints import explain_number
 from hsm.transfer.local import CopyEngine
+from hsm.transfer.seen import SeenFiles
+
+WORKSPACE = make_workspace("s", "abc")
 
 T = 1_760_000_000_123_456_789
 
@@ -20,8 +23,8 @@ class Bench:
     def __init__(self, folder: Path, *, update_only: bool = False) -> None:
         self.source = folder / "src"
         self.there = folder / "there"
-        Path(get_temporary_folder(str(self.there), "s")).mkdir(parents=True)
-        self.engine = CopyEngine(Runner(), {Root.WANDB: str(self.there)}, sweep="s", update_only=update_only)
+        Path(self.there, WORKSPACE).mkdir(parents=True)
+        self.engine = CopyEngine(Runner(), {Root.WANDB: str(self.there)}, workspace=WORKSPACE, update_only=update_only)
 
     def write(self, path: str, content: bytes = b"content", *, mtime_ns: int = T) -> SourceFile:
         target = self.source / path
@@ -38,7 +41,7 @@ class Bench:
         return target
 
     def list_temporary(self) -> list[str]:
-        return os.listdir(get_temporary_folder(str(self.there), "s"))
+        return os.listdir(self.there / WORKSPACE)
 
 
 @pytest.fixture
@@ -114,7 +117,7 @@ def test_what_was_not_compared_before_is_left_where_it_is_newer(
 ) -> None:
     bench = Bench(tmp_path, update_only=True)
     there = bench.put("run-1/f", content, mtime_ns=T + shift_ns)
-    end = bench.engine.send(Batch(Root.WANDB, (bench.write("run-1/f"),)), ignore)
+    end = bench.engine.send(Batch(Root.WANDB, (bench.write("run-1/f"),), SeenFiles(is_checked=False)), ignore)
     assert (end.is_clean, bool(end.sent)) == (True, is_sent)
     assert there.read_bytes() == (b"content" if is_sent else content)
 

@@ -29,6 +29,7 @@ from hsm.progress import Event, ProblemFound, TransferMoved, TransferStarted
 from hsm.transfer.base import Batch, BatchEnd, Capabilities, OnMoved
 from hsm.transfer.outcome import Outcome, TransferResult
 from hsm.transfer.rounds import Patience, Transfer
+from hsm.transfer.watch import DestinationWatch
 
 LARGE = 20 * 1024 * 1024
 """Of this size, each file is a batch of its own where there are as many workers as files."""
@@ -87,6 +88,8 @@ class World:
     destination_error: HsmError | None = None
     destination: MemoryEndpoint = field(init=False)
     n_sent_when_tidied: list[int] = field(default_factory=list)
+    looks: list[bool] = field(default_factory=list)
+    lock_error: HsmError | None = None
 
     def add(self, path: str, *, size: int = LARGE, root: Root = Root.WANDB) -> SourceFile:
         self.here[f"{PREFIX}/{path}"] = Entry("", EntryKind.FILE, size, T, 7)
@@ -128,6 +131,21 @@ class World:
     def stop(self) -> None:
         self.stopped.set()
 
+    # The lock.
+
+    nonce = "abc"
+
+    def check(self, *, at_once: bool = False) -> None:
+        self.looks.append(at_once)
+        if self.lock_error is not None:
+            raise self.lock_error
+
+    def tidy(self) -> None:
+        self.n_sent_when_tidied.append(len(self.sent))
+
+    def put_back(self, moves: Sequence[tuple[str, str]]) -> frozenset[str]:
+        return frozenset(final for _, final in moves)
+
     # The reporter.
 
     def report(self, event: Event) -> None:
@@ -144,7 +162,7 @@ class World:
             target="desktop",
             sleep=self.pauses.append,
             patience=patience or Patience(settle_seconds=(3.0, 6.0)),
-            tidy=lambda: self.n_sent_when_tidied.append(len(self.sent)),
+            watch=DestinationWatch(self.destination, ROOTS, "sweep_1", self),
         )
         return transfer.run(files, n_workers=n_workers)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hsm.errors import ConnectionDroppedError, LockedError
+from hsm.errors import ConnectionDroppedError, LockedError, LockLostError
 from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SweepInventory, SyncPlan
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.project_folder import ProjectFolder
@@ -19,11 +19,12 @@ from hsm.records.lock import is_dead_here, parse_holder
 from hsm.records.receipt import Receipt, Sender, get_receipt_name, make_receipt_content, parse_receipt
 from hsm.records.record import SWEEP_FOLDER, RunRecord, make_records
 from hsm.remote.cksum import make_checksum
-from hsm.remote.guard import GuardPlaces
+from hsm.remote.guard import GuardPlaces, get_replaced_folder
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sync.bring.books import Books
-from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.ledger import Ledger, UnseenReplacedError
+from hsm.targets.lock import LOOK_SECONDS
 
 SWEEP = "sweep_1"
 T = 1_760_000_000_123_456_789
@@ -95,9 +96,9 @@ class Desk:
             return [problem.kind for problem in self.record(ledger, plan, sent, error=error)]
 
     def record(
-        self, ledger: Ledger, plan: SyncPlan = SENDS, sent: Mapping[Any, SourceFile] = SENT, *, error: str = ""
+        self, ledger: Ledger, plan: SyncPlan = SENDS, sent: Mapping[Any, SourceFile] = SENT, **more: Any
     ) -> Any:
-        return ledger.record(plan, sent, places=self.places, endpoint=LocalEndpoint(), error=error)
+        return ledger.record(plan, sent, places=self.places, endpoint=LocalEndpoint(), **more)
 
 
 @pytest.fixture
@@ -202,11 +203,11 @@ def test_a_generation_is_never_used_twice(
 
 def test_without_the_lock_no_receipt_is_written_and_it_is_told(taken: Desk) -> None:
     taken.lock.write_text("somebody else's")
-    (problem,) = taken.record(taken.ledger)
-    assert (problem.kind, problem.is_failure) == ("lock_lost", True)
+    with pytest.raises(LockLostError):
+        taken.record(taken.ledger)
     assert (taken.lock.read_text(), (taken.receipts / NAME).exists()) == ("somebody else's", False)
     journal = taken.read_journal()
-    assert (journal.generation, journal.receipt, set(journal.runs)) == (0, "", {"run-1"})
+    assert (journal.generation, journal.receipt, set(journal.runs)) == (0, "", set()), "what arrived may be replaced"
 
 
 @pytest.mark.parametrize(
@@ -301,10 +302,40 @@ def test_a_root_has_changed_where_a_file_is_younger_than_the_last_sync(
         assert desk.ledger.find_changed(SweepInventory(SWEEP, (RUN,), files)) == changed
 
 
-def test_tidying_empties_the_temporary_folders_while_the_lock_is_held(taken: Desk) -> None:
-    left = Path(taken.places.temporary[0]) / "left"
+def test_the_lock_is_watched_while_it_is_held(taken: Desk) -> None:
+    assert taken.make_ledger().watch() is None
+    watch = taken.ledger.watch()
+    assert watch is not None
+    watch.check(at_once=True)
+    left = Path(taken.places.temporary[0]) / watch.nonce / "left"
+    assert str(left.parent).endswith(taken.ledger.workspace)
     left.write_text("x")
-    taken.make_ledger().tidy()
-    assert left.exists()
-    taken.ledger.tidy()
+    watch.tidy()
     assert not left.exists()
+    taken.lock.write_text("somebody else's")
+    for look in (watch.tidy, lambda: watch.check(at_once=True)):
+        with pytest.raises(LockLostError):
+            look()
+
+
+def test_a_look_at_the_lock_is_good_for_some_seconds(taken: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("hsm.targets.lock.read_clock", lambda: now[0])
+    watch = taken.ledger.watch()
+    assert watch is not None
+    taken.lock.write_text("somebody else's")
+    watch.check()
+    now[0] += LOOK_SECONDS + 1
+    with pytest.raises(LockLostError):
+        watch.check()
+
+
+def test_files_that_were_replaced_are_looked_at_before_they_go(taken: Desk) -> None:
+    place = Path(get_replaced_folder(taken.places.temporary[0], taken.ledger.workspace.rpartition("/")[2])) / "run-1/x"
+    place.parent.mkdir(parents=True)
+    place.write_text("somebody else's")
+    with pytest.raises(UnseenReplacedError):
+        taken.record(taken.ledger, has_seen_replaced=False)
+    assert (place.exists(), taken.lock.exists(), (taken.receipts / NAME).exists()) == (True, True, False)
+    taken.record(taken.ledger)
+    assert (place.exists(), taken.lock.exists(), (taken.receipts / NAME).exists()) == (False, False, True)

@@ -19,8 +19,9 @@ from hsm.transfer.rsync.output import OutputReader
 from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
 from hsm.transfer.rsync.versions import RsyncPair, RsyncVersion
 
+WORKSPACE = ".hsm-tmp/sweep_1/abc"
 NEW = RsyncVersion((3, 2, 7), 31)
-SETUP = RsyncSetup(StreamDirection.PUSH, {Root.WANDB: "/data/my wandb"}, "sweep_1", RsyncPair(NEW, NEW))
+SETUP = RsyncSetup(StreamDirection.PUSH, {Root.WANDB: "/data/my wandb"}, WORKSPACE, RsyncPair(NEW, NEW))
 PUSH = RsyncCall(SETUP, Root.WANDB, address="cluster", ssh_argv=("ssh", "-o", "ControlPath=/tmp/a b"))
 
 
@@ -35,14 +36,15 @@ def make_push_to(there: RsyncVersion) -> RsyncCall:
 
 def make_local(tmp_path: Path, *, protocol: int = 31) -> RsyncCall:
     """Make a call between two folders of this machine, whose temporary folder is there."""
-    (tmp_path / "there/.hsm-tmp/sweep_1").mkdir(parents=True)
+    (tmp_path / "there" / WORKSPACE).mkdir(parents=True)
     version = RsyncVersion((3, 2, 7), protocol)
     roots = {Root.WANDB: str(tmp_path / "there")}
-    setup = RsyncSetup(StreamDirection.LOCAL, roots, "sweep_1", RsyncPair(version, version))
+    setup = RsyncSetup(StreamDirection.LOCAL, roots, WORKSPACE, RsyncPair(version, version))
     return RsyncCall(setup, Root.WANDB)
 
 
-TEMPORARY = "--temp-dir=.hsm-tmp/sweep_1"
+TEMPORARY = f"--temp-dir={WORKSPACE}"
+BACKUP = ("--backup", f"--backup-dir={WORKSPACE}.old")
 ALWAYS = [
     "rsync",
     "--files-from=-",
@@ -52,6 +54,7 @@ ALWAYS = [
     "--copy-links",
     "--chmod=Du+rwx,Fu+rw",
     TEMPORARY,
+    *BACKUP,
     "--partial-dir=.hsm-partial",
     "--timeout=60",
     "--8-bit-output",
@@ -119,7 +122,8 @@ def test_a_call_is_one_command_line(call: RsyncCall, options: list[str], ends: l
     assert argv[-3:] == ["--", *(ends or ["/", "cluster:/data/my wandb/"])]
     expected = [*ALWAYS, *options]
     if call.setup.pair.to_openrsync:  # which looks from where it was started
-        expected[expected.index(TEMPORARY)] = "--temp-dir=/data/my wandb/.hsm-tmp/sweep_1"
+        expected[expected.index(TEMPORARY)] = f"--temp-dir=/data/my wandb/{WORKSPACE}"
+        expected = [word for word in expected if word not in BACKUP]  # which it does not know
     assert sorted(argv[:-3]) == sorted(expected)
 
 
@@ -179,7 +183,7 @@ def test_rsync_splits_the_remote_shell_as_it_was_joined(
         pytest.param(
             replace(PUSH, compares=True, names=("/p/./a",), compression="zstd"),
             {"--files-from=-", "--from0", "--partial-dir=.hsm-partial", "--ignore-times", "--timeout=60"}
-            | {TEMPORARY, "--chmod=Du+rwx,Fu+rw", "--info=progress2", "--outbuf=L"}
+            | {TEMPORARY, *BACKUP, "--chmod=Du+rwx,Fu+rw", "--info=progress2", "--outbuf=L"}
             | {"--no-human-readable", "--out-format=hsm:%n"},
             {"--relative", "--dry-run", "--checksum", "--out-format=hsm:%i %n"},
             id="compared",

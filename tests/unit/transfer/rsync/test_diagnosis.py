@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hsm.errors import ExitCode, TargetError, UnreachableError
+from hsm.errors import ExitCode, NoRsyncError, TargetError, UnreachableError
 from hsm.model import Root, SourceFile
 from hsm.transfer.rsync.diagnosis import diagnose_rsync, find_complaints
 
@@ -77,6 +77,21 @@ def test_an_end_has_a_kind_and_a_next_step(returncode: int, text: str, kind: str
     assert error.hint
     assert "{" not in error.message + error.hint
     assert error.detail == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("bash: line 1: /opt/rsync: No such file or directory\n" + CLOSED, "No such file"),
+        ("sh: 1: /opt/rsync: Permission denied\n" + CLOSED, "Permission denied"),
+        (CLOSED, "it names no version"),
+    ],
+)
+def test_a_wrong_rsync_path_is_named(text: str, words: str) -> None:
+    error = diagnose_rsync(127, text, name="desktop", ssh_command="ssh d", rsync_path="/opt/rsync")
+    assert isinstance(error, NoRsyncError)
+    assert error.message.startswith("/opt/rsync is no rsync that can be run at desktop: ")
+    assert words in error.message
 
 
 def test_the_way_to_a_noisy_shell_is_named() -> None:

@@ -1,0 +1,62 @@
+"""Files at a destination as a transfer knows them: as the check saw them, and as it has sent them since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from hsm.model import Entry, EntryKind, FileKey, SourceFile
+
+_SECOND_NS = 10**9
+
+# FAT keeps even seconds and may round up: a file that this transfer has sent shows no other time than that.
+_OWN_STEP_NS = 2 * _SECOND_NS
+
+
+@dataclass(slots=True)
+class SeenFiles:
+    """Knowledge of what a transfer may replace. A file that is none of it is somebody else's, and stays.
+
+    Attributes:
+        there: The files that the check saw, of those that are to be sent.
+        is_checked: There was a check; without one everything that is not newer than the source's file is expected.
+    """
+
+    there: Mapping[FileKey, Entry] = field(default_factory=dict)
+    is_checked: bool = True
+    _sent: dict[FileKey, list[SourceFile]] = field(default_factory=dict)
+
+    def note_sent(self, files: Iterable[SourceFile]) -> None:
+        """Note versions of files that were offered: they may have arrived, whatever was said of them."""
+        for file in files:
+            self._sent.setdefault(file.key, []).append(file)
+
+    def may_replace(self, file: SourceFile, size: int, mtime_ns: int) -> bool:
+        """Tell whether a file at the destination is one that `file` may replace.
+
+        Args:
+            file: To be sent.
+            size: Of what is there, bytes.
+            mtime_ns: Of what is there; at the step of whoever looked.
+        """
+        if self._is_version(file, size, mtime_ns):
+            return True
+        if not self.is_checked:
+            return mtime_ns <= file.mtime_ns
+        seen = self.there.get(file.key)
+        return seen is not None and size == seen.size and _is_same(mtime_ns, seen.mtime_ns)
+
+    def is_own(self, file: SourceFile, entry: Entry) -> bool:
+        """Tell whether what is at the destination is a version of `file` that this transfer has sent."""
+        return entry.kind is EntryKind.FILE and self._is_version(file, entry.size, entry.mtime_ns)
+
+    def _is_version(self, file: SourceFile, size: int, mtime_ns: int) -> bool:
+        own = (file, *self._sent.get(file.key, ()))
+        return any(size == each.size and abs(mtime_ns - each.mtime_ns) <= _OWN_STEP_NS for each in own)
+
+
+def _is_same(one_ns: int, other_ns: int) -> bool:
+    """Compare two looks at one file, of which one may show whole seconds alone (SFTP version 3, BSD's stat)."""
+    if one_ns % _SECOND_NS and other_ns % _SECOND_NS:
+        return one_ns == other_ns
+    return one_ns // _SECOND_NS == other_ns // _SECOND_NS
