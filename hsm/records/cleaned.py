@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hsm.errors import ConfigError
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
+from hsm.model import FileKey, Root
 from hsm.project_folder import ProjectFolder
+from hsm.sweep_folder import sweep_folder
 
 SCHEMA = 1
 ASIDE_PREFIX = ".hsm-clean-"
@@ -177,6 +179,13 @@ def find_cleaned(project: Path, sweep: str) -> dict[str, CleanedUnit]:
     """
     units = {unit.name: unit for cleaning in load_cleanings(project, sweep) for unit in cleaning.units}
     return {name: unit for name, unit in units.items() if not unit.is_here}
+
+
+def iter_cleaned_files(sweep: str, unit: CleanedUnit) -> Iterator[tuple[FileKey, CleanedFile]]:
+    """Yield the removed files of a unit, each by its place at a target. Pure."""
+    root, prefix = (Root.WANDB, unit.name) if unit.name else (Root.SWEEPS, sweep_folder(sweep))
+    for path, file in unit.files.items():
+        yield (root, f"{prefix}/{path}"), file
 
 
 def _sync_folder(folder: Path) -> None:

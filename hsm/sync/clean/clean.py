@@ -1,35 +1,50 @@
 """`hsm sync clean`: frees the disk here of results that are verified to lie, whole, at targets.
 
-The order is what makes it safe: take the locks of both sides, have the targets write to their disks, look at everything
-and read it at both ends, decide (a pure function), ask the user, look at both ends once more, write down on the disk
-what is to go, and only then remove it, unit by unit, each set aside first.
+The order is what makes it safe: take the locks of both sides, look by marks whether the ends are different places, have
+the targets write to their disks, look at everything and read it at both ends, decide (a pure function), ask the user,
+look at both ends once more, write down on the disk what is to go, and only then remove it, unit by unit, each looked at
+anew and set aside first.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
-from hsm.errors import UsageError
+from hsm.discover.sweeps import Layout
+from hsm.errors import HsmError, TargetError, UsageError
 from hsm.model import Root
 from hsm.process.runner import Runner
 from hsm.progress import Reporter
 from hsm.project_folder import ProjectFolder
+from hsm.records.cleaned import CleanedUnit, iter_cleaned_files
+from hsm.records.origins import forget_origins
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.clean.decision import decide_all, is_too_early
+from hsm.sync.clean.decision import decide_all, find_holders, is_too_early, keep_what_links_need
+from hsm.sync.clean.links import find_links
 from hsm.sync.clean.record import CleanRecord, make_cleaned_unit, make_cleaning
-from hsm.sync.clean.removal import remove_emptied_folders, remove_units
+from hsm.sync.clean.removal import Removal, remove_emptied_folders, remove_units
 from hsm.sync.clean.report import CleanReport, KeptUnit
 from hsm.sync.clean.session import CleanSession
-from hsm.sync.clean.target import add_runs
-from hsm.sync.clean.units import Units, add_checksums, find_leftovers, list_own_folders, make_units, read_everything
-from hsm.sync.clean.values import CleanOptions, Copy, UnitVerdict
+from hsm.sync.clean.units import (
+    Units,
+    add_checksums,
+    add_runs,
+    find_leftovers,
+    list_own_folders,
+    make_units,
+    read_everything,
+)
+from hsm.sync.clean.values import CleanOptions, Copy, Link, UnitVerdict
+from hsm.sync.clean.walk import UnitPlace
+from hsm.sync.clean.watch import RemovalWatch
 from hsm.sync.source import ProjectSource, find_source
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection
@@ -84,12 +99,13 @@ def open_clean(
             session.lock_here(loaded.config.sync_targets)
         # Before anything is looked at: a run that gets its name back is looked at like any other.
         leftovers = find_leftovers(source.project, sweep.id, puts_back=not is_dry_run)
-        inventory = read_everything(source)
-        units = make_units(inventory, sweep, leftovers, wants_folder=Root.SWEEPS in request.roots)
+        inventory, by_place = read_everything(source)
+        wants_folder = Root.SWEEPS in request.roots
+        units = make_units(inventory, sweep, leftovers, wants_folder=wants_folder, by_place=by_place)
         settings = _choose_targets(loaded, sweep.id, request)
         session.open_targets(settings, add_runs(inventory, [left.name for left in leftovers]), may_ask=request.may_ask)
         if not is_dry_run:
-            session.lock_targets(list_own_folders(source.layout, units))
+            session.lock_targets()
         yield _judge(source, units, session, request, runner)
 
 
@@ -114,15 +130,22 @@ def _judge(
     source: ProjectSource, units: Units, session: CleanSession, request: CleanRequest, runner: Runner
 ) -> SweepClean:
     """Read what may go, here and at the targets, and decide."""
+
+    def check() -> None:
+        runner.sleep(0)
+
     options, now_ns = request.options, time.time_ns()  # one reading of the clock, so that both decisions below agree
     wanted = [unit for unit in units.units if unit.root in request.roots]
     ready = [unit for unit in wanted if not is_too_early(unit, options, now_ns=now_ns)]
+    if not request.is_dry_run and ready:
+        session.compare_places(ready, list_own_folders(source.layout, units))
     # Here first: what is written to while the targets are read shows in the last look of the removal.
-    read = {unit.path: add_checksums(unit, lambda: runner.sleep(0)) for unit in ready}
+    read = {unit.path: add_checksums(unit, check) for unit in ready}
     copies = session.read_copies(list(read.values()), flushes=not request.is_dry_run, reads=not options.is_quick)
     found = [read.get(unit.path, unit) for unit in units.units]
-    verdicts = decide_all(found, copies, options, roots=request.roots, now_ns=now_ns)
-    return SweepClean(source, units, copies, verdicts, session, request)
+    links = find_project_links(source.layout, units, check)
+    verdicts = decide_all(found, copies, options, roots=request.roots, now_ns=now_ns, links=links)
+    return SweepClean(source, units, copies, verdicts, session, request, check)
 
 
 class SweepClean:
@@ -135,6 +158,7 @@ class SweepClean:
         verdicts: The decision.
         session: Holds the locks.
         request: The request.
+        check: Called now and then; may raise.
     """
 
     def __init__(
@@ -145,6 +169,7 @@ class SweepClean:
         verdicts: Sequence[UnitVerdict],
         session: CleanSession,
         request: CleanRequest,
+        check: Callable[[], None],
     ) -> None:
         self._source = source
         self._units = units
@@ -152,6 +177,7 @@ class SweepClean:
         self._verdicts = tuple(verdicts)
         self._session = session
         self._request = request
+        self._check = check
 
     def remove(self) -> CleanReport:
         """Remove what may go, after a last look at both ends; what is not as it was stays. To be called once.
@@ -163,8 +189,21 @@ class SweepClean:
             raise AssertionError("a dry run holds no locks, so it removes nothing")
         going = [verdict for verdict in self._verdicts if verdict.goes]
         kept = self._session.find_changed(going, self._copies)
-        kept |= self._remove([verdict for verdict in going if verdict.unit.path not in kept])
-        return self.make_report(kept)
+        # The user may have thought about the answer for long: once more for symlinks that came meanwhile.
+        links = find_project_links(self._source.layout, self._units, self._check) if going else ()
+        left = [
+            replace(verdict, goes=verdict.unit.path not in kept) if verdict.goes else verdict
+            for verdict in self._verdicts
+        ]
+        needed = {verdict.unit.path: verdict for verdict in keep_what_links_need(left, links)}
+        for verdict in going:
+            if verdict.unit.path not in kept and not needed[verdict.unit.path].goes:
+                kept[verdict.unit.path] = needed[verdict.unit.path].reasons[0]
+        removed, error = self._remove([verdict for verdict in going if verdict.unit.path not in kept], links)
+        kept |= removed
+        if error is not None and len(kept) == len(going):
+            raise error
+        return replace(self.make_report(kept), error=error)
 
     def make_report(self, kept: Mapping[str, str] | None = None) -> CleanReport:
         """Make the report of what was found and done.
@@ -180,11 +219,14 @@ class SweepClean:
             errors=dict(self._session.errors),
         )
 
-    def _remove(self, going: Sequence[UnitVerdict]) -> dict[str, str]:
+    def _remove(self, going: Sequence[UnitVerdict], links: Sequence[Link]) -> tuple[dict[str, str], HsmError | None]:
         """Write down what goes, remove it, and take out of the record what stayed; why it did, by path."""
         if not going:
-            return {}
+            return {}, None
         source, sweep = self._source, self._source.sweeps[0].id
+        holders = find_holders(going, links)
+        order = {path: number for number, path in enumerate(holders)}
+        going = sorted(going, key=lambda verdict: order[verdict.unit.path])
         places = [self._units.places[verdict.unit.path] for verdict in going]
         units = [make_cleaned_unit(verdict, place) for verdict, place in zip(going, places, strict=True)]
         record = CleanRecord(
@@ -192,10 +234,41 @@ class SweepClean:
             make_cleaning(sweep, units, self._session.make_places(going), is_quick=self._request.options.is_quick),
         )
         record.save()  # holds the names `aside`, so the next clean knows what it finds after a crash
-        kept = remove_units(zip(places, [unit.aside for unit in units], strict=True))
+        _forget_origins(source.project, sweep, units)
+        removals = [
+            Removal(place, unit.aside, self._watch(verdict, place, unit.aside), holders[verdict.unit.path])
+            for verdict, place, unit in zip(going, places, units, strict=True)
+        ]
+        kept, error = remove_units(removals)
         remove_emptied_folders(
             os.path.realpath(f"{source.layout.wandb}/{sweep}"),
             {place.folder for verdict, place in zip(going, places, strict=True) if verdict.unit.name},
         )
         record.drop(kept)
-        return kept
+        return kept, error
+
+    def _watch(self, verdict: UnitVerdict, place: UnitPlace, aside: str) -> RemovalWatch:
+        def look() -> None:
+            self._check()
+            path = place.path if os.path.lexists(place.path) else f"{place.folder}/{aside}"
+            self._session.look_again(verdict, self._copies, path)
+
+        return RemovalWatch(look)
+
+
+def _forget_origins(project: Path, sweep: str, units: Sequence[CleanedUnit]) -> None:
+    """Forget what came by pulls of what goes, so that only what is brought back after this counts as that."""
+    try:
+        forget_origins(project, sweep, [key for unit in units for key, _ in iter_cleaned_files(sweep, unit)])
+    except OSError as error:
+        raise TargetError(
+            f"The records of what came by pulls cannot be written: {error.strerror}.",
+            hint="Check the free space and the permissions of .hsm/ here. Nothing was removed.",
+            kind="clean_unwritable",
+        ) from error
+
+
+def find_project_links(layout: Layout, units: Units, check: Callable[[], None]) -> tuple[Link, ...]:
+    """Search the whole project for symlinks that lead into units."""
+    folders = (layout.project, layout.sweeps, layout.wandb)
+    return find_links(folders, [unit.path for unit in units.units], check)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from hsm.model import EntryKind, SourceFile
-from hsm.plan.planner import is_same_time
+from hsm.config.target_sections import SyncOptions
+from hsm.model import EntryKind, Reason, SourceFile, SweepInventory
+from hsm.plan.selection import Selection
+from hsm.plan.times import is_same_time
+from hsm.records.record import SWEEP_FOLDER
 from hsm.sync.clean.names import is_hsm_path, is_wandb_folder
-from hsm.sync.clean.values import CleanOptions, Copy, Lack, Unit
+from hsm.sync.clean.values import HERE, CleanOptions, Copy, Lack, Unit
 from hsm.sync.status.standing import is_proven
 
 
@@ -26,8 +29,26 @@ def iter_lacks(unit: Unit, copy: Copy, options: CleanOptions, waived: frozenset[
         yield from _judge_record(unit, copy, options, is_all_there=not found)
         yield from _judge_empty_folders(unit, copy)
     yield from found
-    if paths and _is_unit_itself(unit, copy, paths):
-        yield Lack("", "its files there are the very files here, not a copy")
+    for path, words in sorted(copy.unflushed.items()):
+        yield Lack(path, f"cannot be written to the disk there: {words}")
+    yield from _judge_place(unit, copy, paths)
+
+
+def find_unsent(unit: Unit, inventory: SweepInventory, options: SyncOptions) -> dict[str, str]:
+    """Find the files of a unit that a sync does not send, with the reason in words, by path relative to it. Pure."""
+    files = list(unit.files.values())
+    if not files:
+        return {}
+    # Old versions are known of the unit already; the target's own choice of versions adds nothing.
+    selection = Selection(latest_only=False, exclude=options.exclude, secret_patterns=options.secret_patterns)
+    items = selection.find_left(files, inventory, unit.run)
+    by_path = {file.path: path for path, file in unit.files.items()}
+    found = {by_path[path]: f"is not sent there: {item.reason.value}" for path, item in items.items()}
+    if unit.name == SWEEP_FOLDER and options.max_depth is not None:
+        deep = (path for path in unit.files if path.count("/") >= options.max_depth)
+        found |= dict.fromkeys(deep, "is not sent there: deeper than max_depth")
+    superseded = dict.fromkeys(unit.superseded, f"is not sent there: {Reason.SUPERSEDED.value}")
+    return {**superseded, **found}
 
 
 def count_places(copies: Sequence[Copy], unit: Unit) -> int:
@@ -41,16 +62,48 @@ def count_places(copies: Sequence[Copy], unit: Unit) -> int:
     return len(places)
 
 
+def find_twins(inodes: Mapping[str, int], devices: Mapping[str, int], copy: Copy) -> list[str]:
+    """Find the files of a copy that may be the very files of another place, by their inodes; 0 is one not known.
+
+    Args:
+        inodes: Of the other place, by path.
+        devices: Of these files, as far as their file system can be compared.
+        copy: The copy.
+    """
+    return [
+        path
+        for path, inode in inodes.items()
+        if path in copy.entries
+        and inode == copy.entries[path].inode != 0
+        and devices.get(path, -1) in (copy.devices.get(path, -1), -1)
+    ]
+
+
+def list_twins(unit: Unit, copies: Sequence[Copy], target: str) -> list[str]:
+    """List the files of one target's copy that may be the very files here, or those of another target."""
+    found: dict[str, None] = {}
+    for copy in copies:
+        if copy.target == target:
+            here = {path: seen.inode for path, seen in unit.entries.items() if seen.kind is EntryKind.FILE}
+            found |= dict.fromkeys(find_twins(here, {}, copy))
+            for other in copies:
+                there = {path: entry.inode for path, entry in other.entries.items() if entry.kind is EntryKind.FILE}
+                found |= dict.fromkeys(find_twins(there, other.devices, copy) if other is not copy else ())
+    return list(found)
+
+
 def _is_one_place(one: Copy, other: Copy, unit: Unit) -> bool:
-    """Tell whether two targets are one place, or all files of the unit are the same ones at both (hard links)."""
-    if one.place == other.place:
+    """Tell whether two targets are one place: by name, by a mark, or by a hard link that they share."""
+    if one.place == other.place or one.target in other.shared or other.target in one.shared:
         return True
-    paths = [path for path in unit.files if path in one.entries and path in other.entries]
-    # Inodes of two machines may be equal by chance, but not those of all files of a run; 0 is an inode not known.
-    return bool(paths) and all(
-        one.entries[path].inode == other.entries[path].inode != 0
-        and one.devices.get(path, -1) in (other.devices.get(path, -1), -1)
-        for path in paths
+    inodes = {path: one.entries[path].inode for path in unit.sizes_there if path in one.entries}
+    twins = find_twins(inodes, one.devices, other)
+    # Some inodes of two machines are equal by chance: not those of all files of a run, nor of files that have a second
+    # name on both.
+    n_common = sum(path in other.entries for path in inodes)
+    return 0 < n_common == len(twins) or any(
+        (path in one.devices and path in other.devices) or (path in one.linked and path in other.linked)
+        for path in twins
     )
 
 
@@ -72,7 +125,7 @@ def _judge_file(unit: Unit, copy: Copy, path: str, options: CleanOptions) -> Ite
     elif there.size != size:
         yield Lack(path, "differs there")
     elif options.is_quick:
-        if not is_same_time(mtime_ns, there.mtime_ns):
+        if not is_same_time(mtime_ns, there.mtime_ns, copy.file_system):
             yield Lack(path, "has another time there")
     # SHA-256 of both ends, not rsync's comparison: the record needs the sum itself, for when the source is gone.
     elif not unit.checksums.get(path) or copy.checksums.get(path) != unit.checksums[path]:
@@ -118,15 +171,22 @@ def _judge_empty_folders(unit: Unit, copy: Copy) -> Iterator[Lack]:
             yield Lack(path, "is an empty folder, which is not sent")
 
 
+def _judge_place(unit: Unit, copy: Copy, paths: Sequence[str]) -> Iterator[Lack]:
+    """Yield why a copy may lie nowhere else than here."""
+    if HERE in copy.shared or (paths and _is_unit_itself(unit, copy, paths)):
+        yield Lack("", "its files there are the very files here, not a copy")
+    elif copy.unmarked:
+        yield Lack("", f"no mark can be made there, so it may be the very folder here: {copy.unmarked}")
+
+
 def _is_unit_itself(unit: Unit, copy: Copy, paths: Sequence[str]) -> bool:
     """Tell whether what lies there is what lies here, by inodes.
 
-    One file is enough where file systems can be compared, since an inode is unique in its own; else all must agree.
+    One file is enough where file systems can be compared, since an inode is unique in its own, and where it has a
+    second name there; else all must agree.
     """
-    pairs = [(unit.entries[path], path) for path in paths if path in unit.entries and path in copy.entries]
-    files = [(seen, path) for seen, path in pairs if seen.kind is EntryKind.FILE]
-    same = [copy.entries[path].inode == seen.inode != 0 for seen, path in files]
-    known = [copy.devices.get(path) == seen.device for seen, path in files if path in copy.devices]
-    if len(known) == len(files):
-        return any(is_inode and is_device for is_inode, is_device in zip(same, known, strict=True))
-    return bool(same) and all(same)
+    files = {path: unit.entries[path] for path in paths if path in unit.entries and path in copy.entries}
+    files = {path: seen for path, seen in files.items() if seen.kind is EntryKind.FILE}
+    inodes = {path: seen.inode for path, seen in files.items()}
+    twins = find_twins(inodes, {path: seen.device for path, seen in files.items() if path in copy.devices}, copy)
+    return 0 < len(files) == len(twins) or any(path in copy.devices or path in copy.linked for path in twins)

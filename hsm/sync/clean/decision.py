@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from hsm.model import EntryKind, Root, SourceFile
 from hsm.records.cleaned import CleanedUnit
 from hsm.records.record import SWEEP_FOLDER
 from hsm.sync.clean.comparison import count_places, iter_lacks
 from hsm.sync.clean.names import is_hsm_path, is_receipt, is_wandb_link
-from hsm.sync.clean.values import CleanOptions, Copy, Lack, Seen, Unit, UnitVerdict
+from hsm.sync.clean.values import CleanOptions, Copy, Lack, Link, Seen, Unit, UnitVerdict
 
 REST_NS = 10 * 10**9
 """A run that was written to within this time may still be written to: `finish()` returns while the log still grows."""
@@ -26,6 +27,7 @@ def decide_all(
     *,
     roots: Collection[Root],
     now_ns: int,
+    links: Sequence[Link] = (),
 ) -> tuple[UnitVerdict, ...]:
     """Decide about all units of a sweep.
 
@@ -35,6 +37,7 @@ def decide_all(
         options: Conditions that the user sets.
         roots: Runs, the sweep's folder, or both are asked for.
         now_ns: The clock of this machine.
+        links: The symlinks of the project that lead into units.
 
     Returns:
         The verdicts of what is asked for: runs first, in the order of `units`.
@@ -42,10 +45,10 @@ def decide_all(
     verdicts = [decide(unit, copies.get(unit.path, ()), options, now_ns=now_ns) for unit in units]
     # What is not asked for stays even if it could go, and so does what its symlinks lead into.
     verdicts = [verdict if verdict.unit.root in roots else replace(verdict, goes=False) for verdict in verdicts]
-    runs = keep_what_links_need([verdict for verdict in verdicts if verdict.unit.name])
+    runs = keep_what_links_need([verdict for verdict in verdicts if verdict.unit.name], links)
     removes_runs = Root.WANDB in roots
     folders = [keep_folder(verdict, runs, removes_runs=removes_runs) for verdict in verdicts if not verdict.unit.name]
-    found = keep_what_links_need([*runs, *folders])  # once more: a folder that stays may need a run
+    found = keep_what_links_need([*runs, *folders], links)  # once more: a folder that stays may need a run
     return tuple(verdict for verdict in found if verdict.unit.root in roots)
 
 
@@ -108,21 +111,61 @@ def keep_folder(folder: UnitVerdict, runs: Sequence[UnitVerdict], *, removes_run
     )
 
 
-def keep_what_links_need(verdicts: Sequence[UnitVerdict]) -> list[UnitVerdict]:
-    """Let a unit stay into which a symlink of another one leads that stays."""
+def keep_what_links_need(verdicts: Sequence[UnitVerdict], links: Sequence[Link] = ()) -> list[UnitVerdict]:
+    """Let a unit stay into which a symlink leads that stays: one of another unit, or one anywhere in the project."""
     found = list(verdicts)
     while True:
-        needed = {file.real for verdict in found if not verdict.goes for file in verdict.unit.files.values()} - {""}
-        kept = [_keep_if_needed(verdict, needed) for verdict in found]
+        staying = list(_iter_staying(found, links))
+        kept = [_keep_if_needed(verdict, staying) for verdict in found]
         if kept == found:
             return found
         found = kept
 
 
-def _keep_if_needed(verdict: UnitVerdict, needed: Iterable[str]) -> UnitVerdict:
-    if not verdict.goes or not any(path.startswith(f"{verdict.unit.path}/") for path in needed):
+def _iter_staying(verdicts: Sequence[UnitVerdict], links: Sequence[Link]) -> Iterator[Link]:
+    """Yield the symlinks that stay: those that lie in no unit that goes."""
+    paths = {verdict.unit.path for verdict in verdicts}
+    going = {verdict.unit.path for verdict in verdicts if verdict.goes}
+    for link in links:
+        holders = [path for path in map(str, PurePosixPath(link.path).parents) if path in paths]
+        if not holders or holders[0] not in going:  # the innermost: a run may lie in the sweep's folder
+            yield link
+    for verdict in verdicts:
+        for file in verdict.unit.files.values() if not verdict.goes else ():
+            units = frozenset(path for path in going if file.real.startswith(f"{path}/"))
+            if units:
+                yield Link(f"{verdict.unit.path}/{file.path.rpartition('/')[2]}", units)
+
+
+def _keep_if_needed(verdict: UnitVerdict, links: Iterable[Link]) -> UnitVerdict:
+    link = next((link for link in links if verdict.unit.path in link.units), None)
+    if not verdict.goes or link is None:
         return verdict
-    return replace(verdict, goes=False, reasons=("a symlink of what stays leads into it",))
+    words = f"a symlink that stays leads into it: {link.path}"
+    if link.unread:
+        words = f"a symlink in {link.path} may lead into it, which cannot be read: {link.unread}"
+    return replace(verdict, goes=False, reasons=(words,))
+
+
+def find_holders(verdicts: Sequence[UnitVerdict], links: Sequence[Link]) -> dict[str, frozenset[str]]:
+    """Find for each unit the others in which symlinks lie that lead into it, by paths.
+
+    In the order in which units may be removed: those others come before it, as far as they lead in no circle. One that
+    stays after all keeps what it leads into.
+    """
+    paths = [verdict.unit.path for verdict in verdicts]
+    holders: dict[str, set[str]] = {path: set() for path in paths}
+    for link in links:
+        for holder in [path for path in paths if link.path.startswith(f"{path}/")]:
+            for unit in link.units - {holder}:
+                if unit in holders:
+                    holders[unit].add(holder)
+    found: dict[str, frozenset[str]] = {}
+    while len(found) < len(paths):
+        waiting = [path for path in paths if path not in found]
+        free = [path for path in waiting if holders[path] <= found.keys()] or waiting[:1]
+        found |= {path: frozenset(holders[path]) for path in free}
+    return found
 
 
 def _iter_waiting(unit: Unit, options: CleanOptions, now_ns: int) -> Iterator[str]:

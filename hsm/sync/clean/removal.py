@@ -8,51 +8,77 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hsm.errors import HsmError
 from hsm.model import EntryKind
 from hsm.sync.clean.names import WANDB_LINKS
 from hsm.sync.clean.values import Seen
 from hsm.sync.clean.walk import OPEN_FOLDER, UnitPlace, Walk, look, walk_folder
+from hsm.sync.clean.watch import RemovalWatch
 
 
 class KeptError(Exception):
     """Something was kept; the message says what and why."""
 
 
-def remove_units(places: Iterable[tuple[UnitPlace, str]]) -> dict[str, str]:
-    """Remove folders, one after the other; one that cannot be removed does not keep the others.
-
-    Args:
-        places: Each with its `aside`, see `remove_unit`.
-
-    Returns:
-        Why folders stayed, by path.
-    """
-    kept: dict[str, str] = {}
-    for place, aside in places:
-        try:
-            remove_unit(place, aside)
-        except (KeptError, OSError) as error:
-            kept[place.path] = str(error)
-    return kept
+class LookError(KeptError):
+    """What speaks for a removal is no more as it was; nothing further of it may go."""
 
 
-def remove_unit(place: UnitPlace, aside: str) -> None:
-    """Remove a folder that is as it was seen; it stops counting as a run before anything of it is removed.
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One folder that is to be removed.
 
-    Args:
+    Attributes:
         place: The folder, and everything that was seen in it.
         aside: A free name on the same file system, that it has while it is removed; the same as `place.base` for what
             has it already.
+        watch: Looks at everything else that speaks for it.
+        holders: Paths of folders in which symlinks lie that lead into it; it stays if one of them does.
+    """
+
+    place: UnitPlace
+    aside: str
+    watch: RemovalWatch
+    holders: frozenset[str] = frozenset()
+
+
+def remove_units(removals: Sequence[Removal]) -> tuple[dict[str, str], HsmError | None]:
+    """Remove folders, one after the other; one that cannot be removed does not keep the others.
+
+    Returns:
+        Why folders stayed, by path; and the error after which none was removed any more, such as a lock that was lost.
+    """
+    kept: dict[str, str] = {}
+    error: HsmError | None = None
+    for removal in removals:
+        try:
+            if any(path in kept for path in removal.holders):
+                raise KeptError("a symlink of what stays leads into it")
+            if error is None:
+                remove_unit(removal)
+        except (KeptError, OSError) as reason:
+            kept[removal.place.path] = str(reason)
+        except HsmError as found:
+            error = found
+        if error is not None:
+            kept[removal.place.path] = error.message
+    return kept, error
+
+
+def remove_unit(removal: Removal) -> None:
+    """Remove a folder that is as it was seen; it stops counting as a run before anything of it is removed.
 
     Raises:
         KeptError: It is not as it was seen, and is there as before; or something came into it while it was removed,
             which then lies under the name `aside`.
+        HsmError: A lock was lost, or a target is out of reach; what is left lies under one of the two names.
     """
-    _check_same(place.path, place.walk)
+    place, aside = removal.place, removal.aside
+    _look_before(removal)
     with _open(place.folder) as above:
         if aside != place.base:
             _rename(above, place.base, aside)
@@ -62,13 +88,20 @@ def remove_unit(place: UnitPlace, aside: str) -> None:
             except KeptError:
                 _rename(above, aside, place.base)
                 raise
-        removal = _Removal(place.walk.entries)
+        emptying = _Emptying(place.walk.entries, removal.watch)
         with _open(aside, above=above) as descriptor:
-            removal.empty(descriptor, "")
-        if removal.kept:
-            raise KeptError(f"{place.folder}/{aside} got something new while it was removed: {removal.kept[0]}")
+            emptying.empty(descriptor, "")
+        if emptying.kept:
+            raise KeptError(f"{place.folder}/{aside} got something new while it was removed: {emptying.kept[0]}")
         os.rmdir(aside, dir_fd=above)
         os.fsync(above)
+
+
+def _look_before(removal: Removal) -> None:
+    """Look at the other ends and at this one, until both looks are new enough; at this one last."""
+    removal.watch.look()
+    _check_same(removal.place.path, removal.place.walk)
+    removal.watch.keep_fresh()
 
 
 def put_back(folder: str, aside: str, base: str) -> bool:
@@ -150,22 +183,25 @@ def _open(name: str, *, above: int | None = None) -> Iterator[int]:
 
 
 @dataclass(slots=True)
-class _Removal:
+class _Emptying:
     """Removal of what is in `seen`, entry by entry, each looked at once more.
 
     Attributes:
         seen: Everything that may go.
+        watch: Asked before each step.
         kept: Paths of what was not as it was seen.
         unlinked: Device and inode of files of which one name has gone, which changed the `ctime` under the others.
     """
 
     seen: Mapping[str, Seen]
+    watch: RemovalWatch
     kept: list[str] = field(default_factory=list)
     unlinked: set[tuple[int, int]] = field(default_factory=set)
 
     def empty(self, descriptor: int, prefix: str) -> None:
         for name in os.listdir(descriptor):
             path = f"{prefix}{name}"
+            self.watch.keep_fresh()
             found = look(descriptor, name)
             if found is None:  # gone by itself
                 continue
@@ -197,5 +233,7 @@ class _Removal:
                 self.empty(inner, f"{path}/")
             if len(self.kept) == n_kept:
                 os.rmdir(name, dir_fd=descriptor)
+        except LookError:
+            raise
         except (OSError, KeptError) as error:
             self.kept.append(f"{path} ({error})")

@@ -31,6 +31,7 @@ class CleanReport:
         kept: Units that stayed after all.
         errors: Errors of targets that could not be asked, by name.
         is_dry_run: Nothing was to be removed.
+        error: After which nothing was removed any more, such as a lock that was lost; the reason stands in `kept` too.
     """
 
     sweep: str
@@ -39,6 +40,7 @@ class CleanReport:
     kept: tuple[KeptUnit, ...] = ()
     errors: Mapping[str, HsmError] = field(default_factory=dict)
     is_dry_run: bool = False
+    error: HsmError | None = None
 
     @property
     def going(self) -> tuple[UnitVerdict, ...]:
@@ -59,6 +61,8 @@ class CleanReport:
     @property
     def exit_code(self) -> ExitCode:
         """0 where nothing stays but what goes on or is too young; 1 else; that of the targets where none answered."""
+        if self.error is not None:
+            return self.error.exit_code
         staying = [verdict for verdict in self.verdicts if not verdict.goes and not verdict.is_open]
         was_asked = any(verdict.copies or verdict.lacks for verdict in self.verdicts)
         if staying and self.errors and not was_asked:

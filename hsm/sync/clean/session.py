@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import HsmError, TargetError
@@ -12,14 +12,19 @@ from hsm.model import SweepInventory
 from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import CleanedPlace
+from hsm.records.file_systems import load_file_systems
 from hsm.records.journal import load_journal, make_route
-from hsm.records.lock import hold_local_lock
+from hsm.records.local_locks import LocalLocks
 from hsm.records.source_id import load_source_id
-from hsm.sync.clean.marked_lock import MarkedLock
+from hsm.sync.clean.comparison import list_twins
+from hsm.sync.clean.marks import PlaceComparison, mark_here
+from hsm.sync.clean.removal import LookError
 from hsm.sync.clean.target import CleanTarget
 from hsm.sync.clean.values import Copy, Unit, UnitVerdict
 from hsm.sync.source import ProjectSource
+from hsm.targets.contents.marks import make_mark_name
 from hsm.targets.contract import Connection
+from hsm.targets.lock import TargetLock, give_lock_back, make_lock_lost_error
 
 ConnectTarget = Callable[[str, TargetSettings], Connection]
 """Makes the connection to a target; starts nothing."""
@@ -44,12 +49,16 @@ class CleanSession:
     def __init__(self, source: ProjectSource, connect: ConnectTarget, reporter: Reporter, stack: ExitStack) -> None:
         self.errors: dict[str, HsmError] = {}
         self._source = source
-        self._sweep = source.sweeps[0].id
         self._connect = connect
         self._reporter = reporter
         self._stack = stack
         self._targets: dict[str, CleanTarget] = {}
-        self._locks: dict[str, MarkedLock] = {}
+        self._locks: dict[str, TargetLock] = {}
+        self._locks_here = LocalLocks(stack, source.sweeps[0].id)
+
+    @property
+    def _sweep(self) -> str:
+        return self._source.sweeps[0].id
 
     def lock_here(self, names: Iterable[str]) -> None:
         """Hold the locks here of all targets, so that no sync of the sweep reads or writes it meanwhile.
@@ -63,8 +72,7 @@ class CleanSession:
         """
         folder = ProjectFolder(self._source.project)
         for name in sorted({*names, *folder.list_targets()}):
-            path = folder.lock(name, self._sweep)
-            self._stack.enter_context(hold_local_lock(path, sweep=self._sweep, target=name, breaks=False))
+            self._locks_here.take(folder.lock(name, self._sweep), target=name)
 
     def open_targets(self, settings: Mapping[str, TargetSettings], inventory: SweepInventory, *, may_ask: bool) -> None:
         """Log in to targets and look at what is there.
@@ -81,19 +89,30 @@ class CleanSession:
             except HsmError as error:
                 self._fail(name, error)
 
-    def lock_targets(self, here: Collection[str]) -> None:
-        """Take the lock of each target, which leaves a mark in its folders, and look where else it is to be seen.
-
-        Args:
-            here: Folders in which the project's own results lie; a target whose mark is seen there holds no copy.
-        """
+    def lock_targets(self) -> None:
+        """Take the lock of each target."""
         source_id = load_source_id(self._source.project)
         for target in list(self._targets.values()):
             self._reporter.report(StepStarted(target.name, "lock"))
             try:
-                self._lock_target(target, source_id, here)
+                held = {lock.holder.nonce: name for name, lock in self._locks.items()}
+                lock = target.take_lock(source_id, held)
+                self._stack.callback(give_lock_back, lock.guard)
+                self._locks[target.name] = lock
             except HsmError as error:
                 self._fail(target.name, error)
+
+    def compare_places(self, units: Sequence[Unit], own: Collection[str]) -> None:
+        """Find out by marks what lies at two ends and is the same; needs the locks.
+
+        A target whose folders are the project's counts for nothing; of a unit that targets share, or have from here,
+        the copies will say so.
+
+        Args:
+            units: Those whose copies count.
+            own: Folders in which the project's results lie.
+        """
+        PlaceComparison(self._sweep, self._targets, self._fail, own).run(units)
 
     def read_copies(self, units: Sequence[Unit], *, flushes: bool, reads: bool) -> dict[str, list[Copy]]:
         """Read the copies of units at each target, by the units' paths here.
@@ -118,10 +137,27 @@ class CleanSession:
             self._reporter.report(TargetEnded(target.name, "verified"))
             for path, copy in copies.items():
                 found.setdefault(path, []).append(copy)
-        return found
+        return self._add_linked(units, found) if reads else found
+
+    def _add_linked(self, units: Sequence[Unit], copies: Mapping[str, list[Copy]]) -> dict[str, list[Copy]]:
+        """Ask targets about the files whose inodes are equal to those of another place. Mostly there are none."""
+        by_path = {unit.path: unit for unit in units}
+        found = dict(copies)
+        for target in list(self._targets.values()):
+            twins = {path: list_twins(by_path[path], mine, target.name) for path, mine in found.items()}
+            try:
+                linked = target.find_linked(by_path, twins) if any(twins.values()) else {}
+            except HsmError as error:
+                self._fail(target.name, error)
+                continue
+            for path, names in linked.items():
+                found[path] = [
+                    replace(copy, linked=names) if copy.target == target.name else copy for copy in found[path]
+                ]
+        return {path: [copy for copy in mine if copy.target in self._targets] for path, mine in found.items()}
 
     def find_changed(self, going: Sequence[UnitVerdict], copies: Mapping[str, Sequence[Copy]]) -> dict[str, str]:
-        """Find the units that are no longer at the targets as they were read. Called right before anything is removed.
+        """Find the units that are no longer at the targets as they were read. Called before anything is removed.
 
         Args:
             going: Verdicts of the units that are to be removed.
@@ -135,16 +171,53 @@ class CleanSession:
             HsmError: A target is out of reach.
         """
         kept: dict[str, str] = {}
+        self._confirm_here()
         for name in self._list_needed(going):
-            self._locks[name].confirm()
+            self._confirm(name)
             target = self._targets[name]
             target.look()
             for verdict in going:
-                path = verdict.unit.path
-                seen = [copy.entries for copy in copies[path] if copy.target == name]
-                if name in verdict.copies and seen != [target.get_entries(verdict.unit)]:
-                    kept[path] = f"it has changed at {name} since it was read there"
+                if name in verdict.copies and not _is_as_read(copies, verdict, target):
+                    kept[verdict.unit.path] = f"it has changed at {name} since it was read there"
         return kept
+
+    def look_again(self, verdict: UnitVerdict, copies: Mapping[str, Sequence[Copy]], place: str) -> None:
+        """Look at one unit at the targets once more, and at all locks last. Two round trips for each target.
+
+        A fresh mark tells whether a target has become this project meanwhile.
+
+        Args:
+            verdict: Of the unit.
+            copies: As they were read.
+            place: Its folder here at this moment.
+
+        Raises:
+            LookError: Something is not as it was.
+            HsmError: A lock was lost, or a target is out of reach.
+        """
+        mark = make_mark_name(self._sweep)
+        names = self._list_needed([verdict])
+        with mark_here((), {place: [""]}, mark) as failures:
+            if failures:
+                raise LookError(f"no mark can be made in it any more: {failures[place]}")
+            for name in names:
+                target = self._targets[name]
+                if target.look_at(verdict.unit, mark):
+                    raise LookError(f"{name} has become this project itself")
+                if not _is_as_read(copies, verdict, target):
+                    raise LookError(f"it has changed at {name} since it was read there")
+        self._confirm_here()
+        for name in names:
+            self._confirm(name)
+
+    def _confirm(self, name: str) -> None:
+        """Make sure that a target's lock has been ours all the time, and that nobody has recorded anything there."""
+        if not self._locks[name].is_intact():
+            raise make_lock_lost_error(self._sweep, name)
+
+    def _confirm_here(self) -> None:
+        if not self._locks_here.are_intact():
+            raise make_lock_lost_error(self._sweep, "this project")
 
     def make_places(self, going: Sequence[UnitVerdict]) -> dict[str, CleanedPlace]:
         """Make the records of the targets that have what goes, by name: their addresses and folders."""
@@ -169,29 +242,18 @@ class CleanSession:
             )
         self._stack.enter_context(_open(connection, may_ask=may_ask))
         self._reporter.report(StepStarted(name, "check"))
-        return CleanTarget(connection, settings, inventory, journal.runs)
-
-    def _lock_target(self, target: CleanTarget, source_id: str, here: Collection[str]) -> None:
-        for (
-            name,
-            other,
-        ) in self._locks.items():  # before its own lock is taken, which empties the temporary folder there
-            if target.shows(other.mark):
-                target.place = self._targets[name].place
-        lock = target.take_lock(source_id, {other.nonce: name for name, other in self._locks.items()})
-        self._stack.callback(lock.give_back)
-        if any(os.path.lexists(f"{folder}/{lock.mark}") for folder in here):
-            raise TargetError(
-                f"Target {target.name} is this project itself, by another name: what lies there is no copy.",
-                hint="Name a target in another place with --target.",
-                kind="same_place",
-            )
-        self._locks[target.name] = lock
+        disks = load_file_systems(ProjectFolder(self._source.project).file_systems(name))
+        return CleanTarget(connection, settings, inventory, journal.runs, disks)
 
     def _fail(self, name: str, error: HsmError) -> None:
         self.errors[name] = error
         self._targets.pop(name, None)
         self._reporter.report(TargetEnded(name, "failed"))
+
+
+def _is_as_read(copies: Mapping[str, Sequence[Copy]], verdict: UnitVerdict, target: CleanTarget) -> bool:
+    read = [copy.entries for copy in copies[verdict.unit.path] if copy.target == target.name]
+    return read == [target.get_entries(verdict.unit)]
 
 
 @contextmanager

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from hsm.config.schema import TargetSettings
-from hsm.config.target_sections import SyncOptions
-from hsm.endpoint import Tree
+from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
-from hsm.model import Entry, EntryKind, Reason, Root, Run, SweepInventory
-from hsm.plan.selection import Selection
+from hsm.model import Entry, EntryKind, Root, SweepInventory
 from hsm.records.cleaned import CleanedPlace
+from hsm.records.file_systems import KnownFileSystems
 from hsm.records.record import SWEEP_FOLDER, RunRecord
 from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.survey import DestinationState, survey_destination
-from hsm.sync.clean.marked_lock import MarkedLock, take_marked_lock
-from hsm.sync.clean.values import Copy, Unit
+from hsm.sync.clean.comparison import find_unsent
+from hsm.sync.clean.names import is_hsm_path
+from hsm.sync.clean.values import ROOTS, Copy, Unit
+from hsm.targets.contents.contract import Contents
 from hsm.targets.contract import Connection, get_roots
+from hsm.targets.lock import TargetLock, take_target_lock
 
 
 class CleanTarget:
@@ -30,6 +31,7 @@ class CleanTarget:
         settings: The target's, for this sweep.
         inventory: Everything here, with the runs of which an interrupted clean left something.
         records: Of the journal, by run.
+        disks: What is known of its file systems.
 
     Attributes:
         name: Its name.
@@ -45,14 +47,19 @@ class CleanTarget:
         settings: TargetSettings,
         inventory: SweepInventory,
         records: Mapping[str, RunRecord],
+        disks: KnownFileSystems | None = None,
     ) -> None:
         self.name = connection.name
         self._connection = connection
         self._settings = settings
         self._inventory = inventory
         self._records = records
+        self._disks = disks or KnownFileSystems()
         self._state: DestinationState
         self._entries: dict[str, dict[str, Entry]]
+        self._shared: dict[str, set[str]] = {}
+        self._unmarked: dict[str, str] = {}
+        self._unflushed: Mapping[str, str] = {}
         self.look()
         self.place = f"{settings.host.lower()}:{':'.join(self._state.roots[root] for root in Root)}"
 
@@ -77,8 +84,21 @@ class CleanTarget:
         self._state = state
         self._entries = _group_entries(state, self._inventory.sweep)
 
-    def take_lock(self, source_id: str, others: Mapping[str, str]) -> MarkedLock:
-        """Take the lock there, with a mark in each of the target's folders.
+    def look_at(self, unit: Unit, mark: str) -> bool:
+        """Look at one unit alone; tell whether a mark is seen in its folder. One round trip.
+
+        Raises:
+            HsmError: It cannot be done.
+        """
+        root, base = self._state.roots[unit.root], self.get_name(unit)
+        tree = Tree(root, (base, f"{base}/{mark}"))
+        (listing,) = self._connection.endpoint.survey([tree]).listings
+        found = {entry.path[len(base) + 1 :]: entry for entry in listing.entries if entry.path.startswith(f"{base}/")}
+        self._entries[unit.name] = {path: entry for path, entry in found.items() if not is_hsm_path(path)}
+        return mark in found
+
+    def take_lock(self, source_id: str, others: Mapping[str, str]) -> TargetLock:
+        """Take the lock there.
 
         Args:
             source_id: This project's.
@@ -88,24 +108,23 @@ class CleanTarget:
             LockedError: A process that may be alive holds it.
             HsmError: One of `others` is the same place; or it cannot be done.
         """
-        return take_marked_lock(
+        return take_target_lock(
             self._connection.make_guard,
             self._state.places,
-            [root.path for root in self._state.destination.values() if root.kind is EntryKind.FOLDER],
             source_id=source_id,
             sweep=self._inventory.sweep,
             target=self.name,
             others=others,
         )
 
-    def shows(self, mark: str) -> bool:
-        """Tell whether the mark of another target is to be seen in the folders of this one.
+    def note_shared(self, units: Iterable[str], other: str) -> None:
+        """Note the units, and `ROOTS`, that were seen to be the same at another place."""
+        for unit in units:
+            self._shared.setdefault(unit, set()).add(other)
 
-        Raises:
-            HsmError: It cannot be looked at.
-        """
-        trees = [Tree(path, (mark,), 0) for path in self._state.roots.values()]
-        return any(listing.entries for listing in self._connection.endpoint.survey(trees).listings)
+    def note_unmarked(self, failures: Mapping[str, str]) -> None:
+        """Note the units that cannot be marked, here or there, with the reasons."""
+        self._unmarked.update(failures)
 
     def check_flush(self) -> None:
         """Make sure, as far as can be known in advance, that `flush` can be done.
@@ -113,19 +132,19 @@ class CleanTarget:
         Raises:
             HsmError: It cannot.
         """
-        self._connection.contents().check_flush()
+        self.contents.check_flush()
 
     def flush(self, units: Sequence[Unit]) -> None:
-        """Have everything there that counts written to its disk, and look again.
+        """Have everything there that counts written to its disk, and look again; what cannot be is noted.
 
         A sync does not do that: it would take minutes for 100,000 files. A removal here that follows must.
 
         Raises:
             HsmError: It cannot be done.
         """
-        paths = [f"{self._get_base(unit)}/{path}" for unit in units for path, _, _ in self._iter_files(unit)]
-        if paths:
-            self._connection.contents().flush(paths)
+        files = [f"{self.get_base(unit)}/{path}" for unit in units for path, _, _ in self._iter_files(unit)]
+        if files:
+            self._unflushed = self.contents.flush(files, _list_above(files, [*self.roots.values()]))
         self.look()
 
     def read_copies(self, units: Sequence[Unit], *, reads: bool) -> dict[str, Copy]:
@@ -139,14 +158,42 @@ class CleanTarget:
             HsmError: It cannot be done.
         """
         wanted = {
-            f"{self._get_base(unit)}/{path}": there.size
+            f"{self.get_base(unit)}/{path}": there.size
             for unit in (units if reads else ())
             for path, there, size in self._iter_files(unit)
             if there.size == size
         }
-        contents = self._connection.contents()
-        checksums = contents.read_checksums(wanted) if wanted else {}
+        checksums = self.contents.read_checksums(wanted) if wanted else {}
         return {unit.path: self._make_copy(unit, checksums) for unit in units}
+
+    def find_linked(self, units: Mapping[str, Unit], paths: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
+        """Find which of some files have a second name there, by the paths of their units.
+
+        Raises:
+            HsmError: It cannot be looked at.
+        """
+        wanted = {path: [f"{self.get_base(units[path])}/{each}" for each in found] for path, found in paths.items()}
+        linked = self.contents.find_linked([place for found in wanted.values() for place in found])
+        return {
+            path: frozenset(each for each, place in zip(paths[path], places, strict=True) if place in linked)
+            for path, places in wanted.items()
+        }
+
+    @property
+    def roots(self) -> dict[Root, str]:
+        """The real paths of its folders that are there."""
+        found = self._state.destination.items()
+        return {root: there.path for root, there in found if there.kind is EntryKind.FOLDER}
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Its end."""
+        return self._connection.endpoint
+
+    @property
+    def contents(self) -> Contents:
+        """Access to whole files there."""
+        return self._connection.contents()
 
     def get_entries(self, unit: Unit) -> dict[str, Entry]:
         """Return the entries of a unit as of the last look, by path relative to it."""
@@ -158,7 +205,7 @@ class CleanTarget:
         return CleanedPlace(settings.host, settings.user, settings.port, roots[Root.SWEEPS], roots[Root.WANDB])
 
     def _make_copy(self, unit: Unit, checksums: Mapping[str, str]) -> Copy:
-        base, entries = self._get_base(unit), self.get_entries(unit)
+        base, entries = self.get_base(unit), self.get_entries(unit)
         return Copy(
             target=self.name,
             place=self.place,
@@ -167,7 +214,21 @@ class CleanTarget:
             checksums={path: checksums[f"{base}/{path}"] for path in entries if f"{base}/{path}" in checksums},
             left=find_unsent(unit, self._inventory, self._settings.options),
             devices=_read_devices(base, entries) if self._connection.is_folder else {},
+            shared=frozenset(self._shared.get(ROOTS, set()) | self._shared.get(unit.path, set())),
+            unmarked=self._unmarked.get(unit.path, ""),
+            unflushed=self._list_unflushed(unit, base),
+            file_system=self._disks.find(self._state.destination).get(unit.root),
         )
+
+    def _list_unflushed(self, unit: Unit, base: str) -> dict[str, str]:
+        """List what of a unit could not be flushed; a folder above it counts for all that lie in it."""
+        found = {}
+        for path, words in self._unflushed.items():
+            if path.startswith(f"{base}/") and self.get_entries(unit).get(path[len(base) + 1 :]) is not None:
+                found[path[len(base) + 1 :]] = words
+            elif f"{base}/".startswith(f"{path}/"):
+                found[""] = f"{path}: {words}"
+        return found
 
     def _iter_files(self, unit: Unit) -> Iterator[tuple[str, Entry, int]]:
         """Yield the plain files there that stand for something here: path in the unit, entry, and the size to have."""
@@ -176,33 +237,13 @@ class CleanTarget:
             if entry.kind is EntryKind.FILE and path in sizes:
                 yield path, entry, sizes[path]
 
-    def _get_base(self, unit: Unit) -> str:
+    def get_name(self, unit: Unit) -> str:
+        """Return the path of a unit below its root there."""
+        return unit.name or sweep_folder(self._inventory.sweep)
+
+    def get_base(self, unit: Unit) -> str:
         """Return the absolute path of a unit there."""
-        return f"{self._state.roots[unit.root].rstrip('/')}/{unit.name or sweep_folder(self._inventory.sweep)}"
-
-
-def find_unsent(unit: Unit, inventory: SweepInventory, options: SyncOptions) -> dict[str, str]:
-    """Find the files of a unit that a sync does not send, with the reason in words, by path relative to it. Pure."""
-    files = list(unit.files.values())
-    if not files:
-        return {}
-    # Old versions are known of the unit already; the target's own choice of versions adds nothing.
-    selection = Selection(latest_only=False, exclude=options.exclude, secret_patterns=options.secret_patterns)
-    items = selection.find_left(files, inventory, unit.run)
-    by_path = {file.path: path for path, file in unit.files.items()}
-    found = {by_path[path]: f"is not sent there: {item.reason.value}" for path, item in items.items()}
-    if unit.name == SWEEP_FOLDER and options.max_depth is not None:
-        deep = (path for path in unit.files if path.count("/") >= options.max_depth)
-        found |= dict.fromkeys(deep, "is not sent there: deeper than max_depth")
-    superseded = dict.fromkeys(unit.superseded, f"is not sent there: {Reason.SUPERSEDED.value}")
-    return {**superseded, **found}
-
-
-def add_runs(inventory: SweepInventory, names: Sequence[str]) -> SweepInventory:
-    """Add runs of which something lies here under another name, so that targets are asked for them too. Pure."""
-    known = {run.name for run in inventory.runs}
-    more = [Run(name, "") for name in dict.fromkeys(names) if name and name not in known]
-    return replace(inventory, runs=(*inventory.runs, *more))
+        return f"{self._state.roots[unit.root].rstrip('/')}/{self.get_name(unit)}"
 
 
 def _group_entries(state: DestinationState, sweep: str) -> dict[str, dict[str, Entry]]:
@@ -217,6 +258,19 @@ def _group_entries(state: DestinationState, sweep: str) -> dict[str, dict[str, E
         if rest:
             found.setdefault(run, {})[rest] = entry
     return found
+
+
+def _list_above(files: Iterable[str], tops: Collection[str]) -> list[str]:
+    """List the folders above files, each once, up to the target's own: a file is there once all these names are."""
+    found: dict[str, None] = {}
+    for file in files:
+        folder = file
+        while folder and folder not in tops:
+            folder = folder.rpartition("/")[0]
+            if folder in found:
+                break
+            found[folder or "/"] = None
+    return list(found)
 
 
 def _read_devices(base: str, entries: Mapping[str, Entry]) -> dict[str, int]:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
+from hsm.discover.membership import Candidate, iter_sweep_names
+from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import Layout, SweepFolder
 from hsm.discover.wandb_runs import MEMBERSHIP_UNKNOWN
-from hsm.model import EntryKind, Run, SourceFile, SweepInventory
+from hsm.model import EntryKind, Root, Run, SourceFile, SweepInventory
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedUnit, load_cleanings
 from hsm.records.record import SWEEP_FOLDER
@@ -23,6 +25,8 @@ from hsm.sync.clean.walk import UnitPlace, Walk, walk_folder
 from hsm.sync.source import ProjectSource
 from hsm.targets.contents.checksums import read_checksum
 
+_BY_PLACE = "only its place says whose it is, its log names no sweep, so `hsm sync from` would not find it at a target"
+
 
 @dataclass(frozen=True, slots=True)
 class Units:
@@ -32,15 +36,31 @@ class Units:
     places: Mapping[str, UnitPlace]
 
 
-def read_everything(source: ProjectSource) -> SweepInventory:
-    """Read all that lies here of a source's one sweep, to every depth."""
-    return read_inventory(
+def read_everything(source: ProjectSource) -> tuple[SweepInventory, frozenset[str]]:
+    """Read all that lies here of a source's one sweep, to every depth.
+
+    Returns:
+        The inventory, and the names of its runs that only their place gives to the sweep. At a target runs lie side by
+        side in one folder, where nothing but a log says whose they are, so that a pull would not find them again.
+    """
+    index = RunIndex()  # from the logs themselves: nothing is removed on the word of a cache
+    inventory = read_inventory(
         source.endpoint,
         source.layout,
         source.sweeps[0],
         max_depth=None,
-        index=RunIndex(),  # from the logs themselves: nothing is removed on the word of a cache
+        index=index,
         known_sweeps=frozenset(sweep.id for sweep in source.known),
+    )
+    logs = {file.path: file for file in inventory.files if file.root is Root.WANDB}
+    candidates = [
+        Candidate(run.name, run.prefix, run.log, log.size, log.mtime_ns) if log else Candidate(run.name, run.prefix)
+        for run in inventory.runs
+        for log in [logs.get(f"{run.name}/{run.log}")]
+    ]
+    facts = read_facts(source.endpoint, candidates, index=index)
+    return inventory, frozenset(
+        candidate.name for candidate in candidates if inventory.sweep not in iter_sweep_names(facts[candidate.path])
     )
 
 
@@ -87,7 +107,12 @@ def find_leftovers(project: Path, sweep: str, *, puts_back: bool) -> tuple[Clean
 
 
 def make_units(
-    inventory: SweepInventory, sweep: SweepFolder, leftovers: Iterable[CleanedUnit], *, wants_folder: bool
+    inventory: SweepInventory,
+    sweep: SweepFolder,
+    leftovers: Iterable[CleanedUnit],
+    *,
+    wants_folder: bool,
+    by_place: Collection[str] = (),
 ) -> Units:
     """Look at everything that lies here of a sweep.
 
@@ -96,16 +121,24 @@ def make_units(
         sweep: Its folder.
         leftovers: From `find_leftovers`.
         wants_folder: Look at the sweep's folder too.
+        by_place: The names of the runs that only their place gives to the sweep.
     """
     files: dict[str, list[SourceFile]] = {run.name: [] for run in inventory.runs}
     for file in inventory.files:
         files.setdefault(file.run, []).append(file)
-    found = [_look_at_run(run, files[run.name], inventory) for run in inventory.runs]
+    found = [_look_at_run(run, files[run.name], inventory, is_by_place=run.name in by_place) for run in inventory.runs]
     found += [_look_at_leftover(left) for left in leftovers]
     if wants_folder and sweep.path:
         without = frozenset(unit.path for unit, _ in found)
         found.append(_look_at_folder(sweep.path, files.get(SWEEP_FOLDER, []), inventory, without=without))
     return Units(tuple(unit for unit, _ in found), {unit.path: place for unit, place in found})
+
+
+def add_runs(inventory: SweepInventory, names: Sequence[str]) -> SweepInventory:
+    """Add runs of which something lies here under another name, so that targets are asked for them too. Pure."""
+    known = {run.name for run in inventory.runs}
+    more = [Run(name, "") for name in dict.fromkeys(names) if name and name not in known]
+    return replace(inventory, runs=(*inventory.runs, *more))
 
 
 def add_checksums(unit: Unit, check: Callable[[], None]) -> Unit:
@@ -123,7 +156,9 @@ def add_checksums(unit: Unit, check: Callable[[], None]) -> Unit:
     return replace(unit, checksums=checksums)
 
 
-def _look_at_run(run: Run, files: Sequence[SourceFile], inventory: SweepInventory) -> tuple[Unit, UnitPlace]:
+def _look_at_run(
+    run: Run, files: Sequence[SourceFile], inventory: SweepInventory, *, is_by_place: bool
+) -> tuple[Unit, UnitPlace]:
     place = _look(f"{run.prefix}/{run.name}")
     by_path = {file.path.partition("/")[2]: file for file in files}
     versions = inventory.versions.get(run.name)
@@ -135,7 +170,7 @@ def _look_at_run(run: Run, files: Sequence[SourceFile], inventory: SweepInventor
         entries=place.walk.entries,
         files=by_path,
         superseded=superseded,
-        blocks=_list_blocks(place.walk),
+        blocks=(*_list_blocks(place.walk), *([_BY_PLACE] if is_by_place else [])),
     )
     return unit, place
 

@@ -12,10 +12,11 @@ The words of this folder:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, Root, Run, SourceFile
 from hsm.records.cleaned import CleanedUnit
 from hsm.records.record import RunRecord
@@ -41,6 +42,30 @@ class Seen(NamedTuple):
     inode: int
     device: int
     link_target: str = ""
+
+
+class Link(NamedTuple):
+    """A symlink of the project that leads into units, at any hop of its way.
+
+    Attributes:
+        path: Where it lies; its folder's path is the real one.
+        units: The paths of the units that it leads into.
+        unread: The reason why `path` is a folder that could not be read, in which such a symlink may lie.
+    """
+
+    path: str
+    units: frozenset[str]
+    unread: str = ""
+
+
+HERE = ""
+"""This project, where a word for each place is wanted; no target has this name."""
+
+ROOTS = ""
+"""A target's two folders, where a path for each unit is wanted; no unit has this path."""
+
+Folders = Mapping[str, Sequence[str]]
+"""By the path of a unit here, folders in it, relative; the unit's own is the empty name."""
 
 
 class Lack(NamedTuple):
@@ -128,6 +153,11 @@ class Copy:
         checksums: SHA-256 of files there.
         left: The reason, in words, for each file of the unit that is not sent there.
         devices: Of files at a target that is a folder of this machine, their file system, by path.
+        linked: Of files that seem to be the same ones somewhere else, those that have a second name there.
+        shared: Names of the targets, and `HERE`, that a mark showed to have the very folders of this copy.
+        unmarked: The reason why no mark can be made in its folders, in the system's words.
+        unflushed: By path, why a file or folder could not be written to the disk there, in the system's words.
+        file_system: That it lies on; None where it was not measured.
     """
 
     target: str
@@ -137,6 +167,11 @@ class Copy:
     checksums: Mapping[str, str] = field(default_factory=dict)
     left: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, int] = field(default_factory=dict)
+    linked: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
+    unmarked: str = ""
+    file_system: FileSystem | None = None
+    unflushed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hsm.model import EntryKind
 from hsm.sync.clean.values import Seen
+from hsm.targets.contents.marks import is_mark
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+"""A space and the like, as mountinfo writes them."""
 
 # A name that became a symlink since it was listed cannot be opened so.
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,7 +70,7 @@ def walk_folder(path: str, *, without: frozenset[str] = frozenset()) -> Walk:
         return Walk(problems=(f"it cannot be opened as a folder: {error.strerror}",))
     status = os.fstat(descriptor)
     entries: dict[str, Seen] = {}
-    problems: list[str] = []
+    problems = [f"{mount} is mounted on its own" for mount in list_mounts() if f"{mount}/".startswith(f"{path}/")]
     skipped = frozenset(name.removeprefix(f"{path}/") for name in without if name.startswith(f"{path}/"))
     walker = _Walker(status.st_dev, skipped, entries, problems)
     try:
@@ -93,6 +99,8 @@ class _Walker:
             if seen is None:
                 self.problems.append(f"{path} vanishes while it is looked at")
                 continue
+            if is_mark(name) and seen.kind is EntryKind.FILE and seen.size == 0:  # of a clean that was killed
+                continue
             self.entries[path] = seen
             if seen.kind is EntryKind.FOLDER:
                 self._enter(descriptor, name, path)
@@ -113,6 +121,22 @@ class _Walker:
             self.problems.append(f"{path} cannot be read: {error.strerror}")
         finally:
             os.close(descriptor)
+
+
+def list_mounts() -> list[str]:
+    """List where file systems are mounted, as far as this system tells: proc_pid_mountinfo(5).
+
+    A bind mount of the same file system has the same device, so that nothing else tells it from a folder.
+    """
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return []
+    return [os.fsdecode(_OCTAL.sub(_decode, line.split(b" ")[4])) for line in lines if line.count(b" ") > 4]
+
+
+def _decode(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found[1], 8)])
 
 
 def look(folder: int, name: str) -> Seen | None:

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 
+from hsm.targets.contents.marks import MARK_PREFIX
 from hsm.tree import Child, iter_parts, scan_folder
 
 _DIGEST_BYTES = 16
@@ -71,6 +72,8 @@ def _are_unchanged(paths: Sequence[str], folders: Mapping[str, str]) -> bool:
 def _make_digest(children: Sequence[Child]) -> str:
     rows: list[tuple[object, ...]] = []
     for child in children:
+        if child.name.startswith(MARK_PREFIX):  # lies there while a target is looked at
+            continue
         try:
             if child.is_dir(follow_symlinks=False):
                 rows.append((child.name, child.inode()))

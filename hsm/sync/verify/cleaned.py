@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import EntryKind, FileKey, Root
-from hsm.records.cleaned import CleanedFile, CleanedUnit
+from hsm.records.cleaned import CleanedUnit, iter_cleaned_files
 from hsm.sweep_folder import sweep_folder
 from hsm.targets.contents.contract import Contents
 
@@ -47,7 +47,7 @@ def verify_cleaned(
         HsmError: The target is out of reach.
     """
     units = {name: unit for name, unit in units.items() if _get_root(name) in roots}
-    expected = {key: file for name, unit in units.items() for key, file in _list_files(sweep, name, unit)}
+    expected = {key: file for unit in units.values() for key, file in iter_cleaned_files(sweep, unit)}
     there: dict[FileKey, str] = {}
     different: set[FileKey] = set()
     missing: set[FileKey] = set()
@@ -71,11 +71,6 @@ def verify_cleaned(
 def _get_root(name: str) -> Root:
     """The folder that a unit lands in: the sweep's own has the empty name."""
     return Root.WANDB if name else Root.SWEEPS
-
-
-def _list_files(sweep: str, name: str, unit: CleanedUnit) -> list[tuple[FileKey, CleanedFile]]:
-    prefix = name or sweep_folder(sweep)
-    return [((_get_root(name), f"{prefix}/{path}"), file) for path, file in unit.files.items()]
 
 
 def _look(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from hsm.process.runner import Runner
 from hsm.targets.contents.checksums import read_checksum
-from hsm.targets.contents.contract import Sizes
-from hsm.targets.contents.flush import list_with_folders, make_flush_error
+from hsm.targets.contents.contract import Failures, Sizes
+from hsm.targets.contents.marks import make_marks_here, remove_marks_here
 
 
 class FolderContents:
@@ -21,13 +23,30 @@ class FolderContents:
     def check_flush(self) -> None:
         """See `hsm.targets.contents.contract.Contents.check_flush`."""
 
-    def flush(self, paths: Sequence[str]) -> None:
+    def flush(self, files: Sequence[str], folders: Sequence[str]) -> Failures:
         """See `hsm.targets.contents.contract.Contents.flush`."""
-        flush_here(paths, name=self._name)
+        return flush_here([*files, *folders], lambda: self._runner.sleep(0))
 
     def read_checksums(self, sizes: Sizes) -> dict[str, str]:
         """See `hsm.targets.contents.contract.Contents.read_checksums`."""
         return read_checksums_here(sizes, lambda: self._runner.sleep(0))
+
+    def find_linked(self, paths: Sequence[str]) -> frozenset[str]:
+        """See `hsm.targets.contents.contract.Contents.find_linked`."""
+        found = set()
+        for path in paths:
+            with contextlib.suppress(OSError):
+                if os.lstat(path).st_nlink > 1:
+                    found.add(path)
+        return frozenset(found)
+
+    def make_marks(self, folders: Collection[str], name: str) -> Failures:
+        """See `hsm.targets.contents.contract.Contents.make_marks`."""
+        return make_marks_here(folders, name)
+
+    def remove_marks(self, folders: Collection[str], name: str) -> None:
+        """See `hsm.targets.contents.contract.Contents.remove_marks`."""
+        remove_marks_here(folders, name)
 
 
 def read_checksums_here(paths: Sizes, check: Callable[[], None]) -> dict[str, str]:
@@ -36,18 +55,35 @@ def read_checksums_here(paths: Sizes, check: Callable[[], None]) -> dict[str, st
     return {path: checksum for path, checksum in sums if checksum}
 
 
-def flush_here(paths: Iterable[str], *, name: str) -> None:
-    """Write files of this machine, and the folders they lie in, to the disk.
+def flush_here(paths: Iterable[str], check: Callable[[], None]) -> Failures:
+    """Write files and folders of this machine to the disk, and let what is read next come from there.
 
-    Raises:
-        TargetError: One of them cannot be flushed.
+    Args:
+        paths: Absolute.
+        check: Called between them; may raise.
     """
-    for path in list_with_folders(paths):
+    failures: Failures = {}
+    for path in paths:
+        check()
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                os.fsync(descriptor)
+                _flush(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise make_flush_error(name, f"{path}: {error.strerror}") from error
+            failures[path] = error.strerror or str(error)
+    return failures
+
+
+def _flush(descriptor: int) -> None:
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS: fsync(2) there leaves what was written in the memory of the disk itself
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        except OSError:  # of a file system that does not know it
+            os.fsync(descriptor)
+    else:
+        os.fsync(descriptor)
+    if hasattr(os, "posix_fadvise"):  # drops the pages that have been written; what could not be written stays
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

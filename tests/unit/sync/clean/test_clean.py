@@ -79,7 +79,8 @@ def test_what_is_not_asked_for_stays_and_so_does_what_it_leads_into(tmp_path: Pa
     with bench.open(roots=(Root.SWEEPS,)) as clean:
         report = clean.remove()
     assert list_going(report) == set()
-    assert say(report, "") == "a symlink of what stays leads into it"
+    link = bench.run() / "files/grid.yaml"
+    assert say(report, "") == f"a symlink that stays leads into it: {link}"
     assert list_going(bench.clean()) == ALL
 
 

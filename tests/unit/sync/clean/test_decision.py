@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, Root, Run, RunState, SourceFile
 from hsm.plan.digest import make_digest
 from hsm.records.cleaned import CleanedFile, CleanedUnit
@@ -222,10 +223,21 @@ def test_equal_inodes_of_other_file_systems_are_copies() -> None:
     assert judge(unit, replace(copy, devices=dict.fromkeys(PATHS, 2))).goes
 
 
-@pytest.mark.parametrize(("there_ns", "goes"), [(T, True), (T // 10**9 * 10**9, True), (T - 10**10, False)])
-def test_quick_believes_sizes_and_times(there_ns: int, goes: bool) -> None:
+@pytest.mark.parametrize(
+    ("there_ns", "step_ns", "goes"),
+    [
+        (T, 0, True),
+        (T // 10**9 * 10**9, 10**9, True),
+        (T // 10**9 * 10**9, 1, False),
+        (T // 10**9 * 10**9, 0, False),
+        (T - 10**10, 10**9, False),
+    ],
+)
+def test_quick_believes_sizes_and_times(there_ns: int, step_ns: int, goes: bool) -> None:
+    """Times that are cut count where the file system there was measured to cut them so."""
     unit = make_unit()
-    copy = replace(entry(LOG, mtime_ns=there_ns)(make_copy(unit)), checksums={})
+    measured = FileSystem(step_ns=step_ns) if step_ns else None
+    copy = replace(entry(LOG, mtime_ns=there_ns)(make_copy(unit)), checksums={}, file_system=measured)
     assert judge(unit, copy, is_quick=True).goes is goes
     assert not judge(unit, copy).goes
 

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hsm.model import EntryKind
-from hsm.sync.clean.removal import KeptError, put_back, remove_emptied_folders, remove_unit, remove_wandb_folder
+from hsm.sync.clean.removal import (
+    KeptError,
+    Removal,
+    put_back,
+    remove_emptied_folders,
+    remove_unit,
+    remove_wandb_folder,
+)
 from hsm.sync.clean.walk import UnitPlace, walk_folder
+from hsm.sync.clean.watch import RemovalWatch
 from hsm.targets.contents.checksums import read_checksum
 
 if TYPE_CHECKING:
@@ -38,8 +46,12 @@ def look(run: Path) -> UnitPlace:
     return UnitPlace(str(run.parent), run.name, walk_folder(str(run)))
 
 
+def make_removal(place: UnitPlace, aside: str, look_there: Callable[[], None] = lambda: None) -> Removal:
+    return Removal(place, aside, RemovalWatch(look_there))
+
+
 def remove(run: Path) -> None:
-    remove_unit(look(run), ASIDE)
+    remove_unit(make_removal(look(run), ASIDE))
 
 
 def test_everything_is_seen(run: Path) -> None:
@@ -145,7 +157,7 @@ def test_what_changed_since_it_was_looked_at_stays(run: Path, name: str) -> None
     CHANGES[name](run)
     before = sorted(run.parents[1].rglob("*"))
     with pytest.raises(KeptError):
-        remove_unit(place, ASIDE)
+        remove_unit(make_removal(place, ASIDE))
     assert sorted(run.parents[1].rglob("*")) == before
 
 
@@ -156,7 +168,7 @@ def test_an_empty_folder_in_the_place_of_another_stays(tmp_path: Path) -> None:
     empty.rename(tmp_path / "old")
     empty.mkdir()
     with pytest.raises(KeptError, match="another folder"):
-        remove_unit(place, ASIDE)
+        remove_unit(make_removal(place, ASIDE))
     assert empty.is_dir()
 
 
@@ -167,9 +179,9 @@ def test_the_rest_of_an_interrupted_clean_stays_whole_where_it_changed(run: Path
     CHANGES[name](run)
     before = sorted(run.rglob("*"))
     with pytest.raises(KeptError):
-        remove_unit(place, run.name)
+        remove_unit(make_removal(place, run.name))
     assert sorted(run.rglob("*")) == before
-    remove_unit(look(run), run.name)
+    remove_unit(make_removal(look(run), run.name))
     assert not run.exists()
 
 
@@ -204,7 +216,7 @@ def test_what_comes_between_the_last_look_and_the_renaming_is_back_in_the_run(
     place = look(run)
     monkeypatch.setattr(os, "rename", write_and_rename)
     with pytest.raises(KeptError, match="files/late"):
-        remove_unit(place, ASIDE)
+        remove_unit(make_removal(place, ASIDE))
     found = walk_folder(str(run)).entries
     assert {path: found.get(path) for path in place.walk.entries} == dict(place.walk.entries)
     assert [path.name for path in run.parent.iterdir()] == [run.name]
@@ -243,7 +255,7 @@ def test_a_run_of_which_a_folder_cannot_be_emptied_any_more_stays_whole(
     before = sorted(run.rglob("*"))
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
     with pytest.raises(KeptError, match="may not be written to"):
-        remove_unit(place, ASIDE)
+        remove_unit(make_removal(place, ASIDE))
     assert sorted(run.rglob("*")) == before
 
 

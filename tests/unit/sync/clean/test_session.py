@@ -40,10 +40,11 @@ class Scene:
 
     def open(self) -> None:
         settings = self.bench.load().config.sync_targets
-        self.session.open_targets(settings, read_everything(self.source), may_ask=False)
+        self.session.open_targets(settings, read_everything(self.source)[0], may_ask=False)
 
     def lock(self) -> None:
-        self.session.lock_targets(list_own_folders(self.source.layout, self.units))
+        self.session.lock_targets()
+        self.session.compare_places(self.units.units, list_own_folders(self.source.layout, self.units))
 
     def read(self) -> dict[str, list[Copy]]:
         units = [add_checksums(unit, lambda: None) for unit in self.units.units]
@@ -78,7 +79,7 @@ def scene(tmp_path: Path, stack: ExitStack) -> Scene:
     bench.push()
     targets = {name: FakeTarget(tmp_path / name, name=name) for name in ("nas", "disk")}
     source = find_source(bench.load(), LocalEndpoint(), [SWEEP])
-    units = make_units(read_everything(source), source.sweeps[0], (), wants_folder=True)
+    units = make_units(read_everything(source)[0], source.sweeps[0], (), wants_folder=True)
     events: list[Event] = []
 
     def connect(name: str, _settings: TargetSettings) -> Connection:
@@ -109,7 +110,9 @@ def test_what_all_targets_have_is_read(scene: Scene) -> None:
         pytest.param("login", 0, "open", id="login"),
         pytest.param("survey", 0, "open", id="first look"),
         pytest.param("take", 0, "lock", id="lock"),
-        pytest.param("survey", 1, "read", id="look after the flush"),
+        pytest.param("survey", 1, "lock", id="look for a mark made here"),
+        pytest.param("survey", 2, "lock", id="look for a mark made at another target"),
+        pytest.param("survey", 3, "read", id="look after the flush"),
     ],
 )
 def test_a_target_that_fails_counts_for_nothing(scene: Scene, moment: str, n_before: int, step: str) -> None:
@@ -165,7 +168,8 @@ def test_a_target_whose_mark_is_seen_in_another_is_the_same_place(scene: Scene) 
     scene.lock()
     copies = scene.read()
     assert scene.session.errors == {}
-    assert len({copy.place for found in copies.values() for copy in found}) == 1
+    shared = {(copy.target, *copy.shared) for found in copies.values() for copy in found}
+    assert shared == {("nas", "disk"), ("disk", "nas")}
 
 
 def test_a_place_that_is_locked_by_this_call_is_refused(scene: Scene) -> None:

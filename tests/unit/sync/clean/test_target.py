@@ -12,7 +12,9 @@ from hsm.errors import TargetError
 from hsm.model import EntryKind, Root, Run, SourceFile, SweepInventory
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
-from hsm.sync.clean.target import CleanTarget, add_runs, find_unsent
+from hsm.sync.clean.comparison import find_unsent
+from hsm.sync.clean.target import CleanTarget
+from hsm.sync.clean.units import add_runs
 from hsm.sync.clean.values import Unit
 from tests.fake_target import FakeTarget
 
@@ -138,8 +140,10 @@ class FlushedContents:
     def __init__(self) -> None:
         self.flushed: list[str] = []
 
-    def flush(self, paths: list[str]) -> None:
-        self.flushed += paths
+    def flush(self, files: list[str], folders: list[str]) -> dict[str, str]:
+        self.flushed += files
+        self.folders = set(folders)
+        return {}
 
 
 def test_what_counts_is_flushed_and_looked_at_again(there: FakeTarget, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,24 +159,9 @@ def test_what_counts_is_flushed_and_looked_at_again(there: FakeTarget, monkeypat
     )
     run, own = f"{there.folder}/wandb/{RUN}", f"{there.folder}/sweeps/outputs/{SWEEP}"
     assert contents.flushed == [f"{run}/log", f"{own}/config"]
+    above = {own, f"{there.folder}/sweeps/outputs", f"{there.folder}/sweeps"}
+    assert contents.folders == {run, f"{there.folder}/wandb", *above}, "a file is there once the names above it are"
     assert there.script.seen.count("survey") == n_surveys + 1
-
-
-def test_a_mark_is_seen_in_a_folder_that_both_have(there: FakeTarget, tmp_path: Path) -> None:
-    apart = FakeTarget(tmp_path / "apart", name="apart")
-    for target in (apart,):
-        (target.folder / "sweeps/outputs" / SWEEP).mkdir(parents=True)
-    alias = FakeTarget(tmp_path / "alias", name="alias")
-    alias.folder.mkdir()
-    (alias.folder / "wandb").symlink_to(there.folder / "wandb")
-    (alias.folder / "sweeps/outputs" / SWEEP).mkdir(parents=True)
-    lock = open_target(there).take_lock("here", {})
-    assert not open_target(apart).shows(lock.mark)
-    assert open_target(alias).shows(lock.mark)
-    lock.confirm()
-    lock.give_back()
-    assert not open_target(alias).shows(lock.mark)
-    assert list(there.folder.rglob(".hsm-*")) == []
 
 
 # -- what is not sent ------------------------------------------------------------------------------------------------

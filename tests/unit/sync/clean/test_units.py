@@ -38,7 +38,7 @@ def bench(tmp_path: Path) -> CleanBench:
 
 def look(bench: CleanBench, leftovers: Sequence[CleanedUnit] = (), *, wants_folder: bool = True) -> Units:
     source = find_source(bench.load(), LocalEndpoint(), [SWEEP])
-    return make_units(read_everything(source), source.sweeps[0], leftovers, wants_folder=wants_folder)
+    return make_units(read_everything(source)[0], source.sweeps[0], leftovers, wants_folder=wants_folder)
 
 
 def find_unit(units: Units, name: str) -> Unit:
@@ -91,7 +91,7 @@ def test_the_sweeps_folder_is_read_to_its_bottom(bench: CleanBench) -> None:
 
 def test_a_run_that_is_gone_by_now_is_blocked(bench: CleanBench) -> None:
     source = find_source(bench.load(), LocalEndpoint(), [SWEEP])
-    inventory = read_everything(source)
+    inventory, _ = read_everything(source)
     shutil.rmtree(bench.run())
     units = make_units(inventory, source.sweeps[0], (), wants_folder=True)
     assert find_unit(units, RUNS[0]).blocks
