@@ -46,7 +46,7 @@ class TargetOptions(TypedDict, total=False):
         bool,
         OptionForm(
             ("--trust",),
-            "Use the configuration's `ssh` settings although others may write the file.",
+            "Use the configuration's `ssh` and `rsync_path` settings although others may write the file.",
             delays_login=True,
         ),
     ]

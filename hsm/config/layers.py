@@ -18,8 +18,8 @@ from pydantic.fields import FieldInfo
 
 from hsm.config.sections import Section, get_section, is_open
 
-CODE = ("ssh", "after_sync")
-"""Sections of a target that run programs: to ssh a configuration is code, and `after_sync` holds commands."""
+CODE = ("ssh", "after_sync", "rsync_path")
+"""Settings of a target that run programs: to ssh a configuration is code, the others hold commands and a program."""
 
 _OF_CODE = frozenset({("options", "sync_artifact_staging")})
 """Keys that make sense beside `after_sync` alone, and are wrong without it."""

@@ -1,9 +1,9 @@
-"""Trust in a configuration: to ssh it is code (`Match exec`, `ProxyCommand`), and `after_sync` holds commands.
+"""Trust in a configuration: to ssh it is code (`Match exec`, `ProxyCommand`), `after_sync` and `rsync_path` run there.
 
 Who can write the configuration can choose what runs, and projects on clusters are shared. So what the file says of
-`ssh` and `after_sync` counts only where file and folder are the user's own, or `--trust` is given; environment and
-command line are the user's own. A file that `ssh.config` names can run programs outright, so it is held to what sshd's
-StrictModes asks of `authorized_keys`, must lie outside the project, and `--trust` does not waive that.
+`ssh`, `after_sync` and `rsync_path` counts only where file and folder are the user's own, or `--trust` is given;
+environment and command line are the user's own. A file that `ssh.config` names can run programs outright, so it is held
+to what sshd's StrictModes asks of `authorized_keys`, must lie outside the project, and `--trust` does not waive that.
 """
 
 from __future__ import annotations
@@ -45,13 +45,16 @@ def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig
     layers = loaded.layers.without_code()
     kept = resolve_targets(layers, targets)
     config = loaded.config.model_copy(update={"sync_targets": kept})
-    words = {"ssh": "the ssh settings", "after_sync": "the steps after_sync"}
+    words = {"ssh": "the ssh settings", "after_sync": "the steps after_sync", "rsync_path": "the values of rsync_path"}
     ignored = (
         f"{words[section]} of {', '.join(name for name in names if section in found[name])}"
         for section in CODE
         if any(section in found[name] for name in names)
     )
     warning = f"{reason[0].upper()}{reason[1:]}, so {' and '.join(ignored)} are ignored; `--trust` lets them count."
+    place = reason.partition("everybody may write to ")[2]
+    if place:
+        warning += f" Or close it: `chmod o-w {shlex.quote(place)}`."
     return replace(loaded, config=config, layers=layers), (warning,)
 
 

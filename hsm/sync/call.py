@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hsm.call_options import ChoiceOptions, PullOptions, PushOptions, Words
 from hsm.config.layers import Layer
 from hsm.config.load import LoadedConfig, select_targets
+from hsm.config.named_files import iter_missing_files
 from hsm.config.overrides import parse_assignments
 from hsm.config.resolve import resolve_targets
 from hsm.config.schema import TargetSettings
@@ -91,7 +92,7 @@ def choose_targets(
         names: Of targets; none means the default.
         is_trusted: All of the file counts, although others may have written it.
         overrides: What the call sets.
-        warn: Called with a sentence for what of the file does not count.
+        warn: Called with a sentence for what of the file does not count, and for a key that is missing.
 
     Returns:
         The configuration as far as it counts, and the targets. A target that names a machine of the hosts file has
@@ -109,6 +110,8 @@ def choose_targets(
         loaded = replace(loaded, layers=replace(loaded.layers, command_line=overrides))
         targets = resolve_targets(loaded.layers, targets)
     check_trust(loaded, targets)
+    for warning in iter_missing_files(targets):
+        warn(warning)
     return loaded, targets
 
 

@@ -28,7 +28,13 @@ kind() {
 }
 machine() {
   field "$(uname -s)"; field "$HOME"; field "$(date +%s)"
-  field "$("$1" --version 2>/dev/null </dev/null)"
+  version=$("$1" --version 2>/dev/null </dev/null)
+  if [ -z "$version" ] && [ "$1" != rsync ]; then version=$(why "$1"); fi
+  field "$version"
+}
+why() {
+  case $1 in */*) [ -e "$1" ] || printf 'missing: ' ;; esac
+  ("$1" --version) 2>&1 </dev/null | head -n 1
 }
 nearest() {
   n=$1
@@ -112,7 +118,7 @@ def make_listing_requests(
     Args:
         trees: At least one.
         mark: Separates the answers.
-        rsync_path: The rsync whose version is told.
+        rsync_path: The rsync whose version is told; of another program than `rsync` itself also why there is none.
         extra: A program that prints fields ended by NUL, run after the listings.
     """
     largest = max(trees, key=_count_name_bytes)

@@ -30,7 +30,7 @@ from hsm.sync.doctor.findings import (
     make_warning,
 )
 from hsm.sync.doctor.folders import check_folders, check_upload
-from hsm.sync.doctor.rows import Rows, check_name, check_target_login
+from hsm.sync.doctor.rows import Rows, check_name, check_settings, check_target_login
 from hsm.targets.auto import find_fallback
 from hsm.transfer.rsync.versions import check_remote_version, make_pair, read_local_version
 
@@ -127,9 +127,8 @@ class OpenSshExamination:
         except HsmError as error:
             self._rows.put(make_failed_finding("settings", error, ExitCode.USAGE))
             return False
-        self._rows.put(
-            make_ok("settings", f"{settings.get('user', '')}@{self._place}{self._way}, as ssh's settings have it")
-        )
+        found = f"{settings.get('user', '')}@{self._place}{self._way}, as ssh's settings have it"
+        self._rows.put(check_settings(found, self._settings))
         return True
 
     @property
@@ -192,7 +191,12 @@ class OpenSshExamination:
         endpoint = RemoteEndpoint(self._shell, rsync_path=self._settings.rsync_path or "rsync")
         self._version = self._rows.fill_survey(endpoint, self._settings, knows_time=True).machine.rsync_version
         try:
-            self._rows.put(check_rsync("rsync", check_remote_version(self._version, name=self._ssh.name)))
+            self._rows.put(
+                check_rsync(
+                    "rsync",
+                    check_remote_version(self._version, name=self._ssh.name, rsync_path=self._settings.rsync_path),
+                )
+            )
         except HsmError as error:
             may_do_without = find_fallback(self._settings, error) is not None
             self._rows.put(
@@ -205,7 +209,7 @@ class OpenSshExamination:
     def _check_engine(self) -> bool:
         """Find what will carry the files; where rsync is missing at an end, try SFTP."""
         try:
-            there = check_remote_version(self._version, name=self._ssh.name)
+            there = check_remote_version(self._version, name=self._ssh.name, rsync_path=self._settings.rsync_path)
             make_pair(read_local_version(self._runner), there, name=self._ssh.name, pulls=False)
         except HsmError as error:
             if find_fallback(self._settings, error) is not None:

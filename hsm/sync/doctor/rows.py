@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from hsm.config.named_files import find_missing_key
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, Survey, Tree
 from hsm.errors import (
@@ -150,6 +151,13 @@ def check_target_login(login: Callable[..., None], asking: threading.Lock | None
     except UnreachableError as error:
         return error
     return None
+
+
+def check_settings(found: str, settings: TargetSettings) -> DoctorRow:
+    """Judge the settings of a login, which ssh accepts: a private key may be missing, and another one is used."""
+    if missing := find_missing_key(settings):
+        return make_warning("settings", f"{found}; but {missing}", "Correct it, or copy the key there.")
+    return make_ok("settings", found)
 
 
 def check_name(host: str, jump: str) -> DoctorRow:

@@ -26,7 +26,7 @@ from hsm.sync.doctor.findings import (
     make_ok,
 )
 from hsm.sync.doctor.folders import check_folders, check_upload, judge_folder
-from hsm.sync.doctor.rows import Rows, check_name, check_target_login
+from hsm.sync.doctor.rows import Rows, check_name, check_settings, check_target_login
 from hsm.targets.contract import get_roots
 from hsm.transfer.sftp.engine import CAPABILITIES
 
@@ -92,7 +92,8 @@ class SftpExamination:
             self._rows.put(make_failed_finding("settings", error, ExitCode.USAGE))
             return False
         source = "as ssh's settings have it" if login.has_ssh else "as HSM reads ssh's settings, without ssh"
-        self._rows.put(make_ok("settings", f"{login.user}@{login.host} port {login.port}{self._way}, {source}"))
+        found = f"{login.user}@{login.host} port {login.port}{self._way}, {source}"
+        self._rows.put(check_settings(found, self._settings))
         return True
 
     @property

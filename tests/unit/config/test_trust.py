@@ -69,6 +69,28 @@ class TestApply:
         assert expected in warning
         assert str(project / name) in warning or harm == "foreign"
         assert "ssh settings of desktop are ignored; `--trust`" in warning
+        assert (f"`chmod o-w {project / name}`" in warning) is (harm != "foreign")
+
+    def test_what_others_can_write_chooses_no_program_at_the_target(self, project: Path) -> None:
+        target = "{host: h, paths: {sweeps: ~/s, wandb: ~/w}, rsync_path: /tmp/evil}"
+        loaded = load(project, f"sync_targets: {{desktop: {target}}}\n")
+        assert apply_trust(loaded, is_trusted=False) == (loaded, ())
+        (project / ".hsm").chmod(0o777)
+        applied, (warning,) = apply_trust(loaded, is_trusted=False)
+        assert applied.config.sync_targets["desktop"].rsync_path is None
+        assert applied.layers.choose("desktop", "sweep_1").keys() == {
+            ("host",),
+            ("paths", "sweeps"),
+            ("paths", "wandb"),
+        }
+        assert "so the values of rsync_path of desktop are ignored" in warning
+        assert apply_trust(loaded, is_trusted=True) == (loaded, ())
+
+    def test_the_users_own_environment_chooses_one(self, project: Path) -> None:
+        (project / ".hsm").chmod(0o777)
+        environment = {"HSM_SYNC__DESKTOP__RSYNC_PATH": "/opt/rsync"}
+        applied, _ = apply_trust(load_project_config(project, environment=environment), is_trusted=False)
+        assert applied.config.sync_targets["desktop"].rsync_path == "/opt/rsync"
 
     def test_what_others_can_write_runs_no_commands_after_a_sync(self, project: Path) -> None:
         staging = "options: {sync_artifact_staging: true}"
