@@ -17,7 +17,6 @@ from hsm.errors import TargetError
 from hsm.model import EntryKind, FileKey, PlanItem, Reason, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.plan.digest import make_digest
-from hsm.plan.planner import is_same_time
 from hsm.project_folder import ProjectFolder
 from hsm.records.origins import Mark, Origins, iter_origins, save_origins
 from hsm.records.receipt import Sender
@@ -28,7 +27,8 @@ from hsm.sync.bring.books import Books
 from hsm.sync.bring.content import ContentComparison
 from hsm.sync.bring.found_origins import FoundOrigins
 
-_COARSEST_STEP_NS = 2 * 10**9
+_SECOND_NS = 10**9
+_COARSEST_STEP_NS = 2 * _SECOND_NS
 """Of the times that a file system keeps: exFAT's."""
 
 
@@ -143,7 +143,8 @@ class Provenance:
 
     def _differs(self, file: SourceFile) -> bool:
         mark = self._before.get(file.key)
-        return mark is not None and not _is_alike((file.size, file.mtime_ns), mark)
+        # Also one whose time a file system here has cut: the plan, which knows how it does, asks before it looks here.
+        return mark is not None and mark != (file.size, file.mtime_ns)
 
     def _came(self, key: FileKey) -> bool:
         """Tell whether a file lies here just as this target's pulls brought it, or were about to."""
@@ -155,7 +156,7 @@ class Provenance:
         """Tell whether what lies here after a transfer is what it brought, and nothing that was written here since."""
         if sent is not None:
             as_sent = sent.size == mark[0]
-            return as_sent and (is_same_time(sent.mtime_ns, mark[1]) or self._has_foreign_time(file))
+            return as_sent and (sent.mtime_ns == mark[1] or self._has_foreign_time(file))
         if mark == self._before.get(file.key):
             return False
         if _is_alike((file.size, file.mtime_ns), mark):
@@ -173,7 +174,9 @@ class Provenance:
             status = os.lstat(f"{self._roots[file.root]}/{file.path}")
         except OSError:
             return False
-        is_whole = status.st_mtime_ns % 10**9 == status.st_ctime_ns % 10**9 == 0  # of a file system that keeps seconds
+        is_whole = (
+            status.st_mtime_ns % _SECOND_NS == status.st_ctime_ns % _SECOND_NS == 0
+        )  # of a file system that keeps seconds
         return is_whole or status.st_mtime_ns != status.st_ctime_ns
 
     def _load(self) -> Origins:
@@ -251,7 +254,8 @@ def _read_marks(files: Iterable[SourceFile], destination: Destination) -> dict[F
 
 
 def _is_alike(source: Mark, here: Mark) -> bool:
-    return source[0] == here[0] and is_same_time(source[1], here[1])
+    """Tell whether a file lies here as it was at the source; SFTP and rsyncs before 3.1 bring whole seconds."""
+    return source[0] == here[0] and here[1] in (source[1], source[1] - source[1] % _SECOND_NS)
 
 
 def _iter_keys(items: Iterable[PlanItem], reason: Reason) -> Iterable[FileKey]:

@@ -17,8 +17,8 @@ from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
-from hsm.records.source_id import load_source_id
-from hsm.sync.bring.books import Books
+from hsm.records.source_id import SourceId, find_source_id
+from hsm.sync.bring.books import Books, make_copy_notices
 from hsm.sync.bring.exchange import exchange, make_failed_report, make_interrupted_report, make_push_direction
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import make_options
@@ -84,12 +84,13 @@ class _Push:
             for sweep in source.sweeps
         }
         self._options = {key: make_options(key[0], found, request) for key, found in settings.items()}
-        source_id = "" if request.is_dry_run else load_source_id(source.project)  # may write the first one
+        source_id = SourceId("") if request.is_dry_run else find_source_id(source.project)  # may write the first one
         self._loaded = loaded
         self._session = session
         self._runner = runner
         self._reporter = reporter
-        self._call = PushCall(request, source, source_id, settings)
+        self._call = PushCall(request, source, source_id.id, settings)
+        self._notices = make_copy_notices(source_id, source.project)
         self._ledgers = {key: self._make_ledger(*key) for key in settings}
         first = source.sweeps[0].id
         self._known = {
@@ -232,6 +233,7 @@ class _Push:
             route=make_route(self._call.settings[name, sweep], direction="push"),
             source=Sender(self._call.source_id, socket.gethostname(), str(project)),
             breaks_lock=self._call.request.breaks_lock,
+            notices=self._notices,
         )
         return Ledger(books, sweep)
 
