@@ -7,8 +7,8 @@ here when its pull had ended, and by those of what a pull was about to bring.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from hsm.errors import ConfigError
@@ -79,6 +79,24 @@ def save_origins(path: Path, origins: Origins) -> None:
         "coming": _group(origins.coming),
     }
     save_json(path, document, schema=SCHEMA)
+
+
+def forget_origins(project: Path, sweep: str, keys: Collection[FileKey]) -> None:
+    """Forget that files came by pulls, before they are removed here. The caller holds the locks of all targets.
+
+    Raises:
+        ConfigError: As `load_origins`.
+        OSError: They could not be written.
+    """
+    gone = frozenset(keys)
+    for target, found in iter_origins(project, sweep):
+        if not gone.isdisjoint([*found.files, *found.coming]):
+            left = replace(
+                found,
+                files={key: mark for key, mark in found.files.items() if key not in gone},
+                coming={key: mark for key, mark in found.coming.items() if key not in gone},
+            )
+            save_origins(ProjectFolder(project).origins(target, sweep), left)
 
 
 def load_source_ids(project: Path) -> dict[str, tuple[Route, str]]:
