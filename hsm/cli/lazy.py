@@ -1,7 +1,6 @@
 """Groups of commands that are imported and built when they are asked for.
 
-Typer builds every command of an app before it knows which one is meant; with 25 commands that takes as long as
-importing Typer. So a group is a table of places, after "Lazily Loading Subcommands" in click's documentation.
+A group is a table of places, after "Lazily Loading Subcommands" in click's documentation.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of Typer
         super().__init__(**settings)
+        # Typer would build every command before it knows which one is meant: with 25 as long as importing Typer.
         # Typer reads and sets commands as a mapping; help asks for all of them, a call for one.
         self.commands = _Commands(self.places)
 

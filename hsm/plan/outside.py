@@ -1,8 +1,4 @@
-"""Limits of a source that is not trusted: names stay in their folder, symlinks do not lead out. Pure.
-
-A symlink comes as content only where that lies in the far project: otherwise any symlink there could copy any file
-that the login there may read. wandb links saved files to where they are; those in the project come.
-"""
+"""Limits of a source that is not trusted: names stay in their folder, symlinks do not lead out. Pure."""
 
 from __future__ import annotations
 
@@ -44,6 +40,8 @@ def leads_out(file: SourceFile, folders: Sequence[str]) -> bool:
         file: Of the source; one that is no symlink leads nowhere.
         folders: Real paths.
     """
+    # Else any symlink there could bring any file that the login there may read. wandb links saved files to where they
+    # are; those in the project come.
     # The slash keeps `/p/project-2` out of `/p/project`.
     return file.is_link and not any(file.real.startswith(f"{folder.rstrip('/')}/") for folder in folders)
 

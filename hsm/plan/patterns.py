@@ -11,9 +11,7 @@ _WILD = re.compile(r"[*?]+")
 class Patterns:
     """A list of gitignore patterns.
 
-    Hardly any name matches, and asking pathspec about each of 150,000 takes seconds. So each pattern's longest
-    literal part is looked for first, in all names at once, and pathspec (35 ms to import) is asked only about the
-    names that hold one.
+    Each pattern's longest literal part is looked for first; pathspec is asked only about the names that hold one.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
@@ -31,6 +29,7 @@ class Patterns:
         """
         if not self._literals:
             return {}
+        # Hardly any name matches. Asking pathspec, which takes 35 ms to import, about each of 150,000 takes seconds.
         names = list(names)
         together = "\0".join(names)  # one search in all names; NUL, so that no literal matches across two
         literals = [literal for literal in self._literals if literal in together]

@@ -3,9 +3,6 @@
 wandb writes a new file for every logged image, table or HTML page, and a new folder for every downloaded
 version of an artifact. Both kinds of name are exact, and only exact names count here: `resnet_v2.pt` beside
 `resnet_v10.pt` is two models, not two versions. What the log does not know of yet is kept.
-
-Sources of the two formats: `wandb/sdk/data_types/base_types/media.py` (`_wb_filename`: key, step, the first
-20 hex digits of the content's SHA-256, extension) and `wandb/sdk/artifacts/artifact.py` (`_default_root`).
 """
 
 from __future__ import annotations
@@ -18,11 +15,14 @@ from hsm.model import RunVersions
 
 _MEDIA = "files/media/"
 _FILES = "files/"
+# Source: `_wb_filename` of wandb/sdk/data_types/base_types/media.py: key, step, the first 20 hex digits of the
+# content's SHA-256, extension.
 # The extension holds no underscore, so that there is one way to read a name. No step has 19 digits.
 _MEDIA_NAME = re.compile(
     r"files/media/(?P<kind>[^/]+)/(?P<key>.*)_(?P<step>[0-9]{1,18}|summary)_[0-9a-f]{20}(?P<extension>(?:\.[^/_]*)?)",
     re.DOTALL,
 )
+# Source: `_default_root` of wandb/sdk/artifacts/artifact.py. Versions are compared as numbers: v10 is later than v9.
 _ARTIFACT_FOLDER = re.compile(r"(?P<name>.+):v(?P<version>0|[1-9][0-9]{0,17})", re.DOTALL)
 
 

@@ -1,8 +1,4 @@
-"""Importance of each parameter for a metric, by ranks, so that outliers and scales do not matter. Pure.
-
-A forest of trees would see interactions too, but would need scikit-learn and many runs; a rank correlation can be
-checked by hand.
-"""
+"""Importance of each parameter for a metric, by ranks, so that outliers and scales do not matter. Pure."""
 
 from __future__ import annotations
 
@@ -60,6 +56,8 @@ def _measure(runs: Sequence[ReportRun], parameter: Column, metric: Column) -> Im
         strength = _compare_groups([value for value, _ in pairs], results)
         return None if strength is None else Importance(parameter, strength, None, len(pairs))
     try:
+        # Spearman's. A forest of trees would see interactions too, but needs scikit-learn and many runs; this can be
+        # checked by hand.
         rho = correlation(rank(numbers), results)
     except StatisticsError:  # one of them is the same in all runs
         return None
@@ -82,10 +80,7 @@ def rank(values: Sequence[float]) -> list[float]:
 
 
 def _compare_groups(values: Sequence[Value], ranks: Sequence[float]) -> float | None:
-    """Return the root of epsilon squared of Kruskal and Wallis: how far groups lie apart, chance taken off.
-
-    Without that, a parameter with many values would win by having many.
-    """
+    """Return the root of epsilon squared of Kruskal and Wallis: how far groups lie apart, chance taken off."""
     groups: Mapping[object, list[float]] = _group(values, ranks)
     if not 1 < len(groups) < len(values):  # one text for all, or one for each, orders nothing
         return None
@@ -94,6 +89,7 @@ def _compare_groups(values: Sequence[Value], ranks: Sequence[float]) -> float | 
     if not total:
         return None
     within = sum((one - fmean(group)) ** 2 for group in groups.values() for one in group)
+    # By degrees of freedom: without that, a parameter with many values would win by having many.
     unexplained = (within / (len(values) - len(groups))) / (total / (len(values) - 1))
     return math.sqrt(max(0.0, 1 - unexplained))
 

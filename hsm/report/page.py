@@ -1,7 +1,6 @@
 """The report as one page, to be opened from disk: without a network, and without trust in the names of runs.
 
-plotly.js is part of the page. The page's policy (Content-Security-Policy) allows exactly its own two scripts, by their
-checksums, and no connection, so that even a mistake in it could not load or send anything.
+plotly.js is part of the page.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from hsm.report.report import Report
 PLOTLY_MODULE = "plotly.offline"
 
 _PART = re.compile(r"@([A-Z]+)@")
+# Content-Security-Policy: exactly the page's own two scripts, by their checksums, and no connection, so that even a
+# mistake in the page could not load or send anything.
 # Plotly compiles what draws the parallel coordinates (WebGL) as it runs, hence 'unsafe-eval'; without it they stay
 # empty, and nothing says so.
 _POLICY = (
@@ -80,12 +81,10 @@ def _read_part(name: str) -> str:
 
 
 def _make_script(text: str) -> str:
-    """Make text safe in a script element, which would end, or change its meaning, in the middle.
-
-    Browsers take the checksum after they have made every line break a line feed.
-    """
+    """Make text safe in a script element, which would end, or change its meaning, in the middle."""
     # Neither may stand in a script element (HTML, 4.12.1.3). In a text of JavaScript the backslash changes nothing.
     safe = text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    # Browsers take the checksum after they have made every line break a line feed.
     return safe.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -1,7 +1,4 @@
-"""Reader of what the runs of a sweep recorded, from their logs on this machine.
-
-There is no cache: a report is asked for less often than its logs change, and a stale number would be worse than a wait.
-"""
+"""Reader of what the runs of a sweep recorded, from their logs on this machine."""
 
 from __future__ import annotations
 
@@ -43,6 +40,7 @@ def read_runs(runs: Sequence[Run]) -> tuple[tuple[ReportRun, ...], tuple[Problem
     """
     found: list[RunPart] = []
     problems: list[Problem] = []
+    # No cache: a report is asked for less often than its logs change, and a stale number would be worse than a wait.
     for run, log in zip(runs, _map(_read_log, [_get_path(run) for run in runs]), strict=True):
         if isinstance(log, str):
             hint = "Check its permissions."

@@ -2,8 +2,7 @@
 
 A stream over a long link takes as long to open as everything else together, and what it needs to know, where the
 folders lie and which rsync is there, is seldom another than the last time. So it is opened at once from the hints of
-the last push, and used if the destination then says the same. It has been told no name by then: until it is used,
-nothing was sent. A sync with changes over a link of 40 ms gains 97 ms.
+the last push, and used if the destination then says the same.
 """
 
 from __future__ import annotations
@@ -76,6 +75,7 @@ class HeadStart:
             return False
         engine = self._make(there, workspace=workspace, update_only=update_only)
         self._begun = there, workspace, update_only, engine
+        # It is told no name: until it is used, nothing was sent. A sync with changes over a link of 40 ms gains 97 ms.
         engine.begin([root for root in changed if root in there.roots])
         return True
 

@@ -71,11 +71,7 @@ _ROW = re.compile(
 
 
 def read_log(ends: FileEnds) -> LogFacts:
-    """Read the facts in the two ends of a log.
-
-    Pure. 0.15 to 0.17 write a summary of any size, a final and a footer record after the exit record, so a
-    footer without an exit record means that the exit record lies before the tail.
-    """
+    """Read the facts in the two ends of a log. Pure."""
     if ends.size <= len(FILE_HEADER):
         return LogFacts(is_empty=True)
     found = _Found()
@@ -88,6 +84,8 @@ def read_log(ends: FileEnds) -> LogFacts:
                 found.add(number, value)
             elif number not in _OF_EVERY_RECORD:
                 break  # a record is of one sort
+    # 0.15 to 0.17 write a summary of any size, a final and a footer record after the exit record: a footer without one
+    # means that it lies before the tail.
     is_whole = bool(found.run_id) and (found.exit_code is not None or not found.has_footer)
     return LogFacts(
         run_id=found.run_id,

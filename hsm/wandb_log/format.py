@@ -59,6 +59,7 @@ def parse_records(data: bytes, *, offset: int = 0) -> Records:
     parts: list[bytes] = []
     is_damaged = False
     while True:
+        # A faster way through what `_parse_chunk` reads one by one, for logs of hundreds of megabytes.
         position = _take_full(data, position, payloads, parts)
         chunk = _parse_chunk(data, position)
         if chunk is None:
@@ -80,10 +81,7 @@ def parse_records(data: bytes, *, offset: int = 0) -> Records:
 
 
 def _take_full(data: bytes, position: int, payloads: list[bytes], parts: list[bytes]) -> int:
-    """Take the records that lie whole in chunks of their own, which most do; return where the first other begins.
-
-    A faster way through what `_parse_chunk` reads one by one, for logs of hundreds of megabytes.
-    """
+    """Take the records that lie whole in chunks of their own, which most do; return where the first other begins."""
     size, unpack, checksum_of, take = _CHUNK_HEADER.size, _CHUNK_HEADER.unpack_from, zlib.crc32, payloads.append
     before = position
     limit = min(position - position % BLOCK_BYTES + BLOCK_BYTES, len(data))

@@ -66,11 +66,9 @@ def _iter_media_items(payload: bytes) -> Iterator[tuple[ValueKey, bytes]]:
 def _add_media(
     key: ValueKey, value: bytes, *, state: dict[ValueKey, frozenset[str]], incremental: set[ValueKey]
 ) -> None:
-    """Put one item into the summary's state.
-
-    Versions before 0.19 write a media value as one object, later ones each of its fields by itself; both end in
-    the same keys here.
-    """
+    """Put one item into the summary's state."""
+    # Versions before 0.19 write a media value as one object, later ones each of its fields by itself; both end in the
+    # same keys here.
     for leaf, parsed in _iter_leaves(key, parse_json(value)):
         if parsed == _INCREMENTAL.decode() and leaf[-1] == "_type":
             incremental.add(leaf[:-1])

@@ -91,9 +91,6 @@ class ItemReader:
 class LastItems:
     """The last value of each key, from messages that are added from the last to the first.
 
-    A key whose value is known is recognised by the bytes before its value and skipped, so that only the values that
-    count are ever read.
-
     Attributes:
         values: The JSON of each key, the last one written first; `REMOVED` for a key that was removed.
     """
@@ -119,6 +116,8 @@ class LastItems:
             if length < 0 or end > size:
                 break
             names = message[start : find(_VALUE_TAG, start, end)]
+            # A key whose value is known is recognised by the bytes before its value: only the values that count are
+            # ever read.
             if names not in taken:
                 self._take(message[start:end], names)
             position = end

@@ -114,10 +114,8 @@ class _Stream:
         return "" if self._n_arrived == self._size else "it answers with less than asked for"
 
     def _may_go_on(self, source: FileSource) -> bool:
-        """Tell whether the rest may come from a server.
-
-        Without a checksum nothing would show that the parts of two servers, or of two versions, do not fit.
-        """
+        """Tell whether the rest may come from a server."""
+        # Without a checksum nothing would show that the parts of two servers, or of two versions, do not fit.
         is_only_source = set(self.parts) <= {source.url} and _has_strong_tag(source)
         return source.has_ranges and (bool(source.sha256) or is_only_source)
 

@@ -1,7 +1,7 @@
 """Memory of the address by which each node answered last, kept for some minutes in the user's cache folder.
 
 It only decides which address is tried first; the others get their turn all the same. So a wrong, missing or damaged
-file costs a moment and nothing else. A memory that decided more would have to be right.
+file costs a moment and nothing else.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def make_key(name: str, port: int) -> str:
 
 def make_order(addresses: Sequence[str], remembered: str | None) -> list[str]:
     """Sort addresses, the remembered one first; one that is not among them does not count."""
+    # Only the order: a memory that decided more would have to be right.
     return sorted(addresses, key=lambda address: address != remembered)
 
 

@@ -1,10 +1,4 @@
-"""Races of several attempts, with an end in time even against a hostile server.
-
-A library's time limit is one for each read, and a server that sends a byte a second keeps to it for ever. So one limit
-holds for all of a call: the work runs in an event loop, in a thread of its own, and is cancelled when the time is over.
-Names are looked up in threads that nobody waits for: the system's resolver has no time limit, and an executor's threads
-would keep the program from ending.
-"""
+"""Races of several attempts, with an end in time even against a hostile server."""
 
 from __future__ import annotations
 
@@ -95,6 +89,7 @@ async def call_in_thread(call: Callable[[], _Answer]) -> _Answer:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle, value, error)
 
+    # The system's resolver has no time limit, and an executor's threads would keep the program from ending.
     threading.Thread(target=run, name="hsm-call", daemon=True).start()
     return await answer
 
@@ -134,6 +129,8 @@ def gather(
 
     if not jobs:
         return {}
+    # One limit for all of a call, in a thread of its own: a library's is one for each read, and a server that sends a
+    # byte a second keeps to it for ever.
     thread = threading.Thread(target=run, name="hsm-gather", daemon=True)
     thread.start()
     thread.join(timeout_seconds + _GRACE_SECONDS)

@@ -58,10 +58,7 @@ def make_server_app(root: Path, *, database: Path | None = None, token: str = ""
 
 
 class _Guard:
-    """Guard that asks every request for the token; without a token it refuses web pages under names of their own.
-
-    A page whose name has been pointed at 127.0.0.1 (DNS rebinding) sends its own name as `Host`.
-    """
+    """Guard that asks every request for the token; without a token it refuses web pages under names of their own."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -77,6 +74,7 @@ class _Guard:
             if hmac.compare_digest(given, b"Bearer " + self._token):  # takes as long for a nearly right token
                 return None
             return PlainTextResponse("A bearer token is needed.\n", 401, {"WWW-Authenticate": "Bearer"})
+        # A page whose name has been pointed at 127.0.0.1 (DNS rebinding) sends its own name as `Host`.
         host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
         try:
             ipaddress.ip_address(host.strip("[]"))

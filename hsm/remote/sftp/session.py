@@ -1,8 +1,7 @@
 """One SFTP session: many pieces of work at a time over one channel, so that latency does not set the speed.
 
-paramiko's own client waits for the answer to each request: 1,500 small files with six requests each would cost 9,000
-round trips, six minutes at 40 ms. Here a piece of work is a generator (`Work`): it yields requests, and gets the
-replies. While it waits, others go on; all of it in one thread.
+A piece of work is a generator (`Work`): it yields requests, and gets the replies. While it waits, others go on; all of
+it in one thread.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""`after_sync`: the steps that are taken at a target once a sweep has arrived there.
-
-They begin when the locks are given back: a command may take hours, and a lock that nobody touches for so long would be
-taken for dead.
-"""
+"""`after_sync`: the steps that are taken at a target once a sweep has arrived there."""
 
 from __future__ import annotations
 
@@ -73,6 +69,8 @@ class AfterSync:
         stopwatch = self._observer.stopwatch
         is_interrupted = False
         try:
+            # The locks are given back by now: a command may take hours, and a lock that nobody touches for so long
+            # would be taken for dead.
             with stopwatch.step("after_sync"):
                 for step in self._arrival.settings.after_sync:
                     self._take(step, report, log)

@@ -128,13 +128,12 @@ class Uploader:
 def find_open(arrival: Arrival, runs: Sequence[Run]) -> tuple[tuple[Run, ...], str]:
     """Find the runs that are not uploaded yet from a target, and the real path of its wandb folder.
 
-    Only the marks there are asked, since people upload by hand too; it costs one small listing.
-
     Raises:
         HsmError: The target is out of reach.
     """
     if not runs:
         return (), ""
+    # Only the marks there are asked, since people upload by hand too; it costs one small listing.
     tree = Tree(arrival.settings.paths.wandb, list_paths(runs), 0)
     listing = arrival.connection.endpoint.survey([tree]).listings[0]
     return leave_uploaded(runs, {entry.path: entry for entry in listing.entries}), listing.base

@@ -30,10 +30,7 @@ class JournalFile:
         self._peeked: list[int] | None = None
 
     def peek(self) -> tuple[str, ...]:
-        """Read it before its lock is held, and return the runs that it knows: a guess at what will be asked for.
-
-        `load` reads it again only if it is another by then: of 10,000 runs that takes a tenth of a second.
-        """
+        """Read it before its lock is held, and return the runs that it knows: a guess at what will be asked for."""
         stamp = _read_stamp(self._path)
         try:
             self.journal, notices = load_journal(self._path, self._route, sets_aside=False)
@@ -51,6 +48,7 @@ class JournalFile:
         Raises:
             ConfigError: A newer version of HSM wrote it.
         """
+        # Again only if it is another by now: of 10,000 runs that takes a tenth of a second.
         if self._peeked is None or self._peeked != _read_stamp(self._path):
             self.journal, self.notices = load_journal(self._path, self._route, sets_aside=sets_aside)
 

@@ -87,8 +87,7 @@ def survey_destination(
 class SurveyAhead:
     """A survey that begins for the runs of which the journal knows, while the source is still being read.
 
-    Nearly all that will be asked for is known from the last sync; what is new is asked for in a second session. It
-    makes no difference for 100 runs, and saves about 110 ms for 800.
+    Nearly all that will be asked for is known from the last sync; what is new is asked for in a second session.
 
     Args:
         endpoint: The destination.
@@ -118,6 +117,7 @@ class SurveyAhead:
         self._endpoint = endpoint
         self._trees = [guard_tree, *trees.values()]
         self._hear = hear
+        # It makes no difference for 100 runs, and saves about 110 ms for 800.
         self._survey = BackgroundCall(self._ask, name="hsm-survey-ahead")
 
     def _ask(self) -> Survey:

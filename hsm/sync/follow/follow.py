@@ -1,7 +1,7 @@
 """`--continuous`: passes of a push or a pull, until every run of the sweeps has ended and is complete at every target.
 
-It polls, since network file systems do not report changes that another machine made. What ends it is always a pass that
-looked at everything anew, here and at the targets; the passes before it look only at what may have changed.
+What ends it is always a pass that looked at everything anew, here and at the targets; the passes before it look only
+at what may have changed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from hsm.sync.reports import State, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
 from hsm.sync.source import make_layout
 
+# It polls: network file systems do not report changes that another machine made.
 INTERVAL_SECONDS = 60.0
 
 _TICK_SECONDS = 0.5

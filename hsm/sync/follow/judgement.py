@@ -223,13 +223,11 @@ def _get_start(name: str) -> str:
 
 
 def _find_death(view: RunView, patience: FollowLimits, queue: Queue, now_ns: int) -> str:
-    """Find the reason why a run that has not ended will not; empty where it may.
-
-    A job that is gone is not enough: a copy of a run may lie where another Slurm is, so it must be quiet as well.
-    """
+    """Find the reason why a run that has not ended will not; empty where it may."""
     if view.run.has_exit_record:
         return ""
     job = view.job
+    # A job that is gone is not enough: a copy of a run may lie where another Slurm is, so it must be quiet as well.
     is_quiet = view.run.state is RunState.UNKNOWN
     if job is not None and is_quiet and _is_gone(job.id, job.name, queue):
         return f"its Slurm job {job.name} is gone"

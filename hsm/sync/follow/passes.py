@@ -58,10 +58,8 @@ class PassSchedule:
         return max(0.0, min(due) - now) if due else 0.0
 
     def begin_pass(self, now: float) -> DuePass:
-        """Choose the targets of the pass that begins now.
-
-        Those that are due within a tenth of the interval are served too, so that targets stay together.
-        """
+        """Choose the targets of the pass that begins now."""
+        # Those that are due a little later are served too, so that targets stay together.
         slack = now + self._interval_seconds / 10
         names = tuple(name for name, track in self.tracks.items() if not track.is_at_end and track.due_at <= slack)
         is_full = self._over_since is not None or now - self._full_at >= FULL_LOOK_SECONDS
