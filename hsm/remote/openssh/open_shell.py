@@ -135,6 +135,10 @@ class OpenShell:
     def _open(self) -> Dialogue:
         with self._lock:
             if self._dialogue is None:
+                # The first session over a login waits 40 ms: its confirmation stands behind the server's list of host
+                # keys, which this machine acknowledges late (TCP's Nagle). A second session beside it ends the wait on
+                # loopback (53 ms become 13), but over a longer link it leaves before the list is there. So none is
+                # opened.
                 argv = [*self._master.make_session_argv(logs_login=True), "--", self._ssh.settings.host, OPEN_SHELL]
                 self.noise = b""  # of the shell before
                 self._dialogue = Dialogue(self._runner, argv)

@@ -88,19 +88,16 @@ class Staging:
         )
 
     def _copy_folder(self, base: str, files: Sequence[SourceFile], *, is_dry_run: bool) -> Staged:
-        """Copy the files of one staging folder.
-
-        An error that may pass leaves them awaited: a run that is uploaded without its artifacts is never uploaded
-        again. Where the folder cannot be at the target at all, nothing is to be waited for.
-        """
+        """Copy the files of one staging folder; an error that may pass leaves them awaited."""
         try:
             state = self._look(base, files)
             if is_dry_run or not state.sends:
                 return _make_staged(base, state.sends, problems=state.problems)
             return self._send(base, files, state.base)
-        except UnwritableError as error:
+        except UnwritableError as error:  # it cannot be at the target at all: there is nothing to wait for
             return Staged(problems=(make_unwritable(base, self._connection.name, error.message),))
         except HsmError as error:
+            # Awaited: a run that is uploaded without its artifacts is never uploaded again.
             problem = Problem(base, error.kind, error.message, error.hint)
             return Staged(awaited=_make_paths(base, files), problems=(problem,))
 
@@ -120,12 +117,10 @@ class Staging:
         )
 
     def _send(self, base: str, files: Sequence[SourceFile], base_there: str) -> Staged:
-        """With the lock held: look again, since somebody else may have been there, and send.
-
-        The lock lies in the staging folder and not beside the receipt: a sync of the sweep tells by its own two
-        temporary folders whether a lock is alive, and nobody's sync should wait for artifacts, which may be large.
-        """
+        """With the lock held: look again, since somebody else may have been there, and send."""
         sweep = self._arrival.sweep
+        # Not beside the receipt: a sync of the sweep tells by its own two temporary folders whether a lock is alive,
+        # and nobody's sync should wait for artifacts, which may be large.
         places = GuardPlaces(f"{base_there}/{RECEIPT_FOLDER}.{sweep}", (get_temporary_folder(base_there, sweep),))
         lock = take_target_lock(
             self._connection.make_guard,
