@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +145,28 @@ def test_what_the_far_project_pushed_here_is_its_own(desktop: Desktop, hsm: RunH
     assert (desktop.wandb / RUN / log.name).read_bytes() == log.read_bytes()
     assert list(receipt.parent.glob("receipt-*.json")) == [receipt]
     assert json.loads(receipt.read_bytes())["generation"] == 2
+
+
+@pytest.mark.slow
+def test_a_copy_of_a_project_takes_nothing_that_the_original_pushed(desktop: Desktop, other: Path, hsm: RunHsm) -> None:
+    paths = {"sweeps": str(desktop.sweeps), "wandb": str(desktop.wandb)}
+    config = {"sync_targets": {"desktop": {"paths": paths}}}
+    (desktop.far / ".hsm").mkdir()
+    (desktop.far / ".hsm/sync_config.yaml").write_text(yaml.safe_dump(config))
+    assert hsm("sync", "to", SWEEP, cwd=desktop.far).returncode == 0
+    shutil.rmtree(other)
+    shutil.copytree(desktop.far, other)
+    write_file(other / "wandb" / CONFIG, b"of the copy\n", mtime_ns=T + 10**9)
+    result = desktop.pull(SWEEP, "-t", "lab")
+    assert (result["exit_code"], find_conflicts(result)) == (1, [CONFIG])
+    assert (desktop.wandb / CONFIG).read_bytes() == b"a: 1\n"
+    receipts = list((desktop.sweeps / "outputs" / SWEEP / ".hsm-sync").glob("receipt-*.json"))
+    assert len(receipts) == 2
+    write_file(desktop.far / "wandb" / CONFIG, b"a: 1\nb: 2\n", mtime_ns=T + 2 * 10**9)
+    assert desktop.pull(SWEEP)["state"] == "done"
+    assert (desktop.wandb / CONFIG).read_bytes() == b"a: 1\nb: 2\n"
+    pushed = json.loads(hsm("sync", "to", SWEEP, "--json", cwd=other).stdout)
+    assert "copied_project" in [problem["kind"] for problem in pushed["sweeps"][0]["targets"][0]["problems"]]
 
 
 @pytest.mark.slow

@@ -101,6 +101,19 @@ def test_a_pull_that_is_killed_knows_its_own_files_again(bench: Workbench) -> No
     assert list_states(report) == {ONE: [State.DONE]}, report.sweeps[0].targets[0].problems
 
 
+def test_what_comes_here_by_other_means_after_a_kill_is_kept(bench: Workbench) -> None:
+    bench.targets["desktop"].script.at("sent", fail(ZeroDivisionError()), None)
+    with pytest.raises(ZeroDivisionError):
+        run_pull(bench, targets=("desktop",))
+    bench.runner, bench.targets["desktop"] = Runner(), FakeTarget(bench.folder / "desktop", name="desktop")
+    log = next((bench.targets["desktop"].folder / "wandb").rglob("output.log"))
+    here = bench.project / "wandb" / log.relative_to(bench.targets["desktop"].folder / "wandb")
+    write_file(here, b"the only copy of another cluster's\n", mtime_ns=1_750_000_000_000_000_000)
+    report = run_pull(bench, targets=("desktop",))
+    assert list_states(report) == {ONE: [State.PARTIAL]}
+    assert here.read_bytes() == b"the only copy of another cluster's\n"
+
+
 def test_a_target_out_of_reach_concerns_no_other(bench: Workbench) -> None:
     bench.targets["backup"].script.at("login", fail(LoginRefusedError("go away", kind="login_refused")))
     assert list_states(run_pull(bench)) == {ONE: [State.DONE, State.UNREACHABLE]}
