@@ -65,6 +65,11 @@ class FileSystem:
         """True where two spellings may be one name."""
         return self.folds_case or self.folds_unicode
 
+    @property
+    def takes_all_names(self) -> bool:
+        """True where every name of a source can be made, is another than all others, and is shown as it was made."""
+        return not (self.folds or self.unicode_form or self.refused) and self.longest_name >= LONGEST_NAME
+
     def is_in_range(self, time_ns: int) -> bool:
         """Tell whether a time can be kept, but for its last digits."""
         is_late_enough = self.earliest_ns is None or time_ns >= self.earliest_ns

@@ -55,7 +55,8 @@ class ProjectFolder:
 
     def list_targets(self) -> list[str]:
         """List the targets that have such a folder, whether the configuration still names them or not."""
-        return sorted(path.name for path in self.target("").glob("*") if path.is_dir())
+        # Not `Path.is_dir`, which raises where the folder is another user's.
+        return sorted(path.name for path in self.target("").glob("*") if os.path.isdir(path))  # noqa: PTH112
 
     def journal(self, target: str, sweep: str) -> Path:
         """Return the journal of a sweep at a target."""
@@ -64,6 +65,16 @@ class ProjectFolder:
     def lock(self, target: str, sweep: str) -> Path:
         """Return the lock of this side for a sweep at a target."""
         return self.journal(target, sweep).with_suffix(".lock")
+
+    def compared(self, target: str, sweep: str, *, is_pull: bool = False) -> Path:
+        """Return the record of the files of a sweep whose content was compared with a target's."""
+        path = self.origins(target, sweep) if is_pull else self.journal(target, sweep)
+        return path.with_suffix(".compared")
+
+    def file_systems(self, target: str, *, is_pull: bool = False) -> Path:
+        """Return the record of a target's file systems, or of those here that its pulls land in."""
+        folder = self.target(target) / "pulled" if is_pull else self.target(target)
+        return folder / ".file-systems"  # no sweep's name begins with a dot
 
     def origins(self, target: str, sweep: str) -> Path:
         """Return the record of the files here that came from a target in pulls of a sweep."""

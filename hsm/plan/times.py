@@ -52,7 +52,12 @@ def is_same_time(source_ns: int, target_ns: int, there: FileSystem | None) -> bo
     return match_times(source_ns, target_ns, there) in (TimeMatch.SAME, TimeMatch.CUT)
 
 
+def is_near_time(source_ns: int, target_ns: int) -> bool:
+    """Tell whether two times are as near as some file system may have made them of one."""
+    return abs(source_ns - target_ns) <= _COARSEST_NS
+
+
 def _may_be_same(source_ns: int, target_ns: int) -> bool:
-    distance = abs(source_ns - target_ns)
     first, last = _SAFE_RANGE_NS
-    return min(distance, abs(distance - _HOUR_NS)) <= _COARSEST_NS or not first <= source_ns <= last
+    is_shifted = is_near_time(abs(source_ns - target_ns), _HOUR_NS)
+    return is_near_time(source_ns, target_ns) or is_shifted or not first <= source_ns <= last
