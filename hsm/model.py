@@ -110,8 +110,9 @@ class SourceFile(NamedTuple):
         run: Name of the run it belongs to; empty for files of the sweep folder.
         is_link: A symlink at the source; the file that it leads to is sent.
         leads_to: Of a symlink: its content, then the real path of every further one on the way, and of the file, as
-            far as they are known (`hsm.discover.links`).
+            far as they are known (`hsm.discover.files.links`).
         real: Of a symlink: the real path of the file; empty where it is not known.
+        is_result: False for what an operating system or a crash left behind (`hsm.discover.files.junk`).
     """
 
     root: Root
@@ -124,6 +125,7 @@ class SourceFile(NamedTuple):
     is_link: bool = False
     leads_to: tuple[str, ...] = ()
     real: str = ""
+    is_result: bool = True
 
     @property
     def key(self) -> FileKey:
@@ -153,7 +155,60 @@ class Problem:
 FOLDER_UNREADABLE = "unreadable"
 CONFLICT = "conflict"
 TYPE_CONFLICT = "type_conflict"
+NO_RUNS = "no_runs"
 """Kinds of problems that HSM itself decides by, of which no one module is the home."""
+
+
+class GapReason(str, Enum):
+    """Reason why something of a run, or of the sweep's folder, is not among the files of an inventory.
+
+    Attributes:
+        is_open: The run is not complete without it.
+    """
+
+    is_open: bool
+
+    UNREADABLE = "unreadable"
+    DANGLING = "dangling symlink"
+    LINKED_FOLDER = "symlinked folder"
+    LEADS_OUT = "symlinked folder that leads out"
+    SPECIAL = "special file"
+    STRAY = "in a wandb folder"
+
+
+for _gap in GapReason:
+    _gap.is_open = _gap in (GapReason.UNREADABLE, GapReason.DANGLING, GapReason.LEADS_OUT)
+
+
+class Gap(NamedTuple):
+    """Something at the source that is not among the files of an inventory, so that no plan can say why it is left.
+
+    Attributes:
+        run: The run that it is of; empty for the sweep's folder.
+        path: As of a `SourceFile`.
+        reason: Why it is none of them.
+    """
+
+    run: str
+    path: str
+    reason: GapReason
+
+
+class FolderLink(NamedTuple):
+    """A symlink in a run, or in the sweep's folder, that leads to a folder.
+
+    Attributes:
+        run: The run that it is of; empty for the sweep's folder.
+        path: As of a `SourceFile`; the files behind it lie below.
+        leads_to: Its content.
+        places: The places in which the folder lies, of those that are asked for; the project under its empty name.
+            None where it leads in a circle, or it was not asked for any.
+    """
+
+    run: str
+    path: str
+    leads_to: str
+    places: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +236,10 @@ class SweepInventory:
         deeper: Folder in the sweep folder -> number of files below it that lie deeper than `max_depth`.
         max_depth: Levels of the sweep folder whose files are in `files`; None for all.
         problems: Found while looking.
+        gaps: Everything of the runs and of the sweep folder that is not in `files`.
+        links: Symlinked folders that were followed, or may be; each target says whether it wants what lies behind.
+        has_folder: The sweep has a folder of its own, whether its files are in `files` or not.
+        left_roots: The folders that are not wanted: True where this call alone does without them.
     """
 
     sweep: str
@@ -190,6 +249,10 @@ class SweepInventory:
     deeper: Mapping[str, int] = field(default_factory=dict)
     max_depth: int | None = 1
     problems: tuple[Problem, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    links: tuple[FolderLink, ...] = ()
+    has_folder: bool = True
+    left_roots: Mapping[Root, bool] = field(default_factory=dict)
 
 
 class Reason(str, Enum):
@@ -207,6 +270,8 @@ class Reason(str, Enum):
     UNCHECKED = "not checked"
     OVERWRITE = "overwrites a conflict"
     SAME = "same"
+    THERE = "not sent, there already"
+    NO_RESULT = "no result"
     SUPERSEDED = "superseded"
     EXCLUDED = "excluded"
     SECRET = "secret"  # noqa: S105 - a word for people
@@ -244,7 +309,11 @@ class SyncPlan:
         deeper: As in the inventory.
         max_depth: As in the inventory.
         problems: The inventory's, and those that comparing found.
+        gaps: As in the inventory.
+        left_roots: As in the inventory.
         is_checked: False when the destination's files were not compared (`check_remote_first: false`).
+        doubts: Files that only their content can tell; until it is compared they count as different.
+        asks_file_system: It may be another plan once the destination's file system has been measured.
         sends: The files to send, in the plan's order.
     """
 
@@ -254,7 +323,11 @@ class SyncPlan:
     deeper: Mapping[str, int] = field(default_factory=dict)
     max_depth: int | None = 1
     problems: tuple[Problem, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    left_roots: Mapping[Root, bool] = field(default_factory=dict)
     is_checked: bool = True
+    doubts: tuple[SourceFile, ...] = ()
+    asks_file_system: bool = False
     sends: tuple[SourceFile, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

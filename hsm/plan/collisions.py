@@ -1,124 +1,100 @@
-"""Collisions of names at a destination whose file system ignores case and Unicode form. Pure.
+"""Collisions of names at a destination whose file system takes several spellings for one name. Pure.
 
-APFS and HFS+, as macOS sets them up, take `A` and `a` for one name, and `é` as one character (NFC) and as two
-(NFD). Two files of the source would then arrive under one name, and the second would replace the first with every proof
-in order. HSM takes a little more for one name than they do (`ß` and `ss`): a file too many that is named costs less
-than one that is lost.
+APFS, HFS+, NTFS, exFAT, CIFS, and ext4 with `casefold` take `A` and `a` for one name; Apple's also `é` as one character
+(NFC) and as two (NFD). Two files of the source would then arrive under one name, and the second would replace the first
+with every proof in order.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Container, Iterable, Mapping
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
+from hsm.file_system import FileSystem
 from hsm.model import Problem
 
 NAME_COLLISION = "name_collision"
-_HINT = "It is left. Rename one of the two at the source."
-_FOLDING_SYSTEMS = frozenset({"Darwin"})
 
 
-def folds_names(system: str) -> bool:
-    """Tell whether names that differ only in case or Unicode form are taken for one on a machine.
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """The reason why a file cannot arrive beside another.
 
-    Args:
-        system: As `uname -s` says. Where it is not known, names are taken as they are.
+    Attributes:
+        part: Of its path: the file, or the folder above it, whose name is taken.
+        other: What has the name, in its spelling.
+        is_there: It lies at the destination, and the source has nothing of that spelling.
     """
-    return system in _FOLDING_SYSTEMS
+
+    part: str
+    other: str
+    is_there: bool = False
 
 
-def fold_name(path: str) -> str:
-    """Return what all spellings of a path have in common (Unicode's canonical caseless matching, D145)."""
-    if path.isascii():
-        return path.lower()
-    return _normalize(_normalize(path).casefold())
+def find_collisions(paths: Iterable[str], there: Iterable[str], file_system: FileSystem) -> dict[str, Collision]:
+    """Find the files whose names the destination takes for those of others. None of them is sent.
 
-
-def _normalize(text: str) -> str:
-    return unicodedata.normalize("NFD", text)
-
-
-def find_collisions(paths: Iterable[str], there: Container[str] = ()) -> dict[str, str]:
-    """Find the paths that cannot arrive beside others, because the destination takes their names for one.
-
-    Of several spellings of a name, the one that the destination has already is sent, else the first in sort order, and
-    a folder before a file: the choice must not depend on the day. The others are skipped, a folder with all that lies
-    below it.
+    Neither of two spellings goes first: which one arrived would depend on the day. What lies there in another spelling
+    is never replaced.
 
     Args:
         paths: Of files, relative to one root, in any order.
         there: The paths of files and folders that the destination shows.
+        file_system: Of the root.
 
     Returns:
-        Path -> the file or folder that it collides with, which has as many components as the part of the path
-        that is spelled in another way; other paths are not in it.
+        By path; other paths are not in it.
     """
-    files = sorted(paths)
-    left: dict[str, str] = {}
-    taken: dict[str, str] = {}
-    for _, level in groupby(sorted(_find_folders(files), key=_sort_by_depth), key=_get_depth):
-        taken.update(_choose(level, there, left, {}))
-    _choose(files, there, left, taken)
-    return {path: left[path] for path in files if path in left}
+    if not file_system.folds:
+        return {}
+    files = list(paths)
+    here = {part for path in files for part in _iter_parts(path)}
+    spellings: dict[str, set[str]] = {}
+    for part in here:
+        spellings.setdefault(file_system.fold(part), set()).add(part)
+    shown: dict[str, set[str]] = {}
+    for part in there:
+        shown.setdefault(file_system.fold(part), set()).add(part)
+    judged: dict[str, Collision | None] = {}
+    for part in here:
+        folded = file_system.fold(part)
+        others = sorted(spellings[folded] - {part})
+        strangers = sorted(shown.get(folded, set()) - set(map(file_system.spell, spellings[folded])))
+        judged[part] = (
+            Collision(part, others[0])
+            if others
+            else Collision(part, strangers[0], is_there=True)
+            if strangers
+            else None
+        )
+    found = ((path, next(filter(None, map(judged.get, _iter_parts(path))), None)) for path in files)
+    return {path: collision for path, collision in found if collision is not None}
 
 
-def make_collision_problems(collisions: Mapping[str, str]) -> list[Problem]:
-    """Name every file or folder that is skipped because another takes its name, each once, sorted.
+def make_collision_problems(collisions: Mapping[str, Collision]) -> list[Problem]:
+    """Name every file or folder that is not sent because of another's name, each once, sorted.
 
     Args:
         collisions: From `find_collisions`.
     """
-    pairs = {("/".join(path.split("/")[: other.count("/") + 1]), other) for path, other in collisions.items()}
-    return [
-        Problem(path, NAME_COLLISION, f"At the destination this would be the same name as {other}.", _HINT)
-        for path, other in sorted(pairs)
-    ]
+    found = {collision.part: collision for collision in collisions.values()}
+    return [_make_problem(collision) for _, collision in sorted(found.items())]
 
 
-def _choose(
-    names: Iterable[str], there: Container[str], left: dict[str, str], taken: Mapping[str, str]
-) -> dict[str, str]:
-    """Choose one spelling of each name; the others, and names below what was left out already, go into `left`.
-
-    Args:
-        names: Sorted; the folders above them are decided.
-        there: The spellings that come first.
-        left: Name -> what goes in its place.
-        taken: Folded name -> the folder that has it.
-    """
-    chosen: dict[str, str] = {}
-    standing: list[tuple[str, str]] = []
-    for name in names:
-        above = left.get(name.rpartition("/")[0])
-        if above is not None:
-            left[name] = above
-            continue
-        folded = fold_name(name)
-        standing.append((folded, name))
-        first = chosen.setdefault(folded, name)
-        if first is not name and name in there and first not in there:
-            chosen[folded] = name
-    for folded, name in standing:
-        winner = taken.get(folded) or chosen[folded]
-        if winner != name:
-            left[name] = winner
-    return chosen
+def _make_problem(collision: Collision) -> Problem:
+    if collision.is_there:
+        message = f"At the destination this is the same name as {collision.other}, which is there and stays."
+        hint = "It is not sent. Rename one of the two."
+    else:
+        message = f"At the destination this would be the same name as {collision.other}."
+        hint = "Neither is sent. Rename one of the two at the source."
+    return Problem(collision.part, NAME_COLLISION, message, hint)
 
 
-def _find_folders(paths: Iterable[str]) -> set[str]:
-    folders: set[str] = set()
-    for path in paths:
-        folder = path.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    return folders
-
-
-def _get_depth(path: str) -> int:
-    return path.count("/")
-
-
-def _sort_by_depth(path: str) -> tuple[int, str]:
-    return path.count("/"), path
+def _iter_parts(path: str) -> Iterator[str]:
+    """Yield the folders above a path, the nearest to the root first, and the path."""
+    place = path.find("/")
+    while place >= 0:
+        yield path[:place]
+        place = path.find("/", place + 1)
+    yield path

@@ -91,11 +91,18 @@ class Batch:
         root: The one that they land in.
         files: In the plan's order; never empty.
         seen: What of the destination they may replace.
+        base: The mount point below the root that they land in, relative to it; empty for the root's own file system.
+            Files under way are written on it, since none can be renamed into it.
     """
 
     root: Root
     files: tuple[SourceFile, ...]
     seen: SeenFiles = field(default_factory=SeenFiles, compare=False)
+    base: str = ""
+
+    def get_workspace(self, workspace: str) -> str:
+        """Return the folder for files under way (`make_workspace`), relative to the root."""
+        return f"{self.base}/{workspace}" if self.base else workspace
 
     @property
     def n_bytes(self) -> int:

@@ -8,14 +8,17 @@ the source did not change meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from hsm.endpoint import Endpoint, Space, Tree
+from hsm.errors import HsmError, UnreachableError
+from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
-from hsm.plan.planner import is_same_time
-from hsm.transfer.base import PARTIAL_FOLDER
+from hsm.plan.times import TimeMatch, match_times
+from hsm.transfer.base import PARTIAL_FOLDER, Engine
+from hsm.transfer.content import compare_content
 from hsm.transfer.workers import RoundEnd
 
 
@@ -62,25 +65,84 @@ def refresh(source: Endpoint, files: Sequence[SourceFile]) -> dict[FileKey, Sour
     return now
 
 
-def find_arrived(destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]) -> set[FileKey]:
-    """Look at the destination.
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """The look at a destination that tells which files have arrived.
 
-    Returns:
-        The files that lie there with the planned size and time.
+    Attributes:
+        destination: Looked at.
+        roots: Its folders, real paths.
+        file_systems: Of these, as far as they were measured.
+        alike: Files that were to be replaced although what was there looked like them: size and time show nothing.
     """
-    trees = {
-        root: Tree(roots[root], tuple(file.path for file in members), max_depth=0)
-        for root, members in groupby(sorted(files), key=lambda file: file.root)
-    }
-    if not trees:  # a survey wants at least one
+
+    destination: Endpoint
+    roots: Mapping[Root, str]
+    file_systems: Mapping[Root, FileSystem] = field(default_factory=dict)
+    alike: Collection[FileKey] = frozenset()
+
+    def find(
+        self, files: Sequence[SourceFile], engine: Engine, *, skipped: Collection[FileKey] = frozenset()
+    ) -> set[FileKey]:
+        """Look at the destination after an end that was not clean.
+
+        Args:
+            files: That may have arrived.
+            skipped: Those that the engine itself has compared, and calls the same.
+            engine: Compares the content of those whose size and time do not tell. Of what the disk keeps of times the
+                old copy may have as much as the new one.
+
+        Returns:
+            The files that lie there as they were planned.
+
+        Raises:
+            UnreachableError: One of the ends is out of reach.
+        """
+        there = self._look(files)
+        arrived: set[FileKey] = set()
+        doubtful: list[SourceFile] = []
+        for file in files:
+            entry = there.get(self._get_place(file))
+            # Both are set before the rename, so a final name with them is a whole file.
+            if entry is None or entry.kind is not EntryKind.FILE or entry.size != file.size:
+                continue
+            match = match_times(file.mtime_ns, entry.mtime_ns, self.file_systems.get(file.root))
+            if match is TimeMatch.SAME or (
+                match is TimeMatch.CUT and (file.key not in self.alike or file.key in skipped)
+            ):
+                arrived.add(file.key)
+            elif match is not TimeMatch.OTHER:
+                doubtful.append(file)
+        return arrived | _find_equal(engine, doubtful)
+
+    def _look(self, files: Sequence[SourceFile]) -> dict[FileKey, Entry]:
+        trees = {
+            root: Tree(self.roots[root], tuple(self._get_place(file)[1] for file in members), max_depth=0)
+            for root, members in groupby(sorted(files), key=lambda file: file.root)
+        }
+        if not trees:  # a survey wants at least one
+            return {}
+        survey = self.destination.survey(list(trees.values()))
+        return {
+            (root, entry.path): entry
+            for root, listing in zip(trees, survey.listings, strict=True)
+            for entry in listing.entries
+        }
+
+    def _get_place(self, file: SourceFile) -> FileKey:
+        there = self.file_systems.get(file.root)
+        return file.root, there.spell(file.path) if there is not None else file.path
+
+
+def _find_equal(engine: Engine, files: Sequence[SourceFile]) -> set[FileKey]:
+    """Find the files with the same content at both ends; where it cannot be read, none is shown to be the same."""
+    try:
+        answer = compare_content(engine, files, n_workers=1)
+    except UnreachableError:
+        raise
+    except HsmError:
         return set()
-    survey = destination.survey(list(trees.values()))
-    there = {
-        (root, entry.path): entry
-        for root, listing in zip(trees, survey.listings, strict=True)
-        for entry in listing.entries
-    }
-    return {file.key for file in files if _has_arrived(file, there.get(file.key))}
+    return {file.key for file in files} - answer.different - answer.missing
 
 
 def measure_lack(destination: Endpoint, roots: Mapping[Root, str], files: Sequence[SourceFile]) -> tuple[int, int]:
@@ -125,10 +187,3 @@ def _renew(file: SourceFile, entry: Entry | None) -> SourceFile | None:
     if content is None or content.kind is not EntryKind.FILE:
         return None
     return file._replace(size=content.size, mtime_ns=content.mtime_ns, inode=content.inode, is_link=is_link)
-
-
-def _has_arrived(file: SourceFile, entry: Entry | None) -> bool:
-    if entry is None or entry.kind is not EntryKind.FILE:
-        return False
-    # Both are set before the rename, so a final name with them is a whole file.
-    return entry.size == file.size and is_same_time(file.mtime_ns, entry.mtime_ns)

@@ -123,6 +123,7 @@ class Transfer:
             n_streams=self._choose_streams(state, n_workers),
             max_name_bytes=self._engine.capabilities.max_name_bytes,
             seen=self._watch.seen,
+            mounts=self._watch.mounts,
         )
         return run_round(self._engine, batches, n_workers=n_workers, progress=progress, check=self._watch.check)
 

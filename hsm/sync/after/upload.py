@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hsm.model import Entry, EntryKind, FileKey, Problem, Reason, Run, SourceFile, SyncPlan
-from hsm.plan.planner import is_same_time
+from hsm.plan.times import is_same_time
 from hsm.records.record import make_records
 from hsm.remote.shell import quote, quote_path
 from hsm.wandb_log.artifacts import StagedArtifact
@@ -68,11 +68,11 @@ def choose_runs(plan: SyncPlan, arrived: Mapping[FileKey, SourceFile]) -> Upload
         if not run.name.startswith(OFFLINE) or not run.log or run.uploaded or not record.is_complete:
             continue
         # A mark older than its log is left out of a sync, and `wandb sync` there makes its own.
-        left = {reason: n for reason, n in record.left.items() if reason != Reason.UNFINISHED.value}
+        left = {reason: n for reason, n in record.missed.items() if reason != Reason.UNFINISHED.value}
         if left:
             why = ", ".join(f"{n:,} {reason}" for reason, n in left.items())
             message = f"Not uploaded, since files of the run were left out ({why})."
-            hint = "See `exclude` and `latest_only`; `--all-versions` sends what is superseded."
+            hint = "See `exclude`, `folder_links` and `latest_only`; `--all-versions` sends what is superseded."
             problems.append(Problem(run.name, "upload_not_whole", message, hint, is_failure=False))
         else:
             runs.append(run)
@@ -101,7 +101,7 @@ def leave_uploaded(runs: Iterable[Run], entries: Mapping[str, Entry]) -> tuple[R
 
 
 def _is_same(log: Entry, mark: Entry) -> bool:
-    return is_same_time(log.mtime_ns, mark.mtime_ns)
+    return is_same_time(log.mtime_ns, mark.mtime_ns, None)
 
 
 def make_upload_program(folder: str, run: Run, *, cwd: str, wandb: str) -> str:

@@ -20,6 +20,7 @@ from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard
+from hsm.sync.bring.holding import Holding
 from hsm.sync.bring.ledger import Ledger, UnseenReplacedError
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.bring.planning import Planning, Probe
@@ -29,11 +30,9 @@ from hsm.sync.reports import State, TargetReport
 from hsm.targets.contract import Connection, get_roots
 from hsm.transfer.base import Engine
 from hsm.transfer.outcome import Outcome, TransferResult
-from hsm.transfer.seen import SeenFiles
 
 if TYPE_CHECKING:
     from hsm.transfer.rounds import Transfer
-    from hsm.transfer.watch import DestinationWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +85,7 @@ def exchange(
         observer: Told what happens.
         ahead: A survey of the destination that was begun before.
     """
-    wanted = select(
-        inventory, options.roots, folder_links=options.folder_links, switched_off=options.switched_off
-    )
+    wanted = select(inventory, options.roots, folder_links=options.folder_links, switched_off=options.switched_off)
     return _Exchange(connection, direction, wanted, options, ledger, observer, ahead).run()
 
 
@@ -115,6 +112,7 @@ class _Exchange:
         self._observer = observer
         self._ahead = ahead
         self._plan: SyncPlan | None = None
+        self._holding = Holding(ledger, direction.destination, direction.make_guard)
         self._planning = Planning(inventory, options, ledger, self._make_engine, direction.probe)
 
     def run(self) -> TargetReport:
@@ -150,12 +148,12 @@ class _Exchange:
                 return self._report_idle(plan)
             with self._observer.stopwatch.step("lock"):
                 receipts = self._ledger.take(there.places, self._direction.make_guard)
+                is_stale = asks_probe and self._planning.measure(there, plan)
             # Other receipts by now: somebody else was there between survey and lock, and the plan may be wrong.
             if receipts == there.receipts:
-                if asks_probe:
-                    plan = self._measure(there)
-                    if self._has_nothing_to_do(there, plan):
-                        return self._report_idle(plan)
+                plan = self._make_plan(there) if is_stale else plan
+                if self._has_nothing_to_do(there, plan):
+                    return self._report_idle(plan)
                 return self._send(there, plan, self._planning.take_engine(there) if plan.sends else None)
             self._ledger.give_back()
         raise LockedError(
@@ -166,12 +164,6 @@ class _Exchange:
 
     def _has_nothing_to_do(self, there: DestinationState, plan: SyncPlan) -> bool:
         return not plan.sends and self._ledger.is_current(plan, there.receipts)
-
-    def _measure(self, there: DestinationState) -> SyncPlan:
-        """Measure how the destination's file systems behave, with the lock held, and plan again."""
-        with self._observer.stopwatch.step("lock"):
-            self._planning.measure(there)
-        return self._make_plan(there)
 
     def _prepare(self) -> None:
         """Let the connection begin with what will be needed; whatever is wrong with it, the rest will tell."""
@@ -239,6 +231,7 @@ class _Exchange:
         if engine is not None:
             self._ledger.begin(plan)
             self._tell_failures(plan)
+            watch = self._holding.begin(there, plan)
             transfer = Transfer(
                 engine,
                 source=self._direction.source,
@@ -248,7 +241,7 @@ class _Exchange:
                 target=self._connection.name,
                 sleep=self._observer.sleep,
                 patience=self._options.patience,
-                watch=self._make_watch(there, plan),
+                watch=watch,
                 arrivals=self._planning.make_arrivals(there, plan, self._direction.destination),
             )
             with (
@@ -273,19 +266,6 @@ class _Exchange:
         for problem in plan.problems:
             if problem.is_failure:
                 self._observer.reporter.report(ProblemFound(self._connection.name, problem))
-
-    def _make_watch(self, there: DestinationState, plan: SyncPlan) -> DestinationWatch:
-        from hsm.transfer.watch import DestinationWatch  # noqa: PLC0415 - where nothing is sent, it is not needed
-
-        entries = {root: found.entries for root, found in there.destination.items()}
-        known = {file.key: entries[file.root][file.path] for file in plan.sends if file.path in entries[file.root]}
-        return DestinationWatch(
-            self._direction.destination,
-            there.roots,
-            plan.sweep,
-            self._ledger.watch(),
-            SeenFiles(known, is_checked=plan.is_checked),
-        )
 
     def _record(
         self, there: DestinationState, plan: SyncPlan, result: TransferResult, transfer: Transfer | None
@@ -356,7 +336,12 @@ class _Exchange:
         return replace(self._report(state, error.exit_code, result), error=error)
 
     def _report(self, state: State, code: ExitCode, result: TransferResult | None = None) -> TargetReport:
-        planned = (*self._connection.list_notices(), *self._ledger.notices, *(self._plan or self._inventory).problems)
+        planned = (
+            *self._connection.list_notices(),
+            *self._ledger.notices,
+            *self._holding.notices,
+            *(self._plan or self._inventory).problems,
+        )
         return TargetReport(
             name=self._connection.name,
             state=state,

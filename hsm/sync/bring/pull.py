@@ -16,6 +16,7 @@ from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout, SweepFolder
 from hsm.errors import HsmError, UsageError
 from hsm.model import Root, SweepInventory
+from hsm.plan.folder_links import list_followed
 from hsm.plan.outside import drop_bad_names
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
@@ -23,6 +24,7 @@ from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
+from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.exchange import Direction, exchange, make_failed_report, make_interrupted_report
 from hsm.sync.bring.far_source import FarProject, FarSource, load_far_id
@@ -115,7 +117,8 @@ class _Pull:
     def _serve(self, connection: Connection, stopwatch: Stopwatch) -> list[Named]:
         with stopwatch.step("login"):
             connection.login(may_ask=self._request.may_ask)
-        source = FarSource(connection.endpoint, self._loaded.project, partial(self._resolve, connection.name))
+        resolve = partial(self._resolve, connection.name)
+        source = FarSource(connection.endpoint, self._loaded.project, resolve, self._layout)
         with stopwatch.step("scan"):
             meant, reports = self._find(connection.name, source)
         for sweep in meant:
@@ -181,6 +184,7 @@ class _Pull:
             destination=LocalEndpoint(self._runner),
             roots=roots,
             make_guard=partial(ShellGuard, LocalShell(self._runner)),
+            probe=partial(probe_by_shell, LocalShell(self._runner)),
             is_pull=True,
         )
         far = FarProject(connection.endpoint, books.route, folder=books.source.path)
@@ -215,6 +219,7 @@ class _Pull:
             roots=options.roots,
             with_versions=bool(options.plan.latest_only),
             saves_cache=not self._request.is_dry_run,
+            follow=list_followed([options.folder_links]),
         )
         return drop_bad_names(inventories[sweep.id, options.max_depth])
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from hsm.model import EntryKind, FileKey, Problem, Reason, SourceFile, SyncPlan
-from hsm.plan.collisions import fold_name, folds_names
+from hsm.file_system import FileSystem
+from hsm.model import EntryKind, FileKey, Problem, Reason, Root, SourceFile, SyncPlan
 from hsm.plan.destination import Destination
+from hsm.sweep_folder import sweep_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +26,31 @@ class Presence:
     different: frozenset[FileKey]
 
 
-def choose_fold(system: str) -> Callable[[str], str]:
-    """Choose how names are compared at a destination, by what `uname -s` says there."""
-    return fold_name if folds_names(system) else str
+Fold = Callable[[Root, str], str]
+"""Returns what all spellings of a path have in common that are one name below a root."""
+
+
+def make_fold(file_systems: Mapping[Root, FileSystem]) -> Fold:
+    """Make the comparison of names at a destination, as far as its file systems were measured."""
+
+    def fold(root: Root, path: str) -> str:
+        there = file_systems.get(root)
+        return there.fold(there.spell(path)) if there is not None else path
+
+    return fold
 
 
 def counts(reason: Reason) -> bool:
     """Tell whether a file of a plan is to be the same at both ends."""
-    return reason.is_send or reason in (Reason.SAME, Reason.CONFLICT)
+    return reason.is_send or reason in (Reason.SAME, Reason.THERE, Reason.CONFLICT)
 
 
-def find_presence(plan: SyncPlan, destination: Destination, fold: Callable[[str], str]) -> Presence:
+def find_presence(plan: SyncPlan, destination: Destination, fold: Fold) -> Presence:
     """Sort the files that count by what lies at the destination under their names."""
     entries = {
-        (root, fold(path)): entry for root, listed in destination.items() for path, entry in listed.entries.items()
+        (root, fold(root, path)): entry
+        for root, listed in destination.items()
+        for path, entry in listed.entries.items()
     }
     there: list[SourceFile] = []
     missing: set[FileKey] = set()
@@ -46,7 +58,7 @@ def find_presence(plan: SyncPlan, destination: Destination, fold: Callable[[str]
     for item in plan.items:
         if not counts(item.reason):
             continue
-        entry = entries.get((item.file.root, fold(item.file.path)))
+        entry = entries.get((item.file.root, fold(item.file.root, item.file.path)))
         if entry is None:
             missing.add(item.file.key)
         elif entry.kind is EntryKind.FILE:
@@ -56,22 +68,29 @@ def find_presence(plan: SyncPlan, destination: Destination, fold: Callable[[str]
     return Presence(tuple(there), frozenset(missing), frozenset(different))
 
 
-def find_only_there(plan: SyncPlan, destination: Destination, fold: Callable[[str], str]) -> set[FileKey]:
+def find_only_there(plan: SyncPlan, destination: Destination, fold: Fold) -> set[FileKey]:
     """Find the files at the destination that the plan does not know."""
-    known = {(item.file.root, fold(item.file.path)) for item in plan.items}
+    known = {(item.file.root, fold(item.file.root, item.file.path)) for item in plan.items}
     return {
         (root, path)
         for root, listed in destination.items()
         for path, entry in listed.entries.items()
-        if entry.kind is not EntryKind.FOLDER and (root, fold(path)) not in known
+        if entry.kind is not EntryKind.FOLDER and (root, fold(root, path)) not in known
     }
 
 
 def find_gone(plan: SyncPlan, known: Collection[str]) -> list[Problem]:
-    """Find the runs that were verified there once and are no longer here: they cannot be compared."""
+    """Find the runs that were verified there once and are no longer here, and the sweep's folder: nothing to compare.
+
+    Args:
+        plan: Of everything here.
+        known: The runs of which files were verified there; the sweep's folder under its empty name.
+    """
     message = "It was proven there and is no longer here, so it was not compared."
-    here = {run.name for run in plan.runs}
-    return [Problem(name, "gone_here", message) for name in sorted(known) if name and name not in here]
+    here = {run.name for run in plan.runs} | {item.file.run for item in plan.items}
+    hint = "Bring it back with `hsm sync from`, or mount the disk that it lies on."
+    gone = [name for name in sorted(known) if name not in here]
+    return [Problem(name or sweep_folder(plan.sweep), "gone_here", message, hint) for name in gone]
 
 
 def count_skipped(plan: SyncPlan) -> dict[str, int]:

@@ -35,6 +35,7 @@ from hsm.sync.target_threads import serve_targets
 from hsm.sync.verify.cleaned import CleanedVerdict, verify_cleaned
 from hsm.sync.verify.comparison import Presence, count_skipped, find_gone, find_only_there, find_presence, make_fold
 from hsm.sync.verify.report import VerifyReport, VerifyVerdict
+from hsm.targets.apart import ApartEndpoint
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection, get_roots
 from hsm.transfer.content import compare_content
@@ -164,9 +165,8 @@ class _Verify:
         roots = get_roots(self._settings[connection.name, inventory.sweep])
         self._reporter.report(StepStarted(connection.name, "check"))
         connection.check_roots(roots)
-        return survey_destination(
-            connection.endpoint, roots, inventory, roots=options.roots, max_depth=options.max_depth
-        )
+        end = ApartEndpoint(connection.endpoint, roots, self.source.layout)
+        return survey_destination(end, roots, inventory, roots=options.roots, max_depth=options.max_depth)
 
     def _read_content(
         self, connection: Connection, there: DestinationState, presence: Presence, sweep: str, n_workers: int
@@ -193,7 +193,8 @@ class _Verify:
         """Compare what a clean removed here with its record."""
         sweep = inventory.sweep
         wanted = {*known} - {run.name for run in inventory.runs} - {file.run for file in inventory.files}
-        units = {name: unit for name, unit in find_cleaned(self.source.project, sweep).items() if name in wanted}
+        cleaned = find_cleaned(self.source.project, sweep, skips_denied=True)
+        units = {name: unit for name, unit in cleaned.items() if name in wanted}
         if not units:
             return CleanedVerdict()
         self._reporter.report(StepStarted(connection.name, "verify"))

@@ -70,7 +70,7 @@ class RsyncEngine:
         """
         for root in roots:
             try:
-                self._begun[root] = self._runner.start(make_argv(self._make_call(root)))
+                self._begun[root] = self._runner.start(make_argv(self._make_call(root, self._setup.workspace)))
             except ProgramMissingError as error:
                 raise make_missing_here_error() from error
 
@@ -83,7 +83,7 @@ class RsyncEngine:
             on_moved(reader.n_bytes, max(0, len(reader.sent) - 1))  # the last name is of the file under way
 
         try:
-            completed = self._stream(self._make_call(batch.root), batch, read)
+            completed = self._stream(self._make_batch_call(batch), batch, read)
         except HsmError as failure:
             return BatchEnd(is_clean=False, error=failure)
         except ProgramMissingError:
@@ -102,7 +102,7 @@ class RsyncEngine:
         """See `hsm.transfer.base.Engine.compare`."""
         output = bytearray()
         try:
-            completed = self._stream(replace(self._make_call(batch.root), compares=True), batch, output.extend)
+            completed = self._stream(replace(self._make_batch_call(batch), compares=True), batch, output.extend)
         except ProgramMissingError as error:
             raise make_missing_here_error() from error
         if completed.returncode != 0:
@@ -120,7 +120,7 @@ class RsyncEngine:
             self._begun.popitem()[1].end()
 
     def _stream(self, call: RsyncCall, batch: Batch, on_output: Callable[[bytes], None]) -> Completed:
-        begun = self._begun.pop(batch.root, None) if not call.compares else None
+        begun = self._begun.pop(batch.root, None) if not (call.compares or batch.base) else None
         if begun is not None:
             content = make_file_list(batch.files)
             # It was opened for a list; a longer one is quicker as names of another rsync.
@@ -156,10 +156,14 @@ class RsyncEngine:
             ssh.forget_login()
         return error if isinstance(by_ssh, UnexplainedError) else by_ssh
 
-    def _make_call(self, root: Root) -> RsyncCall:
+    def _make_batch_call(self, batch: Batch) -> RsyncCall:
+        return self._make_call(batch.root, batch.get_workspace(self._setup.workspace))
+
+    def _make_call(self, root: Root, workspace: str) -> RsyncCall:
         return RsyncCall(
             self._setup,
             root,
+            workspace,
             address=self._ssh.program.address if self._ssh else "",
             ssh_argv=tuple(self._ssh.make_session_argv()) if self._ssh else (),
             compression=self._choose_compression(),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsm.file_system import FileSystem
 from hsm.model import (
     FOLDER_UNREADABLE,
     Entry,
@@ -23,8 +24,7 @@ from hsm.model import (
     SyncPlan,
 )
 from hsm.plan.destination import DestinationRoot
-from hsm.plan.digest import make_digest
-from hsm.plan.planner import PlanOptions, is_same_time, make_plan, select
+from hsm.plan.planner import PlanOptions, make_plan, select
 
 SWEEP = "sweep_20251020_212836"
 T = 1_760_000_000_123_456_789
@@ -47,7 +47,9 @@ def plan(
 ) -> SyncPlan:
     there = DestinationRoot("/d/wandb", EntryKind.FOLDER, entries=dict(entries))
     inventory = SweepInventory(SWEEP, runs=runs, files=tuple(files))
-    return make_plan(inventory, {Root.WANDB: there, Root.SWEEPS: there}, options or PlanOptions())
+    asked = options or PlanOptions()
+    measured = replace(asked, file_systems=asked.file_systems or dict.fromkeys(Root, FileSystem()))
+    return make_plan(inventory, {Root.WANDB: there, Root.SWEEPS: there}, measured)
 
 
 def only(result: SyncPlan) -> PlanItem:
@@ -59,10 +61,8 @@ def only(result: SyncPlan) -> PlanItem:
     ("there", "reason"),
     [
         pytest.param({}, Reason.SAME, id="equal to the nanosecond"),
-        pytest.param({"mtime_ns": T - T % 10**9}, Reason.SAME, id="the target keeps whole seconds"),
-        pytest.param({"mtime_ns": T - T % (2 * 10**9)}, Reason.SAME, id="the target keeps two seconds"),
-        pytest.param({"mtime_ns": T - T % 1000}, Reason.SAME, id="the target keeps microseconds"),
-        pytest.param({"mtime_ns": T - T % 100}, Reason.SAME, id="the target keeps 100 ns"),
+        pytest.param({"mtime_ns": T - T % 10**9}, Reason.TIME, id="cut to whole seconds, where nothing is cut"),
+        pytest.param({"mtime_ns": T - T % 100}, Reason.TIME, id="cut to 100 ns, where nothing is cut"),
         pytest.param({"mtime_ns": T - 1}, Reason.TIME, id="a nanosecond older"),
         pytest.param({"mtime_ns": T - T % 10**9 - 1}, Reason.TIME, id="older than any cut"),
         pytest.param({"size": 9, "mtime_ns": T - 10**10}, Reason.SIZE, id="shorter and older"),
@@ -148,31 +148,6 @@ def test_an_upload_mark_that_is_older_than_its_log_stays(mark_ns: int, reason: R
     files = [make_file("run-1.wandb"), make_file("run-1.wandb.synced", size=0)]
     result = plan([files[0]._replace(mtime_ns=5), files[1]._replace(mtime_ns=mark_ns)], runs=(run,))
     assert [item.reason for item in result.items] == [Reason.NEW, reason]
-
-
-CUT = T - T % 10**9
-
-
-@pytest.mark.parametrize(
-    ("proven", "names_there", "resent"),
-    [
-        pytest.param(["a", "b"], ["a", "b"], set(), id="as it was verified"),
-        pytest.param(["a before", "b"], ["a", "b"], {"run-1/a"}, id="another time was verified"),
-        pytest.param(["a", "b", "c"], ["a", "b"], {"run-1/a"}, id="a file of it is gone here"),
-        pytest.param(["a", "b"], ["a"], set(), id="a verified file is gone there"),
-        pytest.param(None, ["a", "b"], set(), id="nothing was verified"),
-    ],
-)
-def test_a_change_that_a_cut_time_hides_is_sent_where_the_run_is_not_as_it_was_verified(
-    proven: list[str] | None, names_there: list[str], resent: set[str]
-) -> None:
-    """The time of `a` is cut there, so that it looks the same as one written earlier in that second."""
-    known = {name: make_file(name) for name in "abc"} | {"a before": make_file("a", mtime_ns=CUT + 1)}
-    digests = {} if proven is None else {"run-1": make_digest([known[name] for name in proven])}
-    there = [make_entry(f"run-1/{name}", mtime_ns=CUT if name == "a" else T) for name in names_there]
-    result = plan([known["a"], known["b"]], *there, options=PlanOptions(proven=digests))
-    assert {item.file.path for item in result.items if item.reason is Reason.TIME} == resent
-    assert {file.path for file in result.sends} == resent | ({"run-1/b"} if "b" not in names_there else set())
 
 
 @pytest.mark.parametrize(
@@ -268,7 +243,7 @@ def test_applied_to_a_model_of_the_target_the_plan_gives_the_source_less_what_it
         if file.path not in left:
             arrived = after[file.path]
             assert arrived.size == file.size
-            assert is_same_time(file.mtime_ns, arrived.mtime_ns)
+            assert file.mtime_ns == arrived.mtime_ns
     untouched = {path for path in entries if path not in {file.path for file in result.sends}}
     assert all(after[path] == entries[path] for path in untouched)
 

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from hsm.endpoint import Listing, Machine, Space, Survey, Tree
+from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, Root, SourceFile
+from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.transfer.base import PARTIAL_FOLDER
-from hsm.transfer.proof import find_arrived, measure_lack, refresh
+from hsm.transfer.local import CopyEngine
+from hsm.transfer.proof import Arrivals, measure_lack, refresh
 
 T = 1_760_000_000_123_456_789
 
@@ -107,13 +110,24 @@ def test_files_of_several_folders_are_each_looked_at_in_their_own(tmp_path: Path
 
 # -- the destination --------------------------------------------------------------------------------------------------
 
+SECONDS = FileSystem(step_ns=10**9)
+
+
+class _NeverAsked(CopyEngine):
+    """Stands for an engine where nothing may be compared."""
+
+    def __init__(self) -> None:
+        pass
+
+
 ARRIVALS: dict[str, tuple[Callable[[Path], object], bool]] = {
     "as planned": (write, True),
     "its time cut to seconds": (lambda path: write(path, mtime_ns=T - T % 10**9), True),
+    "its time cut, and the old content": (lambda path: write(path, "CONTENT", mtime_ns=T - T % 10**9), True),
     "nothing": (lambda path: path.parent.mkdir(parents=True), False),
     "another size": (lambda path: write(path, "conten"), False),
     "an older time": (lambda path: write(path, mtime_ns=T - 10**10), False),
-    "a newer time": (lambda path: write(path, mtime_ns=T + 1), False),
+    "a newer time": (lambda path: write(path, mtime_ns=T + 10**10), False),
     "a folder": (lambda path: path.mkdir(parents=True), False),
     "a symlink to what was planned": (lambda path: relink(path, write(path).replace(f"{path}.real")), False),
     "a part under another name": (lambda path: write(path.parent / PARTIAL_FOLDER / path.name), False),
@@ -126,8 +140,45 @@ def test_a_file_has_arrived_under_its_name_with_the_planned_size_and_time(tmp_pa
     file = make_file(tmp_path / "here", "run-1/x")
     make, has_arrived = ARRIVALS[name]
     make(tmp_path / "there/run-1/x")
-    found = find_arrived(LocalEndpoint(), {Root.WANDB: str(tmp_path / "there")}, [file])
+    roots = {Root.WANDB: str(tmp_path / "there")}
+    found = Arrivals(LocalEndpoint(), roots, {Root.WANDB: SECONDS}).find([file], _NeverAsked())
     assert found == ({file.key} if has_arrived else set())
+
+
+IN_DOUBT: dict[str, tuple[str, FileSystem | None, bool, bool]] = {
+    "it looked like this before, and has the content": ("content", SECONDS, True, True),
+    "it looked like this before, and has the old content": ("CONTENT", SECONDS, True, False),
+    "nobody knows what the disk keeps, and it has the content": ("content", None, False, True),
+    "nobody knows what the disk keeps, and it has the old content": ("CONTENT", None, False, False),
+    "times say nothing, and it has the content": ("content", FileSystem(keeps_times=False), False, True),
+    "times say nothing, and it has the old content": ("CONTENT", FileSystem(keeps_times=False), False, False),
+}
+
+
+@pytest.mark.parametrize("name", IN_DOUBT)
+def test_in_doubt_the_content_tells_what_has_arrived(tmp_path: Path, name: str) -> None:
+    """The old copy of a file that was rewritten within a second, and that could not be replaced, looks like it."""
+    content, disk, was_alike, has_arrived = IN_DOUBT[name]
+    write(tmp_path / "here/run-1/x")
+    write(tmp_path / "there/run-1/x", content, mtime_ns=T - T % 10**9)
+    file = make_file(tmp_path / "here", "run-1/x")
+    roots = {Root.WANDB: str(tmp_path / "there")}
+    alike = frozenset({file.key}) if was_alike else frozenset()
+    arrivals = Arrivals(LocalEndpoint(), roots, {} if disk is None else {Root.WANDB: disk}, alike)
+    engine = CopyEngine(Runner(), roots, workspace=".hsm-tmp/s/n")
+    assert arrivals.find([file], engine) == ({file.key} if has_arrived else set())
+    if was_alike:  # what the engine has compared itself, and skipped, is no doubt
+        assert arrivals.find([file], _NeverAsked(), skipped=alike) == {file.key}
+
+
+def test_what_cannot_be_compared_has_not_arrived(tmp_path: Path) -> None:
+    write(tmp_path / "there/run-1/x", mtime_ns=T - T % 10**9)
+    write(tmp_path / "here/run-1/x")
+    file = make_file(tmp_path / "here", "run-1/x")
+    (tmp_path / "here/run-1/x").unlink()
+    roots = {Root.WANDB: str(tmp_path / "there")}
+    engine = CopyEngine(Runner(), roots, workspace=".hsm-tmp/s/n")
+    assert Arrivals(LocalEndpoint(), roots).find([file], engine) == set()
 
 
 def test_files_of_both_roots_are_each_looked_for_in_their_own(tmp_path: Path) -> None:
@@ -138,8 +189,9 @@ def test_files_of_both_roots_are_each_looked_for_in_their_own(tmp_path: Path) ->
         files.append(make_file(tmp_path / root.value, f"x/{number}", root=root))
         if number == 3:
             path.unlink()
-    assert find_arrived(LocalEndpoint(), roots, files) == {file.key for file in files[:3]}
-    assert find_arrived(LocalEndpoint(), roots, []) == set()
+    arrivals = Arrivals(LocalEndpoint(), roots)
+    assert arrivals.find(files, _NeverAsked()) == {file.key for file in files[:3]}
+    assert arrivals.find([], _NeverAsked()) == set()
 
 
 # -- room -------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from hsm.endpoint import Survey
 from hsm.errors import (
     ConnectionDroppedError,
     DiskError,
@@ -22,6 +21,7 @@ from hsm.errors import (
     NoRsyncError,
     UnreachableError,
 )
+from hsm.file_system import FileSystem
 from hsm.model import Root, Run, RunState, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.planner import PlanOptions
 from hsm.process.runner import CommandStoppedError
@@ -129,7 +129,7 @@ class Bench:
         books = Books(self.project, "desktop", Route("push", "desktop", None, None, "/s", "/w"), source)
         return exchange(
             self.target,
-            Direction(LocalEndpoint(), self.target.endpoint, self.target.roots, self.target.make_guard),
+            Direction(LocalEndpoint(), self.target.endpoint, self.target.roots, self.target.make_guard, self.target.probe),
             self.read_inventory(),
             options,
             ledger=Ledger(books, SWEEP, self.provenance),
@@ -184,15 +184,9 @@ def clean_run(bench: Bench) -> None:
 
 
 def fold_names(bench: Bench) -> None:
-    """The target is a Mac, and has a newer file whose name differs in case."""
+    """The target takes names for one that differ in case, and has a file whose name differs so."""
     bench.write(MEDIA.replace("page", "PAGE"), b"edited there", mtime_ns=T + 5 * 10**9, root=bench.there)
-    look = bench.target.endpoint.survey
-
-    def survey(*words: Any, **options: Any) -> Survey:
-        found = look(*words, **options)
-        return replace(found, machine=replace(found.machine, system="Darwin"))
-
-    bench.target.endpoint.survey = survey  # type: ignore[method-assign]
+    bench.target.file_system = FileSystem(folds_case=True)
 
 
 def put_receipt(bench: Bench, name: str = "receipt-bbbbbbbbbbbbbbbb.json") -> Callable[[], None]:
@@ -499,7 +493,7 @@ def test_only_what_arrived_is_written_down(bench: Bench) -> None:
 def test_names_that_the_target_takes_for_one_are_one(bench: Bench) -> None:
     fold_names(bench)
     report = bench.exchange()
-    assert (report.state, {problem.kind for problem in report.problems}) == (State.PARTIAL, {"conflict"})
+    assert (report.state, {problem.kind for problem in report.problems}) == (State.PARTIAL, {"name_collision"})
     assert bench.list_there() == {LOG, CONFIG}
 
 
