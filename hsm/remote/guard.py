@@ -34,10 +34,12 @@ class LockTaken:
     Attributes:
         receipts: The checksum of every receipt there, by file name.
         replaced: The nonces of holders that left files which they had replaced (`get_replaced_folder`).
+        mounts: Mount points below the folders that hold the temporary ones, as far as the system there tells.
     """
 
     receipts: Mapping[str, str] = field(default_factory=dict)
     replaced: frozenset[str] = frozenset()
+    mounts: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from types import MappingProxyType
 
@@ -34,12 +34,14 @@ class TargetLock:
         holder: This process.
         receipts: The checksums of the receipts there, at the moment of taking.
         replaced: The nonces of earlier holders that left files which they had replaced.
+        mounts: As in `hsm.remote.guard.LockTaken`.
     """
 
     guard: Guard
     holder: Holder
     receipts: Mapping[str, str]
     replaced: frozenset[str] = frozenset()
+    mounts: frozenset[str] = frozenset()
 
     def is_intact(self) -> bool:
         """Tell whether the lock has been ours all the time, and the receipts there are the same. One round trip.
@@ -93,7 +95,7 @@ def take_target_lock(
             answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum)
         if isinstance(answer, LockHeld):
             raise make_locked_error(found, sweep=sweep, target=target)
-    return TargetLock(guard, holder, answer.receipts, answer.replaced)
+    return TargetLock(guard, holder, answer.receipts, answer.replaced, answer.mounts)
 
 
 LOOK_SECONDS = 10.0
@@ -145,6 +147,20 @@ def make_lock_lost_error(sweep: str, target: str) -> LockLostError:
         f"The lock of {sweep} at {target} is no longer ours: this process slept for long, or somebody broke the lock.",
         hint="What arrived before stays there. Run the same command again when nobody else does.",
     )
+
+
+def widen_lock(lock: TargetLock, make_guard: MakeGuard, places: GuardPlaces) -> TargetLock:
+    """Make further temporary folders with a lock that is held.
+
+    Raises:
+        LockLostError: It is ours no more.
+        TargetError: They cannot be made.
+    """
+    guard = make_guard(places, lock.guard.nonce)
+    answer = guard.take(make_lock_content(lock.holder), minutes=STALE_MINUTES)
+    if isinstance(answer, LockHeld):
+        raise LockLostError("The lock there is no longer ours.", hint="Run the same command again.")
+    return replace(lock, guard=guard)
 
 
 def give_lock_back(guard: Guard, *, drops: Collection[str] = ()) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from hsm.model import Root, SourceFile
 from hsm.transfer.base import Batch, count_name_bytes
+from hsm.transfer.mounts import Mounts
 from hsm.transfer.seen import SeenFiles
 
 WINDOW_BYTES = 2 * 1024 * 1024
@@ -42,7 +42,12 @@ def choose_streams(n_bytes: int, *, n_workers: int, round_trip_seconds: float | 
 
 
 def make_batches(
-    files: Sequence[SourceFile], *, n_streams: int, max_name_bytes: int | None = None, seen: SeenFiles | None = None
+    files: Sequence[SourceFile],
+    *,
+    n_streams: int,
+    max_name_bytes: int | None = None,
+    seen: SeenFiles | None = None,
+    mounts: Mounts | None = None,
 ) -> list[Batch]:
     """Cut files into batches for streams that run side by side, equal in cost.
 
@@ -51,30 +56,38 @@ def make_batches(
         n_streams: At least 1.
         max_name_bytes: Of the names in a batch; None for no limit.
         seen: What of the destination they may replace; None where nothing is there.
+        mounts: The mount points below the roots; None where there is none.
 
     Returns:
         The batches, largest first: at most `n_streams`, but one for each root, and more where their names ask for it.
         Every file is in exactly one. A batch begins with files that are too large to share a stream fairly; the
         others follow in their order, so that a folder's files stay together.
     """
-    by_root = {root: list(members) for root, members in groupby(files, key=lambda file: file.root)}
-    shares = _share(by_root, n_streams)
+    known, points = seen or SeenFiles(), mounts or Mounts()
+    by_place: dict[_Place, list[SourceFile]] = {}
+    for file in files:
+        by_place.setdefault((file.root, points.find(file)), []).append(file)
+    shares = _share(by_place, n_streams)
     batches = [
-        Batch(root, tuple(part), seen or SeenFiles())
-        for root, members in by_root.items()
-        for share in _cut(members, shares[root])
+        Batch(root, tuple(part), known, base)
+        for (root, base), members in by_place.items()
+        for share in _cut(members, shares[root, base])
         for part in _cut_by_names(share, max_name_bytes)
     ]
     return sorted(batches, key=lambda batch: -sum(map(_cost, batch.files)))
 
 
-def _share(by_root: dict[Root, list[SourceFile]], n_streams: int) -> dict[Root, int]:
-    """Give each root a stream, and each further one to the root whose streams have the most to send."""
-    costs = {root: sum(map(_cost, members)) for root, members in by_root.items()}
-    shares = dict.fromkeys(by_root, 1)
+_Place = tuple[Root, str]
+"""A file system of the destination: a root, and a mount point below it."""
+
+
+def _share(by_place: dict[_Place, list[SourceFile]], n_streams: int) -> dict[_Place, int]:
+    """Give each file system a stream, and each further one to the one whose streams have the most to send."""
+    costs = {place: sum(map(_cost, members)) for place, members in by_place.items()}
+    shares = dict.fromkeys(by_place, 1)
     for _ in range(n_streams - len(shares)):
         if shares:
-            busiest = max(shares, key=lambda root: costs[root] / shares[root])
+            busiest = max(shares, key=lambda place: costs[place] / shares[place])
             shares[busiest] += 1
     return shares
 

@@ -48,8 +48,10 @@ def give_name(temporary: str, root: str, file: SourceFile, seen: SeenFiles) -> N
     with open_folder(root, folder) as descriptor:
         with contextlib.suppress(FileNotFoundError):
             there = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            is_file = stat.S_ISREG(there.st_mode)
             # A folder needs no look: no rename replaces it by a file.
-            if not ((is_file and seen.may_replace(file, there.st_size, there.st_mtime_ns)) or stat.S_ISDIR(there.st_mode)):
+            is_strange = not stat.S_ISDIR(there.st_mode) and not (
+                stat.S_ISREG(there.st_mode) and seen.may_replace(file, there.st_size, there.st_mtime_ns)
+            )
+            if is_strange:
                 raise StrangerError
         os.rename(temporary, name, dst_dir_fd=descriptor)

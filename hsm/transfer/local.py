@@ -26,7 +26,6 @@ from hsm.transfer.base import (
 )
 from hsm.transfer.complaints import explain_number
 from hsm.transfer.landing import StrangerError, give_name
-from hsm.transfer.seen import SeenFiles
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -66,7 +65,7 @@ class CopyEngine:
             if self._update_only and _is_as_new(file, path):
                 continue
             try:
-                self._copy(file, root, batch.seen, state)
+                self._copy(file, root, batch, state)
             except StrangerError:
                 state.strangers.add(file.path)
             except OSError as error:
@@ -98,10 +97,10 @@ class CopyEngine:
         """See `hsm.transfer.base.Engine.stop`."""
         self._runner.stop()
 
-    def _copy(self, file: SourceFile, root: str, seen: SeenFiles, state: _State) -> None:
+    def _copy(self, file: SourceFile, root: str, batch: Batch, state: _State) -> None:
         """Write beside, check, and rename; a failure leaves nothing under the final name that was not there."""
         path = f"{root.rstrip('/')}/{file.path}"
-        temporary = f"{root.rstrip('/')}/{self._workspace}/{secrets.token_hex(6)}"
+        temporary = f"{root.rstrip('/')}/{batch.get_workspace(self._workspace)}/{secrets.token_hex(6)}"
         with open(_get_source_path(file), "rb", buffering=0) as source:  # noqa: PTH123 - bytes that are no UTF-8 stay
             folder, _, name = file.path.rpartition("/")
             has_parts = state.make_folders(root, folder)
@@ -117,7 +116,7 @@ class CopyEngine:
                     _check_size(os.fstat(copy.fileno()).st_size, n_bytes)
                 # Size and time before the name: a final name with both is a whole file.
                 os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
-                give_name(temporary, root, file, seen)
+                give_name(temporary, root, file, batch.seen)
                 if has_parts:
                     _drop_part(root, folder, name)
             except BaseException:

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
 from hsm.remote.guard import get_replaced_folder
+from hsm.remote.sftp.listing import join
 from hsm.transfer.base import get_temporary_folder
 from hsm.transfer.destination_lock import DestinationLock
+from hsm.transfer.mounts import Mounts
 from hsm.transfer.seen import SeenFiles
 
 
@@ -39,15 +41,34 @@ class ReplacedFiles:
         roots: The destination's folders, real paths.
         sweep: Whose lock is held.
         lock: The lock.
+        mounts: Below the roots.
+        nonce: Of the holder that replaced them; empty for this one.
     """
 
-    def __init__(self, destination: Endpoint, roots: Mapping[Root, str], sweep: str, lock: DestinationLock) -> None:
+    def __init__(
+        self,
+        destination: Endpoint,
+        roots: Mapping[Root, str],
+        sweep: str,
+        lock: DestinationLock,
+        *,
+        mounts: Mounts,
+        nonce: str = "",
+    ) -> None:
         self._destination = destination
         self._roots = roots
         self._lock = lock
+        self._mounts = mounts
         self._folders = {
-            root: get_replaced_folder(get_temporary_folder(path, sweep), lock.nonce) for root, path in roots.items()
+            (root, base): get_replaced_folder(get_temporary_folder(join(path, base), sweep), nonce or lock.nonce)
+            for root, path in roots.items()
+            for base in mounts.list_bases(root)
         }
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders in which they lie, those that are there or not."""
+        return tuple(self._folders.values())
 
     def find_strangers(self, files: Sequence[SourceFile], seen: SeenFiles) -> Strangers:
         """Put back what was replaced and is not what the check saw, or has lost its name. One or two round trips.
@@ -61,29 +82,46 @@ class ReplacedFiles:
         """
         wanted = {file.key: file for file in files}
         kept = {key: entry for key, entry in self._list().items() if key in wanted}
-        there = self._look([wanted[key] for key in kept])
-        lost = {key for key in kept if key not in there}
         strange = {key for key, entry in kept.items() if not _may_go(wanted[key], entry, seen)}
-        free = {key for key in strange & there.keys() if seen.is_own(wanted[key], there[key])}
-        moves = {f"{self._roots[root]}/{path}": (root, path) for root, path in lost | free}
+        found = self._put_back(kept, strange, wanted, seen)
+        return Strangers(found.back & strange, found.kept)
+
+    def restore(self, files: Sequence[SourceFile], seen: SeenFiles) -> Strangers:
+        """Do the same for a holder that was killed: what it did not say that it may replace is somebody else's."""
+        wanted = {file.key: file for file in files}
+        kept = self._list()
+        known = {key for key, entry in kept.items() if key in wanted and _may_go(wanted[key], entry, seen)}
+        return self._put_back(kept, kept.keys() - known, wanted, seen)
+
+    def _put_back(
+        self,
+        kept: Mapping[FileKey, Entry],
+        strange: Collection[FileKey],
+        wanted: Mapping[FileKey, SourceFile],
+        seen: SeenFiles,
+    ) -> Strangers:
+        """Put back what has lost its name, and of what is somebody else's that of which the name holds our own."""
+        there = self._look(kept)
+        lost = kept.keys() - there.keys()
+        free = {key for key in strange if key in there and key in wanted and seen.is_own(wanted[key], there[key])}
+        moves = {join(self._roots[root], path): (root, path) for root, path in lost | free}
         done = self._lock.put_back([(self._get_kept(key), final) for final, key in moves.items()]) if moves else ()
         back = frozenset(key for final, key in moves.items() if final in done)
-        places = {key: self._get_kept(key) for key in (strange | lost) - back}
-        return Strangers(back & strange, places)
+        return Strangers(back, {key: self._get_kept(key) for key in (lost | set(strange)) - back})
 
     def _list(self) -> dict[FileKey, Entry]:
         listings = self._destination.survey([Tree(folder) for folder in self._folders.values()]).listings
         return {
             (root, entry.path): entry
-            for root, listing in zip(self._folders, listings, strict=True)
+            for (root, _), listing in zip(self._folders, listings, strict=True)
             if listing.kind is EntryKind.FOLDER
             for entry in listing.entries
             if entry.kind is not EntryKind.FOLDER
         }
 
-    def _look(self, files: Collection[SourceFile]) -> dict[FileKey, Entry]:
+    def _look(self, keys: Collection[FileKey]) -> dict[FileKey, Entry]:
         """Look at what has the names of files."""
-        names = {root: tuple(file.path for file in files if file.root is root) for root in self._roots}
+        names = {root: tuple(path for owner, path in keys if owner is root) for root in self._roots}
         trees = {root: Tree(self._roots[root], paths, 0) for root, paths in names.items() if paths}
         listings = self._destination.survey(list(trees.values())).listings if trees else ()
         return {
@@ -93,7 +131,11 @@ class ReplacedFiles:
         }
 
     def _get_kept(self, key: FileKey) -> str:
-        return f"{self._folders[key[0]]}/{key[1]}"
+        return f"{self._folders[key[0], self._mounts.find(_make_file(key))]}/{key[1]}"
+
+
+def _make_file(key: FileKey) -> SourceFile:
+    return SourceFile(*key, "", 0, 0, 0)
 
 
 def _may_go(file: SourceFile, entry: Entry, seen: SeenFiles) -> bool:

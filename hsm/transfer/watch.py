@@ -9,6 +9,7 @@ from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
 from hsm.transfer.base import Capabilities, Replacing
 from hsm.transfer.destination_lock import DestinationLock
+from hsm.transfer.mounts import Mounts
 from hsm.transfer.replaced import ReplacedFiles
 from hsm.transfer.seen import SeenFiles
 
@@ -24,6 +25,7 @@ class DestinationWatch:
         sweep: Whose lock is held.
         lock: The lock; None where nothing is shared with anybody.
         seen: What of the destination may be replaced.
+        mounts: Below the roots; temporary files lie in each of them too.
     """
 
     def __init__(
@@ -33,12 +35,16 @@ class DestinationWatch:
         sweep: str,
         lock: DestinationLock | None = None,
         seen: SeenFiles | None = None,
+        mounts: Mounts | None = None,
     ) -> None:
         self._destination = destination
         self._roots = roots
         self._lock = lock
         self.seen = seen or SeenFiles()
-        self._replaced = ReplacedFiles(destination, roots, sweep, lock) if lock is not None else None
+        self.mounts = mounts or Mounts()
+        self._replaced = (
+            ReplacedFiles(destination, roots, sweep, lock, mounts=self.mounts) if lock is not None else None
+        )
 
     def check(self, *, at_once: bool = False) -> None:
         """Look at the lock; see `hsm.transfer.destination_lock.DestinationLock.check`."""

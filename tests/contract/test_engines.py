@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,7 @@ from hsm.transfer.base import (
     make_workspace,
 )
 from hsm.transfer.local import CopyEngine
+from hsm.transfer.mounts import find_mounts
 from hsm.transfer.outcome import Outcome
 from hsm.transfer.rounds import Patience, Transfer
 from hsm.transfer.rsync.engine import RsyncEngine
@@ -337,8 +340,10 @@ def hold_lock(bench: Bench, nonce: str = "abc") -> WatchedLock:
     for root in bench.roots.values():
         Path(root).mkdir(parents=True, exist_ok=True)
     guard = ShellGuard(LocalShell(bench.runner, name="there"), places, nonce)
-    assert isinstance(guard.take(f"held by {nonce}\n".encode(), minutes=15, breaks=True), LockTaken)
-    return WatchedLock(TargetLock(guard, make_holder("here", "now", nonce=nonce), {}), sweep=SWEEP, target="there")
+    taken = guard.take(f"held by {nonce}\n".encode(), minutes=15, breaks=True)
+    assert isinstance(taken, LockTaken)
+    holder = make_holder("here", "now", nonce=nonce)
+    return WatchedLock(TargetLock(guard, holder, {}, mounts=taken.mounts), sweep=SWEEP, target="there")
 
 
 def put_there(bench: Bench, path: str, content: str, mtime_ns: int) -> Entry:
@@ -398,3 +403,36 @@ def test_a_symlink_that_came_into_a_folders_place_is_not_followed(bench: Bench, 
     result = make_transfer(bench, watch).run([bench.write("run-1/f"), bench.write("run-2/f")], n_workers=1)
     assert list(outside.iterdir()) == []
     assert {path for (_, path), end in result.outcomes.items() if end is Outcome.SENT} == {"run-2/f"}
+
+
+@pytest.fixture
+def disk_below(bench: Bench) -> Iterator[Path]:
+    """A file system of 1 MB of its own below the destination's folder."""
+    folder = bench.there("run-1")
+    folder.mkdir(parents=True)
+    argv = ["mount", "-t", "tmpfs", "-o", "size=1m", "hsm-test", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(argv, check=False, capture_output=True).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("fits", [True, False], ids=["fits", "full"])
+def test_a_file_system_below_the_root_holds_the_old_file_or_the_new_one(
+    bench: Bench, disk_below: Path, fits: bool
+) -> None:
+    old = put_there(bench, "run-1/f", "o" * 300_000, T - 10**10)
+    if not fits:
+        put_there(bench, "run-1/filler", "x" * 500_000, T)
+    lock = hold_lock(bench)
+    mounts = find_mounts(lock._lock.mounts, bench.roots)
+    assert mounts.below[Root.WANDB] == ("run-1",)
+    (disk_below / get_temporary_folder("", SWEEP).strip("/") / "abc").mkdir(parents=True)  # as `Ledger.widen` does
+    watch = DestinationWatch(
+        bench.destination, bench.roots, SWEEP, lock, SeenFiles({(Root.WANDB, "run-1/f"): old}), mounts
+    )
+    file = bench.write("run-1/f", os.urandom(600_000))
+    result = make_transfer(bench, watch).run([file], n_workers=1)
+    assert (result.outcomes[file.key] is Outcome.SENT) == fits
+    new = (Path(file.prefix) / file.path).read_bytes()
+    assert bench.there("run-1/f").read_bytes() == (new if fits else b"o" * 300_000)

@@ -9,6 +9,7 @@ disk and renamed.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ from hsm.remote.sftp.wire import SftpError
 
 _OWN_PREFIXES = ("lock.", "old.", "new.")
 _PARTS = ".hsm-partial"
+_NONCE = re.compile(rf"[0-9a-z]+{re.escape(REPLACED_SUFFIX)}")
 _Answer = TypeVar("_Answer")
 
 
@@ -180,7 +182,7 @@ class _Work:
         for path in self._temporary:
             names = self._files.list_names(path)
             old = {name for name in names if name.endswith(REPLACED_SUFFIX)}
-            replaced |= {name.removesuffix(REPLACED_SUFFIX) for name in old}
+            replaced |= {name.removesuffix(REPLACED_SUFFIX) for name in old if _NONCE.fullmatch(name)}
             if not old:
                 self._files.remove_tree(path)
             for name in names if old else ():

@@ -6,6 +6,7 @@ One program does what belongs together in one round trip.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 
 from hsm.errors import UnwritableError
@@ -93,7 +94,14 @@ olds() {
     for f in "$o"/*.old; do if [ -d "$f" ]; then f=${f##*/}; printf '%s ' "${f%.old}"; fi; done
   done
 }
-give taken; give "$(ours olds)"; receipts
+# proc(5), mountinfo: the fifth field is the mount point, its blanks and backslashes as octal numbers, as in $bases.
+mounts() {
+  [ -r /proc/self/mountinfo ] || return
+  while read -r _ _ _ _ point _; do
+    for base in $bases; do case $point in "$base"/*) printf '%s\n' "$point" ;; esac; done
+  done </proc/self/mountinfo
+}
+give taken; give "$(ours olds)"; give "$(mounts)"; receipts
 """
 
 _TIDY = r"""
@@ -134,6 +142,9 @@ rmdir -- "$d" 2>/dev/null
 exit 0
 """
 
+# What stands in the name of a folder that anybody could have made.
+_NONCE = re.compile(r"[0-9a-z]+")
+
 _HELD = "if mine; then give held; else give lost; fi\n"
 
 # `put OLD FINAL` for each file that goes back to its place; a folder that came there meanwhile stays.
@@ -163,13 +174,17 @@ class ShellGuard:
     ) -> LockTaken | LockHeld:
         """See `hsm.remote.guard.Guard.take`."""
         how = "any" if breaks else "stale" if stale else ""
-        head = f"minutes={int(minutes)} break={how} stale={quote(stale or '')}"
+        bases = {path.rpartition("/")[0].rpartition("/")[0] for path in self._places.temporary}
+        words = " ".join(sorted(filter(None, map(_escape_point, bases))))
+        head = f"minutes={int(minutes)} break={how} stale={quote(stale or '')} bases={quote(words)}"
         answer, *fields = self._run(f"{head}\n{_TAKE}", content)
         if answer == b"held":
             return LockHeld(fields[0], fields[1].decode(), is_fresh=bool(fields[2]))
         if answer != b"taken":
             raise self._make_error(fields)
-        return LockTaken(parse_receipt_checksums(fields[1:]), frozenset(os.fsdecode(fields[0]).split()))
+        replaced = frozenset(filter(_NONCE.fullmatch, os.fsdecode(fields[0]).split()))
+        mounts = frozenset(map(_unescape_point, fields[1].split(b"\n"))) - {""}
+        return LockTaken(parse_receipt_checksums(fields[2:]), replaced, mounts)
 
     def release(
         self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False, drops: Collection[str] = ()
@@ -216,6 +231,14 @@ class ShellGuard:
         text = os.fsdecode(complaint[0]).strip() if complaint else ""
         last = text.splitlines()[-1] if text else "no reason was given"
         return make_unwritable_error(self._shell.name, last, detail=text)
+
+
+def _escape_point(path: str) -> str:
+    return re.sub(r"[ \t\n\\*?\[]", lambda match: f"\\{ord(match[0]):03o}", path)
+
+
+def _unescape_point(path: bytes) -> str:
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8) & 255]), path))
 
 
 def _quote_all(paths: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from hsm.model import Problem, Root, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.plan.planner import select
 from hsm.plan.safety import check_plan, check_secrets
+from hsm.plan.times import count_tick_ns
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard
@@ -150,10 +152,11 @@ class _Exchange:
                 receipts = self._ledger.take(there.places, self._direction.make_guard)
                 is_stale = asks_probe and self._planning.measure(there, plan)
             # Other receipts by now: somebody else was there between survey and lock, and the plan may be wrong.
-            if receipts == there.receipts:
+            if receipts == there.receipts and not self._holding.settle_left(there, plan.sweep):
                 plan = self._make_plan(there) if is_stale else plan
                 if self._has_nothing_to_do(there, plan):
                     return self._report_idle(plan)
+                self._let_tick_pass(plan)
                 return self._send(there, plan, self._planning.take_engine(there) if plan.sends else None)
             self._ledger.give_back()
         raise LockedError(
@@ -164,6 +167,12 @@ class _Exchange:
 
     def _has_nothing_to_do(self, there: DestinationState, plan: SyncPlan) -> bool:
         return not plan.sends and self._ledger.is_current(plan, there.receipts)
+
+    def _let_tick_pass(self, plan: SyncPlan) -> None:
+        """Wait until a file that was written this moment cannot be written again without its time showing it."""
+        rest_ns = count_tick_ns((file.mtime_ns for file in plan.sends), time.time_ns())
+        if rest_ns:
+            self._observer.sleep(rest_ns / 10**9)
 
     def _prepare(self) -> None:
         """Let the connection begin with what will be needed; whatever is wrong with it, the rest will tell."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsm.endpoint import Endpoint
-from hsm.errors import HsmError
-from hsm.model import FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
+from hsm.errors import HsmError, TargetError
+from hsm.model import Entry, FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.process.runner import CommandStoppedError
 from hsm.project_folder import ProjectFolder
@@ -25,13 +26,15 @@ from hsm.records.receipt import (
     parse_receipt,
 )
 from hsm.records.record import RunRecord, merge_records
+from hsm.records.replacing import Replacing, drop_replacing, load_replacing, save_replacing
 from hsm.records.scope import make_scope
 from hsm.remote.guard import GuardPlaces, MakeGuard, UnseenReplaced
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.found_origins import FoundOrigins
 from hsm.sync.bring.journal_file import JournalFile
-from hsm.targets.lock import TargetLock, WatchedLock, give_lock_back, make_lock_lost_error, take_target_lock
-from hsm.transfer.base import make_workspace
+from hsm.targets.lock import TargetLock, WatchedLock, give_lock_back, make_lock_lost_error, take_target_lock, widen_lock
+from hsm.transfer.base import get_temporary_folder, make_workspace
+from hsm.transfer.mounts import Mounts
 
 if TYPE_CHECKING:
     from hsm.sync.bring.provenance import Provenance
@@ -59,6 +62,7 @@ class Ledger:
         self._file = JournalFile(ProjectFolder(books.project).journal(books.target, sweep), books.route)
         self._lock: TargetLock | None = None
         self._nonce = make_nonce()
+        self._drops: set[str] = set()
 
     @property
     def workspace(self) -> str:
@@ -165,6 +169,56 @@ class Ledger:
         )
         return self._lock.receipts
 
+    @property
+    def mounts(self) -> frozenset[str]:
+        """Mount points below the destination's folders, as far as the system there tells."""
+        return self._lock.mounts if self._lock is not None else frozenset()
+
+    def widen(self, places: GuardPlaces, roots: Mapping[Root, str], mounts: Mounts, make_guard: MakeGuard) -> None:
+        """Make temporary folders on the file systems below the destination's folders; where there are none, nothing.
+
+        Raises:
+            HsmError: They cannot be made.
+        """
+        more = tuple(
+            get_temporary_folder(f"{roots[root].rstrip('/')}/{base}", self._sweep)
+            for root, bases in mounts.below.items()
+            for base in bases
+        )
+        if more and self._lock is not None:
+            wider = replace(places, temporary=(*places.temporary, *more))
+            self._lock = widen_lock(self._lock, make_guard, wider)
+
+    @property
+    def left_replaced(self) -> frozenset[str]:
+        """The nonces of killed holders whose replaced files still lie at the destination."""
+        return self._lock.replaced - self._drops if self._lock is not None else frozenset()
+
+    def drop_replaced(self, nonce: str) -> None:
+        """Let the replaced files of a holder go with the lock."""
+        self._drops.add(nonce)
+
+    def load_replacing(self) -> Replacing:
+        """Read what the last transfer was about to replace, if it was killed."""
+        return load_replacing(self._replacing_path) if self.left_replaced else Replacing()
+
+    def note_replacing(self, files: Sequence[SourceFile], seen: Mapping[FileKey, Entry]) -> None:
+        """Note what a transfer is about to replace.
+
+        Raises:
+            TargetError: It could not be written down.
+        """
+        if not seen:
+            return
+        try:
+            save_replacing(self._replacing_path, self._nonce, files, seen)
+        except OSError as error:
+            raise TargetError(
+                f"{self._replacing_path} cannot be written: {error.strerror}.",
+                hint="Check the free space and the permissions of .hsm/ here.",
+                kind="journal_unwritable",
+            ) from error
+
     def watch(self) -> WatchedLock | None:
         """The lock at the destination, to be looked at; None where none is held."""
         if self._lock is None:
@@ -181,7 +235,8 @@ class Ledger:
         """Find what a clean removed here and is here again, so that a push does not put it over the only copy."""
         project = self._books.project
         is_push = self._books.route.direction == "push"
-        if not (is_push and ProjectFolder(project).cleaned(self._sweep).is_dir()):
+        # Not `Path.is_dir`, which raises where the folder is another user's; `find_cleaned` says whose it is.
+        if not (is_push and os.path.isdir(ProjectFolder(project).cleaned(self._sweep))):  # noqa: PTH112
             return FoundOrigins()
         from hsm.sync.bring.cleaned_files import find_cleaned_files  # noqa: PLC0415 - few need it
 
@@ -205,7 +260,7 @@ class Ledger:
         """Give the destination's lock back without a receipt; a destination out of reach keeps it, dead."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            give_lock_back(lock.guard)
+            give_lock_back(lock.guard, drops=self._drops)
 
     def is_current(self, plan: SyncPlan, receipts: Mapping[str, str]) -> bool:
         """Tell whether journal and receipt already say what a plan with nothing to send verifies."""
@@ -258,7 +313,7 @@ class Ledger:
             answer = lock.guard.release(
                 (name, make_receipt_content(receipt)),
                 keeps_damaged=is_damaged,
-                drops=(self._nonce,) if has_seen_replaced else (),
+                drops=(*self._drops, self._nonce) if has_seen_replaced else (*self._drops,),
             )
             if isinstance(answer, UnseenReplaced):
                 raise UnseenReplacedError
@@ -268,6 +323,7 @@ class Ledger:
                 raise make_lock_lost_error(self._sweep, self._place)
             journal = replace(journal, generation=generation + 1, receipt=answer.receipts.get(name, ""))
             self._lock = None
+            drop_replacing(self._replacing_path)
         except (HsmError, CommandStoppedError):
             self.lose_lock()
             raise
@@ -294,6 +350,10 @@ class Ledger:
     def note_error(self, message: str) -> None:
         """Keep what went wrong, for `status`."""
         self._file.save(replace(self._journal, last_error=message))
+
+    @property
+    def _replacing_path(self) -> Path:
+        return ProjectFolder(self._books.project).journal(self._books.target, self._sweep).with_suffix(".replacing")
 
     @property
     def _receipt_name(self) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hsm.model import Root, SourceFile
+from hsm.remote.guard import REPLACED_SUFFIX
 from hsm.remote.shell import quote_path
 from hsm.transfer.base import PARTIAL_FOLDER, count_name_bytes
 from hsm.transfer.rsync.output import NAME_PREFIX
@@ -26,6 +27,7 @@ class RsyncCall:
     Attributes:
         setup: Of the transfer.
         root: The destination's folder that files land in.
+        workspace: Below it, the folder for files under way (`hsm.transfer.base.Batch.get_workspace`).
         address: The remote host in rsync's form; empty for a local copy.
         ssh_argv: The ssh command of a session, without the host.
         compression: The method's name as `--compress-choice` takes it; empty for none.
@@ -37,6 +39,7 @@ class RsyncCall:
 
     setup: RsyncSetup
     root: Root
+    workspace: str
     address: str = ""
     ssh_argv: tuple[str, ...] = ()
     compression: str = ""
@@ -99,9 +102,9 @@ def _make_sending_options(call: RsyncCall) -> list[str]:
         comparing.append("--modify-window=-1")
     return [
         "--chmod=Du+rwx,Fu+rw",
-        f"--temp-dir={setup.get_temporary(call.root)}",
+        f"--temp-dir={setup.get_temporary(call.root, call.workspace)}",
         # A file that came there since the check gets its name back (`hsm.transfer.replaced`).
-        *(["--backup", f"--backup-dir={setup.replaced}"] if setup.keeps_replaced else []),
+        *(["--backup", f"--backup-dir={call.workspace}{REPLACED_SUFFIX}"] if setup.keeps_replaced else []),
         # Relative, so that a part lies beside its file: see `PARTIAL_FOLDER`.
         *([f"--partial-dir={PARTIAL_FOLDER}"] if call.keeps_parts else []),
         *_make_compression_words(call.compression),

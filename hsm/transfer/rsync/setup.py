@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hsm.model import Root
-from hsm.remote.guard import REPLACED_SUFFIX
 from hsm.transfer.rsync.versions import REFUSING_LINKS_VERSION, RsyncPair
 
 
@@ -43,20 +42,15 @@ class RsyncSetup:
     compress: str = "none"
     round_trip_seconds: float | None = None
 
-    def get_temporary(self, root: Root) -> str:
+    def get_temporary(self, root: Root, workspace: str) -> str:
         """Return the folder for temporary files below a destination root, as `--temp-dir` takes it.
 
         Relative to the root: rsync 3.5 opens every part of an absolute path anew for each file (55,577 in place of
         32,762 `openat` for 1,500 files). openrsync looks from where it was started, so there it is absolute.
         """
         if self.pair.to_openrsync:
-            return f"{self.roots[root].rstrip('/')}/{self.workspace}"
-        return self.workspace
-
-    @property
-    def replaced(self) -> str:
-        """The folder for files that are replaced, below each destination root (`hsm.remote.guard`)."""
-        return f"{self.workspace}{REPLACED_SUFFIX}"
+            return f"{self.roots[root].rstrip('/')}/{workspace}"
+        return workspace
 
     @property
     def keeps_replaced(self) -> bool:

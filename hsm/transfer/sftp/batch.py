@@ -157,7 +157,7 @@ class BatchJob:
     @property
     def temporary(self) -> str:
         """The destination's folder for files under way."""
-        return f"{self.root}/{self.setup.workspace}"
+        return f"{self.root}/{self.batch.get_workspace(self.setup.workspace)}"
 
 
 def is_up_to_date(file: SourceFile, size: int, mtime: int) -> bool:

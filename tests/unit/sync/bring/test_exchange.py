@@ -393,7 +393,7 @@ CASES = {
         (State.LOCKED, ExitCode.LOCKED),
         ALL,
         acts={"release": break_lock},
-        error="lock_lost",
+        error="no longer ours",
         problems=("lock_lost",),
         has_receipt=False,
     ),

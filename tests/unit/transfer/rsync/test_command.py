@@ -22,7 +22,7 @@ from hsm.transfer.rsync.versions import RsyncPair, RsyncVersion
 WORKSPACE = ".hsm-tmp/sweep_1/abc"
 NEW = RsyncVersion((3, 2, 7), 31)
 SETUP = RsyncSetup(StreamDirection.PUSH, {Root.WANDB: "/data/my wandb"}, WORKSPACE, RsyncPair(NEW, NEW))
-PUSH = RsyncCall(SETUP, Root.WANDB, address="cluster", ssh_argv=("ssh", "-o", "ControlPath=/tmp/a b"))
+PUSH = RsyncCall(SETUP, Root.WANDB, WORKSPACE, address="cluster", ssh_argv=("ssh", "-o", "ControlPath=/tmp/a b"))
 
 
 def make_push(**changes: object) -> RsyncCall:
@@ -40,7 +40,7 @@ def make_local(tmp_path: Path, *, protocol: int = 31) -> RsyncCall:
     version = RsyncVersion((3, 2, 7), protocol)
     roots = {Root.WANDB: str(tmp_path / "there")}
     setup = RsyncSetup(StreamDirection.LOCAL, roots, WORKSPACE, RsyncPair(version, version))
-    return RsyncCall(setup, Root.WANDB)
+    return RsyncCall(setup, Root.WANDB, WORKSPACE)
 
 
 TEMPORARY = f"--temp-dir={WORKSPACE}"
