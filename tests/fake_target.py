@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hsm.endpoint import FileEnds, Survey, Tree
 from hsm.errors import HsmError
 from hsm.file_system import FileSystem
-from hsm.model import Problem, Root
+from hsm.model import Entry, EntryKind, Problem, Root
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell
@@ -77,7 +77,15 @@ class FakeTarget:
         self.endpoint = _FakeEndpoint(self.runner, self.script, name)
         self.shell: RemoteShell | None = LocalShell(self.runner, name=name)
         self.is_open = False
-        self.file_system: FileSystem | None = None  # what a probe finds; None for what this machine's disk does
+
+    @property
+    def file_system(self) -> FileSystem | None:
+        """What a probe finds, and how a survey shows times; None for what this machine's disk does."""
+        return self.endpoint.file_system
+
+    @file_system.setter
+    def file_system(self, file_system: FileSystem) -> None:
+        self.endpoint.file_system = file_system
 
     @property
     def roots(self) -> dict[Root, str]:
@@ -137,10 +145,25 @@ class _FakeEndpoint(LocalEndpoint):
     def __init__(self, runner: Runner, script: Script, name: str) -> None:
         super().__init__(runner, name=name)
         self._script = script
+        self.file_system: FileSystem | None = None
+        self.shift_ns = 0  # of all times, as on FAT after daylight saving
 
     def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
         self._script.reach("survey")
-        return super().survey(trees, receipts=receipts, is_lazy=is_lazy)
+        found = super().survey(trees, receipts=receipts, is_lazy=is_lazy)
+        if self.file_system is None:
+            return found
+        listings = [replace(listing, entries=tuple(map(self._show, listing.entries))) for listing in found.listings]
+        return replace(found, listings=listings)
+
+    def _show(self, entry: Entry) -> Entry:
+        there = self.file_system
+        if there is None or entry.kind is not EntryKind.FILE:
+            return entry
+        early, late = there.earliest_ns, there.latest_ns
+        kept = max(entry.mtime_ns, early) if early is not None else entry.mtime_ns
+        kept = min(kept, late) if late is not None else kept
+        return entry._replace(mtime_ns=there.show_time(kept) + self.shift_ns)
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         self._script.reach("read")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 from hsm.file_system import SECOND_NS, FileSystem
@@ -9,6 +10,9 @@ from hsm.file_system import SECOND_NS, FileSystem
 _HOUR_NS = 3600 * SECOND_NS
 _COARSEST_NS = 2 * SECOND_NS
 """Of all file systems that are known, exFAT's and FAT's."""
+
+_TICKS_NS = (_COARSEST_NS, SECOND_NS)
+_TIMER_NS = 20_000_000
 
 _SAFE_RANGE_NS = (315_532_800 * SECOND_NS, (2**31 - 1) * SECOND_NS)
 """1980 to 2038: what every file system keeps."""
@@ -55,6 +59,25 @@ def is_same_time(source_ns: int, target_ns: int, there: FileSystem | None) -> bo
 def is_near_time(source_ns: int, target_ns: int) -> bool:
     """Tell whether two times are as near as some file system may have made them of one."""
     return abs(source_ns - target_ns) <= _COARSEST_NS
+
+
+def count_tick_ns(times_ns: Iterable[int], now_ns: int) -> int:
+    """Count how long it is until no file can be written again without its time showing it.
+
+    A file that was written within the present tick of its file system may be written once more, at the same size, and
+    keep its time; git calls such entries racy. A time with few digits tells of a long tick; Linux's own are as long as
+    its timer's, 1 to 10 ms, however many digits it shows.
+
+    Args:
+        times_ns: Of the files, as a listing showed them.
+        now_ns: The clock's time. A time beyond it, of a clock that is ahead, may be of this very moment.
+    """
+    return max((_count_rest(time, now_ns) for time in times_ns if time > now_ns - _COARSEST_NS), default=0)
+
+
+def _count_rest(time_ns: int, now_ns: int) -> int:
+    tick = next((step for step in _TICKS_NS if time_ns % step == 0), _TIMER_NS)
+    return max(0, min(tick, time_ns + tick - now_ns))
 
 
 def _may_be_same(source_ns: int, target_ns: int) -> bool:

@@ -265,10 +265,11 @@ class _Exchange:
 
     def _check_writable(self, there: DestinationState, plan: SyncPlan) -> None:
         """Let a dry run refuse what the sync would; a real one finds out by itself."""
-        from hsm.sync.bring.permissions import check_writable  # noqa: PLC0415 - for dry runs alone
+        from hsm.sync.doctor.permissions import check_writable  # noqa: PLC0415 - for dry runs alone
 
         if plan.sends:
-            check_writable(self._direction.destination, self._connection.shell, there, plan)
+            shell, own = self._connection.shell, there.places.folder
+            check_writable(self._direction.destination, shell, there.destination, plan, own=own)
 
     def _tell_failures(self, plan: SyncPlan) -> None:
         """Say before a transfer, which may take long, what will be missing after it."""

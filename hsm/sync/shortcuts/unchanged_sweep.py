@@ -12,21 +12,25 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
 from hsm._version import __version__
-from hsm.discover.results import SPECIAL_FILE, SYMLINKED_FOLDER
+from hsm.discover.results import SPECIAL_FILE
 from hsm.discover.sweeps import Layout, SweepFolder
-from hsm.discover.wandb_runs import MEMBERSHIP_UNKNOWN, SYMLINKED_RUN
+from hsm.discover.unseen_runs import STRAY_FILES
+from hsm.discover.untold_runs import MEMBERSHIP_UNKNOWN
 from hsm.endpoint import Endpoint, FileEnds
 from hsm.errors import ExitCode
 from hsm.model import Problem, Reason, RunState
 from hsm.plan.choice import RunChoice
-from hsm.plan.outside import LINK_OUTSIDE
 from hsm.plan.secrets import SECRET_FOUND
 from hsm.plan.summary import Counts
+from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
+from hsm.plan.symlinks.outside import LINK_OUTSIDE
+from hsm.plan.times import count_tick_ns
 from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.reports import State, TargetReport, count_files, count_runs
@@ -38,7 +42,7 @@ from hsm.sync.target_threads import iter_awake
 _PASSING = (Reason.CONFLICT, Reason.NOT_CHOSEN)
 """Reasons for which a file is left that a report must name, or that the call decides."""
 
-_LASTING = (LINK_OUTSIDE, MEMBERSHIP_UNKNOWN, SECRET_FOUND, SPECIAL_FILE, SYMLINKED_FOLDER, SYMLINKED_RUN)
+_LASTING = (LINK_OUTSIDE, MEMBERSHIP_UNKNOWN, SECRET_FOUND, SPECIAL_FILE, STRAY_FILES, SYMLINKED_FOLDER, SYMLINKED_RUN)
 """Kinds of notices that follow from what is listed; what could not be read today may be readable tomorrow."""
 
 _NO_REPORT = TargetReport("", State.FAILED, ExitCode.PARTIAL)
@@ -114,6 +118,9 @@ class UnchangedSweep(Shortcut):
             return
         digest = get_digest()
         if not digest:
+            return
+        times = (item.file.mtime_ns for item in report.plan.items) if report.plan is not None else ()
+        if count_tick_ns(times, time.time_ns()):  # a file may still be written again without its time showing it
             return
         record = UnchangedRecord(self._make_question(report.name), folders, digest, counts, report.problems)
         if record != self._records[report.name]:
