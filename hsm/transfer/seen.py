@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hsm.model import Entry, EntryKind, FileKey, SourceFile
 
@@ -51,8 +52,15 @@ class SeenFiles:
         return entry.kind is EntryKind.FILE and self._is_version(file, entry.size, entry.mtime_ns)
 
     def _is_version(self, file: SourceFile, size: int, mtime_ns: int) -> bool:
-        own = (file, *self._sent.get(file.key, ()))
-        return any(size == each.size and abs(mtime_ns - each.mtime_ns) <= _OWN_STEP_NS for each in own)
+        own = [*self._sent.get(file.key, ()), file]
+        if any(size == each.size and abs(mtime_ns - each.mtime_ns) <= _OWN_STEP_NS for each in own):
+            return True
+        # A log that grows all the while came as it was at some moment between two looks at the source.
+        return any(
+            first.size <= size <= then.size
+            and first.mtime_ns - _OWN_STEP_NS <= mtime_ns <= then.mtime_ns + _OWN_STEP_NS
+            for first, then in pairwise(own)
+        )
 
 
 def _is_same(one_ns: int, other_ns: int) -> bool:

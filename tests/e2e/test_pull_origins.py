@@ -153,7 +153,7 @@ def test_a_copy_of_a_project_takes_nothing_that_the_original_pushed(desktop: Des
     config = {"sync_targets": {"desktop": {"paths": paths}}}
     (desktop.far / ".hsm").mkdir()
     (desktop.far / ".hsm/sync_config.yaml").write_text(yaml.safe_dump(config))
-    assert hsm("sync", "to", SWEEP, cwd=desktop.far).returncode == 0
+    assert hsm("sync", "to", SWEEP, "-t", "desktop", cwd=desktop.far).returncode == 0
     shutil.rmtree(other)
     shutil.copytree(desktop.far, other)
     write_file(other / "wandb" / CONFIG, b"of the copy\n", mtime_ns=T + 10**9)
@@ -165,7 +165,7 @@ def test_a_copy_of_a_project_takes_nothing_that_the_original_pushed(desktop: Des
     write_file(desktop.far / "wandb" / CONFIG, b"a: 1\nb: 2\n", mtime_ns=T + 2 * 10**9)
     assert desktop.pull(SWEEP)["state"] == "done"
     assert (desktop.wandb / CONFIG).read_bytes() == b"a: 1\nb: 2\n"
-    pushed = json.loads(hsm("sync", "to", SWEEP, "--json", cwd=other).stdout)
+    pushed = json.loads(hsm("sync", "to", SWEEP, "-t", "desktop", "--json", cwd=other).stdout)
     assert "copied_project" in [problem["kind"] for problem in pushed["sweeps"][0]["targets"][0]["problems"]]
 
 
