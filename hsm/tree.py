@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -65,22 +66,23 @@ def list_tree(tree: Tree, *, scan: Scan = scan_folder) -> Listing:
         scan: Reads each folder; may be called by several threads at once.
     """
     base = os.path.expanduser(tree.base)  # noqa: PTH111 - pathlib would drop bytes that are no UTF-8 on errors
-    kind = _kind_of(base, follow=True)
+    problems: list[Problem] = []
+    kind = _kind_of_base(base, problems)
     nearest_folder = _find_nearest_folder(base)
     space = _read_space(nearest_folder)
     if kind is not EntryKind.FOLDER:
         nearest = kind or _kind_of(nearest_folder, follow=True)
-        return Listing(base=base, kind=kind, space=space, nearest=nearest)
+        device = _find_device(nearest_folder)
+        return Listing(base, kind, problems=tuple(problems), space=space, nearest=nearest, device=device)
     base = os.path.realpath(base)
     entries: list[Entry] = []
-    problems: list[Problem] = []
     parts = iter_parts(
         tree.names, lambda names: _list_starts(base, names, tree=tree, scan=scan), count=lambda found: len(found[0])
     )
     for found, wrong in parts:
         entries += found
         problems += wrong
-    return Listing(base=base, kind=kind, entries=tuple(entries), problems=tuple(problems), space=space)
+    return Listing(base, kind, tuple(entries), tuple(problems), space, device=_find_device(base))
 
 
 _Found = tuple[list[Entry], list[Problem]]
@@ -158,14 +160,17 @@ def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem], sc
             continue
         for child in children:
             child_name = f"{prefix}/{child.name}" if prefix else child.name
-            if child.is_dir(follow_symlinks=False):  # known from reading the folder: a folder costs no stat
-                yield Entry(child_name, EntryKind.FOLDER, 0, 0, child.inode())
-                if tree.max_depth is None or depth < tree.max_depth:
-                    pending.append((child.path, child_name, depth + 1))
-                continue
             try:
+                if child.is_dir(follow_symlinks=False):  # known from reading the folder: a folder costs no stat
+                    yield Entry(child_name, EntryKind.FOLDER, 0, 0, child.inode())
+                    if tree.max_depth is None or depth < tree.max_depth:
+                        pending.append((child.path, child_name, depth + 1))
+                    continue
                 status = child.stat(follow_symlinks=False)
-            except OSError:  # it has vanished
+            except FileNotFoundError:  # it has vanished
+                continue
+            except OSError as error:  # a folder that may be read and not searched, a path that is too long
+                problems.append(_make_unreadable(child_name, error))
                 continue
             if child.is_file(follow_symlinks=False):  # nearly all are, and a call less counts
                 yield Entry(child_name, EntryKind.FILE, status.st_size, status.st_mtime_ns, status.st_ino)
@@ -174,8 +179,20 @@ def _iter_below(path: str, name: str, *, tree: Tree, problems: list[Problem], sc
 
 
 def _make_unreadable(name: str, error: OSError) -> Problem:
-    message = f"The folder cannot be read: {error.strerror}"
-    return Problem(name, FOLDER_UNREADABLE, message, "Check its permissions.")
+    message = f"It cannot be read: {error.strerror}"
+    hint = "Shorten the names above it." if error.errno == errno.ENAMETOOLONG else "Check its permissions."
+    return Problem(name, FOLDER_UNREADABLE, message, hint)
+
+
+def _kind_of_base(base: str, problems: list[Problem]) -> EntryKind | None:
+    """Tell what a base leads to; one that may not be looked at is not one that is missing."""
+    try:
+        return _kind_of_mode(os.stat(base).st_mode)  # noqa: PTH116 - one way here
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        problems.append(_make_unreadable("", error))
+        return None
 
 
 def _make_entry(path: str, name: str, status: os.stat_result, *, follow: bool) -> Entry:
@@ -221,6 +238,18 @@ def _find_nearest_folder(path: str) -> str:
     while path != "/" and _kind_of(path, follow=True) is None:
         path = os.path.dirname(path) or "/"  # noqa: PTH120 - one way here
     return path
+
+
+def _find_device(path: str) -> str:
+    """Name the file system that holds a folder: its number, and where it is mounted."""
+    place = os.path.realpath(path)
+    try:
+        device = os.stat(place).st_dev  # noqa: PTH116 - one way here
+        while place != "/" and os.stat(os.path.dirname(place)).st_dev == device:  # noqa: PTH116, PTH120 - as above
+            place = os.path.dirname(place)  # noqa: PTH120 - as above
+    except OSError:
+        return ""
+    return f"{device} on {place}"
 
 
 def _read_space(path: str) -> Space:

@@ -151,11 +151,26 @@ class SyncOptions(Section):
         description="Patterns in the syntax of .gitignore of files that are not sent.",
         json_schema_extra={"allowed": 'a list of gitignore patterns, for example ["*.ckpt"]'},
     )
+    folder_links: Literal["skip", "follow"] | tuple[TargetPath, ...] = Field(
+        default="skip",
+        description="What is done about symlinks to folders in runs and in the sweep's folder.",
+        json_schema_extra={"allowed": "skip, follow (within the project), or a list of paths they may lead into too"},
+    )
     secret_patterns: Annotated[tuple[PathPattern, ...], BeforeValidator(make_tuple)] = Field(
         default=SECRET_PATTERNS,
         description="Patterns in the syntax of .gitignore of files left out as secrets; replaces the default.",
         json_schema_extra={"allowed": 'a list of gitignore patterns, for example [".env", "*.pem"]'},
     )
+
+    @field_validator("folder_links", mode="before")
+    @classmethod
+    def _check_folder_links(cls, value: object) -> object:
+        # As for `latest_only`: one line for one mistake.
+        if isinstance(value, list):
+            return tuple(check_path(path) if isinstance(path, str) else path for path in value)
+        if value not in ("skip", "follow") and not isinstance(value, tuple):
+            raise ValueError("is neither of the three")
+        return value
 
     @field_validator("latest_only", mode="before")
     @classmethod

@@ -60,6 +60,8 @@ sync_targets:
     #   check_remote_first: true   # compare with what the target has before anything is sent
     #   sync_artifact_staging: false  # with wandb_sync below: bring along artifacts that wait for their upload
     #   exclude: []                # files never sent, patterns as in .gitignore, for example ["*.ckpt"]
+    #   folder_links: skip         # symlinks to folders: skip, follow those that stay in the project, or
+    #                              # a list of paths that they may lead into as well
     #   secret_patterns:           # likewise, left out as secrets; a list of your own takes the place of this one
     #     [.netrc, .env, ".env.*", "*.pem", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*",
     #      .ssh/, "**/.aws/credentials", credentials.json, "**/wandb/settings"]

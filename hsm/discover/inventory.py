@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hsm.discover.files.folder_links import Places, resolve_places
+from hsm.discover.files.links import resolve_links
+from hsm.discover.files.sweep_files import SweepFiles, read_sweep_files
 from hsm.discover.index import RunIndex
-from hsm.discover.links import resolve_links
-from hsm.discover.results import SYMLINKED_FOLDER, is_own, make_file
+from hsm.discover.results import Results
 from hsm.discover.run_files import read_run_files, read_run_versions
-from hsm.discover.sweeps import WANDB_NAMES, Layout, SweepFolder, is_run_name
-from hsm.discover.wandb_runs import find_candidates, make_wandb_tree, read_members
+from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.unseen_runs import iter_wandb_problems, list_strays
+from hsm.discover.wandb_runs import find_candidates, look_behind, make_wandb_tree, read_members
 from hsm.endpoint import Endpoint, Listing, Survey, Tree
-from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile, SweepInventory
-from hsm.sweep_folder import sweep_folder
+from hsm.model import Run, RunVersions, SweepInventory
+from hsm.plan.symlinks.folder_links import make_run_problem, settle_links
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,8 @@ class _Runs:
     """Part of an inventory that is about runs."""
 
     runs: tuple[Run, ...] = ()
-    files: Sequence[SourceFile] = ()
+    results: Results = field(default_factory=Results)
     versions: Mapping[str, RunVersions] = field(default_factory=dict)
-    problems: Sequence[Problem] = ()
 
 
 def read_inventory(
@@ -38,6 +39,7 @@ def read_inventory(
     include_sweep: bool = True,
     include_runs: bool = True,
     include_versions: bool = True,
+    follow: Sequence[str] | None = None,
 ) -> SweepInventory:
     """Read the inventory of a sweep; changes nothing at the source.
 
@@ -53,38 +55,48 @@ def read_inventory(
         include_versions: Read the media that are still needed, from the whole log of each run that has several
             versions. A run whose log cannot be read whole is not in `versions`: no file of it is known to be an old
             version.
+        follow: Follow symlinked folders that lead into the project or below one of these paths; None for none.
+            With it, `hsm.plan.symlinks.folder_links.settle_links` makes of the answer what one target wants.
     """
     trees = [Tree(sweep.path, follow=True)] if sweep.path else []
     if include_runs:
         trees.append(make_wandb_tree(layout.wandb, sweep.id))
     survey = endpoint.survey(trees)
-    folder = survey.listings[0] if sweep.path else None
-    files: list[SourceFile] = []
-    problems: list[Problem] = []
-    deeper: Counter[str] = Counter()
-    if folder is not None:
-        depth = max_depth if include_sweep else 0  # its files do not count, but runs may lie in it
-        files.extend(_iter_sweep_files(folder, sweep, max_depth=depth, deeper=deeper, problems=problems))
-        problems.extend(_iter_unreadable(folder, sweep, max_depth=depth))
+    places = resolve_places(endpoint, layout, follow) if follow is not None else None
+    folder = SweepFiles()
+    if sweep.path:
+        # Where its files do not count, runs may lie in it.
+        depth = max_depth if include_sweep else 0
+        folder = read_sweep_files(
+            endpoint, survey.listings[0], sweep, max_depth=depth, places=places, has_runs=include_runs
+        )
     runs = _Runs()
     if include_runs:
         runs = _read_runs(
             endpoint,
             survey,
             sweep,
+            folder=folder.listing,
             index=index,
             known_sweeps=known_sweeps,
             include_versions=include_versions,
+            places=places,
         )
-    return SweepInventory(
+    results = folder.results
+    results.add(runs.results)
+    inventory = SweepInventory(
         sweep=sweep.id,
         runs=runs.runs,
-        files=resolve_links(endpoint, (*files, *runs.files)),
+        files=resolve_links(endpoint, results.files),
         versions=runs.versions,
-        deeper=dict(deeper) if include_sweep else {},
+        deeper=dict(folder.deeper) if include_sweep else {},
         max_depth=max_depth,
-        problems=(*problems, *runs.problems),
+        problems=tuple(results.problems),
+        gaps=tuple(results.gaps),
+        links=tuple(results.links),
+        has_folder=bool(sweep.path),
     )
+    return settle_links(inventory, "skip") if follow is None else inventory
 
 
 def _read_runs(
@@ -92,83 +104,26 @@ def _read_runs(
     survey: Survey,
     sweep: SweepFolder,
     *,
+    folder: Listing | None,
     index: RunIndex,
     known_sweeps: Collection[str],
     include_versions: bool,
+    places: Places | None,
 ) -> _Runs:
     wandb = survey.listings[-1]
-    folder = survey.listings[0] if sweep.path else None
     candidates, symlinks = find_candidates(sweep.id, wandb, folder)
+    candidates = (*candidates, *look_behind(endpoint, symlinks))
     members, untold = read_members(endpoint, candidates, sweep=sweep.id, known_sweeps=known_sweeps, index=index)
-    runs, files, unsent = read_run_files(endpoint, members, now_ns=survey.machine.clock_ns)
-    versions = read_run_versions(endpoint, members, files, index=index) if include_versions else {}
-    unseen = _iter_wandb_problems(wandb, folder, sweep.id)
-    return _Runs(runs, files, versions, (*symlinks, *unseen, *untold, *unsent))
-
-
-def _iter_sweep_files(
-    folder: Listing,
-    sweep: SweepFolder,
-    *,
-    max_depth: int | None,
-    deeper: Counter[str],
-    problems: list[Problem],
-) -> Iterator[SourceFile]:
-    """Read the sweep folder's listing; files that lie too deep are counted by top-level folder."""
-    for entry in folder.entries:
-        parts = entry.path.split("/")
-        if not entry.path or entry.kind is EntryKind.FOLDER or _is_left_out(parts, entry):
-            continue
-        if max_depth is not None and len(parts) > max_depth:
-            leads_to = entry.followed or entry
-            deeper[parts[0]] += leads_to.kind is EntryKind.FILE
-            continue
-        file = make_file(entry, Root.SWEEPS, f"{sweep_folder(sweep.id)}/{entry.path}", sweep.prefix, "", problems)
-        if file is not None:
-            yield file
-
-
-def _is_left_out(parts: Sequence[str], entry: Entry) -> bool:
-    """Tell whether a path of the sweep folder is HSM's own, or a wandb folder's, whose runs come as runs."""
-    return is_own(parts) or not WANDB_NAMES.isdisjoint(parts[:-1]) or _is_symlinked_wandb(parts, entry)
-
-
-def _is_symlinked_wandb(parts: Sequence[str], entry: Entry) -> bool:
-    leads_to_file = entry.followed is not None and entry.followed.kind is EntryKind.FILE
-    return entry.kind is EntryKind.SYMLINK and parts[-1] in WANDB_NAMES and not leads_to_file
-
-
-def _iter_unreadable(folder: Listing, sweep: SweepFolder, *, max_depth: int | None) -> Iterator[Problem]:
-    """Report the folders of the sweep folder that could not be read; a notice where they lie too deep to be sent."""
-    for problem in folder.problems:
-        parts = problem.path.split("/") if problem.path else []
-        is_too_deep = max_depth is not None and len(parts) >= max_depth
-        is_failure = not is_too_deep or any(part in WANDB_NAMES for part in parts)
-        path = "/".join([sweep_folder(sweep.id), *parts])
-        yield Problem(path, problem.kind, problem.message, problem.hint, is_failure=is_failure)
-
-
-def _iter_wandb_problems(wandb: Listing, folder: Listing | None, sweep: str) -> Iterator[Problem]:
-    """Report the symlinks behind which runs may lie unseen, and the unreadable folders of the wandb folder.
-
-    Those of other sweeps do not concern this one.
-    """
-    hint = "Move the folder there in place of the symlink."
-    for entry in dict.fromkeys(wandb.entries):  # the request names folders within folders: entries may stand twice
-        top, _, name = entry.path.partition("/")
-        if entry.kind is EntryKind.SYMLINK and top == sweep and name in {"", *WANDB_NAMES}:
-            yield Problem(entry.path, SYMLINKED_FOLDER, _make_runs_message(entry), hint)
-    for entry in folder.entries if folder else ():
-        parts = entry.path.split("/")
-        if _is_symlinked_wandb(parts, entry) and WANDB_NAMES.isdisjoint(parts[:-1]):
-            path = f"{sweep_folder(sweep)}/{entry.path}"
-            yield Problem(path, SYMLINKED_FOLDER, _make_runs_message(entry), hint, is_failure=False)
-    for problem in dict.fromkeys(wandb.problems):
-        top = problem.path.partition("/")[0]
-        if not problem.path or top == sweep or is_run_name(top):
-            is_failure = not is_run_name(top)
-            yield Problem(problem.path, problem.kind, problem.message, problem.hint, is_failure=is_failure)
-
-
-def _make_runs_message(entry: Entry) -> str:
-    return f"The wandb folder is a symlink, so its runs are not looked at: {entry.link_target}"
+    behind = [member.candidate for member in members if member.candidate.real and places is None]
+    members = tuple(member for member in members if not member.candidate.real or places is not None)
+    runs, results = read_run_files(endpoint, members, now_ns=survey.machine.clock_ns, places=places)
+    versions = read_run_versions(endpoint, members, results.files, index=index) if include_versions else {}
+    found = Results(problems=[make_run_problem(candidate.name, candidate.path) for candidate in behind])
+    # Of a run that is the sweep's, or may be, more is told than that something of it cannot be read.
+    told = {problem.path for problem in (*untold, *results.problems)}
+    seen = iter_wandb_problems(endpoint, wandb, folder, sweep.id)
+    found.problems += [problem for problem in seen if problem.is_failure or problem.path not in told]
+    found.problems += untold
+    found.add(list_strays(sweep.id, wandb, folder))
+    found.add(results)
+    return _Runs(runs, found, versions)

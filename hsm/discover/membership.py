@@ -47,6 +47,8 @@ class Candidate:
         log_mtime_ns: 0 when there is no log.
         has_upload_mark: `wandb sync` has left its `.synced` beside the log, which has not grown since.
         is_inside: It lies in a place of this sweep's runs alone.
+        real: Where the folder lies if its name is a symlink; else empty.
+        is_unreadable: The folder or its log could not be read, so what it says of its sweep is not known.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Candidate:
     log_mtime_ns: int = 0
     has_upload_mark: bool = False
     is_inside: bool = False
+    real: str = ""
+    is_unreadable: bool = False
 
     @property
     def path(self) -> str:

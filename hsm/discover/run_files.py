@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from hsm.discover.files.folder_links import Followed, Places, follow_folders
+from hsm.discover.files.junk import mark_junk, may_hold_junk
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, make_run
 from hsm.discover.parts import cut_by_bytes
-from hsm.discover.results import OWN_PREFIX, is_own, make_file
+from hsm.discover.results import OWN_PREFIX, Results, is_own
 from hsm.discover.wandb_runs import Member
-from hsm.endpoint import Endpoint, Tree
+from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, Problem, Root, Run, RunVersions, SourceFile
 from hsm.plan.versions import has_versions, parse_media_path
 from hsm.wandb_log.media import LogMedia, read_versions
@@ -20,32 +22,60 @@ _WHOLE = 2**40
 
 
 def read_run_files(
-    endpoint: Endpoint, members: Sequence[Member], *, now_ns: int
-) -> tuple[tuple[Run, ...], list[SourceFile], list[Problem]]:
-    """List the files of the sweep's runs, all in one survey, and make the runs with their states."""
+    endpoint: Endpoint, members: Sequence[Member], *, now_ns: int, places: Places | None = None
+) -> tuple[tuple[Run, ...], Results]:
+    """List the files of the sweep's runs, all in one survey, and make the runs with their states.
+
+    Args:
+        endpoint: The source.
+        members: Of the sweep.
+        now_ns: The clock there; 0 where unknown.
+        places: Follow symlinked folders that lead into these; None for none.
+    """
+    results = Results()
     if not members:
-        return (), [], []
+        return (), results
     names: dict[str, list[str]] = {}
     for member in members:
         names.setdefault(member.candidate.prefix, []).append(member.candidate.name)
     trees = [Tree(prefix, names=tuple(found), follow=True) for prefix, found in names.items()]
-    files: list[SourceFile] = []
-    problems: list[Problem] = []
     for prefix, listing in zip(names, endpoint.survey(trees).listings, strict=True):
-        for entry in listing.entries:
-            run, _, path = entry.path.partition("/")
-            if _is_run_result(path, entry):
-                file = make_file(entry, Root.WANDB, entry.path, prefix, run, problems)
-                files.extend([file] if file else [])
-        problems.extend(listing.problems)
+        _take_listing(endpoint, listing, prefix, names[prefix], results, places)
     newest: dict[str, int] = {}
-    for file in files:
+    for file in results.files:
         newest[file.run] = max(newest.get(file.run, 0), file.mtime_ns)
     runs = tuple(
         make_run(member.candidate, member.facts, newest_ns=newest.get(member.candidate.name, 0), now_ns=now_ns)
         for member in members
     )
-    return runs, files, problems
+    return runs, results
+
+
+def _take_listing(
+    endpoint: Endpoint, listing: Listing, prefix: str, names: Sequence[str], results: Results, places: Places | None
+) -> None:
+    """Take the runs that lie in one folder."""
+    followed = follow_folders(endpoint, listing, places) if places is not None else Followed(listing, {})
+    found = Results()
+    for entry in followed.listing.entries:
+        if entry.kind is EntryKind.FOLDER and not entry.link_target:
+            continue
+        run, _, path = entry.path.partition("/")
+        if _is_run_result(path, entry):
+            found.take(entry, Root.WANDB, entry.path, prefix, run, places=followed.places.get(entry.path))
+    for problem in followed.listing.problems:
+        run = problem.path.partition("/")[0]
+        found.take_unreadable(problem, run if run in names else None)
+    there = {entry.path.partition("/")[0] for entry in followed.listing.entries}
+    unreadable = {problem.path for problem in listing.problems}
+    for name in names:
+        if name not in there and name not in unreadable:
+            message = "The run's folder vanished while it was looked at."
+            found.take_unreadable(Problem(name, "vanished", message, "Run the same command again."), name)
+    if any(may_hold_junk(file.path) for file in found.files):
+        listed = frozenset(f"{prefix}/{entry.path}" for entry in followed.listing.entries)
+        found.files = mark_junk(endpoint, found.files, listed)
+    results.add(found)
 
 
 def read_run_versions(
@@ -101,9 +131,14 @@ def _read_media(endpoint: Endpoint, candidates: Sequence[Candidate], index: RunI
 
 
 def _is_run_result(path: str, entry: Entry) -> bool:
-    """Tell whether a path in a run is sent: not HSM's own files, nor wandb's symlinks to logs of this machine."""
+    """Tell whether a path in a run is sent: not HSM's own files, nor wandb's symlinks to logs of this machine.
+
+    The run's folder itself counts where it is a symlink.
+    """
+    if not path:
+        return bool(entry.link_target)
     # The search in the text comes first: it is asked of every file, and nearly none is HSM's own.
-    if not path or entry.kind is EntryKind.FOLDER or (OWN_PREFIX in path and is_own(path.split("/"))):
+    if OWN_PREFIX in path and is_own(path.split("/")):
         return False
     # wandb's own symlinks lead to logs in the user's cache on this machine.
     is_debug_log = path.startswith("logs/debug") and path.endswith(".log") and path.count("/") == 1

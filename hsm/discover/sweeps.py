@@ -16,6 +16,9 @@ LATEST = "latest"
 WANDB_NAMES = frozenset({"wandb", ".wandb"})
 """The two names wandb gives the folder that holds its runs."""
 
+_FOLDERS_OF_SYSTEMS = frozenset({"lost+found", "@eaDir", "#recycle", "#snapshot", "@Recycle", "$RECYCLE.BIN"})
+"""Names of folders that file systems and network disks (Synology, QNAP) make themselves, in any folder."""
+
 _RUN_NAME = re.compile(r"(offline-)?run-.+", re.DOTALL)
 _TIMESTAMP = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})[_T-]?(\d{2})-?(\d{2})-?(\d{2})", re.ASCII)
 _NUMBERS = re.compile(r"([0-9]+)")
@@ -220,6 +223,8 @@ def _iter_run_groups(endpoint: Endpoint, wandb: Listing) -> Iterator[str]:
 
 
 def _is_sweep_name(name: str) -> bool:
+    if name in _FOLDERS_OF_SYSTEMS:
+        return False
     try:
         check_sweep_name(name)
     except UsageError:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, Membership, decide_membership, iter_sweep_names
 from hsm.discover.run_logs import read_facts
-from hsm.discover.sweeps import WANDB_NAMES, is_run_name, parse_timestamp
+from hsm.discover.sweeps import WANDB_NAMES, is_run_name
+from hsm.discover.untold_runs import iter_unknown_problems, make_double_problem
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, Problem
 from hsm.wandb_log.facts import LogFacts
-
-SYMLINKED_RUN = "symlinked_run"
-DOUBLE_RUN = "double_run"
-MEMBERSHIP_UNKNOWN = "membership_unknown"
-_MOST_NAMES = 3
+from hsm.wandb_log.format import FILE_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,7 @@ class _Folder:
 
     is_inside: bool
     is_symlink: bool = False
+    is_unreadable: bool = False
     logs: list[Entry] = field(default_factory=list)
     times: dict[str, int] = field(default_factory=dict)
 
@@ -49,7 +47,7 @@ def make_wandb_tree(wandb: str, sweep: str) -> Tree:
 
 def find_candidates(
     sweep: str, wandb: Listing | None, sweep_folder: Listing | None
-) -> tuple[tuple[Candidate, ...], tuple[Problem, ...]]:
+) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
     """Find the run folders that may be the sweep's. Pure.
 
     Args:
@@ -58,22 +56,54 @@ def find_candidates(
         sweep_folder: The sweep folder's whole listing, if there is one.
 
     Returns:
-        The candidates by place and name, and a problem for each run folder that is a symlink.
+        The candidates by place and name, and those that are symlinks, which have not been looked behind.
     """
     folders: dict[tuple[str, str], _Folder] = {}
     for listing, places in ((wandb, _make_places(sweep)), (sweep_folder, None)):
         for entry in listing.entries if listing else ():
             parts = entry.path.split("/")
-            place = _find_place(parts, places)
+            place = find_place(parts, places)
             if listing is not None and place is not None:
                 depth, is_inside = place
                 key = ("/".join([listing.base, *parts[:depth]]), parts[depth])
                 folder = folders.setdefault(key, _Folder(is_inside))
                 folder.is_inside = folder.is_inside or is_inside
                 _add_entry(folder, parts[depth + 1 :], entry)
-    candidates = [_make_candidate(key, folder) for key, folder in sorted(folders.items()) if not folder.is_symlink]
-    symlinks = [key for key, folder in sorted(folders.items()) if folder.is_symlink]
-    return tuple(candidates), tuple(_iter_symlink_problems(symlinks, folders))
+        for problem in listing.problems if listing else ():
+            parts = problem.path.split("/")
+            place = find_place(parts, places)
+            # What lies deeper in a run, or beside its log, says nothing of whose it is.
+            if listing is not None and place is not None and all(map(_is_log, parts[place[0] + 1 :])):
+                key = ("/".join([listing.base, *parts[: place[0]]]), parts[place[0]])
+                folders.setdefault(key, _Folder(place[1])).is_unreadable = True
+    candidates = [(_make_candidate(key, folder), folder) for key, folder in sorted(folders.items())]
+    return (
+        tuple(candidate for candidate, folder in candidates if not folder.is_symlink),
+        tuple(candidate for candidate, folder in candidates if folder.is_symlink),
+    )
+
+
+def look_behind(endpoint: Endpoint, symlinks: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Look behind the symlinks that have names of run folders, to tell whose runs these are; one survey.
+
+    Args:
+        endpoint: The source.
+        symlinks: From `find_candidates`.
+
+    Returns:
+        Those that lead to a folder, with its log.
+    """
+    if not symlinks:
+        return ()
+    listings = endpoint.survey([Tree(candidate.path, max_depth=1) for candidate in symlinks]).listings
+    found = []
+    for candidate, listing in zip(symlinks, listings, strict=True):
+        if listing.kind is EntryKind.FOLDER or listing.problems:
+            folder = _Folder(candidate.is_inside, is_unreadable=bool(listing.problems))
+            for entry in listing.entries:
+                _add_entry(folder, entry.path.split("/") if entry.path else [], entry)
+            found.append(replace(_make_candidate((candidate.prefix, candidate.name), folder), real=listing.base))
+    return tuple(found)
 
 
 def read_members(
@@ -116,10 +146,31 @@ def read_members(
         if membership is Membership.YES:
             members.setdefault(candidate.name, []).append(Member(candidate, found))
         elif membership is Membership.UNKNOWN:
-            unknown.append(candidate)
-    problems = [_make_double_problem(name, found) for name, found in sorted(members.items()) if len(found) > 1]
-    problems.extend(_iter_unknown_problems(unknown, sweep))
-    return tuple(found[0] for _, found in sorted(members.items()) if len(found) == 1), tuple(problems)
+            # A log that holds something and of which nothing came.
+            is_unread = found.is_empty and candidate.log_size > len(FILE_HEADER)
+            unknown.append(replace(candidate, is_unreadable=candidate.is_unreadable or is_unread))
+    single = _leave_second_names(members)
+    problems = [
+        make_double_problem(name, [member.candidate.path for member in found])
+        for name, found in single.items()
+        if len(found) > 1
+    ]
+    problems.extend(iter_unknown_problems(unknown, sweep))
+    return tuple(found[0] for found in single.values() if len(found) == 1), tuple(problems)
+
+
+def _leave_second_names(members: Mapping[str, Sequence[Member]]) -> dict[str, list[Member]]:
+    """Leave the symlinks to run folders that are members by themselves, or by another symlink of the same name."""
+    own = {member.candidate.path for found in members.values() for member in found if not member.candidate.real}
+    single: dict[str, list[Member]] = {}
+    for name, found in sorted(members.items()):
+        folders: dict[str, Member] = {}
+        for member in found:
+            if member.candidate.real not in own:
+                folders.setdefault(member.candidate.real or member.candidate.path, member)
+        if folders:
+            single[name] = list(folders.values())
+    return single
 
 
 def _make_places(sweep: str) -> dict[tuple[str, ...], bool]:
@@ -128,10 +179,13 @@ def _make_places(sweep: str) -> dict[tuple[str, ...], bool]:
     return {**shared, (sweep,): True, **{(sweep, name): True for name in WANDB_NAMES}}
 
 
-def _find_place(parts: list[str], places: dict[tuple[str, ...], bool] | None) -> tuple[int, bool] | None:
+def find_place(parts: list[str], places: dict[tuple[str, ...], bool] | None) -> tuple[int, bool] | None:
     """Find the run folder in a path: its depth, and whether its place is the sweep's alone.
 
-    Without `places`, in a sweep folder, it lies directly in the first `wandb` folder of the path.
+    Args:
+        parts: The path's names.
+        places: Of the wandb folder. Without them, in a sweep folder, it lies directly in the first `wandb` folder of
+            the path.
     """
     if places is None:
         depth = next((depth for depth, part in enumerate(parts) if part in WANDB_NAMES), len(parts)) + 1
@@ -150,14 +204,20 @@ def _add_entry(folder: _Folder, rest: list[str], entry: Entry) -> None:
         folder.is_symlink = entry.kind is not EntryKind.FOLDER
     elif len(rest) == 1 and entry.kind is EntryKind.FILE and rest[0] not in folder.times:  # it may be in both listings
         folder.times[rest[0]] = entry.mtime_ns
-        if rest[0].startswith("run-") and rest[0].endswith(".wandb"):
+        if _is_log(rest[0]):
             folder.logs.append(entry)
+    elif len(rest) == 1 and entry.kind is EntryKind.SYMLINK and _is_log(rest[0]):
+        folder.is_unreadable = True  # its own time would not tell whether it rests
+
+
+def _is_log(name: str) -> bool:
+    return name.startswith("run-") and name.endswith(".wandb")
 
 
 def _make_candidate(key: tuple[str, str], folder: _Folder) -> Candidate:
     prefix, name = key
     if not folder.logs:
-        return Candidate(name, prefix, is_inside=folder.is_inside)
+        return Candidate(name, prefix, is_inside=folder.is_inside, is_unreadable=folder.is_unreadable)
     log = max(folder.logs, key=lambda entry: (entry.size, entry.path))
     log_name = log.path.rpartition("/")[2]
     return Candidate(
@@ -169,47 +229,5 @@ def _make_candidate(key: tuple[str, str], folder: _Folder) -> Candidate:
         # A mark that is older than its log is none: the run has gone on since, and the upload is not of all of it.
         has_upload_mark=folder.times.get(f"{log_name}.synced", -1) >= log.mtime_ns,
         is_inside=folder.is_inside,
+        is_unreadable=folder.is_unreadable,
     )
-
-
-def _iter_symlink_problems(
-    symlinks: Sequence[tuple[str, str]], folders: Mapping[tuple[str, str], _Folder]
-) -> Iterator[Problem]:
-    hint = "Move the folder there in place of the symlink."
-    for prefix, name in symlinks:
-        if folders[prefix, name].is_inside:
-            message = f"The run folder is a symlink and was left out: {prefix}/{name}"
-            yield Problem(name, SYMLINKED_RUN, message, hint)
-    shared = [name for prefix, name in symlinks if not folders[prefix, name].is_inside]
-    if shared:
-        message = f"Run folders that are symlinks are not looked into: {_join_names(shared)}"
-        yield Problem(shared[0], SYMLINKED_RUN, message, hint, is_failure=False)
-
-
-def _make_double_problem(name: str, members: Sequence[Member]) -> Problem:
-    places = " and ".join(member.candidate.path for member in members)
-    message = f"There are {len(members)} run folders of this name, so none is sent: {places}"
-    return Problem(name, DOUBLE_RUN, message, "Delete or rename the copy that is not needed.")
-
-
-def _iter_unknown_problems(unknown: Sequence[Candidate], sweep: str) -> Iterator[Problem]:
-    """Name the runs whose log says nothing yet, newest first, in one problem for all.
-
-    A run that began on a day before the sweep cannot belong to it.
-    """
-    began = parse_timestamp(sweep)[:8]
-    names = sorted((candidate.name for candidate in unknown), key=parse_timestamp, reverse=True)
-    names = [name for name in names if not began or not parse_timestamp(name) or parse_timestamp(name) >= began]
-    if names:
-        one = len(names) == 1
-        message = (
-            f"{'This run has' if one else f'{len(names)} runs have'} written nothing yet that says whose "
-            f"{'it is' if one else 'they are'}, not sent: {_join_names(names)}"
-        )
-        hint = "Sync again later. A run that died that early stays so."
-        yield Problem(names[0], MEMBERSHIP_UNKNOWN, message, hint, is_failure=False)
-
-
-def _join_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more

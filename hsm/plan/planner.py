@@ -23,10 +23,10 @@ from hsm.model import (
 from hsm.plan.choice import RunChoice, choose
 from hsm.plan.comparison import Comparison, Known
 from hsm.plan.destination import Destination
-from hsm.plan.folder_links import FolderLinks, settle_links
-from hsm.plan.outside import make_link_notices
 from hsm.plan.secrets import make_secret_notices
 from hsm.plan.selection import Selection
+from hsm.plan.symlinks.folder_links import FolderLinks, settle_links
+from hsm.plan.symlinks.outside import make_link_notices
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from hsm.model import PlanItem, Reason, Run, RunVersions, SourceFile, SweepInventory
-from hsm.plan.outside import leads_out, make_link_detail
 from hsm.plan.patterns import Patterns
 from hsm.plan.secrets import find_secrets
+from hsm.plan.symlinks.outside import leads_out, make_link_detail
 from hsm.plan.versions import find_superseded, find_superseded_artifacts
 from hsm.sweep_folder import sweep_folder
 
@@ -16,8 +16,8 @@ from hsm.sweep_folder import sweep_folder
 class Selection:
     """Rules by which files are left out.
 
-    Where several apply to a file, the first is told: excluded, a symlink that leads out, a secret, the upload mark of
-    a run that has not ended or whose log has grown since, an old version.
+    Where several apply to a file, the first is told: no result, excluded, a symlink that leads out, a secret, the
+    upload mark of a run that has not ended or whose log has grown since, an old version.
     """
 
     def __init__(
@@ -48,7 +48,9 @@ class Selection:
         superseded = self._find_superseded(names, run, inventory.versions)
         left: dict[str, PlanItem] = {}
         for file, name in zip(files, names, strict=True):
-            if name in excluded:
+            if not file.is_result:
+                left[file.path] = PlanItem(file, Reason.NO_RESULT, "left behind by the system or by a crash")
+            elif name in excluded:
                 left[file.path] = PlanItem(file, Reason.EXCLUDED, "excluded by the configuration")
             elif self._link_folders is not None and leads_out(file, self._link_folders):
                 left[file.path] = PlanItem(file, Reason.EXCLUDED, make_link_detail(file))

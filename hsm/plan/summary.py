@@ -86,7 +86,7 @@ def count_sent_bytes(plan: SyncPlan) -> int:
 def _make_row(run: Run | None, items: list[PlanItem]) -> SummaryRow:
     counts = count_reasons(items)
     sends = [item for item in items if item.reason.is_send]
-    n_same = counts.pop(Reason.SAME, 0)
+    n_same = counts.pop(Reason.SAME, 0) + counts.pop(Reason.THERE, 0)
     left = {reason: counts[reason] for reason in Reason if counts[reason] and not reason.is_send}
     n_new = counts[Reason.NEW]
     if not sends:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsm.errors import ConfigError
+from hsm.file_errors import explain_os_error
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
 from hsm.model import Problem
 from hsm.project_folder import ProjectFolder
 from hsm.records.record import RunRecord, make_record_document, parse_record
+from hsm.records.scope import parse_scope
 
 if TYPE_CHECKING:
     from hsm.config.schema import TargetSettings
@@ -54,6 +56,7 @@ class Journal:
         updated_ns: Time of the last sync, nanoseconds since the epoch.
         last_error: What went wrong in the last sync; empty when nothing did.
         runs: By run folder; the sweep folder under the empty name.
+        left: What is missing of the sweep beside what these lack, by reason (`hsm.records.scope`).
     """
 
     route: Route
@@ -62,6 +65,7 @@ class Journal:
     updated_ns: int = 0
     last_error: str = ""
     runs: Mapping[str, RunRecord] = field(default_factory=dict)
+    left: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_route(settings: TargetSettings, *, direction: str) -> Route:
@@ -88,7 +92,7 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
         The journal, empty where none can be used; and a notice where one is there that cannot.
 
     Raises:
-        ConfigError: A newer version of HSM wrote it.
+        ConfigError: A newer version of HSM wrote it, or it is to be set aside and belongs to another user.
     """
     try:
         document = load_json(path, schema=SCHEMA)
@@ -97,6 +101,8 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
         journal = _parse(document)
     except NewerFileError as error:
         raise ConfigError(f"{error}.", hint="Upgrade HSM here.", kind="newer_schema") from error
+    except PermissionError as error:
+        return Journal(route), (_make_denied(path, error, changes=sets_aside),)
     except (DamagedFileError, ValueError, RecursionError, OSError) as error:  # recursion: JSON nested very deeply
         message = f"The journal is not used: {error}."
         return Journal(route), (_drop(path, "damaged_journal", message, sets_aside=sets_aside),)
@@ -106,15 +112,24 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
     return journal, ()
 
 
-def list_journals(project: Path, target: str) -> list[Journal]:
-    """Read the journals of all sweeps at a target, but for those that cannot be used. Changes nothing."""
+def list_journals(project: Path, target: str, sweep: str = "") -> list[Journal]:
+    """Read the journals of all sweeps at a target, or of one, but for those that cannot be used. Changes nothing."""
+    folder = ProjectFolder(project)
     found = []
-    for path in sorted(ProjectFolder(project).target(target).glob("*.json")):
+    for path in [folder.journal(target, sweep)] if sweep else _list_files(folder.target(target)):
         with contextlib.suppress(NewerFileError, DamagedFileError, ValueError, RecursionError, OSError):
             document = load_json(path, schema=SCHEMA)
             if document is not None:
                 found.append(_parse(document))
     return found
+
+
+def _list_files(folder: Path) -> list[Path]:
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - a glob raises where the folder is another user's
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(".json")]
 
 
 def save_journal(path: Path, journal: Journal) -> None:
@@ -124,7 +139,7 @@ def save_journal(path: Path, journal: Journal) -> None:
         OSError: It could not be written.
     """
     document: dict[str, object] = {
-        **asdict(replace(journal, runs={})),
+        **asdict(replace(journal, runs={}, left=dict(journal.left))),
         "runs": {name: make_record_document(record) for name, record in journal.runs.items()},
     }
     save_json(path, document, schema=SCHEMA)
@@ -138,10 +153,20 @@ def _parse(document: Mapping[str, Any]) -> Journal:
             receipt=str(document["receipt"]),
             updated_ns=_check_time(int(document["updated_ns"])),
             last_error=str(document["last_error"]),
+            left=parse_scope(document.get("left", {})),  # journals of 0.1.0 do not have it
             runs={str(name): parse_record(record) for name, record in document["runs"].items()},
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"it is no journal ({error})") from error
+
+
+def _make_denied(path: Path, error: OSError, *, changes: bool) -> Problem:
+    """Make the notice of a journal of another user; who is going to replace it is refused."""
+    reason, hint = explain_os_error(error, path)
+    message = f"The journal cannot be read, so what it knows is missing here: {reason}."
+    if changes:
+        raise ConfigError(f"The journal {path} cannot be used: {reason}.", hint=hint, kind="project_denied") from error
+    return Problem(str(path), "unreadable_journal", message, hint, is_failure=False)
 
 
 def _check_time(time_ns: int) -> int:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hsm._version import __version__
 from hsm.records.record import SWEEP_FOLDER, RunRecord, make_record_document, parse_record
+from hsm.records.scope import parse_scope
 
 SCHEMA = 1
 
@@ -35,6 +36,7 @@ class Receipt:
         generation: Grows with every receipt of this source.
         written_at: By the source's clock, ISO 8601 in UTC.
         runs: By run folder; the sweep folder under the empty name.
+        left: What is missing of the sweep beside what these lack, by reason (`hsm.records.scope`).
     """
 
     sweep: str
@@ -42,6 +44,7 @@ class Receipt:
     generation: int
     written_at: str
     runs: Mapping[str, RunRecord]
+    left: Mapping[str, int] = field(default_factory=dict)
 
 
 def get_receipt_name(source_id: str) -> str:
@@ -58,6 +61,7 @@ def make_receipt_content(receipt: Receipt) -> bytes:
         "source": {"id": receipt.source.id, "host": receipt.source.host, "path": receipt.source.path},
         "generation": receipt.generation,
         "written_at": receipt.written_at,
+        "left": dict(receipt.left),
         "sweep_folder": make_record_document(receipt.runs.get(SWEEP_FOLDER, RunRecord())),
     }
     lines = [f"{json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
@@ -85,6 +89,7 @@ def parse_receipt(content: bytes) -> Receipt:
             source=Sender(**document["source"]),
             generation=int(document["generation"]),
             written_at=str(document["written_at"]),
+            left=parse_scope(document.get("left", {})),  # receipts of 0.1.0 do not have it
             runs={
                 SWEEP_FOLDER: parse_record(document["sweep_folder"]),
                 **{str(name): parse_record(record) for name, record in document["runs"].items()},

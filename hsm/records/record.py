@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hsm.model import FileKey, PlanItem, Reason, Run, SourceFile, SyncPlan
+from hsm.model import FileKey, GapReason, PlanItem, Reason, Run, SourceFile, SyncPlan
 from hsm.plan.digest import make_digest
 
 SWEEP_FOLDER = ""
@@ -27,11 +27,17 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 """Types that JSON may hold for each field but `left`."""
 
+NOT_PROVEN = "not proven"
+"""Reason of a file that was to be sent and is not verified."""
+
 _OPEN = frozenset({Reason.CONFLICT, Reason.NOT_CHOSEN})
 """Reasons for which a file is not sent although the run is not complete without it.
 
 If a file that a call did not choose were left out of this, the receipt would call a run complete that only that call
 excused."""
+
+UNSETTLED_REASONS = frozenset({NOT_PROVEN, Reason.CONFLICT.value, *(gap.value for gap in GapReason if gap.is_open)})
+"""Words of `left` for what was wanted of a run and did not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ class RunRecord:
         n_files: Verified files.
         n_bytes: Of the verified files.
         digest: Over path, size and time of the verified files, see `hsm.plan.digest`.
-        left: The number of files that were left out or are not verified, by reason.
+        left: The number of files that were left out or are not verified, by reason. What is no result is counted, and
+            nothing is missed without it.
     """
 
     state: str = ""
@@ -60,6 +67,11 @@ class RunRecord:
     n_bytes: int = 0
     digest: str = ""
     left: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def missed(self) -> Mapping[str, int]:
+        """What of `left` is missed in a copy: all of it but what is no result."""
+        return {reason: count for reason, count in self.left.items() if reason != Reason.NO_RESULT.value}
 
 
 def make_records(plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> dict[str, RunRecord]:
@@ -72,10 +84,16 @@ def make_records(plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> dict[str
     by_run: dict[str, list[PlanItem]] = {run.name: [] for run in plan.runs}
     for item in plan.items:
         by_run.setdefault(item.file.run, []).append(item)
+    gaps: dict[str, Counter[GapReason]] = {}
+    for gap in plan.gaps:
+        by_run.setdefault(gap.run, [])
+        gaps.setdefault(gap.run, Counter())[gap.reason] += 1
     runs = {run.name: run for run in plan.runs}
     deeper = sum(plan.deeper.values())
     return {
-        name: _make_record(runs.get(name), items, sent, deeper if name == SWEEP_FOLDER else 0)
+        name: _make_record(
+            runs.get(name), items, sent, gaps.get(name, Counter()), deeper if name == SWEEP_FOLDER else 0
+        )
         for name, items in by_run.items()
     }
 
@@ -124,30 +142,35 @@ def parse_record(document: Any) -> RunRecord:  # noqa: ANN401 - from JSON
 
 
 def _make_record(
-    run: Run | None, items: Iterable[PlanItem], sent: Mapping[FileKey, SourceFile], n_deeper: int
+    run: Run | None,
+    items: Iterable[PlanItem],
+    sent: Mapping[FileKey, SourceFile],
+    gaps: Mapping[GapReason, int],
+    n_deeper: int,
 ) -> RunRecord:
     proven: list[SourceFile] = []
     left: Counter[str] = Counter({"deeper": n_deeper} if n_deeper else {})
-    is_open = False
+    left.update({reason.value: count for reason, count in gaps.items()})
+    is_open = any(reason.is_open for reason in gaps)
     for item in items:
         file = item.file
         if item.reason is Reason.SAME:
             proven.append(file)
         elif item.reason.is_send and file.key in sent:
             proven.append(sent[file.key])
-        else:
+        elif item.reason is not Reason.THERE:
             is_open = is_open or item.reason.is_send or item.reason in _OPEN
-            left["not proven" if item.reason.is_send else item.reason.value] += 1
+            left[NOT_PROVEN if item.reason.is_send else item.reason.value] += 1
     # `finish()` of wandb may return while the log still grows: an exit record alone is not the end.
     has_ended = run is None or (run.has_exit_record and run.at_rest)
     is_complete = has_ended and not is_open
-    return RunRecord(
+    record = RunRecord(
         state=run.state.value if run is not None else "",
         exit_code=run.exit_code if run is not None else None,
         is_complete=is_complete,
-        is_whole=is_complete and not left,
         n_files=len(proven),
         n_bytes=sum(file.size for file in proven),
         digest=make_digest(proven),
         left=dict(sorted(left.items())),  # so that the same record is the same text in a receipt
     )
+    return replace(record, is_whole=is_complete and not record.missed)

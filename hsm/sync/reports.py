@@ -178,13 +178,14 @@ def count_files(report: TargetReport) -> dict[str, int]:
     return {
         "planned": len(plan.sends),
         "sent": ends.count(Outcome.SENT),
-        "unchanged": reasons[Reason.SAME] + ends.count(Outcome.UNCHANGED),
+        "unchanged": reasons[Reason.SAME] + reasons[Reason.THERE] + ends.count(Outcome.UNCHANGED),
         "superseded": reasons[Reason.SUPERSEDED],
         "excluded": reasons[Reason.EXCLUDED] + reasons[Reason.UNFINISHED],
         "deeper": sum(plan.deeper.values()),
         "secret": reasons[Reason.SECRET],
         "conflict": reasons[Reason.CONFLICT] + ends.count(Outcome.SKIPPED),
         "not_chosen": reasons[Reason.NOT_CHOSEN],
+        "no_result": reasons[Reason.NO_RESULT],
         "unsettled": ends.count(Outcome.UNSETTLED),
         "failed": ends.count(Outcome.FAILED),
     }
@@ -225,6 +226,7 @@ def count_run_states(report: TargetReport) -> dict[str, int]:
 def find_complete_runs(plan: SyncPlan, outcomes: Mapping[tuple[Root, str], Outcome]) -> set[str]:
     """Find the runs that have ended and of which every file that counts is verified at the destination."""
     complete = {run.name for run in plan.runs if run.has_exit_record and run.at_rest}
+    complete -= {gap.run for gap in plan.gaps if gap.reason.is_open}
     for item in plan.items:
         is_open = item.reason in (Reason.CONFLICT, Reason.NOT_CHOSEN) or (
             item.reason.is_send and outcomes.get(item.file.key) not in _PROVEN
@@ -264,7 +266,7 @@ def _iter_item_documents(
     items: Iterable[PlanItem], outcomes: Mapping[tuple[Root, str], Outcome]
 ) -> Iterable[dict[str, object]]:
     for item in items:
-        if item.reason is Reason.SAME:
+        if item.reason in (Reason.SAME, Reason.THERE):
             continue
         outcome = outcomes.get(item.file.key)
         yield {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from hsm.endpoint import Endpoint, Tree
 from hsm.errors import UnknownSweepError
 from hsm.model import EntryKind, Problem, Root, SweepInventory
 from hsm.project_folder import ProjectFolder
+from hsm.sync.expected_runs import find_missing_runs
 
 SOURCE_MISSING = "source_missing"
 
@@ -93,7 +95,8 @@ def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, 
     except UnknownSweepError:
         folder = ProjectFolder(project)
         targets = (target,) if target else folder.list_targets()
-        if any(folder.journal(name, word).is_file() for name in targets):
+        # Not `Path.is_file`, which raises where the folder is another user's.
+        if any(os.path.isfile(folder.journal(name, word)) for name in targets):  # noqa: PTH113
             return SweepFolder(word)
         raise
 
@@ -105,6 +108,7 @@ def read_inventories(
     roots: Collection[Root],
     with_versions: bool,
     saves_cache: bool,
+    follow: Sequence[str] | None = None,
 ) -> Inventories:
     """Read everything there is of the sweeps that are meant.
 
@@ -114,6 +118,7 @@ def read_inventories(
         roots: Those of the two folders that are wanted.
         with_versions: Find old versions of media too.
         saves_cache: Remember what was read of the runs.
+        follow: As of `read_inventory`.
     """
     path = ProjectFolder(source.project).runs_cache(source.target)
     index, notices = load_index(path)
@@ -129,6 +134,7 @@ def read_inventories(
             include_sweep=Root.SWEEPS in roots,
             include_runs=Root.WANDB in roots,
             include_versions=with_versions,
+            follow=follow,
         )
         for sweep in source.sweeps
         for max_depth in set(depths)
@@ -140,7 +146,21 @@ def read_inventories(
         for root, folder in source.missing.items()
         if root in roots
     )
+    unexpected = _find_missing_runs(source, inventories) if Root.WANDB in roots else {}
     return {
-        key: replace(inventory, problems=(*notices, *missing, *inventory.problems))
+        key: replace(inventory, problems=(*notices, *missing, *inventory.problems, *unexpected.get(key[0], ())))
         for key, inventory in inventories.items()
+    }
+
+
+def _find_missing_runs(source: ProjectSource, inventories: Inventories) -> dict[str, tuple[Problem, ...]]:
+    """Find the sweeps without runs that should have some; a folder that is said to be missing is told already."""
+    if Root.WANDB in source.missing:
+        return {}
+    sweeps = {sweep.id: sweep for sweep in source.sweeps}
+    return {
+        sweep: find_missing_runs(
+            source.endpoint, source.layout, sweeps[sweep], inventory, source.project, target=source.target
+        )
+        for (sweep, _), inventory in inventories.items()
     }

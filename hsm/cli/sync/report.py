@@ -144,9 +144,9 @@ def _check_extras(*, parquet: bool, html: bool) -> None:
 
 def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]:
     """Read the sweep that is meant: its id, its runs, and notes about them."""
-    from hsm.discover.results import SYMLINKED_FOLDER
-    from hsm.discover.wandb_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN, SYMLINKED_RUN
+    from hsm.discover.untold_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN, RUN_UNREADABLE
     from hsm.model import Root
+    from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
     from hsm.sync.source import SOURCE_MISSING, read_inventories
 
     source, is_configured = _find_source(word)
@@ -154,7 +154,7 @@ def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]
         source, depths=[1], roots=[Root.WANDB], with_versions=False, saves_cache=is_configured
     )
     (inventory,) = inventories.values()
-    concerning = {DOUBLE_RUN, MEMBERSHIP_UNKNOWN, SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
+    concerning = {DOUBLE_RUN, MEMBERSHIP_UNKNOWN, RUN_UNREADABLE, SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
     problems = tuple(problem for problem in inventory.problems if problem.kind in concerning)
     return inventory.sweep, inventory.runs, problems
 
@@ -199,6 +199,7 @@ def _show(found: Report, written: Sequence[Path], *, as_csv: bool, as_json: bool
     if as_json:
         typer.echo(json.dumps(make_report_document(found), indent=2))
     elif as_csv:
+        # Bytes, since a program reads them: UTF-8 whatever the locale says.
         typer.echo(make_csv(found).encode("utf-8", "backslashreplace"), nl=False)
     elif not written:
         show_sweep_table(found, verbosity=verbosity)

@@ -10,6 +10,7 @@ from hsm.config.target_sections import SyncOptions
 from hsm.errors import UsageError
 from hsm.model import Root
 from hsm.plan.planner import PlanOptions
+from hsm.plan.symlinks.folder_links import FolderLinks
 from hsm.sync.request import SyncRequest
 from hsm.transfer.outcome import Patience
 
@@ -23,6 +24,8 @@ class ExchangeOptions:
         max_depth: Levels of the sweep folder that count; None for all.
         n_workers: Workers wanted.
         roots: Which of the two folders are brought.
+        switched_off: Those that the target's options switch off.
+        folder_links: Which symlinked folders are followed.
         allowed: Names of safety checks that are waived.
         is_dry_run: Stop before anything is changed.
         patience: How long to wait for what may still turn out well.
@@ -32,6 +35,8 @@ class ExchangeOptions:
     max_depth: int | None = 1
     n_workers: int = 4
     roots: tuple[Root, ...] = tuple(Root)
+    switched_off: frozenset[Root] = frozenset()
+    folder_links: FolderLinks = "skip"
     allowed: frozenset[str] = frozenset()
     secrets: Literal["warn", "refuse", "ignore"] = "warn"
     is_dry_run: bool = False
@@ -68,6 +73,8 @@ def make_options(name: str, settings: TargetSettings, request: SyncRequest) -> E
         max_depth=options.max_depth,
         n_workers=options.parallel_transfers,
         roots=roots,
+        switched_off=frozenset(root for root in Root if not _is_wanted(root, options)),
+        folder_links=options.folder_links,
         allowed=request.allowed,
         secrets=settings.secrets,
         is_dry_run=request.is_dry_run,

@@ -16,8 +16,8 @@ from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout, SweepFolder
 from hsm.errors import HsmError, UsageError
 from hsm.model import Root, SweepInventory
-from hsm.plan.folder_links import list_followed
-from hsm.plan.outside import drop_bad_names
+from hsm.plan.symlinks.folder_links import list_followed
+from hsm.plan.symlinks.outside import drop_bad_names
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
 from hsm.records.journal import make_route

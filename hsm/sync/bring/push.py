@@ -11,8 +11,10 @@ from functools import partial
 import hsm.sync.shortcuts  # noqa: F401 - offers what saves time; without this line and the package a push is only slower
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
+from hsm.endpoint import Endpoint
 from hsm.errors import HsmError
 from hsm.model import SweepInventory
+from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
 from hsm.records.journal import make_route
@@ -30,6 +32,7 @@ from hsm.sync.request import SyncRequest
 from hsm.sync.shortcut import PushCall, choose_shortcut
 from hsm.sync.source import Inventories, ProjectSource, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
+from hsm.targets.apart import ApartEndpoint
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection, get_roots
 
@@ -114,6 +117,7 @@ class _Push:
             roots={root for option in options for root in option.roots},
             with_versions=any(option.plan.latest_only for option in options),
             saves_cache=not self._call.request.is_dry_run,
+            follow=list_followed([option.folder_links for option in options]),
         )
 
     def serve(self, name: str, found: Future[Inventories | None]) -> list[TargetReport]:
@@ -148,7 +152,9 @@ class _Push:
         name = connection.name
         with stopwatch.step("login"):
             connection.login(may_ask=self._call.request.may_ask)
-        ahead = self._survey_ahead(connection)  # the target answers while this machine reads its disk
+        ends = {sweep.id: self._keep_apart(connection, sweep.id) for sweep in self.source.sweeps}
+        # The target answers while this machine reads its disk.
+        ahead = self._survey_ahead(connection, ends[self.source.sweeps[0].id])
         with stopwatch.step("scan"):
             inventories = found.result()
         if inventories is None:
@@ -159,7 +165,8 @@ class _Push:
                 reports.append(make_interrupted_report(name))
                 continue
             inventory = inventories[sweep.id, self._options[name, sweep.id].max_depth]
-            reports.append(self._serve_sweep(connection, inventory, stopwatch, None if reports else ahead))
+            end = ends[sweep.id]
+            reports.append(self._serve_sweep(connection, end, inventory, stopwatch, None if reports else ahead))
             stopwatch = Stopwatch(name, self._reporter)
         self._shortcut.note(reports[0], ahead.get_digest if ahead is not None else str)
         return reports
@@ -171,7 +178,12 @@ class _Push:
         self._reporter.report(TargetEnded(name, report.state.value))
         return report
 
-    def _survey_ahead(self, connection: Connection) -> SurveyAhead | None:
+    def _keep_apart(self, connection: Connection, sweep: str) -> Endpoint:
+        """Make the target's end for a sweep, which refuses to be this project."""
+        roots = get_roots(self._call.settings[connection.name, sweep])
+        return ApartEndpoint(connection.endpoint, roots, self.source.layout)
+
+    def _survey_ahead(self, connection: Connection, end: Endpoint) -> SurveyAhead | None:
         """Begin to look at what the journal knows of the first sweep at a target, while the source is being read."""
         name, sweep = connection.name, self.source.sweeps[0].id
         runs = self._known[name]
@@ -180,7 +192,7 @@ class _Push:
             return None
         options = self._options[name, sweep]
         return SurveyAhead(
-            connection.endpoint,
+            end,
             get_roots(self._call.settings[name, sweep]),
             sweep,
             runs,
@@ -190,15 +202,21 @@ class _Push:
         )
 
     def _serve_sweep(
-        self, connection: Connection, inventory: SweepInventory, stopwatch: Stopwatch, ahead: SurveyAhead | None
+        self,
+        connection: Connection,
+        end: Endpoint,
+        inventory: SweepInventory,
+        stopwatch: Stopwatch,
+        ahead: SurveyAhead | None,
     ) -> TargetReport:
         key = connection.name, inventory.sweep
         unchanged = self._session.find_unchanged(connection.name, inventory)
         if unchanged is not None:
             return unchanged
+        direction = make_push_direction(connection, self._call.settings[key], self.source.endpoint)
         report = exchange(
             connection,
-            make_push_direction(connection, self._call.settings[key], self.source.endpoint),
+            replace(direction, destination=end),
             inventory,
             self._options[key],
             ledger=self._ledgers[key],

@@ -13,7 +13,7 @@ from hsm.discover.inventory import read_inventory
 from hsm.discover.membership import Candidate, iter_sweep_names
 from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import Layout, SweepFolder
-from hsm.discover.wandb_runs import MEMBERSHIP_UNKNOWN
+from hsm.discover.untold_runs import MEMBERSHIP_UNKNOWN
 from hsm.model import EntryKind, Root, Run, SourceFile, SweepInventory
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedUnit, load_cleanings

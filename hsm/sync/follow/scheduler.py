@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from hsm.discover.combinations import COMBINATIONS, MOST_LIST_BYTES, parse_combinations
 from hsm.errors import HsmError
 from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
 from hsm.remote.shell import RemoteShell, quote
 from hsm.sync.follow.judgement import Queue, RunView
 from hsm.wandb_log.slurm_job import HEAD_BYTES, SlurmJob, parse_slurm_job
 
-COMBINATIONS = "parameter_combinations.json"
-
 SQUEUE_SECONDS = 30.0
 """Slurm's controller is asked no more often than this: it serves the whole cluster."""
 
-_MOST_BYTES = 64 * 1024 * 1024
-"""Far more than a list of combinations has; a larger file is not read."""
-
-_LISTS = ("parameter_combinations", "combinations", "tasks")
 _ANSWER_SECONDS = 60.0
 _GONE = "Invalid job id"
 """Part of the line that squeue prints when it knows none of the jobs; every other failure says nothing of them."""
@@ -42,22 +36,11 @@ def read_combinations(folders: Iterable[Path]) -> int | None:
     for folder in folders:
         try:
             path = folder / COMBINATIONS
-            if path.stat().st_size <= _MOST_BYTES:
+            if path.stat().st_size <= MOST_LIST_BYTES:
                 return parse_combinations(path.read_bytes())
         except OSError:
             continue
     return None
-
-
-def parse_combinations(content: bytes) -> int | None:
-    """Count the combinations: the members of a list, or of the list below a key that says so. Pure."""
-    try:  # written by a script of the user's: any JSON, or none
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(found, dict):
-        found = next((found[key] for key in _LISTS if isinstance(found.get(key), list)), None)
-    return len(found) if isinstance(found, list) and found else None
 
 
 def read_job(log: Path) -> SlurmJob | None:

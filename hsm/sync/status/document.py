@@ -40,7 +40,7 @@ def _make_target_document(target: TargetStatus) -> dict[str, object]:
         "sweep_folder": tally.sweep_folder.value if tally.sweep_folder else None,
         "files": tally.n_files,
         "bytes": {"proven": tally.n_bytes, "pending": tally.pending_bytes},
-        "left": dict(tally.left),
+        "left": {**tally.left, **tally.scope},
         "updated_ns": target.updated_ns,
         "last_error": target.last_error,
         "problems": [make_problem_document(problem) for problem in target.problems],
@@ -81,6 +81,6 @@ def _make_received_document(received: ReceivedStatus) -> dict[str, object]:
         "exact": len(received.exact),
         "files": received.n_files,
         "bytes": received.n_bytes,
-        "left": dict(received.left),
+        "left": {**received.left, **received.scope},
         "problems": [make_problem_document(problem) for problem in received.problems],
     }

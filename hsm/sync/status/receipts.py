@@ -135,6 +135,7 @@ def _make_status(path: Path, receipt: Receipt, files: Mapping[str, list[SourceFi
         n_files=sum(record.n_files for record in records.values()),
         n_bytes=sum(record.n_bytes for record in records.values()),
         left=sum_left(records.values()),
+        scope=receipt.left,
     )
 
 

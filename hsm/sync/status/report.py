@@ -96,6 +96,7 @@ class ReceivedStatus:
         n_files: Verified files.
         n_bytes: Of the verified files.
         left: The number of files that were left out, by reason.
+        scope: What was missing of the sweep as a whole, by reason (`hsm.records.scope`).
         problems: The reason why the receipt cannot be used.
     """
 
@@ -110,18 +111,22 @@ class ReceivedStatus:
     n_files: int = 0
     n_bytes: int = 0
     left: Mapping[str, int] = field(default_factory=dict)
+    scope: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
     @property
     def is_complete(self) -> bool:
         """True where the receipt is valid, says that everything is complete, and none of it is missing here."""
-        tally = SyncTally(self.runs, self.sweep_folder, self.whole)
-        return self.source is not None and tally.is_complete and not self.missing
+        return self.source is not None and self._tally.is_complete and not self.missing
 
     @property
     def is_whole(self) -> bool:
         """True where it is complete and nothing was left out for any reason."""
-        return self.is_complete and SyncTally(self.runs, self.sweep_folder, self.whole).is_whole
+        return self.is_complete and self._tally.is_whole
+
+    @property
+    def _tally(self) -> SyncTally:
+        return SyncTally(self.runs, self.sweep_folder, self.whole, scope=self.scope)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,8 @@ from hsm.config.target_sections import SyncOptions
 from hsm.model import Reason, Root, SourceFile, SweepInventory
 from hsm.plan.digest import make_digest
 from hsm.plan.selection import Selection
-from hsm.records.record import SWEEP_FOLDER, RunRecord
-
-_OPEN_ENDS = ("not proven", Reason.CONFLICT.value)
-"""Reasons of a record that leave a run open although it was brought over."""
+from hsm.records.record import SWEEP_FOLDER, UNSETTLED_REASONS, RunRecord
+from hsm.records.scope import lacks_parts
 
 
 class SyncState(str, Enum):
@@ -47,6 +45,7 @@ class SyncTally:
         n_bytes: Of the verified files.
         pending_bytes: Of all files of what is pending or unsettled, so what a sync sends is at most that.
         left: The number of files that were left out the last time, by reason.
+        scope: What was missing of the sweep as a whole the last time, by reason (`hsm.records.scope`).
     """
 
     runs: Mapping[str, SyncState] = field(default_factory=dict)
@@ -56,25 +55,31 @@ class SyncTally:
     n_bytes: int = 0
     pending_bytes: int = 0
     left: Mapping[str, int] = field(default_factory=dict)
+    scope: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
-        """True where there is something and all of it is complete.
+        """True where there is something, all of it is complete, and nothing is missing beside it.
 
         Nothing at all is not complete: a script that waits for it must not be told so by an empty mount point.
         """
         found = [*self.runs.values(), *([self.sweep_folder] if self.sweep_folder else [])]
-        return bool(found) and all(standing is SyncState.COMPLETE for standing in found)
+        return bool(found) and not lacks_parts(self.scope) and all(s is SyncState.COMPLETE for s in found)
 
     @property
     def is_whole(self) -> bool:
         """True where it is complete and nothing was left out for any reason."""
         names = {*self.runs, *([SWEEP_FOLDER] if self.sweep_folder else [])}
-        return self.is_complete and names <= self.whole
+        return self.is_complete and not self.scope and names <= self.whole
 
 
 def make_tally(
-    records: Mapping[str, RunRecord], inventory: SweepInventory | None, options: SyncOptions, *, roots: Collection[Root]
+    records: Mapping[str, RunRecord],
+    inventory: SweepInventory | None,
+    options: SyncOptions,
+    *,
+    roots: Collection[Root],
+    scope: Mapping[str, int] | None = None,
 ) -> SyncTally:
     """Compare what is verified with what is here.
 
@@ -83,7 +88,9 @@ def make_tally(
         inventory: Everything here, to the depth of `options`; None where nothing here tells (a pull).
         options: The target's. Files that were copied with `--all-versions` count as well.
         roots: Those of the two folders that are synced.
+        scope: Of the journal.
     """
+    lacking = {gap.run for gap in inventory.gaps} if inventory is not None else set()
     here = _group(inventory, roots)
     chooser = _Chooser(inventory, options) if inventory is not None else None
     expected = {run.name for run in inventory.runs} if inventory is not None and Root.WANDB in roots else set()
@@ -102,11 +109,12 @@ def make_tally(
     return SyncTally(
         runs={name: standing for name, standing in standings.items() if name != SWEEP_FOLDER},
         sweep_folder=standings.get(SWEEP_FOLDER),
-        whole=frozenset(name for name, record in records.items() if record.is_whole),
+        whole=frozenset(name for name, record in records.items() if record.is_whole and name not in lacking),
         n_files=sum(record.n_files for record in records.values()),
         n_bytes=sum(record.n_bytes for record in records.values()),
         pending_bytes=pending_bytes,
         left=sum_left(records.values()),
+        scope=scope or {},
     )
 
 
@@ -156,7 +164,7 @@ def _judge(record: RunRecord | None, chooser: _Chooser, files: list[SourceFile])
     if record is None:
         return SyncState.PENDING
     if any(is_proven(record, chosen) for chosen in chooser.iter_choices(files)):
-        return SyncState.COMPLETE if record.is_complete else SyncState.SENT
+        return judge_record(record) if record.is_complete or _is_open(record) else SyncState.SENT
     return SyncState.UNSETTLED if _is_open(record) else SyncState.PENDING
 
 
@@ -170,4 +178,4 @@ def judge_record(record: RunRecord) -> SyncState:
 
 
 def _is_open(record: RunRecord) -> bool:
-    return any(reason in record.left for reason in _OPEN_ENDS)
+    return not UNSETTLED_REASONS.isdisjoint(record.left)

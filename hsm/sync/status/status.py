@@ -16,10 +16,9 @@ from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.config.target_sections import SyncOptions
 from hsm.discover.index import save_index
-from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
 from hsm.errors import ConfigError, UsageError
-from hsm.model import Problem, Root, SweepInventory
+from hsm.model import Problem, Root
 from hsm.project_folder import ProjectFolder, make_journal_name
 from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import NEW_ROUTE, Journal, load_journal, make_route
@@ -30,6 +29,7 @@ from hsm.sync.status.receipts import read_received
 from hsm.sync.status.report import Asked, CleanedStatus, Question, StatusReport, SweepStatus, TargetStatus
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
 from hsm.sync.status.standing import make_tally
+from hsm.sync.status.sweep_source import SweepSource
 
 CompareSweeps = Callable[[Sequence[Question]], Mapping[Question, Asked]]
 """Asks targets about sweeps; what was not answered is absent."""
@@ -105,8 +105,12 @@ class _Reader:
             return SweepStatus(sweep.id, problems=(Problem("", error.kind, f"{error.message}.", error.hint),))
         received = () if self._names else read_received(self._endpoint, self._layout, sweep)
         names = self._choose_targets(sweep.id, is_received=bool(received))
-        inventories: dict[int | None, SweepInventory] = {}
-        rows = tuple(self._read_target(name, sweep, inventories) for name in names)
+        targets = self._loaded.config.sync_targets
+        settings = {name: resolve_for_sweep(self._loaded.layers, name, sweep.id, targets[name]) for name in names}
+        source = SweepSource(
+            self._endpoint, self._layout, sweep, self._loaded.project, settings, self._index, self._ids
+        )
+        rows = tuple(self._read_target(name, found, source) for name, found in settings.items())
         try:
             cleaned = _read_cleaned(self._loaded.project, sweep.id)
         except ConfigError as error:
@@ -140,25 +144,21 @@ class _Reader:
         default = () if is_received and not synced else config.default_target or tuple(config.sync_targets)
         return tuple(name for name in config.sync_targets if name in {*default, *synced})
 
-    def _read_target(
-        self, name: str, sweep: SweepFolder, inventories: dict[int | None, SweepInventory]
-    ) -> TargetStatus:
-        base = self._loaded.config.sync_targets[name]
-        settings = resolve_for_sweep(self._loaded.layers, name, sweep.id, base)
+    def _read_target(self, name: str, settings: TargetSettings, source: SweepSource) -> TargetStatus:
         try:
-            journal, notices = self._load_journal(name, sweep.id, settings)
+            journal, notices = self._load_journal(name, source.sweep.id, settings)
         except ConfigError as error:
             problem = Problem("", error.kind, error.message, error.hint)
             return TargetStatus(name, "push", make_tally({}, None, settings.options, roots=()), problems=(problem,))
         is_pull = journal.route.direction == "pull"
-        depth = settings.options.max_depth
-        if not is_pull and depth not in inventories:
-            inventories[depth] = self._read_inventory(sweep, depth)
-        inventory = None if is_pull else inventories[depth]
+        options, roots = settings.options, _list_roots(settings.options)
+        # Runs that are verified there and gone here are not missed.
+        knows_runs = any(run and record.n_files for run, record in journal.runs.items())
+        inventory = None if is_pull else source.read(options, roots, knows_runs=knows_runs)
         return TargetStatus(
             name=name,
             direction=journal.route.direction,
-            tally=make_tally(journal.runs, inventory, settings.options, roots=_list_roots(settings.options)),
+            tally=make_tally(journal.runs, inventory, options, roots=roots, scope=journal.left),
             updated_ns=journal.updated_ns,
             last_error=journal.last_error,
             problems=(*notices, *(inventory.problems if inventory is not None else ())),
@@ -176,16 +176,6 @@ class _Reader:
                 return pulled, ()
         return journal, notices
 
-    def _read_inventory(self, sweep: SweepFolder, depth: int | None) -> SweepInventory:
-        return read_inventory(
-            self._endpoint,
-            self._layout,
-            sweep,
-            max_depth=depth,
-            index=self._index,
-            known_sweeps=self._ids,
-        )
-
 
 def _read_cleaned(project: Path, sweep: str) -> CleanedStatus | None:
     """Sum up what `hsm sync clean` removed of a sweep and what has not come back; None where there is nothing.
@@ -193,7 +183,7 @@ def _read_cleaned(project: Path, sweep: str) -> CleanedStatus | None:
     Raises:
         ConfigError: A record cannot be read.
     """
-    units = find_cleaned(project, sweep)
+    units = find_cleaned(project, sweep, skips_denied=True)
     if not units:
         return None
     return CleanedStatus(

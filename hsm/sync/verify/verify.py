@@ -17,8 +17,8 @@ from hsm.errors import ExitCode, HsmError
 from hsm.file_system import FileSystem
 from hsm.model import CONFLICT, FileKey, Root, SweepInventory, SyncPlan
 from hsm.plan.choice import RunChoice, choose
-from hsm.plan.folder_links import list_followed
 from hsm.plan.planner import make_plan, select
+from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.project_folder import ProjectFolder
@@ -142,7 +142,7 @@ class _Verify:
         plan = _make_plan(inventory, there, options, file_systems)
         fold = make_fold(file_systems)
         presence = find_presence(plan, there.destination, fold)
-        different, missing = self._read_content(connection, there, presence, inventory.sweep, options.n_workers)
+        different, missing = self._read_content(connection, there, presence, options.n_workers)
         gone = self._verify_gone(connection, there.roots, inventory, known)
         n_equal = len(presence.there) - len(different) - len(missing) + gone.n_equal
         different |= presence.different | gone.different
@@ -169,7 +169,7 @@ class _Verify:
         return survey_destination(end, roots, inventory, roots=options.roots, max_depth=options.max_depth)
 
     def _read_content(
-        self, connection: Connection, there: DestinationState, presence: Presence, sweep: str, n_workers: int
+        self, connection: Connection, there: DestinationState, presence: Presence, n_workers: int
     ) -> tuple[set[FileKey], set[FileKey]]:
         """Compare the content of the files that are there; returns those that differ, and those gone meanwhile."""
         if not presence.there:

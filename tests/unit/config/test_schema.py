@@ -48,6 +48,7 @@ def test_defaults() -> None:
         "check_remote_first": True,
         "sync_artifact_staging": False,
         "exclude": (),
+        "folder_links": "skip",
         "secret_patterns": SECRET_PATTERNS,
     }
     assert target.secrets == "warn"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,13 @@ class MadeProject:
         return self.write(f"{path}/run-{run_id}.wandb", data, seconds_ago=seconds_ago).parent
 
     def read(
-        self, sweep: str, *, index: RunIndex | None = None, max_depth: int | None = 1, **options: bool
+        self,
+        sweep: str,
+        *,
+        index: RunIndex | None = None,
+        max_depth: int | None = 1,
+        follow: Sequence[str] | None = None,
+        **options: bool,
     ) -> SweepInventory:
         """Read the inventory of a sweep as `hsm sync` does."""
         endpoint = LocalEndpoint()
@@ -57,6 +64,7 @@ class MadeProject:
             max_depth=max_depth,
             index=index or RunIndex(),
             known_sweeps={found.id for found in sweeps},
+            follow=follow,
             **options,
         )
 

@@ -162,11 +162,11 @@ def test_a_socket_is_told(sweep: MadeProject, monkeypatch: pytest.MonkeyPatch) -
     assert kinds(sweep.read(SWEEP)) == [(f"outputs/{SWEEP}/socket", "special_file", False)]
 
 
-def test_what_is_too_deep_is_no_problem(sweep: MadeProject) -> None:
+def test_what_is_too_deep_is_counted_and_no_problem(sweep: MadeProject) -> None:
     (sweep.folder / FOLDER / "logs" / "gone").symlink_to("/nowhere")
     os.mkfifo(sweep.folder / FOLDER / "logs" / "pipe")
     inventory = sweep.read(SWEEP)
-    assert (inventory.problems, inventory.deeper["logs"]) == ((), 2)
+    assert (inventory.problems, inventory.gaps, inventory.deeper["logs"]) == ((), (), 4)
 
 
 @pytest.mark.parametrize("name", ["a b", "a\nb", "-n", "\udcff", "ünï", "'$(x)'", "*"])
@@ -177,11 +177,12 @@ def test_any_name_is_a_name(sweep: MadeProject, name: str) -> None:
 
 UNREADABLE = {
     "the sweep folder": ("folder", "", [(f"outputs/{SWEEP}", True)]),
-    "a folder that lies too deep": ("folder", "checkpoints", [(f"outputs/{SWEEP}/checkpoints", False)]),
+    "a folder that lies too deep": ("folder", "checkpoints", [(f"outputs/{SWEEP}/checkpoints", True)]),
     "a task's wandb folder": ("folder", "tasks/1/wandb", [(f"outputs/{SWEEP}/tasks/1/wandb", True)]),
     "the wandb folder": ("wandb", "", [("", True)]),
     "the sweep's wandb folder": ("wandb", f"{SWEEP}/wandb", [(f"{SWEEP}/wandb", True)]),
-    "some run folder": ("wandb", "run-20251020_230000-z", [("run-20251020_230000-z", False)]),
+    "a run folder": ("wandb", "run-20251020_230000-z", [("run-20251020_230000-z", True)]),
+    "a run of the day before": ("wandb", "run-20251019_230000-z", [("run-20251019_230000-z", False)]),
     "another sweep's": ("wandb", "sweep_7", []),
 }
 

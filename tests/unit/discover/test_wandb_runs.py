@@ -182,7 +182,7 @@ def test_a_symlinked_run_folder_is_not_walked(sweep: MadeProject) -> None:
     (sweep.folder / "wandb" / SWEEP / "wandb" / elsewhere.name).symlink_to(elsewhere)
     inventory = sweep.read(SWEEP)
     assert inventory.runs == ()
-    assert kinds(inventory) == [("symlinked_run", True), ("symlinked_run", False)]
+    assert kinds(inventory) == [("symlinked_run", True), ("stray_files", False)]
 
 
 def test_symlinks_to_wandb_folders_are_told(sweep: MadeProject) -> None:
@@ -193,7 +193,7 @@ def test_symlinks_to_wandb_folders_are_told(sweep: MadeProject) -> None:
     (task / "wandb").symlink_to(elsewhere.parent)
     inventory = sweep.read(SWEEP)
     assert inventory.runs == ()
-    assert kinds(inventory) == [("symlinked_folder", True), ("symlinked_folder", False)]
+    assert kinds(inventory) == [("symlinked_folder", True), ("symlinked_folder", True)]
     assert sweep.read(OTHER).problems == ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ RECEIPT = Receipt(
     7,
     "2025-10-20T21:28:36+00:00",
     {SWEEP_FOLDER: RunRecord(is_complete=True), "run-b": RunRecord(), "run-a\x1b[31m\n\udcfe'\"": RECORD},
+    {"runs not asked for": 1, "problem": 2},
 )
 
 
@@ -42,6 +44,7 @@ def test_it_speaks_of_runs_never_of_files() -> None:
         "source",
         "generation",
         "written_at",
+        "left",
         "sweep_folder",
         "runs",
     }
@@ -55,6 +58,12 @@ def test_without_runs_it_is_json_too() -> None:
 
 def test_each_source_has_a_name_of_its_own() -> None:
     assert get_receipt_name("0123456789abcdef") == "receipt-0123456789abcdef.json"
+
+
+def test_a_receipt_of_an_earlier_version_misses_nothing_beside_its_runs() -> None:
+    document = json.loads(make_receipt_content(RECEIPT))
+    del document["left"]
+    assert parse_receipt(json.dumps(document).encode()) == replace(RECEIPT, left={})
 
 
 def change(**changes: Any) -> bytes:
@@ -84,6 +93,10 @@ def change(**changes: Any) -> bytes:
         pytest.param(change(runs={"run-1": {"left": [1]}}), id="a list for what was left"),
         pytest.param(change(runs={"run-1": {"unknown": 1}}), id="an unknown key"),
         pytest.param(change(sweep_folder=3), id="no sweep folder"),
+        pytest.param(change(left=[]), id="a list for what is missing"),
+        pytest.param(change(left={"problem": "1"}), id="a word for a number of problems"),
+        pytest.param(change(left={"problem": 2**63}), id="more problems than can be counted"),
+        pytest.param(change(left={"problem": -1}), id="less than no problem"),
     ],
 )
 def test_what_is_damaged_is_refused(content: bytes) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
+from hsm.model import Gap, GapReason, PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.plan.digest import make_digest
 from hsm.records.record import RunRecord, make_record_document, make_records, merge_records, parse_record
 
@@ -67,8 +67,28 @@ def test_what_is_left_is_counted_and_never_whole(reason: Reason, word: str, *, i
     assert record.left == {word: 1}
 
 
+@pytest.mark.parametrize(
+    ("reason", "left"), [(Reason.THERE, {}), (Reason.NO_RESULT, {"no result": 1})], ids=["there already", "no result"]
+)
+def test_nothing_is_missed_without_what_is_there_or_no_result(reason: Reason, left: dict[str, int]) -> None:
+    record = make_one(make_item("a", Reason.SAME), make_item("b", reason))
+    assert (record.is_whole, record.left, record.missed) == (True, left, {})
+    assert (record.n_files, record.digest) == (1, make_digest([make_item("a", Reason.SAME).file]))
+
+
 def test_every_reason_has_its_line_in_the_tables_above() -> None:
-    assert len(Reason) == 11 + 1
+    assert len(Reason) == 11 + 1 + 2
+
+
+@pytest.mark.parametrize("reason", GapReason)
+def test_what_is_among_no_files_is_counted_and_never_whole(reason: GapReason) -> None:
+    gaps = (Gap("run-1", "run-1/x", reason), Gap("", "outputs/s/x", reason), Gap("", "outputs/s/y", reason))
+    records = make_records(SyncPlan("s", (FINISHED,), (make_item("a", Reason.SAME),), gaps=gaps), {})
+    wanted = reason in (GapReason.UNREADABLE, GapReason.DANGLING, GapReason.LEADS_OUT)
+    assert records["run-1"].left == {reason.value: 1}
+    assert records[""].left == {reason.value: 2}
+    for record in records.values():
+        assert (record.is_complete, record.is_whole) == (not wanted, False)
 
 
 def test_what_was_proven_before_stays_unless_a_look_says_otherwise() -> None:

@@ -131,6 +131,7 @@ ZERO = {
     "secret": 0,
     "conflict": 0,
     "not_chosen": 0,
+    "no_result": 0,
     "unsettled": 0,
     "failed": 0,
 }
@@ -148,7 +149,15 @@ ZERO = {
         ),
         pytest.param(
             make_target([make_item(reason.value, reason) for reason in Reason if not reason.is_send]),
-            {"unchanged": 1, "superseded": 1, "excluded": 2, "secret": 1, "conflict": 1, "not_chosen": 1},
+            {
+                "unchanged": 2,
+                "superseded": 1,
+                "excluded": 2,
+                "secret": 1,
+                "conflict": 1,
+                "not_chosen": 1,
+                "no_result": 1,
+            },
             id="everything that is left",
         ),
         pytest.param(make_target([], deeper={"a": 3, "b": 4}), {"deeper": 7}, id="deeper"),

@@ -177,7 +177,7 @@ def _iter_remarks(plan: SyncPlan, rows: Sequence[SummaryRow], place: str) -> Ite
 
 
 def _iter_file_lines(items: Sequence[PlanItem], indent: int, *, is_whole: bool) -> Iterator[str]:
-    shown = items if is_whole else [item for item in items if item.reason is not Reason.SAME]
+    shown = items if is_whole else [item for item in items if item.reason not in (Reason.SAME, Reason.THERE)]
     width = max((len(reason.value) for reason in {item.reason for item in shown}), default=0)
     for file, reason, detail in shown:
         action = "send " if reason.is_send else "leave"

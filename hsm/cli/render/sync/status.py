@@ -8,6 +8,7 @@ from datetime import datetime
 from hsm.cli.render.printer import Part, Printer, TextColumn
 from hsm.cli.render.problems import print_problems
 from hsm.cli.render.words import format_count, list_some
+from hsm.records.scope import FAILURES, lacks_parts
 from hsm.sync.status.report import (
     CleanedStatus,
     ReceivedStatus,
@@ -126,6 +127,8 @@ def _iter_target_lines(target: TargetStatus, *, most: int) -> Iterator[str]:
         yield f"the sweep's folder is {tally.sweep_folder.value}" if tally.sweep_folder else ""
     if tally.pending_bytes:
         yield f"at most {format_bytes(tally.pending_bytes)} to send"
+    if lacks_parts(tally.scope):
+        yield f"missing of the sweep: {_format_scope(tally.scope)}"
     if tally.left and target.is_complete:
         yield f"left out: {_format_left(tally.left)}"
     asked = target.asked
@@ -155,6 +158,8 @@ def _iter_received_lines(received: ReceivedStatus, *, most: int) -> Iterator[str
     n_other = n_units - len(received.exact) - len(received.missing)
     if n_other:
         yield f"{start}: {format_count(n_other, 'folder')} with other times or more files than the receipt proves"
+    if lacks_parts(received.scope):
+        yield f"{start}: missing of the sweep when it was sent: {_format_scope(received.scope)}"
     if received.left and received.is_complete:
         yield f"{start}: left out there: {_format_left(received.left)}"
 
@@ -168,6 +173,11 @@ _WORDS = {
 
 def _format_left(left: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in left.items())
+
+
+def _format_scope(scope: Mapping[str, int]) -> str:
+    words = (format_count(n, "problem") if reason == FAILURES else reason for reason, n in scope.items())
+    return ", ".join(words)
 
 
 def _format_written(text: str) -> str:

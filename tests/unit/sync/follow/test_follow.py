@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsm.discover.combinations import parse_combinations
 from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.process.runner import Completed
 from hsm.sync.follow.judgement import (
@@ -22,7 +23,7 @@ from hsm.sync.follow.judgement import (
     judge,
     make_views,
 )
-from hsm.sync.follow.scheduler import parse_combinations, parse_queue
+from hsm.sync.follow.scheduler import parse_queue
 from hsm.sync.follow.targets import make_pause
 from hsm.wandb_log.slurm_job import SlurmJob, parse_slurm_job
 from tests.unit.wandb_log import log_writer as w

@@ -326,6 +326,7 @@ def loaded(tmp_path: Path) -> LoadedConfig:
     (tmp_path / ".hsm").mkdir()
     (tmp_path / ".hsm/sync_config.yaml").write_text(CONFIG)
     add_sweep(tmp_path, SWEEP)
+    (tmp_path / "wandb").mkdir()
     return load_project_config(tmp_path)
 
 
@@ -401,7 +402,7 @@ def test_a_journal_of_another_place_counts_for_nothing_and_stays(loaded: LoadedC
     text = CONFIG.replace("sweep_2024*", "sweep_2025*")
     (loaded.project / ".hsm/sync_config.yaml").write_text(text)
     ((row,),) = [sweep.targets for sweep in read_sweep_status(load_project_config(loaded.project), []).sweeps]
-    assert [problem.kind for problem in row.problems] == ["new_route"]
+    assert [problem.kind for problem in row.problems] == ["new_route", "no_runs"]  # there were runs, and none is here
     assert (row.tally.runs, row.is_complete) == ({}, False)
     assert (path.read_bytes(), [path.name]) == (before, os.listdir(path.parent))
 
@@ -425,7 +426,7 @@ def test_reading_changes_nothing_but_the_cache(loaded: LoadedConfig) -> None:
 
 
 def test_targets_are_asked_for_the_rows_that_there_are(loaded: LoadedConfig) -> None:
-    write_journal(loaded, "backup", SWEEP, direction="pull")
+    write_journal(loaded, "backup", SWEEP, direction="pull", runs={})
     asked: list[Question] = []
 
     def ask(questions: Sequence[Question]) -> dict[Question, Asked]:
@@ -522,4 +523,4 @@ def test_each_sweep_is_shown_the_same_runs_as_alone(copy_project: Callable[[Path
         assert set(together.problems) == set(alone.problems)
         n_runs.append(len(alone.runs))
     assert n_runs == [17, 15, 0]
-    assert len(cast("dict[str, object]", index.make_document()["logs"])) == 34
+    assert len(cast("dict[str, object]", index.make_document()["logs"])) == 35

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hsm.model import Entry, EntryKind, Reason, Root, Run, SourceFile, SweepInventory
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.notices import MOST_NAMED
-from hsm.plan.outside import drop_bad_names, leads_out
 from hsm.plan.planner import PlanOptions, make_plan
+from hsm.plan.symlinks.outside import drop_bad_names, leads_out
 
 SWEEP = "sweep_1"
 T = 1_760_000_000_000_000_000

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hsm.discover.links import resolve_links
-from hsm.discover.results import make_file
+from hsm.discover.files.links import resolve_links
+from hsm.discover.results import Results
 from hsm.endpoint import Endpoint, Tree
-from hsm.model import Reason, Root, Run, SourceFile, SweepInventory
+from hsm.model import EntryKind, Reason, Root, Run, SourceFile, SweepInventory
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.planner import PlanOptions, make_plan
 from hsm.remote.local import LocalEndpoint
@@ -18,8 +18,11 @@ from tests.unit.discover.conftest import MadeProject
 
 def list_files(folder: Path) -> list[SourceFile]:
     (listing,) = LocalEndpoint().survey([Tree(str(folder), follow=True)]).listings
-    made = (make_file(entry, Root.WANDB, entry.path, str(folder), "", []) for entry in listing.entries if entry.path)
-    return sorted(file for file in made if file is not None)
+    results = Results()
+    for entry in listing.entries:
+        if entry.kind is not EntryKind.FOLDER:
+            results.take(entry, Root.WANDB, entry.path, str(folder), "")
+    return sorted(results.files)
 
 
 @pytest.mark.parametrize(

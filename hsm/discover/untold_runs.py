@@ -1,0 +1,52 @@
+"""Runs of which it is not told whose they are, or which of two of a name is meant, in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hsm.discover.membership import Candidate
+from hsm.discover.sweeps import parse_timestamp
+from hsm.model import Problem
+from hsm.plan.symlinks.folder_links import SYMLINKED_RUN
+
+DOUBLE_RUN = "double_run"
+MEMBERSHIP_UNKNOWN = "membership_unknown"
+RUN_UNREADABLE = "run_unreadable"
+_MOST_NAMES = 3
+
+
+def make_double_problem(name: str, paths: Sequence[str]) -> Problem:
+    """Make the problem of several run folders of one name, which would land in one folder."""
+    places = " and ".join(paths)
+    message = f"There are {len(paths)} run folders of this name, so none is sent: {places}"
+    return Problem(name, DOUBLE_RUN, message, "Delete or rename the copy that is not needed.")
+
+
+def iter_unknown_problems(unknown: Sequence[Candidate], sweep: str) -> Iterator[Problem]:
+    """Name the runs of which nothing says whose they are, newest first: those that could not be read one by one.
+
+    A run that began on a day before the sweep cannot belong to it.
+    """
+    began = parse_timestamp(sweep)[:8]
+    found = sorted(unknown, key=lambda candidate: parse_timestamp(candidate.name), reverse=True)
+    found = [run for run in found if not began or not parse_timestamp(run.name) or parse_timestamp(run.name) >= began]
+    message = "The run's folder or log cannot be read, so it is not known which sweep it belongs to."
+    hint = "Check the permissions of folder and log. A log that is a symlink is not read."
+    yield from (Problem(run.name, RUN_UNREADABLE, message, hint) for run in found if run.is_unreadable)
+    if links := [run.name for run in found if run.real and not run.is_unreadable]:
+        hint = "Move the folder there in place of the symlink."
+        message = f"Run folders that are symlinks and do not say whose they are: {_join_names(links)}"
+        yield Problem(links[0], SYMLINKED_RUN, message, hint, is_failure=False)
+    if names := [run.name for run in found if not run.is_unreadable and not run.real]:
+        one = len(names) == 1
+        message = (
+            f"{'This run has' if one else f'{len(names)} runs have'} written nothing yet that says whose "
+            f"{'it is' if one else 'they are'}, not sent: {_join_names(names)}"
+        )
+        hint = "Sync again later. A run that died that early stays so."
+        yield Problem(names[0], MEMBERSHIP_UNKNOWN, message, hint, is_failure=False)
+
+
+def _join_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

@@ -1,0 +1,1 @@
+"""Symlinks of a source: which are sent as what they lead to."""
