@@ -180,6 +180,12 @@ class TargetError(HsmError):
     exit_code = ExitCode.PARTIAL
 
 
+class SamePlaceError(TargetError):
+    """The target is this very project, or the same place as another target, by another name."""
+
+    kind = "same_place"
+
+
 class NoShellError(TargetError):
     """The target's shell runs no commands, or prints text of its own before they can speak."""
 

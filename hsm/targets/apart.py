@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from hsm.discover.sweeps import Layout
 from hsm.endpoint import Endpoint, FileEnds, LazyListings, Listing, Survey, Tree
-from hsm.errors import TargetError
+from hsm.errors import SamePlaceError
 from hsm.model import Root
 from hsm.targets.contents.marks import make_mark_name, make_marks_here, remove_marks_here
 
@@ -48,7 +48,7 @@ class ApartEndpoint:
         """See `hsm.endpoint.Endpoint.survey`.
 
         Raises:
-            TargetError: It is this project; of a lazy survey, when its listings are read.
+            SamePlaceError: It is this project; of a lazy survey, when its listings are read.
         """
         if self._is_apart:
             return self._endpoint.survey(trees, receipts=receipts, is_lazy=is_lazy)
@@ -95,10 +95,9 @@ class ApartEndpoint:
         return tuple(listings)
 
 
-def make_itself_error(name: str) -> TargetError:
+def make_itself_error(name: str) -> SamePlaceError:
     """Make the error of a target that is this project. Pure."""
-    return TargetError(
+    return SamePlaceError(
         f"Target {name} is this project itself, by another name: what lies there is no copy.",
         hint="Correct `host` and `paths` of the target, or name another one with --target.",
-        kind="same_place",
     )

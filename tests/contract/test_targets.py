@@ -13,12 +13,12 @@ from private_sshd import PrivateSshd
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.endpoint import Tree
-from hsm.errors import HsmError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
 from hsm.remote.guard import GuardPlaces
 from hsm.targets.connect import connect
+from hsm.targets.contents.marks import make_mark_name
 from hsm.targets.contract import Connection
 from hsm.transfer.base import Batch, get_temporary_folder, make_workspace
 from tests.contract.conftest import make_settings, start_sftp_only
@@ -154,7 +154,53 @@ def test_what_is_there_can_be_flushed_to_its_disk(bench: Bench) -> None:
     bench.send(bench.write())
     contents = bench.connection.contents()
     contents.check_flush()
-    contents.flush([str(bench.landing)])
+    assert contents.flush([str(bench.landing)], [str(bench.landing.parent)]) == {}
+    assert contents.read_checksums({str(bench.landing): len(CONTENT)}) != {}
+
+
+def test_a_flush_tells_of_each_file_that_it_failed_for(bench: Bench) -> None:
+    """One that cannot be flushed says nothing of the others, and its words are the system's."""
+    bench.send(bench.write())
+    missing, link = str(bench.landing.with_name("missing\nfile")), bench.landing.with_name("link")
+    failures = bench.connection.contents().flush([missing, str(bench.landing)], [])
+    assert list(failures) == [missing]
+    assert "o such file" in failures[missing]
+    link.symlink_to("nowhere")
+    assert list(bench.connection.contents().flush([str(link)], [])) == [str(link)]
+
+
+def test_files_with_a_second_name_are_found(bench: Bench, kind: str) -> None:
+    bench.send(bench.write())
+    paths = [str(bench.landing), str(bench.landing.with_name("missing"))]
+    assert bench.connection.contents().find_linked(paths) == frozenset()
+    bench.landing.with_name("hard").hardlink_to(bench.landing)
+    expected = frozenset() if kind == "sftp-only" else {str(bench.landing)}  # SFTP tells neither inodes nor names
+    assert bench.connection.contents().find_linked(paths) == expected
+
+
+def test_a_mark_is_made_and_removed_and_says_where_it_could_not_be(bench: Bench) -> None:
+    bench.send(bench.write())
+    folder, contents = bench.landing.parent, bench.connection.contents()
+    name = make_mark_name("sweep_1")
+    before = sorted(folder.iterdir())
+    failures = contents.make_marks([f"{folder}/none", str(folder)], name)
+    assert list(failures) == [f"{folder}/none"]
+    assert failures[f"{folder}/none"]
+    assert (folder / name).read_bytes() == b""
+    contents.remove_marks([f"{folder}/none", str(folder)], name)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_what_a_killed_call_left_goes_with_the_next_mark_of_its_purpose(bench: Bench, kind: str) -> None:
+    if kind == "sftp-only":
+        pytest.skip("it would take a listing of each folder")
+    bench.send(bench.write())
+    folder, contents = bench.landing.parent, bench.connection.contents()
+    left, filled, living = make_mark_name("sweep_1"), make_mark_name("sweep_1"), make_mark_name("sweep_2")
+    for each, text in ((left, ""), (living, ""), (filled, "nobody's mark")):
+        (folder / each).write_text(text)
+    contents.make_marks([str(folder)], make_mark_name("sweep_1"))
+    assert [(folder / each).exists() for each in (left, filled, living)] == [False, True, True]
 
 
 def test_what_is_prepared_changes_nothing_and_ends_with_its_release(bench: Bench) -> None:
@@ -182,14 +228,6 @@ def test_whatever_is_asked_of_folders_that_are_missing_is_an_answer(bench: Bench
     listing = bench.connection.endpoint.survey([Tree(bench.roots[Root.WANDB], ("run-1",))]).listings[0]
     assert (listing.kind, listing.entries) == (None, ())
     assert bench.connection.contents().read_checksums({f"{bench.roots[Root.WANDB]}/x": 1}) == {}
-
-
-def test_a_flush_of_what_is_missing_is_an_error_or_nothing(bench: Bench, kind: str) -> None:
-    """GNU's sync tells; where a program flushes everything, nothing is missing either."""
-    if kind in ("fake", "folder", "sftp-only"):
-        with pytest.raises(HsmError) as caught:
-            bench.connection.contents().flush([f"{bench.roots[Root.WANDB]}/no/such"])
-        assert caught.value.kind == "cannot_flush"
 
 
 def test_a_probe_says_how_the_disk_there_behaves(bench: Bench, kind: str) -> None:

@@ -21,6 +21,7 @@ from hsm.records.place import ProjectPlace
 from hsm.records.receipt import Sender
 from hsm.records.source_id import SourceId, is_at_its_place, parse_source_id
 from hsm.sync.source import find_known_sweep
+from hsm.targets.apart import ApartEndpoint
 
 _MOST_BYTES = 64 * 1024  # of a foreign file that should hold a few short lines
 _STATE = str(ProjectFolder(Path()).path)
@@ -39,10 +40,14 @@ class FarSource:
         endpoint: The target's end.
         project: The project here, whose journals tell what was there before.
         resolve: Gives a target's settings for a sweep's id.
+        own: The folders of this project, which the target's must not be.
     """
 
-    def __init__(self, endpoint: Endpoint, project: Path, resolve: Callable[[str], TargetSettings]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, project: Path, resolve: Callable[[str], TargetSettings], own: Layout
+    ) -> None:
         self._endpoint = endpoint
+        self._own = own
         self._project = project
         self._resolve = resolve
         self._looks: dict[Layout, SweepsFound] = {}
@@ -69,7 +74,8 @@ class FarSource:
         """Look at the folders that a target has for a sweep; each is looked at once."""
         layout = make_far_layout(self._resolve(sweep))
         if layout not in self._looks:
-            self._looks[layout] = look_for_sweeps(self._endpoint, layout)
+            roots = {Root.SWEEPS: layout.sweeps, Root.WANDB: layout.wandb}
+            self._looks[layout] = look_for_sweeps(ApartEndpoint(self._endpoint, roots, self._own), layout)
         return self._looks[layout]
 
     def check_there(self, sweep: str, roots: Sequence[Root]) -> None:

@@ -116,7 +116,7 @@ def _choose_targets(loaded: LoadedConfig, sweep: str, request: CleanRequest) -> 
         UsageError: There is none.
     """
     targets, folder = loaded.config.sync_targets, ProjectFolder(loaded.project)
-    names = request.targets or [name for name in targets if folder.journal(name, sweep).is_file()]
+    names = request.targets or [name for name in targets if os.path.isfile(folder.journal(name, sweep))]  # noqa: PTH113
     if not names:
         raise UsageError(
             f"{sweep} was not brought to any target from here.",

@@ -16,6 +16,8 @@ from hsm.targets.contents.marks import is_mark
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 """A space and the like, as mountinfo writes them."""
 
+MOUNTS = "/proc/self/mountinfo"
+
 # A name that became a symlink since it was listed cannot be opened so.
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -129,7 +131,7 @@ def list_mounts() -> list[str]:
     A bind mount of the same file system has the same device, so that nothing else tells it from a folder.
     """
     try:
-        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+        lines = Path(MOUNTS).read_bytes().splitlines()
     except OSError:
         return []
     return [os.fsdecode(_OCTAL.sub(_decode, line.split(b" ")[4])) for line in lines if line.count(b" ") > 4]

@@ -36,8 +36,9 @@ class RemovalWatch:
             HsmError: A lock was lost, or a target is out of reach.
         """
         for _ in range(_MOST_LOOKS):
-            self._seen_at = self._clock()
+            begun_at = self._clock()
             self._look()
+            self._seen_at = begun_at
             if self.is_fresh():
                 return
         self._seen_at = self._clock()  # so slow is the target itself

@@ -45,7 +45,7 @@ def examine(
         settings = targets[name]
         if settings.is_folder:
             return examine_folder(name, settings, layout, runner)
-        return _examine_far(name, settings, runner, asking)
+        return _examine_far(name, settings, layout, runner, asking)
 
     with ThreadPoolExecutor(len(targets) + 1, thread_name_prefix="hsm-doctor") as executor:
         here = executor.submit(examine_here, runner, list(targets.values()))
@@ -58,9 +58,11 @@ def examine(
             raise
 
 
-def _examine_far(name: str, settings: TargetSettings, runner: Runner, asking: threading.Lock | None) -> Checkup:
+def _examine_far(
+    name: str, settings: TargetSettings, layout: Layout, runner: Runner, asking: threading.Lock | None
+) -> Checkup:
     """Examine a target behind a network."""
-    rows = Rows(name)
+    rows = Rows(name, layout)
 
     def make_sftp(reason: str) -> SftpExamination:
         from hsm.remote.paramiko.client import ParamikoClient  # noqa: PLC0415 - few targets need it

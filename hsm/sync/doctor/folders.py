@@ -27,6 +27,7 @@ from hsm.sync.doctor.findings import (
     make_not_checked,
     make_ok,
 )
+from hsm.targets.apart import ApartEndpoint
 from hsm.targets.contract import get_roots
 from hsm.targets.folder import FolderTarget
 
@@ -55,10 +56,11 @@ def examine_folder(name: str, settings: TargetSettings, layout: Layout, runner: 
     rows: list[DoctorRow] = []
     try:  # each row is appended once its check has passed, so the number of rows tells which one failed
         target.check_roots(roots)
+        end = ApartEndpoint(target.endpoint, roots, layout)
+        survey = end.survey([Tree(path, names=()) for path in roots.values()])
         rows.append(make_ok("place", "a folder of this machine, apart from the project's own"))
         engine = target.make_engine(roots, workspace="", update_only=False)
         rows.append(make_ok("engine", describe_engine(engine.capabilities)))
-        survey = target.endpoint.survey([Tree(path, names=()) for path in roots.values()])
         folders = check_folders(shell, settings)
         listings = zip(roots, survey.listings, strict=True)
         spaces = [check_space(f"{root.value}_space", listing.space) for root, listing in listings]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from hsm.config.named_files import find_missing_key
 from hsm.config.schema import TargetSettings
+from hsm.discover.sweeps import Layout
 from hsm.endpoint import Endpoint, Survey, Tree
 from hsm.errors import (
     BadSshConfigError,
@@ -20,6 +21,7 @@ from hsm.errors import (
     JumpFailedError,
     NoAnswerError,
     NotSshError,
+    SamePlaceError,
     UnexplainedError,
     UnreachableError,
 )
@@ -35,6 +37,8 @@ from hsm.sync.doctor.findings import (
     make_warning,
     measure_skew,
 )
+from hsm.targets.apart import ApartEndpoint
+from hsm.targets.contract import get_roots
 
 NAMES = (
     "settings",
@@ -72,10 +76,12 @@ class Rows:
 
     Args:
         target: Its name.
+        layout: The folders of this project, which the target's must not be.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, layout: Layout) -> None:
         self._target = target
+        self._layout = layout
         self._rows: dict[str, DoctorRow] = {}
 
     def put(self, *rows: DoctorRow) -> None:
@@ -93,6 +99,9 @@ class Rows:
             try:
                 if not step():
                     break
+            except SamePlaceError as error:  # told of the first look at the folders, whatever row that look fills
+                self.put(make_failed_finding("sweeps_folder", error))
+                break
             except HsmError as error:
                 self.put(make_failed_finding(name, error))
                 break
@@ -119,10 +128,15 @@ class Rows:
         return True
 
     def fill_survey(self, endpoint: Endpoint, settings: TargetSettings, *, knows_time: bool) -> Survey:
-        """Look at the clock and the free space, in one session."""
+        """Look at the clock and the free space, in one session.
+
+        Raises:
+            HsmError: It cannot be looked at, or is this very project.
+        """
         paths = settings.paths
+        end = ApartEndpoint(endpoint, get_roots(settings), self._layout)
         before = time.time_ns()
-        survey = endpoint.survey([Tree(paths.sweeps, names=()), Tree(paths.wandb, names=())])
+        survey = end.survey([Tree(paths.sweeps, names=()), Tree(paths.wandb, names=())])
         after = time.time_ns()
         clock = survey.machine.clock_ns if knows_time else 0
         skew = measure_skew(clock, before_ns=before, after_ns=after)

@@ -13,6 +13,8 @@ from hsm.errors import HsmError, LockedError, TargetError, UsageError
 from hsm.model import Root
 from hsm.project_folder import ProjectFolder
 from hsm.records.lock import hold_local_lock
+from hsm.sync.clean import removal
+from tests.e2e.synthetic import write_run
 from tests.unit.sync.clean.conftest import RUNS, SWEEP, CleanBench, list_going, say
 
 ALL = {*RUNS, ""}
@@ -288,3 +290,125 @@ def test_an_interrupted_clean_is_gone_on_with(bench: CleanBench, monkeypatch: py
     assert list_going(bench.clean()) == ALL
     assert bench.read_results() == {}
     assert list_left(bench) == ["sweeps/outputs"]
+
+
+# -- symlinks of the project, runs that only their place gives to the sweep --------------------------------------------
+
+
+@pytest.mark.parametrize("roots", [(Root.WANDB,), tuple(Root)], ids=["runs", "all"])
+@pytest.mark.parametrize("place", ["sweeps/outputs/sweep_2/init", "wandb/run-20990101_000000-x/files/init", "best"])
+def test_a_symlink_anywhere_in_the_project_keeps_its_run(
+    bench: CleanBench, roots: tuple[Root, ...], place: str
+) -> None:
+    link = bench.project / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(bench.run() / CONFIG)
+    with bench.open(roots=roots) as clean:
+        report = clean.remove()
+    assert list_going(report) == {RUNS[1]}
+    assert say(report, RUNS[0]) == f"a symlink that stays leads into it: {link}"
+
+
+def test_wandbs_own_links_keep_no_run(bench: CleanBench) -> None:
+    (bench.project / "wandb/latest-run").symlink_to(RUNS[0])
+    (bench.project / "wandb/debug.log").symlink_to(f"{RUNS[1]}/{CONFIG}")
+    assert list_going(bench.clean()) == ALL
+
+
+def test_a_symlink_that_came_after_the_decision_keeps_its_run(bench: CleanBench) -> None:
+    with bench.open() as clean:
+        assert list_going(clean.make_report()) == ALL
+        (bench.project / "best").symlink_to(bench.run() / CONFIG)
+        report = clean.remove()
+    assert list_going(report) == {RUNS[1], ""}
+    assert (bench.project / "best").is_file()
+
+
+def test_a_run_that_only_its_place_gives_to_the_sweep_stays(tmp_path: Path) -> None:
+    """At a target it lies among all others, where nothing says whose it is."""
+    bench = CleanBench(tmp_path)
+    named = write_run(bench.project / "wandb" / SWEEP, "named", sweep=SWEEP)
+    place = write_run(bench.project / "wandb" / SWEEP, "place", sweep="")
+    bench.push()
+    report = bench.clean()
+    assert list_going(report) == {*RUNS, named.name}
+    assert "`hsm sync from` would not find it" in say(report, place.name)
+    assert place.is_dir()
+    assert int(report.exit_code) == 1
+
+
+# -- looks right before each unit -------------------------------------------------------------------------------------
+
+
+def between_runs(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something when the first run has gone, before the second is looked at."""
+    remove_unit, n_done = removal.remove_unit, [0]
+
+    def remove_and_act(each: removal.Removal) -> None:
+        remove_unit(each)
+        if not n_done[0]:
+            act()
+        n_done[0] += 1
+
+    monkeypatch.setattr(removal, "remove_unit", remove_and_act)
+
+
+def _break_local_lock(bench: CleanBench) -> None:
+    lock = ProjectFolder(bench.project).lock("nas", SWEEP)
+    with hold_local_lock(lock, sweep=SWEEP, target="nas", breaks=True):
+        pass
+
+
+@pytest.mark.parametrize("act", [_break_lock, _write_receipt, _break_local_lock])
+def test_a_lock_that_is_lost_between_two_runs_ends_the_clean(
+    bench: CleanBench, monkeypatch: pytest.MonkeyPatch, act: Callable[[CleanBench], None]
+) -> None:
+    between_runs(monkeypatch, lambda: act(bench))
+    with bench.open() as clean:
+        report = clean.remove()
+    assert list_going(report) == {RUNS[0]}
+    assert int(report.exit_code) == 11
+    assert "no longer ours" in say(report, RUNS[1])
+    assert bench.run(1).is_dir()
+    (record,) = bench.read_records()
+    assert [unit["name"] for unit in record["units"]] == [RUNS[0]]  # type: ignore[attr-defined]
+
+
+def _replace(path: Path) -> None:
+    status = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes()[::-1])
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
+
+
+def _link_there(bench: CleanBench) -> None:
+    shutil.rmtree(bench.run_there(1))
+    bench.run_there(1).symlink_to(bench.run(1))
+
+
+LATE: dict[str, Callable[[CleanBench], object]] = {
+    "a file there is gone": lambda bench: bench.run_there(1).joinpath(CONFIG).unlink(),
+    "a file there was replaced by another of its size and time": lambda bench: _replace(bench.run_there(1) / CONFIG),
+    "the run there is gone": lambda bench: shutil.rmtree(bench.run_there(1)),
+    "the run there is a symlink to this one": _link_there,
+    "a file here was rewritten with its time": lambda bench: _rewrite_with_its_time(bench.run(1) / CONFIG),
+    "a file came here": lambda bench: (bench.run(1) / "files/new").write_text("new"),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_what_changes_while_others_go_stays(bench: CleanBench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    between_runs(monkeypatch, lambda: LATE[name](bench))
+    with bench.open(roots=(Root.WANDB,)) as clean:
+        report = clean.remove()
+    assert list_going(report) == {RUNS[0]}
+    assert bench.run(1).joinpath(CONFIG).is_file()
+    assert int(report.exit_code) == 1
+
+
+def test_no_mark_is_left_at_either_end(bench: CleanBench) -> None:
+    with bench.open(roots=(Root.WANDB,)) as clean:
+        assert list(bench.folder.rglob(".hsm-mark-*")) == []
+        clean.remove()
+    assert list(bench.folder.rglob(".hsm-mark-*")) == []

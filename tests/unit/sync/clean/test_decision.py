@@ -15,9 +15,9 @@ from hsm.model import Entry, EntryKind, Root, Run, RunState, SourceFile
 from hsm.plan.digest import make_digest
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
-from hsm.sync.clean.comparison import count_places
-from hsm.sync.clean.decision import decide, decide_all, is_too_early, keep_folder, keep_what_links_need
-from hsm.sync.clean.values import CleanOptions, Copy, Seen, Unit, UnitVerdict
+from hsm.sync.clean.comparison import count_places, list_twins
+from hsm.sync.clean.decision import decide, decide_all, find_holders, is_too_early, keep_folder, keep_what_links_need
+from hsm.sync.clean.values import HERE, CleanOptions, Copy, Link, Seen, Unit, UnitVerdict
 
 NOW = 1_800_000_000 * 10**9
 T = 1_760_000_000_123_456_789
@@ -190,6 +190,16 @@ LACKS: dict[str, tuple[Callable[[Copy], Copy], str]] = {
     "a journal of other files": (record(digest="0" * 32), "has changed here since"),
     "a journal of fewer files": (record(n_files=2), "has changed here since"),
     "a journal that left something out": (record(left={"excluded": 1}, is_whole=False), "left something out"),
+    "a mark made here": (lambda copy: replace(copy, shared=frozenset({HERE})), "the very files here"),
+    "no mark can be made": (lambda copy: replace(copy, unmarked="Read-only file system"), "no mark can be made there"),
+    "a file that is not on the disk": (
+        lambda copy: replace(copy, unflushed={LOG: "sync: Input/output error"}),
+        f"{LOG} cannot be written to the disk there: sync: Input/output error",
+    ),
+    "a hard link by ssh to this machine": (
+        lambda copy: replace(entry(LOG, inode=100)(copy), linked=frozenset({LOG})),
+        "the very files here",
+    ),
     "the same inodes": (
         lambda copy: replace(
             copy,
@@ -283,6 +293,41 @@ def test_copies_are_counted_by_place() -> None:
     assert "not all different places" in say(verdict)
     apart = [replace(copy, devices=dict.fromkeys(PATHS, number)) for number, copy in enumerate((one, two))]
     assert count_places(apart, unit) == 2
+
+
+def test_one_hard_link_in_two_places_is_one_copy() -> None:
+    """Behind a network the file systems are not known: equal inodes may be chance, a second name of both is none."""
+    unit = make_unit()
+    one, two = make_copy(unit, "a"), make_copy(unit, "b")
+    moved = {path: each._replace(inode=each.inode + 50) for path, each in two.entries.items()}
+    two = replace(two, entries={**moved, LOG: two.entries[LOG]})
+    assert count_places([one, two], unit) == 2
+    assert count_places([replace(one, linked=frozenset({LOG})), two], unit) == 2
+    linked = [replace(copy, linked=frozenset({LOG})) for copy in (one, two)]
+    assert count_places(linked, unit) == 1
+    assert not judge(unit, *linked, n_copies=2).goes
+    known = [replace(copy, devices=dict.fromkeys(PATHS, 1)) for copy in (one, two)]
+    assert count_places(known, unit) == 1
+    apart = [replace(copy, devices=dict.fromkeys(PATHS, number)) for number, copy in enumerate((one, two))]
+    assert count_places(apart, unit) == 2
+
+
+def test_only_files_that_may_be_the_same_are_asked_about() -> None:
+    unit = make_unit()
+    one, two = make_copy(unit, "a"), make_copy(unit, "b")
+    moved = replace(two, entries={path: each._replace(inode=each.inode + 50) for path, each in two.entries.items()})
+    assert list_twins(unit, [one, moved], "a") == []
+    assert list_twins(unit, [one, two], "a") == [*PATHS]
+    assert list_twins(unit, [entry(LOG, inode=unit.entries[LOG].inode)(one), moved], "a") == [LOG]
+
+
+def test_a_mark_that_is_seen_makes_two_places_one() -> None:
+    unit = make_unit()
+    one, two = make_copy(unit, "a"), make_copy(unit, "b")
+    two = replace(two, entries={path: each._replace(inode=each.inode + 50) for path, each in two.entries.items()})
+    assert count_places([one, two], unit) == 2
+    assert count_places([replace(one, shared=frozenset({"b"})), two], unit) == 1
+    assert count_places([one, replace(two, shared=frozenset({"a"}))], unit) == 1
 
 
 def test_a_chain_of_equal_places_is_one() -> None:
@@ -417,6 +462,51 @@ def test_what_a_symlink_of_something_that_stays_leads_into_stays(
 ) -> None:
     found = keep_what_links_need([make_linked(name, goes=goes, into=into) for name, goes, into in units])
     assert {verdict.unit.name for verdict in found if verdict.goes} == going
+
+
+def make_plain(name: str, *, goes: bool = True) -> UnitVerdict:
+    return UnitVerdict(Unit(name, f"/p/wandb/{name}"), goes)
+
+
+@pytest.mark.parametrize(
+    ("path", "goes_a", "going"),
+    [
+        pytest.param("/p/notes/link", True, {"a"}, id="of the project"),
+        pytest.param("/p/wandb/other/files/link", True, {"a"}, id="of another sweep's run"),
+        pytest.param("/p/wandb/a/link", True, {"a", "b"}, id="of a run that goes too"),
+        pytest.param("/p/wandb/a/link", False, set(), id="of a run that stays"),
+        pytest.param("/p/wandb/a-2/link", True, {"a"}, id="of a run whose name only begins alike"),
+    ],
+)
+def test_a_run_stays_that_a_symlink_anywhere_leads_into(path: str, goes_a: bool, going: set[str]) -> None:
+    links = [Link(path, frozenset({"/p/wandb/b"}))]
+    found = keep_what_links_need([make_plain("a", goes=goes_a), make_plain("b")], links)
+    assert {verdict.unit.name for verdict in found if verdict.goes} == going
+    if "b" not in going:
+        assert found[1].reasons == (f"a symlink that stays leads into it: {path}",)
+
+
+def test_a_folder_that_cannot_be_read_keeps_what_may_be_led_into() -> None:
+    link = Link("/p/notes", frozenset({"/p/wandb/a"}), "Permission denied")
+    found = keep_what_links_need([make_plain("a"), make_plain("b")], [link])
+    assert [verdict.goes for verdict in found] == [False, True]
+    assert "/p/notes" in found[0].reasons[0]
+    assert "Permission denied" in found[0].reasons[0]
+
+
+def test_what_leads_into_another_goes_before_it() -> None:
+    verdicts = [make_plain(name) for name in ("c", "b", "a", "x")]
+    units = {name: f"/p/wandb/{name}" for name in "abcx"}
+    links = [
+        Link(f"{units['a']}/l", frozenset({units["b"]})),
+        Link(f"{units['b']}/l", frozenset({units["c"]})),
+        Link("/p/notes", frozenset({units["x"]})),
+    ]
+    found = find_holders(verdicts, links)
+    assert list(found).index(units["a"]) < list(found).index(units["b"]) < list(found).index(units["c"])
+    assert (found[units["c"]], found[units["x"]]) == ({units["b"]}, frozenset())
+    circle = [Link(f"{units['a']}/l", frozenset({units["b"]})), Link(f"{units['b']}/l", frozenset({units["a"]}))]
+    assert set(find_holders(verdicts, circle)) == set(units.values())
 
 
 # -- never without proof ----------------------------------------------------------------------------------------------

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hsm.errors import LockLostError
 from hsm.model import EntryKind
 from hsm.sync.clean.removal import (
     KeptError,
+    LookError,
     Removal,
     put_back,
     remove_emptied_folders,
     remove_unit,
+    remove_units,
     remove_wandb_folder,
 )
-from hsm.sync.clean.walk import UnitPlace, walk_folder
+from hsm.sync.clean.walk import UnitPlace, list_mounts, walk_folder
 from hsm.sync.clean.watch import RemovalWatch
 from hsm.targets.contents.checksums import read_checksum
+from hsm.targets.contents.marks import make_mark_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -323,3 +327,102 @@ def test_checksums_are_of_plain_files_alone(run: Path) -> None:
         server.bind(str(run / "s"))
     for name in ("pipe", "s", "files", "none"):
         assert read_checksum(str(run / name), follows=True, check=check) == ""
+
+
+# -- looks at the other ends ------------------------------------------------------------------------------------------
+
+
+def test_the_other_ends_are_looked_at_before_anything_is_renamed(run: Path) -> None:
+    def look_there() -> None:
+        assert run.is_dir()
+        raise LookError("it has changed at nas")
+
+    before = sorted(run.parents[1].rglob("*"))
+    with pytest.raises(LookError):
+        remove_unit(make_removal(look(run), ASIDE, look_there))
+    assert sorted(run.parents[1].rglob("*")) == before
+
+
+def test_after_a_pause_nothing_further_goes_unless_all_is_as_it_was(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is stopped for an hour, after its first file has gone."""
+    unlink, now, looks = os.unlink, [0.0], [0]
+
+    def unlink_and_sleep(path: str, *, dir_fd: int | None = None) -> None:
+        unlink(path, dir_fd=dir_fd)
+        now[0] += 3600
+
+    def look_there() -> None:
+        looks[0] += 1
+        if looks[0] > 1:
+            raise LookError("it has changed at nas")
+
+    place = look(run)
+    monkeypatch.setattr(os, "unlink", unlink_and_sleep)
+    with pytest.raises(LookError):
+        remove_unit(Removal(place, ASIDE, RemovalWatch(look_there, lambda: now[0])))
+    left = walk_folder(str(run.with_name(ASIDE))).entries
+    assert sum(seen.kind is not EntryKind.FOLDER for seen in place.walk.entries.values()) == 1 + sum(
+        seen.kind is not EntryKind.FOLDER for seen in left.values()
+    )
+
+
+def test_a_lock_that_is_lost_ends_the_removal_of_all(run: Path) -> None:
+    second = run.with_name("run-2")
+    second.mkdir()
+    third = run.with_name("run-3")
+    third.mkdir()
+    error = LockLostError("somebody broke it")
+
+    def fail() -> None:
+        raise error
+
+    removals = [
+        make_removal(look(run), ASIDE),
+        make_removal(look(second), f"{ASIDE[:-1]}2", fail),
+        make_removal(look(third), f"{ASIDE[:-1]}3"),
+    ]
+    kept, found = remove_units(removals)
+    assert found is error
+    assert kept == {str(path): "somebody broke it" for path in (second, third)}
+    assert (run.exists(), second.is_dir(), third.is_dir()) == (False, True, True)
+
+
+def test_what_a_symlink_of_something_leads_into_stays_with_it(run: Path) -> None:
+    second = run.with_name("run-2")
+    second.mkdir()
+
+    def fail() -> None:
+        raise LookError("it has changed at nas")
+
+    first = make_removal(look(run), ASIDE, fail)
+    removal = Removal(look(second), f"{ASIDE[:-1]}2", RemovalWatch(lambda: None), frozenset({str(run)}))
+    kept, error = remove_units([first, removal])
+    assert (error, kept[str(second)]) == (None, "a symlink of what stays leads into it")
+    assert second.is_dir()
+
+
+def test_what_is_mounted_below_keeps_all(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bind mount of the same file system has the same device: only the system's list of mounts tells."""
+    place = look(run)
+    monkeypatch.setattr("hsm.sync.clean.walk.list_mounts", lambda: ["/", f"{run}/files/deep", f"{run}-2/x"])
+    assert walk_folder(str(run)).problems == (f"{run}/files/deep is mounted on its own",)
+    with pytest.raises(KeptError, match="mounted"):
+        remove_unit(make_removal(place, ASIDE))
+    assert (run / ".hidden").is_file()
+
+
+def test_where_file_systems_are_mounted_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = rb"36 35 98:0 /mnt1 /data\040of\040two/x rw,noatime master:1 - ext3 /dev/root rw"
+    (tmp_path / "mountinfo").write_bytes(line + b"\n\ndamaged\n")
+    monkeypatch.setattr("hsm.sync.clean.walk.MOUNTS", str(tmp_path / "mountinfo"))
+    assert list_mounts() == ["/data of two/x"]
+    monkeypatch.setattr("hsm.sync.clean.walk.MOUNTS", str(tmp_path / "none"))
+    assert list_mounts() == []
+
+
+def test_a_mark_that_a_killed_clean_left_is_no_result(run: Path) -> None:
+    (run / "files" / make_mark_name("s")).touch()
+    filled = run / make_mark_name("s")
+    filled.write_text("what is filled is somebody's")
+    assert set(look(run).walk.entries) == {*walk_folder(str(run)).entries}
+    assert [path for path in look(run).walk.entries if ".hsm-mark" in path] == [filled.name]

@@ -37,6 +37,8 @@ from hsm.sync.doctor.openssh import OpenSshExamination
 from hsm.sync.doctor.rows import NAMES, Rows
 from hsm.sync.doctor.sftp import SftpExamination
 
+LAYOUT = Layout("/nowhere", "/nowhere/sweeps", "/nowhere/wandb")
+
 OK, WARNING, FAILED, NOT_CHECKED = CheckState
 NEW, OLD = "rsync  version 3.5.0  protocol version 32", "rsync  version 2.6.3  protocol version 28"
 
@@ -136,7 +138,7 @@ class NoSftp:
 
 
 def fill(ssh: FakeSsh, settings: TargetSettings) -> tuple[Rows, list[tuple[str, str]]]:
-    rows, sftp = Rows("cluster"), NoSftp()
+    rows, sftp = Rows("cluster", LAYOUT), NoSftp()
     OpenSshExamination(ssh, settings, Runner(), None, rows, sftp).fill()  # type: ignore[arg-type]
     return rows, sftp.calls
 
@@ -307,7 +309,7 @@ class FakeClient:
 
 
 def fill_sftp(client: FakeClient, settings: TargetSettings, reason: str = "") -> Rows:
-    rows = Rows("nas")
+    rows = Rows("nas", LAYOUT)
     SftpExamination(client, settings, Runner(), None, rows, reason).fill()  # type: ignore[arg-type]
     return rows
 
@@ -343,7 +345,7 @@ def test_what_fails_over_sftp_ends_it_and_the_login(settings: TargetSettings, na
 
 def test_the_engine_alone_beside_another_client(settings: TargetSettings) -> None:
     for errors, state in (({}, OK), ({"login": NoAnswerError("away")}, FAILED)):
-        rows, client = Rows("nas"), FakeClient(errors=errors)
+        rows, client = Rows("nas", LAYOUT), FakeClient(errors=errors)
         SftpExamination(client, settings, Runner(), None, rows, "No rsync.").fill_engine()  # type: ignore[arg-type]
         states = list_states(rows)
         assert states.pop("engine") is state
