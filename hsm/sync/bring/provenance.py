@@ -24,8 +24,8 @@ from hsm.records.receipt_files import iter_receipts
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
 from hsm.sync.bring.books import Books
-from hsm.sync.bring.content import ContentComparison
 from hsm.sync.bring.found_origins import FoundOrigins
+from hsm.targets.contents.comparison import ContentComparison
 
 _SECOND_NS = 10**9
 _COARSEST_STEP_NS = 2 * _SECOND_NS
