@@ -80,7 +80,12 @@ def _count_rest(time_ns: int, now_ns: int) -> int:
     return max(0, min(tick, time_ns + tick - now_ns))
 
 
-def _may_be_same(source_ns: int, target_ns: int) -> bool:
+def is_kept_everywhere(time_ns: int) -> bool:
+    """Tell whether every file system that is known can keep a time, but for its last digits."""
     first, last = _SAFE_RANGE_NS
+    return first <= time_ns <= last
+
+
+def _may_be_same(source_ns: int, target_ns: int) -> bool:
     is_shifted = is_near_time(abs(source_ns - target_ns), _HOUR_NS)
-    return is_near_time(source_ns, target_ns) or is_shifted or not first <= source_ns <= last
+    return is_near_time(source_ns, target_ns) or is_shifted or not is_kept_everywhere(source_ns)

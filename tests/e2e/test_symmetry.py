@@ -19,6 +19,7 @@ from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
+from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.exchange import Direction, exchange
 from hsm.sync.bring.ledger import Ledger
@@ -53,7 +54,14 @@ def pull(remote_project: Path, here: Path, config: Path, word: str) -> TargetRep
     books = Books(here, "desktop", route, Sender("a" * 16, "far", "/far"))
     return exchange(
         connection,
-        Direction(source, destination, roots, partial(ShellGuard, LocalShell(runner)), is_pull=True),
+        Direction(
+            source,
+            destination,
+            roots,
+            partial(ShellGuard, LocalShell(runner)),
+            partial(probe_by_shell, LocalShell(runner)),
+            is_pull=True,
+        ),
         inventory,
         ExchangeOptions(),
         ledger=Ledger(books, sweep.id),

@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from hsm.model import EntryKind, SourceFile
+from hsm.plan.times import is_kept_everywhere
 from hsm.remote.guard import REPLACED_SUFFIX
 from hsm.remote.sftp.listing import NANOSECONDS, get_kind, join
 from hsm.remote.sftp.replies import (
@@ -221,7 +222,9 @@ class PushBatch:
         check_status(replies[-1])
         if found.size != writing.status.st_size:
             raise SftpError(Code.FAILURE, "the file did not arrive whole", writing.place)
-        if found.mtime is None or abs(found.mtime - max(mtime, 0)) > _CLOCK_SECONDS:
+        is_kept = found.mtime is not None and abs(found.mtime - mtime) <= _CLOCK_SECONDS
+        # What no disk has to keep, and the protocol cannot say, is as it is: the plan knows it again.
+        if not is_kept and is_kept_everywhere(writing.status.st_mtime_ns):
             raise SftpError(Code.FAILURE, "the file's time cannot be set", writing.place)
 
     def _iter_writes(self, writing: _Writing) -> Iterator[tuple[list[Request], bool]]:

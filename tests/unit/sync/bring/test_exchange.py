@@ -129,7 +129,9 @@ class Bench:
         books = Books(self.project, "desktop", Route("push", "desktop", None, None, "/s", "/w"), source)
         return exchange(
             self.target,
-            Direction(LocalEndpoint(), self.target.endpoint, self.target.roots, self.target.make_guard, self.target.probe),
+            Direction(
+                LocalEndpoint(), self.target.endpoint, self.target.roots, self.target.make_guard, self.target.probe
+            ),
             self.read_inventory(),
             options,
             ledger=Ledger(books, SWEEP, self.provenance),
