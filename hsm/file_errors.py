@@ -55,8 +55,10 @@ def _explain_denied(reason: str, place: Path) -> tuple[str, str]:
     if status.st_uid == os.geteuid():
         return f"{reason}: {place} is yours, but its mode denies it", f"`chmod u+rwX {place}`, then run it again."
     owner = find_owner(status)
-    lets_in = " to let your group in (`chmod -R g+rwX` on that .hsm)," if ".hsm" in place.parts else " for access"
-    hint = f"Ask {owner}{lets_in} or work in a copy of your own."
+    if ".hsm" in place.parts:  # HSM writes each of its files for its user alone
+        hint = f"HSM's records in a project are one user's: ask {owner} to do it, or work in a copy of your own."
+    else:
+        hint = f"Ask {owner} for access, or work in a copy of your own."
     return f"{reason}: {place} belongs to {owner}", hint
 
 

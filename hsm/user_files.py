@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import pwd
+import secrets
 import stat
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
+
+from hsm.file_errors import explain_os_error, find_owner
 
 
 class FileFlaw(Enum):
@@ -25,11 +28,13 @@ class FlawedFileError(Exception):
 
     Attributes:
         flaw: The reason, for the hint.
+        hint: What to do, where the system's refusal says that; else empty.
     """
 
-    def __init__(self, message: str, flaw: FileFlaw) -> None:
+    def __init__(self, message: str, flaw: FileFlaw, hint: str = "") -> None:
         super().__init__(message)
         self.flaw = flaw
+        self.hint = hint
 
 
 def read_config_file(path: Path, shown: str, *, noun: str, most_bytes: int) -> str:
@@ -54,7 +59,9 @@ def read_config_file(path: Path, shown: str, *, noun: str, most_bytes: int) -> s
             content = file.read(most_bytes + 1)
     except OSError as error:
         flaw = FileFlaw.MISSING if isinstance(error, FileNotFoundError) else FileFlaw.UNREADABLE
-        raise FlawedFileError(f"{shown} cannot be read: {error.strerror or error}", flaw) from None
+        reason, hint = explain_os_error(error, path)
+        hint = hint if isinstance(error, PermissionError) else ""
+        raise FlawedFileError(f"{shown} cannot be read: {reason}", flaw, hint) from None
     if len(content) > most_bytes:
         message = f"{shown} is larger than {most_bytes // 1024} KiB, so it is no {noun}"
         raise FlawedFileError(message, FileFlaw.TOO_LARGE)
@@ -64,6 +71,27 @@ def read_config_file(path: Path, shown: str, *, noun: str, most_bytes: int) -> s
         line = content.count(b"\n", 0, error.start) + 1
         message = f"{shown}: line {line}: byte 0x{content[error.start]:02x} is no UTF-8"
         raise FlawedFileError(message, FileFlaw.NOT_UTF8) from None
+
+
+def write_config_file(path: Path, text: str) -> None:
+    """Write a file that a person will edit; a former one is replaced in one step, through a symlink too.
+
+    Raises:
+        OSError: It could not be written; the former one stays as it was.
+    """
+    real = Path(os.path.realpath(path))
+    if real.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(real))
+    mode = stat.S_IMODE(real.stat().st_mode) if real.exists() else None
+    beside = real.with_name(f".hsm-{secrets.token_hex(8)}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        if mode is not None:
+            beside.chmod(mode)
+        beside.replace(real)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def find_other_writer(path: Path, *, show: Callable[[Path], object] = str) -> str:
@@ -98,9 +126,4 @@ def find_other_writer(path: Path, *, show: Callable[[Path], object] = str) -> st
 
 def find_other_owner(status: os.stat_result) -> str:
     """Return the name of the owner of a file, or empty where that is the user or root."""
-    if status.st_uid in (0, os.geteuid()):
-        return ""
-    try:
-        return pwd.getpwuid(status.st_uid).pw_name
-    except KeyError:
-        return f"user {status.st_uid}"
+    return "" if status.st_uid in (0, os.geteuid()) else find_owner(status)

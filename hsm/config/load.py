@@ -218,4 +218,4 @@ def _read_text(path: Path, shown: str) -> str:
     try:
         return read_config_file(path, shown, noun="sync configuration", most_bytes=_MAX_BYTES)
     except FlawedFileError as error:
-        raise ConfigError(str(error), hint=_HINTS[error.flaw], kind="bad_config") from None
+        raise ConfigError(str(error), hint=error.hint or _HINTS[error.flaw], kind="bad_config") from None

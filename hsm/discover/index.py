@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from hsm.file_errors import explain_os_error
 from hsm.files import DamagedFileError, load_json, save_json
 from hsm.model import Problem, RunVersions
 from hsm.wandb_log.facts import LogFacts
@@ -90,8 +91,12 @@ def load_index(path: Path) -> tuple[RunIndex, tuple[Problem, ...]]:
     """Read the cache; a damaged or unreadable one counts as empty, with a notice."""
     try:
         document = load_json(path, schema=SCHEMA)
-    except (DamagedFileError, OSError) as error:
+    except DamagedFileError as error:
         return RunIndex(), (_make_notice(path, "damaged_cache", f"The cache is not used: {error}"),)
+    except OSError as error:
+        reason, hint = explain_os_error(error, path)
+        message = f"The cache cannot be read, so runs are read anew: {reason}."
+        return RunIndex(), (Problem(f".hsm/cache/{path.name}", "unreadable_cache", message, hint, is_failure=False),)
     records = document.get("logs") if document else None
     return RunIndex(records if isinstance(records, dict) else None), ()
 

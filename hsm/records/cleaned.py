@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hsm.errors import ConfigError
+from hsm.file_errors import explain_os_error
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
 from hsm.model import FileKey, Root
 from hsm.project_folder import ProjectFolder
@@ -148,20 +149,28 @@ def save_cleaning(path: Path, cleaning: Cleaning) -> None:
         _sync_folder(folder)
 
 
-def load_cleanings(project: Path, sweep: str) -> tuple[Cleaning, ...]:
+def load_cleanings(project: Path, sweep: str, *, skips_denied: bool = False) -> tuple[Cleaning, ...]:
     """Read the records of a sweep's cleans, oldest first.
+
+    Args:
+        project: Holds the records.
+        sweep: Its id.
+        skips_denied: Leave out what this user may not read: for who changes nothing.
 
     Raises:
         ConfigError: A record is damaged, cannot be read, or a newer version of HSM wrote it.
     """
     found = []
-    for path in sorted(ProjectFolder(project).cleaned(sweep).glob("*.json")):
+    for path in _list_records(ProjectFolder(project).cleaned(sweep), skips_denied=skips_denied):
         try:
             document = load_json(path, schema=SCHEMA)
             if document is not None:
                 found.append(_parse(document))
         except NewerFileError as error:
             raise ConfigError(f"{error}.", hint="Upgrade HSM here.", kind="newer_schema") from error
+        except PermissionError as error:
+            if not skips_denied:
+                raise _make_denied(path, error) from error
         except (DamagedFileError, ValueError, RecursionError, OSError) as error:
             raise ConfigError(
                 f"The record of a clean {path} cannot be read: {error}.",
@@ -171,13 +180,31 @@ def load_cleanings(project: Path, sweep: str) -> tuple[Cleaning, ...]:
     return tuple(found)
 
 
-def find_cleaned(project: Path, sweep: str) -> dict[str, CleanedUnit]:
+def _list_records(folder: Path, *, skips_denied: bool) -> list[Path]:
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - a glob takes a folder that it may not read for an empty one
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError as error:
+        if skips_denied:
+            return []
+        raise _make_denied(folder, error) from error
+    return [folder / name for name in sorted(names) if name.endswith(".json")]
+
+
+def _make_denied(path: Path, error: OSError) -> ConfigError:
+    reason, hint = explain_os_error(error, path)
+    return ConfigError(f"The records of cleans {path} cannot be read: {reason}.", hint=hint, kind="project_denied")
+
+
+def find_cleaned(project: Path, sweep: str, *, skips_denied: bool = False) -> dict[str, CleanedUnit]:
     """Find the units of a sweep that were removed and are not here: the last record of each, by its name.
 
     Raises:
         ConfigError: As `load_cleanings`.
     """
-    units = {unit.name: unit for cleaning in load_cleanings(project, sweep) for unit in cleaning.units}
+    cleanings = load_cleanings(project, sweep, skips_denied=skips_denied)
+    units = {unit.name: unit for cleaning in cleanings for unit in cleaning.units}
     return {name: unit for name, unit in units.items() if not unit.is_here}
 
 

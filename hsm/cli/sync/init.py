@@ -23,7 +23,9 @@ def write_config(
     """
     from hsm.cli.render import show_lines
     from hsm.config.template import GITIGNORE, check_project_name, make_template
+    from hsm.file_errors import explain_os_error
     from hsm.project_folder import ProjectFolder
+    from hsm.user_files import write_config_file
 
     own = ProjectFolder(Path.cwd())
     folder, path = own.path, own.config
@@ -31,18 +33,17 @@ def write_config(
     try:
         folder.mkdir(mode=0o755, exist_ok=True)
         if force or not own.ignore.exists():
-            own.ignore.write_text(GITIGNORE, encoding="utf-8")
+            write_config_file(own.ignore, GITIGNORE)
         if path.exists() and not force:
             raise UsageError(
                 f"{path} exists already.",
                 hint="Edit it, or replace it with `hsm sync init --force`.",
                 kind="config_exists",
             )
-        path.write_text(template, encoding="utf-8")
+        write_config_file(path, template)
     except OSError as error:
-        raise TargetError(
-            f"{folder} cannot be written: {error.strerror}.", hint="Check its permissions.", kind="no_permission"
-        ) from error
+        reason, hint = explain_os_error(error, folder)
+        raise TargetError(f"{folder} cannot be written: {reason}.", hint=hint, kind="no_permission") from error
     show_lines(
         [
             f"Written: {path}",

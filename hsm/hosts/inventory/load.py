@@ -215,5 +215,5 @@ def _read_text(path: Path) -> str:
         if error.flaw is FileFlaw.MISSING:
             hint = f"correct --hosts-file or {FILE_VARIABLE}; `hsm hosts import` makes one"
             raise ConfigError(f"There is no hosts file {shown}", hint=hint, kind="no_hosts_file") from None
-        hint = "look at it with `hsm hosts list --hosts-file FILE`"
+        hint = error.hint or "look at it with `hsm hosts list --hosts-file FILE`"
         raise ConfigError(str(error), hint=hint, kind="bad_hosts") from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -309,3 +311,43 @@ def test_a_command_line_that_has_no_room_is_told_apart() -> None:
     words = ["x" * 100_000] * 200  # 20 MB: more than any system gives
     with pytest.raises(CommandTooLongError):
         run("true", *words)
+
+
+LOST = """
+import os, signal, sys, threading
+from hsm.process.runner import Runner, StatusLostError
+{before}
+runner = Runner()
+for start in (
+    lambda: runner.run(["sh", "-c", "exit 23"], timeout_seconds=50),
+    lambda: runner.stream(["sh", "-c", "exit 23"], stdin=b"", on_output=print),
+):
+    try:
+        sys.exit(f"taken for {{start()}}")
+    except StatusLostError as error:
+        assert "exit status of `sh` cannot be read" in error.message, error
+"""
+
+REAPS_ALL = """
+def reap():
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            pass
+threading.Thread(target=reap, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param("signal.signal(signal.SIGCHLD, signal.SIG_IGN)", id="SIGCHLD is ignored"),
+        pytest.param(REAPS_ALL, id="another thread collects all children"),
+    ],
+)
+def test_an_exit_status_that_cannot_be_read_is_a_failure(before: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOST.format(before=before)], stderr=subprocess.PIPE, text=True, timeout=LONG, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hsm.project_folder import ProjectFolder
 from hsm.sweep_folder import OUTPUTS
 
 if TYPE_CHECKING:
@@ -24,7 +27,27 @@ def load_current_config() -> LoadedConfig:
 
     loaded = load_project_config(Path.cwd(), find_node=_find_node)
     note_place(loaded.project)
+    _note_denied(loaded.project)
     return loaded
+
+
+_noted: set[Path] = set()
+"""Places that were spoken of; a command may load the configuration twice."""
+
+
+def _note_denied(project: Path) -> None:
+    """Say whose the records of the project are, where this user may not read them: commands then know nothing of it."""
+    folder = ProjectFolder(project)
+    for place in (folder.target(""), folder.cleaned("")):
+        if place in _noted or os.access(place, os.R_OK | os.X_OK) or not os.path.lexists(place):
+            continue
+        from hsm.cli.render import show_note
+        from hsm.file_errors import explain_os_error
+
+        _noted.update((folder.target(""), folder.cleaned("")))
+        reason, hint = explain_os_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), place)
+        show_note(f"Note: what was synced or cleaned here by others is not known: {reason}.\n{hint}")
+        return
 
 
 def _find_node(project: Path, name: str) -> Mapping[str, object] | str:
