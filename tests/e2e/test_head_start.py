@@ -24,6 +24,7 @@ from hsm.sync.bring.push import push
 from hsm.sync.request import SyncRequest
 from hsm.targets.connect import connect
 from hsm.targets.contract import get_roots
+from hsm.transfer.base import make_workspace
 from tests.conftest import read_argv
 from tests.e2e.aftermath import SWEEP, Said, assert_end, sync
 from tests.e2e.synthetic import write_file, write_project
@@ -204,7 +205,9 @@ def test_an_rsync_here_that_comes_later_is_found_by_the_next_pass(
     settings = settings.model_copy(update={"engine": "rsync"})
     layout = Layout(str(project.folder), str(project.folder / "sweeps"), str(project.folder / "wandb"))
     connection = connect(project.target, settings, Runner(), SilentReporter(), layout=layout)
-    make_engine = partial(connection.make_engine, get_roots(settings), sweep=SWEEP, update_only=False)
+    make_engine = partial(
+        connection.make_engine, get_roots(settings), workspace=make_workspace(SWEEP, "abc"), update_only=False
+    )
     with connection.keep_open():
         connection.login()
         assert connection.endpoint.machine.rsync_version
