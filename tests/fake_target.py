@@ -15,8 +15,8 @@ from pathlib import Path
 
 from hsm.endpoint import FileEnds, Survey, Tree
 from hsm.errors import HsmError
-from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, Problem, Root
+from hsm.plan.disk.file_system import FileSystem
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from hsm.config.rules import check_pattern
 from hsm.errors import UsageError
 from hsm.model import CONFLICT, TYPE_CONFLICT, PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
-from hsm.plan.collisions import NAME_COLLISION
+from hsm.plan.disk.collisions import NAME_COLLISION
 from hsm.plan.patterns import Patterns
 from hsm.units import parse_age
 

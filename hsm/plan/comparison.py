@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hsm.file_system import FileSystem
 from hsm.model import (
     CONFLICT,
     TYPE_CONFLICT,
@@ -17,11 +16,12 @@ from hsm.model import (
     Reason,
     SourceFile,
 )
-from hsm.plan.collisions import find_collisions, make_collision_problems
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.digest import make_digest
-from hsm.plan.names import find_refused, make_refused_problems
-from hsm.plan.times import TimeMatch, is_near_time, match_times
+from hsm.plan.disk.collisions import find_collisions, make_collision_problems
+from hsm.plan.disk.file_system import FileSystem
+from hsm.plan.disk.names import find_refused, make_refused_problems
+from hsm.plan.disk.times import TimeMatch, is_near_time, match_times
 
 _UNMEASURED = FileSystem()
 
@@ -47,7 +47,7 @@ class Known:
     different: Collection[FileKey] = frozenset()
 
 
-class Comparison:
+class RootComparison:
     """Comparison of files with one root of the destination. A file of which nothing is known counts as different.
 
     Args:

@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import Literal
 
 from hsm.config.rules import SECRET_PATTERNS
-from hsm.file_system import FileSystem
 from hsm.model import (
     FOLDER_UNREADABLE,
     NO_RUNS,
@@ -21,8 +20,9 @@ from hsm.model import (
     SyncPlan,
 )
 from hsm.plan.choice import RunChoice, choose
-from hsm.plan.comparison import Comparison, Known
+from hsm.plan.comparison import Known, RootComparison
 from hsm.plan.destination import Destination
+from hsm.plan.disk.file_system import FileSystem
 from hsm.plan.secrets import make_secret_notices
 from hsm.plan.selection import Selection
 from hsm.plan.symlinks.folder_links import FolderLinks, settle_links
@@ -91,7 +91,7 @@ def make_plan(inventory: SweepInventory, destination: Destination, options: Plan
     for root in Root:
         files = sorted(file for file in inventory.files if file.root is root)
         if files:
-            comparison = Comparison(destination[root], options.file_systems.get(root), options.make_known())
+            comparison = RootComparison(destination[root], options.file_systems.get(root), options.make_known())
             items += _plan_root(files, inventory, selection, comparison)
             problems += comparison.problems
             doubts += comparison.doubts
@@ -121,7 +121,7 @@ def _judge(problem: Problem, proven: Mapping[str, str]) -> Problem:
 
 
 def _plan_root(
-    files: Sequence[SourceFile], inventory: SweepInventory, selection: Selection, comparison: Comparison
+    files: Sequence[SourceFile], inventory: SweepInventory, selection: Selection, comparison: RootComparison
 ) -> Iterator[PlanItem]:
     """Decide for the files of one root, which are sorted by path."""
     runs = {run.name: run for run in inventory.runs}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hsm.endpoint import Space
 from hsm.errors import UsageError
 from hsm.model import EntryKind, Problem, Reason, Root, SyncPlan
-from hsm.plan.destination import Destination
+from hsm.plan.destination import Destination, DestinationRoot
 
 POSSIBLE_SECRET = "possible_secret"  # noqa: S105 - a kind of problem
 DESTINATION_GONE = "destination-gone"
@@ -118,23 +118,40 @@ def _check_types(destination: Destination) -> list[Refusal]:
 
 
 def _check_space(plan: SyncPlan, destination: Destination) -> list[Refusal]:
-    # By the room itself: both roots may lie on one file system, which shows by equal numbers.
-    needs: dict[Space, tuple[str, int, int]] = {}
+    # Both roots may lie on one file system, which shows by its name, and where that is unknown by equal numbers.
+    needs: dict[str | Space, list[_Need]] = {}
     for root, there in destination.items():
         sends = [item for item in plan.items if item.reason.is_send and item.file.root is root]
-        n_bytes = sum(item.file.size for item in sends)
+        # All bytes count, of replaced files too: a file is written beside the old one, then renamed.
+        n_bytes = sum(item.file.n_needed_bytes for item in sends)
         n_files = sum(item.reason is Reason.NEW for item in sends)  # the others take the place of files
-        path, more_bytes, more_files = needs.get(there.space, (there.path, 0, 0))
-        needs[there.space] = (path, n_bytes + more_bytes, n_files + more_files)
+        needs.setdefault(there.device or there.space, []).append(_Need(there, n_bytes, n_files))
     refusals = []
-    for space, (path, n_bytes, n_files) in needs.items():
+    for shares in needs.values():
+        space = shares[0].there.space
+        n_bytes = sum(need.n_bytes for need in shares)
+        n_files = sum(need.n_files for need in shares)
         if space.free_bytes is not None and n_bytes > space.free_bytes:
-            # All bytes count, of replaced files too: a file is written beside the old one, then renamed.
+            paths = _join([need.there.path for need in shares if need.n_bytes])
             missing = n_bytes - space.free_bytes
-            message = f"{path} needs {n_bytes} bytes, {space.free_bytes} are free: {missing} are missing."
+            message = f"{paths} needs {n_bytes} bytes, {space.free_bytes} are free: {missing} are missing."
             refusals.append(Refusal("space", message, "Free some, or `--allow space` tries all the same."))
         if space.free_inodes is not None and n_files > space.free_inodes:
+            paths = _join([need.there.path for need in shares if need.n_files])
             missing = n_files - space.free_inodes
-            message = f"{path} needs {n_files} new files, {space.free_inodes} are free: {missing} are missing."
+            message = f"{paths} needs {n_files} new files, {space.free_inodes} are free: {missing} are missing."
             refusals.append(Refusal("inodes", message, "Free some, or `--allow inodes` tries all the same."))
     return refusals
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """What one root is to receive."""
+
+    there: DestinationRoot
+    n_bytes: int
+    n_files: int
+
+
+def _join(paths: Sequence[str]) -> str:
+    return " with ".join(paths)

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hsm.file_system import FileSystem, Rounding
 from hsm.files import DamagedFileError, load_json, save_json
 from hsm.model import Root
 from hsm.plan.destination import Destination, DestinationRoot
+from hsm.plan.disk.file_system import FileSystem, Rounding
 
 SCHEMA = 1
 _MOST_PLACES = 64

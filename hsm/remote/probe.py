@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hsm.file_system import LONGEST_NAME, SECOND_NS, FileSystem, Rounding, round_time
-from hsm.plan.names import RULES
+from hsm.plan.disk.file_system import LONGEST_NAME, SECOND_NS, FileSystem, Rounding, round_time
+from hsm.plan.disk.names import RULES
 
 PROBE_FOLDER = "probe"
 """Below the temporary folder of a root; removed again at once."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, FileEnds, Survey, Tree
 from hsm.errors import HsmError, NoRsyncError, NoShellError, NoSshError, TargetError, UnreachableError
-from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
+from hsm.plan.disk.file_system import FileSystem
 from hsm.remote.guard import Guard, GuardPlaces
 from hsm.remote.shell import RemoteShell
 from hsm.targets.contents.contract import Contents

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
-from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
+from hsm.plan.disk.file_system import FileSystem
 from hsm.remote.guard import MakeGuard
 from hsm.remote.shell import RemoteShell
 from hsm.targets.contents.contract import Contents

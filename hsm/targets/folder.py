@@ -12,8 +12,8 @@ from pathlib import Path
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.errors import ConfigError, RefusedError, TargetError
-from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
+from hsm.plan.disk.file_system import FileSystem
 from hsm.plan.safety import DESTINATION_GONE
 from hsm.process.places import note_place
 from hsm.process.runner import Runner

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hsm.config.schema import TargetSettings
-from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
+from hsm.plan.disk.file_system import FileSystem
 from hsm.process.background import BackgroundCall
 from hsm.process.runner import Runner
 from hsm.remote.guard import MakeGuard

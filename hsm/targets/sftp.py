@@ -8,8 +8,8 @@ from functools import partial
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
-from hsm.file_system import FileSystem
 from hsm.model import Problem, Root
+from hsm.plan.disk.file_system import FileSystem
 from hsm.process.runner import Runner
 from hsm.remote.guard import MakeGuard
 from hsm.remote.paramiko.client import ParamikoClient

@@ -9,16 +9,17 @@ the source did not change meanwhile.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from hsm.endpoint import Endpoint, Space, Tree
 from hsm.errors import HsmError, UnreachableError
-from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
-from hsm.plan.times import TimeMatch, match_times
+from hsm.plan.disk.file_system import FileSystem
+from hsm.plan.disk.times import TimeMatch, match_times
 from hsm.transfer.base import PARTIAL_FOLDER, Engine
-from hsm.transfer.content import compare_content
+from hsm.transfer.batches import make_batches
 from hsm.transfer.workers import RoundEnd
 
 
@@ -63,6 +64,43 @@ def refresh(source: Endpoint, files: Sequence[SourceFile]) -> dict[FileKey, Sour
         entries = {entry.path: entry for entry in listing.entries}
         now.update((file.key, _renew(file, entries.get(file.path))) for file in members)
     return now
+
+
+@dataclass(frozen=True, slots=True)
+class ContentAnswer:
+    """Files whose content is not the same at both ends; the others' is.
+
+    Attributes:
+        different: Files that differ.
+        missing: Files that are not at the destination.
+    """
+
+    different: frozenset[FileKey]
+    missing: frozenset[FileKey]
+
+
+def compare_content(engine: Engine, files: Sequence[SourceFile], *, n_workers: int) -> ContentAnswer:
+    """Compare files by checksum; both ends read all of them.
+
+    Args:
+        engine: Between the two ends.
+        files: In any order.
+        n_workers: Wanted; the engine may allow fewer.
+
+    Raises:
+        HsmError: A file could not be read, or the connection broke: nothing is known.
+    """
+    if not files:
+        return ContentAnswer(frozenset(), frozenset())
+    can = engine.capabilities
+    batches = make_batches(sorted(files), n_streams=n_workers, max_name_bytes=can.max_name_bytes)
+    with ThreadPoolExecutor(max(1, min(n_workers, can.max_workers))) as executor:
+        found = list(executor.map(engine.compare, batches))
+    pairs = list(zip(batches, found, strict=True))
+    return ContentAnswer(
+        frozenset((batch.root, path) for batch, answer in pairs for path in answer.different),
+        frozenset((batch.root, path) for batch, answer in pairs for path in answer.missing),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +201,7 @@ def measure_lack(destination: Endpoint, roots: Mapping[Root, str], files: Sequen
     for members, listing in zip(by_root.values(), destination.survey(trees).listings, strict=True):
         sizes = {entry.path: entry.size for entry in listing.entries}
         n_bytes, n_files = needs.get(listing.space, (0, 0))
-        n_bytes += sum(max(0, file.size - sizes.get(_get_partial_path(file), 0)) for file in members)
+        n_bytes += sum(max(0, file.n_needed_bytes - sizes.get(_get_partial_path(file), 0)) for file in members)
         n_files += sum(file.path not in sizes for file in members)
         needs[listing.space] = (n_bytes, n_files)
     return (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hsm.endpoint import Endpoint, Tree
-from hsm.file_system import SECOND_NS, FileSystem
+from hsm.plan.disk.file_system import SECOND_NS, FileSystem
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalShell
 from hsm.remote.sftp.endpoint import SftpEndpoint

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from hsm.file_system import SECOND_NS, FileSystem
-from hsm.plan.names import RULES
+from hsm.plan.disk.file_system import SECOND_NS, FileSystem
+from hsm.plan.disk.names import RULES
 from hsm.remote.probe import (
     CASE_MADE,
     CASE_TRIED,

@@ -10,8 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
-from hsm.file_system import SECOND_NS, FileSystem
-from hsm.plan.names import RULES
+from hsm.plan.disk.file_system import SECOND_NS, FileSystem
+from hsm.plan.disk.names import RULES
 from hsm.remote.probe import (
     CASE_MADE,
     CASE_TRIED,
@@ -84,11 +84,11 @@ def probe_by_shell(shell: RemoteShell, folders: Sequence[str]) -> dict[str, File
     Returns:
         By folder; a folder in which nothing could be made is missing.
     """
-    completed = shell.run(make_probe_program(folders))
+    completed = shell.run(make_disk_probe(folders))
     return parse_probe(completed.stdout, folders)
 
 
-def make_probe_program(folders: Sequence[str]) -> str:
+def make_disk_probe(folders: Sequence[str]) -> str:
     """Make the program that tries all folders."""
     head = [
         f"case_made={quote(CASE_MADE)} case_tried={quote(CASE_TRIED)}",
@@ -102,7 +102,7 @@ def make_probe_program(folders: Sequence[str]) -> str:
 
 
 def parse_probe(content: bytes, folders: Sequence[str]) -> dict[str, FileSystem]:
-    """Read the answer of a program of `make_probe_program`."""
+    """Read the answer of a program of `make_disk_probe`."""
     sections = os.fsdecode(content).split("folder=\0")[1:]
     found: dict[str, FileSystem] = {}
     for folder, section in zip(folders, sections, strict=False):

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hsm.model import Entry, EntryKind, FileKey, Problem, Reason, Run, SourceFile, SyncPlan
-from hsm.plan.times import is_same_time
+from hsm.plan.disk.times import is_same_time
 from hsm.records.record import make_records
 from hsm.remote.shell import quote, quote_path
 from hsm.wandb_log.artifacts import StagedArtifact

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hsm.discover.results import OWN_PREFIX
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, Problem, Root, Run, SourceFile
-from hsm.plan.times import is_same_time
+from hsm.plan.disk.times import is_same_time
 from hsm.transfer.base import PARTIAL_FOLDER
 from hsm.wandb_log.artifacts import StagedArtifact
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hsm.model import EntryKind, FileKey, SourceFile, SweepInventory
 from hsm.plan.destination import Destination
-from hsm.plan.times import TimeMatch, match_times
+from hsm.plan.disk.times import TimeMatch, match_times
 from hsm.records.cleaned import CleanedFile, iter_cleaned_files, load_cleanings
 from hsm.records.origins import iter_origins
 from hsm.sync.bring.found_origins import FoundOrigins

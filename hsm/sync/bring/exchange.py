@@ -16,9 +16,9 @@ from hsm.endpoint import Endpoint
 from hsm.errors import ExitCode, HsmError, LockedError, LockLostError, RefusedError, UnreachableError
 from hsm.model import Problem, Root, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
+from hsm.plan.disk.times import count_tick_ns
 from hsm.plan.planner import select
 from hsm.plan.safety import check_plan, check_secrets
-from hsm.plan.times import count_tick_ns
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard

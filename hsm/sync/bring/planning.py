@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, UnreachableError
-from hsm.file_system import FileSystem
 from hsm.model import Entry, FileKey, Root, SourceFile, SweepInventory, SyncPlan
+from hsm.plan.disk.file_system import FileSystem
+from hsm.plan.disk.times import TimeMatch, match_times
 from hsm.plan.planner import PlanOptions, make_plan
-from hsm.plan.times import TimeMatch, match_times
 from hsm.records.compared import ComparedFile, load_compared, save_compared
 from hsm.records.file_systems import load_file_systems, make_place, save_file_systems
 from hsm.sync.bring.ledger import Ledger
@@ -154,7 +154,7 @@ class Planning:
         """Find the files whose content differs; where it cannot be read, nobody has shown that it does not."""
         if not files:
             return frozenset()
-        from hsm.transfer.content import compare_content  # noqa: PLC0415 - few plans need it
+        from hsm.transfer.proof import compare_content  # noqa: PLC0415 - few plans need it
 
         try:
             answer = compare_content(self.take_engine(there), files, n_workers=self._options.n_workers)

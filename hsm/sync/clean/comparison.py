@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hsm.config.target_sections import SyncOptions
 from hsm.model import EntryKind, Reason, SourceFile, SweepInventory
+from hsm.plan.disk.times import is_same_time
 from hsm.plan.selection import Selection
-from hsm.plan.times import is_same_time
 from hsm.records.record import SWEEP_FOLDER
 from hsm.sync.clean.names import is_hsm_path, is_wandb_folder
 from hsm.sync.clean.values import HERE, CleanOptions, Copy, Lack, Unit

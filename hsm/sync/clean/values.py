@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, Root, Run, SourceFile
+from hsm.plan.disk.file_system import FileSystem
 from hsm.records.cleaned import CleanedUnit
 from hsm.records.record import RunRecord
 

@@ -26,11 +26,11 @@ from hsm.endpoint import Endpoint, FileEnds
 from hsm.errors import ExitCode
 from hsm.model import Problem, Reason, RunState
 from hsm.plan.choice import RunChoice
+from hsm.plan.disk.times import count_tick_ns
 from hsm.plan.secrets import SECRET_FOUND
 from hsm.plan.summary import Counts
 from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
 from hsm.plan.symlinks.outside import LINK_OUTSIDE
-from hsm.plan.times import count_tick_ns
 from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.reports import State, TargetReport, count_files, count_runs

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from hsm.file_system import FileSystem
 from hsm.model import EntryKind, FileKey, Problem, Reason, Root, SourceFile, SyncPlan
 from hsm.plan.destination import Destination
+from hsm.plan.disk.file_system import FileSystem
 from hsm.sweep_folder import sweep_folder
 
 

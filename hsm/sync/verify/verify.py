@@ -14,9 +14,9 @@ from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.errors import ExitCode, HsmError
-from hsm.file_system import FileSystem
 from hsm.model import CONFLICT, FileKey, Root, SweepInventory, SyncPlan
 from hsm.plan.choice import RunChoice, choose
+from hsm.plan.disk.file_system import FileSystem
 from hsm.plan.planner import make_plan, select
 from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import CommandStoppedError, Runner
@@ -38,7 +38,7 @@ from hsm.sync.verify.report import VerifyReport, VerifyVerdict
 from hsm.targets.apart import ApartEndpoint
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection, get_roots
-from hsm.transfer.content import compare_content
+from hsm.transfer.proof import compare_content
 
 
 def verify(

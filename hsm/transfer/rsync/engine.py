@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import cache
 
 from hsm.errors import HsmError, SessionsRefusedError, UnexplainedError, UnreachableError
-from hsm.file_system import SECOND_NS
 from hsm.model import Root
+from hsm.plan.disk.file_system import SECOND_NS
 from hsm.process.runner import CommandTooLongError, Completed, ProgramMissingError, Runner, WaitingProgram
 from hsm.remote.openssh.client import OpenSsh
 from hsm.transfer.base import MAX_LOCAL_WORKERS, Batch, BatchEnd, Capabilities, Comparison, OnMoved, Replacing

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hsm.errors import HsmError
-from hsm.file_system import SECOND_NS
 from hsm.model import EntryKind, Root
+from hsm.plan.disk.file_system import SECOND_NS
 from hsm.process.runner import Runner
 from hsm.remote.sessions import MAX_SESSIONS
 from hsm.remote.sftp.listing import get_kind, join

@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from hsm.model import EntryKind, SourceFile
-from hsm.plan.times import is_kept_everywhere
+from hsm.plan.disk.times import is_kept_everywhere
 from hsm.remote.guard import REPLACED_SUFFIX
 from hsm.remote.sftp.listing import NANOSECONDS, get_kind, join
 from hsm.remote.sftp.replies import (

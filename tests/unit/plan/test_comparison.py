@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from hsm.file_system import SECOND_NS, FileSystem
 from hsm.model import Entry, EntryKind, Reason, Root, Run, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.digest import make_digest
+from hsm.plan.disk.file_system import SECOND_NS, FileSystem
 from hsm.plan.planner import PlanOptions, make_plan
 
 T = 1_760_000_001_123_456_789  # an odd second

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.file_system import FileSystem
 from hsm.model import (
     FOLDER_UNREADABLE,
     Entry,
@@ -24,6 +23,7 @@ from hsm.model import (
     SyncPlan,
 )
 from hsm.plan.destination import DestinationRoot
+from hsm.plan.disk.file_system import FileSystem
 from hsm.plan.planner import PlanOptions, make_plan, select
 
 SWEEP = "sweep_20251020_212836"

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from hsm.file_system import SECOND_NS, FileSystem, Rounding, round_time
-from hsm.plan.names import RULES
+from hsm.plan.disk.file_system import SECOND_NS, FileSystem, Rounding, round_time
+from hsm.plan.disk.names import RULES
 from hsm.remote.probe import EVEN_NS, FAR_SECONDS, LENGTHS, ODD_NS, Observation, make_file_system
 
 SEEN = Observation(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hsm.endpoint import Listing, Machine, Space, Survey, Tree
-from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, Root, SourceFile
+from hsm.plan.disk.file_system import FileSystem
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.transfer.base import PARTIAL_FOLDER

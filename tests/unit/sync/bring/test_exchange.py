@@ -21,8 +21,8 @@ from hsm.errors import (
     NoRsyncError,
     UnreachableError,
 )
-from hsm.file_system import FileSystem
 from hsm.model import Root, Run, RunState, SourceFile, SweepInventory, SyncPlan
+from hsm.plan.disk.file_system import FileSystem
 from hsm.plan.planner import PlanOptions
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import Event

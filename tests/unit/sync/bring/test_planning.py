@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hsm.errors import ExitCode, TargetError
-from hsm.file_system import SECOND_NS, FileSystem, Rounding
 from hsm.model import Root
+from hsm.plan.disk.file_system import SECOND_NS, FileSystem, Rounding
 from hsm.project_folder import ProjectFolder
 from hsm.sync.bring.push import push
 from hsm.sync.reports import State, TargetReport

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from hsm.file_system import SECOND_NS, FileSystem
+from hsm.plan.disk.file_system import SECOND_NS, FileSystem
 
 _HOUR_NS = 3600 * SECOND_NS
 _COARSEST_NS = 2 * SECOND_NS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hsm.file_system import FileSystem
-from hsm.plan.names import RULES, find_refused, make_refused_problems
+from hsm.plan.disk.file_system import FileSystem
+from hsm.plan.disk.names import RULES, find_refused, make_refused_problems
 
 WINDOWS = FileSystem(refused=(*':?*"<>|\\', "control", "dot", "space", "device", "device_stem", "bytes"))
 

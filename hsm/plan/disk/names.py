@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from hsm.file_system import LONGEST_NAME, FileSystem
 from hsm.model import Problem
+from hsm.plan.disk.file_system import LONGEST_NAME, FileSystem
 
 NAME_REFUSED = "name_refused"
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])", re.IGNORECASE)

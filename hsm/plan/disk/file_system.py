@@ -38,7 +38,7 @@ class FileSystem:
         folds_case: Names that differ only in case are one name.
         folds_unicode: Names that differ only in their Unicode form are one name.
         unicode_form: In which all names are shown, `NFD` (HFS+); empty where they are shown as they were made.
-        refused: The rules (`hsm.plan.names`) whose names cannot be made.
+        refused: The rules (`hsm.plan.disk.names`) whose names cannot be made.
         longest_name: In bytes.
         replaces: A file can be renamed over another one.
         has_symlinks: Symlinks can be made.

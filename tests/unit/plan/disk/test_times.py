@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hsm.file_system import SECOND_NS, FileSystem, Rounding
-from hsm.plan.times import TimeMatch, count_tick_ns, match_times
+from hsm.plan.disk.file_system import SECOND_NS, FileSystem, Rounding
+from hsm.plan.disk.times import TimeMatch, count_tick_ns, match_times
 
 T = 1_760_000_001 * SECOND_NS  # an odd second
 HOUR = 3600 * SECOND_NS

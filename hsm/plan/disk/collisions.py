@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from hsm.file_system import FileSystem
 from hsm.model import Problem
+from hsm.plan.disk.file_system import FileSystem
 
 NAME_COLLISION = "name_collision"
 

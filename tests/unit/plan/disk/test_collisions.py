@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, Problem, Reason, Root, Run, SourceFile, SweepInventory, SyncPlan
-from hsm.plan.collisions import find_collisions, make_collision_problems
 from hsm.plan.destination import DestinationRoot
+from hsm.plan.disk.collisions import find_collisions, make_collision_problems
+from hsm.plan.disk.file_system import FileSystem
 from hsm.plan.planner import PlanOptions, make_plan
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
