@@ -53,6 +53,8 @@ class Results:
         content = entry.followed if is_link else entry
         if content is not None and content.kind is EntryKind.FILE:
             file = SourceFile(root, path, prefix, content.size, content.mtime_ns, content.inode, run, is_link)
+            if content.disk_bytes is not None:
+                file = file._replace(disk_bytes=content.disk_bytes)
             self.files.append(file._replace(leads_to=(entry.link_target,)) if entry.link_target else file)
         elif content is None:
             message = f"The symlink leads nowhere, or to what may not be looked at: {entry.link_target}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import pytest
 import yaml
 
+from tests.e2e.permissions import bind_superuser
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping
@@ -150,3 +152,9 @@ def make_target(sshd: PrivateSshd, style: Style, root: Path) -> dict[str, Any]:
         "options": {"UserKnownHostsFile": str(sshd.known_hosts)},
     }
     return {"host": sshd.host, "user": sshd.user, "port": sshd.port, "paths": paths, "ssh": ssh}
+
+
+@pytest.fixture
+def as_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run hsm with no right to pass over permissions."""
+    bind_superuser(tmp_path, monkeypatch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import REQUIRE_E2E
 from tests.e2e.aftermath import (
     SWEEP,
     Said,
@@ -25,6 +23,7 @@ from tests.e2e.aftermath import (
     list_runs,
     sync,
 )
+from tests.e2e.permissions import locked_up
 from tests.e2e.proxy import LinkProxy
 from tests.e2e.synthetic import T, write_file, write_project
 from tests.marks import parametrize
@@ -313,34 +312,6 @@ def test_a_source_that_lost_its_sweeps_is_refused(
         vanish(project.folder / folder)
     assert_end(sync(project), "refused", 12, "source-empty")
     assert {name: path.stat().st_ino for name, path in list_arrived(project).items()} == before
-
-
-@pytest.fixture
-def as_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run hsm with no right to pass over permissions."""
-    if os.geteuid() != 0:
-        return
-    if shutil.which("setpriv") is None:
-        reason = "root can read everything, and there is no setpriv"
-        if REQUIRE_E2E:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    program = tmp_path / "python"
-    program.write_text(
-        f'#!/bin/sh\nexec setpriv --bounding-set=-dac_override,-dac_read_search "{sys.executable}" "$@"\n'
-    )
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
-
-
-@contextlib.contextmanager
-def locked_up(path: Path) -> Iterator[None]:
-    mode = path.stat().st_mode
-    path.chmod(0)
-    try:
-        yield
-    finally:
-        path.chmod(mode)
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from hsm.endpoint import Listing, Space, Tree
 from hsm.model import FOLDER_UNREADABLE, Entry, EntryKind, Problem
+from hsm.process.answer import MOST_ANSWER_BYTES, AnswerTooLongError
+from hsm.remote.sessions import MOST_ENTRIES
 from hsm.remote.sftp.replies import (
     Attributes,
     WireError,
@@ -70,6 +72,7 @@ class TreeLister:
         self._device = ""
         self._entries: list[Entry] = []
         self._problems: list[Problem] = []
+        self._n_bytes = 0
 
     def make_listing(self) -> Listing:
         """Make the listing, once the queue is done."""
@@ -140,12 +143,23 @@ class TreeLister:
             while not is_over:  # two at once: the second mostly says that the first was all
                 replies = yield RequestBatch([make_handle(PacketType.READDIR, handle, path)] * 2)
                 for reply in replies:
+                    self._count(reply)
                     found = parse_names(reply)
                     is_over = is_over or found is None
                     self._add_children(name, found or [], depth)
         except SftpError as error:
             self._add_problem(name, error)
         yield RequestBatch([make_handle(PacketType.CLOSE, handle, path)])
+
+    def _count(self, reply: Reply) -> None:
+        """Count what the names take, so that a server that never ends a folder does not fill the memory."""
+        self._n_bytes += len(reply.body)
+        if self._n_bytes > MOST_ANSWER_BYTES or len(self._entries) > MOST_ENTRIES:
+            raise AnswerTooLongError(
+                f"{self._base} is larger there than any listing that can be read: more than "
+                f"{MOST_ANSWER_BYTES // 1024**2} MiB of names, or {MOST_ENTRIES:,} entries.",
+                hint="Choose other `paths`, or ask whoever runs the server.",
+            )
 
     def _add_children(self, name: str, found: Sequence[tuple[str, Attributes]], depth: int) -> None:
         unknown: list[str] = []
@@ -167,7 +181,9 @@ class TreeLister:
         for name, reply in zip(names, replies, strict=True):
             try:
                 attributes = parse_attributes(reply)
-            except SftpError:
+            except SftpError as error:
+                if error.code != Code.NO_SUCH_FILE:  # of a folder that may be read and not searched
+                    self._add_problem(name, error)
                 continue
             if attributes.mode is not None:
                 self._add(name, attributes, depth=depth)
@@ -191,7 +207,7 @@ class TreeLister:
         self._entries.append(entry)
 
     def _add_problem(self, name: str, error: SftpError) -> None:
-        message = f"The folder cannot be read: {error.text or 'the server gives no reason'}"
+        message = f"It cannot be read: {error.text or 'the server gives no reason'}"
         self._problems.append(Problem(name, FOLDER_UNREADABLE, message, "Check its permissions."))
 
 

@@ -11,14 +11,20 @@ from dataclasses import dataclass
 
 from hsm.endpoint import Listing, Machine, Space
 from hsm.model import FOLDER_UNREADABLE, Entry, EntryKind, Problem
+from hsm.remote.sessions import MOST_ENTRIES
 from hsm.remote.shell_programs.lister import ListingRequest
+from hsm.tree import BLOCK_BYTES
 
 _KINDS = {"f": EntryKind.FILE, "d": EntryKind.FOLDER, "l": EntryKind.SYMLINK}
 
 _PACKED = b"gzip\0"
+_MOST_CLOCK_DIGITS = 12
 
-MOST_BYTES = 4 * 1024**3
-"""Of an answer once it is unpacked: a listing of 40 million files."""
+MOST_BYTES = 1024**3
+"""Of an answer once it is unpacked: a listing of seven million files."""
+
+_SIZE_LIMIT, _SECONDS_LIMIT = 2**64, 2**63
+"""No system call gives or takes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,8 @@ def parse_listing(content: bytes, complaints: bytes, *, request: ListingRequest,
     # No name holds the mark, which is drawn anew for each session.
     head, *sections, rest = content.split(mark.encode() + b"=")
     system, home, clock, rsync_version, _ = os.fsdecode(head).split("\0")
+    if len(clock) > _MOST_CLOCK_DIGITS:
+        raise ValueError("it speaks of a time that no clock shows")
     machine = Machine(system, home, rsync_version, int(clock or 0) * 10**9)
     if len(sections) != len(request.trees):
         raise ValueError("the listing is cut")
@@ -119,16 +127,29 @@ def _split_complaints(complaints: bytes, mark: str) -> dict[int, list[str]]:
 def _parse_section(section: bytes, complaints: list[str], mark: str) -> Listing:
     text = os.fsdecode(section)
     kind, nearest, base, free_bytes, free_inodes, records = text.split("\0", 5)
+    if records.count("\0") > 2 * MOST_ENTRIES:
+        raise ValueError(f"it has more than {MOST_ENTRIES:,} entries")
     found = _iter_gnu_records(records) if not records.startswith(mark) else _iter_stat_records(records, mark)
     return Listing(
         base=base[:-1] or "/",
         kind=_KINDS.get(kind, EntryKind.OTHER) if kind else None,
-        entries=_join_followed(found),
+        entries=_check_numbers(_join_followed(found)),
         problems=tuple(_iter_problems(complaints)),
         space=Space(_parse_df(free_bytes, is_inodes=False), _parse_df(free_inodes, is_inodes=True)),
         nearest=_KINDS.get(nearest, EntryKind.OTHER),
         device=_parse_device(free_bytes),
     )
+
+
+def _check_numbers(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Refuse numbers that no file has, once for all of them, since a check for each takes longer than reading it."""
+    # Beyond, no float holds them, and no call of the system takes them.
+    sizes, times = [entry.size for entry in entries], [entry.mtime_ns for entry in entries]
+    if max(sizes, default=0) >= _SIZE_LIMIT or min(sizes, default=0) < 0:
+        raise ValueError("it speaks of a size that no file has")
+    if max(times, default=0) >= _SECONDS_LIMIT * 10**9 or min(times, default=0) < -_SECONDS_LIMIT * 10**9:
+        raise ValueError("it speaks of a time that no clock shows")
+    return entries
 
 
 def _iter_gnu_records(records: str) -> Iterator[tuple[bool, Entry]]:
@@ -141,7 +162,16 @@ def _iter_gnu_records(records: str) -> Iterator[tuple[bool, Entry]]:
             yield False, Entry(path[2:] if path[:2] == "./" else "", EntryKind.FILE, int(size), mtime_ns, int(inode))
             continue
         kind = _KINDS.get(letter[1], EntryKind.OTHER)
-        yield letter[0] == "F", _make_entry(path, kind, size, parse_time(mtime), inode, link_target)
+        blocks, path = path.split(" ", 1) if letter[0] in "BG" else ("", path)
+        entry = _make_entry(path, kind, size, parse_time(mtime), inode, link_target)
+        yield letter[0] in "FG", _add_disk_bytes(entry, int(blocks)) if blocks else entry
+
+
+def _add_disk_bytes(entry: Entry, n_blocks: int) -> Entry:
+    """Add the room that a file occupies, if its blocks are so few that it must have holes."""
+    n_bytes = n_blocks * BLOCK_BYTES
+    # A disk that compresses has fewer blocks too, but seldom so few for files as large as that.
+    return entry._replace(disk_bytes=n_bytes) if 0 <= n_bytes < entry.size - entry.size // 8 else entry
 
 
 def _iter_stat_records(records: str, mark: str) -> Iterator[tuple[bool, Entry]]:
@@ -220,12 +250,16 @@ def _parse_df(said: str, *, is_inodes: bool) -> int | None:
     return max(0, numbers[2]) * (1 if is_inodes else 1024)
 
 
+_STAT_WORDS = re.compile(r"^(?:can't|cannot) statx? |: stat$")
+"""Words of `stat` about a path: those of BusyBox and GNU before it, those of BSD behind it."""
+
+
 def _iter_problems(complaints: Sequence[str]) -> Iterator[Problem]:
     for line in complaints:
         # A path that vanished while it was listed is no problem.
         if line.startswith(("find:", "stat:")) and "No such file" not in line:
-            path = line.partition(": ")[2].rpartition(": ")[0].strip("'\u2018\u2019`\"")
+            path = _STAT_WORDS.sub("", line.partition(": ")[2].rpartition(": ")[0]).strip("'\u2018\u2019`\"")
             path = "" if path == "." else path.removeprefix("./")
             reason = line.rpartition(": ")[2]
-            message = f"The folder cannot be read: {reason}"
+            message = f"It cannot be read: {reason}"
             yield Problem(path, FOLDER_UNREADABLE, message, "Check its permissions.")

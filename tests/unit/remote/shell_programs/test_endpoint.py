@@ -135,6 +135,27 @@ def test_a_forbidden_folder_is_a_problem_and_the_rest_is_listed(tmp_path: Path) 
     assert {entry.path for entry in listing.entries} == {"", "a", "b", "b/file"}
 
 
+@pytest.mark.parametrize("kind", ["gnu", "busybox"])
+def test_a_file_that_may_not_be_looked_at_is_a_problem(
+    kind: str, tmp_path: Path, require_program: Callable[..., None]
+) -> None:
+    (tmp_path / "base/a").mkdir(parents=True)
+    (tmp_path / "base/a/file").touch()
+    with as_owner_only(tmp_path / "base/a", 0o600) as prefix:
+        programs = {}
+        if kind == "busybox":
+            require_program("busybox")
+            for name in BUSYBOX:
+                program = tmp_path / "programs" / name
+                program.parent.mkdir(exist_ok=True)
+                program.write_text(f'#!/bin/sh\nexec busybox {name} "$@"\n')
+                program.chmod(0o755)
+            programs = {"PATH": f"{tmp_path}/programs:{os.environ['PATH']}"}
+        shell = ShellHere((*prefix, "env", *(f"{name}={value}" for name, value in programs.items())))
+        (listing,) = RemoteEndpoint(shell).survey([Tree(str(tmp_path / "base"))]).listings
+    assert [problem.path for problem in listing.problems] == ["a/file"]
+
+
 def test_the_same_tree_may_be_asked_for_twice_and_none_at_all(tmp_path: Path) -> None:
     endpoint = RemoteEndpoint(ShellHere())
     tree = Tree(str(tmp_path))
