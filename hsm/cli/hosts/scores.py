@@ -27,7 +27,7 @@ Database = Annotated[Path, typer.Option("--db", metavar="FILE", help="The SQLite
 def pull_scores(
     db: Database,
     discard: Annotated[
-        bool, typer.Option("--discard", help="Also where rows here that the coordinator has not are lost.")
+        bool, typer.Option("--discard", help="Also where rows, columns or tables that only this file has are lost.")
     ] = False,
     hosts_file: HostsFileOption = None,
     as_json: Json = False,
@@ -35,9 +35,11 @@ def pull_scores(
     """Replace the score file here by the coordinator's, whole or not at all.
 
     The ways to it are tried in the order of `elo_sync.transports`. Programs that have the file open go on with the old
-    content or the new. Killed at any moment, the file is the old one or the new one.
+    content or the new. Killed at any moment, the file is the old one or the new one. The last three contents are kept
+    beside it, as FILE.hsm-backup, FILE.hsm-backup-2 and FILE.hsm-backup-3.
 
-    Exit codes: 0 it is there, 1 it could not be had, 2 usage or hosts file, 12 rows here would be lost.
+    Exit codes: 0 it is there, 1 it could not be had, 2 usage or hosts file, 12 rows here would be lost, or the
+    coordinator's file is empty.
     """
     from hsm.cli.render import show_lines, show_note
     from hsm.hosts.scores.pull import pull_database
@@ -55,13 +57,18 @@ def pull_scores(
     if as_json:
         before = asdict(pulled.before) if pulled.before else None
         document = {"way": asdict(pulled.way), "size": pulled.fetched.size, "sha256": pulled.fetched.sha256}
-        print_document("hosts scores pull", {**document, "before": before, "failures": pulled.failures})
+        kept = {"kept_tables": list(pulled.kept_tables), "was_damaged": pulled.was_damaged}
+        print_document("hosts scores pull", {**document, "before": before, **kept, "failures": pulled.failures})
         return
     for way, why in pulled.failures.items():
         show_note(f"Note: {way} failed: {why}")
     changes = ""
     if pulled.before:
         changes = f", {pulled.before.n_missing:,} rows new and {pulled.before.n_differing:,} changed"
+    if pulled.was_damaged:
+        show_note(f"Note: {db} was damaged; it is kept as {db}.hsm-damaged.")
+    if pulled.kept_tables:
+        show_note(f"Note: the coordinator has no {', '.join(pulled.kept_tables)}; kept here as it is.")
     show_lines([f"{db}: {pulled.fetched.size:,} bytes by {pulled.way.transport} from {pulled.way.url}{changes}"])
 
 
@@ -79,12 +86,13 @@ def push_scores(
 ) -> None:
     """Send the rows that the coordinator has not to it, over SSH; `hsm` there merges them.
 
-    Rows are told apart by primary key. What the coordinator has stays as it is.
+    Rows are told apart by primary key. What the coordinator has stays as it is. A table that it has not, or not with
+    these columns, or that has no primary key, is left, and named.
 
-    Exit codes: 0 they are there, or there are none, 1 they could not be merged, 2 usage or hosts file, 10 the
-    coordinator cannot be reached.
+    Exit codes: 0 they are there, or there are none, 1 they could not be merged, or some were left, 2 usage or hosts
+    file, 10 the coordinator cannot be reached.
     """
-    from hsm.cli.render import show_lines
+    from hsm.cli.render import show_lines, show_note
     from hsm.hosts.scores.coordinator import get_coordinator
     from hsm.hosts.scores.push import make_push_delta, send_delta
 
@@ -97,16 +105,23 @@ def push_scores(
         raise UsageError("--db is absolute, so the file there must be named.", hint="Give --remote-db.", kind="usage")
     with tempfile.TemporaryDirectory(prefix="hsm-push-") as folder:
         delta = Path(folder) / "delta.db"
-        n_rows = make_push_delta(inventory, db, delta, hosts_file=hosts_file)
+        found = make_push_delta(inventory, db, delta, hosts_file=hosts_file)
         n_merged = 0
-        if n_rows:
+        if found.n_rows:
             n_merged = send_delta(node, delta, remote_db or f"{node.path}/{db}", remote_hsm=remote_hsm)
+    code = ExitCode.PARTIAL if found.left else ExitCode.DONE
     if as_json:
-        print_document("hosts scores push", {"coordinator": node.name, "n_new": n_rows, "n_merged": n_merged})
-    elif n_rows:
-        show_lines([f"{n_rows:,} rows sent to {node.name}, {n_merged:,} merged there"])
+        left = [asdict(loss) for loss in found.left]
+        counts = {"n_new": found.n_rows, "n_merged": n_merged, "left": left}
+        print_document("hosts scores push", {"coordinator": node.name, **counts}, code=code)
     else:
-        show_lines([f"{node.name} has every row of {db}"])
+        for loss in found.left:
+            show_note(f"Note: {loss.n_rows:,} rows of {loss.table} are left: {loss.reason}.")
+        if found.n_rows:
+            show_lines([f"{found.n_rows:,} rows sent to {node.name}, {n_merged:,} merged there"])
+        elif not found.left:
+            show_lines([f"{node.name} has every row of {db}"])
+    raise typer.Exit(int(code))
 
 
 def show_score_status(

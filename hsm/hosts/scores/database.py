@@ -1,19 +1,27 @@
-"""Score files: SQLite files that are merged by primary key, and replaced, in one step each."""
+"""Score files: SQLite files that are checked, merged by primary key in one step, and kept before each change."""
 
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import os
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from hsm.errors import DamagedScoresError, TargetError
+from hsm.hosts.scores.census import Census
 from hsm.hosts.scores.snapshot import copy_database
-from hsm.hosts.scores.tables import BUSY_SECONDS, insert_missing, open_database
+from hsm.hosts.scores.tables import insert_missing, open_database
 
-_SIDE_FILES = ("-wal", "-shm", "-journal")
+SIDE_FILES = ("-wal", "-shm", "-journal")
+
+_N_KEPT = 3
+
+_MOST_FINDINGS = 10_000
+_BROKEN_RULES = ("CHECK constraint failed in ", "NULL value in ")
 
 
 def check_integrity(path: Path, *, is_own: bool = False) -> None:
@@ -29,7 +37,7 @@ def check_integrity(path: Path, *, is_own: bool = False) -> None:
     """
     try:
         with closing(open_database(path, mode="rw" if is_own else "ro")) as connection:
-            found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])  # the first mistake is enough
+            found = _find_damage(connection)
     except sqlite3.OperationalError as error:
         raise TargetError(
             f"{path} cannot be opened: {error}.",
@@ -38,19 +46,29 @@ def check_integrity(path: Path, *, is_own: bool = False) -> None:
         ) from error
     except sqlite3.Error as error:
         found = str(error)
-    if found != "ok":
+    if found:
         raise DamagedScoresError(
             f"{path} is damaged: {found}.",
-            hint="Restore it; a merge leaves the former file beside it as FILE.hsm-backup.",
+            hint="Restore it; FILE.hsm-backup beside it is what was there before the last merge or pull.",
         )
+
+
+def _find_damage(connection: sqlite3.Connection) -> str:
+    """Let SQLite check `main`, and name the first damage; empty where there is none.
+
+    A row that does not keep a rule of its table is none: the file is whole, and such rows were allowed once.
+    """
+    connection.execute("PRAGMA ignore_check_constraints=ON")
+    lines = (str(line) for (line,) in connection.execute(f"PRAGMA main.integrity_check({_MOST_FINDINGS})"))
+    return next((line for line in lines if line != "ok" and not line.startswith(_BROKEN_RULES)), "")
 
 
 def merge(delta: Path, database: Path) -> int:
     """Put the rows of a file whose keys the database has not into it, in one transaction.
 
-    Nothing is changed or removed.
-    Before it the former content is copied to `FILE.hsm-backup`. Both files are checked before, the result before it
-    is committed: a failure, or a kill at any moment, leaves what was there.
+    Nothing is changed or removed: rows that would push others out, by an `ON CONFLICT REPLACE` of the table or by a
+    trigger, do not fit. Before it the former content is copied to `FILE.hsm-backup`. Both files are checked before, the
+    result before it is committed: a failure, or a kill at any moment, leaves what was there.
 
     Returns:
         The number of rows that were put in.
@@ -61,16 +79,15 @@ def merge(delta: Path, database: Path) -> int:
     check_integrity(delta)
     check_integrity(database, is_own=True)
     try:
-        _back_up(database)
-        with closing(open_database(database, mode="rw")) as connection:
-            connection.execute("ATTACH ? AS other", (f"{delta.absolute().as_uri()}?mode=ro",))
-            # With the lock to write from the beginning: asked for later, it fails where somebody has written since.
-            connection.execute("BEGIN IMMEDIATE")
+        with begin(database, delta) as connection:
+            census = Census(connection)
             n_rows = insert_missing(connection)
-            found = str(connection.execute("PRAGMA main.integrity_check(1)").fetchone()[0])
-            if found != "ok":
-                raise sqlite3.DatabaseError(found)
-            connection.execute("COMMIT")
+            if lost := census.find_lost():
+                raise sqlite3.IntegrityError(
+                    f"rows of {lost} would be deleted by a constraint or a trigger of the table"
+                )
+            if n_rows:
+                finish(connection, database)
     except sqlite3.Error as error:
         raise TargetError(
             f"The rows cannot be merged into {database}: {error}.", hint="Nothing was changed.", kind="merge_failed"
@@ -79,79 +96,59 @@ def merge(delta: Path, database: Path) -> int:
     return n_rows
 
 
-def replace_database(new: Path, database: Path) -> None:
-    """Give a database the content of another file, in one step; `new` is used up.
+@contextmanager
+def begin(database: Path, other: Path, *, as_it_is: bool = False) -> Iterator[sqlite3.Connection]:
+    """Begin a transaction in a database, as `main`, beside another file, as `other`; it is rolled back at the end.
 
-    A database that is there gets the content by SQLite's backup API, in one transaction, so programs that have it open
-    go on with the old content or the new one, and its write-ahead log stays its own. Killed at any moment, it is the
-    old one or the new one, whole, to everybody who opens it with SQLite. A file that is damaged or no database is kept
-    as `FILE.hsm-damaged`.
+    Nobody else writes meanwhile: the lock to write is taken at the beginning. Asked for later, it fails where somebody
+    has written since.
+
+    Args:
+        database: The database.
+        other: The other file.
+        as_it_is: Rows are taken without a look at checks and foreign keys, which concern how they came to be.
+    """
+    with closing(open_database(database, mode="rw")) as connection:
+        if as_it_is:
+            connection.execute("PRAGMA foreign_keys=OFF")
+            connection.execute("PRAGMA ignore_check_constraints=ON")
+        connection.execute("ATTACH ? AS other", (f"{other.absolute().as_uri()}?mode=ro",))
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+
+
+def finish(connection: sqlite3.Connection, database: Path) -> None:
+    """Check the new content of a database, keep the former one as `FILE.hsm-backup`, and commit.
 
     Raises:
-        TargetError: The new file is damaged (kind `damaged_scores`), or the database stays locked (`scores_locked`).
-        OSError: It cannot be written.
+        sqlite3.Error: Nothing was changed.
     """
-    check_integrity(new)
-    # A rename would put the new file under the old one's write-ahead log, and under programs that have it open.
-    if database.exists() and _is_database(database):
-        _overwrite(new, database)
-    else:
-        aside = database.with_name(f"{database.name}.hsm-damaged")
-        if database.exists():
-            _link(database).replace(aside)
-        for suffix in _SIDE_FILES:  # they belong to the former file, and would be played into the new one
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{database}{suffix}").replace(f"{aside}{suffix}")
-        new.replace(database)
-    new.unlink(missing_ok=True)
-    check_integrity(database, is_own=True)
+    if found := _find_damage(connection):
+        raise sqlite3.DatabaseError(found)
+    _back_up(database)
+    connection.execute("COMMIT")
+
+
+def keep(path: Path, aside: Path) -> None:
+    """Give a file a name under which the last three are kept: `aside`, then with `-2` and `-3`; `path` is used up."""
+    if aside.is_file() and filecmp.cmp(path, aside, shallow=False):
+        path.unlink()  # a change that failed at its last step has kept it already
+        return
+    names = [aside, *(aside.with_name(f"{aside.name}-{number}") for number in range(2, _N_KEPT + 1))]
+    for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
+        with contextlib.suppress(FileNotFoundError):
+            newer.replace(older)
+    path.replace(aside)
 
 
 def _back_up(database: Path) -> None:
+    """Keep the content that was committed last; another connection sees that until a transaction is committed."""
     beside = database.with_name(f".hsm-backup-{os.getpid()}-{time.monotonic_ns()}")
     try:
         copy_database(database, beside)
-        beside.replace(database.with_name(f"{database.name}.hsm-backup"))
+        keep(beside, database.with_name(f"{database.name}.hsm-backup"))
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _overwrite(new: Path, database: Path) -> None:
-    deadline = time.monotonic() + BUSY_SECONDS
-
-    def give_up(_status: int, _left: int, _total: int) -> None:  # without it Python tries for ever
-        if time.monotonic() > deadline:
-            raise TimeoutError
-
-    try:
-        with closing(open_database(new)) as reading, closing(sqlite3.connect(database, timeout=1.0)) as writing:
-            reading.backup(writing, progress=give_up)
-    except (sqlite3.Error, TimeoutError) as error:
-        raise TargetError(
-            f"{database} cannot be replaced: {str(error) or 'another program keeps it locked'}.",
-            hint="End what writes to it, and try again. It is as it was.",
-            kind="scores_locked",
-        ) from error
-
-
-def _is_database(path: Path) -> bool:
-    """Tell whether it is a SQLite file that is not damaged.
-
-    Raises:
-        TargetError: That cannot be told, since it cannot be opened (kind `scores_locked`).
-    """
-    try:
-        check_integrity(path, is_own=True)
-    except DamagedScoresError:
-        return False
-    return True
-
-
-def _link(path: Path) -> Path:
-    """Make a second name of a file beside it, so that the first is there until something takes its place."""
-    beside = path.with_name(f".hsm-damaged-{os.getpid()}-{time.monotonic_ns()}")
-    os.link(path, beside)
-    return beside
 
 
 def remove_leftovers(folder: Path, *, older_than_seconds: float = 3600.0) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsm.errors import RefusedError, TargetError
 from hsm.files import DamagedFileError, load_json, save_json
 from hsm.hosts.files.fetch import Fetched
 from hsm.hosts.inventory.node import Inventory
 from hsm.hosts.scores.coordinator import Way, fetch_scores
-from hsm.hosts.scores.database import remove_leftovers, replace_database
-from hsm.hosts.scores.tables import TableComparison, compare
+from hsm.hosts.scores.database import remove_leftovers
+from hsm.hosts.scores.replacement import replace_database
+from hsm.hosts.scores.tables import TableComparison
 
 SCHEMA = 1
 
@@ -27,48 +26,45 @@ class Pulled:
         way: The way that the file came by.
         fetched: The file.
         before: Differences of the former file from the coordinator's; None where there was none.
+        kept_tables: Tables here that the coordinator has not, which stayed.
+        was_damaged: The former file was damaged, and is kept as `FILE.hsm-damaged`.
         failures: Ways that were tried before -> why they failed.
     """
 
     way: Way
     fetched: Fetched
     before: TableComparison | None
+    kept_tables: tuple[str, ...]
+    was_damaged: bool
     failures: dict[str, str]
 
 
 def pull_database(
     inventory: Inventory, database: Path, *, discard: bool = False, hosts_file: Path | None = None
 ) -> Pulled:
-    """Replace a score file by the coordinator's, whole or not at all (`hsm.hosts.scores.database.replace_database`).
+    """Replace a score file by the coordinator's, whole or not at all (`hsm.hosts.scores.replacement`).
 
     Args:
         inventory: Names the coordinator and the transports.
         database: The file here; its folder must exist.
-        discard: Replace it also where it has rows that the coordinator has not.
+        discard: Replace it also where it has rows, columns or tables that the coordinator has not.
         hosts_file: See `hsm.hosts.inventory.load.find_hosts_file`.
 
     Raises:
         TargetError: No way leads to it (kind `no_source`), or what came is damaged.
-        RefusedError: Rows here would be lost (kind `unpushed_rows`).
+        RefusedError: As `hsm.hosts.scores.replacement.replace_database`.
     """
     remove_leftovers(database.parent)
     beside = database.with_name(f".hsm-pull-{secrets.token_hex(8)}")
     try:
         found = fetch_scores(inventory, beside, hosts_file)
-        before = _compare_former(database, beside)
-        if before and before.n_new and not discard:
-            raise RefusedError(
-                f"{database} has {before.n_new:,} rows that the coordinator has not; a pull would lose them.",
-                hint="`hsm hosts scores push` brings them there; `hsm hosts scores pull --discard` gives them up.",
-                kind="unpushed_rows",
-            )
-        replace_database(beside, database)
+        replaced = replace_database(beside, database, may_lose=discard)
     finally:
         beside.unlink(missing_ok=True)
     way, sha256 = found.way, found.fetched.sha256
     state = {"pulled_at": time.time(), "sha256": sha256, "from": way.url, "transport": way.transport}
     save_json(get_state_path(database), state, schema=SCHEMA)
-    return Pulled(way, found.fetched, before, found.failures)
+    return Pulled(way, found.fetched, replaced.before, replaced.kept_tables, replaced.was_damaged, found.failures)
 
 
 def get_state_path(database: Path) -> Path:
@@ -88,16 +84,3 @@ def read_last_sync(database: Path) -> float | None:
         return None
     found = state.get("pulled_at")
     return float(found) if isinstance(found, int | float) and 0 <= found < _LAST_MOMENT else None
-
-
-def _compare_former(database: Path, new: Path) -> TableComparison | None:
-    if not database.exists():
-        return None
-    try:
-        return compare(database, new)
-    except sqlite3.OperationalError as error:
-        raise TargetError(
-            f"{database} cannot be read: {error}.", hint="End what keeps it locked.", kind="scores_locked"
-        ) from error
-    except sqlite3.Error:
-        return None  # damaged: it will be kept under another name

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from hsm.errors import DamagedScoresError, TargetError
 from hsm.hosts.inventory.node import ClusterNode, Inventory
 from hsm.hosts.reach.login import find_logins
 from hsm.hosts.scores.coordinator import fetch_scores
-from hsm.hosts.scores.tables import make_delta
+from hsm.hosts.scores.losses import TableLoss, list_losses
+from hsm.hosts.scores.tables import open_both, write_delta
 from hsm.process.runner import Runner
 from hsm.remote.shell import quote, quote_path
 
@@ -19,8 +21,21 @@ _MISSING = 127
 """Exit status of a shell that does not find a program (POSIX, sh(1))."""
 
 
-def make_push_delta(inventory: Inventory, database: Path, to: Path, *, hosts_file: Path | None = None) -> int:
-    """Write the rows that the coordinator has not into a new file, and return their number.
+@dataclass(frozen=True, slots=True)
+class PushDelta:
+    """The rows that the coordinator has not.
+
+    Attributes:
+        n_rows: Those that a push brings.
+        left: What it does not bring, by table: a table, a column or a primary key in common is missing.
+    """
+
+    n_rows: int
+    left: tuple[TableLoss, ...]
+
+
+def make_push_delta(inventory: Inventory, database: Path, to: Path, *, hosts_file: Path | None = None) -> PushDelta:
+    """Write the rows that the coordinator has not into a new file.
 
     Raises:
         TargetError: No way leads to the coordinator's file (kind `no_source`), or one of the files is damaged.
@@ -29,7 +44,9 @@ def make_push_delta(inventory: Inventory, database: Path, to: Path, *, hosts_fil
         theirs = Path(folder) / "theirs.db"
         fetch_scores(inventory, theirs, hosts_file)
         try:
-            return make_delta(database, theirs, to)
+            with open_both(database, theirs) as connection:
+                left = tuple(loss for loss in list_losses(connection) if not loss.can_be_pushed)
+                return PushDelta(write_delta(connection, to), left)
         except sqlite3.Error as error:
             raise DamagedScoresError(f"{database} cannot be read: {error}.") from error
 

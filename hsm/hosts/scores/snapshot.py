@@ -6,6 +6,7 @@ import os
 import sqlite3
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from hsm.hosts.files.shared_files import Digests, describe_open
 from hsm.hosts.scores.tables import get_mode, open_database
 
 _KEPT = 3  # a client may read one for minutes while others ask for newer ones
+
+_SETTLED_NS = 2 * 10**9
+"""The longest step in which a file system stamps files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,13 @@ class Snapshots:
             state = self._read_state()
             if not self._kept or state != self._state:
                 snapshot = self._make()
-                self._state = state
+                # A change within the same tick of the clock that stamps files would not show in the state.
+                newest = max(time_ns for *_, time_ns in state)
+                self._state = state if time.time_ns() - newest > _SETTLED_NS else ()
                 same = self._kept.pop(snapshot.digest, None)
                 if same:
-                    same.path.unlink(missing_ok=True)
+                    snapshot.path.unlink(missing_ok=True)
+                    snapshot = same
                 self._kept[snapshot.digest] = snapshot
                 while len(self._kept) > _KEPT:
                     _, old = self._kept.popitem(last=False)

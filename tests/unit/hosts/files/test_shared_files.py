@@ -152,6 +152,19 @@ def test_snapshots_are_made_when_the_file_has_changed(tmp_path: Path) -> None:
     assert not newest.path.exists()
 
 
+def test_a_change_within_one_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
+    database = tmp_path / "a.db"
+    snapshots = Snapshots(database)
+    with closing(make_database(database)) as writer:
+        at = database.stat().st_mtime_ns
+        first = snapshots.get_newest()
+        writer.execute("UPDATE ratings SET rating = rating + 1")
+        writer.commit()
+        os.utime(database, ns=(at, at))
+        assert snapshots.get_newest().digest != first.digest
+    snapshots.close()
+
+
 def test_what_is_no_database_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"no database" * 1000)
     snapshots = Snapshots(tmp_path / "a.db")

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsm.errors import TargetError
-from hsm.hosts.scores.database import check_integrity, merge, remove_leftovers, replace_database
+from hsm.hosts.scores.database import check_integrity, merge, remove_leftovers
+from hsm.hosts.scores.replacement import replace_database
 from hsm.hosts.scores.snapshot import copy_database
 from hsm.hosts.scores.tables import TableComparison, compare, make_delta
 from tests.marks import parametrize
@@ -113,6 +114,84 @@ def test_rows_that_do_not_fit_change_nothing(tmp_path: Path) -> None:
     assert (caught.value.kind, read(authority)) == ("merge_failed", {"a": 1})
 
 
+DELETING = {
+    "a constraint": "CREATE TABLE r (k TEXT PRIMARY KEY, name TEXT UNIQUE ON CONFLICT REPLACE);",
+    "a constraint of the table": "CREATE TABLE r (k TEXT PRIMARY KEY, name, UNIQUE (name) ON CONFLICT REPLACE);",
+    "a trigger": """
+        CREATE TABLE r (k TEXT PRIMARY KEY, name TEXT);
+        CREATE TRIGGER one AFTER INSERT ON r BEGIN DELETE FROM r WHERE name = new.name AND k <> new.k; END;
+    """,
+    "a trigger on another table": """
+        CREATE TABLE r (k TEXT PRIMARY KEY, name TEXT);
+        CREATE TABLE log (x);
+        CREATE TRIGGER one AFTER INSERT ON r WHEN new.k = 'c' BEGIN DELETE FROM log; END;
+        INSERT INTO log VALUES (1);
+    """,
+}
+
+
+@pytest.mark.parametrize("schema", DELETING.values(), ids=DELETING.keys())
+def test_a_merge_deletes_no_row_whatever_the_table_says(tmp_path: Path, schema: str) -> None:
+    authority, delta = tmp_path / "authority.db", tmp_path / "delta.db"
+    for path, script in (
+        (authority, f"{schema} INSERT INTO r VALUES ('a', 'ann'), ('b', 'bob');"),
+        (delta, "CREATE TABLE r (k PRIMARY KEY, name); INSERT INTO r VALUES ('c', 'ann');"),
+    ):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(script)
+    with closing(sqlite3.connect(authority)) as connection:
+        before = list(connection.iterdump())
+    with pytest.raises(TargetError, match="would be deleted by a constraint or a trigger") as caught:
+        merge(delta, authority)
+    assert caught.value.kind == "merge_failed"
+    with closing(sqlite3.connect(authority)) as connection:
+        assert list(connection.iterdump()) == before
+    assert not authority.with_name("authority.db.hsm-backup").exists()
+
+
+def test_a_trigger_that_counts_is_no_harm(tmp_path: Path) -> None:
+    counting = """
+        CREATE TABLE counts (name TEXT PRIMARY KEY, n INTEGER);
+        CREATE TRIGGER one AFTER INSERT ON ratings BEGIN
+            INSERT OR REPLACE INTO counts SELECT new.game, count(*) FROM ratings WHERE game = new.game;
+        END;
+    """
+    authority = write(tmp_path / "authority.db", {"a": 1}, schema=SCHEMA + ";" + counting)
+    assert merge(write(tmp_path / "delta.db", {"b": 2, "c": 3}), authority) == 2
+    with closing(sqlite3.connect(authority)) as connection:
+        assert connection.execute("SELECT * FROM counts").fetchall() == [("go", 3)]
+
+
+def test_a_table_with_more_columns_there_takes_the_rows(tmp_path: Path) -> None:
+    more = (
+        "CREATE TABLE ratings (name TEXT, rating REAL, moves TEXT DEFAULT 'none', game TEXT, PRIMARY KEY (game, name))"
+    )
+    node, authority = write(tmp_path / "node.db", {"a": 1, "b": 2}), tmp_path / "authority.db"
+    with closing(sqlite3.connect(authority)) as connection:
+        connection.execute(more)
+        connection.execute("INSERT INTO ratings VALUES ('a', 9, 'e4', 'go')")
+        connection.commit()
+    assert make_delta(node, authority, tmp_path / "delta.db") == 1
+    assert merge(tmp_path / "delta.db", authority) == 1
+    with closing(sqlite3.connect(authority)) as connection:
+        rows = connection.execute("SELECT * FROM ratings ORDER BY name").fetchall()
+    assert rows == [("a", 9.0, "e4", "go"), ("b", 2.0, "none", "go")]
+    assert make_delta(authority, node, tmp_path / "back.db") == 0, "a column would be lost on the way"
+
+
+def test_the_parts_of_a_virtual_table_are_not_merged(tmp_path: Path) -> None:
+    paths = [tmp_path / "node.db", tmp_path / "authority.db"]
+    for path, text in zip(paths, ("x", "y"), strict=True):
+        with closing(sqlite3.connect(path)) as connection:
+            try:
+                connection.execute("CREATE VIRTUAL TABLE texts USING fts5(t)")
+            except sqlite3.OperationalError:
+                pytest.skip("this SQLite has no full-text tables")
+            connection.executemany("INSERT INTO texts VALUES (?)", [(text,)] * (1 if text == "y" else 3))
+            connection.commit()
+    assert make_delta(*paths, tmp_path / "delta.db") == 0
+
+
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     good = write(tmp_path / "good.db", {f"p{n}": n for n in range(3000)})
     bad = tmp_path / "bad.db"
@@ -137,7 +216,7 @@ def test_a_database_in_use_is_replaced(tmp_path: Path, wal: bool) -> None:
     database = write(tmp_path / "a.db", {"old": 1}, wal=wal)
     with closing(sqlite3.connect(database)) as reader:
         assert reader.execute("SELECT name FROM ratings").fetchall() == [("old",)]
-        replace_database(write(tmp_path / "new.db", {"new": 2}), database)
+        replace_database(write(tmp_path / "new.db", {"new": 2}), database, may_lose=True)
         assert reader.execute("SELECT name FROM ratings").fetchall() == [("new",)]
         reader.execute("INSERT INTO ratings VALUES ('later', 'go', 3)")
         reader.commit()
@@ -160,7 +239,7 @@ def test_side_files_of_a_file_that_is_gone_are_not_played_in(tmp_path: Path) -> 
 LOOP = """
 import shutil, sys
 from pathlib import Path
-from hsm.hosts.scores.database import replace_database
+from hsm.hosts.scores.replacement import replace_database
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 while True:
@@ -207,7 +286,7 @@ def test_a_file_that_a_kill_left_half_written_is_not_taken_for_damaged(tmp_path:
     copy_database(database, tmp_path / "copy.db")
     assert set(read(tmp_path / "copy.db").values()) == {1.0}
     subprocess.run([sys.executable, "-c", code, database], check=False)
-    replace_database(write(tmp_path / "new.db", {"new": 2}), database)
+    replace_database(write(tmp_path / "new.db", {"new": 2}), database, may_lose=True)
     assert read(database) == {"new": 2}
     assert not (tmp_path / "a.db.hsm-damaged").exists()
 
