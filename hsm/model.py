@@ -41,6 +41,7 @@ class Entry(NamedTuple):
         inode: 0 where unknown.
         link_target: The content of a symlink, else empty.
         followed: The entry that a symlink leads to, when the listing was asked to follow; None when it leads nowhere.
+        disk_bytes: Of a large file that occupies less than its size; None for others, and where it is not known.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Entry(NamedTuple):
     inode: int
     link_target: str = ""
     followed: Entry | None = None
+    disk_bytes: int | None = None
 
 
 class RunState(str, Enum):
@@ -113,6 +115,7 @@ class SourceFile(NamedTuple):
             far as they are known (`hsm.discover.files.links`).
         real: Of a symlink: the real path of the file; empty where it is not known.
         is_result: False for what an operating system or a crash left behind (`hsm.discover.files.junk`).
+        disk_bytes: As of its entry.
     """
 
     root: Root
@@ -126,6 +129,12 @@ class SourceFile(NamedTuple):
     leads_to: tuple[str, ...] = ()
     real: str = ""
     is_result: bool = True
+    disk_bytes: int | None = None
+
+    @property
+    def n_needed_bytes(self) -> int:
+        """The room that it needs: less than its size where it has holes."""
+        return self.size if self.disk_bytes is None else self.disk_bytes
 
     @property
     def key(self) -> FileKey:

@@ -134,12 +134,12 @@ def _check_space(plan: SyncPlan, destination: Destination) -> list[Refusal]:
         if space.free_bytes is not None and n_bytes > space.free_bytes:
             paths = _join([need.there.path for need in shares if need.n_bytes])
             missing = n_bytes - space.free_bytes
-            message = f"{paths} needs {n_bytes} bytes, {space.free_bytes} are free: {missing} are missing."
+            message = f"{paths} {n_bytes} bytes, {space.free_bytes} are free: {missing} are missing."
             refusals.append(Refusal("space", message, "Free some, or `--allow space` tries all the same."))
         if space.free_inodes is not None and n_files > space.free_inodes:
             paths = _join([need.there.path for need in shares if need.n_files])
             missing = n_files - space.free_inodes
-            message = f"{paths} needs {n_files} new files, {space.free_inodes} are free: {missing} are missing."
+            message = f"{paths} {n_files} new files, {space.free_inodes} are free: {missing} are missing."
             refusals.append(Refusal("inodes", message, "Free some, or `--allow inodes` tries all the same."))
     return refusals
 
@@ -154,4 +154,4 @@ class _Need:
 
 
 def _join(paths: Sequence[str]) -> str:
-    return " with ".join(paths)
+    return f"{' and '.join(paths)} {'needs' if len(paths) == 1 else 'need'}"

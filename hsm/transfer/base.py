@@ -105,6 +105,11 @@ class Batch:
         return f"{self.base}/{workspace}" if self.base else workspace
 
     @property
+    def is_sparse(self) -> bool:
+        """A file has holes."""
+        return any(file.disk_bytes is not None for file in self.files)
+
+    @property
     def n_bytes(self) -> int:
         """The sum of the files' sizes."""
         return sum(file.size for file in self.files)

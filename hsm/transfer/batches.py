@@ -59,26 +59,29 @@ def make_batches(
         mounts: The mount points below the roots; None where there is none.
 
     Returns:
-        The batches, largest first: at most `n_streams`, but one for each root, and more where their names ask for it.
+        The batches, largest first: at most `n_streams`, but one for each root and its sparse files, and more where
+        their names ask for it.
         Every file is in exactly one. A batch begins with files that are too large to share a stream fairly; the
         others follow in their order, so that a folder's files stay together.
     """
     known, points = seen or SeenFiles(), mounts or Mounts()
     by_place: dict[_Place, list[SourceFile]] = {}
     for file in files:
-        by_place.setdefault((file.root, points.find(file)), []).append(file)
+        by_place.setdefault((file.root, points.find(file), file.disk_bytes is not None), []).append(file)
     shares = _share(by_place, n_streams)
     batches = [
         Batch(root, tuple(part), known, base)
-        for (root, base), members in by_place.items()
-        for share in _cut(members, shares[root, base])
+        for (root, base, is_sparse), members in by_place.items()
+        for share in _cut(members, shares[root, base, is_sparse])
         for part in _cut_by_names(share, max_name_bytes)
     ]
     return sorted(batches, key=lambda batch: -sum(map(_cost, batch.files)))
 
 
-_Place = tuple[Root, str]
-"""A file system of the destination: a root, and a mount point below it."""
+_Place = tuple[Root, str, bool]
+"""A file system of the destination: a root, and a mount point below it; and whether the files there have holes.
+
+Looking for zeros makes rsync write 1 KiB at a time, so sparse files have streams of their own."""
 
 
 def _share(by_place: dict[_Place, list[SourceFile]], n_streams: int) -> dict[_Place, int]:

@@ -25,6 +25,7 @@ from hsm.transfer.base import (
     make_workspace_gone_error,
 )
 from hsm.transfer.complaints import explain_number
+from hsm.transfer.holes import is_zero, iter_data, may_have_holes
 from hsm.transfer.landing import StrangerError, give_name
 
 _CHUNK_BYTES = 1024 * 1024
@@ -108,11 +109,8 @@ class CopyEngine:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _choose_mode(status, path))
             try:
                 with os.fdopen(descriptor, "wb", buffering=0) as copy:
-                    n_bytes = 0
-                    for chunk in self._iter_chunks(source.fileno()):
-                        _write(copy.fileno(), chunk)
-                        n_bytes += len(chunk)
-                        state.add_bytes(len(chunk))
+                    copying = self._copy_data if may_have_holes(status) else self._copy_all
+                    n_bytes = copying(source.fileno(), copy.fileno(), status.st_size, state)
                     _check_size(os.fstat(copy.fileno()).st_size, n_bytes)
                 # Size and time before the name: a final name with both is a whole file.
                 os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -123,6 +121,35 @@ class CopyEngine:
                 with contextlib.suppress(FileNotFoundError):  # gone where another process took the lock over
                     os.unlink(temporary)  # noqa: PTH108 - as above
                 raise
+
+    def _copy_all(self, source: int, copy: int, _size: int, state: _State) -> int:
+        """Copy to the end of a file, wherever that is by now; the number of bytes."""
+        n_bytes = 0
+        for chunk in self._iter_chunks(source):
+            _write(copy, chunk)
+            n_bytes += len(chunk)
+            state.add_bytes(len(chunk))
+        return n_bytes
+
+    def _copy_data(self, source: int, copy: int, size: int, state: _State) -> int:
+        """Copy what a sparse file holds and leave the holes; the number of bytes, holes included."""
+        done = 0
+        for start, end in iter_data(source, size):
+            os.lseek(source, start, os.SEEK_SET)
+            os.lseek(copy, start, os.SEEK_SET)
+            state.add_bytes(start - done)
+            done = start
+            while done < end and (chunk := os.read(source, min(_CHUNK_BYTES, end - done))):
+                self._runner.sleep(0)
+                if is_zero(chunk):  # a hole that the file system does not tell of
+                    os.lseek(copy, len(chunk), os.SEEK_CUR)
+                else:
+                    _write(copy, chunk)
+                done += len(chunk)
+                state.add_bytes(len(chunk))
+        os.ftruncate(copy, size)
+        state.add_bytes(size - done)
+        return size
 
     def _iter_chunks(self, descriptor: int) -> Iterator[bytes]:
         while chunk := os.read(descriptor, _CHUNK_BYTES):

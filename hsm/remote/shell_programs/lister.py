@@ -57,19 +57,22 @@ known=
 """
 
 # The lister, run by `xargs` or directly: $1 depth ('' = all), $2 follow (0 or 1), then the starting points. It runs
-# itself with --leads for symlinks alone: `find -L` on the whole would walk into the folders that they lead to.
+# itself with --leads for symlinks alone: `find -L` on the whole would walk into the folders that they lead to. Of files
+# of 1 MiB and more (2048 blocks) the blocks are told too, which shows holes.
 _LISTER = r"""
 d=$1 f=$2; shift 2
 one() {
   case $how in
-  gnu) find "$@" -printf 'E%y %s %T@ %i %p\0%l\0' ;;
+  gnu) find "$@" -type f -size +2047 -printf 'B%y %s %T@ %i %b %p\0%l\0' -o -printf 'E%y %s %T@ %i %p\0%l\0' ;;
   busybox) printf '%s' "$m"E; find "$@" -exec stat -c "$m%f %s %Y %i %n" {} + ;;
   bsd) printf '%s' "$m"E; find "$@" -exec stat -f "$m%Xp %z %Fm %i %N" {} + ;;
   esac
 }
 leads() {
   case $how in
-  gnu) find -L "$@" -maxdepth 0 -printf 'F%y %s %T@ %i %p\0%l\0' ;;
+  gnu)
+    find -L "$@" -maxdepth 0 -type f -size +2047 -printf 'G%y %s %T@ %i %b %p\0%l\0' -o -printf 'F%y %s %T@ %i %p\0%l\0'
+    ;;
   busybox) printf '%s' "$m"F; for l do stat -L -c "$m%f %s %Y %i %n" "$l"; done ;;
   bsd) printf '%s' "$m"F; for l do stat -L -f "$m%Xp %z %Fm %i %N" "$l"; done ;;
   esac

@@ -33,6 +33,7 @@ class RsyncCall:
         compression: The method's name as `--compress-choice` takes it; empty for none.
         compares: Compare by checksum and change nothing.
         keeps_parts: A file is large enough for a part of it to be continued.
+        keeps_holes: A file is sparse.
         names: The files themselves, from `make_names`; empty where a list on standard input names them.
         program: The rsync of this machine.
     """
@@ -45,6 +46,7 @@ class RsyncCall:
     compression: str = ""
     compares: bool = False
     keeps_parts: bool = True
+    keeps_holes: bool = False
     names: tuple[str, ...] = ()
     program: str = "rsync"
 
@@ -107,6 +109,7 @@ def _make_sending_options(call: RsyncCall) -> list[str]:
         *(["--backup", f"--backup-dir={call.workspace}{REPLACED_SUFFIX}"] if setup.keeps_replaced else []),
         # Relative, so that a part lies beside its file: see `PARTIAL_FOLDER`.
         *([f"--partial-dir={PARTIAL_FOLDER}"] if call.keeps_parts else []),
+        *(["--sparse"] if call.keeps_holes else []),
         *_make_compression_words(call.compression),
         f"--timeout={IO_TIMEOUT_SECONDS}",
         "--no-human-readable",

@@ -120,14 +120,17 @@ class RsyncEngine:
             self._begun.popitem()[1].end()
 
     def _stream(self, call: RsyncCall, batch: Batch, on_output: Callable[[bytes], None]) -> Completed:
-        begun = self._begun.pop(batch.root, None) if not (call.compares or batch.base) else None
+        keeps_holes = batch.is_sparse and self._setup.keeps_holes
+        begun = self._begun.pop(batch.root, None) if not (call.compares or batch.base or keeps_holes) else None
         if begun is not None:
             content = make_file_list(batch.files)
             # It was opened for a list; a longer one is quicker as names of another rsync.
             if len(content) < MAX_LIST_BYTES and begun.is_running:
                 return begun.finish(content, on_output)
             begun.end()
-        call = replace(call, keeps_parts=any(file.size >= KEPT_PART_BYTES for file in batch.files))
+        keeps_parts = any(file.size >= KEPT_PART_BYTES for file in batch.files)
+        keeps_parts = keeps_parts and not (keeps_holes and self._setup.tears_sparse_parts)
+        call = replace(call, keeps_parts=keeps_parts, keeps_holes=keeps_holes)
         if names := make_names(batch.files, self._setup.direction, max_bytes=get_max_name_bytes()):
             # The system may give a command less room than it says.
             with contextlib.suppress(CommandTooLongError):

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hsm.model import Root
-from hsm.transfer.rsync.versions import REFUSING_LINKS_VERSION, RsyncPair
+from hsm.transfer.rsync.versions import (
+    REFUSING_LINKS_VERSION,
+    TORN_SPARSE_PARTS_VERSIONS,
+    RsyncPair,
+    RsyncVersion,
+)
 
 
 class StreamDirection(str, Enum):
@@ -58,11 +63,29 @@ class RsyncSetup:
         return not (self.pair.here.is_openrsync or self.pair.there.is_openrsync)
 
     @property
+    def keeps_holes(self) -> bool:
+        """Both rsyncs know `--sparse`; openrsync has no such option."""
+        return not (self.pair.here.is_openrsync or self.pair.there.is_openrsync)
+
+    @property
+    def tears_sparse_parts(self) -> bool:
+        """The receiver goes on with a part in place, and leaves old content where a sparse file ends with a hole.
+
+        rsync 3.2.0 (which began to write into parts) to 3.2.7; fixed in 3.3.0 (its issue 450).
+        """
+        first, fixed = TORN_SPARSE_PARTS_VERSIONS
+        return first <= self._receiver.version < fixed
+
+    @property
     def follows_links(self) -> bool:
         """The receiver walks through a symlink that stands where the files have a folder.
 
         From 3.5.0 on rsync refuses to; tried with 3.2.7, and with 3.5.0 at protocol 29, which both write out of the
         root.
         """
-        receiver = self.pair.there if self.direction is StreamDirection.PUSH else self.pair.here
+        receiver = self._receiver
         return receiver.is_openrsync or receiver.version < REFUSING_LINKS_VERSION or self.pair.protocol < 30
+
+    @property
+    def _receiver(self) -> RsyncVersion:
+        return self.pair.there if self.direction is StreamDirection.PUSH else self.pair.here

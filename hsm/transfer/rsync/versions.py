@@ -22,6 +22,9 @@ FINE_TIMES_VERSION = (3, 1, 3)
 REFUSING_LINKS_VERSION = (3, 5, 0)
 """From here on a receiver refuses a symlink where it expects a folder (`secure_relative_open`)."""
 
+TORN_SPARSE_PARTS_VERSIONS = ((3, 2, 0), (3, 3, 0))
+"""From the first on a receiver continues a part in place; from the second on it cuts what lies behind a last hole."""
+
 FINE_TIMES_PROTOCOL = 31
 """From here on times travel with all digits; before it as whole seconds."""
 

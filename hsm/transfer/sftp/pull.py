@@ -28,6 +28,7 @@ from hsm.remote.sftp.wire import (
     make_open,
     make_read,
 )
+from hsm.transfer.holes import HOLE_BYTES, is_zero
 from hsm.transfer.landing import StrangerError, give_name
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
@@ -57,6 +58,7 @@ class _Reading:
         found: Attributes of the source when it was opened.
         descriptor: Of the copy that is written here.
         wanted: By offset, how many bytes were asked for and have not come.
+        has_hole: Zeros came that were not written.
     """
 
     file: SourceFile
@@ -65,6 +67,7 @@ class _Reading:
     found: Attributes
     descriptor: int
     wanted: dict[int, int] = field(default_factory=dict)
+    has_hole: bool = False
 
     @property
     def size(self) -> int:
@@ -173,6 +176,8 @@ class PullBatch:
 
     def _finish(self, reading: _Reading, place: str) -> None:
         """Check the size of the copy, give it its time and its name."""
+        if reading.has_hole:  # everything has come: it may end with zeros
+            os.ftruncate(reading.descriptor, reading.size)
         if os.fstat(reading.descriptor).st_size != reading.size:
             raise SftpError(Code.FAILURE, "the file did not arrive whole", reading.source)
         time_ns = choose_time(reading.file, reading.found.size or 0, reading.found.mtime or 0)
@@ -202,7 +207,11 @@ class PullBatch:
             n_left = reading.wanted.pop(reply.tag) - len(content)
             if not content and reply.tag < reading.size:
                 raise SftpError(Code.NO_SUCH_FILE, "the file became shorter while it was read", reading.source)
-            write_at(reading.descriptor, content, reply.tag)
+            # The file is new, or was cut where it goes on: what is not written is zeros, and takes no room.
+            if len(content) >= HOLE_BYTES and is_zero(content):
+                reading.has_hole = True
+            else:
+                write_at(reading.descriptor, content, reply.tag)
             self._tally.move(len(content))
             if n_left and content and reply.tag + len(content) < reading.size:
                 begin = reply.tag + len(content)

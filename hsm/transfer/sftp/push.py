@@ -43,6 +43,7 @@ from hsm.remote.sftp.wire import (
     make_two_paths,
     make_write,
 )
+from hsm.transfer.holes import may_have_holes
 from hsm.transfer.landing import StrangerError
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
@@ -52,11 +53,10 @@ from hsm.transfer.sftp.batch import (
     choose_mode,
     is_up_to_date,
 )
+from hsm.transfer.sftp.chunks import iter_steps
 from hsm.transfer.sftp.diagnosis import BlockedError, diagnose_here, diagnose_sftp, make_blocked
 from hsm.transfer.sftp.parts import PART_BYTES, PartKey
 from hsm.transfer.sftp.remote_files import RemoteFolders, ask_room, get_part_place, look_at_kinds, read_attributes
-
-_STEP_BYTES = CHUNKS_PER_STEP * CHUNK_BYTES
 
 _CLOCK_SECONDS = 2
 """FAT keeps even seconds alone."""
@@ -76,6 +76,7 @@ class _Writing:
         handle: Open there.
         begin: Bytes of it that are there already.
         keeps_part: The part that is written stays after a failure.
+        is_empty: Nothing lies there behind `begin`, so what is not written is zeros.
     """
 
     file: SourceFile
@@ -85,6 +86,7 @@ class _Writing:
     handle: bytes
     begin: int = 0
     keeps_part: bool = False
+    is_empty: bool = True
 
 
 class PushBatch:
@@ -182,21 +184,22 @@ class PushBatch:
             raise BlockedError(folder)
         self._folders.with_parts.add(folder)
         key = PartKey(file.key, status.st_size, status.st_mtime_ns, status.st_ino)
-        begin = 0
+        begin, is_empty = 0, True
         if part is not None and get_kind(part) is EntryKind.FILE:
             n_part = min(part.size or 0, status.st_size)
             begin = self._setup.count_certain_bytes(key, join(file.prefix, file.path), place, n_part)
         if begin:
             replies = yield RequestBatch([make_open(place, Open.WRITE)])
             handle = parse_handle(replies[0])
-            yield RequestBatch([make_truncate(handle, begin, place)])
+            replies = yield RequestBatch([make_truncate(handle, begin, place)])
+            is_empty = parse_status(replies[0])[0] == Code.OK
         else:
             removal = [make_path(PacketType.REMOVE, place)] if part is not None else []
             yield RequestBatch(removal)
             replies = yield RequestBatch([make_open(place, _NEW_FILE, choose_mode(status.st_mode, None))])
             handle = parse_handle(replies[0])
         self._setup.parts.begin(key, begin)
-        return _Writing(file, descriptor, status, place, handle, begin, keeps_part=True), there
+        return _Writing(file, descriptor, status, place, handle, begin, keeps_part=True, is_empty=is_empty), there
 
     def _fill(self, writing: _Writing, there: Attributes | None) -> Talk:
         """Write the content and the time, and check what is there; the handle is closed."""
@@ -228,18 +231,12 @@ class PushBatch:
             raise SftpError(Code.FAILURE, "the file's time cannot be set", writing.place)
 
     def _iter_writes(self, writing: _Writing) -> Iterator[tuple[list[Request], bool]]:
-        """Yield the content as it was when the file was opened, in steps, and whether a step is the last one."""
-        offset, size = writing.begin, writing.status.st_size
-        is_last = False
-        while not is_last:
-            content = os.pread(writing.descriptor, min(_STEP_BYTES, size - offset), offset)
-            is_last = len(content) < _STEP_BYTES  # a file of whole steps ends with an empty one
-            requests = [
-                make_write(writing.handle, offset + start, content[start : start + CHUNK_BYTES], writing.place)
-                for start in range(0, len(content), CHUNK_BYTES)
-            ]
-            yield requests, is_last
-            offset += len(content)
+        """Yield the writes of the content, in steps, and whether a step is the last one."""
+        leaves_holes = writing.is_empty and may_have_holes(writing.status)
+        steps = iter_steps(writing.descriptor, writing.begin, writing.status.st_size, leaves_holes=leaves_holes)
+        for chunks, n_hole_bytes, is_last in steps:
+            self._tally.move(n_hole_bytes)
+            yield [make_write(writing.handle, offset, chunk, writing.place) for offset, chunk in chunks], is_last
 
     def _take_writes(self, writing: _Writing, replies: Sequence[Reply], waiting: set[int]) -> None:
         for reply in replies:
