@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hsm.model import Entry, EntryKind, FileKey, Problem, Reason, Run, SourceFile, SyncPlan
-from hsm.plan.disk.times import is_same_time
+from hsm.plan.disk.file_system import cut_time
 from hsm.records.record import make_records
 from hsm.remote.shell import quote, quote_path
 from hsm.wandb_log.artifacts import StagedArtifact
@@ -93,15 +93,11 @@ def leave_uploaded(runs: Iterable[Run], entries: Mapping[str, Entry]) -> tuple[R
     """
 
     def is_uploaded(run: Run) -> bool:
-        # SFTP, CIFS and exFAT cut times, so a mark with the log's own time may seem older.
+        # Both lie on one disk, but `touch -r` of BSD and BusyBox gives the mark no more than the log's microseconds.
         log, mark = (entries.get(path) for path in list_paths([run]))
-        return mark is not None and (log is None or mark.mtime_ns >= log.mtime_ns or _is_same(log, mark))
+        return mark is not None and (log is None or mark.mtime_ns >= cut_time(log.mtime_ns, 1000))
 
     return tuple(run for run in runs if not is_uploaded(run))
-
-
-def _is_same(log: Entry, mark: Entry) -> bool:
-    return is_same_time(log.mtime_ns, mark.mtime_ns, None)
 
 
 def make_upload_program(folder: str, run: Run, *, cwd: str, wandb: str) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from hsm.discover.results import OWN_PREFIX
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, Problem, Root, Run, SourceFile
-from hsm.plan.disk.times import is_same_time
 from hsm.transfer.base import PARTIAL_FOLDER
 from hsm.wandb_log.artifacts import StagedArtifact
 
@@ -118,7 +117,7 @@ def compare_waiting(base: str, files: Sequence[SourceFile], listing: Listing, *,
         elif entry.kind is not EntryKind.FILE or entry.size != file.size:
             problems.append(make_conflict(f"{base}/{file.path}"))
         # Another time alone is no other content: that is compared.
-        elif not is_same_time(file.mtime_ns, entry.mtime_ns, None):
+        elif file.mtime_ns != entry.mtime_ns:  # its content tells, whatever the disk there keeps of times
             doubtful.append(file)
     return WaitingState(listing.base, tuple(sends), tuple(doubtful), tuple(dict.fromkeys(problems)))
 

@@ -87,7 +87,13 @@ def exchange(
         observer: Told what happens.
         ahead: A survey of the destination that was begun before.
     """
-    wanted = select(inventory, options.roots, folder_links=options.folder_links, switched_off=options.switched_off)
+    wanted = select(
+        inventory,
+        options.roots,
+        folder_links=options.folder_links,
+        switched_off=options.switched_off,
+        may_lack_runs="source-empty" in options.allowed,
+    )
     return _Exchange(connection, direction, wanted, options, ledger, observer, ahead).run()
 
 
@@ -115,7 +121,9 @@ class _Exchange:
         self._ahead = ahead
         self._plan: SyncPlan | None = None
         self._holding = Holding(ledger, direction.destination, direction.make_guard)
-        self._planning = Planning(inventory, options, ledger, self._make_engine, direction.probe)
+        self._planning = Planning(
+            inventory, options, ledger, self._make_engine, direction.probe, direction.destination
+        )
 
     def run(self) -> TargetReport:
         try:
@@ -296,7 +304,8 @@ class _Exchange:
                     self._ledger.record, plan, places=there.places, endpoint=self._direction.destination, error=error
                 )
                 try:
-                    problems = record(result.files, unsettled=result.unsettled, has_seen_replaced=False)
+                    has_looked = transfer is not None and transfer.has_looked_at_replaced
+                    problems = record(result.files, unsettled=result.unsettled, has_seen_replaced=has_looked)
                 except UnseenReplacedError:
                     result = transfer.look_at_replaced() if transfer is not None else result
                     problems = record(result.files, unsettled=result.unsettled)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hsm.endpoint import Endpoint
+from hsm.endpoint import Endpoint, Tree
 from hsm.errors import HsmError, UnreachableError
 from hsm.model import Entry, FileKey, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.disk.file_system import FileSystem
@@ -18,6 +18,7 @@ from hsm.plan.disk.times import TimeMatch, match_times
 from hsm.plan.planner import PlanOptions, make_plan
 from hsm.records.compared import ComparedFile, load_compared, save_compared
 from hsm.records.file_systems import load_file_systems, make_place, save_file_systems
+from hsm.sweep_folder import OUTPUTS
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.bring.survey import DestinationState
@@ -41,6 +42,7 @@ class Planning:
         ledger: Of the sweep at the target.
         make_engine: Makes what sends, and compares content.
         probe: Measures the file systems of folders at the destination.
+        destination: Looked at for the spelling of names.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Planning:
         ledger: Ledger,
         make_engine: MakeEngine,
         probe: Probe,
+        destination: Endpoint,
     ) -> None:
         self._inventory = inventory
         self._options = options
         self._ledger = ledger
         self._make_engine = make_engine
         self._probe = probe
+        self._destination = destination
         self._disks = load_file_systems(ledger.file_systems_path)
         self._has_probed = False
         self._engine: Engine | None = None
@@ -67,6 +71,7 @@ class Planning:
         options = replace(self._options.plan, proven=self._ledger.digests, foreign=origins.foreign, equal=origins.equal)
         plan = self._plan(there, options)
         if plan.sends:
+            there = self._look_at_spellings(there)
             plan = self._join_engine(there, options, plan)
         if plan.doubts and not self.asks_probe(there, plan):
             plan = self._settle_doubts(there, options, plan)
@@ -124,12 +129,32 @@ class Planning:
     def _join_engine(self, there: DestinationState, options: PlanOptions, plan: SyncPlan) -> SyncPlan:
         """Plan again where the engine cuts times in another way than the last one did."""
         step_ns = self.take_engine(there).capabilities.time_step_ns
-        if step_ns == self._disks.sent_step_ns:
+        if step_ns != self._disks.sent_step_ns:
+            self._disks = replace(self._disks, sent_step_ns=step_ns)
+            if not self._options.is_dry_run:
+                save_file_systems(self._ledger.file_systems_path, self._disks)
+        elif not any(disk.folds for disk in self.find_file_systems(there).values()):
             return plan
-        self._disks = replace(self._disks, sent_step_ns=step_ns)
-        if not self._options.is_dry_run:
-            save_file_systems(self._ledger.file_systems_path, self._disks)
         return self._plan(there, options)
+
+    def _look_at_spellings(self, there: DestinationState) -> DestinationState:
+        """Add how the folders of runs and sweeps are spelled, where another spelling finds them too.
+
+        A survey asks for them by name, so there they look as if they were spelled like that.
+        """
+        disks = {root: disk for root, disk in self.find_file_systems(there).items() if disk.folds}
+        if not disks:
+            return there
+        trees = [
+            Tree(there.destination[root].path, ("", OUTPUTS) if root is Root.SWEEPS else ("",), 1) for root in disks
+        ]
+        destination = dict(there.destination)
+        for (root, disk), listing in zip(disks.items(), self._destination.survey(trees).listings, strict=True):
+            known = destination[root].entries
+            names = set(map(disk.fold, known))
+            more = {found.path: found for found in listing.entries if found.path and disk.fold(found.path) in names}
+            destination[root] = replace(destination[root], entries={**more, **known})
+        return replace(there, destination=destination)
 
     def _settle_doubts(self, there: DestinationState, options: PlanOptions, plan: SyncPlan) -> SyncPlan:
         """Compare the content of files that nothing else can tell, and plan with what is known then."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hsm.endpoint import Survey, Tree
 from hsm.errors import ExitCode, TargetError
 from hsm.model import Root
 from hsm.plan.disk.file_system import SECOND_NS, FileSystem, Rounding
@@ -280,3 +282,35 @@ def test_a_file_of_this_second_is_read_once_the_second_is_over(trial: Push) -> N
 def test_a_file_of_long_ago_waits_for_nothing(trial: Push) -> None:
     trial.run()
     assert max(trial.slept, default=0) == 0
+
+
+def test_a_run_folder_that_is_there_in_another_spelling_is_left_alone(
+    trial: Push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A survey asks for a run by its name, so that a disk that folds case shows it as if it were spelled so."""
+    trial.run()
+    trial.target.file_system = FileSystem(folds_case=True)
+    trial.forget()
+    name = trial.here().parents[1].name
+    rewrite(trial.here(), b"more", T + 5)
+    survey = trial.target.endpoint.survey
+
+    def fold(trees: list[Tree], **options: object) -> Survey:
+        found = survey(trees, **options)  # type: ignore[arg-type]
+        if trees[0].names != ("", "outputs"):
+            return found
+        listings = [
+            replace(
+                listing,
+                entries=tuple(
+                    entry._replace(path=name.upper()) if entry.path == name else entry for entry in listing.entries
+                ),
+            )
+            for listing in found.listings
+        ]
+        return replace(found, listings=listings)
+
+    monkeypatch.setattr(trial.target.endpoint, "survey", fold)
+    report = trial.run()
+    assert [(problem.path, problem.kind) for problem in report.problems] == [(name, "name_collision")]
+    assert trial.there().read_bytes() != b"more"
