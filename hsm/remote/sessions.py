@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MOST_ENTRIES = 10_000_000
+"""Of one listing, which is in memory as a whole; who sends more is broken or hostile."""
+
 SESSION_TIMEOUT_SECONDS = 600
 """For one program there; `hsm.remote.shell_programs.job` runs what may take longer."""
 

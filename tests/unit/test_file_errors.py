@@ -25,8 +25,8 @@ def project(tmp_path: Path) -> Iterator[Path]:
     (folder / ".hsm/project.json").touch(0o600)
     (folder / ".hsm/sync").chmod(0o700)
     for above in tmp_path.parents:
-        if not os.stat(above).st_mode & 0o001:
-            above.chmod(os.stat(above).st_mode | 0o011)  # pytest's own, which is the user's alone
+        if not above.stat().st_mode & 0o001:
+            above.chmod(above.stat().st_mode | 0o011)  # pytest's own, which is the user's alone
     tmp_path.chmod(0o755)
     os.setresuid(OTHER, OTHER, 0)  # os.access looks at the real one
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Annotated
 
 import typer
@@ -42,8 +43,10 @@ def run_doctor(
     from hsm.process.terminal import has_terminal
     from hsm.sync.doctor.doctor import examine
     from hsm.sync.doctor.findings import make_doctor_document
+    from hsm.sync.doctor.silence import check_answers_here
     from hsm.sync.source import make_layout
 
+    check_answers_here([os.getcwd()])  # noqa: PTH109 - what lies there may hang already
     loaded, targets = load_targets(target or list(load_current_config().config.sync_targets), is_trusted=trust)
     report = examine(targets, layout=make_layout(loaded), runner=Runner(), may_ask=has_terminal() and not as_json)
     if as_json:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from hsm.endpoint import FileEnds, Machine, Survey, Tree
 from hsm.model import EntryKind
+from hsm.process.answer import MOST_ANSWER_BYTES, AnswerTooLongError
 from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
 from hsm.remote.cksum import make_checksum
 from hsm.remote.sftp.listing import TreeLister, get_kind, join
@@ -165,6 +166,11 @@ def read_whole(path: str, found: dict[str, bytes]) -> Work:
         handle, size = yield from open_file(path)
     except SftpError:
         return
+    if size > MOST_ANSWER_BYTES:
+        raise AnswerTooLongError(
+            f"{path} has more than {MOST_ANSWER_BYTES // 1024**2} MiB, which no file of HSM's own has.",
+            hint="Move it away there.",
+        )
     with contextlib.suppress(SftpError):
         found[path] = yield from read_range(handle, 0, size, path)
     yield RequestBatch([make_handle(PacketType.CLOSE, handle, path)])

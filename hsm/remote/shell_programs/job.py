@@ -8,6 +8,7 @@ most.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _MOST_TENTHS = 50
 """Of a second, the wait of one question: as long as a break of the connection may stay unnoticed."""
 
 _FOLDER = "hsm-job."
+_NUMBER = re.compile("[0-9]{1,10}")
 
 # A program that arrives cut is not begun. A shell without setsid(1), as on macOS, makes a group by `set -m`.
 _START = r"""
@@ -88,7 +90,7 @@ def run_job(shell: RemoteShell, program: str, *, limit_seconds: float = LIMIT_SE
     completed = shell.run(f"size={len(content)}\n{_START}", stdin=content)
     words = completed.stdout.decode("utf-8", "surrogateescape").split("\0")
     # It is going to be removed with all it holds: only a folder that is certainly a job's.
-    if len(words) != 3 or _FOLDER not in words[0] or not words[0].startswith("/") or not words[1].isdigit():
+    if len(words) != 3 or _FOLDER not in words[0] or not words[0].startswith("/") or not _NUMBER.fullmatch(words[1]):
         raise TargetError(
             f"No command could be begun at {shell.name}.",
             hint="Is there room in its TMPDIR, or in /tmp?",
@@ -107,7 +109,8 @@ def _await(shell: RemoteShell, place: str, deadline: float) -> JobEnd:
         word, _, rest = answer.partition(b"\0")
         if word == b"ended":
             status, _, output = rest.partition(b"\0")
-            return JobEnd(int(status) if status.isdigit() else None, output.decode("utf-8", "replace"))
+            is_number = _NUMBER.fullmatch(status.decode("ascii", "replace"))
+            return JobEnd(int(status) if is_number else None, output.decode("utf-8", "replace"))
         if word != b"running" or time.monotonic() > deadline:
             return JobEnd(None, "")
 

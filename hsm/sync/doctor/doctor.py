@@ -16,11 +16,12 @@ from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.process.runner import Runner
 from hsm.remote.openssh.client import OpenSsh
-from hsm.sync.doctor.findings import Checkup, DoctorReport
+from hsm.sync.doctor.findings import Checkup, DoctorReport, make_failed_finding, make_not_checked
 from hsm.sync.doctor.folders import examine_folder
 from hsm.sync.doctor.here import examine_here
 from hsm.sync.doctor.openssh import OpenSshExamination
 from hsm.sync.doctor.rows import Rows
+from hsm.sync.doctor.silence import SilentPlaceError, check_answers_here
 from hsm.sync.target_threads import wait_awake
 from hsm.targets.contract import Client, choose_client
 
@@ -40,6 +41,13 @@ def examine(
         may_ask: ssh may ask in this terminal; logins are then made one after the other.
     """
     asking = threading.Lock() if may_ask else None
+    try:
+        check_answers_here((layout.project, layout.sweeps, layout.wandb))
+    except SilentPlaceError as error:
+        because = make_not_checked("place", "because of this project's own folders")
+        return DoctorReport(
+            (make_failed_finding("project", error),), tuple(Checkup(name, (because,)) for name in targets)
+        )
 
     def examine_target(name: str) -> Checkup:
         settings = targets[name]

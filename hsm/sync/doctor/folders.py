@@ -27,6 +27,7 @@ from hsm.sync.doctor.findings import (
     make_not_checked,
     make_ok,
 )
+from hsm.sync.doctor.silence import check_answers_here
 from hsm.targets.apart import ApartEndpoint
 from hsm.targets.contract import get_roots
 from hsm.targets.folder import FolderTarget
@@ -55,6 +56,7 @@ def examine_folder(name: str, settings: TargetSettings, layout: Layout, runner: 
     shell = LocalShell(runner)
     rows: list[DoctorRow] = []
     try:  # each row is appended once its check has passed, so the number of rows tells which one failed
+        check_answers_here(roots.values())
         target.check_roots(roots)
         end = ApartEndpoint(target.endpoint, roots, layout)
         survey = end.survey([Tree(path, names=()) for path in roots.values()])

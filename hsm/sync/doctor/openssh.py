@@ -31,7 +31,9 @@ from hsm.sync.doctor.findings import (
 )
 from hsm.sync.doctor.folders import check_folders, check_upload
 from hsm.sync.doctor.rows import Rows, check_name, check_settings, check_target_login
+from hsm.sync.doctor.silence import check_answers_there
 from hsm.targets.auto import find_fallback
+from hsm.targets.contract import get_roots
 from hsm.transfer.rsync.versions import check_remote_version, make_pair, read_local_version
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ class OpenSshExamination:
                 ("settings", self._check_settings),
                 ("login", self._check_login),
                 ("shell", self._check_shell),
+                ("sweeps_folder", self._check_answers),
                 ("rsync", self._check_survey),
                 ("engine", self._check_engine),
                 ("sweeps_folder", self._check_folders),
@@ -184,6 +187,11 @@ class OpenSshExamination:
                 f"`{self._ssh.program.command_line} true` must print nothing.",
             )
         )
+        return True
+
+    def _check_answers(self) -> bool:
+        """See that the places answer, since whoever looks at one that does not waits for ever."""
+        check_answers_there(self._shell, list(get_roots(self._settings).values()))
         return True
 
     def _check_survey(self) -> bool:

@@ -26,6 +26,7 @@ from hsm.sync.doctor.findings import (
     make_ok,
 )
 from hsm.sync.doctor.folders import check_folders, check_upload, judge_folder
+from hsm.sync.doctor.silence import check_answers_by_sftp, check_answers_there
 from hsm.sync.doctor.rows import Rows, check_name, check_settings, check_target_login
 from hsm.targets.contract import get_roots
 from hsm.transfer.sftp.engine import CAPABILITIES
@@ -136,12 +137,15 @@ class SftpExamination:
             self._client.use_sftp(lambda session, check: session.ask(make_path(PacketType.REALPATH, "."), check=check))
             samples.append(time.monotonic() - start)
         self._rows.put(check_sessions_speed("round_trip", samples, what="an answer of the SFTP server"))
+        roots = list(get_roots(self._settings).values())
         if self._client.can_run:
+            check_answers_there(self._client, roots)
             endpoint = RemoteEndpoint(self._client, rsync_path=self._settings.rsync_path or "rsync")
             self._rows.fill_survey(endpoint, self._settings, knows_time=True)
             folders = check_folders(self._client, self._settings)
             self._rows.put(*folders, *check_upload(self._client, self._settings))
             return True
+        check_answers_by_sftp(self._client, roots)
         survey = self._rows.fill_survey(SftpEndpoint(self._client), self._settings, knows_time=False)
         self._rows.put(*self._judge_folders(survey), *check_upload(None, self._settings))
         return True
