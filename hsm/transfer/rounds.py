@@ -94,6 +94,7 @@ class Transfer:
             n_before = len(state.sent)
             can = self._engine.capabilities
             state.leave(self._watch.look_before(list(state.open.values()), can))
+            self._watch.has_looked = False
             end = self._run_round(state, n_workers, progress)
             state.begin_round(end)
             tried = state.list_tried()
@@ -126,6 +127,11 @@ class Transfer:
             mounts=self._watch.mounts,
         )
         return run_round(self._engine, batches, n_workers=n_workers, progress=progress, check=self._watch.check)
+
+    @property
+    def has_looked_at_replaced(self) -> bool:
+        """Everything that was replaced has been looked at in the last round."""
+        return self._watch.has_looked
 
     def look_at_replaced(self) -> TransferResult:
         """Look, after `run`, at all that was replaced, and make its result anew.

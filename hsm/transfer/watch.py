@@ -26,6 +26,9 @@ class DestinationWatch:
         lock: The lock; None where nothing is shared with anybody.
         seen: What of the destination may be replaced.
         mounts: Below the roots; temporary files lie in each of them too.
+
+    Attributes:
+        has_looked: Everything that was replaced so far has been looked at.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class DestinationWatch:
         self._lock = lock
         self.seen = seen or SeenFiles()
         self.mounts = mounts or Mounts()
+        self.has_looked = False
         self._replaced = (
             ReplacedFiles(destination, roots, sweep, lock, mounts=self.mounts) if lock is not None else None
         )
@@ -94,6 +98,7 @@ class DestinationWatch:
         if self._replaced is None or not (always or any(self._may_be_there(file) for file in files)):
             return {}
         found = self._replaced.find_strangers(files, self.seen)
+        self.has_looked = True
         kept = {
             key: f"Somebody wrote it at the destination after the check, and then another one: the first is {place}."
             for key, place in found.kept.items()
