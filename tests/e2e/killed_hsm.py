@@ -2,7 +2,8 @@
 
     python killed_hsm.py KINDS N COUNT-FILE ARGUMENTS...
 
-Calls are told by Python's audit events (`open`, `os.rename`, ...), so that nothing of HSM is replaced.
+Calls are told by Python's audit events (`open`, `os.rename`, ...), so that nothing of HSM is replaced. The kind
+`unlinkat` is `os.remove` in an open folder, which is how a clean removes results.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ _count = 0
 _descriptor = os.open(COUNT_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
 
-def _hook(event: str, _arguments: object) -> None:
+def _hook(event: str, arguments: tuple[object, ...]) -> None:
     global _count  # noqa: PLW0603 - a hook has no other memory
-    if event not in KINDS:
+    is_at = event == "os.remove" and arguments[1] != -1 and "unlinkat" in KINDS
+    if event not in KINDS and not is_at:
         return
     _count += 1
     os.pwrite(_descriptor, f"{_count}\n".encode(), 0)

@@ -317,7 +317,7 @@ def test_one_place_of_two_names_is_one_copy(tmp_path: Path, how: str) -> None:
         found = clean(project, "--copies", "2", "--wandb-only", *arguments)
         assert (found.code, found.going) == (1, set()), arguments
     assert len(list((project.folder / "wandb").iterdir())) == 3
-    assert list(tmp_path.rglob("probe-*")) == []
+    assert list(tmp_path.rglob(".hsm-mark-*")) == []
 
 
 def test_the_project_by_another_name_is_no_copy(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_the_project_by_another_name_is_no_copy(tmp_path: Path) -> None:
 
 
 @parametrize("how", ["its own words", "symlinks", "the runs alone"], quick=["symlinks"])
-def test_the_project_itself_over_ssh_is_no_copy(make_project: MakeProject, require_program: Any, how: str) -> None:
+def test_the_project_itself_over_ssh_is_refused(make_project: MakeProject, require_program: Any, how: str) -> None:
     require_program("rsync", "ssh", "sshd")
     project = make_project(options={"latest_only": False, "max_depth": None})
     write_project(project.folder)
@@ -343,8 +343,35 @@ def test_the_project_itself_over_ssh_is_no_copy(make_project: MakeProject, requi
     sweeps = project.target_sweeps if how == "the runs alone" else root / "sweeps"
     project.set_target(paths={"sweeps": str(sweeps), "wandb": str(root / "wandb")})
     before = {name: each for name, each in read_tree(project.folder).items() if not name.startswith(".hsm")}
+    for words in (
+        ("to", SWEEP),
+        ("to", SWEEP, "--dry-run"),
+        ("from", SWEEP, "-t", "desktop"),
+        ("verify", SWEEP),
+        ("status", SWEEP, "--check", "-t", "desktop"),
+        ("doctor", "desktop"),
+    ):
+        refused = project.hsm("sync", *words, "--json")
+        assert refused.returncode == 1, words
+        assert "desktop is this project itself" in refused.stdout, words
+    assert {name: each for name, each in read_tree(project.folder).items() if not name.startswith(".hsm")} == before
+
+
+@parametrize("how", ["symlinks", "the runs alone"], quick=["symlinks"])
+def test_a_target_that_has_become_the_project_is_no_copy(
+    make_project: MakeProject, require_program: Any, how: str
+) -> None:
+    require_program("rsync", "ssh", "sshd")
+    project = make_project(options={"latest_only": False, "max_depth": None})
+    write_project(project.folder)
+    other = project.folder.parent / "other"
+    sweeps = project.target_sweeps if how == "the runs alone" else other / "sweeps"
+    project.set_target(paths={"sweeps": str(sweeps), "wandb": str(other / "wandb")})
+    before = {name: each for name, each in read_tree(project.folder).items() if not name.startswith(".hsm")}
     sent = project.hsm("sync", "to", SWEEP)
     assert sent.returncode == 0, sent.stdout
+    shutil.rmtree(other)
+    other.symlink_to(project.folder)
     assert clean(project, "--dry-run", "--wandb-only").going == set()
     found = clean(project, "--wandb-only")
     assert (found.code, found.removed, found.failed_targets) == (1, set(), {"desktop": "same_place"})
@@ -372,7 +399,7 @@ def test_a_symlink_that_stays_keeps_what_it_leads_into(project: Project) -> None
     send(project)
     done = clean(project, "--wandb-only")
     assert done.removed == OTHERS
-    assert "symlink of what stays" in done.say(RUN)
+    assert "a symlink that stays leads into it" in done.say(RUN)
 
 
 def test_a_run_folder_that_is_a_symlink_is_never_followed(project: Project) -> None:
