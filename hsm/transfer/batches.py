@@ -81,7 +81,8 @@ def make_batches(
 _Place = tuple[Root, str, bool]
 """A file system of the destination: a root, and a mount point below it; and whether the files there have holes.
 
-Looking for zeros makes rsync write 1 KiB at a time, so sparse files have streams of their own."""
+Looking for zeros takes rsync nearly twice as long (600 MB between two folders: 1.2 s in place of 0.7 s, before 3.5 with
+a write for each KiB), so sparse files have streams of their own."""
 
 
 def _share(by_place: dict[_Place, list[SourceFile]], n_streams: int) -> dict[_Place, int]:

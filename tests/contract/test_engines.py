@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from private_sshd import PrivateSshd
 
-from hsm.endpoint import Endpoint
+from hsm.endpoint import Endpoint, Tree
 from hsm.errors import LockLostError
 from hsm.model import Entry, EntryKind, Root, SourceFile
 from hsm.process.runner import CommandStoppedError, Runner
@@ -52,6 +52,7 @@ from tests.marks import parametrize
 SWEEP = "sweep_1"
 WORKSPACE = make_workspace(SWEEP, "abc")
 SECOND = 10**9
+MIB = 1024 * 1024
 T = 1_760_000_000_123_456_789
 HOSTILE = [
     "it's",
@@ -199,6 +200,37 @@ def test_files_arrive_whole_with_their_times_from_many_folders(bench: Bench) -> 
     }
 
 
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        pytest.param((), 8 * MIB, id="nothing but a hole"),
+        pytest.param((0,), 8 * MIB, id="a hole at the end"),
+        pytest.param((8 * MIB - 5000,), 8 * MIB, id="a hole at the beginning"),
+        pytest.param((70_001, 4 * MIB + 3), 8 * MIB + 1, id="data between holes"),
+        pytest.param((MIB,), 2 * MIB, id="a file that no part is kept of"),
+    ],
+)
+def test_a_sparse_file_takes_no_more_room_there(bench: Bench, data: tuple[int, ...], size: int) -> None:
+    file = bench.write("run-1/replay.mmap", b"")
+    source = Path(file.prefix) / file.path
+    with source.open("wb") as stream:
+        for offset in data:
+            stream.seek(offset)
+            stream.write(os.urandom(5000))
+        stream.truncate(size)
+    os.utime(source, ns=(T, T))
+    if source.stat().st_blocks * 512 >= size:
+        pytest.skip("the file system here makes no holes")
+    (entry,) = bench.source.survey([Tree(file.prefix, (file.path,), max_depth=0)]).listings[0].entries
+    assert (entry.disk_bytes is None) is isinstance(bench.source, SftpEndpoint)
+    end = bench.send(file._replace(size=size, inode=entry.inode, disk_bytes=entry.disk_bytes))
+    assert (end.is_clean, end.sent) == (True, {file.path})
+    there = bench.there(file.path)
+    assert there.read_bytes() == source.read_bytes()
+    assert there.stat().st_mtime_ns == bench.keeps(T)
+    assert there.stat().st_blocks * 512 <= 256 * 1024
+
+
 def test_hostile_names_arrive_as_they_are(bench: Bench) -> None:
     raw = os.fsdecode(b"\xff\xfe")
     files = [bench.write(f"run-1/{name}", name.encode("utf-8", "surrogateescape")) for name in (*HOSTILE, raw)]
@@ -276,6 +308,29 @@ def test_cut_files_of_one_name_go_on_apart_and_end_equal(bench: Bench) -> None:
     for run, data in content.items():
         assert bench.there(f"{run}/big.bin").read_bytes() == data
     assert not list(bench.there("").rglob(PARTIAL_FOLDER))
+
+
+@pytest.mark.parametrize("is_older", [True, False], ids=["of an older version", "of its own beginning"])
+def test_holes_hide_nothing_of_the_part_that_a_sparse_file_goes_on_with(bench: Bench, is_older: bool) -> None:
+    content = os.urandom(MIB) + bytes(4 * MIB) + os.urandom(5000) + bytes(3 * MIB)
+    file = bench.write("run-1/replay.mmap", content)
+    source = Path(file.prefix) / file.path
+    with source.open("r+b") as stream:
+        for start, end in ((MIB, 5 * MIB), (5 * MIB + 8192, len(content))):
+            subprocess.run(
+                ["fallocate", "--punch-hole", "--offset", str(start), "--length", str(end - start), str(source)],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                timeout=10,
+            )
+        stream.flush()
+    os.utime(source, ns=(T, T))
+    part = bench.there(file.path).parent / PARTIAL_FOLDER / "replay.mmap"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(os.urandom(len(content)) if is_older else content[: 3 * MIB])
+    (entry,) = bench.source.survey([Tree(file.prefix, (file.path,), max_depth=0)]).listings[0].entries
+    assert bench.send(file._replace(disk_bytes=entry.disk_bytes)).is_clean
+    assert bench.there(file.path).read_bytes() == content
 
 
 def test_a_comparison_tells_what_differs_in_content_and_changes_nothing(bench: Bench) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hsm.endpoint import Space
@@ -59,6 +61,29 @@ def test_two_roots_of_one_file_system_share_its_space() -> None:
     refusals = check_plan(plan, {Root.SWEEPS: there, Root.WANDB: there})
     assert [refusal.check for refusal in refusals] == ["space"]
     assert "50 are missing" in refusals[0].message
+
+
+def test_what_a_file_occupies_counts_and_the_folders_that_it_goes_to_are_named() -> None:
+    sparse = FILE._replace(size=10**12, disk_bytes=100)
+    roots = {
+        Root.SWEEPS: DestinationRoot("/d/sweeps", EntryKind.FOLDER, space=Space(99, 9), device="sda1"),
+        Root.WANDB: DestinationRoot("/d/wandb", EntryKind.FOLDER, space=Space(99, 9), device="sda1"),
+    }
+    config = FILE._replace(root=Root.SWEEPS, path="c", size=0)
+    plan = SyncPlan("s", items=(PlanItem(config, Reason.NEW), PlanItem(sparse, Reason.NEW)))
+    (refusal,) = check_plan(plan, roots)
+    assert refusal.message == "/d/wandb needs 100 bytes, 99 are free: 1 are missing."
+    both = SyncPlan("s", items=(PlanItem(config._replace(size=7), Reason.NEW), PlanItem(sparse, Reason.NEW)))
+    (refusal,) = check_plan(both, roots)
+    assert refusal.message.startswith("/d/sweeps and /d/wandb need 107 bytes")
+    enough = {root: replace(there, space=Space(100, 9)) for root, there in roots.items()}
+    assert check_plan(plan, enough) == ()
+
+
+def test_two_disks_with_as_much_room_are_two() -> None:
+    plan = SyncPlan("s", items=tuple(PlanItem(FILE._replace(root=root), Reason.NEW) for root in Root))
+    there = DestinationRoot("/d", EntryKind.FOLDER, space=Space(150, 9))
+    assert check_plan(plan, {root: replace(there, device=root.value) for root in Root}) == ()
 
 
 def make_found(*paths: str) -> list[Problem]:

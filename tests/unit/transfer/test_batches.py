@@ -65,6 +65,12 @@ def test_files_are_cut_by_cost(sizes: list[int], n_streams: int, expected: list[
     assert sorted(count(make_batches(make_files(sizes), n_streams=n_streams))) == sorted(expected)
 
 
+def test_sparse_files_have_a_batch_of_their_own() -> None:
+    files = [file._replace(disk_bytes=0) if number == 1 else file for number, file in enumerate(make_files([1, 1, 1]))]
+    batches = make_batches(files, n_streams=1)
+    assert sorted((batch.is_sparse, len(batch.files)) for batch in batches) == [(False, 2), (True, 1)]
+
+
 def test_small_files_stay_in_their_order() -> None:
     batches = make_batches(make_files([100] * 1000), n_streams=4)
     by_place = sorted(batches, key=lambda batch: batch.files[0].path)

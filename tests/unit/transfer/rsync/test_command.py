@@ -136,6 +136,31 @@ def test_what_could_hurt_is_never_asked_for(forbidden: str) -> None:
         assert not [word for word in argv if word.startswith(forbidden) and not word.startswith("--out")]
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "direction", "keeps", "tears"),
+    [
+        pytest.param(
+            (3, 1, 2), (3, 1, 2), StreamDirection.PUSH, True, False, id="before parts were continued in place"
+        ),
+        pytest.param((3, 5, 0), (3, 2, 7), StreamDirection.PUSH, True, True, id="the receiver leaves what is behind"),
+        pytest.param((3, 5, 0), (3, 2, 7), StreamDirection.PULL, True, False, id="the sender may be as old"),
+        pytest.param((3, 3, 0), (3, 3, 0), StreamDirection.LOCAL, True, False, id="mended"),
+    ],
+)
+def test_holes_are_kept_where_both_can(
+    here: tuple[int, ...], there: tuple[int, ...], direction: StreamDirection, keeps: bool, tears: bool
+) -> None:
+    setup = replace(SETUP, direction=direction, pair=RsyncPair(RsyncVersion(here, 31), RsyncVersion(there, 31)))
+    assert (setup.keeps_holes, setup.tears_sparse_parts) == (keeps, tears)
+    assert "--sparse" in make_argv(replace(PUSH, keeps_holes=True))
+    assert "--sparse" not in make_argv(PUSH)
+
+
+def test_openrsync_keeps_no_holes() -> None:
+    setup = replace(SETUP, pair=RsyncPair(NEW, RsyncVersion((2, 6, 9), 29, is_openrsync=True)))
+    assert not setup.keeps_holes
+
+
 def test_another_rsync_here_is_the_program() -> None:
     assert make_argv(replace(PUSH, program="/opt/rsync"))[0] == "/opt/rsync"
 
