@@ -27,6 +27,7 @@ from hsm._version import __version__
 from hsm.hosts.files.shared_files import CHUNK_BYTES, Digests, RangeError, SharedFile, open_shared, parse_range
 from hsm.hosts.scores.pull import read_last_sync
 from hsm.hosts.scores.snapshot import Snapshots
+from hsm.hosts.server.connections import Connections, CountedRequests, allow_open_files, make_protocol
 from hsm.sweep_folder import OUTPUTS
 
 _METHODS = ["GET", "HEAD"]
@@ -223,7 +224,15 @@ def count_folders(folder: Path, prefixes: tuple[str, ...]) -> int:
 
 def run_server(app: Starlette, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM, on a socket that listens already."""
+    connections = Connections()
+    allow_open_files()
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=10, limit_concurrency=200
+        CountedRequests(app, connections),
+        http=make_protocol(connections),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=3,  # a client that reads no more would hold up the end for ever
     )
     uvicorn.Server(config).run(sockets=[listener])
