@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from hsm.discover.membership import Candidate
 from hsm.discover.sweeps import parse_timestamp
-from hsm.model import Problem
+from hsm.model import FOLDER_UNREADABLE, Problem
 from hsm.plan.symlinks.folder_links import SYMLINKED_RUN
 
 DOUBLE_RUN = "double_run"
 MEMBERSHIP_UNKNOWN = "membership_unknown"
-RUN_UNREADABLE = "run_unreadable"
 _MOST_NAMES = 3
 
 
@@ -32,7 +31,7 @@ def iter_unknown_problems(unknown: Sequence[Candidate], sweep: str) -> Iterator[
     found = [run for run in found if not began or not parse_timestamp(run.name) or parse_timestamp(run.name) >= began]
     message = "The run's folder or log cannot be read, so it is not known which sweep it belongs to."
     hint = "Check the permissions of folder and log. A log that is a symlink is not read."
-    yield from (Problem(run.name, RUN_UNREADABLE, message, hint) for run in found if run.is_unreadable)
+    yield from (Problem(run.name, FOLDER_UNREADABLE, message, hint) for run in found if run.is_unreadable)
     if links := [run.name for run in found if run.real and not run.is_unreadable]:
         hint = "Move the folder there in place of the symlink."
         message = f"Run folders that are symlinks and do not say whose they are: {_join_names(links)}"

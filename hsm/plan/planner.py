@@ -145,6 +145,7 @@ def select(
     *,
     folder_links: FolderLinks = "skip",
     switched_off: Collection[Root] = (),
+    may_lack_runs: bool = False,
 ) -> SweepInventory:
     """Return the part of an inventory that one target, and one call (`--sweep-only`, `--wandb-only`), want.
 
@@ -153,15 +154,17 @@ def select(
         roots: Wanted.
         folder_links: The target's setting.
         switched_off: Those of the other roots that no call is to bring to the target.
+        may_lack_runs: The user says that there are to be no runs, though some are expected.
     """
     kept = frozenset(roots)
+    misses_runs = Root.WANDB in kept and not may_lack_runs
     settled = settle_links(inventory, folder_links)
     return replace(
         settled,
         runs=settled.runs if Root.WANDB in kept else (),
         files=tuple(file for file in settled.files if file.root in kept),
         deeper=settled.deeper if Root.SWEEPS in kept else {},
-        problems=tuple(problem for problem in settled.problems if Root.WANDB in kept or problem.kind != NO_RUNS),
+        problems=tuple(problem for problem in settled.problems if misses_runs or problem.kind != NO_RUNS),
         gaps=tuple(gap for gap in settled.gaps if (Root.WANDB if gap.run else Root.SWEEPS) in kept),
         left_roots={
             root: root not in switched_off

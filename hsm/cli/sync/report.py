@@ -144,8 +144,8 @@ def _check_extras(*, parquet: bool, html: bool) -> None:
 
 def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]:
     """Read the sweep that is meant: its id, its runs, and notes about them."""
-    from hsm.discover.untold_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN, RUN_UNREADABLE
-    from hsm.model import Root
+    from hsm.discover.untold_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN
+    from hsm.model import FOLDER_UNREADABLE, Root
     from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
     from hsm.sync.source import SOURCE_MISSING, read_inventories
 
@@ -154,7 +154,7 @@ def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]
         source, depths=[1], roots=[Root.WANDB], with_versions=False, saves_cache=is_configured
     )
     (inventory,) = inventories.values()
-    concerning = {DOUBLE_RUN, MEMBERSHIP_UNKNOWN, RUN_UNREADABLE, SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
+    concerning = {DOUBLE_RUN, FOLDER_UNREADABLE, MEMBERSHIP_UNKNOWN, SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
     problems = tuple(problem for problem in inventory.problems if problem.kind in concerning)
     return inventory.sweep, inventory.runs, problems
 

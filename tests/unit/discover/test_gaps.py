@@ -165,7 +165,7 @@ def test_a_run_that_does_not_let_itself_be_read_may_be_the_sweeps(
         log.symlink_to("../../moved.wandb")
     inventory = read(sweep, endpoint)
     failures = [(problem.path, problem.kind) for problem in inventory.problems if problem.is_failure]
-    assert failures == ([(name, "run_unreadable")] if is_told else [])
+    assert failures == ([(name, "unreadable")] if is_told else [])
     assert not any("written nothing yet" in problem.message for problem in inventory.problems)
     assert [found.name for found in inventory.runs] == [RUN]
 
