@@ -129,6 +129,14 @@ def test_what_is_sent_is_what_a_survey_sees(bench: Bench) -> None:
     assert bench.landing.read_bytes() == CONTENT
 
 
+def test_a_time_that_cannot_be_kept_keeps_no_file_back(bench: Bench) -> None:
+    """SFTP knows no time after 2106, and a disk may end sooner: what arrives with another time is known by the plan."""
+    file = bench.write()
+    os.utime(bench.here / "wandb" / PATH, ns=(2**33 * 10**9,) * 2)
+    assert bench.send(file._replace(mtime_ns=2**33 * 10**9)) == {PATH}
+    assert bench.landing.read_bytes() == CONTENT
+
+
 def test_a_pull_brings_it_back(bench: Bench) -> None:
     bench.send(bench.write())
     back = {root: str(bench.here / "back" / root.value) for root in Root}

@@ -43,8 +43,8 @@ from hsm.remote.sftp.wire import (
     make_two_paths,
     make_write,
 )
-from hsm.transfer.holes import may_have_holes
-from hsm.transfer.landing import StrangerError
+from hsm.transfer.disk.holes import may_have_holes
+from hsm.transfer.disk.landing import StrangerError
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
     CHUNKS_UNDER_WAY,
