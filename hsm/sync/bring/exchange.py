@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
-from hsm.errors import ExitCode, HsmError, LockedError, LockLostError, RefusedError, UnreachableError
+from hsm.errors import HsmError, LockedError, LockLostError, RefusedError, UnreachableError
 from hsm.model import Problem, Root, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.plan.disk.times import count_tick_ns
@@ -22,16 +21,17 @@ from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard
-from hsm.sync.bring.holding import Holding
-from hsm.sync.bring.ledger import Ledger, UnseenReplacedError
+from hsm.sync.bring.ending import INTERRUPTED, Ending, end_failed, end_idle, end_transfer
+from hsm.sync.bring.holding import UnseenReplacedError
+from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.bring.planning import Planning, Probe
 from hsm.sync.bring.survey import DestinationState, SurveyAhead, survey_destination
 from hsm.sync.observer import Observer
-from hsm.sync.reports import State, TargetReport
+from hsm.sync.reports import TargetReport
 from hsm.targets.contract import Connection, get_roots
 from hsm.transfer.base import Engine
-from hsm.transfer.outcome import Outcome, TransferResult
+from hsm.transfer.outcome import TransferResult
 
 if TYPE_CHECKING:
     from hsm.transfer.rounds import Transfer
@@ -120,19 +120,16 @@ class _Exchange:
         self._observer = observer
         self._ahead = ahead
         self._plan: SyncPlan | None = None
-        self._holding = Holding(ledger, direction.destination, direction.make_guard)
-        self._planning = Planning(
-            inventory, options, ledger, self._make_engine, direction.probe, direction.destination
-        )
+        self._planning = Planning(inventory, options, ledger, self._make_engine, direction.probe, direction.destination)
 
     def run(self) -> TargetReport:
         try:
             with self._ledger.open(is_dry_run=self._options.is_dry_run):
                 return self._run() if self._options.is_dry_run else self._run_held()
         except HsmError as error:
-            return self._report_failure(error)
+            return self._report(end_failed(error))
         except CommandStoppedError:
-            return self._report(State.INTERRUPTED, ExitCode.INTERRUPTED)
+            return self._report(INTERRUPTED)
 
     def _run_held(self) -> TargetReport:
         try:
@@ -141,7 +138,7 @@ class _Exchange:
             self._ledger.note_error(error.message)
             raise
         finally:
-            self._ledger.give_back()
+            self._ledger.holding.give_back()
             self._connection.release()
 
     def _run(self) -> TargetReport:
@@ -157,16 +154,16 @@ class _Exchange:
             if self._has_nothing_to_do(there, plan) and not asks_probe:
                 return self._report_idle(plan)
             with self._observer.stopwatch.step("lock"):
-                receipts = self._ledger.take(there.places, self._direction.make_guard)
+                receipts = self._ledger.holding.take(there.places, self._direction.make_guard)
                 is_stale = asks_probe and self._planning.measure(there, plan)
             # Other receipts by now: somebody else was there between survey and lock, and the plan may be wrong.
-            if receipts == there.receipts and not self._holding.settle_left(there, plan.sweep):
+            if receipts == there.receipts and not self._ledger.holding.settle_left(there, self._direction.destination):
                 plan = self._make_plan(there) if is_stale else plan
                 if self._has_nothing_to_do(there, plan):
                     return self._report_idle(plan)
                 self._let_tick_pass(plan)
                 return self._send(there, plan, self._planning.take_engine(there) if plan.sends else None)
-            self._ledger.give_back()
+            self._ledger.holding.give_back()
         raise LockedError(
             f"{self._inventory.sweep} at {self._connection.name} keeps changing: somebody else brings it there too.",
             hint="Run the same command again when nobody else does.",
@@ -191,7 +188,7 @@ class _Exchange:
             # A first sync sends so much that a stream which was opened for a short list would only have to be ended,
             # which takes half a second.
             folders = changed if self._ledger.is_known else frozenset()
-            self._connection.prepare(folders, workspace=self._ledger.workspace, update_only=self._update_only)
+            self._connection.prepare(folders, workspace=self._ledger.holding.workspace, update_only=self._update_only)
 
     @property
     def _update_only(self) -> bool:
@@ -235,7 +232,7 @@ class _Exchange:
     def _make_engine(self, there: DestinationState) -> Engine:
         return self._connection.make_engine(
             there.roots,
-            workspace=self._ledger.workspace,
+            workspace=self._ledger.holding.workspace,
             update_only=self._update_only,
             pulls=self._direction.is_pull,
         )
@@ -248,7 +245,8 @@ class _Exchange:
         if engine is not None:
             self._ledger.begin(plan)
             self._tell_failures(plan)
-            watch = self._holding.begin(there, plan)
+            ends = self._direction
+            watch = self._ledger.holding.begin(there, plan, ends.destination, ends.make_guard)
             transfer = Transfer(
                 engine,
                 source=self._direction.source,
@@ -269,7 +267,9 @@ class _Exchange:
                 result = transfer.run(plan.sends, n_workers=self._options.n_workers)
             self._plan = plan = looked.result() if looked is not None else plan
         result = self._record(there, plan, result, transfer)
-        return self._report_result(plan, result) if engine is not None else self._report_idle(plan, result)
+        return (
+            self._report(end_transfer(plan, result), result) if engine is not None else self._report_idle(plan, result)
+        )
 
     def _check_writable(self, there: DestinationState, plan: SyncPlan) -> None:
         """Let a dry run refuse what the sync would; a real one finds out by itself."""
@@ -293,7 +293,7 @@ class _Exchange:
             with self._observer.stopwatch.step("record"):
                 error = result.error.message if result.error is not None else ""
                 if isinstance(result.error, LockLostError):
-                    self._ledger.lose_lock()
+                    self._ledger.holding.lose()
                     self._ledger.note_error(error)
                     return result
                 # The lock there stays, dead: a target that is out of reach learns what arrived with the next sync.
@@ -329,68 +329,22 @@ class _Exchange:
             )
 
     def _report_idle(self, plan: SyncPlan, result: TransferResult | None = None) -> TargetReport:
-        found = (*plan.problems, *(result.problems if result else ()))
-        failed = any(problem.is_failure for problem in found)
-        code = ExitCode.PARTIAL if failed else ExitCode.DONE
-        if self._options.is_dry_run:
-            return self._report(State.PLANNED, code)
-        return self._report(State.PARTIAL if failed else State.NOTHING_TO_DO, code, result)
+        return self._report(end_idle(plan, result, is_dry_run=self._options.is_dry_run), result)
 
-    def _report_result(self, plan: SyncPlan, result: TransferResult) -> TargetReport:
-        ends = Counter(result.outcomes.values())
-        if result.is_interrupted:
-            return self._report(State.INTERRUPTED, ExitCode.INTERRUPTED, result)
-        if isinstance(result.error, LockLostError):
-            return self._report_failure(result.error, result)
-        failed = any(problem.is_failure for problem in (*plan.problems, *result.problems))
-        if ends[Outcome.SENT] + ends[Outcome.UNCHANGED] == len(plan.sends) and not failed:
-            state = State.DONE if ends[Outcome.SENT] else State.NOTHING_TO_DO
-            return self._report(state, ExitCode.DONE, result)
-        if result.error is not None and not ends[Outcome.SENT]:
-            return self._report_failure(result.error, result)
-        return self._report(State.PARTIAL, ExitCode.PARTIAL, result)
-
-    def _report_failure(self, error: HsmError, result: TransferResult | None = None) -> TargetReport:
-        state = get_failure_state(error)
-        return replace(self._report(state, error.exit_code, result), error=error)
-
-    def _report(self, state: State, code: ExitCode, result: TransferResult | None = None) -> TargetReport:
+    def _report(self, ending: Ending, result: TransferResult | None = None) -> TargetReport:
         planned = (
             *self._connection.list_notices(),
             *self._ledger.notices,
-            *self._holding.notices,
+            *self._ledger.holding.notices,
             *(self._plan or self._inventory).problems,
         )
         return TargetReport(
             name=self._connection.name,
-            state=state,
-            exit_code=code,
-            error=result.error if result else None,
+            state=ending.state,
+            exit_code=ending.exit_code,
+            error=ending.error,
             plan=self._plan,
             result=result,
             problems=(*planned, *(result.problems if result else ())),
             seconds=dict(self._observer.stopwatch.seconds),
         )
-
-
-_FAILURE_STATES: Mapping[ExitCode, State] = {
-    ExitCode.UNREACHABLE: State.UNREACHABLE,
-    ExitCode.LOCKED: State.LOCKED,
-    ExitCode.REFUSED: State.REFUSED,
-    ExitCode.INTERRUPTED: State.INTERRUPTED,
-}
-
-
-def get_failure_state(error: HsmError) -> State:
-    """The word for a target at which the work could not go on."""
-    return _FAILURE_STATES.get(error.exit_code, State.FAILED)
-
-
-def make_failed_report(name: str, error: HsmError, seconds: Mapping[str, float]) -> TargetReport:
-    """The report of a target at which the work could not begin."""
-    return TargetReport(name, get_failure_state(error), error.exit_code, error, seconds=dict(seconds))
-
-
-def make_interrupted_report(name: str) -> TargetReport:
-    """The report of a target at which the user stopped the work before it began."""
-    return TargetReport(name, State.INTERRUPTED, ExitCode.INTERRUPTED)

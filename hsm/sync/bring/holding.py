@@ -1,57 +1,97 @@
-"""Holding of a destination: what is looked at between taking its lock and writing there."""
+"""Hold of a destination: its lock, and all that is looked at between taking it and giving it back."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hsm.model import Entry, FileKey, Problem, SyncPlan
-from hsm.transfer.mounts import find_mounts
+from hsm.errors import TargetError
+from hsm.model import Entry, FileKey, Problem, Root, SyncPlan
+from hsm.project_folder import ProjectFolder
+from hsm.records.lock import abandon, make_nonce
+from hsm.records.replacing import drop_replacing, load_replacing, save_replacing
+from hsm.remote.guard import GuardPlaces, MakeGuard, UnseenReplaced
+from hsm.sync.bring.books import Books
+from hsm.targets.lock import TargetLock, WatchedLock, give_lock_back, make_lock_lost_error, take_target_lock, widen_lock
+from hsm.transfer.base import get_temporary_folder, make_workspace
+from hsm.transfer.mounts import Mounts, find_mounts
 from hsm.transfer.seen import SeenFiles
 
 if TYPE_CHECKING:
     from hsm.endpoint import Endpoint
-    from hsm.remote.guard import MakeGuard
-    from hsm.sync.bring.ledger import Ledger
     from hsm.sync.bring.survey import DestinationState
     from hsm.transfer.watch import DestinationWatch
 
 
+class UnseenReplacedError(Exception):
+    """The engine has replaced files that nobody has looked at."""
+
+
 class Holding:
-    """The lock at a destination, and all that keeps a transfer from destroying something there. Used by one thread.
+    """The lock of a sweep at a destination. Used by one thread.
 
     Args:
-        ledger: Holds the lock.
-        destination: Looked at.
-        make_guard: Makes what keeps the lock.
+        books: What all sweeps share.
+        sweep: The sweep's id.
+        place: The destination, for messages.
 
     Attributes:
         notices: What was found that an earlier sync had left.
     """
 
-    def __init__(self, ledger: Ledger, destination: Endpoint, make_guard: MakeGuard) -> None:
-        self._ledger = ledger
-        self._destination = destination
-        self._make_guard = make_guard
+    def __init__(self, books: Books, sweep: str, place: str) -> None:
         self.notices: tuple[Problem, ...] = ()
+        self._books = books
+        self._sweep = sweep
+        self._place = place
+        self._nonce = make_nonce()
+        self._lock: TargetLock | None = None
+        self._settled: set[str] = set()
+        # Beside the journal, by the next call alone: see `hsm.records.replacing`.
+        self._record = ProjectFolder(books.project).journal(books.target, sweep).with_suffix(".replacing")
 
-    def begin(self, there: DestinationState, plan: SyncPlan) -> DestinationWatch:
-        """Make ready for a transfer: temporary folders on each file system, the record of what will be replaced.
+    @property
+    def workspace(self) -> str:
+        """The folder below each of the destination's in which files are written while the lock there is held."""
+        return make_workspace(self._sweep, self._nonce)
+
+    @property
+    def is_held(self) -> bool:
+        """The lock was taken, and neither given back nor lost."""
+        return self._lock is not None
+
+    @property
+    def receipts(self) -> Mapping[str, str]:
+        """The checksums of the receipts there when the lock was taken."""
+        return self._need_lock().receipts
+
+    def take(self, places: GuardPlaces, make_guard: MakeGuard) -> Mapping[str, str]:
+        """Take the lock and make HSM's own folders there.
+
+        Args:
+            places: Where they lie there.
+            make_guard: Makes what keeps them.
+
+        Returns:
+            The checksums of the receipts there, at the moment of taking.
 
         Raises:
-            HsmError: The destination is out of reach, or something cannot be written.
+            LockedError: A process that may be alive holds it.
+            TargetError: HSM's own files cannot be written there.
         """
-        from hsm.transfer.watch import DestinationWatch  # noqa: PLC0415 - where nothing is sent, it is not needed
+        self._lock = take_target_lock(
+            make_guard,
+            places,
+            source_id=self._books.source.id,
+            sweep=self._sweep,
+            target=self._place,
+            breaks=self._books.breaks_lock,
+            nonce=self._nonce,
+        )
+        return self._lock.receipts
 
-        mounts = find_mounts(self._ledger.mounts, there.roots).choose(plan.sends)
-        self._ledger.widen(there.places, there.roots, mounts, self._make_guard)
-        seen = _find_seen(there, plan)
-        self._ledger.note_replacing(plan.sends, seen)
-        known = SeenFiles(seen, is_checked=plan.is_checked)
-        return DestinationWatch(self._destination, there.roots, plan.sweep, self._ledger.watch(), known, mounts)
-
-    def settle_left(self, there: DestinationState, sweep: str) -> bool:
+    def settle_left(self, there: DestinationState, destination: Endpoint) -> bool:
         """Look at what killed syncs had replaced: what they had seen goes, what somebody else wrote comes back.
 
         Returns:
@@ -60,32 +100,120 @@ class Holding:
         Raises:
             HsmError: The destination is out of reach.
         """
-        lock, nonces = self._ledger.watch(), sorted(self._ledger.left_replaced)
-        if lock is None or not nonces:
+        lock = self._need_lock()
+        nonces = sorted(lock.replaced - self._settled)
+        if not nonces:
             return False
         from hsm.transfer.replaced import ReplacedFiles  # noqa: PLC0415 - seldom needed
 
-        known = self._ledger.load_replacing()
-        mounts = find_mounts(self._ledger.mounts, there.roots)
+        known, watched = load_replacing(self._record), self._watch()
+        mounts = find_mounts(lock.mounts, there.roots)
         self.notices, has_changed = (), False
         for nonce in nonces:
-            left = ReplacedFiles(self._destination, there.roots, sweep, lock, mounts=mounts, nonce=nonce)
+            left = ReplacedFiles(destination, there.roots, self._sweep, watched, mounts=mounts, nonce=nonce)
             found = left.restore(known.files if nonce == known.nonce else (), SeenFiles(known.seen))
             has_changed = has_changed or bool(found.back)
             if found.kept:
                 self.notices += (_make_notice(len(found.kept), left.folders),)
             else:
-                self._ledger.drop_replaced(nonce)
+                self._settled.add(nonce)
         return has_changed
+
+    def begin(
+        self, there: DestinationState, plan: SyncPlan, destination: Endpoint, make_guard: MakeGuard
+    ) -> DestinationWatch:
+        """Make ready for a transfer: temporary folders on each file system, the record of what will be replaced.
+
+        Raises:
+            HsmError: The destination is out of reach, or something cannot be written.
+        """
+        from hsm.transfer.watch import DestinationWatch  # noqa: PLC0415 - where nothing is sent, it is not needed
+
+        mounts = find_mounts(self._need_lock().mounts, there.roots).choose(plan.sends)
+        self._widen(there.places, there.roots, mounts, make_guard)
+        seen = _find_seen(there, plan)
+        if seen:
+            self._note_replacing(plan, seen)
+        known = SeenFiles(seen, is_checked=plan.is_checked)
+        return DestinationWatch(destination, there.roots, plan.sweep, self._watch(), known, mounts)
+
+    def release(self, receipt: tuple[str, bytes], *, keeps_damaged: bool, has_seen_replaced: bool) -> Mapping[str, str]:
+        """Write the receipt and give the lock back.
+
+        Args:
+            receipt: File name and content.
+            keeps_damaged: As for `hsm.remote.guard.Guard.release`.
+            has_seen_replaced: Somebody has looked at what was replaced (`hsm.transfer.replaced`), so it may go.
+
+        Returns:
+            The checksums of the receipts there.
+
+        Raises:
+            UnseenReplacedError: Files were replaced that nobody has looked at; nothing was done.
+            LockLostError: Another process has the lock; nothing was written.
+            HsmError: The receipt could not be written.
+        """
+        drops = {*self._settled, *((self._nonce,) if has_seen_replaced else ())}
+        answer = self._need_lock().guard.release(receipt, keeps_damaged=keeps_damaged, drops=drops)
+        if isinstance(answer, UnseenReplaced):
+            raise UnseenReplacedError
+        if answer is None:
+            self.lose()
+            raise make_lock_lost_error(self._sweep, self._place)
+        self._lock = None
+        drop_replacing(self._record)
+        return answer.receipts
+
+    def give_back(self) -> None:
+        """Give the lock back without a receipt; a destination out of reach keeps it, dead."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            give_lock_back(lock.guard, drops=self._settled)
+
+    def lose(self) -> None:
+        """Forget a lock that cannot be given back; the next call of this machine takes it over."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            abandon(lock.guard.nonce)
+
+    def _need_lock(self) -> TargetLock:
+        if self._lock is None:
+            raise AssertionError("the lock is not held")
+        return self._lock
+
+    def _watch(self) -> WatchedLock:
+        return WatchedLock(self._need_lock(), sweep=self._sweep, target=self._place)
+
+    def _widen(self, places: GuardPlaces, roots: Mapping[Root, str], mounts: Mounts, make_guard: MakeGuard) -> None:
+        """Make temporary folders on the file systems below the destination's folders, where there are any."""
+        more = tuple(
+            get_temporary_folder(f"{roots[root].rstrip('/')}/{base}", self._sweep)
+            for root, bases in mounts.below.items()
+            for base in bases
+        )
+        if more:
+            self._lock = widen_lock(
+                self._need_lock(), make_guard, replace(places, temporary=(*places.temporary, *more))
+            )
+
+    def _note_replacing(self, plan: SyncPlan, seen: Mapping[FileKey, Entry]) -> None:
+        try:
+            save_replacing(self._record, self._nonce, plan.sends, seen)
+        except OSError as error:
+            raise TargetError(
+                f"{self._record} cannot be written: {error.strerror}.",
+                hint="Check the free space and the permissions of .hsm/ here.",
+                kind="journal_unwritable",
+            ) from error
 
 
 def _find_seen(there: DestinationState, plan: SyncPlan) -> dict[FileKey, Entry]:
-    entries: Mapping[object, Mapping[str, Entry]] = {root: found.entries for root, found in there.destination.items()}
-    seen: dict[FileKey, Entry] = {}
-    for file in plan.sends:
-        with contextlib.suppress(KeyError):
-            seen[file.key] = entries[file.root][file.path]
-    return seen
+    entries = {root: found.entries for root, found in there.destination.items()}
+    return {
+        file.key: entries[file.root][file.path]
+        for file in plan.sends
+        if file.root in entries and file.path in entries[file.root]
+    }
 
 
 def _make_notice(n_files: int, folders: tuple[str, ...]) -> Problem:

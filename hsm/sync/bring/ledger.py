@@ -1,10 +1,10 @@
-"""The ledger of one exchange: the locks of both sides, the journal here, the receipt at the destination."""
+"""The ledger of one exchange: the lock and the journal here, the receipt at the destination."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsm.endpoint import Endpoint
-from hsm.errors import HsmError, TargetError
-from hsm.model import Entry, FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
+from hsm.errors import HsmError, LockLostError
+from hsm.model import FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.process.runner import CommandStoppedError
 from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Journal
-from hsm.records.lock import abandon, hold_local_lock, make_nonce
+from hsm.records.lock import hold_local_lock
 from hsm.records.receipt import (
     Receipt,
     get_receipt_name,
@@ -26,22 +26,15 @@ from hsm.records.receipt import (
     parse_receipt,
 )
 from hsm.records.record import RunRecord, merge_records
-from hsm.records.replacing import Replacing, drop_replacing, load_replacing, save_replacing
 from hsm.records.scope import make_scope
-from hsm.remote.guard import GuardPlaces, MakeGuard, UnseenReplaced
+from hsm.remote.guard import GuardPlaces
 from hsm.sync.bring.books import Books
 from hsm.sync.bring.found_origins import FoundOrigins
+from hsm.sync.bring.holding import Holding
 from hsm.sync.bring.journal_file import JournalFile
-from hsm.targets.lock import TargetLock, WatchedLock, give_lock_back, make_lock_lost_error, take_target_lock, widen_lock
-from hsm.transfer.base import get_temporary_folder, make_workspace
-from hsm.transfer.mounts import Mounts
 
 if TYPE_CHECKING:
     from hsm.sync.bring.provenance import Provenance
-
-
-class UnseenReplacedError(Exception):
-    """The engine has replaced files that nobody has looked at."""
 
 
 class Ledger:
@@ -52,6 +45,9 @@ class Ledger:
         sweep: Its id.
         provenance: Of the files at the destination, where others copy there too; None where all are ours.
         place: The destination, for messages; by default the target.
+
+    Attributes:
+        holding: The lock at the destination, and what keeps a transfer from destroying something there.
     """
 
     def __init__(self, books: Books, sweep: str, provenance: Provenance | None = None, *, place: str = "") -> None:
@@ -60,14 +56,7 @@ class Ledger:
         self._provenance = provenance
         self._place = place or books.target
         self._file = JournalFile(ProjectFolder(books.project).journal(books.target, sweep), books.route)
-        self._lock: TargetLock | None = None
-        self._nonce = make_nonce()
-        self._drops: set[str] = set()
-
-    @property
-    def workspace(self) -> str:
-        """The folder below each of the destination's in which files are written while the lock there is held."""
-        return make_workspace(self._sweep, self._nonce)
+        self.holding = Holding(books, sweep, self._place)
 
     @property
     def file_systems_path(self) -> Path:
@@ -144,87 +133,6 @@ class Ledger:
         """Read the journal before the lock is held, and return the runs that it knows, for a guess."""
         return self._file.peek()
 
-    def take(self, places: GuardPlaces, make_guard: MakeGuard) -> Mapping[str, str]:
-        """Take the destination's lock and make HSM's own folders there.
-
-        Args:
-            places: Where they lie there.
-            make_guard: Makes what keeps them.
-
-        Returns:
-            The checksums of the receipts there, at the moment of taking.
-
-        Raises:
-            LockedError: A process that may be alive holds it.
-            TargetError: HSM's own files cannot be written there.
-        """
-        self._lock = take_target_lock(
-            make_guard,
-            places,
-            source_id=self._books.source.id,
-            sweep=self._sweep,
-            target=self._place,
-            breaks=self._books.breaks_lock,
-            nonce=self._nonce,
-        )
-        return self._lock.receipts
-
-    @property
-    def mounts(self) -> frozenset[str]:
-        """Mount points below the destination's folders, as far as the system there tells."""
-        return self._lock.mounts if self._lock is not None else frozenset()
-
-    def widen(self, places: GuardPlaces, roots: Mapping[Root, str], mounts: Mounts, make_guard: MakeGuard) -> None:
-        """Make temporary folders on the file systems below the destination's folders; where there are none, nothing.
-
-        Raises:
-            HsmError: They cannot be made.
-        """
-        more = tuple(
-            get_temporary_folder(f"{roots[root].rstrip('/')}/{base}", self._sweep)
-            for root, bases in mounts.below.items()
-            for base in bases
-        )
-        if more and self._lock is not None:
-            wider = replace(places, temporary=(*places.temporary, *more))
-            self._lock = widen_lock(self._lock, make_guard, wider)
-
-    @property
-    def left_replaced(self) -> frozenset[str]:
-        """The nonces of killed holders whose replaced files still lie at the destination."""
-        return self._lock.replaced - self._drops if self._lock is not None else frozenset()
-
-    def drop_replaced(self, nonce: str) -> None:
-        """Let the replaced files of a holder go with the lock."""
-        self._drops.add(nonce)
-
-    def load_replacing(self) -> Replacing:
-        """Read what the last transfer was about to replace, if it was killed."""
-        return load_replacing(self._replacing_path) if self.left_replaced else Replacing()
-
-    def note_replacing(self, files: Sequence[SourceFile], seen: Mapping[FileKey, Entry]) -> None:
-        """Note what a transfer is about to replace.
-
-        Raises:
-            TargetError: It could not be written down.
-        """
-        if not seen:
-            return
-        try:
-            save_replacing(self._replacing_path, self._nonce, files, seen)
-        except OSError as error:
-            raise TargetError(
-                f"{self._replacing_path} cannot be written: {error.strerror}.",
-                hint="Check the free space and the permissions of .hsm/ here.",
-                kind="journal_unwritable",
-            ) from error
-
-    def watch(self) -> WatchedLock | None:
-        """The lock at the destination, to be looked at; None where none is held."""
-        if self._lock is None:
-            return None
-        return WatchedLock(self._lock, sweep=self._sweep, target=self._place)
-
     def find_origins(self, inventory: SweepInventory, destination: Destination) -> FoundOrigins:
         """Find whose the files at the destination are that differ from the source's."""
         if self._provenance is None:
@@ -255,12 +163,6 @@ class Ledger:
         """
         if self._provenance is not None:
             self._provenance.begin(plan)
-
-    def give_back(self) -> None:
-        """Give the destination's lock back without a receipt; a destination out of reach keeps it, dead."""
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            give_lock_back(lock.guard, drops=self._drops)
 
     def is_current(self, plan: SyncPlan, receipts: Mapping[str, str]) -> bool:
         """Tell whether journal and receipt already say what a plan with nothing to send verifies."""
@@ -299,61 +201,41 @@ class Ledger:
             LockLostError: Another process has the lock; nothing was written, here neither.
             HsmError: The receipt could not be written; the journal has been, without it.
         """
-        lock = self._lock
-        if lock is None:
-            raise AssertionError("record() follows take()")
+        holding = self.holding
         if self._provenance is not None:
             self._provenance.note_arrived(plan, sent, unsettled or {})
         runs, left = self._merge(plan, sent), self._make_scope(plan)
         journal = replace(self._journal, runs=runs, left=left, updated_ns=_now_ns(), last_error=error)
         try:
-            generation, is_damaged = self._find_generation(lock, places, endpoint)
-            receipt = self._make_receipt(generation + 1, runs, left)
+            generation, is_damaged = self._find_generation(holding.receipts, places, endpoint)
+            content = make_receipt_content(self._make_receipt(generation + 1, runs, left))
             name = self._receipt_name
-            answer = lock.guard.release(
-                (name, make_receipt_content(receipt)),
-                keeps_damaged=is_damaged,
-                drops=(*self._drops, self._nonce) if has_seen_replaced else (*self._drops,),
-            )
-            if isinstance(answer, UnseenReplaced):
-                raise UnseenReplacedError
-            if answer is None:
-                # What arrived may have been replaced since by whoever has the lock now: the next sync looks again.
-                journal = replace(self._journal, last_error=error)
-                raise make_lock_lost_error(self._sweep, self._place)
-            journal = replace(journal, generation=generation + 1, receipt=answer.receipts.get(name, ""))
-            self._lock = None
-            drop_replacing(self._replacing_path)
+            receipts = holding.release((name, content), keeps_damaged=is_damaged, has_seen_replaced=has_seen_replaced)
+            journal = replace(journal, generation=generation + 1, receipt=receipts.get(name, ""))
+        except LockLostError:
+            # What arrived may have been replaced since by whoever has the lock now: the next sync looks again.
+            journal = replace(self._journal, last_error=error)
+            raise
         except (HsmError, CommandStoppedError):
-            self.lose_lock()
+            holding.lose()
             raise
         finally:
-            if self._lock is None:
+            if not holding.is_held:
                 self._file.save(journal)
         if not is_damaged:
             return ()
         message = "The receipt there was damaged; it has been set aside and written anew."
         return (Problem(places.folder, "damaged_receipt", message, is_failure=False),)
 
-    def lose_lock(self) -> None:
-        """Forget a lock that cannot be given back; the next call of this machine takes it over."""
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            abandon(lock.guard.nonce)
-
     def record_here(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile], *, error: str) -> None:
         """Write what is verified into the journal alone; the destination's lock stays there, dead."""
-        self.lose_lock()
+        self.holding.lose()
         runs, left = self._merge(plan, sent), self._make_scope(plan)
         self._file.save(replace(self._journal, runs=runs, left=left, last_error=error))
 
     def note_error(self, message: str) -> None:
         """Keep what went wrong, for `status`."""
         self._file.save(replace(self._journal, last_error=message))
-
-    @property
-    def _replacing_path(self) -> Path:
-        return ProjectFolder(self._books.project).journal(self._books.target, self._sweep).with_suffix(".replacing")
 
     @property
     def _receipt_name(self) -> str:
@@ -365,9 +247,11 @@ class Ledger:
     def _make_scope(self, plan: SyncPlan) -> dict[str, int]:
         return make_scope(plan, self._journal.left, self._journal.runs)
 
-    def _find_generation(self, lock: TargetLock, places: GuardPlaces, endpoint: Endpoint) -> tuple[int, bool]:
+    def _find_generation(
+        self, receipts: Mapping[str, str], places: GuardPlaces, endpoint: Endpoint
+    ) -> tuple[int, bool]:
         """The generation to go on from, and whether the receipt there is damaged."""
-        if lock.receipts.get(self._receipt_name, "") == self._journal.receipt:
+        if receipts.get(self._receipt_name, "") == self._journal.receipt:
             return self._journal.generation, False
         try:
             found = parse_receipt(endpoint.read_file(f"{places.folder}/{self._receipt_name}"))

@@ -113,7 +113,7 @@ class Planning:
         self._has_probed = True
         known = self.find_file_systems(there)
         folders = {
-            f"{found.path.rstrip('/')}/{self._ledger.workspace}": make_place(found)
+            f"{found.path.rstrip('/')}/{self._ledger.holding.workspace}": make_place(found)
             for root, found in there.destination.items()
             if root not in known
         }

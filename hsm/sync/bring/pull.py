@@ -26,7 +26,8 @@ from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.sync.bring.books import Books
-from hsm.sync.bring.exchange import Direction, exchange, make_failed_report, make_interrupted_report
+from hsm.sync.bring.ending import make_failed_report, make_interrupted_report
+from hsm.sync.bring.exchange import Direction, exchange
 from hsm.sync.bring.far_source import FarProject, FarSource, load_far_id
 from hsm.sync.bring.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions, make_options

@@ -23,7 +23,8 @@ from hsm.remote.guard import GuardPlaces, get_replaced_folder
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sync.bring.books import Books
-from hsm.sync.bring.ledger import Ledger, UnseenReplacedError
+from hsm.sync.bring.holding import UnseenReplacedError
+from hsm.sync.bring.ledger import Ledger
 from hsm.targets.lock import LOOK_SECONDS
 
 SWEEP = "sweep_1"
@@ -92,12 +93,10 @@ class Desk:
         """Be a sync from the lock to the record, and return the kinds of what it tells."""
         ledger = self.make_ledger()
         with ledger.open(is_dry_run=False):
-            ledger.take(self.places, self.make_guard)
+            ledger.holding.take(self.places, self.make_guard)
             return [problem.kind for problem in self.record(ledger, plan, sent, error=error)]
 
-    def record(
-        self, ledger: Ledger, plan: SyncPlan = SENDS, sent: Mapping[Any, SourceFile] = SENT, **more: Any
-    ) -> Any:
+    def record(self, ledger: Ledger, plan: SyncPlan = SENDS, sent: Mapping[Any, SourceFile] = SENT, **more: Any) -> Any:
         return ledger.record(plan, sent, places=self.places, endpoint=LocalEndpoint(), **more)
 
 
@@ -110,7 +109,7 @@ def desk(tmp_path: Path) -> Desk:
 def taken(desk: Desk) -> Iterator[Desk]:
     """Return a desk whose ledger holds both locks."""
     with desk.ledger.open(is_dry_run=False):
-        desk.ledger.take(desk.places, desk.make_guard)
+        desk.ledger.holding.take(desk.places, desk.make_guard)
         yield desk
 
 
@@ -235,7 +234,7 @@ def test_a_target_out_of_reach_is_recorded_here_alone_and_its_lock_is_dead(taken
     journal = taken.read_journal()
     assert (journal.runs["run-1"].n_files, journal.runs["run-1"].is_complete) == (1, False)
     assert (journal.last_error, journal.receipt) == ("nobody answers", "")
-    taken.ledger.give_back()
+    taken.ledger.holding.give_back()
     holder = parse_holder(taken.lock.read_bytes())
     assert holder is not None
     assert is_dead_here(holder)
@@ -250,10 +249,10 @@ def test_an_error_is_noted_beside_what_was_verified_before(desk: Desk) -> None:
 
 
 def test_a_lock_that_was_given_back_is_not_given_back_again(taken: Desk) -> None:
-    taken.ledger.give_back()
+    taken.ledger.holding.give_back()
     assert not taken.receipts.exists()
-    taken.make_ledger().take(taken.places, taken.make_guard)
-    taken.ledger.give_back()
+    taken.make_ledger().holding.take(taken.places, taken.make_guard)
+    taken.ledger.holding.give_back()
     assert taken.lock.exists()
 
 
@@ -303,12 +302,10 @@ def test_a_root_has_changed_where_a_file_is_younger_than_the_last_sync(
 
 
 def test_the_lock_is_watched_while_it_is_held(taken: Desk) -> None:
-    assert taken.make_ledger().watch() is None
-    watch = taken.ledger.watch()
-    assert watch is not None
+    watch = taken.ledger.holding._watch()
     watch.check(at_once=True)
     left = Path(taken.places.temporary[0]) / watch.nonce / "left"
-    assert str(left.parent).endswith(taken.ledger.workspace)
+    assert str(left.parent).endswith(taken.ledger.holding.workspace)
     left.write_text("x")
     watch.tidy()
     assert not left.exists()
@@ -321,8 +318,7 @@ def test_the_lock_is_watched_while_it_is_held(taken: Desk) -> None:
 def test_a_look_at_the_lock_is_good_for_some_seconds(taken: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("hsm.targets.lock.read_clock", lambda: now[0])
-    watch = taken.ledger.watch()
-    assert watch is not None
+    watch = taken.ledger.holding._watch()
     taken.lock.write_text("somebody else's")
     watch.check()
     now[0] += LOOK_SECONDS + 1
@@ -331,7 +327,10 @@ def test_a_look_at_the_lock_is_good_for_some_seconds(taken: Desk, monkeypatch: p
 
 
 def test_files_that_were_replaced_are_looked_at_before_they_go(taken: Desk) -> None:
-    place = Path(get_replaced_folder(taken.places.temporary[0], taken.ledger.workspace.rpartition("/")[2])) / "run-1/x"
+    place = (
+        Path(get_replaced_folder(taken.places.temporary[0], taken.ledger.holding.workspace.rpartition("/")[2]))
+        / "run-1/x"
+    )
     place.parent.mkdir(parents=True)
     place.write_text("somebody else's")
     with pytest.raises(UnseenReplacedError):

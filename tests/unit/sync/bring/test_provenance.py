@@ -93,7 +93,7 @@ class Case:
         places = GuardPlaces(str(self.receipt.parent), ())
         arrived = file if arrives is None else file._replace(size=len(arrives), mtime_ns=mtime_ns)
         with ledger.open(is_dry_run=False):
-            ledger.take(places, partial(ShellGuard, LocalShell(Runner())))
+            ledger.holding.take(places, partial(ShellGuard, LocalShell(Runner())))
             ledger.begin(plan)
             if arrives is not None:
                 self.write(self.here, arrives, mtime_ns)
