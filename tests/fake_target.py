@@ -25,7 +25,7 @@ from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.folder import FolderContents
 from hsm.transfer.base import Batch, BatchEnd, Capabilities, Comparison, Engine, OnMoved
-from hsm.transfer.local import CopyEngine
+from hsm.transfer.disk.engine import CopyEngine
 
 Act = Callable[[], object]
 """Done at a moment of the work: raises what a connection would raise, or changes something behind its back."""

@@ -27,7 +27,7 @@ from hsm.sweep_folder import OUTPUTS
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.folder import FolderContents
 from hsm.transfer.base import Engine
-from hsm.transfer.local import CopyEngine
+from hsm.transfer.disk.engine import CopyEngine
 from hsm.transfer.rsync.engine import RsyncEngine
 from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
 from hsm.transfer.rsync.versions import RsyncPair, read_local_version

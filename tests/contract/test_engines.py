@@ -36,8 +36,9 @@ from hsm.transfer.base import (
     get_temporary_folder,
     make_workspace,
 )
-from hsm.transfer.local import CopyEngine
-from hsm.transfer.mounts import find_mounts
+from hsm.transfer.destination.mounts import find_mounts
+from hsm.transfer.destination.watch import DestinationWatch
+from hsm.transfer.disk.engine import CopyEngine
 from hsm.transfer.outcome import Outcome
 from hsm.transfer.rounds import Patience, Transfer
 from hsm.transfer.rsync.engine import RsyncEngine
@@ -45,7 +46,6 @@ from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
 from hsm.transfer.rsync.versions import RsyncPair, read_local_version
 from hsm.transfer.seen import SeenFiles
 from hsm.transfer.sftp.engine import SftpEngine
-from hsm.transfer.watch import DestinationWatch
 from tests.contract.conftest import start_sftp_only
 from tests.marks import parametrize
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hsm.remote.sftp.session import CHUNK_BYTES
-from hsm.transfer.holes import is_zero, iter_data
+from hsm.transfer.disk.holes import is_zero, iter_data
 from hsm.transfer.sftp.batch import CHUNKS_PER_STEP
 
 _STEP_BYTES = CHUNKS_PER_STEP * CHUNK_BYTES

@@ -28,8 +28,8 @@ from hsm.remote.sftp.wire import (
     make_open,
     make_read,
 )
-from hsm.transfer.holes import HOLE_BYTES, is_zero
-from hsm.transfer.landing import StrangerError, give_name
+from hsm.transfer.disk.holes import HOLE_BYTES, is_zero
+from hsm.transfer.disk.landing import StrangerError, give_name
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
     CHUNKS_UNDER_WAY,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.remote.sftp.session import CHUNK_BYTES
-from hsm.transfer.holes import is_zero, iter_data
+from hsm.transfer.disk.holes import is_zero, iter_data
 from hsm.transfer.sftp.chunks import iter_steps
 
 MIB = 1024 * 1024

@@ -16,7 +16,7 @@ from hsm.plan.disk.file_system import FileSystem
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint
 from hsm.transfer.base import PARTIAL_FOLDER
-from hsm.transfer.local import CopyEngine
+from hsm.transfer.disk.engine import CopyEngine
 from hsm.transfer.proof import Arrivals, measure_lack, refresh
 
 T = 1_760_000_000_123_456_789

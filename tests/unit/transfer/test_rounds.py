@@ -27,9 +27,9 @@ from hsm.model import Entry, EntryKind, Root, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import Event, ProblemFound, TransferMoved, TransferStarted
 from hsm.transfer.base import Batch, BatchEnd, Capabilities, OnMoved
+from hsm.transfer.destination.watch import DestinationWatch
 from hsm.transfer.outcome import Outcome, TransferResult
 from hsm.transfer.rounds import Patience, Transfer
-from hsm.transfer.watch import DestinationWatch
 
 LARGE = 20 * 1024 * 1024
 """Of this size, each file is a batch of its own where there are as many workers as files."""

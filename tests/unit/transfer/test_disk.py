@@ -11,7 +11,7 @@ from hsm.model import Root, SourceFile
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.transfer.base import PARTIAL_FOLDER, Batch, make_workspace
 from hsm.transfer.complaints import explain_number
-from hsm.transfer.local import CopyEngine
+from hsm.transfer.disk.engine import CopyEngine
 from hsm.transfer.seen import SeenFiles
 
 WORKSPACE = make_workspace("s", "abc")

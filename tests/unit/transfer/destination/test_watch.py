@@ -9,8 +9,8 @@ import pytest
 from hsm.endpoint import Listing, Tree
 from hsm.model import Entry, EntryKind, Root, SourceFile
 from hsm.transfer.base import Capabilities, Replacing
+from hsm.transfer.destination.watch import STRANGER, DestinationWatch
 from hsm.transfer.seen import SeenFiles
-from hsm.transfer.watch import STRANGER, DestinationWatch
 from tests.unit.transfer.test_rounds import ROOTS, Files, MemoryEndpoint, T
 
 FILE = SourceFile(Root.WANDB, "run-1/files/x", "/p/wandb", 4, T, 1, "run-1")

@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hsm.errors import DiskError, HsmError, TargetError, WorkspaceGoneError
@@ -25,10 +25,8 @@ from hsm.transfer.base import (
     make_workspace_gone_error,
 )
 from hsm.transfer.complaints import explain_number
-from hsm.transfer.holes import is_zero, iter_data, may_have_holes
-from hsm.transfer.landing import StrangerError, give_name
-
-_CHUNK_BYTES = 1024 * 1024
+from hsm.transfer.disk.content import copy_content, iter_chunks, read_bytes
+from hsm.transfer.disk.landing import StrangerError, give_name
 
 
 class CopyEngine:
@@ -109,9 +107,7 @@ class CopyEngine:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _choose_mode(status, path))
             try:
                 with os.fdopen(descriptor, "wb", buffering=0) as copy:
-                    copying = self._copy_data if may_have_holes(status) else self._copy_all
-                    n_bytes = copying(source.fileno(), copy.fileno(), status.st_size, state)
-                    _check_size(os.fstat(copy.fileno()).st_size, n_bytes)
+                    copy_content(source.fileno(), copy.fileno(), status, check=self._check, on_bytes=state.add_bytes)
                 # Size and time before the name: a final name with both is a whole file.
                 os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
                 give_name(temporary, root, file, batch.seen)
@@ -122,39 +118,9 @@ class CopyEngine:
                     os.unlink(temporary)  # noqa: PTH108 - as above
                 raise
 
-    def _copy_all(self, source: int, copy: int, _size: int, state: _State) -> int:
-        """Copy to the end of a file, wherever that is by now; the number of bytes."""
-        n_bytes = 0
-        for chunk in self._iter_chunks(source):
-            _write(copy, chunk)
-            n_bytes += len(chunk)
-            state.add_bytes(len(chunk))
-        return n_bytes
-
-    def _copy_data(self, source: int, copy: int, size: int, state: _State) -> int:
-        """Copy what a sparse file holds and leave the holes; the number of bytes, holes included."""
-        done = 0
-        for start, end in iter_data(source, size):
-            os.lseek(source, start, os.SEEK_SET)
-            os.lseek(copy, start, os.SEEK_SET)
-            state.add_bytes(start - done)
-            done = start
-            while done < end and (chunk := os.read(source, min(_CHUNK_BYTES, end - done))):
-                self._runner.sleep(0)
-                if is_zero(chunk):  # a hole that the file system does not tell of
-                    os.lseek(copy, len(chunk), os.SEEK_CUR)
-                else:
-                    _write(copy, chunk)
-                done += len(chunk)
-                state.add_bytes(len(chunk))
-        os.ftruncate(copy, size)
-        state.add_bytes(size - done)
-        return size
-
-    def _iter_chunks(self, descriptor: int) -> Iterator[bytes]:
-        while chunk := os.read(descriptor, _CHUNK_BYTES):
-            self._runner.sleep(0)
-            yield chunk
+    def _check(self) -> None:
+        """Raise once the user has interrupted."""
+        self._runner.sleep(0)
 
     def _differs(self, here: str, there: str) -> bool:
         with open(here, "rb", buffering=0) as source:  # noqa: PTH123 - as above
@@ -165,8 +131,8 @@ class CopyEngine:
             with copy:
                 if os.fstat(source.fileno()).st_size != os.fstat(copy.fileno()).st_size:
                     return True
-                for chunk in self._iter_chunks(source.fileno()):
-                    if _read(copy.fileno(), len(chunk)) != chunk:
+                for chunk in iter_chunks(source.fileno(), check=self._check):
+                    if read_bytes(copy.fileno(), len(chunk)) != chunk:
                         return True
                 return bool(os.read(copy.fileno(), 1))
 
@@ -269,22 +235,3 @@ def _drop_part(root: str, folder: str, name: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(f"{parts}/{name}")  # noqa: PTH108 - as above
         os.rmdir(parts)  # noqa: PTH106 - as above
-
-
-def _write(descriptor: int, chunk: bytes) -> None:
-    left = memoryview(chunk)
-    while left:
-        left = left[os.write(descriptor, left) :]
-
-
-def _read(descriptor: int, n_bytes: int) -> bytes:
-    """Read so many bytes, or to the end."""
-    parts = bytearray()
-    while len(parts) < n_bytes and (chunk := os.read(descriptor, n_bytes - len(parts))):
-        parts += chunk
-    return bytes(parts)
-
-
-def _check_size(found: int, expected: int) -> None:
-    if found != expected:
-        raise OSError(errno.EIO, f"{expected} bytes were written, {found} are there")
