@@ -14,7 +14,6 @@ from pydantic_core import ErrorDetails
 
 from hsm.config.file_layers import iter_pattern_findings, make_file_layers
 from hsm.config.form import SYNC_CONFIG
-from hsm.config.indentation import find_outdented
 from hsm.config.layers import Layers, Setting
 from hsm.config.nodes import FindNode, fill_nodes
 from hsm.config.overrides import parse_environment
@@ -23,6 +22,7 @@ from hsm.config.schema import SyncConfig, TargetSettings
 from hsm.config.sections import list_keys, validate
 from hsm.config.yaml.document import Builder, Location, compose, is_null, make_dotted, show_value
 from hsm.config.yaml.findings import get_location
+from hsm.config.yaml.indentation import find_outdented
 from hsm.errors import ConfigError, NoConfigError, UsageError
 from hsm.project_folder import ProjectFolder
 from hsm.user_files import FileFlaw, FlawedFileError, read_config_file

@@ -279,7 +279,7 @@ def test_scores_are_pulled_and_pushed(scores: Path, hsm: RunHsm, sshd: PrivateSs
     assert "127.0.0.99" in done.stderr  # the preferred way, which is dead
     write_scores(scores / "ratings.db", {"b": 1.0, "new": 5.0})
     done = hsm("hosts", "scores", "pull", *args, cwd=scores)
-    assert (done.returncode, "1 rows that the coordinator has not" in done.stderr) == (12, True)
+    assert (done.returncode, "1 row that the coordinator has not (ratings: 1)" in done.stderr) == (12, True)
     program = sshd.home / "bin" / "hsm"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m hsm "$@"\n')

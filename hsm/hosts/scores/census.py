@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from hsm.hosts.scores.content import list_definitions
+from hsm.hosts.scores.content import DefinitionKind, list_definitions
 from hsm.hosts.scores.tables import count, iter_tables, list_table_names, match_columns, quote_name
 
 
@@ -22,7 +22,7 @@ class Census:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         definitions = list_definitions(connection, "main")
-        is_safe = not any(one.kind == "trigger" or "replace" in one.sql.lower() for one in definitions)
+        is_safe = not any(one.kind is DefinitionKind.TRIGGER or "replace" in one.sql.lower() for one in definitions)
         self._tables = [] if is_safe else list(iter_tables(connection, "main"))
         for index, table in enumerate(self._tables):
             keys = ", ".join(map(quote_name, table.keys))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 from hsm.hosts.scores.tables import count, quote_name
 
@@ -18,18 +19,27 @@ _ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 _VIRTUAL = "CREATE VIRTUAL"
 
 
+class DefinitionKind(str, Enum):
+    """Kinds of definitions, in the words of `sqlite_master`."""
+
+    TABLE = "table"
+    INDEX = "index"
+    VIEW = "view"
+    TRIGGER = "trigger"
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """One definition of a file: a row of `sqlite_master`.
 
     Attributes:
-        kind: `table`, `index`, `view` or `trigger`.
+        kind: The kind.
         name: Its name.
         table: The table that it belongs to.
         sql: Its own words.
     """
 
-    kind: str
+    kind: DefinitionKind
     name: str
     table: str
     sql: str
@@ -46,7 +56,7 @@ def list_definitions(connection: sqlite3.Connection, schema: str) -> list[Defini
         f"SELECT type, name, tbl_name, sql FROM {schema}.sqlite_master "
         "WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"
     )
-    return [Definition(*row) for row in rows]
+    return [Definition(DefinitionKind(kind), *words) for kind, *words in rows]
 
 
 def is_same_content(connection: sqlite3.Connection) -> bool:
@@ -71,18 +81,18 @@ def take_content(connection: sqlite3.Connection, *, is_exact: bool) -> None:
     """
     old, new = list_definitions(connection, "main"), list_definitions(connection, "other")
     names = {definition.name.lower() for definition in new}
-    tables = [definition for definition in new if definition.kind == "table"]
+    tables = [definition for definition in new if definition.kind is DefinitionKind.TABLE]
     _drop(connection, old, names, is_exact=is_exact)
     for table in tables:
         if not table.is_virtual:
             connection.execute(table.sql)
             _copy_rows(connection, table.name)
     _copy_numbers(connection, names)
-    for definition in _order([definition for definition in new if definition.kind != "table"]):
+    for definition in _order([definition for definition in new if definition.kind is not DefinitionKind.TABLE]):
         connection.execute(definition.sql)
     _add_virtual(connection, [table for table in tables if table.is_virtual])
     if not is_exact:
-        kept = [one for one in old if one.kind != "table" and one.name.lower() not in names]
+        kept = [one for one in old if one.kind is not DefinitionKind.TABLE and one.name.lower() not in names]
         for definition in _order(kept):
             _restore(connection, definition)
     for name in ("user_version", "application_id"):
@@ -91,12 +101,13 @@ def take_content(connection: sqlite3.Connection, *, is_exact: bool) -> None:
 
 def _drop(connection: sqlite3.Connection, old: Collection[Definition], names: set[str], *, is_exact: bool) -> None:
     """Drop what is replaced. Triggers and views first: a trigger would act on what happens to the rows."""
-    for kind in ("trigger", "view", "index"):
+    for kind in (DefinitionKind.TRIGGER, DefinitionKind.VIEW, DefinitionKind.INDEX):
+        is_all = is_exact or kind is DefinitionKind.TRIGGER
         for definition in old:
-            if definition.kind == kind and (kind == "trigger" or is_exact or definition.name.lower() in names):
-                connection.execute(f"DROP {kind} main.{quote_name(definition.name)}")
+            if definition.kind is kind and (is_all or definition.name.lower() in names):
+                connection.execute(f"DROP {kind.value} main.{quote_name(definition.name)}")
     # A virtual one takes its parts along.
-    tables = sorted((one for one in old if one.kind == "table"), key=lambda one: not one.is_virtual)
+    tables = sorted((one for one in old if one.kind is DefinitionKind.TABLE), key=lambda one: not one.is_virtual)
     for table in tables:
         if is_exact or table.name.lower() in names:
             connection.execute(f"DROP TABLE IF EXISTS main.{quote_name(table.name)}")
@@ -104,8 +115,8 @@ def _drop(connection: sqlite3.Connection, old: Collection[Definition], names: se
 
 def _order(definitions: Collection[Definition]) -> Iterator[Definition]:
     """Put definitions into an order in which each may need those before it."""
-    for kind in ("index", "view", "trigger"):
-        yield from (definition for definition in definitions if definition.kind == kind)
+    for kind in (DefinitionKind.INDEX, DefinitionKind.VIEW, DefinitionKind.TRIGGER):
+        yield from (definition for definition in definitions if definition.kind is kind)
 
 
 def _copy_rows(connection: sqlite3.Connection, table: str) -> None:
@@ -162,9 +173,9 @@ def _add_virtual(connection: sqlite3.Connection, tables: Collection[Definition])
 def _restore(connection: sqlite3.Connection, definition: Definition) -> None:
     """Define what only `main` has; views were left, and indexes of tables that stayed."""
     known = "SELECT count(*) FROM main.sqlite_master WHERE type = ? AND name = ?"
-    if connection.execute(known, (definition.kind, definition.name)).fetchone()[0]:
+    if connection.execute(known, (definition.kind.value, definition.name)).fetchone()[0]:
         return
     try:
         connection.execute(definition.sql)
     except sqlite3.Error as error:
-        raise type(error)(f"the {definition.kind} {definition.name} here does not fit: {error}") from error
+        raise type(error)(f"the {definition.kind.value} {definition.name} here does not fit: {error}") from error

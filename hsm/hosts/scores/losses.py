@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsm.errors import RefusedError
+from hsm.hosts.scores.numbers import HighestNumbers, count_clashes
 from hsm.hosts.scores.tables import count, list_table_names, quote_name
 
 _SIGN = '"hsm sign"'
@@ -32,6 +33,7 @@ class TableLoss:
         table: Its name.
         n_rows: Rows that are not there.
         columns: Columns that are not there.
+        n_clashing: Those of the rows whose number another row has there.
         has_table: The table itself is there.
         can_be_pushed: A push brings the rows.
     """
@@ -39,6 +41,7 @@ class TableLoss:
     table: str
     n_rows: int
     columns: tuple[str, ...] = ()
+    n_clashing: int = 0
     has_table: bool = True
     can_be_pushed: bool = False
 
@@ -49,16 +52,23 @@ class TableLoss:
             return "the coordinator has no such table"
         if self.columns:
             return f"the coordinator lacks the columns {', '.join(self.columns)}"
+        if self.n_clashing:
+            return f"the numbers of {self.n_clashing:,} of them are those of other rows there"
         return "the table has no primary key, or another one there"
 
 
-def list_losses(connection: sqlite3.Connection) -> list[TableLoss]:
+def list_losses(connection: sqlite3.Connection, numbers: HighestNumbers | None = None) -> list[TableLoss]:
     """List what of `main` is not in `other`, table by table; a table that is whole there is left out.
+
+    Args:
+        connection: To both.
+        numbers: The highest ones of the last pull; None where there was one and they are not known: then a row counts
+            as there if one of its number is.
 
     Raises:
         sqlite3.Error: One is no SQLite file.
     """
-    return list(_iter_losses(connection))
+    return list(_iter_losses(connection, numbers))
 
 
 def make_refusal(database: Path, losses: Sequence[TableLoss]) -> RefusedError:
@@ -69,24 +79,29 @@ def make_refusal(database: Path, losses: Sequence[TableLoss]) -> RefusedError:
         losses: At least one.
     """
     n_rows = sum(loss.n_rows for loss in losses)
-    where = ", ".join(f"{loss.table}: {loss.n_rows:,}" for loss in losses if loss.n_rows)
     columns = ", ".join(f"{loss.table}.{column}" for loss in losses for column in loss.columns)
-    found = [f"{n_rows:,} rows ({where})" if n_rows else "", f"the columns {columns}" if columns else ""]
     tables = ", ".join(loss.table for loss in losses if not loss.has_table and not loss.n_rows)
-    found.append(f"the tables {tables}" if tables else "")
+    found = [
+        f"{n_rows:,} {'row' if n_rows == 1 else 'rows'}" if n_rows else "",
+        f"the columns {columns}" if columns else "",
+        f"the tables {tables}" if tables else "",
+    ]
+    where = ", ".join(f"{loss.table}: {loss.n_rows:,}" for loss in losses if loss.n_rows)
     hints = ["`hsm hosts scores pull --discard` gives them up."]
     if any(loss.can_be_pushed for loss in losses):
         hints.insert(0, "`hsm hosts scores push` brings the rows there.")
-    if stay := ", ".join(loss.table for loss in losses if not loss.can_be_pushed):
-        hints.insert(0, f"A push does not bring {stay}: the table, a column or a primary key in common is missing.")
+    for loss in reversed(losses):
+        if not loss.can_be_pushed:
+            hints.insert(0, f"A push does not bring {loss.table}: {loss.reason}.")
     return RefusedError(
-        f"{database} has {' and '.join(filter(None, found))} that the coordinator has not; a pull would lose them.",
+        f"{database} has {' and '.join(filter(None, found))} that the coordinator has not"
+        f"{f' ({where})' if where else ''}; a pull would lose them.",
         hint=" ".join(hints),
         kind="unpushed_rows",
     )
 
 
-def _iter_losses(connection: sqlite3.Connection) -> Iterator[TableLoss]:
+def _iter_losses(connection: sqlite3.Connection, numbers: HighestNumbers | None) -> Iterator[TableLoss]:
     known = {name.lower(): name for name in list_table_names(connection, "other", with_parts=True)}
     own = set(list_table_names(connection, "main"))
     for name in list_table_names(connection, "main", with_parts=True):
@@ -97,12 +112,12 @@ def _iter_losses(connection: sqlite3.Connection) -> Iterator[TableLoss]:
             n_rows = count(connection, f"SELECT count(*) FROM main.{quote_name(name)}")
             yield TableLoss(name, n_rows, has_table=False)
             continue
-        loss = _find_loss(connection, name, there)
+        loss = _find_loss(connection, name, there, numbers)
         if loss.n_rows or loss.columns:
             yield loss
 
 
-def _find_loss(connection: sqlite3.Connection, name: str, there: str) -> TableLoss:
+def _find_loss(connection: sqlite3.Connection, name: str, there: str, numbers: HighestNumbers | None) -> TableLoss:
     columns, keys = _read_columns(connection, "main", name)
     columns_there, keys_there = _read_columns(connection, "other", there)
     known = {column.lower() for column in columns_there}
@@ -111,9 +126,11 @@ def _find_loss(connection: sqlite3.Connection, name: str, there: str) -> TableLo
     if keys and [key.lower() for key in keys] == [key.lower() for key in keys_there]:
         n_keyed = _count_keyed(connection, name, there, keys)
         n_rest = _count_surplus(connection, name, there, common, where=_make_any_null(keys))
+        n_clashing = count_clashes(connection, name, there, common, numbers) if numbers is not None else 0
         # A push tells tables, keys and columns apart by their very names.
         is_alike = (name, keys) == (there, keys_there) and set(columns) <= set(columns_there)
-        return TableLoss(name, n_keyed + n_rest, lacking, can_be_pushed=is_alike and not n_rest)
+        can_be_pushed = is_alike and not (n_rest or n_clashing)
+        return TableLoss(name, n_keyed + n_rest + n_clashing, lacking, n_clashing, can_be_pushed=can_be_pushed)
     return TableLoss(name, _count_surplus(connection, name, there, common), lacking)
 
 

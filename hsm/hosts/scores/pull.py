@@ -12,6 +12,7 @@ from hsm.hosts.files.fetch import Fetched
 from hsm.hosts.inventory.node import Inventory
 from hsm.hosts.scores.coordinator import Way, fetch_scores
 from hsm.hosts.scores.database import remove_leftovers
+from hsm.hosts.scores.numbers import read_highest_numbers
 from hsm.hosts.scores.replacement import replace_database
 from hsm.hosts.scores.tables import TableComparison
 
@@ -58,11 +59,13 @@ def pull_database(
     beside = database.with_name(f".hsm-pull-{secrets.token_hex(8)}")
     try:
         found = fetch_scores(inventory, beside, hosts_file)
-        replaced = replace_database(beside, database, may_lose=discard)
+        numbers = read_highest_numbers(beside)
+        replaced = replace_database(beside, database, may_lose=discard, numbers=read_last_numbers(database))
     finally:
         beside.unlink(missing_ok=True)
     way, sha256 = found.way, found.fetched.sha256
     state = {"pulled_at": time.time(), "sha256": sha256, "from": way.url, "transport": way.transport}
+    state["numbers"] = numbers
     save_json(get_state_path(database), state, schema=SCHEMA)
     return Pulled(way, found.fetched, replaced.before, replaced.kept_tables, replaced.was_damaged, found.failures)
 
@@ -74,6 +77,20 @@ def get_state_path(database: Path) -> Path:
 
 _LAST_MOMENT = 2.0**53
 """Of a clock in seconds that a float tells apart."""
+
+
+def read_last_numbers(database: Path) -> dict[str, int] | None:
+    """Read the highest numbers of the last pull, as `hsm.hosts.scores.losses.list_losses` takes them."""
+    try:
+        state = load_json(get_state_path(database), schema=SCHEMA)
+    except (DamagedFileError, OSError):
+        return {}
+    if state is None:
+        return {}
+    found = state.get("numbers")
+    if not isinstance(found, dict):
+        return None  # of a version that did not note them
+    return {str(name): number for name, number in found.items() if isinstance(number, int)}
 
 
 def read_last_sync(database: Path) -> float | None:

@@ -13,6 +13,7 @@ from hsm.hosts.inventory.node import ClusterNode, Inventory
 from hsm.hosts.reach.login import find_logins
 from hsm.hosts.scores.coordinator import fetch_scores
 from hsm.hosts.scores.losses import TableLoss, list_losses
+from hsm.hosts.scores.pull import read_last_numbers
 from hsm.hosts.scores.tables import open_both, write_delta
 from hsm.process.runner import Runner
 from hsm.remote.shell import quote, quote_path
@@ -45,7 +46,8 @@ def make_push_delta(inventory: Inventory, database: Path, to: Path, *, hosts_fil
         fetch_scores(inventory, theirs, hosts_file)
         try:
             with open_both(database, theirs) as connection:
-                left = tuple(loss for loss in list_losses(connection) if not loss.can_be_pushed)
+                losses = list_losses(connection, read_last_numbers(database))
+                left = tuple(loss for loss in losses if not loss.can_be_pushed)
                 return PushDelta(write_delta(connection, to), left)
         except sqlite3.Error as error:
             raise DamagedScoresError(f"{database} cannot be read: {error}.") from error

@@ -14,6 +14,7 @@ from hsm.errors import DamagedScoresError, RefusedError, TargetError
 from hsm.hosts.scores.content import is_same_content, list_definitions, take_content
 from hsm.hosts.scores.database import SIDE_FILES, begin, check_integrity, finish, keep
 from hsm.hosts.scores.losses import TableLoss, is_equal_table, list_losses, make_refusal
+from hsm.hosts.scores.numbers import HighestNumbers
 from hsm.hosts.scores.tables import (
     TableComparison,
     compare_attached,
@@ -37,7 +38,9 @@ class Replacement:
     was_damaged: bool = False
 
 
-def replace_database(new: Path, database: Path, *, may_lose: bool = False) -> Replacement:
+def replace_database(
+    new: Path, database: Path, *, may_lose: bool = False, numbers: HighestNumbers | None = None
+) -> Replacement:
     """Give a database the content of another file, in one step; `new` is used up.
 
     A database that is there gets it in one transaction, which begins before the two are compared: what another program
@@ -51,6 +54,7 @@ def replace_database(new: Path, database: Path, *, may_lose: bool = False) -> Re
         database: The database; it may be missing.
         may_lose: It becomes exactly the other one. Without it, tables that the other has not stay, and the replacement
             is refused where rows or columns would be lost.
+        numbers: As `hsm.hosts.scores.losses.list_losses` takes them.
 
     Raises:
         RefusedError: Something would be lost (kind `unpushed_rows`), or the new file has no table and the database has
@@ -63,7 +67,7 @@ def replace_database(new: Path, database: Path, *, may_lose: bool = False) -> Re
     check_integrity(new)
     was_there = database.exists() or not _place(new, database)
     if was_there and _is_database(database):
-        return _replace(new, database, may_lose=may_lose)
+        return _replace(new, database, may_lose=may_lose, numbers=numbers)
     if was_there:
         _set_aside(database)
         new.replace(database)
@@ -119,10 +123,10 @@ def _is_database(path: Path) -> bool:
     return True
 
 
-def _replace(new: Path, database: Path, *, may_lose: bool) -> Replacement:
+def _replace(new: Path, database: Path, *, may_lose: bool, numbers: HighestNumbers | None) -> Replacement:
     try:
         with begin(database, new, as_it_is=True) as connection:
-            before, losses = compare_attached(connection), list_losses(connection)
+            before, losses = compare_attached(connection), list_losses(connection, numbers)
             kept = () if may_lose else _check_losses(connection, database, losses)
             if not _is_same(connection, before, losses):
                 take_content(connection, is_exact=may_lose)

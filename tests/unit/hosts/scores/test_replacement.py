@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsm.errors import RefusedError, TargetError
+from hsm.hosts.scores.numbers import read_highest_numbers
 from hsm.hosts.scores.replacement import Replacement, replace_database
 from hsm.hosts.scores.snapshot import copy_database
 
@@ -60,12 +61,17 @@ except sqlite3.OperationalError:
 
 LOST = {
     "an empty file": ("", GAMES + "INSERT INTO games VALUES ('a', 'x'), ('b', 'x')", "empty_scores", "2 rows"),
-    "a row": (GAMES, GAMES + "INSERT INTO games VALUES ('a', 'x')", "unpushed_rows", "1 rows (games: 1)"),
+    "a row": (
+        GAMES,
+        GAMES + "INSERT INTO games VALUES ('a', 'x')",
+        "unpushed_rows",
+        "1 row that the coordinator has not (games: 1)",
+    ),
     "a row beside another column there": (
         "CREATE TABLE games (id TEXT PRIMARY KEY, winner TEXT, moves TEXT); INSERT INTO games VALUES ('a', 'x', '')",
         GAMES + "INSERT INTO games VALUES ('a', 'x'), ('b', 'x'), ('c', 'x')",
         "unpushed_rows",
-        "2 rows (games: 2)",
+        "2 rows that the coordinator has not (games: 2)",
     ),
     "a column": (
         GAMES + "INSERT INTO games VALUES ('a', 'x')",
@@ -77,49 +83,49 @@ LOST = {
         "CREATE TABLE log (x, y); INSERT INTO log VALUES (1, NULL), (2, 2)",
         "CREATE TABLE log (x, y); INSERT INTO log VALUES (1, NULL), (1, NULL), (3, 3), ('2', 2)",
         "unpushed_rows",
-        "3 rows (log: 3)",
+        "3 rows that the coordinator has not (log: 3)",
     ),
     "a row that is another byte by byte": (
         "CREATE TABLE log (x TEXT COLLATE NOCASE); INSERT INTO log VALUES ('a')",
         "CREATE TABLE log (x TEXT COLLATE NOCASE); INSERT INTO log VALUES ('A')",
         "unpushed_rows",
-        "1 rows",
+        "1 row that",
     ),
     "rows without a key": (
         GAMES + "INSERT INTO games VALUES (NULL, 'x')",
         GAMES + "INSERT INTO games VALUES (NULL, 'x'), (NULL, 'y')",
         "unpushed_rows",
-        "1 rows",
+        "1 row that",
     ),
     "rows under another key": (
         "CREATE TABLE r (a, b, PRIMARY KEY (a, b)); INSERT INTO r VALUES (1, 1)",
         "CREATE TABLE r (a PRIMARY KEY, b); INSERT INTO r VALUES (1, 2)",
         "unpushed_rows",
-        "1 rows (r: 1)",
+        "1 row that the coordinator has not (r: 1)",
     ),
     "rows of a table without row numbers": (
         "CREATE TABLE r (a PRIMARY KEY) WITHOUT ROWID",
         "CREATE TABLE r (a PRIMARY KEY) WITHOUT ROWID; INSERT INTO r VALUES (7)",
         "unpushed_rows",
-        "1 rows (r: 1)",
+        "1 row that the coordinator has not (r: 1)",
     ),
     "a table that is a view there": (
         GAMES + "CREATE VIEW best AS SELECT * FROM games",
         GAMES + "CREATE TABLE best (x); INSERT INTO best VALUES (1)",
         "unpushed_rows",
-        "1 rows (best: 1)",
+        "1 row that the coordinator has not (best: 1)",
     ),
     "rows of a virtual table": (
         "CREATE VIRTUAL TABLE texts USING fts5(t); INSERT INTO texts VALUES ('x')",
         "CREATE VIRTUAL TABLE texts USING fts5(t); INSERT INTO texts VALUES ('x'), ('y')",
         "unpushed_rows",
-        "1 rows (texts_content: 1)",
+        "1 row that the coordinator has not (texts_content: 1)",
     ),
     "a table of another case": (
         GAMES,
         "CREATE TABLE Games (ID TEXT PRIMARY KEY, Winner TEXT); INSERT INTO Games VALUES ('a', 'x')",
         "unpushed_rows",
-        "1 rows (Games: 1)",
+        "1 row that the coordinator has not (Games: 1)",
     ),
 }
 
@@ -152,6 +158,40 @@ def test_what_a_push_does_not_bring_is_named(here: Path, there: Path) -> None:
         replace_database(write(there, script), here)
     assert caught.value.hint.startswith("A push does not bring log: ")
     assert "`hsm hosts scores push`" in caught.value.hint
+
+
+NUMBERED = "CREATE TABLE games (id INTEGER PRIMARY KEY, winner TEXT);"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "is_refused"),
+    [
+        pytest.param({"games": 1}, True, id="made here since the last pull"),
+        pytest.param({"games": 2}, False, id="of the last pull"),
+        pytest.param({}, True, id="never pulled"),
+        pytest.param(None, False, id="pulled by a version that noted no numbers"),
+    ],
+)
+def test_two_rows_that_meet_under_one_number_are_two(
+    here: Path, there: Path, numbers: dict[str, int] | None, is_refused: bool
+) -> None:
+    write(here, f"{NUMBERED} INSERT INTO games (winner) VALUES ('ann'), ('made here')")
+    write(there, f"{NUMBERED} INSERT INTO games (winner) VALUES ('ann'), ('made there'), ('too')")
+    assert read_highest_numbers(there) == {"games": 3}
+    if is_refused:
+        with pytest.raises(RefusedError, match=r"1 row that .* \(games: 1\)") as caught:
+            replace_database(there, here, numbers=numbers)
+        assert "the numbers of 1 of them are those of other rows there" in caught.value.hint
+    else:
+        replace_database(there, here, numbers=numbers)
+        assert len(ask(here, "SELECT * FROM games")) == 3
+
+
+@pytest.mark.parametrize("table", ["(id INTEGER PRIMARY KEY, x) WITHOUT ROWID", "(id INT PRIMARY KEY, x)", "(x)"])
+def test_other_keys_are_no_numbers(there: Path, table: str) -> None:
+    assert read_highest_numbers(write(there, f"CREATE TABLE t {table}")) == {}
+    there.write_bytes(b"rubbish" * 1000)
+    assert read_highest_numbers(there) == {}
 
 
 def test_what_the_other_does_not_define_stays(here: Path, there: Path) -> None:
@@ -290,7 +330,7 @@ def test_a_file_that_comes_into_being_meanwhile_is_not_replaced(
         return found
 
     monkeypatch.setattr(Path, "exists", look)
-    with pytest.raises(RefusedError, match="1 rows"):
+    with pytest.raises(RefusedError, match="1 row that"):
         replace_database(there, here)
     assert ask(here, "SELECT id FROM games") == [("mine",)]
 
