@@ -48,7 +48,7 @@ class Search:
         return is_found
 
 
-class Answer:
+class KeptOutput:
     """Output that is kept whole.
 
     Args:

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Sequence
 
-from hsm.process.answer import MOST_ANSWER_BYTES, MOST_COMPLAINT_BYTES, Answer, Search
+from hsm.process.answer import MOST_ANSWER_BYTES, MOST_COMPLAINT_BYTES, KeptOutput, Search
 from hsm.process.group import GRACE_SECONDS
 from hsm.process.pump import Pump
 from hsm.process.runner import Completed, Runner
@@ -33,7 +33,7 @@ class Dialogue:
         self._stack = contextlib.ExitStack()
         self._group = self._stack.enter_context(runner.hold(argv))
         self._stack.callback(self._group.end)  # runs before `hold` waits for the end
-        self._stdout, self._stderr = Answer(argv[0], MOST_ANSWER_BYTES), Answer(argv[0], MOST_COMPLAINT_BYTES)
+        self._stdout, self._stderr = KeptOutput(argv[0], MOST_ANSWER_BYTES), KeptOutput(argv[0], MOST_COMPLAINT_BYTES)
         sinks = {self._group.stdout: self._stdout.take, self._group.stderr: self._stderr.take}
         self._pump = Pump(self._group.stdin, sinks)
         self.wait_seconds = float("inf")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hsm.errors import TargetError
-from hsm.process.answer import MOST_ANSWER_BYTES, MOST_COMPLAINT_BYTES, Answer
+from hsm.process.answer import MOST_ANSWER_BYTES, MOST_COMPLAINT_BYTES, KeptOutput
 from hsm.process.group import LOST_STATUS, ProcessGroup
 from hsm.process.pump import LOOK_SECONDS, Pump
 
@@ -143,7 +143,7 @@ class Runner:
             CommandTimeoutError: It took too long.
             CommandStoppedError: The runner was stopped before or meanwhile.
         """
-        stdout, stderr = Answer(argv[0], MOST_ANSWER_BYTES), Answer(argv[0], MOST_COMPLAINT_BYTES)
+        stdout, stderr = KeptOutput(argv[0], MOST_ANSWER_BYTES), KeptOutput(argv[0], MOST_COMPLAINT_BYTES)
         stdout.expect(begin)
         check = self.make_check(timeout_seconds)
         with self.hold(argv, foreground=foreground) as group, _ending(group):

@@ -20,7 +20,7 @@ WAITING_SECONDS = 10.0
 MOST_WAITING = 512
 """Connections without a request; the one that waits longest gives way. Open files are limited to 1024 as a rule."""
 
-Address = tuple[str, int]
+_Address = tuple[str, int]
 
 
 class Connections:
@@ -34,38 +34,38 @@ class Connections:
     def __init__(self, *, waiting_seconds: float = WAITING_SECONDS, most_waiting: int = MOST_WAITING) -> None:
         self._waiting_seconds = waiting_seconds
         self._most_waiting = most_waiting
-        self._open: dict[Address, asyncio.Transport] = {}
-        self._waiting: dict[Address, asyncio.TimerHandle] = {}  # in the order in which they began to wait
+        self._open: dict[_Address, asyncio.Transport] = {}
+        self._waiting: dict[_Address, asyncio.TimerHandle] = {}  # in the order in which they began to wait
 
-    def add(self, address: Address, transport: asyncio.Transport) -> None:
+    def add(self, address: _Address, transport: asyncio.Transport) -> None:
         """Begin to wait for the first request of a connection."""
         self._open[address] = transport
         self._wait(address)
 
-    def begin(self, address: Address) -> None:
+    def begin(self, address: _Address) -> None:
         """Note that a request has come."""
         timer = self._waiting.pop(address, None)
         if timer is not None:
             timer.cancel()
 
-    def end(self, address: Address) -> None:
+    def end(self, address: _Address) -> None:
         """Note that it is answered; the connection waits for another one."""
         if address in self._open:
             self._wait(address)
 
-    def remove(self, address: Address) -> None:
+    def remove(self, address: _Address) -> None:
         """Note that the connection has ended."""
         self.begin(address)
         self._open.pop(address, None)
 
-    def _wait(self, address: Address) -> None:
+    def _wait(self, address: _Address) -> None:
         self.begin(address)
         if len(self._waiting) >= self._most_waiting:
             self._close(next(iter(self._waiting)))
         loop = asyncio.get_running_loop()
         self._waiting[address] = loop.call_later(self._waiting_seconds, self._close, address)
 
-    def _close(self, address: Address) -> None:
+    def _close(self, address: _Address) -> None:
         transport = self._open.get(address)
         self.remove(address)
         if transport is not None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hsm.process.answer import MOST_ANSWER_BYTES, MOST_COMPLAINT_BYTES, Answer, AnswerTooLongError
+from hsm.process.answer import MOST_ANSWER_BYTES, MOST_COMPLAINT_BYTES, AnswerTooLongError, KeptOutput
 from hsm.process.pump import LOOK_SECONDS
 from hsm.process.runner import Completed
 
@@ -30,7 +30,7 @@ def converse(channel: Channel, stdin: bytes, check: Callable[[], None], *, begin
     Raises:
         AnswerTooLongError: It printed far too much.
     """
-    stdout, complaint = Answer("ssh", MOST_ANSWER_BYTES), Answer("ssh", MOST_COMPLAINT_BYTES)
+    stdout, complaint = KeptOutput("ssh", MOST_ANSWER_BYTES), KeptOutput("ssh", MOST_COMPLAINT_BYTES)
     stdout.expect(begin)
     helpers = [
         threading.Thread(target=_feed, args=(channel, stdin), daemon=True),
@@ -56,7 +56,7 @@ def _feed(channel: Channel, content: bytes) -> None:
         channel.shutdown_write()
 
 
-def _drain_complaints(channel: Channel, into: Answer) -> None:
+def _drain_complaints(channel: Channel, into: KeptOutput) -> None:
     """Take complaints; one who complains without an end is cut off."""
     try:
         _drain(channel.recv_stderr, into, lambda: None)
@@ -64,7 +64,7 @@ def _drain_complaints(channel: Channel, into: Answer) -> None:
         channel.close()
 
 
-def _drain(receive: Callable[[int], bytes], into: Answer, check: Callable[[], None]) -> None:
+def _drain(receive: Callable[[int], bytes], into: KeptOutput, check: Callable[[], None]) -> None:
     """Take bytes until the end; it comes also when the channel is closed."""
     while True:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hsm.process import answer, dialogue, runner
-from hsm.process.answer import Answer, AnswerTooLongError
+from hsm.process.answer import AnswerTooLongError, KeptOutput
 from hsm.process.dialogue import Dialogue
 from hsm.process.runner import Runner
 from tests.unit.process.conftest import LONG
@@ -14,14 +14,14 @@ ENDLESS = ["sh", "-c", "exec cat /dev/zero"]
 
 
 def test_an_answer_has_a_limit_which_the_error_names() -> None:
-    kept = Answer("ssh", 2 * 1024**2)
+    kept = KeptOutput("ssh", 2 * 1024**2)
     kept.take(b"x" * 2 * 1024**2)
     with pytest.raises(AnswerTooLongError, match="`ssh` printed more than 2 MiB in one answer"):
         kept.take(b"x")
 
 
 def test_before_an_answer_begins_there_may_be_a_little_noise() -> None:
-    kept = Answer("ssh", 10**9)
+    kept = KeptOutput("ssh", 10**9)
     kept.expect(b"<mark>")
     kept.take(b"x" * 1024**2)
     with pytest.raises(AnswerTooLongError, match="more than 1 MiB of text before the answer"):
@@ -29,7 +29,7 @@ def test_before_an_answer_begins_there_may_be_a_little_noise() -> None:
 
 
 def test_once_it_has_begun_it_may_be_long() -> None:
-    kept = Answer("ssh", 10**9)
+    kept = KeptOutput("ssh", 10**9)
     kept.expect(b"<mark>")
     for chunk in (b"Welcome\n<ma", b"rk>", b"x" * 3 * 1024**2):
         kept.take(chunk)
