@@ -91,6 +91,28 @@ def test_every_entry_has_its_type_size_time_and_inode(make_endpoint: MakeEndpoin
     assert (found["run-1"].size, found["run-1"].mtime_ns, found["run-2/fifo"].size) == (0, 0, 0)
 
 
+def test_of_a_large_file_with_holes_is_told_what_it_occupies(
+    make_endpoint: MakeEndpoint, tmp_path: Path, kind: str
+) -> None:
+    for name, size in (("1 2 sparse", 2 * 1024**2), ("small", 1024**2 - 600)):
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(size)
+    if (tmp_path / "1 2 sparse").stat().st_blocks:
+        pytest.skip("the file system here makes no holes")
+    with (tmp_path / "whole").open("wb") as stream:
+        stream.write(os.urandom(2 * 1024**2))
+        os.fsync(stream.fileno())  # some file systems give blocks late
+    (tmp_path / "link").symlink_to("1 2 sparse")
+    found = by_path(list_one(make_endpoint(kind), Tree(str(tmp_path), follow=True)))
+    tells = kind.removeprefix("open-") in ("local", "gnu", "tcsh", "fish", "paramiko")
+    assert found["1 2 sparse"].disk_bytes == (0 if tells else None)
+    assert (found["whole"].disk_bytes, found["small"].disk_bytes, found["link"].disk_bytes) == (None, None, None)
+    assert found["1 2 sparse"].size == 2 * 1024**2
+    followed = found["link"].followed
+    assert followed is not None
+    assert (followed.size, followed.disk_bytes) == (2 * 1024**2, 0 if tells else None)
+
+
 def test_a_depth_cuts_and_names_restrict(make_endpoint: MakeEndpoint, tree: Path, kind: str) -> None:
     endpoint = make_endpoint(kind)
     survey = endpoint.survey(
