@@ -26,8 +26,8 @@ from hsm.sync.doctor.findings import (
     make_ok,
 )
 from hsm.sync.doctor.folders import check_folders, check_upload, judge_folder
-from hsm.sync.doctor.silence import check_answers_by_sftp, check_answers_there
 from hsm.sync.doctor.rows import Rows, check_name, check_settings, check_target_login
+from hsm.sync.doctor.silence import check_answers_by_sftp, check_answers_there
 from hsm.targets.contract import get_roots
 from hsm.transfer.sftp.engine import CAPABILITIES
 
