@@ -103,7 +103,7 @@ LOOK_SECONDS = 10.0
 
 
 class WatchedLock:
-    """Implements `hsm.transfer.destination_lock.DestinationLock`. Used by one thread.
+    """Implements `hsm.transfer.destination.lock.DestinationLock`. Used by one thread.
 
     Args:
         lock: Has just been taken.
@@ -119,20 +119,20 @@ class WatchedLock:
 
     @property
     def nonce(self) -> str:
-        """See `hsm.transfer.destination_lock.DestinationLock.nonce`."""
+        """See `hsm.transfer.destination.lock.DestinationLock.nonce`."""
         return self._lock.guard.nonce
 
     def check(self, *, at_once: bool = False) -> None:
-        """See `hsm.transfer.destination_lock.DestinationLock.check`."""
+        """See `hsm.transfer.destination.lock.DestinationLock.check`."""
         if at_once or read_clock() - self._seen_at > LOOK_SECONDS:
             self._take_look(self._lock.guard.is_held())
 
     def tidy(self) -> None:
-        """See `hsm.transfer.destination_lock.DestinationLock.tidy`."""
+        """See `hsm.transfer.destination.lock.DestinationLock.tidy`."""
         self._take_look(self._lock.guard.tidy())
 
     def put_back(self, moves: Sequence[tuple[str, str]]) -> frozenset[str]:
-        """See `hsm.transfer.destination_lock.DestinationLock.put_back`."""
+        """See `hsm.transfer.destination.lock.DestinationLock.put_back`."""
         return self._lock.guard.put_back(moves)
 
     def _take_look(self, is_held: bool) -> None:

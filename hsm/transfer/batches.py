@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from hsm.model import Root, SourceFile
 from hsm.transfer.base import Batch, count_name_bytes
-from hsm.transfer.mounts import Mounts
+from hsm.transfer.destination.mounts import Mounts
 from hsm.transfer.seen import SeenFiles
 
 WINDOW_BYTES = 2 * 1024 * 1024

@@ -12,10 +12,10 @@ from hsm.process.runner import CommandStoppedError
 from hsm.progress import Reporter
 from hsm.transfer.base import Engine, Replacing
 from hsm.transfer.batches import choose_streams, make_batches
+from hsm.transfer.destination.watch import STRANGER, DestinationWatch
 from hsm.transfer.outcome import Patience, Streams, TransferResult
 from hsm.transfer.proof import Arrivals, measure_lack, read_claims, refresh
 from hsm.transfer.state import TransferState
-from hsm.transfer.watch import STRANGER, DestinationWatch
 from hsm.transfer.workers import Progress, RoundEnd, run_round
 
 

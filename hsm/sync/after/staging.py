@@ -146,8 +146,8 @@ class Staging:
         return _make_staged(base, sent, awaited, problems=(*state.problems, *_iter_failures(base, result)))
 
     def _transfer(self, state: WaitingState, lock: WatchedLock) -> TransferResult:
+        from hsm.transfer.destination.watch import DestinationWatch  # noqa: PLC0415 - as above
         from hsm.transfer.rounds import Transfer  # noqa: PLC0415 - where nothing is sent, it is not needed
-        from hsm.transfer.watch import DestinationWatch  # noqa: PLC0415 - as above
 
         if not state.sends:
             return TransferResult()

@@ -15,13 +15,13 @@ from hsm.remote.guard import GuardPlaces, MakeGuard, UnseenReplaced
 from hsm.sync.bring.books import Books
 from hsm.targets.lock import TargetLock, WatchedLock, give_lock_back, make_lock_lost_error, take_target_lock, widen_lock
 from hsm.transfer.base import get_temporary_folder, make_workspace
-from hsm.transfer.mounts import Mounts, find_mounts
+from hsm.transfer.destination.mounts import Mounts, find_mounts
 from hsm.transfer.seen import SeenFiles
 
 if TYPE_CHECKING:
     from hsm.endpoint import Endpoint
     from hsm.sync.bring.survey import DestinationState
-    from hsm.transfer.watch import DestinationWatch
+    from hsm.transfer.destination.watch import DestinationWatch
 
 
 class UnseenReplacedError(Exception):
@@ -104,7 +104,7 @@ class Holding:
         nonces = sorted(lock.replaced - self._settled)
         if not nonces:
             return False
-        from hsm.transfer.replaced import ReplacedFiles  # noqa: PLC0415 - seldom needed
+        from hsm.transfer.destination.replaced import ReplacedFiles  # noqa: PLC0415 - seldom needed
 
         known, watched = load_replacing(self._record), self._watch()
         mounts = find_mounts(lock.mounts, there.roots)
@@ -127,7 +127,7 @@ class Holding:
         Raises:
             HsmError: The destination is out of reach, or something cannot be written.
         """
-        from hsm.transfer.watch import DestinationWatch  # noqa: PLC0415 - where nothing is sent, it is not needed
+        from hsm.transfer.destination.watch import DestinationWatch  # noqa: PLC0415 - where nothing is sent, it is not needed
 
         mounts = find_mounts(self._need_lock().mounts, there.roots).choose(plan.sends)
         self._widen(there.places, there.roots, mounts, make_guard)
@@ -143,7 +143,7 @@ class Holding:
         Args:
             receipt: File name and content.
             keeps_damaged: As for `hsm.remote.guard.Guard.release`.
-            has_seen_replaced: Somebody has looked at what was replaced (`hsm.transfer.replaced`), so it may go.
+            has_seen_replaced: What was replaced has been looked at (`hsm.transfer.destination.replaced`), so it may go.
 
         Returns:
             The checksums of the receipts there.

@@ -191,7 +191,7 @@ class Ledger:
             endpoint: Reads a receipt that the journal does not know.
             error: What went wrong all the same; empty when nothing did.
             unsettled: What changed at the source while it was sent, as it was there in the end.
-            has_seen_replaced: Somebody has looked at what was replaced (`hsm.transfer.replaced`), so it may go.
+            has_seen_replaced: What was replaced has been looked at (`hsm.transfer.destination.replaced`), so it may go.
 
         Returns:
             A notice where a receipt had to be set aside.

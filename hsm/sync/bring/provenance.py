@@ -6,7 +6,6 @@ whichever is newer; what this target brought itself and what grew there since is
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -17,8 +16,9 @@ from hsm.errors import TargetError
 from hsm.model import EntryKind, FileKey, PlanItem, Reason, Root, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.plan.digest import make_digest
+from hsm.plan.disk.file_system import SECOND_NS
 from hsm.project_folder import ProjectFolder
-from hsm.records.origins import Mark, Origins, iter_origins, save_origins
+from hsm.records.origins import Mark, Origins, has_set_time, is_alike, iter_origins, save_origins
 from hsm.records.receipt import Sender
 from hsm.records.receipt_files import iter_receipts
 from hsm.remote.local import LocalEndpoint
@@ -27,8 +27,7 @@ from hsm.sync.bring.books import Books
 from hsm.sync.bring.found_origins import FoundOrigins
 from hsm.targets.contents.comparison import ContentComparison
 
-_SECOND_NS = 10**9
-_COARSEST_STEP_NS = 2 * _SECOND_NS
+_COARSEST_STEP_NS = 2 * SECOND_NS
 """Of the times that a file system keeps: exFAT's."""
 
 
@@ -73,25 +72,19 @@ class Provenance:
         if not differing:
             return FoundOrigins()
         own_runs = self._find_own_runs(inventory, {file.run for file in differing}, proven)
-        others = self._load_others()
-        foreign: dict[FileKey, str] = {}
-        begun: list[SourceFile] = []
+        claims = self._find_claims(differing)
+        foreign = {
+            file.key: f"it came from {claims[file.key]}, and differs" for file in differing if file.key in claims
+        }
         for file in differing:
-            # The other target's mark says how the file lay here when it came: if it lies so still, it is that one's.
-            claimed = next(
-                (name for name, files in others.items() if files.get(file.key) == self._before[file.key]), ""
-            )
-            if claimed:
-                foreign[file.key] = f"it came from {claimed}, and differs"
-            elif file.run not in own_runs and not self._came(file.key):
+            if file.key not in claims and file.run not in own_runs and not self._came(file.key):
                 foreign[file.key] = f"what is here did not come from {self._books.target}, and differs"
-                if file.key in self._load().coming:
-                    begun.append(file)
         content = ContentComparison(self._source, self._roots, {key: mark[0] for key, mark in self._before.items()})
-        equal = content.find_equal([file for file in differing if file.key in foreign])
+        equal = content.find_equal(file for file in differing if file.key in foreign)
         # What a pull that was killed had begun to bring may have grown there before it was read.
-        grown = content.find_begun(begun)
-        foreign = {key: words for key, words in foreign.items() if key not in equal and key not in grown}
+        begun = foreign.keys() & self._load().coming.keys() - claims.keys()
+        for key in equal | content.find_begun(file for file in differing if file.key in begun):
+            del foreign[key]
         self._own = frozenset(file.key for file in differing) - foreign.keys() - equal
         return FoundOrigins(foreign, equal)
 
@@ -143,41 +136,33 @@ class Provenance:
 
     def _differs(self, file: SourceFile) -> bool:
         mark = self._before.get(file.key)
-        # Also one whose time a file system here has cut: the plan, which knows how it does, asks before it looks here.
+        # Also where a file system here has cut the time: the plan knows how it does, and compares before it asks whose.
         return mark is not None and mark != (file.size, file.mtime_ns)
 
     def _came(self, key: FileKey) -> bool:
         """Tell whether a file lies here just as this target's pulls brought it, or were about to."""
         known, mark = self._load(), self._before[key]
         coming = known.coming.get(key)
-        return known.files.get(key) == mark or (coming is not None and _is_alike(coming, mark))
+        return known.files.get(key) == mark or (coming is not None and is_alike(coming, mark))
 
     def _has_come(self, file: SourceFile, mark: Mark, sent: SourceFile | None, unsettled: SourceFile | None) -> bool:
         """Tell whether what lies here after a transfer is what it brought, and nothing that was written here since."""
         if sent is not None:
             as_sent = sent.size == mark[0]
-            return as_sent and (sent.mtime_ns == mark[1] or self._has_foreign_time(file))
+            return as_sent and (sent.mtime_ns == mark[1] or has_set_time(self._get_path(file)))
         if mark == self._before.get(file.key):
             return False
-        if _is_alike((file.size, file.mtime_ns), mark):
+        if is_alike((file.size, file.mtime_ns), mark):
             return True
         # What changed at the source meanwhile came as it was at some moment between plan and end.
         return (
             unsettled is not None
             and file.mtime_ns - _COARSEST_STEP_NS <= mark[1] <= unsettled.mtime_ns + _COARSEST_STEP_NS
-            and self._has_foreign_time(file)
+            and has_set_time(self._get_path(file))
         )
 
-    def _has_foreign_time(self, file: SourceFile) -> bool:
-        """Tell whether a file's time was set, as that of a file that comes is; writing a file here sets both alike."""
-        try:
-            status = os.lstat(f"{self._roots[file.root]}/{file.path}")
-        except OSError:
-            return False
-        is_whole = (
-            status.st_mtime_ns % _SECOND_NS == status.st_ctime_ns % _SECOND_NS == 0
-        )  # of a file system that keeps seconds
-        return is_whole or status.st_mtime_ns != status.st_ctime_ns
+    def _get_path(self, file: SourceFile) -> str:
+        return f"{self._roots[file.root]}/{file.path}"
 
     def _load(self) -> Origins:
         """Load what came from this target, also under another name of it."""
@@ -191,10 +176,16 @@ class Provenance:
     def _is_mine(self, found: Origins) -> bool:
         return found.route == self._books.route
 
-    def _load_others(self) -> dict[str, Mapping[FileKey, Mark]]:
-        """Load what came from other targets, by their names."""
+    def _find_claims(self, files: Iterable[SourceFile]) -> dict[FileKey, str]:
+        """Find the files that lie here as another target's pulls brought them, with its name."""
         every = iter_origins(self._books.project, self._sweep)
-        return {name: found.files for name, found in every if not self._is_mine(found)}
+        others = [(name, found.files) for name, found in every if not self._is_mine(found)]
+        claims: dict[FileKey, str] = {}
+        for file in files:
+            for name, marks in others:
+                if marks.get(file.key) == self._before[file.key]:
+                    claims.setdefault(file.key, name)
+        return claims
 
     def _find_own_runs(self, inventory: SweepInventory, names: Iterable[str], journal: Mapping[str, str]) -> set[str]:
         """The runs that lie here just as the journal, or a receipt of this source, says they were proven.
@@ -251,11 +242,6 @@ def _read_marks(files: Iterable[SourceFile], destination: Destination) -> dict[F
         if entry is not None and entry.kind is EntryKind.FILE:
             marks[file.key] = (entry.size, entry.mtime_ns)
     return marks
-
-
-def _is_alike(source: Mark, here: Mark) -> bool:
-    """Tell whether a file lies here as it was at the source; SFTP and rsyncs before 3.1 bring whole seconds."""
-    return source[0] == here[0] and here[1] in (source[1], source[1] - source[1] % _SECOND_NS)
 
 
 def _iter_keys(items: Iterable[PlanItem], reason: Reason) -> Iterable[FileKey]:

@@ -105,7 +105,7 @@ def _make_sending_options(call: RsyncCall) -> list[str]:
     return [
         "--chmod=Du+rwx,Fu+rw",
         f"--temp-dir={setup.get_temporary(call.root, call.workspace)}",
-        # A file that came there since the check gets its name back (`hsm.transfer.replaced`).
+        # A file that came there since the check gets its name back (`hsm.transfer.destination.replaced`).
         *(["--backup", f"--backup-dir={call.workspace}{REPLACED_SUFFIX}"] if setup.keeps_replaced else []),
         # Relative, so that a part lies beside its file: see `PARTIAL_FOLDER`.
         *([f"--partial-dir={PARTIAL_FOLDER}"] if call.keeps_parts else []),

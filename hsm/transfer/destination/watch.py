@@ -8,9 +8,9 @@ from itertools import groupby
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
 from hsm.transfer.base import Capabilities, Replacing
-from hsm.transfer.destination_lock import DestinationLock
-from hsm.transfer.mounts import Mounts
-from hsm.transfer.replaced import ReplacedFiles
+from hsm.transfer.destination.lock import DestinationLock
+from hsm.transfer.destination.mounts import Mounts
+from hsm.transfer.destination.replaced import ReplacedFiles
 from hsm.transfer.seen import SeenFiles
 
 STRANGER = "Kept as it is: it appeared or changed at the destination after the check."
@@ -51,12 +51,12 @@ class DestinationWatch:
         )
 
     def check(self, *, at_once: bool = False) -> None:
-        """Look at the lock; see `hsm.transfer.destination_lock.DestinationLock.check`."""
+        """Look at the lock; see `hsm.transfer.destination.lock.DestinationLock.check`."""
         if self._lock is not None:
             self._lock.check(at_once=at_once)
 
     def tidy(self) -> None:
-        """Leave nothing to an engine that still runs; see `hsm.transfer.destination_lock.DestinationLock.tidy`."""
+        """Leave nothing to an engine that still runs; see `hsm.transfer.destination.lock.DestinationLock.tidy`."""
         if self._lock is not None:
             self._lock.tidy()
 

@@ -15,8 +15,8 @@ from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
 from hsm.remote.guard import get_replaced_folder
 from hsm.remote.sftp.listing import join
 from hsm.transfer.base import get_temporary_folder
-from hsm.transfer.destination_lock import DestinationLock
-from hsm.transfer.mounts import Mounts
+from hsm.transfer.destination.lock import DestinationLock
+from hsm.transfer.destination.mounts import Mounts
 from hsm.transfer.seen import SeenFiles
 
 
