@@ -64,7 +64,7 @@ def read_sweep_files(
             found.deeper[parts[0]] += 1
     for problem in followed.listing.problems:
         _take_problem(problem, sweep, found, max_depth=max_depth, has_runs=has_runs)
-    if any(may_hold_junk(file.path) for file in found.results.files):
+    if may_hold_junk(file.path for file in found.results.files):
         start = f"{sweep.prefix}/{sweep_folder(sweep.id)}"
         listed = frozenset(f"{start}/{entry.path}" for entry in followed.listing.entries)
         found.results.files = mark_junk(endpoint, found.results.files, listed)

@@ -21,16 +21,22 @@ def drop_bad_names(inventory: SweepInventory) -> SweepInventory:
     """
     files = tuple(file for file in inventory.files if _is_good(file, inventory.sweep))
     runs = tuple(run for run in inventory.runs if _is_run(run))
-    if len(files) == len(inventory.files) and len(runs) == len(inventory.runs):
+    # A record is made of each of them, by the name of its run.
+    names = {"", *(run.name for run in runs)}
+    gaps = tuple(gap for gap in inventory.gaps if gap.run in names)
+    links = tuple(link for link in inventory.links if link.run in names)
+    kept = (files, runs, gaps, links)
+    if kept == (inventory.files, inventory.runs, inventory.gaps, inventory.links):
         return inventory
     good = set(files)
     paths = [file.path for file in inventory.files if file not in good]
     paths += [run.name for run in inventory.runs if not _is_run(run)]
+    paths += [lack.path for lack in (*inventory.gaps, *inventory.links) if lack.run not in names]
     message = "This is no name that the source can have, so it is left out."
     problems = tuple(
         Problem(path, "bad_name", message, "Look at the source: something there answers wrongly.") for path in paths
     )
-    return replace(inventory, files=files, runs=runs, problems=(*inventory.problems, *problems))
+    return replace(inventory, files=files, runs=runs, gaps=gaps, links=links, problems=(*inventory.problems, *problems))
 
 
 def leads_out(file: SourceFile, folders: Sequence[str]) -> bool:

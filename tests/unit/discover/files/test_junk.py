@@ -113,7 +113,7 @@ def test_a_symlink_is_judged_by_nothing_but_what_it_leads_to(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("names", [files for files, _ in JUNK.values()])
 def test_no_name_of_such_a_file_is_passed_over(names: dict[str, bytes]) -> None:
-    assert any(may_hold_junk(f"run-1/files/{name}") for name in names)
+    assert may_hold_junk(f"run-1/files/{name}" for name in names)
 
 
 def test_it_is_no_result_before_it_is_anything_else() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.model import Entry, EntryKind, Reason, Root, Run, SourceFile, SweepInventory
+from hsm.model import Entry, EntryKind, FolderLink, Gap, GapReason, Reason, Root, Run, SourceFile, SweepInventory
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.notices import MOST_NAMED
 from hsm.plan.planner import PlanOptions, make_plan
@@ -45,6 +45,20 @@ def test_names_that_would_leave_the_run_are_left_out_and_named(path: str) -> Non
     assert [(problem.path, problem.kind, problem.is_failure) for problem in result.problems] == [
         (path, "bad_name", True)
     ]
+
+
+def test_what_is_said_of_a_run_that_is_none_makes_no_record() -> None:
+    lacks = [Gap(run, f"{run}/x", GapReason.DANGLING) for run in ("run-1", "", "..", "run-2")]
+    links = [FolderLink(run, f"{run}/y", "/etc") for run in ("run-1", "../..")]
+    made = SweepInventory(SWEEP, runs=(Run("run-1", "/p"),), gaps=tuple(lacks), links=tuple(links))
+    result = drop_bad_names(made)
+    assert ([gap.run for gap in result.gaps], [link.run for link in result.links]) == (["run-1", ""], ["run-1"])
+    assert [(problem.path, problem.is_failure) for problem in result.problems] == [
+        ("../x", True),
+        ("run-2/x", True),
+        ("../../y", True),
+    ]
+    assert drop_bad_names(result) is result
 
 
 @pytest.mark.parametrize(
