@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from private_sshd import PrivateSshd
 
+from hsm.config.target_sections import ReceiveMode
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import LockLostError
 from hsm.model import Entry, EntryKind, Root, SourceFile
@@ -129,7 +130,20 @@ class Bench:
 
 
 @pytest.fixture
-def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_program: Callable[..., None]) -> Bench:
+def receive_mode(request: pytest.FixtureRequest) -> ReceiveMode:
+    """Return the option of the target; a test may give another one."""
+    mode: ReceiveMode = getattr(request, "param", "private")
+    return mode
+
+
+@pytest.fixture
+def bench(
+    kind: str,
+    receive_mode: ReceiveMode,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    require_program: Callable[..., None],
+) -> Bench:
     if kind.startswith("rsync"):
         require_program("rsync")
     roots = {root: str(tmp_path / "there with space" / root.value) for root in Root}
@@ -137,10 +151,16 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_pro
     here = LocalEndpoint()
     if kind == "rsync-local":
         return Bench(
-            RsyncEngine(runner, make_setup(StreamDirection.LOCAL, roots)), here, here, tmp_path / "src", roots, runner
+            RsyncEngine(runner, make_setup(StreamDirection.LOCAL, roots, receive_mode)),
+            here,
+            here,
+            tmp_path / "src",
+            roots,
+            runner,
         )
     if kind == "copy-local":
-        return Bench(CopyEngine(runner, roots, workspace=WORKSPACE), here, here, tmp_path / "src", roots, runner)
+        copy = CopyEngine(runner, roots, workspace=WORKSPACE, receive_mode=receive_mode)
+        return Bench(copy, here, here, tmp_path / "src", roots, runner)
     pulls = kind.endswith("-pull")
     if kind.startswith("sftp"):
         start_sshd = request.getfixturevalue("start_sshd")
@@ -150,20 +170,20 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest, require_pro
         )
         far: Endpoint = SftpEndpoint(client) if is_only else RemoteEndpoint(client)
         source, destination = (far, here) if pulls else (here, far)
-        sftp = SftpEngine(client, runner, roots, workspace=WORKSPACE, pulls=pulls)
+        sftp = SftpEngine(client, runner, roots, workspace=WORKSPACE, pulls=pulls, receive_mode=receive_mode)
         return Bench(sftp, source, destination, tmp_path / "src", roots, runner, SECOND if kind != "sftp-pull" else 1)
     sshd: PrivateSshd = request.getfixturevalue("sshd")
     ssh: OpenSsh = request.getfixturevalue("make_ssh")(sshd)
     there = RemoteEndpoint(ssh)
     source, destination = (there, here) if pulls else (here, there)
-    setup = make_setup(StreamDirection.PULL if pulls else StreamDirection.PUSH, roots)
+    setup = make_setup(StreamDirection.PULL if pulls else StreamDirection.PUSH, roots, receive_mode)
     engine = RsyncEngine(runner, setup, ssh)
     return Bench(engine, source, destination, tmp_path / "src", roots, runner)
 
 
-def make_setup(direction: StreamDirection, roots: dict[Root, str]) -> RsyncSetup:
+def make_setup(direction: StreamDirection, roots: dict[Root, str], receive_mode: ReceiveMode) -> RsyncSetup:
     version = read_local_version(Runner())
-    return RsyncSetup(direction, roots, WORKSPACE, RsyncPair(version, version))
+    return RsyncSetup(direction, roots, WORKSPACE, RsyncPair(version, version), receive_mode=receive_mode)
 
 
 def make_transfer(bench: Bench, watch: DestinationWatch | None = None) -> Transfer:
@@ -178,6 +198,22 @@ def make_transfer(bench: Bench, watch: DestinationWatch | None = None) -> Transf
         patience=Patience(settle_seconds=()),
         watch=watch,
     )
+
+
+@pytest.mark.parametrize("receive_mode", ["private", "umask"], indirect=True)
+def test_a_private_file_stays_private_unless_the_umask_decides(bench: Bench, receive_mode: ReceiveMode) -> None:
+    modes = {"run-1/private": 0o600, "run-1/open": 0o644, "run-1/program": 0o700, "run-1/deep/private": 0o600}
+    files = [bench.write(path) for path in modes]
+    for file in files:
+        Path(file.prefix, file.path).chmod(modes[file.path])
+    before = os.umask(0o022)
+    try:
+        assert bench.send(*files).is_clean
+    finally:
+        os.umask(before)
+    umask = dict.fromkeys(modes, 0o644) | {"run-1/program": 0o755}
+    found = {path: bench.there(path).stat().st_mode & 0o7777 for path in modes}
+    assert found == (modes if receive_mode == "private" else umask)
 
 
 def test_files_arrive_whole_with_their_times_from_many_folders(bench: Bench) -> None:

@@ -21,11 +21,12 @@ from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard
+from hsm.sync.bring.disks import Disks, Probe
 from hsm.sync.bring.ending import INTERRUPTED, Ending, end_failed, end_idle, end_transfer
-from hsm.sync.bring.holding import UnseenReplacedError
-from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.ledger.holding import UnseenReplacedError
+from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
-from hsm.sync.bring.planning import Planning, Probe
+from hsm.sync.bring.planning import Planning
 from hsm.sync.bring.survey import DestinationState, SurveyAhead, survey_destination
 from hsm.sync.observer import Observer
 from hsm.sync.reports import TargetReport
@@ -120,7 +121,10 @@ class _Exchange:
         self._observer = observer
         self._ahead = ahead
         self._plan: SyncPlan | None = None
-        self._planning = Planning(inventory, options, ledger, self._make_engine, direction.probe, direction.destination)
+        disks = Disks(
+            ledger.file_systems_path, direction.probe, direction.destination, is_dry_run=options.is_dry_run
+        )
+        self._planning = Planning(inventory, options, ledger, self._make_engine, disks, observer.stopwatch)
 
     def run(self) -> TargetReport:
         try:
@@ -211,14 +215,13 @@ class _Exchange:
             )
 
     def _make_plan(self, there: DestinationState) -> SyncPlan:
-        with self._observer.stopwatch.step("plan"):
-            plan = self._planning.make(there)
-            # A warning alone can wait until the files are under way: the look reads every small file, 0.1 ms each.
-            if self._options.secrets == "refuse" or self._options.is_dry_run:
-                plan = self._look_for_secrets(plan)
-            self._plan = plan
-            self._refuse_harm(plan, there.destination)
-            return plan
+        plan = self._planning.make(there)
+        # A warning alone can wait until the files are under way: the look reads every small file, 0.1 ms each.
+        if self._options.secrets == "refuse" or self._options.is_dry_run:
+            plan = self._look_for_secrets(plan)
+        self._plan = plan
+        self._refuse_harm(plan, there.destination)
+        return plan
 
     def _look_for_secrets(self, plan: SyncPlan) -> SyncPlan:
         """Add what looks like a secret in the files to be sent to the plan's problems."""

@@ -25,13 +25,13 @@ from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.remote.shell_programs.probe import probe_by_shell
-from hsm.sync.bring.books import Books
 from hsm.sync.bring.ending import make_failed_report, make_interrupted_report
 from hsm.sync.bring.exchange import Direction, exchange
 from hsm.sync.bring.far_source import FarProject, FarSource, load_far_id
-from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.ledger.books import Books
+from hsm.sync.bring.ledger.ledger import Ledger
+from hsm.sync.bring.ledger.provenance import Provenance
 from hsm.sync.bring.options import ExchangeOptions, make_options
-from hsm.sync.bring.provenance import Provenance
 from hsm.sync.bring.session import Session
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport

@@ -20,10 +20,10 @@ from hsm.progress import Reporter, TargetEnded
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.records.source_id import SourceId, find_source_id
-from hsm.sync.bring.books import Books, make_copy_notices
 from hsm.sync.bring.ending import make_failed_report, make_interrupted_report
 from hsm.sync.bring.exchange import exchange, make_push_direction
-from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.ledger.books import Books, make_copy_notices
+from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.options import make_options
 from hsm.sync.bring.session import Session
 from hsm.sync.bring.survey import SurveyAhead

@@ -42,7 +42,7 @@ from hsm.sync.clean.units import (
     make_units,
     read_everything,
 )
-from hsm.sync.clean.values import CleanOptions, Copy, Link, UnitVerdict
+from hsm.sync.clean.values import CleanOptions, Copy, ProjectLink, UnitVerdict
 from hsm.sync.clean.walk import UnitPlace
 from hsm.sync.clean.watch import RemovalWatch
 from hsm.sync.source import ProjectSource, find_source
@@ -219,7 +219,7 @@ class SweepClean:
             errors=dict(self._session.errors),
         )
 
-    def _remove(self, going: Sequence[UnitVerdict], links: Sequence[Link]) -> tuple[dict[str, str], HsmError | None]:
+    def _remove(self, going: Sequence[UnitVerdict], links: Sequence[ProjectLink]) -> tuple[dict[str, str], HsmError | None]:
         """Write down what goes, remove it, and take out of the record what stayed; why it did, by path."""
         if not going:
             return {}, None
@@ -268,7 +268,7 @@ def _forget_origins(project: Path, sweep: str, units: Sequence[CleanedUnit]) -> 
         ) from error
 
 
-def find_project_links(layout: Layout, units: Units, check: Callable[[], None]) -> tuple[Link, ...]:
+def find_project_links(layout: Layout, units: Units, check: Callable[[], None]) -> tuple[ProjectLink, ...]:
     """Search the whole project for symlinks that lead into units."""
     folders = (layout.project, layout.sweeps, layout.wandb)
     return find_links(folders, [unit.path for unit in units.units], check)

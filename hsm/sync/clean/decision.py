@@ -14,7 +14,7 @@ from hsm.records.cleaned import CleanedUnit
 from hsm.records.record import SWEEP_FOLDER
 from hsm.sync.clean.comparison import count_places, iter_lacks
 from hsm.sync.clean.names import is_hsm_path, is_receipt, is_wandb_link
-from hsm.sync.clean.values import CleanOptions, Copy, Lack, Link, Seen, Unit, UnitVerdict
+from hsm.sync.clean.values import CleanOptions, Copy, Lack, ProjectLink, Seen, Unit, UnitVerdict
 
 REST_NS = 10 * 10**9
 """A run that was written to within this time may still be written to: `finish()` returns while the log still grows."""
@@ -27,7 +27,7 @@ def decide_all(
     *,
     roots: Collection[Root],
     now_ns: int,
-    links: Sequence[Link] = (),
+    links: Sequence[ProjectLink] = (),
 ) -> tuple[UnitVerdict, ...]:
     """Decide about all units of a sweep.
 
@@ -111,7 +111,7 @@ def keep_folder(folder: UnitVerdict, runs: Sequence[UnitVerdict], *, removes_run
     )
 
 
-def keep_what_links_need(verdicts: Sequence[UnitVerdict], links: Sequence[Link] = ()) -> list[UnitVerdict]:
+def keep_what_links_need(verdicts: Sequence[UnitVerdict], links: Sequence[ProjectLink] = ()) -> list[UnitVerdict]:
     """Let a unit stay into which a symlink leads that stays: one of another unit, or one anywhere in the project."""
     found = list(verdicts)
     while True:
@@ -122,7 +122,7 @@ def keep_what_links_need(verdicts: Sequence[UnitVerdict], links: Sequence[Link] 
         found = kept
 
 
-def _iter_staying(verdicts: Sequence[UnitVerdict], links: Sequence[Link]) -> Iterator[Link]:
+def _iter_staying(verdicts: Sequence[UnitVerdict], links: Sequence[ProjectLink]) -> Iterator[ProjectLink]:
     """Yield the symlinks that stay: those that lie in no unit that goes."""
     paths = {verdict.unit.path for verdict in verdicts}
     going = {verdict.unit.path for verdict in verdicts if verdict.goes}
@@ -134,10 +134,10 @@ def _iter_staying(verdicts: Sequence[UnitVerdict], links: Sequence[Link]) -> Ite
         for file in verdict.unit.files.values() if not verdict.goes else ():
             units = frozenset(path for path in going if file.real.startswith(f"{path}/"))
             if units:
-                yield Link(f"{verdict.unit.path}/{file.path.rpartition('/')[2]}", units)
+                yield ProjectLink(f"{verdict.unit.path}/{file.path.rpartition('/')[2]}", units)
 
 
-def _keep_if_needed(verdict: UnitVerdict, links: Iterable[Link]) -> UnitVerdict:
+def _keep_if_needed(verdict: UnitVerdict, links: Iterable[ProjectLink]) -> UnitVerdict:
     link = next((link for link in links if verdict.unit.path in link.units), None)
     if not verdict.goes or link is None:
         return verdict
@@ -147,7 +147,7 @@ def _keep_if_needed(verdict: UnitVerdict, links: Iterable[Link]) -> UnitVerdict:
     return replace(verdict, goes=False, reasons=(words,))
 
 
-def find_holders(verdicts: Sequence[UnitVerdict], links: Sequence[Link]) -> dict[str, frozenset[str]]:
+def find_holders(verdicts: Sequence[UnitVerdict], links: Sequence[ProjectLink]) -> dict[str, frozenset[str]]:
     """Find for each unit the others in which symlinks lie that lead into it, by paths.
 
     In the order in which units may be removed: those others come before it, as far as they lead in no circle. One that

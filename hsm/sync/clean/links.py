@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from hsm.discover.sweeps import WANDB_NAMES
 from hsm.sync.clean.names import WANDB_LINKS
-from hsm.sync.clean.values import Link
+from hsm.sync.clean.values import ProjectLink
 
 _MOST_HOPS = 40
 """Of a chain of symlinks: Linux follows no more."""
@@ -18,7 +18,7 @@ _FOR_ROOT_ALONE = frozenset({"lost+found"})
 """Folders that mkfs makes for fsck, which nobody but root reads or writes."""
 
 
-def find_links(folders: Iterable[str], units: Collection[str], check: Callable[[], None]) -> tuple[Link, ...]:
+def find_links(folders: Iterable[str], units: Collection[str], check: Callable[[], None]) -> tuple[ProjectLink, ...]:
     """Search folders, to every depth, for symlinks that lead into units.
 
     wandb's own links beside its runs (`latest-run`, `debug.log`) do not count: they lead to the last run, whichever it
@@ -30,15 +30,15 @@ def find_links(folders: Iterable[str], units: Collection[str], check: Callable[[
         check: Called for each folder; may raise.
     """
     wanted = frozenset(units)
-    found: list[Link] = []
+    found: list[ProjectLink] = []
     unread: dict[str, str] = {}
     for folder in _drop_nested(os.path.realpath(folder) for folder in folders) if wanted else ():
         for parent, name in _iter_links(folder, unread, check):
             into = wanted.intersection(_list_above(_trace(parent, name)))
             into = frozenset(unit for unit in into if not _is_free(parent, name, unit))
             if into:
-                found.append(Link(f"{parent}/{name}", into))
-    return (*found, *(Link(folder, wanted, words) for folder, words in unread.items()))
+                found.append(ProjectLink(f"{parent}/{name}", into))
+    return (*found, *(ProjectLink(folder, wanted, words) for folder, words in unread.items()))
 
 
 def _drop_nested(folders: Iterable[str]) -> list[str]:

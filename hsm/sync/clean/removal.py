@@ -62,8 +62,8 @@ def remove_units(removals: Sequence[Removal]) -> tuple[dict[str, str], HsmError 
                 remove_unit(removal)
         except (KeptError, OSError) as reason:
             kept[removal.place.path] = str(reason)
-        except HsmError as found:
-            error = found
+        except HsmError as failure:
+            error = failure
         if error is not None:
             kept[removal.place.path] = error.message
     return kept, error

@@ -44,7 +44,7 @@ class Seen(NamedTuple):
     link_target: str = ""
 
 
-class Link(NamedTuple):
+class ProjectLink(NamedTuple):
     """A symlink of the project that leads into units, at any hop of its way.
 
     Attributes:

@@ -32,10 +32,10 @@ from hsm.records.journal import Route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
-from hsm.sync.bring.books import Books
 from hsm.sync.bring.exchange import Direction, exchange
-from hsm.sync.bring.found_origins import FoundOrigins
-from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.ledger.books import Books
+from hsm.sync.bring.ledger.found_origins import FoundOrigins
+from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, TargetReport

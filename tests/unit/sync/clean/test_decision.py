@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.file_system import FileSystem
 from hsm.model import Entry, EntryKind, Root, Run, RunState, SourceFile
 from hsm.plan.digest import make_digest
+from hsm.plan.disk.file_system import FileSystem
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
 from hsm.sync.clean.comparison import count_places, list_twins
 from hsm.sync.clean.decision import decide, decide_all, find_holders, is_too_early, keep_folder, keep_what_links_need
-from hsm.sync.clean.values import HERE, CleanOptions, Copy, Link, Seen, Unit, UnitVerdict
+from hsm.sync.clean.values import HERE, CleanOptions, Copy, ProjectLink, Seen, Unit, UnitVerdict
 
 NOW = 1_800_000_000 * 10**9
 T = 1_760_000_000_123_456_789
@@ -479,7 +479,7 @@ def make_plain(name: str, *, goes: bool = True) -> UnitVerdict:
     ],
 )
 def test_a_run_stays_that_a_symlink_anywhere_leads_into(path: str, goes_a: bool, going: set[str]) -> None:
-    links = [Link(path, frozenset({"/p/wandb/b"}))]
+    links = [ProjectLink(path, frozenset({"/p/wandb/b"}))]
     found = keep_what_links_need([make_plain("a", goes=goes_a), make_plain("b")], links)
     assert {verdict.unit.name for verdict in found if verdict.goes} == going
     if "b" not in going:
@@ -487,7 +487,7 @@ def test_a_run_stays_that_a_symlink_anywhere_leads_into(path: str, goes_a: bool,
 
 
 def test_a_folder_that_cannot_be_read_keeps_what_may_be_led_into() -> None:
-    link = Link("/p/notes", frozenset({"/p/wandb/a"}), "Permission denied")
+    link = ProjectLink("/p/notes", frozenset({"/p/wandb/a"}), "Permission denied")
     found = keep_what_links_need([make_plain("a"), make_plain("b")], [link])
     assert [verdict.goes for verdict in found] == [False, True]
     assert "/p/notes" in found[0].reasons[0]
@@ -498,14 +498,14 @@ def test_what_leads_into_another_goes_before_it() -> None:
     verdicts = [make_plain(name) for name in ("c", "b", "a", "x")]
     units = {name: f"/p/wandb/{name}" for name in "abcx"}
     links = [
-        Link(f"{units['a']}/l", frozenset({units["b"]})),
-        Link(f"{units['b']}/l", frozenset({units["c"]})),
-        Link("/p/notes", frozenset({units["x"]})),
+        ProjectLink(f"{units['a']}/l", frozenset({units["b"]})),
+        ProjectLink(f"{units['b']}/l", frozenset({units["c"]})),
+        ProjectLink("/p/notes", frozenset({units["x"]})),
     ]
     found = find_holders(verdicts, links)
     assert list(found).index(units["a"]) < list(found).index(units["b"]) < list(found).index(units["c"])
     assert (found[units["c"]], found[units["x"]]) == ({units["b"]}, frozenset())
-    circle = [Link(f"{units['a']}/l", frozenset({units["b"]})), Link(f"{units['b']}/l", frozenset({units["a"]}))]
+    circle = [ProjectLink(f"{units['a']}/l", frozenset({units["b"]})), ProjectLink(f"{units['b']}/l", frozenset({units["a"]}))]
     assert set(find_holders(verdicts, circle)) == set(units.values())
 
 

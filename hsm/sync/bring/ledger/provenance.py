@@ -23,8 +23,8 @@ from hsm.records.receipt import Sender
 from hsm.records.receipt_files import iter_receipts
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
-from hsm.sync.bring.books import Books
-from hsm.sync.bring.found_origins import FoundOrigins
+from hsm.sync.bring.ledger.books import Books
+from hsm.sync.bring.ledger.found_origins import FoundOrigins
 from hsm.targets.contents.comparison import ContentComparison
 
 _COARSEST_STEP_NS = 2 * SECOND_NS

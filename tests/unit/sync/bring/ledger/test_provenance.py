@@ -21,9 +21,9 @@ from hsm.remote.guard import GuardPlaces
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sweep_folder import receipt_folder
-from hsm.sync.bring.books import Books
-from hsm.sync.bring.ledger import Ledger
-from hsm.sync.bring.provenance import Provenance
+from hsm.sync.bring.ledger.books import Books
+from hsm.sync.bring.ledger.ledger import Ledger
+from hsm.sync.bring.ledger.provenance import Provenance
 
 SWEEP = "sweep_1"
 PATH = "run-1/x"

@@ -15,7 +15,7 @@ from hsm.plan.destination import Destination
 from hsm.plan.disk.times import TimeMatch, match_times
 from hsm.records.cleaned import CleanedFile, iter_cleaned_files, load_cleanings
 from hsm.records.origins import iter_origins
-from hsm.sync.bring.found_origins import FoundOrigins
+from hsm.sync.bring.ledger.found_origins import FoundOrigins
 from hsm.targets.contents.checksums import read_checksum
 
 

@@ -13,7 +13,7 @@ from hsm.records.replacing import load_replacing, save_replacing
 from hsm.remote.guard import get_replaced_folder
 from hsm.sync.reports import State
 from hsm.transfer.base import get_temporary_folder
-from hsm.transfer.mounts import Mounts, find_mounts
+from hsm.transfer.destination.mounts import Mounts, find_mounts
 from tests.unit.sync.bring.test_exchange import ALL, CONFIG, LOG, SWEEP, Bench, T
 
 NONCE = "0123456789abcdef"

@@ -12,7 +12,7 @@ from hsm.project_folder import ProjectFolder
 from hsm.records.lock import abandon, make_nonce
 from hsm.records.replacing import drop_replacing, load_replacing, save_replacing
 from hsm.remote.guard import GuardPlaces, MakeGuard, UnseenReplaced
-from hsm.sync.bring.books import Books
+from hsm.sync.bring.ledger.books import Books
 from hsm.targets.lock import TargetLock, WatchedLock, give_lock_back, make_lock_lost_error, take_target_lock, widen_lock
 from hsm.transfer.base import get_temporary_folder, make_workspace
 from hsm.transfer.destination.mounts import Mounts, find_mounts

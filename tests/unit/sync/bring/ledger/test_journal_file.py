@@ -13,7 +13,7 @@ from hsm.errors import TargetError
 from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Journal, Route, load_journal, save_journal
 from hsm.records.record import RunRecord
-from hsm.sync.bring.journal_file import JournalFile
+from hsm.sync.bring.ledger.journal_file import JournalFile
 
 ROUTE = Route("push", "desktop", None, None, "/s", "/w")
 BEFORE = Journal(ROUTE, generation=3, receipt="12 345", runs={"run-1": RunRecord(n_files=1)})

@@ -28,13 +28,13 @@ from hsm.records.receipt import (
 from hsm.records.record import RunRecord, merge_records
 from hsm.records.scope import make_scope
 from hsm.remote.guard import GuardPlaces
-from hsm.sync.bring.books import Books
-from hsm.sync.bring.found_origins import FoundOrigins
-from hsm.sync.bring.holding import Holding
-from hsm.sync.bring.journal_file import JournalFile
+from hsm.sync.bring.ledger.books import Books
+from hsm.sync.bring.ledger.found_origins import FoundOrigins
+from hsm.sync.bring.ledger.holding import Holding
+from hsm.sync.bring.ledger.journal_file import JournalFile
 
 if TYPE_CHECKING:
-    from hsm.sync.bring.provenance import Provenance
+    from hsm.sync.bring.ledger.provenance import Provenance
 
 
 class Ledger:
@@ -146,7 +146,7 @@ class Ledger:
         # Not `Path.is_dir`, which raises where the folder is another user's; `find_cleaned` says whose it is.
         if not (is_push and os.path.isdir(ProjectFolder(project).cleaned(self._sweep))):  # noqa: PTH112
             return FoundOrigins()
-        from hsm.sync.bring.cleaned_files import find_cleaned_files  # noqa: PLC0415 - few need it
+        from hsm.sync.bring.ledger.cleaned_files import find_cleaned_files  # noqa: PLC0415 - few need it
 
         return find_cleaned_files(project, inventory, destination)
 

@@ -22,9 +22,9 @@ from hsm.remote.cksum import make_checksum
 from hsm.remote.guard import GuardPlaces, get_replaced_folder
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.sync.bring.books import Books
-from hsm.sync.bring.holding import UnseenReplacedError
-from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.ledger.books import Books
+from hsm.sync.bring.ledger.holding import UnseenReplacedError
+from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.targets.lock import LOOK_SECONDS
 
 SWEEP = "sweep_1"
