@@ -34,6 +34,9 @@ RootPath = Annotated[str, AfterValidator(check_root_path)]
 PathPattern = Annotated[str, AfterValidator(check_pattern)]
 
 
+ReceiveMode = Literal["private", "umask"]
+
+
 class TargetPaths(Section):
     """Folders at a target. Once loaded, all are absolute or begin with `~/`."""
 
@@ -150,6 +153,11 @@ class SyncOptions(Section):
         default=(),
         description="Patterns in the syntax of .gitignore of files that are not sent.",
         json_schema_extra={"allowed": 'a list of gitignore patterns, for example ["*.ckpt"]'},
+    )
+    receive_mode: ReceiveMode = Field(
+        default="private",
+        description="Mode of new files: the source's under the umask there, or what the umask there leaves of any.",
+        json_schema_extra={"allowed": "private or umask"},
     )
     folder_links: Literal["skip", "follow"] | tuple[TargetPath, ...] = Field(
         default="skip",

@@ -60,6 +60,7 @@ sync_targets:
     #   check_remote_first: true   # compare with what the target has before anything is sent
     #   sync_artifact_staging: false  # with wandb_sync below: bring along artifacts that wait for their upload
     #   exclude: []                # files never sent, patterns as in .gitignore, for example ["*.ckpt"]
+    #   receive_mode: private      # what is private here stays private there; umask: as the umask there says
     #   folder_links: skip         # symlinks to folders: skip, follow those that stay in the project, or
     #                              # a list of paths that they may lead into as well
     #   secret_patterns:           # likewise, left out as secrets; a list of your own takes the place of this one

@@ -116,6 +116,7 @@ class FolderTarget:
         pulls: bool = False,  # noqa: ARG002 - both ends are here
     ) -> Engine:
         """See `hsm.targets.contract.Connection.make_engine`: rsync without ssh, or a plain copy where it is missing."""
+        mode = self._settings.options.receive_mode
         if self._settings.engine != "copy":
             try:
                 here = read_local_version(self._runner)
@@ -124,9 +125,11 @@ class FolderTarget:
                     raise
             else:
                 pair = RsyncPair(here, here)
-                setup = RsyncSetup(StreamDirection.LOCAL, roots, workspace, pair, update_only=update_only)
+                setup = RsyncSetup(
+                    StreamDirection.LOCAL, roots, workspace, pair, update_only=update_only, receive_mode=mode
+                )
                 return RsyncEngine(self._runner, setup)
-        return CopyEngine(self._runner, roots, workspace=workspace, update_only=update_only)
+        return CopyEngine(self._runner, roots, workspace=workspace, update_only=update_only, receive_mode=mode)
 
 
 def check_apart(name: str, roots: Mapping[Root, str], layout: Layout) -> None:

@@ -136,6 +136,7 @@ class OpenSshTarget:
             update_only=update_only,
             compress=self._settings.options.compress,
             round_trip_seconds=there.round_trip_seconds,
+            receive_mode=self._settings.options.receive_mode,
         )
         return RsyncEngine(self._runner, setup, self._ssh)
 

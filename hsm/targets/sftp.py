@@ -43,6 +43,7 @@ class SftpTarget:
         self.name = client.name
         self._client = client
         self._rsync_path = settings.rsync_path or "rsync"
+        self._receive_mode = settings.options.receive_mode
         self._runner = runner
         self._endpoint: RemoteEndpoint | SftpEndpoint | None = None
 
@@ -107,4 +108,12 @@ class SftpTarget:
         self, roots: Mapping[Root, str], *, workspace: str, update_only: bool, pulls: bool = False
     ) -> Engine:
         """See `hsm.targets.contract.Connection.make_engine`."""
-        return SftpEngine(self._client, self._runner, roots, workspace=workspace, pulls=pulls, update_only=update_only)
+        return SftpEngine(
+            self._client,
+            self._runner,
+            roots,
+            workspace=workspace,
+            pulls=pulls,
+            update_only=update_only,
+            receive_mode=self._receive_mode,
+        )

@@ -31,7 +31,8 @@ def drop_bad_names(inventory: SweepInventory) -> SweepInventory:
     good = set(files)
     paths = [file.path for file in inventory.files if file not in good]
     paths += [run.name for run in inventory.runs if not _is_run(run)]
-    paths += [lack.path for lack in (*inventory.gaps, *inventory.links) if lack.run not in names]
+    paths += [gap.path for gap in inventory.gaps if gap.run not in names]
+    paths += [link.path for link in inventory.links if link.run not in names]
     message = "This is no name that the source can have, so it is left out."
     problems = tuple(
         Problem(path, "bad_name", message, "Look at the source: something there answers wrongly.") for path in paths

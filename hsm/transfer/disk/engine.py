@@ -10,6 +10,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hsm.config.target_sections import ReceiveMode
 from hsm.errors import DiskError, HsmError, TargetError, WorkspaceGoneError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
@@ -27,6 +28,7 @@ from hsm.transfer.base import (
 from hsm.transfer.complaints import explain_number
 from hsm.transfer.disk.content import copy_content, iter_chunks, read_bytes
 from hsm.transfer.disk.landing import StrangerError, give_name
+from hsm.transfer.modes import choose_mode
 
 
 class CopyEngine:
@@ -41,13 +43,23 @@ class CopyEngine:
         roots: The destination's folders, real paths.
         workspace: Below each root, the folder for files under way (`hsm.transfer.base.make_workspace`).
         update_only: Skip files that are newer at the destination, or have the same size and time there.
+        receive_mode: As the target's option says.
     """
 
-    def __init__(self, runner: Runner, roots: Mapping[Root, str], *, workspace: str, update_only: bool = False) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        roots: Mapping[Root, str],
+        *,
+        workspace: str,
+        update_only: bool = False,
+        receive_mode: ReceiveMode = "private",
+    ) -> None:
         self._runner = runner.make_child()
         self._roots = roots
         self._workspace = workspace
         self._update_only = update_only
+        self._receive_mode: ReceiveMode = receive_mode
 
     @property
     def capabilities(self) -> Capabilities:
@@ -104,7 +116,9 @@ class CopyEngine:
             folder, _, name = file.path.rpartition("/")
             has_parts = state.make_folders(root, folder)
             status = os.fstat(source.fileno())
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _choose_mode(status, path))
+            descriptor = os.open(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _choose_mode(status, path, self._receive_mode)
+            )
             try:
                 with os.fdopen(descriptor, "wb", buffering=0) as copy:
                     copy_content(source.fileno(), copy.fileno(), status, check=self._check, on_bytes=state.add_bytes)
@@ -208,13 +222,12 @@ def _is_as_new(file: SourceFile, path: str) -> bool:
     return is_same or status.st_mtime_ns > file.mtime_ns
 
 
-def _choose_mode(source: os.stat_result, path: str) -> int:
-    """As rsync without `--perms`: what is replaced keeps its mode, what is new has the source's under the umask."""
+def _choose_mode(source: os.stat_result, path: str, receive_mode: ReceiveMode) -> int:
     try:
         there = os.lstat(path)
     except OSError:
-        return source.st_mode & 0o777 | 0o600
-    return (there.st_mode if stat.S_ISREG(there.st_mode) else source.st_mode) & 0o777 | 0o600
+        return choose_mode(source.st_mode, None, receive_mode)
+    return choose_mode(source.st_mode, there.st_mode if stat.S_ISREG(there.st_mode) else None, receive_mode)
 
 
 def _make_folders(root: str, folder: str) -> None:

@@ -14,6 +14,7 @@ from hsm.model import Root, SourceFile
 from hsm.remote.guard import REPLACED_SUFFIX
 from hsm.remote.shell import quote_path
 from hsm.transfer.base import PARTIAL_FOLDER, count_name_bytes
+from hsm.transfer.modes import RSYNC_CHMOD
 from hsm.transfer.rsync.output import NAME_PREFIX
 from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
 
@@ -103,7 +104,7 @@ def _make_sending_options(call: RsyncCall) -> list[str]:
     if setup.update_only and setup.pair.has_fine_times:
         comparing.append("--modify-window=-1")
     return [
-        "--chmod=Du+rwx,Fu+rw",
+        f"--chmod={RSYNC_CHMOD[setup.receive_mode]}",
         f"--temp-dir={setup.get_temporary(call.root, call.workspace)}",
         # A file that came there since the check gets its name back (`hsm.transfer.destination.replaced`).
         *(["--backup", f"--backup-dir={call.workspace}{REPLACED_SUFFIX}"] if setup.keeps_replaced else []),

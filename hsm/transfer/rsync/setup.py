@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from hsm.config.target_sections import ReceiveMode
 from hsm.model import Root
 from hsm.transfer.rsync.versions import (
     REFUSING_LINKS_VERSION,
@@ -36,6 +37,7 @@ class RsyncSetup:
         update_only: Nothing was compared: rsync skips files that are newer at the destination, or the same.
         compress: As the target's option says.
         round_trip_seconds: Of the link the last time, until it is measured.
+        receive_mode: As the target's option says.
     """
 
     direction: StreamDirection
@@ -46,6 +48,7 @@ class RsyncSetup:
     update_only: bool = False
     compress: str = "none"
     round_trip_seconds: float | None = None
+    receive_mode: ReceiveMode = "private"
 
     def get_temporary(self, root: Root, workspace: str) -> str:
         """Return the folder for temporary files below a destination root, as `--temp-dir` takes it.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hsm.config.target_sections import ReceiveMode
 from hsm.errors import DiskError, HsmError, WorkspaceGoneError
 from hsm.model import Root, SourceFile
 from hsm.remote.sftp.listing import NANOSECONDS
@@ -47,6 +48,7 @@ class BatchSetup:
         workspace: Below each root, the folder for files under way (`hsm.transfer.base.make_workspace`).
         check: Raises what ends the work early.
         update_only: Skip files that are newer at the destination, or the same.
+        receive_mode: As the target's option says.
         parts: Of large files; they outlive a broken connection.
     """
 
@@ -55,6 +57,7 @@ class BatchSetup:
     workspace: str
     check: Callable[[], None]
     update_only: bool = False
+    receive_mode: ReceiveMode = "private"
     parts: PartMemory = field(default_factory=PartMemory)
 
     def count_certain_bytes(self, key: PartKey, here: str, there: str, n_part: int) -> int:
@@ -171,11 +174,3 @@ def choose_time(file: SourceFile, size: int, mtime: int) -> int:
     if size == file.size and mtime == file.mtime_ns // NANOSECONDS:
         return file.mtime_ns
     return mtime * NANOSECONDS
-
-
-def choose_mode(source: int, there: int | None) -> int:
-    """Choose a mode as rsync does without `--perms`.
-
-    A file that is replaced keeps its mode, a new one has the source's under the umask.
-    """
-    return (source if there is None else there) & 0o777 | 0o600

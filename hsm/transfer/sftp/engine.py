@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from hsm.config.target_sections import ReceiveMode
 from hsm.errors import HsmError
 from hsm.model import EntryKind, Root
 from hsm.plan.disk.file_system import SECOND_NS
@@ -41,6 +42,7 @@ class SftpEngine:
         workspace: Below each root, the folder for files under way (`hsm.transfer.base.make_workspace`).
         pulls: The source is the remote end.
         update_only: Skip files that are newer at the destination, or have the same size and time there.
+        receive_mode: As the target's option says.
     """
 
     def __init__(
@@ -52,11 +54,12 @@ class SftpEngine:
         workspace: str,
         pulls: bool = False,
         update_only: bool = False,
+        receive_mode: ReceiveMode = "private",
     ) -> None:
         self._runner = runner.make_child()
         self._client = client
         self._pulls = pulls
-        self._setup = BatchSetup(client, roots, workspace, self._check, update_only)
+        self._setup = BatchSetup(client, roots, workspace, self._check, update_only, receive_mode)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -30,12 +30,12 @@ from hsm.remote.sftp.wire import (
 )
 from hsm.transfer.disk.holes import HOLE_BYTES, is_zero
 from hsm.transfer.disk.landing import StrangerError, give_name
+from hsm.transfer.modes import choose_mode
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
     CHUNKS_UNDER_WAY,
     BatchJob,
     Talk,
-    choose_mode,
     choose_time,
     is_up_to_date,
 )
@@ -131,7 +131,7 @@ class PullBatch:
         replies = yield RequestBatch([make_handle(PacketType.FSTAT, handle, source), *reads])
         found = parse_attributes(replies[0])
         place = f"{self._job.temporary}/{secrets.token_hex(6)}"
-        descriptor = create_file(place, choose_mode(found.mode or 0o600, there))
+        descriptor = create_file(place, choose_mode(found.mode or 0o600, there, self._setup.receive_mode))
         try:
             reading = _Reading(file, handle, source, found, descriptor)
             reading.wanted = {start: min(CHUNK_BYTES, file.size - start) for start in starts}
@@ -154,7 +154,7 @@ class PullBatch:
         key = PartKey(file.key, found.size or 0, found.mtime or 0, 0)
         n_part = min(get_file_size(place), file.size, found.size or 0)
         begin = self._setup.count_certain_bytes(key, place, source, n_part) if n_part else 0
-        descriptor = open_part(place, begin, choose_mode(found.mode or 0o600, there))
+        descriptor = open_part(place, begin, choose_mode(found.mode or 0o600, there, self._setup.receive_mode))
         try:
             self._setup.parts.begin(key, begin)
             self._tally.move(begin)

@@ -45,12 +45,12 @@ from hsm.remote.sftp.wire import (
 )
 from hsm.transfer.disk.holes import may_have_holes
 from hsm.transfer.disk.landing import StrangerError
+from hsm.transfer.modes import choose_mode
 from hsm.transfer.sftp.batch import (
     CHUNKS_PER_STEP,
     CHUNKS_UNDER_WAY,
     BatchJob,
     Talk,
-    choose_mode,
     is_up_to_date,
 )
 from hsm.transfer.sftp.chunks import iter_steps
@@ -166,7 +166,9 @@ class PushBatch:
         place = f"{self._job.temporary}/{secrets.token_hex(6)}"
         is_new = final.rpartition("/")[0] in self._folders.made  # a folder that we made holds nothing of that name
         looks = [] if is_new else [make_path(PacketType.LSTAT, final)]
-        replies = yield RequestBatch([make_open(place, _NEW_FILE, choose_mode(status.st_mode, None)), *looks])
+        replies = yield RequestBatch(
+            [make_open(place, _NEW_FILE, choose_mode(status.st_mode, None, self._setup.receive_mode)), *looks]
+        )
         there = None if is_new else read_attributes(replies[1])
         return _Writing(file, descriptor, status, place, parse_handle(replies[0])), there
 
@@ -196,7 +198,9 @@ class PushBatch:
         else:
             removal = [make_path(PacketType.REMOVE, place)] if part is not None else []
             yield RequestBatch(removal)
-            replies = yield RequestBatch([make_open(place, _NEW_FILE, choose_mode(status.st_mode, None))])
+            replies = yield RequestBatch(
+                [make_open(place, _NEW_FILE, choose_mode(status.st_mode, None, self._setup.receive_mode))]
+            )
             handle = parse_handle(replies[0])
         self._setup.parts.begin(key, begin)
         return _Writing(file, descriptor, status, place, handle, begin, keeps_part=True, is_empty=is_empty), there

@@ -48,6 +48,7 @@ def test_defaults() -> None:
         "check_remote_first": True,
         "sync_artifact_staging": False,
         "exclude": (),
+        "receive_mode": "private",
         "folder_links": "skip",
         "secret_patterns": SECRET_PATTERNS,
     }
