@@ -7,6 +7,7 @@ here when its pull had ended, and by those of what a pull was about to bring.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from hsm.errors import ConfigError
 from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
 from hsm.model import FileKey, Root
+from hsm.plan.disk.file_system import SECOND_NS
 from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Route
 
@@ -37,6 +39,22 @@ class Origins:
     route: Route
     files: Mapping[FileKey, Mark] = field(default_factory=dict)
     coming: Mapping[FileKey, Mark | None] = field(default_factory=dict)
+
+
+def is_alike(source: Mark, here: Mark) -> bool:
+    """Tell whether a file lies here as it was at the source; SFTP and rsyncs before 3.1 bring whole seconds."""
+    return source[0] == here[0] and here[1] in (source[1], source[1] - source[1] % SECOND_NS)
+
+
+def has_set_time(path: str) -> bool:
+    """Tell whether a file's time was set, as of a file that comes; writing a file here gives both its times alike."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    # A file system that keeps seconds alone cannot tell.
+    is_coarse = status.st_mtime_ns % SECOND_NS == status.st_ctime_ns % SECOND_NS == 0
+    return is_coarse or status.st_mtime_ns != status.st_ctime_ns
 
 
 def load_origins(path: Path) -> Origins | None:
