@@ -14,6 +14,7 @@ from hsm.model import (
     FileKey,
     PlanItem,
     Problem,
+    Reason,
     Root,
     SourceFile,
     SweepInventory,
@@ -111,7 +112,9 @@ def make_plan(inventory: SweepInventory, destination: Destination, options: Plan
         doubts=tuple(doubts),
         asks_file_system=asks_file_system,
     )
-    return choose(plan, options.choice)
+    chosen = choose(plan, options.choice)
+    left = {item.file.key for item in chosen.items if item.reason is Reason.NOT_CHOSEN}
+    return replace(chosen, doubts=tuple(file for file in chosen.doubts if file.key not in left)) if left else chosen
 
 
 def _judge(problem: Problem, proven: Mapping[str, str]) -> Problem:
