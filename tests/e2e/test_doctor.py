@@ -18,6 +18,7 @@ import pytest
 from private_sshd import PrivateSshd
 
 from hsm.sync.doctor.rows import NAMES
+from tests.conftest import FLAT_SWEEP
 from tests.marks import parametrize
 
 if TYPE_CHECKING:
@@ -264,6 +265,27 @@ def test_a_target_that_sftp_serves(
     assert groups["here"]["ssh"]["state"] == ("not_checked" if keys else "ok")
     assert project.sshd.count_logins() == (1 if keys else 2)
     assert not project.target_root.exists()
+
+
+@parametrize("client", ["openssh", "paramiko"], quick=["openssh"])
+def test_doctor_and_sync_quote_the_same_words_of_a_server(
+    client: str, start_sshd: StartSshd, make_project: MakeProject
+) -> None:
+    words = "WARNING: Your password has expired."
+    project = make_project(start_sshd(settings={"ForceCommand": f"echo '{words}' >&2; exit 1"}))
+    if client == "paramiko":
+        ssh = project.read_config()["sync_targets"]["desktop"]["ssh"]
+        project.set_target(ssh={**ssh, "client": client})
+    code, groups = run_doctor(project)
+    failed = {name: row for name, row in groups["desktop"].items() if row["state"] == "failed"}
+    assert (code, set(failed)) == (1, {"shell" if client == "openssh" else "engine"})
+    assert all(f'it answered "{words}"' in row["found"] for row in failed.values())
+    assert "Subsystem" not in json.dumps(groups)
+    notes = project.folder / "sweeps/outputs" / FLAT_SWEEP / "notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("in\n")
+    done = project.hsm("sync", "to", FLAT_SWEEP)
+    assert (done.returncode, f'it answered "{words}"' in done.stdout) == (1, True)
 
 
 @pytest.mark.slow
