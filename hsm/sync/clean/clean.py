@@ -219,7 +219,9 @@ class SweepClean:
             errors=dict(self._session.errors),
         )
 
-    def _remove(self, going: Sequence[UnitVerdict], links: Sequence[ProjectLink]) -> tuple[dict[str, str], HsmError | None]:
+    def _remove(
+        self, going: Sequence[UnitVerdict], links: Sequence[ProjectLink]
+    ) -> tuple[dict[str, str], HsmError | None]:
         """Write down what goes, remove it, and take out of the record what stayed; why it did, by path."""
         if not going:
             return {}, None

@@ -13,7 +13,7 @@ from hsm.model import EntryKind, Root, SourceFile
 from hsm.records.cleaned import CleanedUnit
 from hsm.records.record import SWEEP_FOLDER
 from hsm.sync.clean.comparison import count_places, iter_lacks
-from hsm.sync.clean.names import is_hsm_path, is_receipt, is_wandb_link
+from hsm.sync.clean.names import is_hsm_path, is_needless_link, is_receipt
 from hsm.sync.clean.values import CleanOptions, Copy, Lack, ProjectLink, Seen, Unit, UnitVerdict
 
 REST_NS = 10 * 10**9
@@ -161,8 +161,7 @@ def find_holders(verdicts: Sequence[UnitVerdict], links: Sequence[ProjectLink]) 
                 if unit in holders:
                     holders[unit].add(holder)
     found: dict[str, frozenset[str]] = {}
-    while len(found) < len(paths):
-        waiting = [path for path in paths if path not in found]
+    while waiting := [path for path in holders if path not in found]:
         free = [path for path in waiting if holders[path] <= found.keys()] or waiting[:1]
         found |= {path: frozenset(holders[path]) for path in free}
     return found
@@ -198,7 +197,7 @@ def _iter_own_lacks(unit: Unit) -> Iterator[Lack]:
             yield from _iter_changed(unit.files[path], path, seen, unit.checksums.get(path, ""))
         elif seen.kind is EntryKind.FILE and not is_receipt(path, is_folder=unit.name == SWEEP_FOLDER):
             yield Lack(path, "is never sent, so it is nowhere else")
-        elif seen.kind is EntryKind.SYMLINK and not is_wandb_link(path, is_run=bool(unit.name)):
+        elif seen.kind is EntryKind.SYMLINK and not is_needless_link(path, is_run=bool(unit.name)):
             yield Lack(path, "is a symlink that is not sent")
         elif seen.kind is EntryKind.OTHER:
             yield Lack(path, "is a socket, a device or a pipe")

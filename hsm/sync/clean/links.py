@@ -6,8 +6,8 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from hsm.discover.results import WANDB_LINKS
 from hsm.discover.sweeps import WANDB_NAMES
-from hsm.sync.clean.names import WANDB_LINKS
 from hsm.sync.clean.values import ProjectLink
 
 _MOST_HOPS = 40

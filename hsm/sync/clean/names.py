@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from hsm.discover.results import is_own
+from hsm.discover.results import WANDB_LINKS, is_own
 from hsm.sweep_folder import RECEIPT_FOLDER
-
-WANDB_LINKS = frozenset({"latest-run", "debug.log", "debug-internal.log", "debug-core.log", "debug-cli.log"})
-"""Symlinks that wandb makes beside its runs, to the last of them."""
 
 _RUN_FOLDERS = frozenset({"files", "logs", "tmp", "tmp/code"})
 """Folders that wandb makes in every run and may leave empty."""
@@ -41,7 +38,7 @@ def is_wandb_folder(path: str, *, is_run: bool) -> bool:
     return path in _RUN_FOLDERS if is_run else path.rpartition("/")[2] in _WANDB_NAMES
 
 
-def is_wandb_link(path: str, *, is_run: bool) -> bool:
+def is_needless_link(path: str, *, is_run: bool) -> bool:
     """Tell whether wandb made a symlink itself: to a log of this machine, or beside its runs to the last of them.
 
     Args:

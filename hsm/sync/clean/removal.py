@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hsm.discover.results import WANDB_LINKS
 from hsm.errors import HsmError
 from hsm.model import EntryKind
-from hsm.sync.clean.names import WANDB_LINKS
 from hsm.sync.clean.values import Seen
 from hsm.sync.clean.walk import OPEN_FOLDER, UnitPlace, Walk, look, walk_folder
 from hsm.sync.clean.watch import RemovalWatch

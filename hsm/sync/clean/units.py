@@ -94,16 +94,17 @@ def find_leftovers(project: Path, sweep: str, *, puts_back: bool) -> tuple[Clean
     Raises:
         ConfigError: A record cannot be read.
     """
-    found = []
+    found: dict[str, CleanedUnit] = {}
     for unit in (unit for cleaning in load_cleanings(project, sweep) for unit in cleaning.units):
-        if not _is_plain_folder(unit.aside_path):
+        # A clean that was to end another one and was interrupted too has recorded the same folder once more.
+        if unit.aside_path in found or not _is_plain_folder(unit.aside_path):
             continue
         walk = walk_folder(unit.aside_path)
         recorded = {*unit.files, *unit.links, *unit.superseded, *unit.own}
         is_intact = recorded <= walk.entries.keys()
         if not (is_intact and puts_back and put_back(unit.folder, unit.aside, unit.base)):
-            found.append(unit)
-    return tuple(found)
+            found[unit.aside_path] = unit
+    return tuple(found.values())
 
 
 def make_units(

@@ -505,8 +505,12 @@ def test_what_leads_into_another_goes_before_it() -> None:
     found = find_holders(verdicts, links)
     assert list(found).index(units["a"]) < list(found).index(units["b"]) < list(found).index(units["c"])
     assert (found[units["c"]], found[units["x"]]) == ({units["b"]}, frozenset())
-    circle = [ProjectLink(f"{units['a']}/l", frozenset({units["b"]})), ProjectLink(f"{units['b']}/l", frozenset({units["a"]}))]
+    circle = [
+        ProjectLink(f"{units['a']}/l", frozenset({units["b"]})),
+        ProjectLink(f"{units['b']}/l", frozenset({units["a"]})),
+    ]
     assert set(find_holders(verdicts, circle)) == set(units.values())
+    assert set(find_holders([*verdicts, verdicts[0]], circle)) == set(units.values())
 
 
 # -- never without proof ----------------------------------------------------------------------------------------------

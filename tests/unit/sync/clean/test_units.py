@@ -192,6 +192,13 @@ def test_what_has_lost_a_file_is_no_run_again(bench: CleanBench, recorded: Clean
     assert unit.sizes_there == {path: file.size for path, file in recorded.files.items()}
 
 
+def test_what_two_interrupted_cleans_recorded_is_one_leftover(bench: CleanBench, recorded: CleanedUnit) -> None:
+    Path(recorded.aside_path, "files/config.yaml").unlink()
+    again = Cleaning(SWEEP, "2026-01-01T00:00:01+00:00", "here", is_quick=False, places={}, units=(recorded,))
+    save_cleaning(make_cleaning_path(bench.project, again), again)
+    assert find_leftovers(bench.project, SWEEP, puts_back=True) == (recorded,)
+
+
 def test_a_name_that_is_taken_is_not_given_back(bench: CleanBench, recorded: CleanedUnit) -> None:
     bench.run().mkdir()
     assert find_leftovers(bench.project, SWEEP, puts_back=True) == (recorded,)
