@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hsm.remote.openssh.early_login import EarlyLogins
 
 _SYNCS = ("to", "run", "from")
+_ANEW = "HSM_BEGUN_ANEW"
 
 NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 """Set for pydantic: HSM's models need no plugin, and the search in all packages takes as long as its import."""
@@ -33,6 +34,7 @@ def main() -> NoReturn:
 
     Under nohup a hang-up stays ignored.
     """
+    _take_utf8()
     take_streams()
     take_signals()
     try:
@@ -42,6 +44,20 @@ def main() -> NoReturn:
     except Exception as error:  # what came before a command, or from its message
         code = _show(error)
     _end(code)
+
+
+def _take_utf8() -> None:
+    """Begin anew in UTF-8 mode where the locale has another encoding.
+
+    Names travel as the bytes that they are on disk. In a Latin-1 locale Python would take each byte for a letter.
+    """
+    # Once: under `python -E` the variable is not read.
+    if os.environ.pop(_ANEW, "") or sys.getfilesystemencoding().lower() == "utf-8":
+        return
+    os.environ.update({"PYTHONUTF8": "1", _ANEW: "1"})
+    if sys.stdout is not None:
+        os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)  # what is shown stays in the terminal's
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program itself
 
 
 def _run(arguments: list[str]) -> int:

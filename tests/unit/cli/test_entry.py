@@ -149,3 +149,13 @@ def test_what_the_system_refuses_is_no_bug(error: Exception, kind: str, words: s
     assert (found.kind, found.exit_code) == (kind, ExitCode.PARTIAL)
     assert words in found.message
     assert found.hint
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1"])
+def test_names_are_bytes_in_any_locale(locale: str, tmp_path: Path) -> None:
+    """The folder's name stands in the configuration that is written, as it is on disk."""
+    folder = tmp_path / "caf\u00e9"
+    folder.mkdir()
+    code, _ = run(folder, "sync init", LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert code == 0
+    assert "caf\u00e9" in (folder / ".hsm/sync_config.yaml").read_text("utf-8")
