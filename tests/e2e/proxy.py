@@ -39,11 +39,20 @@ class LinkProxy:
         to_port: Where connections go.
         bytes_per_second: The most that goes to the server, over all connections; None: as fast as it can.
         delay_seconds: What every short message waits on its way to the server, so that the link seems long.
+        counts_answers: Bytes that come from the server are counted and limited, not those that go to it.
     """
 
-    def __init__(self, to_port: int, *, bytes_per_second: float | None = None, delay_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        to_port: int,
+        *,
+        bytes_per_second: float | None = None,
+        delay_seconds: float = 0.0,
+        counts_answers: bool = False,
+    ) -> None:
         self._to_port = to_port
         self._delay_seconds = delay_seconds
+        self._counts_answers = counts_answers
         self.bytes_per_second = bytes_per_second
         self.n_bytes = 0
         self.n_connections = 0
@@ -154,9 +163,10 @@ class LinkProxy:
         with contextlib.suppress(OSError):
             while chunk := source.recv(_CHUNK_BYTES):
                 self._wait(pair)
-                if source is pair.client:
-                    if len(chunk) < _SHORT_BYTES and not self._is_over:
-                        time.sleep(self._delay_seconds)
+                is_answer = source is pair.server
+                if not is_answer and len(chunk) < _SHORT_BYTES and not self._is_over:
+                    time.sleep(self._delay_seconds)
+                if is_answer == self._counts_answers:
                     self._count(len(chunk))
                     self._wait(pair)
                 sink.sendall(chunk)
