@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hsm.model import Entry, EntryKind, Reason, Root, Run, SourceFile, SweepInventory, SyncPlan
+from hsm.plan.choice import RunChoice
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.digest import make_digest
 from hsm.plan.disk.file_system import SECOND_NS, FileSystem
@@ -123,3 +124,9 @@ def test_one_changed_file_does_not_send_its_run_again() -> None:
     known = PlanOptions(proven=before, equal=frozenset({files[1].key}), different=frozenset({files[2].key}))
     settled = plan(files, there, SECONDS, known)
     assert sum_up(settled) == ({"log": Reason.TIME, "best.ckpt": Reason.SAME, "x": Reason.TIME}, set())
+
+
+def test_what_is_not_chosen_is_not_asked_for() -> None:
+    choice = RunChoice(exclude=("b",))
+    result = plan([make_file("a"), make_file("b")], {"a": T + HOUR, "b": T + HOUR}, FINE, PlanOptions(choice=choice))
+    assert sum_up(result)[1] == {"a"}
