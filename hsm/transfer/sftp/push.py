@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from hsm.model import EntryKind, SourceFile
 from hsm.plan.disk.times import is_kept_everywhere
-from hsm.remote.guard import REPLACED_SUFFIX
 from hsm.remote.sftp.listing import NANOSECONDS, get_kind, join
 from hsm.remote.sftp.replies import (
     Attributes,
@@ -27,7 +26,6 @@ from hsm.remote.sftp.replies import (
 )
 from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, Work
 from hsm.remote.sftp.wire import (
-    POSIX_RENAME,
     Code,
     Open,
     PacketType,
@@ -55,6 +53,7 @@ from hsm.transfer.sftp.batch import (
 )
 from hsm.transfer.sftp.chunks import iter_steps
 from hsm.transfer.sftp.diagnosis import BlockedError, diagnose_here, diagnose_sftp, make_blocked
+from hsm.transfer.sftp.landing import give_name
 from hsm.transfer.sftp.parts import PART_BYTES, PartKey
 from hsm.transfer.sftp.remote_files import RemoteFolders, ask_room, get_part_place, look_at_kinds, read_attributes
 
@@ -262,8 +261,7 @@ class PushBatch:
                 place = f"{self._job.temporary}/{secrets.token_hex(6)}"
                 replies = yield RequestBatch([make_two_paths("", writing.place, place)])
                 check_status(replies[0])
-            yield from self._look(writing.file, final)
-            yield from self._rename(place, final)
+            yield from give_name(self._job, place, writing.file)
         except (SftpError, BlockedError, StrangerError):
             undo = make_two_paths("", place, writing.place) if writing.keeps_part else None
             yield RequestBatch([undo or make_path(PacketType.REMOVE, writing.place)])
@@ -271,57 +269,3 @@ class PushBatch:
         self._setup.parts.forget(writing.file.key)
         self._tally.end_file(writing.file)
         yield RequestBatch([make_path(PacketType.REMOVE, part)] if has_old_part else [])
-
-    def _look(self, file: SourceFile, final: str) -> Talk:
-        """Look, right before the rename, at the file's name and at the folders above it."""
-        parts = file.path.split("/")
-        folders = [join(self._root, "/".join(parts[:count])) for count in range(1, len(parts))]
-        replies = yield RequestBatch([make_path(PacketType.LSTAT, path) for path in (*folders, final)])
-        for folder, reply in zip(folders, replies[:-1], strict=True):
-            found = read_attributes(reply)
-            if found is not None and get_kind(found) is not EntryKind.FOLDER:
-                raise BlockedError(folder)
-        there = read_attributes(replies[-1])
-        if there is None:
-            return
-        mtime_ns = (there.mtime or 0) * NANOSECONDS
-        is_file = get_kind(there) is EntryKind.FILE
-        if not is_file or not self._job.batch.seen.may_replace(file, there.size or 0, mtime_ns):
-            raise StrangerError
-
-    def _rename(self, place: str, final: str) -> Talk:
-        """Rename over the final name: in one step where the server can, else what is there is moved aside first."""
-        if POSIX_RENAME in self._job.session.extensions:
-            replies = yield RequestBatch([make_two_paths(POSIX_RENAME, place, final)])
-            _check_rename(replies[0], place)
-            return
-        replies = yield RequestBatch([make_two_paths("", place, final)])
-        if parse_status(replies[0])[0] in (Code.OK, Code.NO_SUCH_FILE):
-            _check_rename(replies[0], place)
-            return
-        refused = replies[0]
-        aside = yield from self._move_aside(final)
-        if not aside:  # nothing was in the way, or it must not be moved
-            check_status(refused)
-        replies = yield RequestBatch([make_two_paths("", place, final)])
-        if parse_status(replies[0])[0] != Code.OK:
-            yield RequestBatch([make_two_paths("", aside, final)])
-            check_status(replies[0])
-        yield RequestBatch([make_path(PacketType.REMOVE, aside)])
-
-    def _move_aside(self, final: str) -> Generator[RequestBatch, list[Reply], str]:
-        """Move a file to where the next holder of the lock finds it; its path there, empty where it cannot be moved."""
-        base = f"{self._job.temporary}{REPLACED_SUFFIX}"
-        aside = f"{base}{final.removeprefix(self._root)}"
-        names = aside.removeprefix(base).split("/")[1:-1]
-        folders = [base, *(f"{base}/{'/'.join(names[:count])}" for count in range(1, len(names) + 1))]
-        yield RequestBatch([make_mkdir(folder) for folder in folders])
-        replies = yield RequestBatch([make_two_paths("", final, aside)])
-        return aside if parse_status(replies[0])[0] == Code.OK else ""
-
-
-def _check_rename(reply: Reply, place: str) -> None:
-    """Check a rename; the folders of the new name have just been seen, so what is missing is the file itself."""
-    code, text = parse_status(reply)
-    if code != Code.OK:
-        raise SftpError(code, text, place if code == Code.NO_SUCH_FILE else reply.path)
