@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm import __version__
+from hsm import __version__, files
 from hsm.files import DamagedFileError, load_json, make_private_folder, save_json
 
 
@@ -196,3 +196,30 @@ def test_what_is_written_is_one_line_that_begins_with_the_schema(tmp_path: Path)
     text = (tmp_path / "x").read_text()
     assert list(json.loads(text)) == ["schema", "hsm", "a"]
     assert "\n" not in text
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="Is no regular file"):
+        load_json(path, schema=1)
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"schema": 1, "a": ' + b"[" * 100_000, b'{"schema": 1, "a": 1' + b"0" * 5000 + b"}"]
+)
+def test_nothing_in_a_file_ends_the_program(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    try:
+        load_json(path, schema=1)
+    except DamagedFileError:
+        pass  # Python 3.10 reads numbers of any length
+
+
+def test_a_file_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.json"
+    monkeypatch.setattr(files, "MOST_BYTES", 1024**2)
+    path.write_bytes(b'{"schema": 1}' + b" " * 1024**2)
+    with pytest.raises(DamagedFileError, match="has more than 1 MiB"):
+        load_json(path, schema=1)

@@ -66,3 +66,7 @@ def test_sizes_are_written_in_decimal_units(n_bytes: int, text: str) -> None:
 
 def test_a_part_has_the_unit_of_the_whole() -> None:
     assert format_size(400_000, 2_100_000) == ("0.4", "MB")
+
+
+def test_a_size_that_no_disk_holds_can_be_shown() -> None:
+    assert format_bytes(10**400) == "1000000000.0 PB"

@@ -9,11 +9,12 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,3 +217,35 @@ def test_a_lock_that_cannot_be_made_is_an_error(path: Path) -> None:
     with pytest.raises(TargetError) as caught, hold(path):
         pass
     assert caught.value.kind == "journal_unwritable"
+
+
+class OlderLock(filelock.SoftFileLock):
+    """As filelock before 4.2.4: it removes the lock of a dead process, and then says that it is held."""
+
+    def acquire(self, *args: Any, **options: Any) -> Any:
+        content = Path(self.lock_file).read_text("ascii") if Path(self.lock_file).exists() else ""
+        if content.startswith("dead"):
+            Path(self.lock_file).unlink()
+            raise filelock.Timeout(self.lock_file)
+        return super().acquire(*args, **options)
+
+
+def test_the_lock_of_a_dead_process_is_taken_at_once_with_an_older_filelock_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filelock, "SoftFileLock", OlderLock)
+    path.parent.mkdir(parents=True)
+    path.write_text("dead")
+    with hold(path):
+        assert path.read_text().startswith(f"{os.getpid()}\n")
+    path.write_text("4711\nelsewhere\n")
+    with pytest.raises(LockedError), hold(path):
+        pass
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_what_is_no_lock_file_is_not_waited_for(make: Callable[[Path], None], path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    make(path)
+    with pytest.raises((LockedError, TargetError)), hold(path):
+        pass

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hsm.endpoint import Listing, Machine, Space, Tree
 from hsm.model import Entry, EntryKind, Problem
 from hsm.remote.shell import MAX_PROGRAM_BYTES
+from hsm.remote.shell_programs import listing
 from hsm.remote.shell_programs.lister import make_listing_requests
 from hsm.remote.shell_programs.listing import parse_listing
 
@@ -338,3 +339,36 @@ def test_an_unusual_rsync_is_one_word_of_the_program() -> None:
     (request,) = make_listing_requests([Tree("/a")], mark=MARK, rsync_path="~/my tools/rsync")
     (line,) = [line for line in request.program.splitlines() if line.startswith("machine ")]
     assert shlex.split(line) == ["machine", "$HOME/my tools/rsync"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(f"Ef {10**400} 1.0000000000 1 ./a\0\0", id="a size"),
+        pytest.param("Ef -5 1.0000000000 1 ./a\0\0", id="a size below nothing"),
+        pytest.param(f"Ef 1 {10**25}.0000000000 1 ./a\0\0", id="a time to come"),
+        pytest.param(f"Ef 1 -{10**25}.0000000000 1 ./a\0\0", id="a time gone by"),
+        pytest.param("Ef \u00b2 1.0000000000 1 ./a\0\0", id="no number"),
+    ],
+)
+def test_a_number_that_no_file_has_is_no_listing(record: str) -> None:
+    with pytest.raises(ValueError, match=r"no file has|no clock shows|invalid literal"):
+        parse_one(record)
+
+
+def test_a_clock_that_no_machine_has_is_no_listing() -> None:
+    with pytest.raises(ValueError, match="no clock shows"):
+        parse(f"Linux\0/home/ada\0{10**400}\0rsync\0{MARK}={BASE}{DF}")
+
+
+def test_times_after_the_year_9999_and_before_1970_are_read() -> None:
+    records = "".join(f"Ef 1 {seconds}.0000000000 1 ./{seconds}\0\0" for seconds in (2**40, -(2**40)))
+    assert [entry.mtime_ns for entry in parse_one(records).entries] == [2**40 * 10**9, -(2**40) * 10**9]
+
+
+def test_a_listing_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "MOST_ENTRIES", 3)
+    record = "Ef 1 1.0000000000 1 ./a\0\0"
+    assert len(parse_one(record * 3).entries) == 3
+    with pytest.raises(ValueError, match="more than 3 entries"):
+        parse_one(record * 4)
