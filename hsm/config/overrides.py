@@ -159,7 +159,9 @@ def _add(found: dict[Location, Setting], place: Location, text: str, origin: Ori
     try:
         node = _parse_value(text.strip(), origin.place)
     except ConfigError as error:
-        wrong.append(error.message.partition("\n")[0])  # without the value, which may be a secret
+        # Without the value, which may be a secret.
+        line, hint = error.message.partition("\n")[0], error.hint.partition(":")[0]
+        wrong.append(f"{line}; {hint}" if hint.startswith("quote") else line)
         return
     builder = Builder()
     value = builder.make_value(node, place)

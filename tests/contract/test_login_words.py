@@ -67,6 +67,14 @@ def test_the_key_that_is_named_is_offered_alone(
         assert make_client(sshd).run("echo in").stdout == b"in\n"
 
 
+def test_where_the_named_key_is_missing_the_agents_are_offered(
+    make_client: MakeClient, sshd: PrivateSshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_agent(tmp_path, 1, monkeypatch):
+        subprocess.run(["ssh-add", "-q", str(sshd.identity_file)], check=True, capture_output=True)
+        assert make_client(sshd, identity_file=str(tmp_path / "gone")).run("echo in").stdout == b"in\n"
+
+
 def test_too_many_keys_are_told_as_that(
     make_client: MakeClient, start_sshd: StartSshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

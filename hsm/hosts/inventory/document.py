@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import yaml
 
 from hsm.config.sections import list_keys, validate
+from hsm.config.ssh_rules import SECRET_OPTIONS
 from hsm.config.yaml.document import Builder, Finding, compose, is_null, locate, make_dotted, show_value
 from hsm.config.yaml.findings import MOST_FINDINGS, FileForm
 from hsm.hosts.inventory.node import ClusterNode, EloSyncConfig, Inventory
@@ -18,6 +19,7 @@ _FORM = FileForm(
     "bad_hosts",
     "correct the file, then look at it with `hsm hosts list`",
     spellings={"ringrift_path": "path", "elo_sync": "score_sync"},
+    is_secret=lambda place: place[-2:-1] == ("ssh_options",) and str(place[-1]).lower() in SECRET_OPTIONS,
 )
 
 

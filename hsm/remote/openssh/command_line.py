@@ -1,4 +1,6 @@
-"""ssh's command line, built from a target's settings, and the output of `ssh -G`, read. Pure but for `~`.
+"""ssh's command line, built from a target's settings, and the output of `ssh -G`, read.
+
+Pure but for `~`, and whether the target's key is there.
 
 ssh takes the first value that it meets: HSM's fixed options come first, then the target's own, then defaults of HSM.
 """
@@ -181,10 +183,20 @@ def make_user_words(settings: SshTarget) -> list[str]:
     return _make_user_words(settings, settings.ssh.options)
 
 
+def offers_alone(settings: SshTarget) -> bool:
+    """Tell whether the target's key is offered without those of the agent that nobody named.
+
+    Servers end a login after some six keys, and ssh offers those of the agent before one that is a file alone. Not
+    where the file is missing: the private key may be in the agent, or another one may do.
+    """
+    key = settings.ssh.identity_file
+    is_said = any(name.lower() == "identitiesonly" for name in settings.ssh.options)
+    return key is not None and not is_said and os.path.exists(_expand(key))  # noqa: PTH110 - a name, as it is
+
+
 def _make_user_words(settings: SshTarget, options: Mapping[str, str]) -> list[str]:
     words = _make_option_words([f"{name}={value}" for name, value in options.items()])
-    # Servers end a login after some six keys, and ssh offers those of the agent before one that is a file alone.
-    if settings.ssh.identity_file and not any(name.lower() == "identitiesonly" for name in options):
+    if offers_alone(settings):
         words += _make_option_words(["IdentitiesOnly=yes"])
     if settings.ssh.config:
         words += ["-F", _expand(settings.ssh.config)]

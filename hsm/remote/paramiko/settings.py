@@ -22,6 +22,7 @@ from hsm.remote.openssh.command_line import (
     hide_secrets,
     make_resolve_argv,
     make_shown_command,
+    offers_alone,
     parse_resolved,
 )
 from hsm.remote.openssh.diagnosis import diagnose_ssh
@@ -175,7 +176,7 @@ def _read_by_paramiko(settings: TargetSettings) -> dict[str, str]:
     resolved.update({key.lower(): value for key, value in settings.ssh.options.items()})
     if settings.ssh.identity_file:
         resolved["identityfile"] = settings.ssh.identity_file
-        if not any(name.lower() == "identitiesonly" for name in settings.ssh.options):
+        if offers_alone(settings):
             resolved["identitiesonly"] = "yes"
     if settings.user:
         resolved["user"] = settings.user

@@ -106,6 +106,13 @@ def test_a_variable_sets_a_key(name: str, text: str, target: str, key: str, valu
             ["HSM_SYNC__DESKTOP__OPTIONS__EXCLUDE: line 1, column 1: the bracket that begins here is not closed"],
         ),
         (
+            {"DESKTOP__OPTIONS__EXCLUDE": "[*.ckpt]"},
+            [
+                "HSM_SYNC__DESKTOP__OPTIONS__EXCLUDE: line 1, column 2: * at the beginning of a text means something "
+                "else in YAML; quote it"
+            ],
+        ),
+        (
             {"DESKTOP__OPTIONS__MAX_DEPTH": "0", "MY_BACK_UP__PATHS__WANDB": "rel"},
             [
                 "HSM_SYNC__DESKTOP__OPTIONS__MAX_DEPTH: desktop.options.max_depth: found the number 0, allowed: "

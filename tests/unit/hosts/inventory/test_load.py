@@ -182,6 +182,13 @@ def test_a_mistake_has_its_line_and_key(text: str, line: int, words: str) -> Non
     assert "s3cret" not in caught.value.message
 
 
+def test_a_value_of_setenv_is_not_repeated() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_hosts('hosts:\n  a:\n    ssh_options: {SetEnv: "TOKEN=hunter2\\n"}\n', "hosts.yaml", {})
+    assert "line 3 " in caught.value.message
+    assert "hunter2" not in caught.value.message
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     text = "hosts:\n  a: {ssh_port: 0}\n  b:\n    cpus: -1\n"
     with pytest.raises(ConfigError, match=r"2 problems") as caught:
