@@ -26,9 +26,11 @@ EVEN_NS = 981_173_106_723_321_321
 """2001-02-03 04:05:07 and 06: of each step in `_STEPS_NS` one leaves more than half over and the other one less, so
 that step and direction show."""
 
-FAR_SECONDS = (-2_208_902_400, -315_619_200, 157_766_400, 2_524_608_000, 4_260_211_200, 15_147_216_000, 253_370_764_800)
-"""1900, 1960, 1975, 2050, 2105, 2450, 9999: below and beyond the limits of FAT (1980 to 2107), of 32 bits (1901 to
-2038, to 2106 without sign) and of ext4 (2446)."""
+FAR_SECONDS = (-2_208_902_400, 253_370_764_800)
+"""1900 and 9999, beyond the limits of nearly all file systems: what they show instead is the limit."""
+
+_KEPT_SECONDS = (315_532_800, 2**31 - 1)
+"""1980 and 2038: what is taken for the limit where something else is shown."""
 
 _STEPS_NS = (1, 100, 1_000, 1_000_000, 10_000_000, SECOND_NS, 2 * SECOND_NS)
 """ext4; NTFS and CIFS; HFS+ over some NFS; milliseconds; exFAT; ext3, SFTP; FAT."""
@@ -110,27 +112,17 @@ def _find_step(seen: Observation) -> tuple[int, Rounding] | None:
 
 
 def _find_range(far: Mapping[int, int | None], step_ns: int) -> tuple[int | None, int | None]:
-    """Find the first and the last time that are kept; None for a side on which all that were tried are."""
-    kept = {given for given, found in far.items() if found is not None and _is_near(given, found, step_ns)}
-    early = [given for given in far if given * SECOND_NS < EVEN_NS]
-    late = [given for given in far if given * SECOND_NS > ODD_NS]
-    return (
-        _find_limit(early[::-1], far, kept, EVEN_NS // SECOND_NS),
-        _find_limit(late, far, kept, ODD_NS // SECOND_NS),
-    )
-
-
-def _find_limit(given: Sequence[int], far: Mapping[int, int | None], kept: set[int], last: int) -> int | None:
-    """Walk away from the times that are certainly kept to the first that is not."""
-    for seconds in given:
-        if seconds not in kept:
-            found = far[seconds]
-            # What is shown in its place is the limit itself, where it lies between the two.
-            if found is not None and min(seconds, last) * SECOND_NS < found <= max(seconds, last) * SECOND_NS:
-                return found
-            return last * SECOND_NS
-        last = seconds
-    return None
+    """Find the first and the last time that are kept; None for a side on which what was tried is."""
+    early, late = _KEPT_SECONDS
+    limits: dict[int, int | None] = {early: None, late: None}
+    for given, found in far.items():
+        kept = early if given < early else late
+        if found is not None and _is_near(given, found, step_ns):
+            continue
+        # What is shown in its place is the limit itself, where it lies between the two.
+        is_limit = found is not None and min(given, kept) * SECOND_NS < found < max(given, kept) * SECOND_NS
+        limits[kept] = found if is_limit or found == kept * SECOND_NS else kept * SECOND_NS
+    return limits[early], limits[late]
 
 
 def _is_near(seconds: int, found_ns: int, step_ns: int) -> bool:

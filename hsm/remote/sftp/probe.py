@@ -17,7 +17,6 @@ from hsm.remote.probe import (
     CASE_MADE,
     CASE_TRIED,
     EVEN_NS,
-    FAR_SECONDS,
     LENGTHS,
     ODD_NS,
     PROBE_FOLDER,
@@ -47,7 +46,7 @@ from hsm.remote.sftp.wire import (
 
 _MOST_SECONDS = 0xFFFFFFFF
 _ODD, _EVEN = ODD_NS // SECOND_NS, EVEN_NS // SECOND_NS
-_FAR = tuple(seconds for seconds in sorted(FAR_SECONDS, key=abs) if 0 <= seconds <= _MOST_SECONDS)
+_FAR = (0, _MOST_SECONDS)
 _TIMES = (_EVEN, _ODD, *_FAR)
 _FILES = ("new", "old", *(f"t{seconds}" for seconds in _TIMES))
 _NAMES = (*(rule.sample for rule in RULES), *("n" * length for length in LENGTHS))

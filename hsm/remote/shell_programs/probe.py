@@ -1,7 +1,7 @@
 """The probe behind a shell: one program that tries, in HSM's own temporary folders, how their file systems behave.
 
-It works with GNU's tools, BusyBox and BSD's, and starts about 20 processes for a folder. Times are read with the tool
-that the lister uses there, so that what it does not show counts as not kept.
+It works with GNU's tools, BusyBox and BSD's, and starts 11 processes for a folder, 2 for a further one on the same file
+system. Times are read with the tool that the lister uses there, so that what it does not show counts as not kept.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ list_times() {
 }
 """
 
+# Where a hard link leads from the first folder to another one, they are on one file system, whose times are known.
 _PROBE = r"""
 p=$f/probe
-rm -rf -- "$p" 2>/dev/null
+if [ -e "$p" ]; then rm -rf -- "$p" 2>/dev/null; fi
 mkdir -- "$p" "$p/n" "$p/l" "$p/c" "$p/u" "$p/t" 2>/dev/null && make "$p/t/fresh" && give made=1
 names; shown "$p/n" name
 lengths; shown "$p/l" long
@@ -63,13 +64,18 @@ make "$p/c/$case_made"; if [ -e "$p/c/$case_tried" ]; then give case=1; fi
 make "$p/u/$unicode_made"; if [ -e "$p/u/$unicode_tried" ]; then give unicode=1; fi
 shown "$p/u" shown
 make "$p/c/new"; make "$p/c/old"
+if [ -n "$first" ] && ln -- "$first/c/old" "$p/c/link" 2>/dev/null; then give same=1; else
+first=${first:-$p}
 if mv -f -- "$p/c/new" "$p/c/old" 2>/dev/null && [ ! -e "$p/c/new" ]; then give replaces=1; fi
 if ln -s nothing "$p/c/symlink" 2>/dev/null && [ -L "$p/c/symlink" ]; then give symlinks=1; fi
 if ln -- "$p/c/old" "$p/c/link" 2>/dev/null && [ -e "$p/c/link" ]; then give links=1; fi
 set_times
 list_times "$p/t/"* 2>/dev/null
-rm -rf -- "$p" 2>/dev/null
+fi
 """
+
+_OF_ALL = ("given", "time", "replaces", "symlinks", "links")
+"""Answers that hold for all folders of one file system."""
 
 _ODD, _EVEN, _FRESH = "odd", "even", "fresh"
 
@@ -98,19 +104,23 @@ def make_disk_probe(folders: Sequence[str]) -> str:
         _make_function("set_times", [f"set_time {name} {_quote_time(given)}" for name, given in _GIVEN.items()]),
     ]
     tries = [f"printf 'folder=\\0'; f={quote(folder)}{_PROBE}" for folder in folders]
-    return "\n".join([_PRELUDE, *head, "(", *tries, ")"])
+    made = " ".join(quote(f"{folder}/{PROBE_FOLDER}") for folder in folders)
+    return "\n".join([_PRELUDE, *head, "(first=", *tries, f"rm -rf -- {made} 2>/dev/null", ")"])
 
 
 def parse_probe(content: bytes, folders: Sequence[str]) -> dict[str, FileSystem]:
     """Read the answer of a program of `make_disk_probe`."""
     sections = os.fsdecode(content).split("folder=\0")[1:]
     found: dict[str, FileSystem] = {}
+    first: dict[str, list[str]] = {}
     for folder, section in zip(folders, sections, strict=False):
         answers: dict[str, list[str]] = {}
         for answer in section.split("\0")[:-1]:
             key, _, value = answer.partition("=")
             answers.setdefault(key, []).append(value)
         if "made" in answers:
+            first = first or answers
+            answers.update((key, first.get(key, [])) for key in _OF_ALL if "same" in answers and key in first)
             found[folder] = make_file_system(_observe(answers))
     return found
 
