@@ -120,9 +120,9 @@ def _read_runs(
     versions = read_run_versions(endpoint, members, results.files, index=index) if include_versions else {}
     found = Results(problems=[make_run_problem(candidate.name, candidate.path) for candidate in behind])
     # Of a run that is the sweep's, or may be, more is told than that something of it cannot be read.
-    told = {problem.path for problem in (*untold, *results.problems)}
+    told = {problem.path.partition("/")[0] for problem in (*untold, *results.problems) if problem.is_failure}
     seen = iter_wandb_problems(endpoint, wandb, folder, sweep.id)
-    found.problems += [problem for problem in seen if problem.is_failure or problem.path not in told]
+    found.problems += [problem for problem in seen if problem.is_failure or problem.path.partition("/")[0] not in told]
     found.problems += untold
     found.add(list_strays(sweep.id, wandb, folder))
     found.add(results)

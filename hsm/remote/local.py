@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from hsm.endpoint import FileEnds, Machine, Survey, Tree
 from hsm.process.runner import Completed, Runner
@@ -53,7 +56,7 @@ class LocalEndpoint:
         n_head = n_blocks * BLOCK_BYTES if head_bytes is None else head_bytes
         for path in paths:
             try:
-                with open(path, "rb") as stream:  # noqa: PTH123 - bytes that are no UTF-8 stay as they are
+                with _open_regular(path) as stream:
                     size = os.fstat(stream.fileno()).st_size
                     offset = get_tail_offset(size, n_blocks)
                     head = stream.read(min(size, n_head))
@@ -66,6 +69,21 @@ class LocalEndpoint:
     def read_file(self, path: str) -> bytes:
         """See `hsm.endpoint.Endpoint.read_file`."""
         try:
-            return Path(path).read_bytes()
+            with _open_regular(path) as stream:
+                return stream.read()
         except OSError as error:
             raise FileNotFoundError(path) from error
+
+
+def _open_regular(path: str) -> BinaryIO:
+    """Open a regular file; anybody may have put a pipe under a name that is read, which would wait for its writer.
+
+    Raises:
+        OSError: It is none, or cannot be opened.
+    """
+    # O_NONBLOCK does nothing to regular files (open(2)).
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "It is no regular file", path)
+    return os.fdopen(descriptor, "rb")

@@ -230,3 +230,13 @@ def test_what_is_not_asked_for_is_told_apart_from_what_is_switched_off(sweep: Ma
 def test_a_sweep_without_a_folder_lacks_none(made: MadeProject) -> None:
     made.write_run(f"wandb/{SWEEP}/{RUN}", w.run("a", group=SWEEP))
     assert select(made.read(SWEEP), [Root.WANDB]).left_roots == {}
+
+
+@pytest.mark.parametrize("path", [f"wandb/{RUN}b/files/wandb-metadata.json", f"{FOLDER}/parameter_combinations.json"])
+def test_a_pipe_under_a_name_that_is_read_is_not_waited_for(sweep: MadeProject, path: str) -> None:
+    sweep.write_run(f"wandb/{RUN}b", w.run("ab"), w.exit_code(0))
+    os.mkfifo(sweep.folder / path)
+    assert list(LocalEndpoint().read_ends([str(sweep.folder / path)], n_blocks=1)) == []
+    with pytest.raises(FileNotFoundError):
+        LocalEndpoint().read_file(str(sweep.folder / path))
+    assert [run.name for run in sweep.read(SWEEP).runs] == [RUN]

@@ -18,7 +18,15 @@ from hsm.records.record import SWEEP_FOLDER, RunRecord
 
 ROUTE = Route("push", "login.example.org", "me", 2222, "/data/sweeps", "~/wandb")
 RECORD = RunRecord("finished", 0, True, False, 12, 345, "d" * 32, {"superseded": 3})
-JOURNAL = Journal(ROUTE, 3, "12 345", 1_760_000_000_123_456_789, "It broke.", {SWEEP_FOLDER: RECORD, "r\udcff": RECORD})
+JOURNAL = Journal(
+    ROUTE,
+    3,
+    "12 345",
+    1_760_000_000_123_456_789,
+    "It broke.",
+    {SWEEP_FOLDER: RECORD, "r\udcff": RECORD},
+    {"runs not asked for": 1},
+)
 
 
 def list_names(folder: Path | str) -> list[str]:
@@ -35,6 +43,14 @@ def test_a_journal_survives_and_is_the_users_alone(path: Path) -> None:
     assert load_journal(path, ROUTE, sets_aside=True) == (JOURNAL, ())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list_names(path.parent) == ["s.json"]
+
+
+def test_one_of_an_earlier_version_misses_nothing_beside_its_runs(path: Path) -> None:
+    save_journal(path, JOURNAL)
+    document = json.loads(path.read_text())
+    del document["left"]
+    path.write_text(json.dumps(document))
+    assert load_journal(path, ROUTE, sets_aside=True) == (replace(JOURNAL, left={}), ())
 
 
 def test_without_a_file_it_is_empty_and_nothing_is_made(path: Path) -> None:
