@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hsm.config.schema import TargetSettings
 from hsm.errors import HsmError, TargetError
-from hsm.model import SweepInventory
+from hsm.model import Entry, SweepInventory
 from hsm.progress import Reporter, StepStarted, TargetEnded
 from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import CleanedPlace
@@ -19,7 +19,7 @@ from hsm.records.source_id import load_source_id
 from hsm.sync.clean.comparison import list_twins
 from hsm.sync.clean.marks import PlaceComparison, mark_here
 from hsm.sync.clean.removal import LookError
-from hsm.sync.clean.target import CleanTarget
+from hsm.sync.clean.target import CleanTarget, UnitLook
 from hsm.sync.clean.values import Copy, Unit, UnitVerdict
 from hsm.sync.source import ProjectSource
 from hsm.targets.contents.marks import make_mark_name
@@ -54,6 +54,7 @@ class CleanSession:
         self._stack = stack
         self._targets: dict[str, CleanTarget] = {}
         self._locks: dict[str, TargetLock] = {}
+        self._lock_files: dict[str, Entry | None] = {}
         self._locks_here = LocalLocks(stack, source.sweeps[0].id)
 
     @property
@@ -173,16 +174,17 @@ class CleanSession:
         kept: dict[str, str] = {}
         self._confirm_here()
         for name in self._list_needed(going):
-            self._confirm(name)
             target = self._targets[name]
             target.look()
+            self._lock_files[name] = target.look_at_lock()
+            self._confirm(name)  # last: so what was seen of the lock's file was ours
             for verdict in going:
                 if name in verdict.copies and not _is_as_read(copies, verdict, target):
                     kept[verdict.unit.path] = f"it has changed at {name} since it was read there"
         return kept
 
     def look_again(self, verdict: UnitVerdict, copies: Mapping[str, Sequence[Copy]], place: str) -> None:
-        """Look at one unit at the targets once more, and at all locks last. Two round trips for each target.
+        """Look at one unit at the targets once more, and at all locks. One round trip for each target, two over SFTP.
 
         A fresh mark tells whether a target has become this project meanwhile.
 
@@ -201,18 +203,25 @@ class CleanSession:
             if failures:
                 raise LookError(f"no mark can be made in it any more: {failures[place]}")
             for name in names:
-                target = self._targets[name]
-                if target.look_at(verdict.unit, mark):
+                seen = self._targets[name].look_at(verdict.unit, mark)
+                if seen.has_mark:
                     raise LookError(f"{name} has become this project itself")
-                if not _is_as_read(copies, verdict, target):
+                if not _is_as_read(copies, verdict, self._targets[name]):
                     raise LookError(f"it has changed at {name} since it was read there")
+                self._confirm_seen(name, seen)
         self._confirm_here()
-        for name in names:
-            self._confirm(name)
 
     def _confirm(self, name: str) -> None:
         """Make sure that a target's lock has been ours all the time, and that nobody has recorded anything there."""
         if not self._locks[name].is_intact():
+            raise make_lock_lost_error(self._sweep, name)
+
+    def _confirm_seen(self, name: str, seen: UnitLook) -> None:
+        """Make sure of the same by what a look saw of the lock's file; where that has no inode its content is asked."""
+        file = self._lock_files.get(name)
+        if file is None or not file.inode:
+            self._confirm(name)
+        elif seen.lock != file or seen.receipts != self._locks[name].receipts:
             raise make_lock_lost_error(self._sweep, name)
 
     def _confirm_here(self) -> None:

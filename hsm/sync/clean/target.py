@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, Tree
@@ -21,6 +22,20 @@ from hsm.sync.clean.values import ROOTS, Copy, Unit
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contract import Connection, get_roots
 from hsm.targets.lock import TargetLock, take_target_lock
+
+
+class UnitLook(NamedTuple):
+    """Answer to a look at one unit.
+
+    Attributes:
+        has_mark: A mark was seen in its folder.
+        lock: The file of the lock; None where there is none.
+        receipts: The checksums of the receipts, by file name.
+    """
+
+    has_mark: bool
+    lock: Entry | None
+    receipts: Mapping[str, str]
 
 
 class CleanTarget:
@@ -84,18 +99,31 @@ class CleanTarget:
         self._state = state
         self._entries = _group_entries(state, self._inventory.sweep)
 
-    def look_at(self, unit: Unit, mark: str) -> bool:
-        """Look at one unit alone; tell whether a mark is seen in its folder. One round trip.
+    def look_at(self, unit: Unit, mark: str) -> UnitLook:
+        """Look at one unit alone, at the lock and at the receipts. One round trip.
 
         Raises:
             HsmError: It cannot be done.
         """
         root, base = self._state.roots[unit.root], self.get_name(unit)
-        tree = Tree(root, (base, f"{base}/{mark}"))
-        (listing,) = self._connection.endpoint.survey([tree]).listings
+        trees = [Tree(root, (base, f"{base}/{mark}")), self._make_lock_tree()]
+        survey = self._connection.endpoint.survey(trees, receipts=self._state.places.folder)
+        listing, locks = survey.listings
         found = {entry.path[len(base) + 1 :]: entry for entry in listing.entries if entry.path.startswith(f"{base}/")}
         self._entries[unit.name] = {path: entry for path, entry in found.items() if not is_hsm_path(path)}
-        return mark in found
+        return UnitLook(mark in found, next(iter(locks.entries), None), survey.receipts)
+
+    def look_at_lock(self) -> Entry | None:
+        """Look at the file of the lock.
+
+        Raises:
+            HsmError: It cannot be done.
+        """
+        (listing,) = self._connection.endpoint.survey([self._make_lock_tree()]).listings
+        return next(iter(listing.entries), None)
+
+    def _make_lock_tree(self) -> Tree:
+        return Tree(self._state.places.folder, ("lock",), 0)
 
     def take_lock(self, source_id: str, others: Mapping[str, str]) -> TargetLock:
         """Take the lock there.
