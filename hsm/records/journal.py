@@ -15,7 +15,7 @@ from hsm.files import DamagedFileError, NewerFileError, load_json, save_json
 from hsm.model import Problem
 from hsm.project_folder import ProjectFolder
 from hsm.records.record import RunRecord, make_record_document, parse_record
-from hsm.records.scope import parse_scope
+from hsm.records.scope import parse_scope_document
 
 if TYPE_CHECKING:
     from hsm.config.schema import TargetSettings
@@ -153,7 +153,7 @@ def _parse(document: Mapping[str, Any]) -> Journal:
             receipt=str(document["receipt"]),
             updated_ns=_check_time(int(document["updated_ns"])),
             last_error=str(document["last_error"]),
-            left=parse_scope(document.get("left", {})),  # journals of 0.1.0 do not have it
+            left=parse_scope_document(document.get("left", {})),  # journals of 0.1.0 do not have it
             runs={str(name): parse_record(record) for name, record in document["runs"].items()},
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hsm._version import __version__
 from hsm.records.record import SWEEP_FOLDER, RunRecord, make_record_document, parse_record
-from hsm.records.scope import parse_scope
+from hsm.records.scope import parse_scope_document
 
 SCHEMA = 1
 
@@ -89,7 +89,7 @@ def parse_receipt(content: bytes) -> Receipt:
             source=Sender(**document["source"]),
             generation=int(document["generation"]),
             written_at=str(document["written_at"]),
-            left=parse_scope(document.get("left", {})),  # receipts of 0.1.0 do not have it
+            left=parse_scope_document(document.get("left", {})),  # receipts of 0.1.0 do not have it
             runs={
                 SWEEP_FOLDER: parse_record(document["sweep_folder"]),
                 **{str(name): parse_record(record) for name, record in document["runs"].items()},

@@ -48,7 +48,7 @@ def lacks_parts(scope: Mapping[str, int]) -> bool:
     return bool(scope.keys() - set(_SWITCHED_OFF.values()))
 
 
-def parse_scope(document: Any) -> dict[str, int]:  # noqa: ANN401 - from JSON
+def parse_scope_document(document: Any) -> dict[str, int]:  # noqa: ANN401 - from JSON
     """Read it from JSON values.
 
     Raises:

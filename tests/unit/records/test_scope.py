@@ -8,7 +8,7 @@ import pytest
 
 from hsm.model import Problem, Root, SyncPlan
 from hsm.records.record import SWEEP_FOLDER, RunRecord
-from hsm.records.scope import lacks_parts, make_scope, parse_scope
+from hsm.records.scope import lacks_parts, make_scope, parse_scope_document
 
 FOLDER = {SWEEP_FOLDER: RunRecord(n_files=1)}
 RUNS = {"run-1": RunRecord(n_files=1)}
@@ -68,4 +68,4 @@ def test_only_what_the_configuration_wants_so_is_not_open(scope: Mapping[str, in
 @pytest.mark.parametrize("document", [None, [], "x", {"x": "1"}, {"x": True}, {"x": -1}, {"x": 2**63}], ids=str)
 def test_what_is_no_scope_is_refused(document: object) -> None:
     with pytest.raises(ValueError, match="no list of counts"):
-        parse_scope(document)
+        parse_scope_document(document)
