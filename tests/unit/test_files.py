@@ -205,16 +205,11 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         load_json(path, schema=1)
 
 
-@pytest.mark.parametrize(
-    "content", [b'{"schema": 1, "a": ' + b"[" * 100_000, b'{"schema": 1, "a": 1' + b"0" * 5000 + b"}"]
-)
-def test_nothing_in_a_file_ends_the_program(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_nested_without_end_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
-    path.write_bytes(content)
-    try:
+    path.write_bytes(b'{"schema": 1, "a": ' + b"[" * 100_000)
+    with pytest.raises(DamagedFileError, match="no valid JSON"):
         load_json(path, schema=1)
-    except DamagedFileError:
-        pass  # Python 3.10 reads numbers of any length
 
 
 def test_a_file_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

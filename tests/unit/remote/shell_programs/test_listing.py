@@ -366,6 +366,11 @@ def test_times_after_the_year_9999_and_before_1970_are_read() -> None:
     assert [entry.mtime_ns for entry in parse_one(records).entries] == [2**40 * 10**9, -(2**40) * 10**9]
 
 
+def test_a_record_without_a_type_is_something_else() -> None:
+    (entry,) = parse_one(" 1 1.0000000000 1 ./a\0\0").entries
+    assert entry.kind is EntryKind.OTHER
+
+
 def test_a_listing_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "MOST_ENTRIES", 3)
     record = "Ef 1 1.0000000000 1 ./a\0\0"
