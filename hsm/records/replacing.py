@@ -20,7 +20,7 @@ _USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, 
 
 
 @dataclass(frozen=True, slots=True)
-class Replacing:
+class ReplacingRecord:
     """Files that are sent, and what the check saw in their places.
 
     Attributes:
@@ -48,20 +48,20 @@ def save_replacing(path: Path, nonce: str, files: Sequence[SourceFile], seen: Ma
     save_json(path, {"nonce": nonce, "files": rows}, schema=SCHEMA)
 
 
-def load_replacing(path: Path) -> Replacing:
+def load_replacing(path: Path) -> ReplacingRecord:
     """Read the record; an empty one where there is none that can be used."""
     try:
         document: dict[str, Any] | None = load_json(path, schema=SCHEMA)
         if document is None:
-            return Replacing()
+            return ReplacingRecord()
         files, seen = [], {}
         for root, name, size, mtime_ns, size_there, mtime_there in document["files"]:
             file = SourceFile(Root(root), str(name), "", int(size), int(mtime_ns), 0)
             files.append(file)
             seen[file.key] = Entry(file.path, EntryKind.FILE, int(size_there), int(mtime_there), 0)
-        return Replacing(str(document["nonce"]), tuple(files), seen)
+        return ReplacingRecord(str(document["nonce"]), tuple(files), seen)
     except _USELESS:
-        return Replacing()
+        return ReplacingRecord()
 
 
 def drop_replacing(path: Path) -> None:

@@ -20,9 +20,9 @@ from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.remote.shell_programs.probe import probe_by_shell
-from hsm.sync.bring.books import Books
 from hsm.sync.bring.exchange import Direction, exchange
-from hsm.sync.bring.ledger import Ledger
+from hsm.sync.bring.ledger.books import Books
+from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, TargetReport, count_files, count_runs

@@ -121,9 +121,7 @@ class _Exchange:
         self._observer = observer
         self._ahead = ahead
         self._plan: SyncPlan | None = None
-        disks = Disks(
-            ledger.file_systems_path, direction.probe, direction.destination, is_dry_run=options.is_dry_run
-        )
+        disks = Disks(ledger.file_systems_path, direction.probe, direction.destination, is_dry_run=options.is_dry_run)
         self._planning = Planning(inventory, options, ledger, self._make_engine, disks, observer.stopwatch)
 
     def run(self) -> TargetReport:

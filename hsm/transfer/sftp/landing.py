@@ -16,7 +16,7 @@ from hsm.transfer.sftp.diagnosis import BlockedError
 from hsm.transfer.sftp.remote_files import read_attributes
 
 
-def give_name(job: BatchJob, place: str, file: SourceFile) -> Talk:
+def give_remote_name(job: BatchJob, place: str, file: SourceFile) -> Talk:
     """Rename a file that is whole to its name.
 
     Args:

@@ -53,7 +53,7 @@ from hsm.transfer.sftp.batch import (
 )
 from hsm.transfer.sftp.chunks import iter_steps
 from hsm.transfer.sftp.diagnosis import BlockedError, diagnose_here, diagnose_sftp, make_blocked
-from hsm.transfer.sftp.landing import give_name
+from hsm.transfer.sftp.landing import give_remote_name
 from hsm.transfer.sftp.parts import PART_BYTES, PartKey
 from hsm.transfer.sftp.remote_files import RemoteFolders, ask_room, get_part_place, look_at_kinds, read_attributes
 
@@ -261,7 +261,7 @@ class PushBatch:
                 place = f"{self._job.temporary}/{secrets.token_hex(6)}"
                 replies = yield RequestBatch([make_two_paths("", writing.place, place)])
                 check_status(replies[0])
-            yield from give_name(self._job, place, writing.file)
+            yield from give_remote_name(self._job, place, writing.file)
         except (SftpError, BlockedError, StrangerError):
             undo = make_two_paths("", place, writing.place) if writing.keeps_part else None
             yield RequestBatch([undo or make_path(PacketType.REMOVE, writing.place)])
