@@ -219,6 +219,20 @@ def test_a_lock_or_a_temporary_folder_is_a_sign_of_life_for_as_long_as_the_limit
     assert [answer.is_fresh for answer in answers if isinstance(answer, LockHeld)] == [True, False] * len(places)
 
 
+def test_what_a_killed_probe_left_is_no_sign_of_life(bench: Bench) -> None:
+    """It gives files times that are still to come."""
+    bench.take("aaaa")
+    left = Path(bench.places.temporary[0]) / "aaaa/probe/t/far"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    for path in [*bench.list_signs("aaaa"), left.parent.parent, left.parent]:
+        os.utime(path, (1_600_000_000,) * 2)
+    os.utime(left, (2**32 - 1,) * 2)
+    answer = bench.take("bbbb")
+    assert isinstance(answer, LockHeld)
+    assert not answer.is_fresh
+
+
 def test_a_part_that_grows_where_it_lies_is_a_sign_of_life(bench: Bench) -> None:
     bench.take("aaaa")
     part = bench.root / "wandb/run 1/files/.hsm-partial/model.bin"
