@@ -161,6 +161,8 @@ def _iter_gnu_records(records: str) -> Iterator[tuple[bool, Entry]]:
             mtime_ns = int(seconds + fraction[:9]) if len(fraction) >= 9 and seconds[:1] != "-" else parse_time(mtime)
             yield False, Entry(path[2:] if path[:2] == "./" else "", EntryKind.FILE, int(size), mtime_ns, int(inode))
             continue
+        if len(letter) != 2:
+            raise ValueError(f"a record of the type {letter!r}")
         kind = _KINDS.get(letter[1], EntryKind.OTHER)
         blocks, path = path.split(" ", 1) if letter[0] in "BG" else ("", path)
         entry = _make_entry(path, kind, size, parse_time(mtime), inode, link_target)
