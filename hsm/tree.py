@@ -12,8 +12,8 @@ from typing import Protocol, TypeVar
 from hsm.endpoint import Listing, Space, Tree
 from hsm.model import FOLDER_UNREADABLE, Entry, EntryKind, Problem
 
+# Names in the first part, which shows how fast the file system is, and in each of the parts of a slow one.
 _N_PROBED = 16
-"""Names in the first part, which shows how fast the file system is, and in each of the parts of a slow one."""
 
 N_READERS = 8
 

@@ -21,8 +21,8 @@ from hsm.config.sections import Section, get_section, is_open
 CODE = ("ssh", "after_sync", "rsync_path")
 """Settings of a target that run programs: to ssh a configuration is code, the others hold commands and a program."""
 
+# Keys that make sense beside `after_sync` alone, and are wrong without it.
 _OF_CODE = frozenset({("options", "sync_artifact_staging")})
-"""Keys that make sense beside `after_sync` alone, and are wrong without it."""
 
 SettingKey = tuple[str, ...]
 """Place of a setting below its target, for example `("paths", "wandb")`."""

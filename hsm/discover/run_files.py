@@ -17,8 +17,8 @@ from hsm.plan.versions import has_versions, parse_media_path
 from hsm.wandb_log.media import LogMedia, read_versions
 
 _FILES = "files/"
+# More bytes than a log has.
 _WHOLE = 2**40
-"""More bytes than a log has."""
 
 
 def read_run_files(
@@ -90,6 +90,7 @@ def read_run_versions(
         path = file.path.partition("/")[2]
         if path.startswith("files/media/"):
             paths.setdefault(file.run, []).append(path)
+    # Only these logs are read whole: 13 MB for 10,000 steps of 20 numbers.
     versioned = [member for member in members if has_versions(paths.get(member.candidate.name, ()))]
     media = _read_media(endpoint, [member.candidate for member in versioned if member.candidate.log], index)
     return {name: make_versions(found, paths[name]) for name, found in media.items() if not found.is_damaged}

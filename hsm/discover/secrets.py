@@ -23,8 +23,8 @@ SLOW_SECONDS = 0.0005
 each other, and one reader is done twice as soon."""
 
 _MOST_BYTES_AT_ONCE = 1024 * 1024
+# The least that a file counts: at most 64 are looked at together.
 _FILE_COST_BYTES = 16 * 1024
-"""The least that a file counts: at most 64 are looked at together."""
 
 _HINT = (
     "Look at them; `exclude` leaves files out, `secrets: refuse` of the target refuses to send such files, "

@@ -16,8 +16,8 @@ LATEST = "latest"
 WANDB_NAMES = frozenset({"wandb", ".wandb"})
 """The two names wandb gives the folder that holds its runs."""
 
+# Names of folders that file systems and network disks (Synology, QNAP) make themselves, in any folder.
 _FOLDERS_OF_SYSTEMS = frozenset({"lost+found", "@eaDir", "#recycle", "#snapshot", "@Recycle", "$RECYCLE.BIN"})
-"""Names of folders that file systems and network disks (Synology, QNAP) make themselves, in any folder."""
 
 _RUN_NAME = re.compile(r"(offline-)?run-.+", re.DOTALL)
 _TIMESTAMP = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})[_T-]?(\d{2})-?(\d{2})-?(\d{2})", re.ASCII)

@@ -28,8 +28,8 @@ last_steps: list[Callable[[], object]] = []
 """Called right before a forced end; they wait for nothing. Not imported by name, so that the program starts quickly."""
 
 _LOOK_SECONDS = 0.25
+# With a look before it less than two seconds. A disk that is busy answers within it.
 _PATIENCE_SECONDS = 1.5
-"""With a look before it less than two seconds. A disk that is busy answers within it."""
 
 _SHOW_CURSOR = b"\x1b[?25h\r\n"
 

@@ -29,11 +29,11 @@ _SHORTEST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.0005, 0.05
 LOST_STATUS = 1 << 16
 """In the place of an exit status that nobody can read any more; no program ends with it."""
 
+# Variables that change rsync's options, and those that this program has set for itself alone.
 _OWN_VARIABLES = ("RSYNC_", "PYDANTIC_DISABLE_PLUGINS")
-"""Variables that change rsync's options, and those that this program has set for itself alone."""
 
+# Groups whose end was not seen yet.
 _alive: set[ProcessGroup] = set()
-"""Groups whose end was not seen yet."""
 
 
 def kill_all() -> None:
@@ -163,9 +163,7 @@ class ProcessGroup:
 
 
 def _make_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Make the environment in which programs print messages and numbers in the form that HSM parses.
-
-    rsync's numbers follow the locale, so that 1,234 may be 1.234.
-    """
+    """Make the environment in which programs print messages and numbers in the form that HSM parses."""
     kept = {name: value for name, value in environment.items() if not name.startswith(_OWN_VARIABLES)}
+    # rsync's numbers follow the locale from 3.2.4 on: 1,234 may be 1.234.
     return {**kept, "LC_ALL": "C"}

@@ -25,8 +25,8 @@ ONCE_SECONDS = 0.1
 
 _watch = Watch()
 
+# Interruptions that must be raised once more.
 _dropped: list[type[BaseException]] = []
-"""Interruptions that must be raised once more."""
 
 
 def take_signals() -> None:

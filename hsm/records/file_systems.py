@@ -18,8 +18,8 @@ from hsm.plan.destination import Destination, DestinationRoot
 from hsm.plan.disk.file_system import FileSystem, Rounding
 
 SCHEMA = 1
+# The oldest go first: a disk that changes its number with every mount must not fill the file.
 _MOST_PLACES = 64
-"""The oldest go first: a disk that changes its number with every mount must not fill the file."""
 
 _USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
 

@@ -83,8 +83,8 @@ def parse_holder(content: bytes) -> Holder | None:
     return found if is_right else None
 
 
+# Nonces of locks that this process could not give back, since the destination was out of reach.
 _abandoned: set[str] = set()
-"""Nonces of locks that this process could not give back, since the destination was out of reach."""
 
 
 def abandon(nonce: str) -> None:

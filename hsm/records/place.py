@@ -19,8 +19,8 @@ from threading import Thread
 from hsm.files import PRIVATE_FILE_MODE, DamagedFileError, load_json
 from hsm.project_folder import ProjectFolder
 
+# For a look at a place that may lie on a file system whose server does not answer.
 _LOOK_SECONDS = 5.0
-"""For a look at a place that may lie on a file system whose server does not answer."""
 
 _MOST_PATH = 4096
 

@@ -13,9 +13,10 @@ from hsm.plan.digest import make_digest
 SWEEP_FOLDER = ""
 """The name under which the sweep's own folder stands among the runs."""
 
+# No disk holds so much, and a number that is far larger cannot be shown.
 _LIMIT = 10**24
-"""No disk holds so much, and a number that is far larger cannot be shown."""
 
+# Types that JSON may hold for each field but `left`.
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "state": (str,),
     "exit_code": (int, type(None)),
@@ -25,7 +26,6 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "n_bytes": (int,),
     "digest": (str,),
 }
-"""Types that JSON may hold for each field but `left`."""
 
 NOT_PROVEN = "not proven"
 """Reason of a file that was to be sent and is not verified."""
@@ -170,6 +170,7 @@ def _make_record(
         is_complete=is_complete,
         n_files=len(proven),
         n_bytes=sum(file.size for file in proven),
+        # One digest and no list of files: a receipt stays small however large the sweep is.
         digest=make_digest(proven),
         left=dict(sorted(left.items())),  # so that the same record is the same text in a receipt
     )

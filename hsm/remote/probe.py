@@ -29,11 +29,11 @@ that step and direction show."""
 FAR_SECONDS = (-2_208_902_400, 253_370_764_800)
 """1900 and 9999, beyond the limits of nearly all file systems: what they show instead is the limit."""
 
+# 1980 and 2038: what is taken for the limit where something else is shown.
 _KEPT_SECONDS = (315_532_800, 2**31 - 1)
-"""1980 and 2038: what is taken for the limit where something else is shown."""
 
+# ext4; NTFS and CIFS; HFS+ over some NFS; milliseconds; exFAT; ext3, SFTP; FAT.
 _STEPS_NS = (1, 100, 1_000, 1_000_000, 10_000_000, SECOND_NS, 2 * SECOND_NS)
-"""ext4; NTFS and CIFS; HFS+ over some NFS; milliseconds; exFAT; ext3, SFTP; FAT."""
 
 
 @dataclass(frozen=True, slots=True)

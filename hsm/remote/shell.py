@@ -91,8 +91,8 @@ _BYTE_SECONDS = 0.27e-6
 dash and BusyBox read blocks.
 """
 
+# Round trips until a new session has begun to read.
 _SESSION_ROUND_TRIPS = 2
-"""Round trips until a new session has begun to read."""
 
 OPEN_SHELL = "exec /bin/sh"
 """The command of a session that is told programs on its standard input; every login shell knows it."""

@@ -19,8 +19,8 @@ STREAM_SECONDS = 0.03
 UNMEASURED_SECONDS = 0.05
 """The round trip of a link that was not measured."""
 
+# The cost of a file beside its content: opening, naming and renaming it.
 _FILE_COST_BYTES = 16 * 1024
-"""The cost of a file beside its content: opening, naming and renaming it."""
 
 
 def choose_streams(n_bytes: int, *, n_workers: int, round_trip_seconds: float | None) -> int:
@@ -37,6 +37,10 @@ def choose_streams(n_bytes: int, *, n_workers: int, round_trip_seconds: float | 
         round_trip_seconds: Of the link; None where unknown, which counts as `UNMEASURED_SECONDS`.
     """
     trip = UNMEASURED_SECONDS if round_trip_seconds is None else round_trip_seconds
+    # n streams need n_bytes / (n * window) round trips and n times STREAM_SECONDS; the least sum is at the root of
+    # their ratio. One channel reached 78, 35 and 18 MiB/s at 20, 50 and 100 ms, four over one master as much as four
+    # connections. 81 MB took with 1, 2, 3 and 4 streams 0.46, 0.43, 0.46, 0.50 s on loopback, 2.09, 1.21, 0.97, 0.86 s
+    # at 40 ms.
     best = math.sqrt(n_bytes / WINDOW_BYTES * trip / STREAM_SECONDS)
     return max(1, min(n_workers, round(best)))
 

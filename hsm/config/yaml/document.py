@@ -178,8 +178,8 @@ def show_value(node: yaml.Node) -> str:
     return f"the number {_show(str(node.value))}"
 
 
+# A value of ssh's SetEnv, which may be a secret, where the line was misread.
 _SECRET = re.compile(r"(setenv\W).*", re.IGNORECASE | re.DOTALL)
-"""A value of ssh's SetEnv, which may be a secret, where the line was misread."""
 
 
 def _show(text: str) -> str:

@@ -16,8 +16,8 @@ _INDENT = 6
 _WIDTH = 100
 _CORRECT = "correct the file"
 _TOKEN = re.compile(r"[^\s,\[\]{}]+")
+# Characters that mean something of their own in YAML where a text begins with them.
 _MARKS = "*&!@%`|>"
-"""Characters that mean something of their own in YAML where a text begins with them."""
 
 _MARKED_IN_LIST = re.compile(rf"[\[,]\s*(?P<token>[{re.escape(_MARKS)}][^\s,\]]*)")
 _NO_SPACE = re.compile(r"\s*(?:- +)?(?P<key>[A-Za-z_][\w.-]*):(?P<value>[^\s/].*)")

@@ -19,8 +19,8 @@ _CORE = re.compile(r"core\.[0-9]+", re.ASCII)
 _APPLE = "._"
 _ELF = b"\x7fELF"
 _ET_CORE = 4
+# Of an ELF file, up to the end of its type: 16 bytes that say of which kind it is, and 2 for the type.
 _HEAD_BYTES = 18
-"""Of an ELF file, up to the end of its type: 16 bytes that say of which kind it is, and 2 for the type."""
 
 
 def mark_junk(endpoint: Endpoint, files: Sequence[SourceFile], listed: Collection[str]) -> list[SourceFile]:

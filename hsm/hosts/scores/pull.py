@@ -75,8 +75,8 @@ def get_state_path(database: Path) -> Path:
     return database.with_name(f"{database.name}.hsm-sync.json")
 
 
+# Of a clock in seconds that a float tells apart.
 _LAST_MOMENT = 2.0**53
-"""Of a clock in seconds that a float tells apart."""
 
 
 def read_last_numbers(database: Path) -> dict[str, int] | None:

@@ -18,8 +18,8 @@ from hsm.hosts.scores.tables import open_both, write_delta
 from hsm.process.runner import Runner
 from hsm.remote.shell import quote, quote_path
 
+# Exit status of a shell that does not find a program (POSIX, sh(1)).
 _MISSING = 127
-"""Exit status of a shell that does not find a program (POSIX, sh(1))."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from enum import Enum
 from hsm.plan.disk.file_system import SECOND_NS, FileSystem
 
 _HOUR_NS = 3600 * SECOND_NS
+# Of all file systems that are known, exFAT's and FAT's.
 _COARSEST_NS = 2 * SECOND_NS
-"""Of all file systems that are known, exFAT's and FAT's."""
 
 _TICKS_NS = (_COARSEST_NS, SECOND_NS)
 _TIMER_NS = 20_000_000
 
+# 1980 to 2038: what every file system keeps.
 _SAFE_RANGE_NS = (315_532_800 * SECOND_NS, (2**31 - 1) * SECOND_NS)
-"""1980 to 2038: what every file system keeps."""
 
 
 class TimeMatch(Enum):

@@ -23,8 +23,10 @@ QUICK_CIPHER = "aes128-gcm@openssh.com"
 """On processors with AES 400 MiB take 1.22 s with it, 1.89 s with chacha20-poly1305, OpenSSH's own first choice."""
 
 _FIXED_OPTIONS = (
+    # One of the user's own would be all that a session can run: ssh refuses a second command.
     "RemoteCommand=none",
     "RequestTTY=no",
+    # A port that another ssh forwards already ends the login, with ExitOnForwardFailure.
     "ClearAllForwardings=yes",
     "ForwardAgent=no",
     "ForwardX11=no",
@@ -33,6 +35,7 @@ _FIXED_OPTIONS = (
     "UpdateHostKeys=no",
     "CheckHostIP=no",
     "Tunnel=no",
+    # QUIET hides why a login failed.
     "LogLevel=INFO",
 )
 """Normal settings of users break a shared login or hide why it failed; these win over them.
@@ -40,11 +43,11 @@ _FIXED_OPTIONS = (
 Host keys are checked always, and with UpdateHostKeys or CheckHostIP ssh would add to the known hosts by itself.
 """
 
+# Likewise: set for a tunnel, they let a session run no program, read nothing or go to the background. From 8.7 on.
 _SESSION_OPTIONS = ("SessionType=default", "StdinNull=no", "ForkAfterAuthentication=no")
-"""Likewise: set for a tunnel, they let a session run no program, read nothing or go to the background. From 8.7 on."""
 
+# Values of variables in SetEnv. A shorter one would be found in any text.
 _SECRET = re.compile(r"=\"?([^\s\"]{4,})")
-"""Values of variables in SetEnv. A shorter one would be found in any text."""
 
 CANNOT_FORK = "Cannot fork into background without a command to execute"
 """The words of `ssh -G`, too, where the settings say ForkAfterAuthentication."""
@@ -55,12 +58,12 @@ LOGIN_OPTIONS = ("LogLevel=DEBUG1", "FingerprintHash=sha256")
 Not `-v`, which a jump host's ssh would get too: it then keeps HSM's standard error open.
 """
 
+# Without these a frozen link hangs for ever; it ends within a minute. The user's own options win over them.
 _KEEPALIVE_OPTIONS = (
     f"ConnectTimeout={CONNECT_TIMEOUT_SECONDS}",
     "ServerAliveInterval=15",
     "ServerAliveCountMax=4",
 )
-"""Without these a frozen link hangs for ever; it ends within a minute. The user's own options win over them."""
 
 
 class SshOptions(Protocol):
@@ -123,6 +126,8 @@ def make_session_words(settings: SshTarget, control_path: Path | None, fixed: Se
             new login without a word; `ProxyCommand=false` makes it fail at once instead.
         fixed: As in `make_ssh_arguments`.
     """
+    # At the server's MaxSessions, 10 by default, the 11th session would be a new login without a word; so it ends with
+    # 255.
     only = ("ProxyCommand=false",) if control_path is not None else ()
     always = ("ControlMaster=no", "BatchMode=yes", *only, "StrictHostKeyChecking=yes")
     return make_ssh_arguments(settings, control_path or Path("none"), (*fixed, *always))
@@ -210,13 +215,12 @@ def _make_user_words(settings: SshTarget, options: Mapping[str, str]) -> list[st
 
 
 def make_control_name(settings: SshTarget, resolved: Mapping[str, str]) -> str:
-    """Make the name of a target's control socket: 16 hex digits over everything that decides the login.
-
-    Not ssh's `%C`: it ignores keys and options, so that another key would use the first one's master, and since
-    OpenSSH 9.6 it covers the jump host, which later sessions do not see.
-    """
+    """Make the name of a target's control socket: 16 hex digits over everything that decides the login."""
     ssh = settings.ssh
     own = (settings.host, settings.user, settings.port, ssh.config, ssh.identity_file, sorted(ssh.options.items()))
+    # Not ssh's `%C`: it ignores keys and options, so that another key would ride on the first one's master. Since
+    # OpenSSH 9.6 it covers the jump host, which `ProxyCommand=false` takes from later sessions: behind one each would
+    # end with 255.
     asked = repr(own)
     digest = hashlib.sha256((asked + repr(sorted(resolved.items()))).encode("utf-8", "replace"))
     return digest.hexdigest()[:16]

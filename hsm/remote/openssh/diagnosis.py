@@ -116,11 +116,11 @@ def _order_drops(log: str, jump: str) -> tuple[ComplaintPattern, ...]:
     return (THROTTLED, DROPPED) if log else (DROPPED,)
 
 
+# The lines that sshd sends in the place of its version before it closes (sshd.c, OpenSSH 8.5 and 9.8 on).
 _CAUSES = {
     "Exceeded MaxStartups": "has more logins under way than it allows (MaxStartups)",
     "Not allowed at this time": "refuses this machine's address for a while, as it does after failed logins",
 }
-"""The lines that sshd sends in the place of its version before it closes (sshd.c, OpenSSH 8.5 and 9.8 on)."""
 
 
 def _find_cause(log: str) -> str:

@@ -1,7 +1,6 @@
 """Host keys: the one that a server offers, those that are stored for it, and how a person accepts one after comparing.
 
-A message without the fingerprint invites to accept anything. `ssh-keyscan` would not do: it does not go through jump
-hosts, is one more contact with servers that ban, and may meet another machine than the login did.
+A message without the fingerprint invites to accept anything.
 
 Files of known hosts are read by `ssh-keygen -F`, which knows hashed names too. Nothing here changes them.
 Sources: sshconnect.c (`verify_host_key` and the messages around it), ssh-keygen(1) for `-F`, `-R` and `-l`.
@@ -27,6 +26,8 @@ _ASK_CHANGED = (
     "Ask whoever runs the machine whether its key was replaced, and for the new fingerprint. Only if that is the "
     "offered one, remove the stored key, then log in once by hand and accept the new one:"
 )
+# From the log of the login that met the key. `ssh-keyscan` does not go through jump hosts, is one more contact with
+# servers that ban, and may meet another machine.
 _OFFERED = re.compile(r"^debug1: Server host (?:key|certificate): (?P<kind>\S+) (?P<print>\w+:[^\s,]+)", re.MULTILINE)
 _SENT = re.compile(
     r"^The fingerprint for the (?P<kind>\S+) key sent by the remote host is\n(?P<print>\w+:\S+?)\.?$", re.MULTILINE

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _GONE_SECONDS = 1.0
 
 _ROOM_TRIES = 20
+# Tries, and pauses between them: a server counts a session for a moment after it was closed.
 _ROOM_SECONDS = 0.05
-"""Tries, and pauses between them: a server counts a session for a moment after it was closed."""
 
 
 class ParamikoConnection:

@@ -142,6 +142,7 @@ def _connect(settings: LoginSettings, login: ParamikoLogin, *, ask: Prompt | Non
 def _open_socket(settings: LoginSettings) -> socket.socket:
     """Connect, and let a link that is dead for a minute end the connection where the system can (tcp(7))."""
     sock = socket.create_connection((settings.host, settings.port), timeout=settings.connect_seconds)
+    # Else each small message may wait 40 ms for the other side to acknowledge the one before (Nagle).
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_LINK_MS)
@@ -149,10 +150,7 @@ def _open_socket(settings: LoginSettings) -> socket.socket:
 
 
 class _TransportFactory:
-    """Maker of paramiko's transports, with wide windows and fast ciphers, that hears what the server says.
-
-    Types of host keys that are stored come first: paramiko would otherwise agree on one that nothing is known of.
-    """
+    """Maker of paramiko's transports, with wide windows and fast ciphers, that hears what the server says."""
 
     def __init__(self, kinds: Sequence[str]) -> None:
         self._kinds = kinds
@@ -174,6 +172,7 @@ class _TransportFactory:
         self._transport = transport = HearingTransport(sock, default_window_size=RECEIVE_WINDOW_BYTES)
         security = transport.get_security_options()
         stored = [name for kind in self._kinds for name in _list_algorithms(kind)]
+        # Stored types first: paramiko would otherwise agree on one that nothing is known of.
         security.key_types = _put_first(stored, security.key_types)
         security.ciphers = _put_first(_FAST_CIPHERS, security.ciphers)
         return transport

@@ -29,16 +29,16 @@ from hsm.remote.openssh.diagnosis import diagnose_ssh
 from hsm.remote.openssh.host_keys import make_known_name, split_file_names
 
 _RESOLVE_TIMEOUT_SECONDS = 60
+# Defaults of ssh_config(5), which paramiko's reader leaves out.
 _DEFAULTS = {
     "port": "22",
     "identityfile": "~/.ssh/id_rsa\n~/.ssh/id_ecdsa\n~/.ssh/id_ed25519",
     "userknownhostsfile": "~/.ssh/known_hosts ~/.ssh/known_hosts2",
     "globalknownhostsfile": "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2",
 }
-"""Defaults of ssh_config(5), which paramiko's reader leaves out."""
 
+# Of the keys that ssh looks for where none is named (readconf.c).
 _DEFAULT_KINDS = ("rsa", "dsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss")
-"""Of the keys that ssh looks for where none is named (readconf.c)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ mounts() {
 give taken; give "$(ours olds)"; give "$(mounts)"; receipts
 """
 
+# After a broken connection: without its temporary file, an old rsync that has not noticed has nothing to rename.
 _TIDY = r"""
 clear() { for o do rm -rf -- "$o/$n"; done; }
 if mine; then { ours check && { ours clear; ours make; }; } >/dev/null 2>&1; give tidied; else give lost; fi

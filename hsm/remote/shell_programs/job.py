@@ -22,8 +22,8 @@ LIMIT_SECONDS = 6 * 3600.0
 """A command is ended after so long: one that waits for ever would keep HSM waiting."""
 
 _OUTPUT_BYTES = 64 * 1024
+# Of a second, the wait of one question: as long as a break of the connection may stay unnoticed.
 _MOST_TENTHS = 50
-"""Of a second, the wait of one question: as long as a break of the connection may stay unnoticed."""
 
 _FOLDER = "hsm-job."
 _NUMBER = re.compile("[0-9]{1,10}")

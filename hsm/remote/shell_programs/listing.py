@@ -247,6 +247,7 @@ def _parse_df(said: str, *, is_inodes: bool) -> int | None:
     numbers = [int(word) for word in words if re.fullmatch("-?[0-9]+", word)]
     if is_inodes and len(numbers) >= 5:
         return max(0, numbers[4])
+    # A total of 0 is unknown, not full: btrfs says so of its inodes.
     if len(numbers) < 3 or numbers[0] == 0:
         return None
     return max(0, numbers[2]) * (1 if is_inodes else 1024)

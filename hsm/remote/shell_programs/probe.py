@@ -74,8 +74,8 @@ list_times "$p/t/"* 2>/dev/null
 fi
 """
 
+# Answers that hold for all folders of one file system.
 _OF_ALL = ("given", "time", "replaces", "symlinks", "links")
-"""Answers that hold for all folders of one file system."""
 
 _ODD, _EVEN, _FRESH = "odd", "even", "fresh"
 
@@ -125,12 +125,12 @@ def parse_probe(content: bytes, folders: Sequence[str]) -> dict[str, FileSystem]
     return found
 
 
+# The times that are given, by the name of the file; the farthest last.
 _GIVEN: Mapping[str, int] = {
     _EVEN: EVEN_NS,
     _ODD: ODD_NS,
     **{f"far{seconds}": seconds * SECOND_NS for seconds in sorted(FAR_SECONDS, key=abs)},
 }
-"""The times that are given, by the name of the file; the farthest last."""
 
 
 def _observe(answers: Mapping[str, list[str]]) -> Observation:

@@ -98,8 +98,8 @@ def exchange(
     return _Exchange(connection, direction, wanted, options, ledger, observer, ahead).run()
 
 
+# When the receipts there change between check and lock, somebody else was there: check again, this often.
 _MAX_CHECKS = 3
-"""When the receipts there change between check and lock, somebody else was there: check again, this often."""
 
 
 class _Exchange:

@@ -53,6 +53,8 @@ def find_unsent(unit: Unit, inventory: SweepInventory, options: SyncOptions) -> 
 
 def count_places(copies: Sequence[Copy], unit: Unit) -> int:
     """Count the different places in which copies of a unit lie; several names of one place count once."""
+    # Host and path do not tell places apart: aliases, bind mounts, one NFS from two machines. A mark of a random name
+    # does, since a name that nobody asked for before is in no cache.
     places: list[list[Copy]] = []
     for copy in copies:
         same = [place for place in places if any(_is_one_place(copy, other, unit) for other in place)]

@@ -10,12 +10,12 @@ from hsm.discover.results import WANDB_LINKS
 from hsm.discover.sweeps import WANDB_NAMES
 from hsm.sync.clean.values import ProjectLink
 
+# Of a chain of symlinks: Linux follows no more.
 _MOST_HOPS = 40
-"""Of a chain of symlinks: Linux follows no more."""
 
 
+# Folders that mkfs makes for fsck, which nobody but root reads or writes.
 _FOR_ROOT_ALONE = frozenset({"lost+found"})
-"""Folders that mkfs makes for fsck, which nobody but root reads or writes."""
 
 
 def find_links(folders: Iterable[str], units: Collection[str], check: Callable[[], None]) -> tuple[ProjectLink, ...]:

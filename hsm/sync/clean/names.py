@@ -5,8 +5,8 @@ from __future__ import annotations
 from hsm.discover.results import WANDB_LINKS, is_own
 from hsm.sweep_folder import RECEIPT_FOLDER
 
+# Folders that wandb makes in every run and may leave empty.
 _RUN_FOLDERS = frozenset({"files", "logs", "tmp", "tmp/code"})
-"""Folders that wandb makes in every run and may leave empty."""
 
 _WANDB_NAMES = frozenset({"wandb", ".wandb"})
 

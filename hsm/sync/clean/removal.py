@@ -81,6 +81,7 @@ def remove_unit(removal: Removal) -> None:
     _look_before(removal)
     with _open(place.folder) as above:
         if aside != place.base:
+            # One step, after which no discovery sees a run here, and a writer has lost its path.
             _rename(above, place.base, aside)
             try:
                 # Once more: a writer that knew its path has lost it now, but may have written just before.

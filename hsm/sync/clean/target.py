@@ -172,6 +172,8 @@ class CleanTarget:
         """
         files = [f"{self.get_base(unit)}/{path}" for unit in units for path, _, _ in self._iter_files(unit)]
         if files:
+            # A sync does not do that for 100,000 files: it takes minutes. What is deleted here must be on the disk
+            # there.
             self._unflushed = self.contents.flush(files, _list_above(files, [*self.roots.values()]))
         self.look()
 

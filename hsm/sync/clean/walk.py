@@ -13,8 +13,8 @@ from hsm.model import EntryKind
 from hsm.sync.clean.values import Seen
 from hsm.targets.contents.marks import is_mark
 
+# A space and the like, as mountinfo writes them.
 _OCTAL = re.compile(rb"\\([0-7]{3})")
-"""A space and the like, as mountinfo writes them."""
 
 MOUNTS = "/proc/self/mountinfo"
 

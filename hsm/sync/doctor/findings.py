@@ -18,8 +18,8 @@ SAFE_RSYNC = (3, 4, 3)
 """The last release but one that fixed holes which a hostile other end can use; distributions mend older ones."""
 
 _SLOW_SESSION_SECONDS = 2.0
+# Less may be the time that a session takes to begin.
 _SKEW_SECONDS = 5
-"""Less may be the time that a session takes to begin."""
 
 _FEW_BYTES = 10**9
 _FEW_INODES = 10_000

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 _N_SAMPLES = 5
 _NOISE_BYTES = 80
 _N_TRIES = 10
+# sshd counts a session that has just ended for a moment more; at MaxSessions 1 the next one is then refused.
 _PAUSE_SECONDS = 0.2
-"""sshd counts a session that has just ended for a moment more; at MaxSessions 1 the next one is then refused."""
 
 
 @dataclass(frozen=True, slots=True)

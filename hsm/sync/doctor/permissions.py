@@ -17,8 +17,8 @@ from hsm.remote.guard import make_unwritable_error
 from hsm.remote.shell import RemoteShell, quote_path
 from hsm.sync.doctor.folders import make_probe_program
 
+# Of the paths that are looked at: the program is one argument of a shell (`hsm.remote.shell.MAX_PROGRAM_BYTES`).
 _MOST_BYTES = 32 * 1024
-"""Of the paths that are looked at: the program is one argument of a shell (`hsm.remote.shell.MAX_PROGRAM_BYTES`)."""
 
 
 def check_writable(

@@ -59,13 +59,13 @@ NAMES = (
 )
 """The rows of a target, each of which depends on those before `shell`."""
 
+# Rows that a login can fail at before its own.
 _BY_ERROR: tuple[tuple[str, tuple[type[UnreachableError], ...]], ...] = (
     ("settings", (BadSshConfigError,)),
     ("name", (HostUnknownError,)),
     ("host_key", (HostKeyError,)),
     ("connection", (NoAnswerError, ConnectionDroppedError, NotSshError, JumpFailedError, UnexplainedError)),
 )
-"""Rows that a login can fail at before its own."""
 
 CheckStep = tuple[str, Callable[[], bool]]
 """The row that an error of a step belongs to; the step, which fills rows and returns False where no next is useful."""

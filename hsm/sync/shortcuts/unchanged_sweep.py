@@ -39,11 +39,11 @@ from hsm.sync.shortcuts.footprint import Footprint, is_unchanged
 from hsm.sync.shortcuts.unchanged_record import UnchangedRecord, get_record_path, load_record, save_record
 from hsm.sync.target_threads import iter_awake
 
+# Reasons for which a file is left that a report must name, or that the call decides.
 _PASSING = (Reason.CONFLICT, Reason.NOT_CHOSEN)
-"""Reasons for which a file is left that a report must name, or that the call decides."""
 
+# Kinds of notices that follow from what is listed; what could not be read today may be readable tomorrow.
 _LASTING = (LINK_OUTSIDE, MEMBERSHIP_UNKNOWN, SECRET_FOUND, SPECIAL_FILE, STRAY_FILES, SYMLINKED_FOLDER, SYMLINKED_RUN)
-"""Kinds of notices that follow from what is listed; what could not be read today may be readable tomorrow."""
 
 _NO_REPORT = TargetReport("", State.FAILED, ExitCode.PARTIAL)
 

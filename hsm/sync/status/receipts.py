@@ -140,11 +140,7 @@ def _make_status(path: Path, receipt: Receipt, files: Mapping[str, list[SourceFi
 
 
 def _lacks(record: RunRecord, files: Iterable[SourceFile]) -> bool:
-    """Tell whether there are fewer files or bytes than were verified.
-
-    A difference alone is no lack: a coarser clock, versions that became old later and the user's own files change the
-    digest.
-    """
+    """Tell whether there are fewer files or bytes than were verified."""
     sizes = [file.size for file in files]
     return len(sizes) < record.n_files or sum(sizes) < record.n_bytes
 

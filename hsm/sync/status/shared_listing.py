@@ -20,8 +20,8 @@ from hsm.remote.local import LocalEndpoint
 from hsm.tree import list_tree
 
 _COMMON_NAMES = frozenset({"", *WANDB_NAMES})
+# No sweep has this name.
 _NO_SWEEP = "/"
-"""No sweep has this name."""
 
 
 class KeptIndex(RunIndex):

@@ -124,6 +124,8 @@ class CopyEngine:
                     copy_content(source.fileno(), copy.fileno(), status, check=self._check, on_bytes=state.add_bytes)
                 # Size and time before the name: a final name with both is a whole file.
                 os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
+                # Not flushed to the disk: rsync does not do that either, and 100,000 times it would cost minutes on a
+                # network file system.
                 give_name(temporary, root, file, batch.seen)
                 if has_parts:
                     _drop_part(root, folder, name)

