@@ -47,12 +47,10 @@ def make_mark() -> str:
 
 
 def make_remote_command(program: str) -> str:
-    """Make one shell line that runs `program` in /bin/sh with the session's own standard input.
-
-    sh, bash, zsh, tcsh and fish all pass a single-quoted word on as it is. macOS before 13 spells `base64 -d`
-    with a capital D.
-    """
+    """Make one shell line that runs `program` in /bin/sh with the session's own standard input."""
+    # sh, bash, zsh, tcsh and fish all pass such a word on as it is; of a plain `2>&1` tcsh makes a file named `1`.
     word = base64.b64encode(program.encode("utf-8", "surrogateescape")).decode("ascii")
+    # macOS before 13 spells it `-D`.
     decode = "(base64 -d 2>/dev/null||base64 -D||openssl base64 -d -A)"
     return f"exec /bin/sh -c 'eval \"$(echo {word}|{decode})\"'"
 
