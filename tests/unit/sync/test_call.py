@@ -118,7 +118,11 @@ def test_what_a_call_sets_wins(config: LoadedConfig) -> None:
     assert "--to-sweeps" in caught.value.message
 
 
-def test_what_others_may_write_decides_no_login(config: LoadedConfig) -> None:
+def test_what_others_may_write_decides_no_login(config: LoadedConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = config.project / ".ssh/id"
+    key.parent.mkdir()
+    key.write_text("a key")
+    monkeypatch.setenv("HOME", str(config.project))
     config.path.chmod(0o666)
     target, (warning,) = choose(config, "hpc")
     assert target["hpc"].ssh.identity_file is None

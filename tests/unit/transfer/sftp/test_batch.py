@@ -11,7 +11,8 @@ import pytest
 from hsm.errors import DiskError, HsmError, NoSpaceError, TargetError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Completed
-from hsm.transfer.sftp.batch import BatchSetup, BatchTally, SftpClient, choose_mode, choose_time, is_up_to_date
+from hsm.transfer.modes import choose_mode
+from hsm.transfer.sftp.batch import BatchSetup, BatchTally, SftpClient, choose_time, is_up_to_date
 from hsm.transfer.sftp.parts import PartKey
 
 KEY = PartKey((Root.WANDB, "run-1/big"), 10, 20, 30)
