@@ -31,6 +31,7 @@ from tests.e2e.kills import (
     Killed,
     Killer,
     Moment,
+    age_marks,
     assert_nothing_of_hsm_left,
     assert_records_readable,
     call_and_kill,
@@ -180,6 +181,7 @@ class CleanTrial:
         if self.chance.random() < 0.4:
             moment = Moment(seconds=self.chance.uniform(0.2, 1.5))
             self.kill("hsm", ("sync", "from", SWEEP), moment)
+            age_marks(self.project)
         back = self.call("sync", "from", SWEEP)
         assert back.code == 0, back.document
         assert {name: read_tree(self.project.folder).get(name) for name in self.before} == self.before

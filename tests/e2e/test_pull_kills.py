@@ -23,6 +23,7 @@ from tests.e2e.kills import (
     Killed,
     Killer,
     Moment,
+    age_marks,
     assert_nothing_of_hsm_left,
     assert_records_readable,
     call_and_kill,
@@ -169,6 +170,7 @@ class PullTrial:
             again = self.pull()
         assert again.code == 0, again.document
         assert read_tree(self.project.folder) == read_tree(self.project.target_root)
+        age_marks(self.project)
         last = self.pull()
         assert (last.code, get_target(last)["state"]) == (0, "nothing_to_do"), last.document
         assert_records_readable(self.project)
@@ -221,6 +223,8 @@ def crash_and_go_on(make_project: MakeProject, tmp_path: Path, seed: int) -> Non
             killed = trial.pull_and_kill(victims[(seed // len(ROUTES) + number) % len(victims)], route)
             trial.assert_whole()
             assert_records_readable(project)
+            if not killed.what:  # all has come
+                break
         if proxy is not None:
             proxy.bytes_per_second = None
         if is_strange and killed.is_dead:
