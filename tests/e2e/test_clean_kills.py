@@ -209,7 +209,7 @@ def crash_and_go_on(make_project: MakeProject, tmp_path: Path, seed: int) -> Non
         print(f"seed {seed}: {', '.join(trial.killed)}")
 
 
-@parametrize("seed", range(8), quick=[1])
+@parametrize("seed", range(8), quick=[5])
 def test_after_a_kill_nothing_is_lost_and_all_comes_back(make_project: MakeProject, tmp_path: Path, seed: int) -> None:
     crash_and_go_on(make_project, tmp_path, seed)
 

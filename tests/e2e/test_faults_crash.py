@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -11,18 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from private_sshd import list_descendants
 
-from hsm.config.load import load_project_config
-from hsm.process.runner import Runner
 from hsm.records.receipt import parse_receipt
-from hsm.remote.openssh.client import OpenSsh
-from tests.conftest import read_argv
 from tests.e2e.aftermath import (
     SWEEP,
     add_file,
@@ -33,16 +26,17 @@ from tests.e2e.aftermath import (
     list_runs,
     sync,
 )
-from tests.e2e.proxy import LinkProxy
+from tests.e2e.kills import Killer, find_master, put_proxy_between
 from tests.e2e.synthetic import write_project
 from tests.marks import parametrize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from private_sshd import PrivateSshd
 
     from tests.e2e.conftest import MakeProject, Project
+    from tests.e2e.proxy import LinkProxy
 
 MB = 1_000_000
 SECONDS = 100
@@ -61,59 +55,6 @@ def _programs(require_program: Any) -> None:
 @pytest.fixture
 def project(make_project: MakeProject) -> Project:
     return make_project(real=True, options={"latest_only": False, "parallel_transfers": 2})
-
-
-@contextlib.contextmanager
-def slow_link(project: Project, bytes_per_second: float) -> Iterator[LinkProxy]:
-    """Put a rate-capped proxy between the project and its target."""
-    with LinkProxy(project.sshd.port, bytes_per_second=bytes_per_second) as proxy:
-        ssh = project.read_config()["sync_targets"][project.target]["ssh"]
-        options = {**ssh["options"], "HostKeyAlias": f"[{project.sshd.host}]:{project.sshd.port}"}
-        project.set_target(port=proxy.port, ssh={**ssh, "options": options})
-        yield proxy
-
-
-def find_master(project: Project) -> int:
-    """Log in where there is no login yet, and name the process behind it."""
-    settings = load_project_config(project.folder).config.sync_targets[project.target]
-    words = OpenSsh(project.target, settings, Runner(), pauses_seconds=()).make_session_argv()
-    path = next(word for word in words if word.startswith("ControlPath="))
-    argv = ["ssh", "-F", "none", "-O", "check", "-o", path, "x"]
-    said = Runner().run(argv, timeout_seconds=20).stderr_text  # Master running (pid=4711)
-    return int(said.partition("pid=")[2].partition(")")[0])
-
-
-@dataclass
-class Killer:
-    """Kills one process of a sync that runs.
-
-    Attributes:
-        project: Whose.
-        victim: Of which kind, see `VICTIMS`.
-        master: The process behind the shared login.
-        chance: Chooses among several.
-        killed: What was killed; empty when there was nothing of the kind.
-    """
-
-    project: Project
-    victim: str
-    master: int
-    chance: random.Random
-    killed: str = ""
-
-    def kill(self, hsm: int) -> None:
-        found = {"hsm": [hsm], "master": [self.master]}.get(self.victim) or self._find(hsm)
-        if found:
-            pid = self.chance.choice(found)
-            self.killed = f"{self.victim}: {' '.join(read_argv(pid))[:60]}"
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def _find(self, hsm: int) -> list[int]:
-        if self.victim == "worker":
-            return [child.pid for child in list_descendants(hsm) if Path(read_argv(child.pid)[0]).name == "rsync"]
-        listener = int((self.project.sshd.folder / "sshd.pid").read_text())
-        return [child.pid for child in list_descendants(listener)]
 
 
 def sync_and_kill(project: Project, proxy: LinkProxy, killer: Killer, *, at_bytes: int, after_seconds: float) -> int:
@@ -173,8 +114,8 @@ def crash_and_go_on(project: Project, seed: int) -> str:
     chance = random.Random(seed)
     files = [add_file(list_runs(project)[index], "big.bin", size) for index, size in enumerate(SIZES)]
     older = write_older_versions(project, files[:2])
-    with slow_link(project, LINK_BYTES_PER_SECOND) as proxy:
-        killer = Killer(project, VICTIMS[seed % len(VICTIMS)], find_master(project), chance)
+    with put_proxy_between(project, bytes_per_second=LINK_BYTES_PER_SECOND) as proxy:
+        killer = Killer(VICTIMS[seed % len(VICTIMS)], chance, project.sshd, find_master(project))
         n_bytes = chance.randrange(1, 20 * MB)
         by_bytes = chance.random() < 0.7
         at_bytes, seconds = (n_bytes, 0.0) if by_bytes else (0, chance.uniform(0.1, 4))
@@ -215,7 +156,7 @@ def test_after_many_kills_the_next_call_ends_with_equal_trees(project: Project, 
 
 def test_what_rsync_kept_of_a_cut_file_is_not_sent_again(project: Project) -> None:
     add_file(list_runs(project)[0], "big.bin", 20 * MB)
-    with slow_link(project, LINK_BYTES_PER_SECOND) as proxy:
+    with put_proxy_between(project, bytes_per_second=LINK_BYTES_PER_SECOND) as proxy:
         proxy.at_bytes(15 * MB, proxy.cut)
         said = sync(project)
         assert_end(said, "done", 0)
