@@ -84,7 +84,8 @@ def parse_listing(content: bytes, complaints: bytes, *, request: ListingRequest,
         os.fsencode(system),
         *map(_drop_space, sections),
         rest,
-        os.fsencode(repr(sorted(by_tree.items()))),
+        # Not what is said of names that are not there, of which one is drawn anew each time (`hsm.targets.apart`).
+        os.fsencode(repr([(index, *filter(_is_of_a_folder, lines)) for index, lines in sorted(by_tree.items())])),
     ]
     # The mark of `stat` stands before every record, and is another one each time.
     digest = make_answer_digest(part.replace(mark.encode(), b"") for part in said)
@@ -122,6 +123,11 @@ def _split_complaints(complaints: bytes, mark: str) -> dict[int, list[str]]:
         elif index >= 0:  # complaints before the first tree are noise of start-up files
             by_tree.setdefault(index, []).append(line)
     return by_tree
+
+
+def _is_of_a_folder(complaint: str) -> bool:
+    """Tell whether a line of standard error says that a folder could not be read."""
+    return complaint.startswith(("find:", "stat:")) and "No such file" not in complaint
 
 
 def _parse_section(section: bytes, complaints: list[str], mark: str) -> Listing:
@@ -260,7 +266,7 @@ _STAT_WORDS = re.compile(r"^(?:can't|cannot) statx? |: stat$")
 def _iter_problems(complaints: Sequence[str]) -> Iterator[Problem]:
     for line in complaints:
         # A path that vanished while it was listed is no problem.
-        if line.startswith(("find:", "stat:")) and "No such file" not in line:
+        if _is_of_a_folder(line):
             path = _STAT_WORDS.sub("", line.partition(": ")[2].rpartition(": ")[0]).strip("'\u2018\u2019`\"")
             path = "" if path == "." else path.removeprefix("./")
             reason = line.rpartition(": ")[2]
