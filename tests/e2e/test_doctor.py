@@ -354,7 +354,7 @@ def test_sessions_of_sftp_are_counted(start_sshd: StartSshd, make_project: MakeP
     [
         pytest.param("rsync  version 3.2.7  protocol version 31", "warning", "older than 3.4.3", id="with known holes"),
         pytest.param("rsync  version 3.0.9  protocol version 30", "failed", "cannot be used", id="too old"),
-        pytest.param("rsync for something else", "failed", "cannot be used", id="another program"),
+        pytest.param("rsync for something else", "failed", "is no rsync that can be run", id="another program"),
         pytest.param("openrsync: protocol version 29", "ok", "it can receive", id="macOS's"),
     ],
     quick=["too old"],

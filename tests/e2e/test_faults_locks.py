@@ -174,8 +174,7 @@ def test_whose_lock_is_broken_says_so_and_leaves_no_receipt(project: Project, tm
         assert_end(second, "done", 0)
         proxy.thaw()
         said = first.result(60)
-    assert said.end == ("partial", 1), said.why
-    assert "lock_lost" in {problem["kind"] for problem in said.target["problems"]}
+    assert_end(said, "locked", 11, "lock_lost")
     (receipt,) = get_guard_folder(project).glob("receipt-*.json")
     assert parse_receipt(receipt.read_bytes()).source.path == str(other.folder)
     assert_no_half_file(project)
