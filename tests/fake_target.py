@@ -68,6 +68,7 @@ class FakeTarget:
 
     is_folder = False
     login_lasts_seconds = 0
+    host = "127.0.0.1"
 
     def __init__(self, folder: Path, script: Script | None = None, *, name: str = "desktop") -> None:
         self.name = name
@@ -94,6 +95,9 @@ class FakeTarget:
 
     def list_notices(self) -> tuple[Problem, ...]:
         return ()
+
+    def find_host(self) -> str:
+        return self.host
 
     def login(self, *, may_ask: bool = False) -> None:  # noqa: ARG002
         self.script.reach("login")

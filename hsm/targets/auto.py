@@ -102,6 +102,10 @@ class AutoTarget:
         """See `hsm.targets.contract.Connection.login_lasts_seconds`."""
         return self.current.login_lasts_seconds
 
+    def find_host(self) -> str:
+        """See `hsm.targets.contract.Connection.find_host`."""
+        return self.current.find_host()
+
     def login(self, *, may_ask: bool = False) -> None:
         """See `hsm.targets.contract.Connection.login`."""
         self._may_ask = may_ask

@@ -58,6 +58,13 @@ class Connection(Protocol):
     def login_lasts_seconds(self) -> int:
         """Seconds that a login stays open for later calls after its last use; 0 where it ends with the call."""
 
+    def find_host(self) -> str:
+        """Find the host's name or address by ssh's own settings; empty for a folder of this machine.
+
+        Raises:
+            UnreachableError: ssh does not accept its configuration.
+        """
+
     def list_notices(self) -> tuple[Problem, ...]:
         """Notices on how the target is reached, such as why SFTP is used; those known so far, for the report."""
 

@@ -67,6 +67,10 @@ class FolderTarget:
         for path in (settings.paths.sweeps, settings.paths.wandb):
             note_place(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises where there is no home
 
+    def find_host(self) -> str:
+        """See `hsm.targets.contract.Connection.find_host`."""
+        return ""
+
     def login(self, *, may_ask: bool = False) -> None:
         """See `hsm.targets.contract.Connection.login`: there is no login."""
 

@@ -62,6 +62,10 @@ class OpenSshTarget:
         """See `hsm.targets.contract.Connection.shell`."""
         return self._ssh
 
+    def find_host(self) -> str:
+        """See `hsm.targets.contract.Connection.find_host`."""
+        return self._ssh.program.resolve().get("hostname", self._settings.host)
+
     def login(self, *, may_ask: bool = False) -> None:
         """See `hsm.targets.contract.Connection.login`."""
         self._ssh.login(may_ask=may_ask)

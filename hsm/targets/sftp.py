@@ -67,6 +67,10 @@ class SftpTarget:
         """See `hsm.targets.contract.Connection.shell`. Asks as `endpoint` does."""
         return self._client if self._client.can_run else None
 
+    def find_host(self) -> str:
+        """See `hsm.targets.contract.Connection.find_host`."""
+        return self._client.host
+
     def login(self, *, may_ask: bool = False) -> None:
         """See `hsm.targets.contract.Connection.login`; the login ends with the call of the program."""
         self._client.login(may_ask=may_ask)

@@ -108,6 +108,7 @@ def test_it_has_a_name_and_says_what_it_is(bench: Bench, kind: str) -> None:
     assert connection.name == connection.endpoint.name == "desktop"
     assert connection.is_folder is (kind == "folder")
     assert connection.endpoint.is_remote is not connection.is_folder
+    assert connection.find_host() == ("" if connection.is_folder else "127.0.0.1")
     assert (connection.login_lasts_seconds > 0) is (kind in ("openssh", "auto"))
     assert connection.list_notices() == ()
 

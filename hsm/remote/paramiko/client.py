@@ -86,6 +86,11 @@ class ParamikoClient:
         return self._connection.command_line
 
     @property
+    def host(self) -> str:
+        """The host's name or address, by ssh's own settings once the login has read them."""
+        return self._connection.host
+
+    @property
     def can_run(self) -> bool:
         """True where programs may be run; else there is SFTP alone (`ForceCommand internal-sftp`). Asks once."""
         if self._can_run is None:

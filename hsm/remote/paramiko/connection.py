@@ -50,6 +50,11 @@ class ParamikoConnection:
         self._lock = threading.RLock()
 
     @property
+    def host(self) -> str:
+        """The host's name or address, by ssh's own settings once they are read."""
+        return self._resolved.host if self._resolved is not None else self._settings.host
+
+    @property
     def command_line(self) -> str:
         """The command a person types to try this login."""
         return make_shown_command(self._settings)

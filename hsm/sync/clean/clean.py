@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from hsm.config.load import LoadedConfig
@@ -28,7 +29,7 @@ from hsm.records.cleaned import CleanedUnit, iter_cleaned_files
 from hsm.records.origins import forget_origins
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.clean.decision import decide_all, find_holders, is_too_early, keep_what_links_need
-from hsm.sync.clean.links import find_links
+from hsm.sync.clean.links import LinkWatch, find_links
 from hsm.sync.clean.record import CleanRecord, make_cleaned_unit, make_cleaning
 from hsm.sync.clean.removal import Removal, remove_emptied_folders, remove_units
 from hsm.sync.clean.report import CleanReport, KeptUnit
@@ -237,8 +238,9 @@ class SweepClean:
         )
         record.save()  # holds the names `aside`, so the next clean knows what it finds after a crash
         _forget_origins(source.project, sweep, units)
+        watch = LinkWatch(partial(find_project_links, source.layout, self._units, self._check), links)
         removals = [
-            Removal(place, unit.aside, self._watch(verdict, place, unit.aside), holders[verdict.unit.path])
+            Removal(place, unit.aside, self._watch(verdict, place, unit.aside, watch), holders[verdict.unit.path])
             for verdict, place, unit in zip(going, places, units, strict=True)
         ]
         kept, error = remove_units(removals)
@@ -249,11 +251,12 @@ class SweepClean:
         record.drop(kept)
         return kept, error
 
-    def _watch(self, verdict: UnitVerdict, place: UnitPlace, aside: str) -> RemovalWatch:
+    def _watch(self, verdict: UnitVerdict, place: UnitPlace, aside: str, links: LinkWatch) -> RemovalWatch:
         def look() -> None:
             self._check()
             path = place.path if os.path.lexists(place.path) else f"{place.folder}/{aside}"
             self._session.look_again(verdict, self._copies, path)
+            links.look(verdict.unit.path)
 
         return RemovalWatch(look)
 

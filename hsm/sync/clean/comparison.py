@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 
 from hsm.config.target_sections import SyncOptions
 from hsm.model import EntryKind, Reason, SourceFile, SweepInventory
@@ -57,7 +58,7 @@ def count_places(copies: Sequence[Copy], unit: Unit) -> int:
     # does, since a name that nobody asked for before is in no cache.
     places: list[list[Copy]] = []
     for copy in copies:
-        same = [place for place in places if any(_is_one_place(copy, other, unit) for other in place)]
+        same = [place for place in places if any(_may_be_one_place(copy, other, unit) for other in place)]
         for place in same:  # a copy may join two places that were taken for different ones
             places.remove(place)
         places.append([copy, *(other for place in same for other in place)])
@@ -69,7 +70,7 @@ def find_twins(inodes: Mapping[str, int], devices: Mapping[str, int], copy: Copy
 
     Args:
         inodes: Of the other place, by path.
-        devices: Of these files, as far as their file system can be compared.
+        devices: Of these files, as far as their file system is known; one that is not known may be any.
         copy: The copy.
     """
     return [
@@ -77,7 +78,7 @@ def find_twins(inodes: Mapping[str, int], devices: Mapping[str, int], copy: Copy
         for path, inode in inodes.items()
         if path in copy.entries
         and inode == copy.entries[path].inode != 0
-        and devices.get(path, -1) in (copy.devices.get(path, -1), -1)
+        and (path not in devices or path not in copy.devices or devices[path] == copy.devices[path])
     ]
 
 
@@ -92,6 +93,32 @@ def list_twins(unit: Unit, copies: Sequence[Copy], target: str) -> list[str]:
                 there = {path: entry.inode for path, entry in other.entries.items() if entry.kind is EntryKind.FILE}
                 found |= dict.fromkeys(find_twins(there, other.devices, copy) if other is not copy else ())
     return list(found)
+
+
+def has_inodes(copy: Copy) -> bool:
+    """Tell whether the target shows inodes; SFTP alone shows none."""
+    return all(entry.inode for entry in copy.entries.values() if entry.kind is EntryKind.FILE)
+
+
+def find_unclear(copies: Sequence[Copy], unit: Unit) -> list[tuple[str, str]]:
+    """Find the pairs of targets, by name, that count as one place because nothing shows that they are two."""
+    return [
+        (one.target, other.target)
+        for one, other in combinations(copies, 2)
+        if not _is_one_place(one, other, unit) and _is_unclear(one, other, unit)
+    ]
+
+
+def _may_be_one_place(one: Copy, other: Copy, unit: Unit) -> bool:
+    return _is_one_place(one, other, unit) or _is_unclear(one, other, unit)
+
+
+def _is_unclear(one: Copy, other: Copy, unit: Unit) -> bool:
+    """Tell whether files of two targets may be hard links of each other: on one machine, without inodes to tell."""
+    if one.machine and other.machine and one.machine.isdisjoint(other.machine):
+        return False
+    paths = [path for path in unit.sizes_there if path in one.entries and path in other.entries]
+    return any(not one.entries[path].inode or not other.entries[path].inode for path in paths)
 
 
 def _is_one_place(one: Copy, other: Copy, unit: Unit) -> bool:

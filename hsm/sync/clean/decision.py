@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from hsm.model import EntryKind, Root, SourceFile
 from hsm.records.cleaned import CleanedUnit
 from hsm.records.record import SWEEP_FOLDER
-from hsm.sync.clean.comparison import count_places, iter_lacks
+from hsm.sync.clean.comparison import count_places, find_unclear, iter_lacks
 from hsm.sync.clean.names import is_hsm_path, is_needless_link, is_receipt
 from hsm.sync.clean.values import CleanOptions, Copy, Lack, ProjectLink, Seen, Unit, UnitVerdict
 
@@ -72,6 +72,10 @@ def decide(unit: Unit, copies: Sequence[Copy], options: CleanOptions, *, now_ns:
     reasons = own
     if n_places < options.n_copies:
         reasons += (_describe_copies(proven, n_places, options.n_copies),)
+        reasons += tuple(
+            f"{one} and {other} may be one machine, and SFTP shows no inodes, so hard links cannot be excluded"
+            for one, other in find_unclear(proven, unit)
+        )
     return UnitVerdict(
         unit=unit,
         goes=not reasons,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from hsm.discover.results import WANDB_LINKS
 from hsm.discover.sweeps import WANDB_NAMES
+from hsm.process.clock import read_clock
+from hsm.sync.clean.removal import LookError
 from hsm.sync.clean.values import ProjectLink
+from hsm.sync.clean.watch import MOST_SECONDS
 
 # Of a chain of symlinks: Linux follows no more.
 _MOST_HOPS = 40
@@ -16,6 +19,50 @@ _MOST_HOPS = 40
 
 # Folders that mkfs makes for fsck, which nobody but root reads or writes.
 _FOR_ROOT_ALONE = frozenset({"lost+found"})
+
+
+_REST = 10
+"""Searches while units go rest for so many times what one takes (0.13 s with 1,000 runs): a tenth of the time."""
+
+
+class LinkWatch:
+    """Searches for symlinks again and again while units are removed. Used by one thread.
+
+    Args:
+        search: Searches the project.
+        known: What the search before the removal found; those that lie in what goes keep nothing.
+        clock: Seconds, sleep included.
+    """
+
+    def __init__(
+        self,
+        search: Callable[[], Sequence[ProjectLink]],
+        known: Iterable[ProjectLink],
+        clock: Callable[[], float] = read_clock,
+    ) -> None:
+        self._search = search
+        self._known = {(link.path, unit) for link in known for unit in link.units}
+        self._clock = clock
+        self._due_at = float("-inf")
+        self._new: dict[str, ProjectLink] = {}
+
+    def look(self, unit: str) -> None:
+        """Look whether a symlink has come that leads into a unit; by the last search while that is new enough.
+
+        Raises:
+            LookError: One has.
+        """
+        begun_at = self._clock()
+        if begun_at >= self._due_at:
+            found = self._search()
+            self._new = {each: link for link in found for each in link.units if (link.path, each) not in self._known}
+            ended_at = self._clock()
+            self._due_at = ended_at + min(_REST * (ended_at - begun_at), MOST_SECONDS)
+        if link := self._new.get(unit):
+            words = f", which cannot be read: {link.unread}" if link.unread else ""
+            raise LookError(
+                f"a symlink that came meanwhile {'may lead' if words else 'leads'} into it: {link.path}{words}"
+            )
 
 
 def find_links(folders: Iterable[str], units: Collection[str], check: Callable[[], None]) -> tuple[ProjectLink, ...]:

@@ -16,7 +16,7 @@ from hsm.records.file_systems import load_file_systems
 from hsm.records.journal import load_journal, make_route
 from hsm.records.local_locks import LocalLocks
 from hsm.records.source_id import load_source_id
-from hsm.sync.clean.comparison import list_twins
+from hsm.sync.clean.comparison import has_inodes, list_twins
 from hsm.sync.clean.marks import PlaceComparison, mark_here
 from hsm.sync.clean.removal import LookError
 from hsm.sync.clean.target import CleanTarget, UnitLook
@@ -138,7 +138,18 @@ class CleanSession:
             self._reporter.report(TargetEnded(target.name, "verified"))
             for path, copy in copies.items():
                 found.setdefault(path, []).append(copy)
+        found = self._add_machines(found)
         return self._add_linked(units, found) if reads else found
+
+    def _add_machines(self, copies: Mapping[str, list[Copy]]) -> dict[str, list[Copy]]:
+        """Add what the targets' machines are known by, where inodes do not tell copies apart (SFTP alone)."""
+        if not any(len(mine) > 1 and not all(map(has_inodes, mine)) for mine in copies.values()):
+            return dict(copies)
+        machines = {name: target.find_machine() for name, target in self._targets.items()}
+        return {
+            path: [replace(copy, machine=machines.get(copy.target, frozenset())) for copy in mine]
+            for path, mine in copies.items()
+        }
 
     def _add_linked(self, units: Sequence[Unit], copies: Mapping[str, list[Copy]]) -> dict[str, list[Copy]]:
         """Ask targets about the files whose inodes are equal to those of another place. Mostly there are none."""

@@ -14,6 +14,7 @@ from hsm.model import Entry, EntryKind, Root, SweepInventory
 from hsm.records.cleaned import CleanedPlace
 from hsm.records.file_systems import KnownFileSystems
 from hsm.records.record import SWEEP_FOLDER, RunRecord
+from hsm.remote.machine import find_machine
 from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.survey import DestinationState, survey_destination
 from hsm.sync.clean.comparison import find_unsent
@@ -208,6 +209,10 @@ class CleanTarget:
             path: frozenset(each for each, place in zip(paths[path], places, strict=True) if place in linked)
             for path, places in wanted.items()
         }
+
+    def find_machine(self) -> frozenset[str]:
+        """Find what its machine is known by; a name is looked up."""
+        return find_machine(self._connection.find_host())
 
     @property
     def roots(self) -> dict[Root, str]:

@@ -158,6 +158,7 @@ class Copy:
         unmarked: The reason why no mark can be made in its folders, in the system's words.
         unflushed: By path, why a file or folder could not be written to the disk there, in the system's words.
         file_system: That it lies on; None where it was not measured.
+        machine: All that its machine is known by (`hsm.remote.machine`); empty where nothing is known.
     """
 
     target: str
@@ -172,6 +173,7 @@ class Copy:
     unmarked: str = ""
     file_system: FileSystem | None = None
     unflushed: Mapping[str, str] = field(default_factory=dict)
+    machine: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

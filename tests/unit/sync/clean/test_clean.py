@@ -407,6 +407,18 @@ def test_what_changes_while_others_go_stays(bench: CleanBench, monkeypatch: pyte
     assert int(report.exit_code) == 1
 
 
+def test_a_symlink_that_comes_while_others_go_keeps_its_run(bench: CleanBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hsm.sync.clean.links._REST", 0)  # a search before each run, however long one takes
+    link = bench.project / "best"
+    between_runs(monkeypatch, lambda: link.symlink_to(bench.run(1) / CONFIG))
+    with bench.open(roots=(Root.WANDB,)) as clean:
+        report = clean.remove()
+    assert list_going(report) == {RUNS[0]}
+    assert say(report, RUNS[1]) == f"a symlink that came meanwhile leads into it: {link}"
+    assert link.is_file()
+    assert int(report.exit_code) == 1
+
+
 def test_no_mark_is_left_at_either_end(bench: CleanBench) -> None:
     with bench.open(roots=(Root.WANDB,)) as clean:
         assert list(bench.folder.rglob(".hsm-mark-*")) == []

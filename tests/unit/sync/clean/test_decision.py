@@ -312,6 +312,38 @@ def test_one_hard_link_in_two_places_is_one_copy() -> None:
     assert count_places(apart, unit) == 2
 
 
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_hard_links_are_asked_about_where_one_of_two_file_systems_is_known(is_turned: bool) -> None:
+    """A folder of this machine and the same disk over ssh: the order of the targets decides nothing."""
+    unit = make_unit()
+    known = replace(make_copy(unit, "folder"), devices=dict.fromkeys(PATHS, 7))
+    moved = {path: each._replace(inode=each.inode + 50) for path, each in known.entries.items()}
+    remote = replace(make_copy(unit, "ssh"), entries={**moved, LOG: known.entries[LOG]})
+    copies = [remote, known] if is_turned else [known, remote]
+    assert [list_twins(unit, copies, copy.target) for copy in copies] == [[LOG], [LOG]]
+    assert count_places([replace(copy, linked=frozenset({LOG})) for copy in copies], unit) == 1
+    assert count_places([known, make_copy(unit, "ssh")] if is_turned else [make_copy(unit, "ssh"), known], unit) == 1
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_without_inodes_only_another_machine_is_another_place(is_turned: bool) -> None:
+    """SFTP alone shows no inodes, so on one machine its files may be hard links of the other target's."""
+    unit = make_unit()
+    known = replace(make_copy(unit, "folder"), devices=dict.fromkeys(PATHS, 7), machine=frozenset({""}))
+    blind = {path: each._replace(inode=0) for path, each in known.entries.items()}
+    sftp = replace(make_copy(unit, "sftp"), entries=blind, machine=frozenset({"", "127.0.0.1"}))
+
+    def judge_both(sftp: Copy) -> UnitVerdict:
+        return judge(unit, *((sftp, known) if is_turned else (known, sftp)), n_copies=2)
+
+    verdict = judge_both(sftp)
+    assert not verdict.goes
+    assert "SFTP shows no inodes, so hard links cannot be excluded" in say(verdict)
+    assert not judge_both(replace(sftp, machine=frozenset())).goes
+    assert judge_both(replace(sftp, machine=frozenset({"192.0.2.1"}))).goes
+    assert judge(unit, sftp).goes
+
+
 def test_only_files_that_may_be_the_same_are_asked_about() -> None:
     unit = make_unit()
     one, two = make_copy(unit, "a"), make_copy(unit, "b")

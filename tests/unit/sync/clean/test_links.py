@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hsm.sync.clean.links import find_links
+from hsm.sync.clean.links import LinkWatch, find_links
+from hsm.sync.clean.removal import LookError
+from hsm.sync.clean.values import ProjectLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,3 +117,53 @@ def test_without_units_nothing_is_read(tmp_path: Path) -> None:
         raise AssertionError("a folder was read")
 
     assert find_links([str(tmp_path)], [], check) == ()
+
+
+# -- while units go ---------------------------------------------------------------------------------------------------
+
+
+class SlowSearch:
+    """A clock, and a search that takes a second of it."""
+
+    def __init__(self, *known: ProjectLink) -> None:
+        self.now = 0.0
+        self.n_searches = 0
+        self.found: list[ProjectLink] = [*known]
+        self.watch = LinkWatch(self.search, known, lambda: self.now)
+
+    def search(self) -> list[ProjectLink]:
+        self.now += 1
+        self.n_searches += 1
+        return self.found
+
+
+def test_the_project_is_searched_again_while_units_go_but_not_for_each() -> None:
+    slow = SlowSearch()
+    for _ in range(100):
+        slow.watch.look("/p/run-1")
+    assert slow.n_searches == 1
+    slow.now += 10
+    slow.found = [ProjectLink("/p/best", frozenset({"/p/run-2"}))]
+    slow.watch.look("/p/run-1")
+    assert slow.n_searches == 2
+    for _ in range(2):
+        with pytest.raises(LookError, match="/p/best"):
+            slow.watch.look("/p/run-2")
+    assert slow.n_searches == 2
+
+
+def test_what_was_judged_before_the_removal_is_not_new() -> None:
+    slow = SlowSearch(ProjectLink("/p/run-1/x", frozenset({"/p/run-2"})))
+    slow.watch.look("/p/run-2")
+    slow.now += 10
+    slow.found = [ProjectLink("/p/run-1/x", frozenset({"/p/run-2", "/p/run-3"}))]
+    slow.watch.look("/p/run-2")
+    with pytest.raises(LookError):
+        slow.watch.look("/p/run-3")
+
+
+def test_a_folder_that_can_no_longer_be_read_may_hold_a_symlink() -> None:
+    slow = SlowSearch()
+    slow.found = [ProjectLink("/p/notes", frozenset({"/p/run-2"}), "Permission denied")]
+    with pytest.raises(LookError, match="may lead into it: /p/notes, which cannot be read: Permission denied"):
+        slow.watch.look("/p/run-2")

@@ -258,6 +258,20 @@ def test_a_target_that_lost_the_sweep_removes_nothing(decided: Decided) -> None:
         decided.find_changed()
 
 
+@pytest.mark.parametrize("shows_inodes", [False, True])
+def test_machines_are_looked_up_where_inodes_do_not_tell(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, shows_inodes: bool
+) -> None:
+    if not shows_inodes:  # as over SFTP alone
+        monkeypatch.setattr("hsm.sync.clean.session.has_inodes", lambda _copy: False)
+    scene.targets["disk"].host = "192.0.2.1"
+    scene.open()
+    scene.lock()
+    machines = {copy.target: copy.machine for copies in scene.read().values() for copy in copies}
+    found = {"nas": frozenset({"", "127.0.0.1"}), "disk": frozenset({"192.0.2.1"})}
+    assert machines == (dict.fromkeys(found, frozenset()) if shows_inodes else found)
+
+
 def test_the_locks_here_keep_other_processes_off(scene: Scene, stack: ExitStack) -> None:
     scene.session.lock_here(["nas"])
     with ExitStack() as other, pytest.raises(LockedError):
