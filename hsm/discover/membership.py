@@ -49,6 +49,7 @@ class Candidate:
         is_inside: It lies in a place of this sweep's runs alone.
         real: Where the folder lies if its name is a symlink; else empty.
         is_unreadable: The folder or its log could not be read, so what it says of its sweep is not known.
+        is_dangling: The folder's name is a symlink that leads nowhere, or to what may not be looked at.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Candidate:
     is_inside: bool = False
     real: str = ""
     is_unreadable: bool = False
+    is_dangling: bool = False
 
     @property
     def path(self) -> str:

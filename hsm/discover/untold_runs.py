@@ -11,6 +11,7 @@ from hsm.plan.symlinks.folder_links import SYMLINKED_RUN
 
 DOUBLE_RUN = "double_run"
 MEMBERSHIP_UNKNOWN = "membership_unknown"
+DANGLING_RUN = "dangling_symlink"
 _MOST_NAMES = 3
 
 
@@ -24,11 +25,13 @@ def make_double_problem(name: str, paths: Sequence[str]) -> Problem:
 def iter_unknown_problems(unknown: Sequence[Candidate], sweep: str) -> Iterator[Problem]:
     """Name the runs of which nothing says whose they are, newest first: those that could not be read one by one.
 
-    A run that began on a day before the sweep cannot belong to it.
+    A run that began on a day before the sweep cannot belong to it, unless it lies where only runs of the sweep do.
     """
     began = parse_timestamp(sweep)[:8]
     found = sorted(unknown, key=lambda candidate: parse_timestamp(candidate.name), reverse=True)
-    found = [run for run in found if not began or not parse_timestamp(run.name) or parse_timestamp(run.name) >= began]
+    found = [run for run in found if run.is_inside or not _is_before(parse_timestamp(run.name), began)]
+    yield from (_make_dangling_problem(run.name) for run in found if run.is_dangling)
+    found = [run for run in found if not run.is_dangling]
     message = "The run's folder or log cannot be read, so it is not known which sweep it belongs to."
     hint = "Check the permissions of folder and log. A log that is a symlink is not read."
     yield from (Problem(run.name, FOLDER_UNREADABLE, message, hint) for run in found if run.is_unreadable)
@@ -44,6 +47,18 @@ def iter_unknown_problems(unknown: Sequence[Candidate], sweep: str) -> Iterator[
         )
         hint = "Sync again later. A run that died that early stays so."
         yield Problem(names[0], MEMBERSHIP_UNKNOWN, message, hint, is_failure=False)
+
+
+def _is_before(run: str, began: str) -> bool:
+    return bool(run and began) and run < began
+
+
+def _make_dangling_problem(name: str) -> Problem:
+    message = (
+        "The run's folder is a symlink that leads nowhere, or to what may not be looked at, so it is not known which "
+        "sweep it belongs to."
+    )
+    return Problem(name, DANGLING_RUN, message, "Mount the disk, restore what it led to, or delete the symlink.")
 
 
 def _join_names(names: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ class _Folder:
     """One run folder, as a listing shows it."""
 
     is_inside: bool
-    is_symlink: bool = False
+    kind: EntryKind = EntryKind.FOLDER
     is_unreadable: bool = False
     logs: list[Entry] = field(default_factory=list)
     times: dict[str, int] = field(default_factory=dict)
@@ -78,8 +78,8 @@ def find_candidates(
                 folders.setdefault(key, _Folder(place[1])).is_unreadable = True
     candidates = [(_make_candidate(key, folder), folder) for key, folder in sorted(folders.items())]
     return (
-        tuple(candidate for candidate, folder in candidates if not folder.is_symlink),
-        tuple(candidate for candidate, folder in candidates if folder.is_symlink),
+        tuple(candidate for candidate, folder in candidates if folder.kind is EntryKind.FOLDER),
+        tuple(candidate for candidate, folder in candidates if folder.kind is EntryKind.SYMLINK),
     )
 
 
@@ -91,14 +91,16 @@ def look_behind(endpoint: Endpoint, symlinks: Sequence[Candidate]) -> tuple[Cand
         symlinks: From `find_candidates`.
 
     Returns:
-        Those that lead to a folder, with its log.
+        Those that lead to a folder, with its log, and those that lead nowhere: a disk that is not mounted may hold it.
     """
     if not symlinks:
         return ()
     listings = endpoint.survey([Tree(candidate.path, max_depth=1) for candidate in symlinks]).listings
     found = []
     for candidate, listing in zip(symlinks, listings, strict=True):
-        if listing.kind is EntryKind.FOLDER or listing.problems:
+        if listing.kind is None:  # also with a problem, as of one that leads in a circle
+            found.append(replace(candidate, is_dangling=True))
+        elif listing.kind is EntryKind.FOLDER or listing.problems:
             folder = _Folder(candidate.is_inside, is_unreadable=bool(listing.problems))
             for entry in listing.entries:
                 _add_entry(folder, entry.path.split("/") if entry.path else [], entry)
@@ -143,7 +145,9 @@ def read_members(
     for candidate in candidates:
         found = facts[candidate.path]
         membership = decide_membership(candidate, found, sweep=sweep, known_sweeps=known_sweeps)
-        if membership is Membership.YES:
+        if candidate.is_dangling:
+            unknown.append(candidate)
+        elif membership is Membership.YES:
             members.setdefault(candidate.name, []).append(Member(candidate, found))
         elif membership is Membership.UNKNOWN:
             # A log that holds something and of which nothing came.
@@ -201,7 +205,7 @@ def find_place(parts: list[str], places: dict[tuple[str, ...], bool] | None) -> 
 
 def _add_entry(folder: _Folder, rest: list[str], entry: Entry) -> None:
     if not rest:
-        folder.is_symlink = entry.kind is not EntryKind.FOLDER
+        folder.kind = entry.kind
     elif len(rest) == 1 and entry.kind is EntryKind.FILE and rest[0] not in folder.times:  # it may be in both listings
         folder.times[rest[0]] = entry.mtime_ns
         if _is_log(rest[0]):

@@ -20,20 +20,23 @@ _NOT_ASKED: Mapping[Root, str] = {Root.SWEEPS: "sweep's folder not asked for", R
 _SWITCHED_OFF: Mapping[Root, str] = {Root.SWEEPS: "sweep's folder switched off", Root.WANDB: "runs switched off"}
 
 
-def make_scope(plan: SyncPlan, before: Mapping[str, int], records: Mapping[str, RunRecord]) -> dict[str, int]:
+def make_scope(
+    plan: SyncPlan, before: Mapping[str, int], records: Mapping[str, RunRecord], *, is_new: bool
+) -> dict[str, int]:
     """Make what is missing of a sweep after a plan, by reason.
 
     Args:
         plan: The plan.
         before: The same, as the last sync recorded it.
         records: Those of the last sync.
+        is_new: It is for a record that is written now. One that stays speaks of the time when it was written; a new
+            one would say of a part that nobody has looked at that nothing has been added to it since.
     """
     left: dict[str, int] = {}
     for root, is_of_call in plan.left_roots.items():
-        # A call that does without one of the two says nothing of it: what was known before still holds.
         if not is_of_call:
             left[_SWITCHED_OFF[root]] = 1
-        elif _NOT_ASKED[root] in before or not _is_known(root, records):
+        elif is_new or _NOT_ASKED[root] in before or not _is_known(root, records):
             left[_NOT_ASKED[root]] = 1
         elif _SWITCHED_OFF[root] in before:
             left[_SWITCHED_OFF[root]] = 1

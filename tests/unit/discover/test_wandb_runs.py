@@ -185,6 +185,36 @@ def test_a_symlinked_run_folder_is_not_walked(sweep: MadeProject) -> None:
     assert kinds(inventory) == [("symlinked_run", True), ("stray_files", False)]
 
 
+@pytest.mark.parametrize(
+    ("folder", "name", "is_told"),
+    [
+        ("wandb", "run-20251020_220000-a", True),
+        ("wandb", "run-20251019_220000-a", False),
+        (f"wandb/{SWEEP}", "run-20251019_220000-a", True),
+        (f"sweeps/outputs/{SWEEP}/tasks/1/wandb", "offline-run-20251020_220000-a", True),
+    ],
+    ids=["young", "a day before", "among the sweep's own", "in a task"],
+)
+@pytest.mark.parametrize("leads_to", ["/not/mounted/run", "run-itself"])
+@pytest.mark.parametrize("follow", [None, ()])
+def test_a_run_folder_that_is_a_dangling_symlink_may_be_the_sweeps(
+    sweep: MadeProject, folder: str, name: str, leads_to: str, follow: tuple[str, ...] | None, *, is_told: bool
+) -> None:
+    sweep.write_run("wandb/run-20251020_230000-b", w.run("b", group=SWEEP), w.exit_code(0), w.FOOTER)
+    parent = sweep.folder / folder
+    parent.mkdir(parents=True, exist_ok=True)
+    (parent / name).symlink_to(name if leads_to == "run-itself" else leads_to)
+    inventory = sweep.read(SWEEP, follow=follow)
+    assert runs(inventory) == ["run-20251020_230000-b"]
+    told = [(problem.path, problem.kind) for problem in inventory.problems if problem.is_failure]
+    assert told == ([(name, "dangling_symlink")] if is_told else [])
+
+
+def test_a_file_with_the_name_of_a_run_is_none(sweep: MadeProject) -> None:
+    sweep.write("wandb/run-20251020_220000-a.txt")
+    assert (runs(sweep.read(SWEEP)), sweep.read(SWEEP).problems) == ([], ())
+
+
 def test_symlinks_to_wandb_folders_are_told(sweep: MadeProject) -> None:
     elsewhere = sweep.write_run("elsewhere/wandb/offline-run-20251020_220000-a", w.run("a", group=SWEEP))
     (sweep.folder / "wandb").mkdir()

@@ -18,9 +18,13 @@ FAILURE = Problem("x", "unreadable", "no")
 
 
 def make(
-    left: Mapping[Root, bool], before: Mapping[str, int], records: Mapping[str, RunRecord], *problems: Problem
+    left: Mapping[Root, bool],
+    before: Mapping[str, int],
+    records: Mapping[str, RunRecord],
+    *problems: Problem,
+    is_new: bool = False,
 ) -> dict[str, int]:
-    return make_scope(SyncPlan("s", left_roots=left, problems=problems), before, records)
+    return make_scope(SyncPlan("s", left_roots=left, problems=problems), before, records, is_new=is_new)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,23 @@ def test_a_call_about_a_part_says_nothing_of_the_rest(
     expected: Mapping[str, int],
 ) -> None:
     assert make(left, before, records) == expected
+
+
+@pytest.mark.parametrize(
+    ("left", "before", "expected"),
+    [
+        pytest.param({}, {}, {}, id="everything"),
+        pytest.param({Root.WANDB: True}, {}, NO_RUNS, id="the folder alone, after everything"),
+        pytest.param({Root.SWEEPS: True}, {}, NO_FOLDER, id="the runs alone, after everything"),
+        pytest.param({Root.WANDB: True}, RUNS_OFF, NO_RUNS, id="the folder alone, where runs were switched off"),
+        pytest.param({Root.WANDB: False}, {}, RUNS_OFF, id="switched off"),
+        pytest.param({}, NO_RUNS, {}, id="everything, after the folder alone"),
+    ],
+)
+def test_a_new_record_claims_nothing_of_what_nobody_looked_at(
+    left: Mapping[Root, bool], before: Mapping[str, int], expected: Mapping[str, int]
+) -> None:
+    assert make(left, before, {**RUNS, **FOLDER}, is_new=True) == expected
 
 
 def test_failures_count_until_a_call_about_everything_has_none() -> None:

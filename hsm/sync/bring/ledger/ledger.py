@@ -168,7 +168,8 @@ class Ledger:
         """Tell whether journal and receipt already say what a plan with nothing to send verifies."""
         # Journal and receipt name each other by checksum; with either lost, both are written anew.
         is_intact = receipts.get(self._receipt_name) == self._journal.receipt != ""
-        is_same = self._merge(plan, {}) == self._journal.runs and self._make_scope(plan) == self._journal.left
+        scope = self._make_scope(plan, is_new=False)
+        is_same = self._merge(plan, {}) == self._journal.runs and scope == self._journal.left
         return is_intact and is_same
 
     def record(
@@ -204,7 +205,7 @@ class Ledger:
         holding = self.holding
         if self._provenance is not None:
             self._provenance.note_arrived(plan, sent, unsettled or {})
-        runs, left = self._merge(plan, sent), self._make_scope(plan)
+        runs, left = self._merge(plan, sent), self._make_scope(plan, is_new=True)
         journal = replace(self._journal, runs=runs, left=left, updated_ns=_now_ns(), last_error=error)
         try:
             generation, is_damaged = self._find_generation(holding.receipts, places, endpoint)
@@ -230,7 +231,7 @@ class Ledger:
     def record_here(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile], *, error: str) -> None:
         """Write what is verified into the journal alone; the destination's lock stays there, dead."""
         self.holding.lose()
-        runs, left = self._merge(plan, sent), self._make_scope(plan)
+        runs, left = self._merge(plan, sent), self._make_scope(plan, is_new=True)
         self._file.save(replace(self._journal, runs=runs, left=left, last_error=error))
 
     def note_error(self, message: str) -> None:
@@ -244,8 +245,8 @@ class Ledger:
     def _merge(self, plan: SyncPlan, sent: Mapping[FileKey, SourceFile]) -> dict[str, RunRecord]:
         return merge_records(self._journal.runs, plan, sent)
 
-    def _make_scope(self, plan: SyncPlan) -> dict[str, int]:
-        return make_scope(plan, self._journal.left, self._journal.runs)
+    def _make_scope(self, plan: SyncPlan, *, is_new: bool) -> dict[str, int]:
+        return make_scope(plan, self._journal.left, self._journal.runs, is_new=is_new)
 
     def _find_generation(
         self, receipts: Mapping[str, str], places: GuardPlaces, endpoint: Endpoint

@@ -160,6 +160,23 @@ def test_nothing_to_do_is_said_only_where_both_records_say_so(
         assert desk.ledger.is_current(plan, receipts) is is_current
 
 
+def test_a_receipt_of_one_part_claims_nothing_of_the_other(desk: Desk) -> None:
+    def is_current(plan: SyncPlan) -> bool:
+        ledger = desk.make_ledger()
+        with ledger.open(is_dry_run=True):
+            return ledger.is_current(plan, {NAME: desk.read_journal().receipt})
+
+    notes = SourceFile(Root.SWEEPS, f"outputs/{SWEEP}/notes.txt", "/p/sweeps", 1, T, 8)
+    folder = SyncPlan(SWEEP, items=(PlanItem(notes, Reason.NEW),), left_roots={Root.WANDB: True})
+    desk.sync()
+    assert is_current(replace(folder, items=()))  # the old receipt stays, of its time
+    desk.sync(folder, {notes.key: notes})
+    assert desk.read_receipt().left == desk.read_journal().left == {"runs not asked for": 1}
+    assert not is_current(SAME)
+    desk.sync(SAME, {})
+    assert desk.read_receipt().left == desk.read_journal().left == {}
+
+
 def test_a_journal_without_a_receipt_is_never_current(desk: Desk) -> None:
     save_journal(desk.journal_path, Journal(ROUTE, 1, "", T, runs=make_records(SAME, {})))
     with desk.ledger.open(is_dry_run=True):
