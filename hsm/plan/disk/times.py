@@ -13,6 +13,9 @@ _COARSEST_NS = 2 * SECOND_NS
 
 _TICKS_NS = (_COARSEST_NS, SECOND_NS)
 _TIMER_NS = 20_000_000
+_LONGEST_NS = _COARSEST_NS + _TIMER_NS
+# A clock that is further off is noticed by other means; older files are not worth a second look.
+_MOST_BEHIND_NS = 300 * SECOND_NS
 
 # 1980 to 2038: what every file system keeps.
 _SAFE_RANGE_NS = (315_532_800 * SECOND_NS, (2**31 - 1) * SECOND_NS)
@@ -72,12 +75,32 @@ def count_tick_ns(times_ns: Iterable[int], now_ns: int) -> int:
         times_ns: Of the files, as a listing showed them.
         now_ns: The clock's time. A time beyond it, of a clock that is ahead, may be of this very moment.
     """
-    return max((_count_rest(time, now_ns) for time in times_ns if time > now_ns - _COARSEST_NS), default=0)
+    return max((_count_rest(time, now_ns) for time in times_ns if time > now_ns - _LONGEST_NS), default=0)
+
+
+def may_be_written_since(time_ns: int, moment_ns: int) -> bool:
+    """Tell whether a file that shows a time may have been written after a moment, as far as its disk keeps times."""
+    return time_ns + _guess_tick(time_ns) > moment_ns
+
+
+def find_source_time(times_ns: Iterable[int], now_ns: int) -> int:
+    """Find a moment that is certainly past at a source whose clock may be behind this one's.
+
+    Args:
+        times_ns: Of all its files: it is as late there as its newest says.
+        now_ns: This clock's time.
+    """
+    return max(min(max(times_ns, default=0), now_ns), now_ns - _MOST_BEHIND_NS)
 
 
 def _count_rest(time_ns: int, now_ns: int) -> int:
-    tick = next((step for step in _TICKS_NS if time_ns % step == 0), _TIMER_NS)
+    tick = _guess_tick(time_ns)
     return max(0, min(tick, time_ns + tick - now_ns))
+
+
+def _guess_tick(time_ns: int) -> int:
+    # The clock of files is as late as the timer: just after a second has begun it still shows the one before.
+    return next((step for step in _TICKS_NS if time_ns % step == 0), 0) + _TIMER_NS
 
 
 def is_kept_everywhere(time_ns: int) -> bool:

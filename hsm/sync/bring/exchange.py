@@ -15,7 +15,7 @@ from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, LockedError, LockLostError, RefusedError, UnreachableError
 from hsm.model import Problem, Root, SweepInventory, SyncPlan
 from hsm.plan.destination import Destination
-from hsm.plan.disk.times import count_tick_ns
+from hsm.plan.disk.times import count_tick_ns, find_source_time
 from hsm.plan.planner import select
 from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
@@ -177,11 +177,17 @@ class _Exchange:
 
     def _let_tick_pass(self, plan: SyncPlan) -> None:
         """Wait until a file that was written this moment cannot be written again without its time showing it."""
-        rest_ns = count_tick_ns((file.mtime_ns for file in plan.sends), time.time_ns())
+        rest_ns = count_tick_ns((file.mtime_ns for file in plan.sends), self._find_source_time())
         if rest_ns:
             self._observer.sleep(rest_ns / 10**9)
 
     def _prepare(self) -> None:
+    def _find_source_time(self) -> int:
+        now_ns = time.time_ns()
+        if not self._direction.is_pull:
+            return now_ns
+        return find_source_time((file.mtime_ns for file in self._inventory.files), now_ns)
+
         """Let the connection begin with what will be needed; whatever is wrong with it, the rest will tell."""
         changed = self._ledger.find_changed(self._inventory)
         if not changed:
@@ -242,6 +248,7 @@ class _Exchange:
         """With the lock held: send, and write down what is proven."""
         from hsm.transfer.rounds import Transfer  # noqa: PLC0415 - where nothing is sent, it is not needed
 
+            self._planning.unsettled.begin(self._find_source_time())
         result, transfer = TransferResult(), None
         if engine is not None:
             self._ledger.begin(plan)
@@ -270,6 +277,8 @@ class _Exchange:
         result = self._record(there, plan, result, transfer)
         return (
             self._report(end_transfer(plan, result), result) if engine is not None else self._report_idle(plan, result)
+        if engine is not None:
+            self._planning.unsettled.end(plan, result)
         )
 
     def _check_writable(self, there: DestinationState, plan: SyncPlan) -> None:

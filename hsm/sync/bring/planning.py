@@ -19,6 +19,7 @@ from hsm.plan.planner import PlanOptions, make_plan
 from hsm.records.compared import ComparedFile, load_compared, save_compared
 from hsm.sync.bring.disks import Disks
 from hsm.sync.bring.ledger.ledger import Ledger
+from hsm.sync.bring.ledger.unsettled import UnsettledFiles
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.bring.survey import DestinationState
 from hsm.sync.observer import Stopwatch
@@ -43,6 +44,9 @@ class Planning:
     """
 
     def __init__(
+
+    Attributes:
+        unsettled: Files that are sent even if they look the same.
         self,
         inventory: SweepInventory,
         options: ExchangeOptions,
@@ -60,6 +64,7 @@ class Planning:
         self._engine: Engine | None = None
 
     def make(self, there: DestinationState) -> SyncPlan:
+        self.unsettled = UnsettledFiles(ledger.compared_path.with_suffix(".unsettled"))
         """Make the plan, as far as it is known how the destination behaves (`asks_probe`).
 
         Raises:
@@ -112,7 +117,7 @@ class Planning:
 
     def _plan(self, there: DestinationState, options: PlanOptions) -> SyncPlan:
         found = replace(options, file_systems=self._disks.find(there.destination))
-        return make_plan(self._inventory, there.destination, found)
+        return self.unsettled.mark(make_plan(self._inventory, there.destination, found))
 
     def _join_engine(self, there: DestinationState, options: PlanOptions, plan: SyncPlan) -> SyncPlan:
         """Plan again where the engine cuts times in another way than the last one did, or names are spelled another."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hsm.plan.disk.file_system import SECOND_NS, FileSystem, Rounding
-from hsm.plan.disk.times import TimeMatch, count_tick_ns, match_times
+from hsm.plan.disk.times import TimeMatch, count_tick_ns, find_source_time, match_times
 
 T = 1_760_000_001 * SECOND_NS  # an odd second
 HOUR = 3600 * SECOND_NS
@@ -64,17 +64,23 @@ NOW = 1_760_000_003 * SECOND_NS + 400_000_000
 TICKS = {
     "nothing": ([], 0),
     "long ago": ([NOW - 60 * SECOND_NS, T], 0),
-    "this very second, of a disk that keeps seconds": ([1_760_000_003 * SECOND_NS], 600_000_000),
-    "an even second, which may be one of FAT": ([1_760_000_002 * SECOND_NS], 600_000_000),
+    "this very second, of a disk that keeps seconds": ([1_760_000_003 * SECOND_NS], 620_000_000),
+    "an even second, which may be one of FAT": ([1_760_000_002 * SECOND_NS], 620_000_000),
     "the second before": ([1_760_000_001 * SECOND_NS], 0),
     "a few milliseconds ago": ([NOW - 5_000_001], 14_999_999),
     "this second, with all digits": ([NOW - 300_000_001], 0),
     "of a clock that is ahead": ([NOW + 60 * SECOND_NS + 7], 20_000_000),
-    "of a clock that is ahead, whole seconds": ([1_760_000_103 * SECOND_NS], SECOND_NS),
-    "the longest counts": ([NOW - 1, 1_760_000_003 * SECOND_NS, T], 600_000_000),
+    "of a clock that is ahead, whole seconds": ([1_760_000_103 * SECOND_NS], SECOND_NS + 20_000_000),
+    "the longest counts": ([NOW - 1, 1_760_000_003 * SECOND_NS, T], 620_000_000),
 }
 
 
 @pytest.mark.parametrize(("times", "rest"), TICKS.values(), ids=TICKS.keys())
 def test_the_rest_of_a_tick(times: list[int], rest: int) -> None:
     assert count_tick_ns(times, NOW) == rest
+
+
+def test_the_newest_file_tells_how_late_it_is_at_a_source_whose_clock_is_behind() -> None:
+    assert find_source_time([NOW - 9 * SECOND_NS, NOW - 3 * SECOND_NS], NOW) == NOW - 3 * SECOND_NS
+    assert find_source_time([NOW + SECOND_NS], NOW) == NOW
+    assert find_source_time([], NOW) == find_source_time([NOW - 86_400 * SECOND_NS], NOW) == NOW - 300 * SECOND_NS

@@ -14,6 +14,7 @@ from hsm.endpoint import Survey, Tree
 from hsm.errors import ExitCode, TargetError
 from hsm.model import Root
 from hsm.plan.disk.file_system import SECOND_NS, FileSystem, Rounding
+from hsm.process.runner import CommandStoppedError
 from hsm.project_folder import ProjectFolder
 from hsm.sync.bring.push import push
 from hsm.sync.reports import State, TargetReport
@@ -123,6 +124,37 @@ def test_what_was_measured_outlives_the_configuration_but_not_the_disk(
     rewrite(trial.here(), b"and more", T + 9)
     trial.run()
     assert trial.seen == ["take", "probe", "send"]
+
+
+def test_what_still_changed_when_it_was_sent_is_sent_again_however_alike_it_looks(
+    trial: Push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that keeps whole seconds shows the time of the first of two writes within one."""
+    second = (T // SECOND_NS + 100) * SECOND_NS
+    trial.target.script.at("send", lambda: rewrite(trial.here(), b"first", second))
+    trial.target.script.at("sent", lambda: rewrite(trial.here(), b"final", second))
+    # Instead of a further pass.
+    monkeypatch.setattr(trial.bench.runner, "sleep", lambda _seconds: fail(CommandStoppedError())())
+    assert "unsettled" in [problem.kind for problem in trial.run().problems]
+    trial.target.script.acts.clear()
+    assert trial.there().stat().st_mtime_ns == trial.here().stat().st_mtime_ns
+    assert trial.there().read_bytes() != b"final"
+    assert trial.run().state is State.DONE
+    assert trial.there().read_bytes() == b"final"
+    assert trial.run().state is State.NOTHING_TO_DO
+
+
+def test_a_killed_sync_leaves_no_older_content_under_a_new_time(trial: Push) -> None:
+    now = (time.time_ns() // SECOND_NS + 1) * SECOND_NS
+    trial.target.script.at("send", lambda: rewrite(trial.here(), b"first", now))
+    trial.target.script.at("sent", fail(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        trial.run()
+    trial.target.script.acts.clear()
+    rewrite(trial.there(), b"first", now)
+    rewrite(trial.here(), b"final", now)
+    trial.run()
+    assert trial.there().read_bytes() == b"final"
 
 
 def _name_device(listing: object, device: str) -> object:
