@@ -112,7 +112,12 @@ class Guard(Protocol):
         """
 
     def release(
-        self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False, drops: Collection[str] = ()
+        self,
+        receipt: tuple[str, bytes] | None,
+        *,
+        keeps_damaged: bool = False,
+        drops: Collection[str] = (),
+        has_looked: bool = False,
     ) -> LockTaken | UnseenReplaced | None:
         """Write the receipt, if any, give the lock back and remove the temporary folders.
 
@@ -122,10 +127,11 @@ class Guard(Protocol):
             receipt: File name and content.
             keeps_damaged: Rename the receipt that is there to `NAME.damaged` first.
             drops: The nonces of holders whose replaced files are needed no more. Those of others stay.
+            has_looked: What this holder has replaced was looked at, also where `drops` does not name it.
 
         Returns:
             The receipts there; None when the lock was no longer ours: then nothing was written. With a receipt,
-            `UnseenReplaced` where this holder has replaced files and `drops` does not name it: nothing was done.
+            `UnseenReplaced` where this holder has replaced files that nobody has looked at: nothing was done.
 
         Raises:
             UnwritableError: The receipt could not be written; the lock has been given back.

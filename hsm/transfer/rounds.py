@@ -98,11 +98,11 @@ class Transfer:
             end = self._run_round(state, n_workers, progress)
             state.begin_round(end)
             tried = state.list_tried()
-            self._watch.seen.note_sent(tried)
             state.leave({(batch.root, path): STRANGER for batch, answer in end.ends for path in answer.strangers})
             has_torn = self._prove(state, end)  # after an interrupt too: what arrived counts
             if can.replacing is Replacing.KEEPS:
                 state.leave(self._watch.look_after(tried))
+            self._watch.seen.note_sent(tried)  # not before: nothing of ours was there to be replaced
             progress.settle(state.n_sent_bytes, len(state.sent))
             n_workers = end.n_workers
             if end.is_interrupted:
@@ -132,6 +132,11 @@ class Transfer:
     def has_looked_at_replaced(self) -> bool:
         """Everything that was replaced has been looked at in the last round."""
         return self._watch.has_looked
+
+    @property
+    def keeps_replaced(self) -> bool:
+        """Somebody else's files, which were replaced, are kept where they lie."""
+        return self._watch.keeps_some
 
     def look_at_replaced(self) -> TransferResult:
         """Look, after `run`, at all that was replaced, and make its result anew.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hsm.model import Entry, EntryKind, FileKey, SourceFile
 
 _SECOND_NS = 10**9
-
-# FAT keeps even seconds and may round up: a file that this transfer has sent shows no other time than that.
-_OWN_STEP_NS = 2 * _SECOND_NS
 
 
 @dataclass(slots=True)
@@ -21,10 +18,12 @@ class SeenFiles:
     Attributes:
         there: The files that the check saw, of those that are to be sent.
         is_checked: There was a check; without one everything that is not newer than the source's file is expected.
+        step_ns: To what the destination, or the way there, cuts or rounds the time of a file that is sent.
     """
 
     there: Mapping[FileKey, Entry] = field(default_factory=dict)
     is_checked: bool = True
+    step_ns: int = 1
     _sent: dict[FileKey, list[SourceFile]] = field(default_factory=dict)
 
     def note_sent(self, files: Iterable[SourceFile]) -> None:
@@ -40,7 +39,9 @@ class SeenFiles:
             size: Of what is there, bytes.
             mtime_ns: Of what is there; at the step of whoever looked.
         """
-        if self._is_version(file, size, mtime_ns):
+        sent = self._sent.get(file.key, ())
+        # Of the file itself only what is the same to the last digit: it may have been sent twice in one go.
+        if (size, mtime_ns) == (file.size, file.mtime_ns) or self._is_version([*sent], file, size, mtime_ns):
             return True
         if not self.is_checked:
             return mtime_ns <= file.mtime_ns
@@ -49,17 +50,16 @@ class SeenFiles:
 
     def is_own(self, file: SourceFile, entry: Entry) -> bool:
         """Tell whether what is at the destination is a version of `file` that this transfer has sent."""
-        return entry.kind is EntryKind.FILE and self._is_version(file, entry.size, entry.mtime_ns)
+        sent = [*self._sent.get(file.key, ()), file]
+        return entry.kind is EntryKind.FILE and self._is_version(sent, file, entry.size, entry.mtime_ns)
 
-    def _is_version(self, file: SourceFile, size: int, mtime_ns: int) -> bool:
-        own = [*self._sent.get(file.key, ()), file]
-        if any(size == each.size and abs(mtime_ns - each.mtime_ns) <= _OWN_STEP_NS for each in own):
+    def _is_version(self, sent: Sequence[SourceFile], file: SourceFile, size: int, mtime_ns: int) -> bool:
+        if any(size == each.size and abs(mtime_ns - each.mtime_ns) < self.step_ns for each in sent):
             return True
         # A log that grows all the while came as it was at some moment between two looks at the source.
         return any(
-            first.size <= size <= then.size
-            and first.mtime_ns - _OWN_STEP_NS <= mtime_ns <= then.mtime_ns + _OWN_STEP_NS
-            for first, then in pairwise(own)
+            first.size <= size <= then.size and first.mtime_ns - self.step_ns < mtime_ns < then.mtime_ns + self.step_ns
+            for first, then in pairwise([*sent, file])
         )
 
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,8 @@ class Bench:
     roots: dict[Root, str]
     runner: Runner
     grain_ns: int = 1
+    seen: SeenFiles = field(default_factory=SeenFiles)
+    sent: tuple[SourceFile, ...] = ()
 
     def keeps(self, mtime_ns: int) -> int:
         """Cut a time as the destination does."""
@@ -117,9 +119,13 @@ class Bench:
             path.split("/")[0],
         )
 
-    def send(self, *files: SourceFile, seen: SeenFiles | None = None) -> BatchEnd:
+    def send(self, *files: SourceFile) -> BatchEnd:
+        """Send files as one transfer does, which knows what it has sent before."""
         self.make_own_folders()
-        return self.engine.send(Batch(Root.WANDB, files, seen or SeenFiles()), lambda _n_bytes, _n_files: None)
+        self.seen.step_ns = self.engine.capabilities.time_step_ns
+        self.seen.note_sent(self.sent)
+        self.sent = files
+        return self.engine.send(Batch(Root.WANDB, files, self.seen), lambda _n_bytes, _n_files: None)
 
     def make_own_folders(self) -> None:
         for root in self.roots.values():
@@ -187,6 +193,8 @@ def make_setup(direction: StreamDirection, roots: dict[Root, str], receive_mode:
 
 
 def make_transfer(bench: Bench, watch: DestinationWatch | None = None) -> Transfer:
+    bench.seen.step_ns = bench.engine.capabilities.time_step_ns
+    bench.seen.note_sent(bench.sent)
     return Transfer(
         bench.engine,
         source=bench.source,
@@ -196,7 +204,7 @@ def make_transfer(bench: Bench, watch: DestinationWatch | None = None) -> Transf
         target="desktop",
         sleep=bench.runner.sleep,
         patience=Patience(settle_seconds=()),
-        watch=watch,
+        watch=watch or DestinationWatch(bench.destination, bench.roots, SWEEP, seen=bench.seen),
     )
 
 
@@ -335,6 +343,7 @@ def test_cut_files_of_one_name_go_on_apart_and_end_equal(bench: Bench) -> None:
         part = bench.there(file.path).parent / PARTIAL_FOLDER / "big.bin"
         part.parent.mkdir(parents=True)
         part.write_bytes(content[file.run][:1_500_000])
+    bench.sent = tuple(files)
     transfer = make_transfer(bench)
     bench.make_own_folders()
     with ThreadPoolExecutor(4) as executor:

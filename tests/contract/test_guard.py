@@ -326,6 +326,23 @@ def test_what_was_replaced_goes_with_the_lock_once_it_was_looked_at(bench: Bench
     assert not (bench.root / "wandb/.hsm-tmp").exists()
 
 
+def test_what_was_replaced_stays_where_it_was_looked_at_and_is_kept(bench: Bench) -> None:
+    bench.take("aaaa")
+    place = put_replaced(bench, "aaaa")
+    assert isinstance(bench.guard("aaaa").release(("receipt-a.json", b"{}\n"), has_looked=True), LockTaken)
+    assert (place.read_text(), list_names(bench.folder)) == ("somebody else's", ["receipt-a.json"])
+
+
+def test_nothing_is_put_back_through_a_symlink(bench: Bench, tmp_path: Path) -> None:
+    bench.take("aaaa")
+    place, outside = put_replaced(bench, "aaaa"), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "it's").write_text("of the outside")
+    (bench.root / "wandb/run 1").symlink_to(outside)
+    assert bench.guard("aaaa").put_back([(str(place), str(bench.root / "wandb/run 1/it's"))]) == frozenset()
+    assert (place.read_text(), (outside / "it's").read_text()) == ("somebody else's", "of the outside")
+
+
 def test_what_was_replaced_gets_its_name_back(bench: Bench) -> None:
     bench.take("aaaa")
     place, other = put_replaced(bench, "aaaa"), put_replaced(bench, "aaaa", "run 2/new\nline")

@@ -63,10 +63,15 @@ class SftpGuard:
         return self._do(take)
 
     def release(
-        self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False, drops: Collection[str] = ()
+        self,
+        receipt: tuple[str, bytes] | None,
+        *,
+        keeps_damaged: bool = False,
+        drops: Collection[str] = (),
+        has_looked: bool = False,
     ) -> LockTaken | UnseenReplaced | None:
         """See `hsm.remote.guard.Guard.release`."""
-        return self._do(lambda work: work.release(receipt, keeps_damaged=keeps_damaged, drops=drops))
+        return self._do(lambda work: work.release(receipt, keeps_damaged, drops, has_looked))
 
     def is_held(self) -> bool:
         """See `hsm.remote.guard.Guard.is_held`."""
@@ -133,8 +138,13 @@ class _Work:
         done: set[str] = set()
         for old, final in moves if self.is_mine() else ():
             with contextlib.suppress(SftpError):
-                if self._files.get_kind(final) in (None, EntryKind.FILE):
-                    self._files.make_folders(final.rpartition("/")[0])
+                folder = final.rpartition("/")[0]
+                self._files.make_folders(folder)
+                # The roots are real paths, so no symlink belongs on the way.
+                parts = folder.strip("/").split("/")
+                above = ["/" + "/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+                is_real = all(self._files.get_kind(path) is EntryKind.FOLDER for path in above)
+                if is_real and self._files.get_kind(final) in (None, EntryKind.FILE):
                     self._files.replace(old, final)
                     done.add(final)
         return frozenset(done)
@@ -150,11 +160,16 @@ class _Work:
         return True
 
     def release(
-        self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool, drops: Collection[str]
+        self,
+        receipt: tuple[str, bytes] | None,
+        keeps_damaged: bool,
+        drops: Collection[str],
+        has_looked: bool,
     ) -> LockTaken | UnseenReplaced | None:
         failure: Exception | None = None
         is_lost = not self.is_mine()
-        if not is_lost and receipt is not None and self._nonce not in drops and self._has_replaced():
+        is_seen = has_looked or self._nonce in drops
+        if not is_lost and receipt is not None and not is_seen and self._has_replaced():
             return UnseenReplaced()
         if is_lost:
             # Written by an earlier try whose answer was lost.

@@ -124,10 +124,10 @@ write() {
 unseen() { for o do [ -d "$o/$n.old" ] && return; done; return 1; }
 drop() { for o do for f in $drop; do rm -rf -- "$o/$f.old"; done; done; }
 r=released
-case " $drop " in
-  *" $n "*) ;;
-  *) if [ -n "$receipt" ] && mine && ours check >/dev/null && ours unseen; then give replaced; give ''; exit 0; fi ;;
-esac
+case " $drop " in *" $n "*) looked=1 ;; esac
+if [ -n "$receipt" ] && [ -z "$looked" ] && mine && ours check >/dev/null && ours unseen; then
+  give replaced; give ''; exit 0
+fi
 if ! mine; then
   r=lost
   if [ -n "$receipt" ] && cmp -s - "$d/$receipt"; then r=released; fi
@@ -151,7 +151,11 @@ _HELD = "if mine; then give held; else give lost; fi\n"
 
 # `put OLD FINAL` for each file that goes back to its place; a folder that came there meanwhile stays.
 _PUT_BACK = r"""
-put() { [ ! -d "$2" ] && mkdir -p -- "${2%/*}" && mv -f -- "$1" "$2"; }
+# The roots are real paths, so a folder whose real path is another one has got a symlink on its way.
+put() {
+  [ ! -d "$2" ] && [ ! -L "$2" ] || return
+  mkdir -p -- "${2%/*}" && [ "$(cd -P -- "${2%/*}" && printf '%s/' "$PWD")" = "${2%/*}/" ] && mv -f -- "$1" "$2"
+}
 if ! mine; then give lost; exit 0; fi
 give back
 """
@@ -189,11 +193,17 @@ class ShellGuard:
         return LockTaken(parse_receipt_checksums(fields[2:]), replaced, mounts)
 
     def release(
-        self, receipt: tuple[str, bytes] | None, *, keeps_damaged: bool = False, drops: Collection[str] = ()
+        self,
+        receipt: tuple[str, bytes] | None,
+        *,
+        keeps_damaged: bool = False,
+        drops: Collection[str] = (),
+        has_looked: bool = False,
     ) -> LockTaken | UnseenReplaced | None:
         """See `hsm.remote.guard.Guard.release`."""
         name, content = receipt or ("", b"")
-        head = f"receipt={quote(name)} aside={int(keeps_damaged) or ''} drop={quote(' '.join(drops))}"
+        words = quote(" ".join(drops))
+        head = f"receipt={quote(name)} aside={int(keeps_damaged) or ''} drop={words} looked={int(has_looked) or ''}"
         answer, complaint, *fields = self._run(f"{head}\n{_RELEASE}", content)
         if answer == b"replaced":
             return UnseenReplaced()

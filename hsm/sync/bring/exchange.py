@@ -159,7 +159,8 @@ class _Exchange:
                 receipts = self._ledger.holding.take(there.places, self._direction.make_guard)
                 is_stale = asks_probe and self._planning.measure(there, plan)
             # Other receipts by now: somebody else was there between survey and lock, and the plan may be wrong.
-            if receipts == there.receipts and not self._ledger.holding.settle_left(there, self._direction.destination):
+            has_settled = not self._ledger.holding.settle_left(there, plan, self._direction.destination)
+            if receipts == there.receipts and has_settled:
                 plan = self._make_plan(there) if is_stale else plan
                 if self._has_nothing_to_do(there, plan):
                     return self._report_idle(plan)
@@ -181,13 +182,13 @@ class _Exchange:
         if rest_ns:
             self._observer.sleep(rest_ns / 10**9)
 
-    def _prepare(self) -> None:
     def _find_source_time(self) -> int:
         now_ns = time.time_ns()
         if not self._direction.is_pull:
             return now_ns
         return find_source_time((file.mtime_ns for file in self._inventory.files), now_ns)
 
+    def _prepare(self) -> None:
         """Let the connection begin with what will be needed; whatever is wrong with it, the rest will tell."""
         changed = self._ledger.find_changed(self._inventory)
         if not changed:
@@ -248,13 +249,14 @@ class _Exchange:
         """With the lock held: send, and write down what is proven."""
         from hsm.transfer.rounds import Transfer  # noqa: PLC0415 - where nothing is sent, it is not needed
 
-            self._planning.unsettled.begin(self._find_source_time())
         result, transfer = TransferResult(), None
         if engine is not None:
             self._ledger.begin(plan)
             self._tell_failures(plan)
             ends = self._direction
-            watch = self._ledger.holding.begin(there, plan, ends.destination, ends.make_guard)
+            step_ns = self._planning.count_step_ns(there, engine)
+            watch = self._ledger.holding.begin(there, plan, ends.destination, ends.make_guard, step_ns=step_ns)
+            self._planning.unsettled.begin(self._find_source_time())
             transfer = Transfer(
                 engine,
                 source=self._direction.source,
@@ -275,10 +277,10 @@ class _Exchange:
                 result = transfer.run(plan.sends, n_workers=self._options.n_workers)
             self._plan = plan = looked.result() if looked is not None else plan
         result = self._record(there, plan, result, transfer)
-        return (
-            self._report(end_transfer(plan, result), result) if engine is not None else self._report_idle(plan, result)
         if engine is not None:
             self._planning.unsettled.end(plan, result)
+        return (
+            self._report(end_transfer(plan, result), result) if engine is not None else self._report_idle(plan, result)
         )
 
     def _check_writable(self, there: DestinationState, plan: SyncPlan) -> None:
@@ -318,7 +320,8 @@ class _Exchange:
                     problems = record(result.files, unsettled=result.unsettled, has_seen_replaced=has_looked)
                 except UnseenReplacedError:
                     result = transfer.look_at_replaced() if transfer is not None else result
-                    problems = record(result.files, unsettled=result.unsettled)
+                    keeps = transfer is not None and transfer.keeps_replaced
+                    problems = record(result.files, unsettled=result.unsettled, keeps_replaced=keeps)
                 return replace(result, problems=(*result.problems, *problems))
         except HsmError as failure:
             problem = Problem(there.places.folder, failure.kind, failure.message, failure.hint)

@@ -29,6 +29,7 @@ class DestinationWatch:
 
     Attributes:
         has_looked: Everything that was replaced so far has been looked at.
+        keeps_some: Of what was replaced, somebody else's files are kept where they lie.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class DestinationWatch:
         self.seen = seen or SeenFiles()
         self.mounts = mounts or Mounts()
         self.has_looked = False
+        self.keeps_some = False
         self._replaced = (
             ReplacedFiles(destination, roots, sweep, lock, mounts=self.mounts) if lock is not None else None
         )
@@ -98,7 +100,9 @@ class DestinationWatch:
         if self._replaced is None or not (always or any(self._may_be_there(file) for file in files)):
             return {}
         found = self._replaced.find_strangers(files, self.seen)
-        self.has_looked = True
+        # What is kept must not go with the lock.
+        self.has_looked = not found.kept
+        self.keeps_some = self.keeps_some or bool(found.kept)
         kept = {
             key: f"Somebody wrote it at the destination after the check, and then another one: the first is {place}."
             for key, place in found.kept.items()

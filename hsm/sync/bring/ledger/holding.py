@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsm.errors import TargetError
@@ -38,10 +39,13 @@ class Holding:
 
     Attributes:
         notices: What was found that an earlier sync had left.
+        came_back: Files of somebody else that an earlier sync of this project had replaced and that have their names
+            again.
     """
 
     def __init__(self, books: Books, sweep: str, place: str) -> None:
         self.notices: tuple[Problem, ...] = ()
+        self.came_back: frozenset[FileKey] = frozenset()
         self._books = books
         self._sweep = sweep
         self._place = place
@@ -49,7 +53,7 @@ class Holding:
         self._lock: TargetLock | None = None
         self._settled: set[str] = set()
         # Beside the journal, by the next call alone: see `hsm.records.replacing`.
-        self._record = ProjectFolder(books.project).journal(books.target, sweep).with_suffix(".replacing")
+        self._journal = ProjectFolder(books.project).journal(books.target, sweep)
 
     @property
     def workspace(self) -> str:
@@ -91,7 +95,7 @@ class Holding:
         )
         return self._lock.receipts
 
-    def settle_left(self, there: DestinationState, destination: Endpoint) -> bool:
+    def settle_left(self, there: DestinationState, plan: SyncPlan, destination: Endpoint) -> bool:
         """Look at what killed syncs had replaced: what they had seen goes, what somebody else wrote comes back.
 
         Returns:
@@ -106,23 +110,42 @@ class Holding:
             return False
         from hsm.transfer.destination.replaced import ReplacedFiles  # noqa: PLC0415 - seldom needed
 
-        known, watched = load_replacing(self._record), self._watch()
+        watched = self._watch()
         mounts = find_mounts(lock.mounts, there.roots)
         self.notices, has_changed = (), False
         for nonce in nonces:
+            known = load_replacing(self._get_record(nonce))
             left = ReplacedFiles(destination, there.roots, self._sweep, watched, mounts=mounts, nonce=nonce)
-            found = left.restore(known.files if nonce == known.nonce else (), SeenFiles(known.seen))
+            # What our own killed call sends where the check found nothing is not in its record: it is planned now too.
+            ours = {**{item.file.key: item.file for item in plan.items}, **{file.key: file for file in known.files}}
+            is_own = nonce == known.nonce
+            found = left.restore(list(ours.values()) if is_own else (), SeenFiles(known.seen))
             has_changed = has_changed or bool(found.back)
+            self.came_back |= found.back if is_own else frozenset()
             if found.kept:
-                self.notices += (_make_notice(len(found.kept), left.folders),)
+                self.notices += (_make_notice(len(found.kept), left.folders, is_own=is_own),)
             else:
                 self._settled.add(nonce)
+                drop_replacing(self._get_record(nonce))
         return has_changed
 
     def begin(
-        self, there: DestinationState, plan: SyncPlan, destination: Endpoint, make_guard: MakeGuard
+        self,
+        there: DestinationState,
+        plan: SyncPlan,
+        destination: Endpoint,
+        make_guard: MakeGuard,
+        *,
+        step_ns: int,
     ) -> DestinationWatch:
         """Make ready for a transfer: temporary folders on each file system, the record of what will be replaced.
+
+        Args:
+            there: The destination.
+            plan: What is sent.
+            destination: Looked at.
+            make_guard: Makes what keeps the lock.
+            step_ns: As in `hsm.transfer.seen.SeenFiles`.
 
         Raises:
             HsmError: The destination is out of reach, or something cannot be written.
@@ -132,18 +155,20 @@ class Holding:
         mounts = find_mounts(self._need_lock().mounts, there.roots).choose(plan.sends)
         self._widen(there.places, there.roots, mounts, make_guard)
         seen = _find_seen(there, plan)
-        if seen:
-            self._note_replacing(plan, seen)
-        known = SeenFiles(seen, is_checked=plan.is_checked)
+        self._note_replacing(plan, seen)
+        known = SeenFiles(seen, is_checked=plan.is_checked, step_ns=step_ns)
         return DestinationWatch(destination, there.roots, plan.sweep, self._watch(), known, mounts)
 
-    def release(self, receipt: tuple[str, bytes], *, keeps_damaged: bool, has_seen_replaced: bool) -> Mapping[str, str]:
+    def release(
+        self, receipt: tuple[str, bytes], *, keeps_damaged: bool, has_seen_replaced: bool, keeps_replaced: bool = False
+    ) -> Mapping[str, str]:
         """Write the receipt and give the lock back.
 
         Args:
             receipt: File name and content.
             keeps_damaged: As for `hsm.remote.guard.Guard.release`.
             has_seen_replaced: What was replaced has been looked at (`hsm.transfer.destination.replaced`), so it may go.
+            keeps_replaced: Some of it is somebody else's and has no other name: it stays.
 
         Returns:
             The checksums of the receipts there.
@@ -153,15 +178,18 @@ class Holding:
             LockLostError: Another process has the lock; nothing was written.
             HsmError: The receipt could not be written.
         """
-        drops = {*self._settled, *((self._nonce,) if has_seen_replaced else ())}
-        answer = self._need_lock().guard.release(receipt, keeps_damaged=keeps_damaged, drops=drops)
+        drops = {*self._settled, *((self._nonce,) if has_seen_replaced and not keeps_replaced else ())}
+        answer = self._need_lock().guard.release(
+            receipt, keeps_damaged=keeps_damaged, drops=drops, has_looked=has_seen_replaced
+        )
         if isinstance(answer, UnseenReplaced):
             raise UnseenReplacedError
         if answer is None:
             self.lose()
             raise make_lock_lost_error(self._sweep, self._place)
         self._lock = None
-        drop_replacing(self._record)
+        if not keeps_replaced:
+            drop_replacing(self._get_record(self._nonce))
         return answer.receipts
 
     def give_back(self) -> None:
@@ -175,6 +203,9 @@ class Holding:
         lock, self._lock = self._lock, None
         if lock is not None:
             abandon(lock.guard.nonce)
+
+    def _get_record(self, nonce: str) -> Path:
+        return self._journal.with_suffix(f".{nonce}.replacing")
 
     def _need_lock(self) -> TargetLock:
         if self._lock is None:
@@ -198,10 +229,10 @@ class Holding:
 
     def _note_replacing(self, plan: SyncPlan, seen: Mapping[FileKey, Entry]) -> None:
         try:
-            save_replacing(self._record, self._nonce, plan.sends, seen)
+            save_replacing(self._get_record(self._nonce), self._nonce, plan.sends, seen)
         except OSError as error:
             raise TargetError(
-                f"{self._record} cannot be written: {error.strerror}.",
+                f"{self._get_record(self._nonce)} cannot be written: {error.strerror}.",
                 hint="Check the free space and the permissions of .hsm/ here.",
                 kind="journal_unwritable",
             ) from error
@@ -216,7 +247,8 @@ def _find_seen(there: DestinationState, plan: SyncPlan) -> dict[FileKey, Entry]:
     }
 
 
-def _make_notice(n_files: int, folders: tuple[str, ...]) -> Problem:
-    message = f"A sync from elsewhere was killed there; {n_files} files that it had replaced are kept."
+def _make_notice(n_files: int, folders: tuple[str, ...], *, is_own: bool) -> Problem:
+    who = "An earlier sync" if is_own else "A sync from elsewhere"
+    message = f"{who} was cut off there; {n_files} files of somebody else that it had replaced are kept."
     hint = f"Look at them in {' and '.join(folders)}, then remove that folder."
-    return Problem(folders[0], "replaced_kept", message, hint, is_failure=False)
+    return Problem(folders[0], "replaced_kept", message, hint, is_failure=is_own)

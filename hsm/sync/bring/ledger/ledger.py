@@ -182,6 +182,7 @@ class Ledger:
         error: str = "",
         unsettled: Mapping[FileKey, SourceFile | None] | None = None,
         has_seen_replaced: bool = True,
+        keeps_replaced: bool = False,
     ) -> tuple[Problem, ...]:
         """Write what is verified: the receipt first, with which the lock is given back, then the journal.
 
@@ -192,7 +193,8 @@ class Ledger:
             endpoint: Reads a receipt that the journal does not know.
             error: What went wrong all the same; empty when nothing did.
             unsettled: What changed at the source while it was sent, as it was there in the end.
-            has_seen_replaced: What was replaced has been looked at (`hsm.transfer.destination.replaced`), so it may go.
+            has_seen_replaced: As for `Holding.release`.
+            keeps_replaced: As for `Holding.release`.
 
         Returns:
             A notice where a receipt had to be set aside.
@@ -211,7 +213,12 @@ class Ledger:
             generation, is_damaged = self._find_generation(holding.receipts, places, endpoint)
             content = make_receipt_content(self._make_receipt(generation + 1, runs, left))
             name = self._receipt_name
-            receipts = holding.release((name, content), keeps_damaged=is_damaged, has_seen_replaced=has_seen_replaced)
+            receipts = holding.release(
+                (name, content),
+                keeps_damaged=is_damaged,
+                has_seen_replaced=has_seen_replaced,
+                keeps_replaced=keeps_replaced,
+            )
             journal = replace(journal, generation=generation + 1, receipt=receipts.get(name, ""))
         except LockLostError:
             # What arrived may have been replaced since by whoever has the lock now: the next sync looks again.

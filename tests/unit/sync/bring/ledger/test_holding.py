@@ -43,7 +43,7 @@ def leave_replaced(bench: Bench, content: str, mtime_ns: int, *, sees: tuple[int
 
 
 def get_record(bench: Bench) -> Path:
-    return ProjectFolder(bench.project).journal("desktop", SWEEP).with_suffix(".replacing")
+    return ProjectFolder(bench.project).journal("desktop", SWEEP).with_suffix(f".{NONCE}.replacing")
 
 
 def test_what_a_killed_sync_had_seen_and_replaced_goes(bench: Bench) -> None:
@@ -60,6 +60,24 @@ def test_what_somebody_wrote_before_it_was_replaced_comes_back_and_is_a_conflict
     assert report.state is not State.DONE
     assert bench.place(bench.there, LOG).read_text() == "somebody else's"
     assert not place.exists()
+    assert {problem.kind for problem in report.problems} == {"conflict"}
+
+
+def test_what_somebody_wrote_with_an_older_time_comes_back_and_is_a_conflict(bench: Bench) -> None:
+    leave_replaced(bench, "somebody else's", T - 10**12, sees=(3, T - 10**10))
+    report = bench.exchange()
+    assert bench.place(bench.there, LOG).read_text() == "somebody else's"
+    assert {problem.kind for problem in report.problems} == {"conflict"}
+    assert report.exit_code.value == 1
+
+
+def test_what_came_under_a_name_that_the_killed_sync_found_free_comes_back(bench: Bench) -> None:
+    place = leave_replaced(bench, "somebody else's", T - 10**12, sees=None)
+    save_replacing(get_record(bench), NONCE, [], {})
+    bench.write(LOG, mtime_ns=T)  # as the killed sync has sent it
+    bench.write(CONFIG, b"longer than before", mtime_ns=T + 10**10)
+    report = bench.exchange()
+    assert (bench.place(bench.there, LOG).read_text(), place.exists()) == ("somebody else's", False)
     assert {problem.kind for problem in report.problems} == {"conflict"}
 
 
