@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MakeEngine = Callable[[DestinationState], Engine]
 
 
+_CAME_BACK = "somebody wrote it there while an earlier sync was cut off"
+
+
 class Planning:
     """Maker of the plans of one exchange. Used by one thread.
 
@@ -41,12 +44,12 @@ class Planning:
         make_engine: Makes what sends, and compares content.
         disks: Of the destination.
         stopwatch: Told when files are read to be compared.
-    """
-
-    def __init__(
 
     Attributes:
         unsettled: Files that are sent even if they look the same.
+    """
+
+    def __init__(
         self,
         inventory: SweepInventory,
         options: ExchangeOptions,
@@ -61,10 +64,10 @@ class Planning:
         self._make_engine = make_engine
         self._disks = disks
         self._stopwatch = stopwatch
+        self.unsettled = UnsettledFiles(ledger.compared_path.with_suffix(".unsettled"))
         self._engine: Engine | None = None
 
     def make(self, there: DestinationState) -> SyncPlan:
-        self.unsettled = UnsettledFiles(ledger.compared_path.with_suffix(".unsettled"))
         """Make the plan, as far as it is known how the destination behaves (`asks_probe`).
 
         Raises:
@@ -74,7 +77,9 @@ class Planning:
         with self._stopwatch.step("plan"):
             origins = self._ledger.find_origins(self._inventory, there.destination)
             proven = self._ledger.digests
-            options = replace(self._options.plan, proven=proven, foreign=origins.foreign, equal=origins.equal)
+            came_back = dict.fromkeys(self._ledger.holding.came_back, _CAME_BACK)
+            foreign = {**origins.foreign, **came_back}
+            options = replace(self._options.plan, proven=proven, foreign=foreign, equal=origins.equal)
             plan = self._plan(there, options)
             if plan.sends:
                 plan = self._join_engine(there, options, plan)
@@ -96,6 +101,11 @@ class Planning:
         disks = self._disks.find(there.destination)
         alike = frozenset(file.key for file in plan.sends if _looks_alike(file, there, disks.get(file.root)))
         return Arrivals(destination, there.roots, disks, alike)
+
+    def count_step_ns(self, there: DestinationState, engine: Engine) -> int:
+        """Return to what times are cut or rounded on their way to the destination, at most."""
+        disks = self._disks.find(there.destination).values()
+        return max([engine.capabilities.time_step_ns, *(max(disk.step_ns, disk.sent_step_ns) for disk in disks)])
 
     def asks_probe(self, there: DestinationState, plan: SyncPlan) -> bool:
         """Tell whether the file systems must be measured before a plan may be carried out."""
