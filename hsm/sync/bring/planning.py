@@ -127,7 +127,7 @@ class Planning:
 
     def _plan(self, there: DestinationState, options: PlanOptions) -> SyncPlan:
         found = replace(options, file_systems=self._disks.find(there.destination))
-        return self.unsettled.mark(make_plan(self._inventory, there.destination, found))
+        return self.unsettled.mark(make_plan(self._inventory, there.destination, found), options.foreign)
 
     def _join_engine(self, there: DestinationState, options: PlanOptions, plan: SyncPlan) -> SyncPlan:
         """Plan again where the engine cuts times in another way than the last one did, or names are spelled another."""

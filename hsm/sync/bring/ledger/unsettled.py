@@ -8,6 +8,7 @@ a transfer, since a kill leaves no other time for it. It may be missing or damag
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from hsm.files import DamagedFileError, load_json, save_json
 from hsm.model import FileKey, PlanItem, Reason, Root, SyncPlan
 from hsm.plan.disk.times import may_be_written_since
-from hsm.transfer.outcome import Outcome, TransferResult
+from hsm.transfer.outcome import TransferResult
 
 SCHEMA = 1
 _USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
@@ -51,13 +52,20 @@ class UnsettledFiles:
         self._path = path
         self._before = UnsettledRecord()
 
-    def mark(self, plan: SyncPlan) -> SyncPlan:
-        """Let a plan send such files even if they look the same."""
+    def mark(self, plan: SyncPlan, foreign: Collection[FileKey] = ()) -> SyncPlan:
+        """Let a plan send such files even if they look the same.
+
+        Args:
+            plan: As size and time decide.
+            foreign: Files at the destination that are somebody else's, which stay.
+        """
         self._before = before = load_unsettled(self._path)
         if before == UnsettledRecord():
             return plan
         items = tuple(
-            PlanItem(item.file, Reason.TIME, _DETAIL) if item.reason is Reason.SAME and before.holds(item) else item
+            PlanItem(item.file, Reason.TIME, _DETAIL)
+            if item.reason is Reason.SAME and before.holds(item) and item.file.key not in foreign
+            else item
             for item in plan.items
         )
         return replace(plan, items=items)
@@ -76,8 +84,8 @@ class UnsettledFiles:
         before = self._before
         unknown = {item.file.key for item in plan.items if before.holds(item)}
         unknown |= {key for key in before.files if key[0] in plan.left_roots}
-        # What was taken for somebody else's in a later pass may be what an earlier one had brought.
-        files = frozenset((unknown | _find_changed(result)) - result.files.keys())
+        unsettled = {key for key, file in result.unsettled.items() if file is not None}
+        files = frozenset((unknown | unsettled) - result.files.keys())
         # After an error or an interrupt nobody has looked at every file that may have arrived.
         is_whole = result.error is None and not result.is_interrupted
         record = load_unsettled(self._path)
@@ -90,11 +98,6 @@ class UnsettledFiles:
             else:
                 files = sorted([root.value, name] for root, name in record.files)
                 save_json(self._path, {"since_ns": record.since_ns, "files": files}, schema=SCHEMA)
-
-
-def _find_changed(result: TransferResult) -> set[FileKey]:
-    changed = {key for key, file in result.unsettled.items() if file is not None}
-    return changed | {key for key, outcome in result.outcomes.items() if outcome is Outcome.SKIPPED}
 
 
 def load_unsettled(path: Path) -> UnsettledRecord:

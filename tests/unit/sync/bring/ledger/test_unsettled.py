@@ -75,6 +75,11 @@ def test_a_transfer_that_did_not_try_a_file_does_not_forget_it(path: Path) -> No
     assert load_unsettled(path).files == {OLD.key}
 
 
+def test_what_is_somebody_else_s_there_stays(path: Path) -> None:
+    begin(path)
+    assert UnsettledFiles(path).mark(make_plan(RACY, FRESH), {RACY.key}).sends == ()
+
+
 @pytest.mark.parametrize("result", [TransferResult(error=ERROR), TransferResult(is_interrupted=True)])
 def test_an_error_leaves_what_a_kill_would(path: Path, result: TransferResult) -> None:
     begin(path).end(make_plan(RACY), result)
