@@ -49,6 +49,7 @@ class TransferResult:
         error: The reason why the transfer stopped early; None when every batch was tried to its end.
         is_interrupted: The user stopped it.
         streams: That carried it; None where nothing was sent.
+        strangers: Files that were left to somebody else, who wrote them at the destination after the check.
     """
 
     outcomes: Mapping[FileKey, Outcome] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class TransferResult:
     is_interrupted: bool = False
     streams: Streams | None = None
     unsettled: Mapping[FileKey, SourceFile | None] = field(default_factory=dict)
+    strangers: frozenset[FileKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

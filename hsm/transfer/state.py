@@ -134,7 +134,14 @@ class TransferState:
         proven = {**self.sent, **self._unchanged}
         problems = self.list_problems()
         return TransferResult(
-            outcomes, proven, problems, self.error, self.is_interrupted, self.streams, dict(self.changed)
+            outcomes,
+            proven,
+            problems,
+            self.error,
+            self.is_interrupted,
+            self.streams,
+            dict(self.changed),
+            frozenset(self._strangers),
         )
 
 

@@ -279,6 +279,7 @@ class _Exchange:
         result = self._record(there, plan, result, transfer)
         if engine is not None:
             self._planning.unsettled.end(plan, result)
+        self._planning.note_strangers(there, result, self._direction.destination)
         return (
             self._report(end_transfer(plan, result), result) if engine is not None else self._report_idle(plan, result)
         )

@@ -6,6 +6,7 @@ lock there, and whether the content of files is the same whose times cannot tell
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,11 +20,13 @@ from hsm.plan.planner import PlanOptions, make_plan
 from hsm.records.compared import ComparedFile, load_compared, save_compared
 from hsm.sync.bring.disks import Disks
 from hsm.sync.bring.ledger.ledger import Ledger
+from hsm.sync.bring.ledger.strangers import KnownStrangers
 from hsm.sync.bring.ledger.unsettled import UnsettledFiles
 from hsm.sync.bring.options import ExchangeOptions
 from hsm.sync.bring.survey import DestinationState
 from hsm.sync.observer import Stopwatch
 from hsm.transfer.base import Engine
+from hsm.transfer.outcome import TransferResult
 
 if TYPE_CHECKING:
     from hsm.transfer.proof import Arrivals
@@ -65,6 +68,7 @@ class Planning:
         self._disks = disks
         self._stopwatch = stopwatch
         self.unsettled = UnsettledFiles(ledger.compared_path.with_suffix(".unsettled"))
+        self._strangers = KnownStrangers(ledger.compared_path.with_suffix(".strangers"))
         self._engine: Engine | None = None
 
     def make(self, there: DestinationState) -> SyncPlan:
@@ -78,7 +82,7 @@ class Planning:
             origins = self._ledger.find_origins(self._inventory, there.destination)
             proven = self._ledger.digests
             came_back = dict.fromkeys(self._ledger.holding.came_back, _CAME_BACK)
-            foreign = {**origins.foreign, **came_back}
+            foreign = {**origins.foreign, **self._strangers.find(there.destination), **came_back}
             options = replace(self._options.plan, proven=proven, foreign=foreign, equal=origins.equal)
             plan = self._plan(there, options)
             if plan.sends:
@@ -101,6 +105,12 @@ class Planning:
         disks = self._disks.find(there.destination)
         alike = frozenset(file.key for file in plan.sends if _looks_alike(file, there, disks.get(file.root)))
         return Arrivals(destination, there.roots, disks, alike)
+
+    def note_strangers(self, there: DestinationState, result: TransferResult, destination: Endpoint) -> None:
+        """Keep in mind whose files were left at the destination; without a note they are looked at as any other."""
+        found = result.strangers | self._ledger.holding.came_back
+        with contextlib.suppress(HsmError, OSError):
+            self._strangers.note(found, result.files.keys(), destination, there.roots)
 
     def count_step_ns(self, there: DestinationState, engine: Engine) -> int:
         """Return to what times are cut or rounded on their way to the destination, at most."""
