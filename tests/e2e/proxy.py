@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _CHUNK_BYTES = 64 * 1024
-_SHORT_BYTES = 4096
+_SHORT_BYTES = 16 * 1024  # a question whose program is longer would find the link quick
 _POLL_SECONDS = 0.02
 
 

@@ -405,6 +405,7 @@ def test_refused_sessions_are_not_asked_for_again_in_later_rounds() -> None:
             return unclean(SessionsRefusedError("no more"))
         if turn == 0:
             refused.wait(20)
+            together.wait(0.3)  # until the refusal has been taken; nobody else runs meanwhile
         end = world.bring_all(batch, on_moved)
         if turn <= 2:  # in the first round each file changes meanwhile
             world.change(batch.files[0].path, size=LARGE + 1)
