@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +156,7 @@ class Holding:
         mounts = find_mounts(self._need_lock().mounts, there.roots).choose(plan.sends)
         self._widen(there.places, there.roots, mounts, make_guard)
         seen = _find_seen(there, plan)
+        self._drop_old_records()
         self._note_replacing(plan, seen)
         known = SeenFiles(seen, is_checked=plan.is_checked, step_ns=step_ns)
         return DestinationWatch(destination, there.roots, plan.sweep, self._watch(), known, mounts)
@@ -203,6 +205,15 @@ class Holding:
         lock, self._lock = self._lock, None
         if lock is not None:
             abandon(lock.guard.nonce)
+
+    def _drop_old_records(self) -> None:
+        """Remove the records of holders of which nothing lies at the destination any more."""
+        needed = {self._get_record(nonce).name for nonce in self._need_lock().replaced - self._settled}
+        with contextlib.suppress(OSError):
+            for path in self._journal.parent.iterdir():
+                is_record = path.name.startswith(f"{self._journal.stem}.") and path.suffix == ".replacing"
+                if is_record and path.name not in needed:
+                    drop_replacing(path)
 
     def _get_record(self, nonce: str) -> Path:
         return self._journal.with_suffix(f".{nonce}.replacing")

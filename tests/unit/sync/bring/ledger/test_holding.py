@@ -54,6 +54,13 @@ def test_what_a_killed_sync_had_seen_and_replaced_goes(bench: Bench) -> None:
     assert not get_record(bench).exists()
 
 
+def test_a_record_of_which_nothing_is_left_there_goes(bench: Bench) -> None:
+    save_replacing(get_record(bench), NONCE, [], {})
+    bench.write(LOG, b"longer than before", mtime_ns=T + 10**10)
+    assert bench.exchange().state is State.DONE
+    assert [path.name for path in get_record(bench).parent.glob("*.replacing")] == []
+
+
 def test_what_somebody_wrote_before_it_was_replaced_comes_back_and_is_a_conflict(bench: Bench) -> None:
     place = leave_replaced(bench, "somebody else's", T + 10**12, sees=(3, T - 10**10))
     report = bench.exchange()
