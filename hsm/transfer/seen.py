@@ -57,9 +57,15 @@ class SeenFiles:
         if any(size == each.size and abs(mtime_ns - each.mtime_ns) < self.step_ns for each in sent):
             return True
         # A log that grows all the while came as it was at some moment between two looks at the source.
-        return any(
+        pairs = list(pairwise([*sent, file]))
+        if any(
             first.size <= size <= then.size and first.mtime_ns - self.step_ns < mtime_ns < then.mtime_ns + self.step_ns
-            for first, then in pairwise([*sent, file])
+            for first, then in pairs
+        ):
+            return True
+        # A file that was cut meanwhile comes shorter, with the time that rsync had listed before.
+        return any(
+            then.size <= size <= first.size and abs(mtime_ns - first.mtime_ns) < self.step_ns for first, then in pairs
         )
 
 

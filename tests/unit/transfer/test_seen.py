@@ -28,3 +28,12 @@ def test_what_grew_between_two_rounds_is_own(size: int, mtime_ns: int, is_own: b
     seen = SeenFiles()
     seen.note_sent([FILE])
     assert seen.may_replace(FILE._replace(size=200, mtime_ns=T + 20 * S), size, mtime_ns) is is_own
+
+
+@pytest.mark.parametrize(
+    ("size", "mtime_ns", "is_own"), [(40, T, True), (70, T, True), (39, T, False), (40, T + 10 * S, False)]
+)
+def test_what_was_cut_between_two_rounds_is_own(size: int, mtime_ns: int, is_own: bool) -> None:
+    seen = SeenFiles()
+    seen.note_sent([FILE])
+    assert seen.may_replace(FILE._replace(size=40, mtime_ns=T + 20 * S), size, mtime_ns) is is_own
