@@ -19,7 +19,7 @@ SCHEMA = 1
 _WORDS = "somebody wrote it there while a sync was at work"
 _USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
 
-Mark = tuple[int, int]
+_Mark = tuple[int, int]
 """Size in bytes, and time in nanoseconds."""
 
 
@@ -59,7 +59,7 @@ class KnownStrangers:
             rows = [[root.value, path, *mark] for (root, path), mark in sorted(kept.items())]
             save_json(self._path, {"files": rows}, schema=SCHEMA)
 
-    def _load(self) -> dict[FileKey, Mark]:
+    def _load(self) -> dict[FileKey, _Mark]:
         try:
             document: dict[str, Any] | None = load_json(self._path, schema=SCHEMA)
             rows = document["files"] if document is not None else ()
@@ -68,7 +68,7 @@ class KnownStrangers:
             return {}
 
 
-def _look(keys: Collection[FileKey], destination: Endpoint, roots: Mapping[Root, str]) -> dict[FileKey, Mark]:
+def _look(keys: Collection[FileKey], destination: Endpoint, roots: Mapping[Root, str]) -> dict[FileKey, _Mark]:
     names = {root: tuple(path for owner, path in keys if owner is root) for root in roots}
     trees = {root: Tree(roots[root], paths, 0) for root, paths in names.items() if paths}
     listings = destination.survey(list(trees.values())).listings if trees else ()
