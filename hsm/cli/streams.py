@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 ANYTHING = "backslashreplace"
-"""What an encoding lacks is written as an escape: no name may end the program."""
+"""Characters that an encoding lacks are written as an escape: no name may end the program."""
 
 
 class OutputError(OSError):

@@ -22,7 +22,7 @@ _MOST_BYTES_AT_ONCE = 32 * 1024 * 1024
 _NO_FACTS = LogFacts(is_empty=True)
 
 IsWanted = Callable[[LogFacts], bool]
-"""Whether it matters how far a run has come, by what the head of its log says."""
+"""Tells, by the head of its log, if it matters how far a run has come."""
 
 
 def read_facts(

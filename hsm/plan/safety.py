@@ -146,7 +146,7 @@ def _check_space(plan: SyncPlan, destination: Destination) -> list[Refusal]:
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """What one root is to receive."""
+    """Files and bytes that one root is to receive."""
 
     there: DestinationRoot
     n_bytes: int

@@ -70,7 +70,7 @@ class RunRecord:
 
     @property
     def missed(self) -> Mapping[str, int]:
-        """What of `left` is missed in a copy: all of it but what is no result."""
+        """The part of `left` that is missing in a copy: all of it but what is no result."""
         return {reason: count for reason, count in self.left.items() if reason != Reason.NO_RESULT.value}
 
 

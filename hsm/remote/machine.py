@@ -1,4 +1,4 @@
-"""What a machine is known by: enough to show that two hosts are different ones, as far as addresses can."""
+"""Marks by which a machine is known: enough to show that two hosts are different ones, as far as addresses can."""
 
 from __future__ import annotations
 

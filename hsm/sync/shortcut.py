@@ -39,7 +39,7 @@ class Shortcut:
     """No shortcut: every file is looked at. The main thread reads the source; each target is served by one thread."""
 
     def is_unchanged(self) -> bool:
-        """Whether neither the source nor any target has changed since a push had nothing to do, so nothing is read.
+        """Tell if neither the source nor any target has changed since a push had nothing to do, so nothing is read.
 
         May wait for what the targets say (`hear`, `leave`).
         """

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - names of tables and columns cannot be parameters; `quote_name` quotes them
-"""What of a score file another one lacks: rows, columns and tables that would be lost with it.
+"""Losses of a score file that another one replaces: rows, columns and tables that would be lost with it.
 
 Rows are told apart by primary key. Where a table has none, or another one there, and where a part of the key is NULL
 (which SQLite allows several times), a row counts as there if all of it is, as often as here.
@@ -27,7 +27,7 @@ _ROWS_OF_PARTS = ("_content", "_rowid")
 
 @dataclass(frozen=True, slots=True)
 class TableLoss:
-    """What of one table the other file lacks.
+    """Losses of one table.
 
     Attributes:
         table: Its name.

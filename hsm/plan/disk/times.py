@@ -22,7 +22,7 @@ _SAFE_RANGE_NS = (315_532_800 * SECOND_NS, (2**31 - 1) * SECOND_NS)
 
 
 class TimeMatch(Enum):
-    """What two times say of a file whose size is the same at both ends."""
+    """Verdict of two times on a file whose size is the same at both ends."""
 
     SAME = "the very same"
     CUT = "the same, as far as the destination keeps times"

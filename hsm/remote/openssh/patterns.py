@@ -27,7 +27,7 @@ from hsm.errors import (
 
 @dataclass(frozen=True, slots=True)
 class ComplaintPattern:
-    """What ssh says, and what it means.
+    """A sentence of ssh, and its meaning.
 
     Attributes:
         error: The error's class.

@@ -24,7 +24,7 @@ _NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, err
 
 @dataclass
 class LoginTraces:
-    """What a login left behind that explains its failure.
+    """Traces of a login that explain its failure.
 
     Attributes:
         notes: Reasons why keys could not be used.

@@ -25,7 +25,7 @@ class KeptError(Exception):
 
 
 class LookError(KeptError):
-    """What speaks for a removal is no more as it was; nothing further of it may go."""
+    """The ground for a removal is no more as it was; nothing further of it may go."""
 
 
 @dataclass(frozen=True, slots=True)

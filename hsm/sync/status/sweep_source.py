@@ -1,4 +1,4 @@
-"""What is here of one sweep, as the targets want it."""
+"""The part of one sweep that is here, as the targets want it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hsm.sync.status.shared_listing import KeptIndex
 
 @dataclass(slots=True)
 class SweepSource:
-    """What is here of one sweep, read once for each depth that a target wants."""
+    """The part of one sweep that is here, read once for each depth that a target wants."""
 
     endpoint: Endpoint
     layout: Layout

@@ -17,6 +17,7 @@ from hsm.remote.sftp.listing import join
 from hsm.transfer.base import get_temporary_folder
 from hsm.transfer.destination.lock import DestinationLock
 from hsm.transfer.destination.mounts import Mounts
+from hsm.transfer.destination.places import look_at_places
 from hsm.transfer.seen import SeenFiles
 
 
@@ -101,7 +102,7 @@ class ReplacedFiles:
         seen: SeenFiles,
     ) -> Strangers:
         """Put back what has lost its name, and of what is somebody else's that of which the name holds our own."""
-        there = self._look(kept)
+        there = look_at_places(self._destination, self._roots, kept)
         lost = kept.keys() - there.keys()
         free = {key for key in strange if key in there and key in wanted and seen.is_own(wanted[key], there[key])}
         moves = {join(self._roots[root], path): (root, path) for root, path in lost | free}
@@ -117,17 +118,6 @@ class ReplacedFiles:
             if listing.kind is EntryKind.FOLDER
             for entry in listing.entries
             if entry.kind is not EntryKind.FOLDER
-        }
-
-    def _look(self, keys: Collection[FileKey]) -> dict[FileKey, Entry]:
-        """Look at what has the names of files."""
-        names = {root: tuple(path for owner, path in keys if owner is root) for root in self._roots}
-        trees = {root: Tree(self._roots[root], paths, 0) for root, paths in names.items() if paths}
-        listings = self._destination.survey(list(trees.values())).listings if trees else ()
-        return {
-            (root, entry.path): entry
-            for root, listing in zip(trees, listings, strict=True)
-            for entry in listing.entries
         }
 
     def _get_kept(self, key: FileKey) -> str:

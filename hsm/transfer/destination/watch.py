@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import groupby
 
-from hsm.endpoint import Endpoint, Tree
+from hsm.endpoint import Endpoint
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
 from hsm.transfer.base import Capabilities, Replacing
 from hsm.transfer.destination.lock import DestinationLock
 from hsm.transfer.destination.mounts import Mounts
+from hsm.transfer.destination.places import look_at_places
 from hsm.transfer.destination.replaced import ReplacedFiles
 from hsm.transfer.seen import SeenFiles
 
@@ -73,7 +73,7 @@ class DestinationWatch:
         """
         if not files or (engine.replacing is not Replacing.BLIND and not engine.follows_links):
             return {}
-        there = self._look(files)
+        there = look_at_places(self._destination, self._roots, _list_places(files))
         left: dict[FileKey, str] = {}
         for file in files:
             link = _find_link(file, there)
@@ -115,24 +115,14 @@ class DestinationWatch:
     def _is_strange(self, file: SourceFile, entry: Entry) -> bool:
         return entry.kind is not EntryKind.FILE or not self.seen.may_replace(file, entry.size, entry.mtime_ns)
 
-    def _look(self, files: Sequence[SourceFile]) -> dict[FileKey, Entry]:
-        by_root = {root: list(members) for root, members in groupby(sorted(files), key=lambda file: file.root)}
-        trees = [Tree(self._roots[root], _list_places(members), 0) for root, members in by_root.items()]
-        listings = self._destination.survey(trees).listings
-        return {
-            (root, entry.path): entry
-            for root, listing in zip(by_root, listings, strict=True)
-            for entry in listing.entries
-        }
 
-
-def _list_places(files: Collection[SourceFile]) -> tuple[str, ...]:
+def _list_places(files: Collection[SourceFile]) -> tuple[FileKey, ...]:
     """List files and all folders above them."""
-    places = dict.fromkeys(file.path for file in files)
-    for file in files:
-        folder = file.path.rpartition("/")[0]
-        while folder and folder not in places:
-            places[folder] = None
+    places = dict.fromkeys(file.key for file in files)
+    for root, path in list(places):
+        folder = path.rpartition("/")[0]
+        while folder and (root, folder) not in places:
+            places[root, folder] = None
             folder = folder.rpartition("/")[0]
     return tuple(places)
 

@@ -14,7 +14,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class StrangerError(Exception):
-    """What has the file's name is not what the check saw."""
+    """The file's name is taken by something that the check did not see."""
 
 
 @contextlib.contextmanager

@@ -75,7 +75,7 @@ class Ledger:
 
     @property
     def notices(self) -> tuple[Problem, ...]:
-        """What is to be said of the project, and why the journal on disk is not used, if it is not."""
+        """Notices on the project, and why the journal on disk is not used, if it is not."""
         return (*self._books.notices, *self._file.notices)
 
     @property

@@ -10,10 +10,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from hsm.endpoint import Endpoint, Tree
+from hsm.endpoint import Endpoint
 from hsm.files import DamagedFileError, load_json, save_json
 from hsm.model import EntryKind, FileKey, Root
 from hsm.plan.destination import Destination
+from hsm.transfer.destination.places import look_at_places
 
 SCHEMA = 1
 _WORDS = "somebody wrote it there while a sync was at work"
@@ -54,7 +55,8 @@ class KnownStrangers:
         """
         known = self._load()
         kept = {key: mark for key, mark in known.items() if key not in sent}
-        kept.update(_look(found, destination, roots))
+        there = look_at_places(destination, roots, found)
+        kept.update({key: (it.size, it.mtime_ns) for key, it in there.items() if it.kind is EntryKind.FILE})
         if kept != known:
             rows = [[root.value, path, *mark] for (root, path), mark in sorted(kept.items())]
             save_json(self._path, {"files": rows}, schema=SCHEMA)
@@ -66,15 +68,3 @@ class KnownStrangers:
             return {(Root(root), str(path)): (int(size), int(mtime)) for root, path, size, mtime in rows}
         except _USELESS:
             return {}
-
-
-def _look(keys: Collection[FileKey], destination: Endpoint, roots: Mapping[Root, str]) -> dict[FileKey, _Mark]:
-    names = {root: tuple(path for owner, path in keys if owner is root) for root in roots}
-    trees = {root: Tree(roots[root], paths, 0) for root, paths in names.items() if paths}
-    listings = destination.survey(list(trees.values())).listings if trees else ()
-    return {
-        (root, entry.path): (entry.size, entry.mtime_ns)
-        for root, listing in zip(trees, listings, strict=True)
-        for entry in listing.entries
-        if entry.kind is EntryKind.FILE
-    }
