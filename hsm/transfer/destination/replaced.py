@@ -7,7 +7,7 @@ rounded up. So it keeps what it replaces (`--backup`), and here is decided about
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hsm.endpoint import Endpoint, Tree
@@ -82,27 +82,33 @@ class ReplacedFiles:
             HsmError: The destination is out of reach.
         """
         wanted = {file.key: file for file in files}
-        kept = {key: entry for key, entry in self._list().items() if key in wanted}
+        # Of what the check saw the names are asked for along with what was kept: one round trip of every sync that
+        # replaces something.
+        listed, there = self._list([key for key in wanted if key in seen.there])
+        kept = {key: entry for key, entry in listed.items() if key in wanted}
         strange = {key for key, entry in kept.items() if not _may_go(wanted[key], entry, seen)}
-        found = self._put_back(kept, strange, wanted, seen)
+        asked = wanted.keys() & seen.there.keys()
+        there |= look_at_places(self._destination, self._roots, kept.keys() - asked)
+        found = self._put_back(kept, there, strange, wanted, seen)
         return Strangers(found.back & strange, found.kept)
 
     def restore(self, files: Sequence[SourceFile], seen: SeenFiles) -> Strangers:
         """Do the same for a holder that was killed: what it did not say that it may replace is somebody else's."""
         wanted = {file.key: file for file in files}
-        kept = self._list()
+        kept, _ = self._list()
         known = {key for key, entry in kept.items() if key in wanted and _may_go(wanted[key], entry, seen)}
-        return self._put_back(kept, kept.keys() - known, wanted, seen)
+        there = look_at_places(self._destination, self._roots, kept)
+        return self._put_back(kept, there, kept.keys() - known, wanted, seen)
 
     def _put_back(
         self,
         kept: Mapping[FileKey, Entry],
+        there: Mapping[FileKey, Entry],
         strange: Collection[FileKey],
         wanted: Mapping[FileKey, SourceFile],
         seen: SeenFiles,
     ) -> Strangers:
         """Put back what has lost its name, and of what is somebody else's that of which the name holds our own."""
-        there = look_at_places(self._destination, self._roots, kept)
         lost = kept.keys() - there.keys()
         free = {key for key in strange if key in there and key in wanted and seen.is_own(wanted[key], there[key])}
         moves = {join(self._roots[root], path): (root, path) for root, path in lost | free}
@@ -110,15 +116,25 @@ class ReplacedFiles:
         back = frozenset(key for final, key in moves.items() if final in done)
         return Strangers(back, {key: self._get_kept(key) for key in (lost | set(strange)) - back})
 
-    def _list(self) -> dict[FileKey, Entry]:
-        listings = self._destination.survey([Tree(folder) for folder in self._folders.values()]).listings
-        return {
+    def _list(self, keys: Iterable[FileKey] = ()) -> tuple[dict[FileKey, Entry], dict[FileKey, Entry]]:
+        """List what was kept, and in the same round trip what has these names."""
+        names: dict[Root, list[str]] = {}
+        for root, path in keys:
+            names.setdefault(root, []).append(path)
+        trees = [
+            *(Tree(folder) for folder in self._folders.values()),
+            *(Tree(self._roots[root], tuple(paths), 0) for root, paths in names.items()),
+        ]
+        listings = iter(self._destination.survey(trees).listings)
+        kept = {
             (root, entry.path): entry
-            for (root, _), listing in zip(self._folders, listings, strict=True)
+            for (root, _), listing in zip(self._folders, listings, strict=False)
             if listing.kind is EntryKind.FOLDER
             for entry in listing.entries
             if entry.kind is not EntryKind.FOLDER
         }
+        there = {(root, e.path): e for root, listing in zip(names, listings, strict=True) for e in listing.entries}
+        return kept, there
 
     def _get_kept(self, key: FileKey) -> str:
         return f"{self._folders[key[0], self._mounts.find(_make_file(key))]}/{key[1]}"
