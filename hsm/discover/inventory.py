@@ -11,7 +11,7 @@ from hsm.discover.files.sweep_files import SweepFiles, read_sweep_files
 from hsm.discover.index import RunIndex
 from hsm.discover.results import Results
 from hsm.discover.run_files import read_run_files, read_run_versions
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.unseen_runs import iter_wandb_problems, list_strays
 from hsm.discover.wandb_runs import find_candidates, look_behind, make_wandb_tree, read_members
 from hsm.endpoint import Endpoint, Listing, Survey, Tree
@@ -31,7 +31,7 @@ class _Runs:
 def read_inventory(
     endpoint: Endpoint,
     layout: Layout,
-    sweep: SweepFolder,
+    sweep: Sweep,
     *,
     max_depth: int | None,
     index: RunIndex,
@@ -102,7 +102,7 @@ def read_inventory(
 def _read_runs(
     endpoint: Endpoint,
     survey: Survey,
-    sweep: SweepFolder,
+    sweep: Sweep,
     *,
     folder: Listing | None,
     index: RunIndex,

@@ -35,7 +35,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class SweepFolder:
+class Sweep:
     """A sweep at the source.
 
     Attributes:
@@ -96,12 +96,12 @@ class SweepsFound:
     """
 
     layout: Layout
-    sweeps: tuple[SweepFolder, ...]
+    sweeps: tuple[Sweep, ...]
     folders: tuple[str, ...] = ()
     missing: tuple[Root, ...] = ()
 
 
-def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[SweepFolder, ...]:
+def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[Sweep, ...]:
     """List the project's sweeps, oldest first.
 
     A sweep is a folder in `<sweeps>/outputs` or `<project>/outputs`, or one in `<wandb>` that holds runs or a
@@ -130,14 +130,14 @@ def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
     survey = endpoint.survey([*trees, Tree(layout.wandb, max_depth=1), *(Tree(place, (), 0) for place in places)])
     wandb, there = survey.listings[len(trees)], survey.listings[len(trees) + 1 :]
     home = survey.machine.home
-    found: dict[tuple[str, str], SweepFolder] = {}
+    found: dict[tuple[str, str], Sweep] = {}
     for base, listing in zip(bases, survey.listings, strict=False):
         prefix = _expand(base, home)
         for name in _iter_sweep_names(listing):
             # By the real path, since one of the two may be a symlink to the other.
-            found.setdefault((listing.base, name), SweepFolder(name, prefix, f"{prefix}/{sweep_folder(name)}"))
+            found.setdefault((listing.base, name), Sweep(name, prefix, f"{prefix}/{sweep_folder(name)}"))
     known = {sweep.id for sweep in found.values()}
-    only_runs = [SweepFolder(name) for name in _iter_run_groups(endpoint, wandb) if name not in known]
+    only_runs = [Sweep(name) for name in _iter_run_groups(endpoint, wandb) if name not in known]
     roots = zip((Root.WANDB, Root.SWEEPS), there, strict=False)
     return SweepsFound(
         layout=Layout(*(_expand(path, home) for path in (layout.project, layout.sweeps, layout.wandb))),
@@ -151,7 +151,7 @@ def _expand(path: str, home: str) -> str:
     return f"{home}{path[1:]}" if path.startswith("~/") else path
 
 
-def find_sweep(sweeps: Sequence[SweepFolder], word: str) -> SweepFolder:
+def find_sweep(sweeps: Sequence[Sweep], word: str) -> Sweep:
     """Find the sweep a user means: a whole name, `latest`, or the beginning of exactly one name.
 
     Args:
@@ -179,7 +179,7 @@ def find_sweep(sweeps: Sequence[SweepFolder], word: str) -> SweepFolder:
     raise UnknownSweepError(f"Unknown sweep {word!r}", hint=_make_hint(names, word))
 
 
-def _pick_one(sweeps: Sequence[SweepFolder], name: str) -> SweepFolder:
+def _pick_one(sweeps: Sequence[Sweep], name: str) -> Sweep:
     """Take the one sweep of a name; between two folders HSM does not guess."""
     first, *others = (sweep for sweep in sweeps if sweep.id == name)
     if others:
@@ -232,7 +232,7 @@ def _is_sweep_name(name: str) -> bool:
     return True
 
 
-def _make_age_key(sweep: SweepFolder) -> tuple[str, list[tuple[int, str]], str]:
+def _make_age_key(sweep: Sweep) -> tuple[str, list[tuple[int, str]], str]:
     parts = _NUMBERS.split(sweep.id)
     counted = [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
     return (parse_timestamp(sweep.id), counted, sweep.path)  # the path, so that the order is the same on every day

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hsm.discover.combinations import COMBINATIONS, count_combinations
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import NO_RUNS, EntryKind, Problem, SweepInventory
 from hsm.project_folder import ProjectFolder
@@ -16,7 +16,7 @@ from hsm.records.journal import list_journals
 def find_missing_runs(
     endpoint: Endpoint,
     layout: Layout,
-    sweep: SweepFolder,
+    sweep: Sweep,
     inventory: SweepInventory,
     project: Path,
     *,
@@ -45,7 +45,7 @@ def find_missing_runs(
     return (Problem(layout.wandb, NO_RUNS, f"No run of {sweep.id} was found: {why}.", hint),)
 
 
-def _find_reason(endpoint: Endpoint, layout: Layout, sweep: SweepFolder, project: Path, target: str) -> str:
+def _find_reason(endpoint: Endpoint, layout: Layout, sweep: Sweep, project: Path, target: str) -> str:
     (wandb,) = endpoint.survey([Tree(layout.wandb, (), 0)]).listings
     if wandb.kind is not EntryKind.FOLDER:
         return f"there is no folder {layout.wandb}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from hsm.config.load import LoadedConfig
 from hsm.discover.index import load_index, save_index
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
+from hsm.discover.sweeps import Layout, Sweep, find_sweep, list_sweeps
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import UnknownSweepError
 from hsm.model import EntryKind, Problem, Root, SweepInventory
@@ -40,8 +40,8 @@ class ProjectSource:
     project: Path
     endpoint: Endpoint
     layout: Layout
-    known: tuple[SweepFolder, ...]
-    sweeps: tuple[SweepFolder, ...]
+    known: tuple[Sweep, ...]
+    sweeps: tuple[Sweep, ...]
     missing: Mapping[Root, str] = field(default_factory=dict)
     target: str = ""
 
@@ -76,7 +76,7 @@ def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> d
     return {root: folders[root] for root, listing in found.items() if listing.kind is not EntryKind.FOLDER}
 
 
-def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, target: str = "") -> SweepFolder:
+def find_known_sweep(known: Sequence[Sweep], project: Path, word: str, *, target: str = "") -> Sweep:
     """Find a sweep; one that was synced before counts even if nothing of it is here any more.
 
     The plan then refuses it as vanished, which says more than an unknown name.
@@ -97,7 +97,7 @@ def find_known_sweep(known: Sequence[SweepFolder], project: Path, word: str, *, 
         targets = (target,) if target else folder.list_targets()
         # Not `Path.is_file`, which raises where the folder is another user's.
         if any(os.path.isfile(folder.journal(name, word)) for name in targets):  # noqa: PTH113
-            return SweepFolder(word)
+            return Sweep(word)
         raise
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hsm.discover.files.folder_links import Followed, Places, follow_folders
 from hsm.discover.files.junk import mark_junk, may_hold_junk
 from hsm.discover.results import Results, is_own
-from hsm.discover.sweeps import WANDB_NAMES, SweepFolder
+from hsm.discover.sweeps import WANDB_NAMES, Sweep
 from hsm.endpoint import Endpoint, Listing
 from hsm.model import Entry, EntryKind, Problem, Root
 from hsm.sweep_folder import sweep_folder
@@ -33,7 +33,7 @@ class SweepFiles:
 def read_sweep_files(
     endpoint: Endpoint,
     listing: Listing,
-    sweep: SweepFolder,
+    sweep: Sweep,
     *,
     max_depth: int | None,
     places: Places | None,
@@ -83,7 +83,7 @@ def is_symlinked_wandb(parts: Sequence[str], entry: Entry) -> bool:
 
 
 def _take_problem(
-    problem: Problem, sweep: SweepFolder, found: SweepFiles, *, max_depth: int | None, has_runs: bool
+    problem: Problem, sweep: Sweep, found: SweepFiles, *, max_depth: int | None, has_runs: bool
 ) -> None:
     """Take what could not be read; a notice where it lies too deep to be sent, and can hide no run."""
     parts = problem.path.split("/") if problem.path else []

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hsm.config.schema import TargetSettings
-from hsm.discover.sweeps import Layout, SweepFolder, SweepsFound, look_for_sweeps
+from hsm.discover.sweeps import Layout, Sweep, SweepsFound, look_for_sweeps
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import TargetError, UsageError
 from hsm.model import EntryKind, Root
@@ -52,7 +52,7 @@ class FarSource:
         self._resolve = resolve
         self._looks: dict[Layout, SweepsFound] = {}
 
-    def find(self, word: str) -> SweepFolder:
+    def find(self, word: str) -> Sweep:
         """Find the sweep that a word means there: an id, an unambiguous prefix, `latest`.
 
         A sweep that was brought from there counts also when nothing of it is left there.
@@ -98,7 +98,7 @@ class FarSource:
                     kind="source_missing",
                 )
 
-    def _find(self, word: str, sweep: str) -> SweepFolder:
+    def _find(self, word: str, sweep: str) -> Sweep:
         return find_known_sweep(self.look(sweep).sweeps, self._project, word, target=self._endpoint.name)
 
 

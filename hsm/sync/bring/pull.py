@@ -13,7 +13,7 @@ from functools import partial
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.errors import HsmError, UsageError
 from hsm.model import Root, SweepInventory
 from hsm.plan.symlinks.folder_links import list_followed
@@ -135,13 +135,13 @@ class _Pull:
             stopwatch = Stopwatch(connection.name, self._reporter)
         return list(reports.items())
 
-    def _find(self, name: str, source: FarSource) -> tuple[list[SweepFolder], dict[str, TargetReport]]:
+    def _find(self, name: str, source: FarSource) -> tuple[list[Sweep], dict[str, TargetReport]]:
         """The sweeps that the words mean, each once, and a report for each word that means none there.
 
         Raises:
             UsageError: A word means none at the only target there is.
         """
-        meant: dict[str, SweepFolder] = {}
+        meant: dict[str, Sweep] = {}
         unknown: dict[str, TargetReport] = {}
         for word in self._request.sweeps:
             try:
@@ -154,7 +154,7 @@ class _Pull:
         return list(meant.values()), unknown
 
     def _serve_sweep(
-        self, connection: Connection, far: FarSource, sweep: SweepFolder, stopwatch: Stopwatch
+        self, connection: Connection, far: FarSource, sweep: Sweep, stopwatch: Stopwatch
     ) -> TargetReport:
         settings = self._resolve(connection.name, sweep.id)
         options = self._make_options(connection.name, settings, far.look(sweep.id).folders)
@@ -203,7 +203,7 @@ class _Pull:
         return self._end(report)
 
     def _read(
-        self, connection: Connection, far: FarSource, sweep: SweepFolder, options: ExchangeOptions
+        self, connection: Connection, far: FarSource, sweep: Sweep, options: ExchangeOptions
     ) -> SweepInventory:
         found = far.look(sweep.id)
         source = ProjectSource(

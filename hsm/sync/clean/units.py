@@ -12,7 +12,7 @@ from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.membership import Candidate, iter_sweep_names
 from hsm.discover.run_logs import read_facts
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.untold_runs import MEMBERSHIP_UNKNOWN
 from hsm.model import EntryKind, Root, Run, SourceFile, SweepInventory
 from hsm.plan.versions import find_superseded
@@ -109,7 +109,7 @@ def find_leftovers(project: Path, sweep: str, *, puts_back: bool) -> tuple[Clean
 
 def make_units(
     inventory: SweepInventory,
-    sweep: SweepFolder,
+    sweep: Sweep,
     leftovers: Iterable[CleanedUnit],
     *,
     wants_folder: bool,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hsm._version import __version__
 from hsm.discover.results import SPECIAL_FILE
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.unseen_runs import STRAY_FILES
 from hsm.discover.untold_runs import MEMBERSHIP_UNKNOWN
 from hsm.endpoint import Endpoint, FileEnds
@@ -59,7 +59,7 @@ class UnchangedSweep(Shortcut):
     """
 
     def __init__(
-        self, journals: Mapping[str, Path], questions: Mapping[str, object], layout: Layout, sweep: SweepFolder
+        self, journals: Mapping[str, Path], questions: Mapping[str, object], layout: Layout, sweep: Sweep
     ) -> None:
         self._journals = journals
         self._questions = questions

@@ -10,7 +10,7 @@ from hsm.discover.index import RunIndex
 from hsm.discover.membership import Candidate, Membership, decide_membership, iter_sweep_names, make_run
 from hsm.discover.results import is_own
 from hsm.discover.run_logs import read_facts
-from hsm.discover.sweeps import WANDB_NAMES, SweepFolder, is_run_name
+from hsm.discover.sweeps import WANDB_NAMES, Sweep, is_run_name
 from hsm.discover.wandb_runs import find_candidates
 from hsm.endpoint import Endpoint, Listing
 from hsm.model import Entry, EntryKind, RunState
@@ -50,7 +50,7 @@ class SweepCount:
 
 def take_census(
     endpoint: Endpoint,
-    sweeps: Sequence[SweepFolder],
+    sweeps: Sequence[Sweep],
     folders: Mapping[str, Listing],
     wandb: Listing,
     index: RunIndex,
@@ -107,7 +107,7 @@ def _sum_files(listing: Listing, runs: dict[str, FileTotal], *, is_sweep: bool) 
 
 
 def _find_candidates(
-    sweeps: Iterable[SweepFolder], folders: Mapping[str, Listing], wandb: Listing
+    sweeps: Iterable[Sweep], folders: Mapping[str, Listing], wandb: Listing
 ) -> tuple[_Candidates, dict[str, _Candidates]]:
     """Find the run folders that lie where all sweeps' do, and those that lie with one sweep, by its id."""
     by_top: dict[str, list[Entry]] = {}

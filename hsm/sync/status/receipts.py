@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from hsm.discover.results import is_own
-from hsm.discover.sweeps import Layout, SweepFolder, is_run_name
+from hsm.discover.sweeps import Layout, Sweep, is_run_name
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import EntryKind, Problem, Root, SourceFile
 from hsm.records.receipt import Receipt, get_receipt_name, parse_receipt
@@ -26,7 +26,7 @@ _RECEIPT_NAME = re.compile(r"receipt-[0-9a-f]{16}\.json")
 _MAX_BYTES = 64 * 1024 * 1024
 
 
-def read_received(endpoint: Endpoint, layout: Layout, sweep: SweepFolder) -> tuple[ReceivedStatus, ...]:
+def read_received(endpoint: Endpoint, layout: Layout, sweep: Sweep) -> tuple[ReceivedStatus, ...]:
     """Read the receipts of a sweep that lie here, and compare them with the files. Changes nothing.
 
     Args:
@@ -96,7 +96,7 @@ def _check(receipt: Receipt, name: str, sweep: str) -> None:
 
 
 def _read_files(
-    endpoint: Endpoint, layout: Layout, sweep: SweepFolder, receipts: Iterable[Receipt]
+    endpoint: Endpoint, layout: Layout, sweep: Sweep, receipts: Iterable[Receipt]
 ) -> Mapping[str, list[SourceFile]]:
     """List what lies here, by run; the sweep's folder under its empty name."""
     names = tuple(dict.fromkeys(run for receipt in receipts for run in receipt.runs if run != SWEEP_FOLDER))

@@ -16,7 +16,7 @@ from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.config.target_sections import SyncOptions
 from hsm.discover.index import save_index
-from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
+from hsm.discover.sweeps import Layout, Sweep, find_sweep, list_sweeps
 from hsm.errors import ConfigError, UsageError
 from hsm.model import Problem, Root
 from hsm.project_folder import ProjectFolder, make_journal_name
@@ -87,7 +87,7 @@ class _Reader:
         self._ids = frozenset(sweep.id for sweep in self._known)
         self._journals = {name: self._list_journals(name) for name in loaded.config.sync_targets}
 
-    def find_sweeps(self, words: Sequence[str]) -> tuple[SweepFolder, ...]:
+    def find_sweeps(self, words: Sequence[str]) -> tuple[Sweep, ...]:
         """Find the sweeps that are meant, each once; one that is in two places only by its name."""
         if words:
             found = (find_known_sweep(self._known, self._loaded.project, word) for word in words)
@@ -95,9 +95,9 @@ class _Reader:
         by_id = {sweep.id: sweep for sweep in self._known}
         files = set(map(make_journal_name, by_id))
         gone = sorted({name for names in self._journals.values() for name in names} - files)
-        return (*by_id.values(), *(SweepFolder(name.removesuffix(".json")) for name in gone))
+        return (*by_id.values(), *(Sweep(name.removesuffix(".json")) for name in gone))
 
-    def read_sweep(self, sweep: SweepFolder) -> SweepStatus:
+    def read_sweep(self, sweep: Sweep) -> SweepStatus:
         """Read the state of one sweep."""
         try:
             sweep = find_sweep(self._known, sweep.id) if sweep.id in self._ids else sweep

@@ -9,7 +9,7 @@ from pathlib import Path
 from hsm.config.schema import TargetSettings
 from hsm.config.target_sections import SyncOptions
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Endpoint
 from hsm.model import Root, SweepInventory
 from hsm.plan.planner import select
@@ -24,7 +24,7 @@ class SweepSource:
 
     endpoint: Endpoint
     layout: Layout
-    sweep: SweepFolder
+    sweep: Sweep
     project: Path
     settings: Mapping[str, TargetSettings]
     index: KeptIndex

@@ -12,7 +12,7 @@ import pytest
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.run_files import make_versions
-from hsm.discover.sweeps import Layout, SweepFolder, find_sweep, list_sweeps
+from hsm.discover.sweeps import Layout, Sweep, find_sweep, list_sweeps
 from hsm.model import Problem, Root, RunState, RunVersions, SweepInventory
 from hsm.plan.versions import find_superseded
 from hsm.remote.local import LocalEndpoint
@@ -283,7 +283,7 @@ def read_real(project: Path, sweep: str) -> SweepInventory:
     endpoint, folder = LocalEndpoint(), str(project)
     layout = Layout(folder, f"{folder}/sweeps", f"{folder}/wandb")
     sweeps = list_sweeps(endpoint, layout)
-    found: SweepFolder = find_sweep(sweeps, sweep)
+    found: Sweep = find_sweep(sweeps, sweep)
     known = {known.id for known in sweeps}
     return read_inventory(endpoint, layout, found, max_depth=1, index=RunIndex(), known_sweeps=known)
 
@@ -321,7 +321,7 @@ def test_increments_of_a_real_table_are_kept(media_run: Path) -> None:
     inventory = read_inventory(
         LocalEndpoint(),
         Layout(str(project), f"{project}/sweeps", f"{project}/wandb"),
-        SweepFolder("sweep_1"),
+        Sweep("sweep_1"),
         max_depth=1,
         index=RunIndex(),
         known_sweeps={"sweep_1"},

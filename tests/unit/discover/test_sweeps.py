@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hsm.discover.sweeps import (
-    SweepFolder,
+    Sweep,
     check_sweep_name,
     find_sweep,
     is_run_name,
@@ -37,10 +37,10 @@ def test_finds_sweeps_in_all_three_places(made: MadeProject) -> None:
     made.write("wandb/sweep_1/wandb/run-20250101_000000-b/a")
     folder = str(made.folder)
     assert list_sweeps(LocalEndpoint(), made.layout) == (
-        SweepFolder("sweep_1", f"{folder}/sweeps", f"{folder}/sweeps/outputs/sweep_1"),
-        SweepFolder("sweep_2", folder, f"{folder}/outputs/sweep_2"),
-        SweepFolder("sweep_3"),
-        SweepFolder("sweep_4"),
+        Sweep("sweep_1", f"{folder}/sweeps", f"{folder}/sweeps/outputs/sweep_1"),
+        Sweep("sweep_2", folder, f"{folder}/outputs/sweep_2"),
+        Sweep("sweep_3"),
+        Sweep("sweep_4"),
     )
 
 
@@ -94,7 +94,7 @@ def test_age_is_the_timestamp_then_the_number(made: MadeProject) -> None:
 
 
 SWEEPS = tuple(
-    SweepFolder(name, "/p", f"/p/outputs/{name}")
+    Sweep(name, "/p", f"/p/outputs/{name}")
     for name in ("sweep_1", "sweep_10", "sweep_20251020_212836", "sweep_20251021_090000")
 )
 
@@ -151,7 +151,7 @@ def test_without_any_sweep_says_where_they_would_be(word: str) -> None:
 
 @pytest.mark.parametrize("word", ["sweep_5", "latest", "sweep"])
 def test_a_sweep_in_two_places_is_refused_with_both(word: str) -> None:
-    both = [SweepFolder("sweep_5", "/p", "/p/outputs/sweep_5"), SweepFolder("sweep_5", "/q", "/q/outputs/sweep_5")]
+    both = [Sweep("sweep_5", "/p", "/p/outputs/sweep_5"), Sweep("sweep_5", "/q", "/q/outputs/sweep_5")]
     with pytest.raises(UsageError, match=r"/p/outputs/sweep_5 and /q/outputs/sweep_5"):
         find_sweep(both, word)
 

@@ -10,7 +10,7 @@ import pytest
 
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.model import Problem, RunState, SweepInventory
 from hsm.remote.local import LocalEndpoint
 from tests.unit.wandb_log import log_writer as w
@@ -256,7 +256,7 @@ def test_known_logs_are_not_opened_again_and_changed_ones_are(sweep: MadeProject
     sweep.write_run("wandb/offline-run-20251020_220000-d", w.run("d", group=OTHER))
     index, folder = (
         RunIndex(),
-        SweepFolder(SWEEP, f"{sweep.folder}/sweeps", f"{sweep.folder}/sweeps/outputs/{SWEEP}"),
+        Sweep(SWEEP, f"{sweep.folder}/sweeps", f"{sweep.folder}/sweeps/outputs/{SWEEP}"),
     )
 
     def read() -> list[str]:
@@ -331,7 +331,7 @@ def test_a_sweep_may_have_only_runs(made: MadeProject) -> None:
 def test_a_sweep_that_is_gone_is_not_present(made: MadeProject) -> None:
     made.folder.mkdir()
     layout = Layout(str(made.folder), f"{made.folder}/sweeps", f"{made.folder}/wandb")
-    folder = SweepFolder(SWEEP, layout.sweeps, f"{layout.sweeps}/outputs/{SWEEP}")
+    folder = Sweep(SWEEP, layout.sweeps, f"{layout.sweeps}/outputs/{SWEEP}")
     index = RunIndex()
     inventory = read_inventory(LocalEndpoint(), layout, folder, max_depth=1, index=index, known_sweeps=())
     assert inventory == SweepInventory(sweep=SWEEP)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hsm.discover.combinations import COMBINATIONS
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.model import Run, SweepInventory
 from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import CleanedUnit, Cleaning, make_aside_name, make_cleaning_path, save_cleaning
@@ -32,7 +32,7 @@ def project(tmp_path: Path) -> Path:
 def find(project: Path, *runs: str, path: bool = True, target: str = "") -> list[str]:
     layout = Layout(str(project), f"{project}/sweeps", f"{project}/wandb")
     folder = f"{project}/sweeps/outputs/{SWEEP}" if path else ""
-    sweep = SweepFolder(SWEEP, layout.sweeps if path else "", folder)
+    sweep = Sweep(SWEEP, layout.sweeps if path else "", folder)
     inventory = SweepInventory(SWEEP, tuple(Run(name, "/p") for name in runs))
     problems = find_missing_runs(LocalEndpoint(), layout, sweep, inventory, project, target=target)
     assert all(problem.is_failure and problem.kind == "no_runs" for problem in problems)

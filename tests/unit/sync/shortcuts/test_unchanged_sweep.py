@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hsm.discover.sweeps import Layout, SweepFolder
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Tree
 from hsm.errors import ExitCode
 from hsm.model import PlanItem, Problem, Reason, Root, Run, RunState, SourceFile, SyncPlan
@@ -40,7 +40,7 @@ class Ground:
     def make(self, *, sweep: str = "", **questions: object) -> UnchangedSweep:
         layout = Layout(str(self.folder), str(self.folder / "sweeps"), str(self.wandb))
         asked = dict.fromkeys(self.journals, questions)
-        return UnchangedSweep(self.journals, asked, layout, SweepFolder("sweep_1", path=sweep))
+        return UnchangedSweep(self.journals, asked, layout, Sweep("sweep_1", path=sweep))
 
     def note(self, report: TargetReport = REPORT, digest: str = "there") -> None:
         """Read all there is, and note how it ended."""

@@ -18,7 +18,7 @@ from hsm.config.load import LoadedConfig, load_project_config
 from hsm.config.target_sections import SyncOptions
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import Layout, SweepFolder, list_sweeps
+from hsm.discover.sweeps import Layout, Sweep, list_sweeps
 from hsm.errors import ExitCode, TargetError, UsageError
 from hsm.model import EntryKind, Root, Run, RunState, RunVersions, SourceFile, SweepInventory
 from hsm.plan.destination import DestinationRoot
@@ -192,7 +192,7 @@ def write_receipt(project: Path, *, name: str = get_receipt_name(SENDER.id), **c
 
 
 def read_one(layout: Layout) -> ReceivedStatus:
-    sweep = SweepFolder(SWEEP, layout.sweeps, f"{layout.sweeps}/outputs/{SWEEP}")
+    sweep = Sweep(SWEEP, layout.sweeps, f"{layout.sweeps}/outputs/{SWEEP}")
     (received,) = read_received(LocalEndpoint(), layout, sweep)
     return received
 
@@ -293,7 +293,7 @@ def test_other_files_beside_receipts_are_none(layout: Layout) -> None:
 def test_several_sources_are_told_apart(layout: Layout) -> None:
     other = Sender("f" * 16, "login2", "/home/me/p")
     write_receipt(Path(layout.project), name=get_receipt_name(other.id), source=other)
-    sweep = SweepFolder(SWEEP, layout.sweeps, f"{layout.sweeps}/outputs/{SWEEP}")
+    sweep = Sweep(SWEEP, layout.sweeps, f"{layout.sweeps}/outputs/{SWEEP}")
     hosts = [received.source.host for received in read_received(LocalEndpoint(), layout, sweep) if received.source]
     assert hosts == ["login1", "login2"]
 
