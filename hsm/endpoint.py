@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, overload
+from enum import Enum
+from typing import NamedTuple, Protocol, overload
 
 from hsm.model import Entry, EntryKind, Problem
 
@@ -90,6 +91,81 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchBounds:
+    """Bounds of a search for folders.
+
+    Attributes:
+        depth: Levels below the base: a folder `a/b` lies at depth 2.
+        n_folders: Folders that are read in all.
+        n_entries: Entries of one folder; from there on it is left unread.
+        seconds: For the whole search; over a network without the round trips.
+    """
+
+    depth: int = 4
+    n_folders: int = 2_000
+    n_entries: int = 5_000
+    seconds: float = 2.0
+
+
+_BOUNDS = SearchBounds()
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSearch:
+    """A request to look for wandb folders and for the marks of Hydra below a folder (`hsm.remote.folder_search`).
+
+    Attributes:
+        base: Absolute path of a folder, or `~/...`; may be or lie below a symlink.
+        left: Absolute real paths of folders that are not entered.
+        bounds: Where it ends.
+    """
+
+    base: str
+    left: tuple[str, ...] = ()
+    bounds: SearchBounds = _BOUNDS
+
+
+class CutReason(str, Enum):
+    """Reason why a folder was not searched to its end. The values are words for people."""
+
+    ENTRIES = "too many entries"
+    FOLDERS = "too many folders"
+    TIME = "out of time"
+    UNREADABLE = "cannot be read"
+
+
+class CutSearch(NamedTuple):
+    """A folder in which a search ended early.
+
+    Attributes:
+        path: Relative to the base; of FOLDERS and TIME the first one that was not read, and others follow it.
+        reason: Why it was left.
+    """
+
+    path: str
+    reason: CutReason
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFolders:
+    """The answer to a `FolderSearch`. Paths are sorted and relative to `base`, which itself is `""`.
+
+    Attributes:
+        base: The folder's real path; as asked for when it does not exist.
+        wandb: Folders named `wandb` or `.wandb`.
+        multiruns: Folders that hold a file `multirun.yaml`. What lies below them was not looked at.
+        jobs: Folders that hold a folder `.hydra`.
+        cut: What was not searched to its end.
+    """
+
+    base: str
+    wandb: tuple[str, ...] = ()
+    multiruns: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    cut: tuple[CutSearch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """One look at an endpoint.
 
@@ -98,12 +174,14 @@ class Survey:
         listings: One per requested `Tree`, in their order.
         receipts: The checksum of every receipt in the folder that was asked for, by file name.
         digest: Of all that was listed, the same as long as nothing of it changes; empty where the endpoint has none.
+        found: The answer to the search; None where none was asked for.
     """
 
     machine: Machine
     listings: Sequence[Listing]
     receipts: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    found: FoundFolders | None = None
 
 
 class LazyListings(Sequence[Listing]):
@@ -167,13 +245,16 @@ class Endpoint(Protocol):
     def is_remote(self) -> bool:
         """True where it lies behind a network connection."""
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
+    def survey(
+        self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False, search: FolderSearch | None = None
+    ) -> Survey:
         """List `trees`, in one session where the endpoint is remote. Changes nothing.
 
         Args:
-            trees: At least one.
+            trees: At least one, unless there is a `search`.
             receipts: A folder, absolute or `~/...`, whose receipts' checksums are wanted.
             is_lazy: The listings may be read out of the answer when they are asked for, if ever.
+            search: Folders to look for as well, in the same session.
         """
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:

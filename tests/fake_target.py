@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hsm.endpoint import FileEnds, Survey, Tree
+from hsm.endpoint import FileEnds, FolderSearch, Survey, Tree
 from hsm.errors import HsmError
 from hsm.model import Entry, EntryKind, Problem, Root
 from hsm.plan.disk.file_system import FileSystem
@@ -152,9 +152,11 @@ class _FakeEndpoint(LocalEndpoint):
         self.file_system: FileSystem | None = None
         self.shift_ns = 0  # of all times, as on FAT after daylight saving
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
+    def survey(
+        self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False, search: FolderSearch | None = None
+    ) -> Survey:
         self._script.reach("survey")
-        found = super().survey(trees, receipts=receipts, is_lazy=is_lazy)
+        found = super().survey(trees, receipts=receipts, is_lazy=is_lazy, search=search)
         if self.file_system is None:
             return found
         listings = [replace(listing, entries=tuple(map(self._show, listing.entries))) for listing in found.listings]

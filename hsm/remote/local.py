@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from hsm.endpoint import FileEnds, Machine, Survey, Tree
+from hsm.endpoint import FileEnds, FolderSearch, Machine, Survey, Tree
 from hsm.process.runner import Completed, Runner
 from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
+from hsm.remote.folder_search.here import search_folders
 from hsm.remote.sessions import SESSION_TIMEOUT_SECONDS
 from hsm.remote.shell import quote_path
 from hsm.remote.shell_programs.receipts import make_receipts_program, parse_receipt_checksums
@@ -41,7 +42,14 @@ class LocalEndpoint:
         self._runner = runner or Runner()
         self._scan = scan
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:  # noqa: ARG002
+    def survey(
+        self,
+        trees: Sequence[Tree],
+        *,
+        receipts: str = "",
+        is_lazy: bool = False,  # noqa: ARG002
+        search: FolderSearch | None = None,
+    ) -> Survey:
         """See `hsm.endpoint.Endpoint.survey`; says nothing of rsync, which costs a process."""
         machine = Machine(system=os.uname().sysname, home=str(Path.home()), clock_ns=time.time_ns())
         checksums: dict[str, str] = {}
@@ -49,7 +57,9 @@ class LocalEndpoint:
             program = make_receipts_program(quote_path(receipts))
             completed = LocalShell(self._runner).run(program)
             checksums = parse_receipt_checksums(completed.stdout.split(b"\0"))
-        return Survey(machine, tuple(list_tree(tree, scan=self._scan) for tree in trees), checksums)
+        found = search_folders(search) if search is not None else None
+        listings = tuple(list_tree(tree, scan=self._scan) for tree in trees)
+        return Survey(machine, listings, checksums, found=found)
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`."""

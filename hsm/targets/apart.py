@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from hsm.discover.sweeps import Layout
-from hsm.endpoint import Endpoint, FileEnds, LazyListings, Listing, Survey, Tree
+from hsm.endpoint import Endpoint, FileEnds, FolderSearch, LazyListings, Listing, Survey, Tree
 from hsm.errors import SamePlaceError
 from hsm.model import Root
 from hsm.targets.contents.marks import make_mark_name, make_marks_here, remove_marks_here
@@ -44,16 +44,18 @@ class ApartEndpoint:
         """See `hsm.endpoint.Endpoint.is_remote`."""
         return self._endpoint.is_remote
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
+    def survey(
+        self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False, search: FolderSearch | None = None
+    ) -> Survey:
         """See `hsm.endpoint.Endpoint.survey`.
 
         Raises:
             SamePlaceError: It is this project; of a lazy survey, when its listings are read.
         """
         if self._is_apart:
-            return self._endpoint.survey(trees, receipts=receipts, is_lazy=is_lazy)
+            return self._endpoint.survey(trees, receipts=receipts, is_lazy=is_lazy, search=search)
         with self._mark() as mark:
-            survey = self._endpoint.survey(self._add(trees, mark), receipts=receipts, is_lazy=is_lazy)
+            survey = self._endpoint.survey(self._add(trees, mark), receipts=receipts, is_lazy=is_lazy, search=search)
 
         def read() -> tuple[Listing, ...]:
             return self._check(survey.listings, mark)[: len(trees)]

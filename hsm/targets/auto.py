@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from hsm.config.schema import TargetSettings
-from hsm.endpoint import Endpoint, FileEnds, Survey, Tree
+from hsm.endpoint import Endpoint, FileEnds, FolderSearch, Survey, Tree
 from hsm.errors import HsmError, NoRsyncError, NoShellError, NoSshError, TargetError, UnreachableError
 from hsm.model import Problem, Root
 from hsm.plan.disk.file_system import FileSystem
@@ -217,9 +217,11 @@ class _AutoEndpoint:
         """The target's name."""
         return self._target.name
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
+    def survey(
+        self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False, search: FolderSearch | None = None
+    ) -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
-        return self._try(lambda there: there.survey(trees, receipts=receipts, is_lazy=is_lazy))
+        return self._try(lambda there: there.survey(trees, receipts=receipts, is_lazy=is_lazy, search=search))
 
     def read_ends(self, paths: Sequence[str], *, n_blocks: int, head_bytes: int | None = None) -> Iterator[FileEnds]:
         """See `hsm.endpoint.Endpoint.read_ends`."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
-from hsm.endpoint import FileEnds, Machine, Survey, Tree
+from hsm.endpoint import FileEnds, FolderSearch, Machine, Survey, Tree
 from hsm.model import EntryKind
 from hsm.process.answer import MOST_ANSWER_BYTES, AnswerTooLongError
 from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
@@ -64,7 +64,14 @@ class SftpEndpoint:
             self._machine = Machine(home=self._sessions.use_sftp(_read_home))
         return self._machine
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:  # noqa: ARG002
+    def survey(
+        self,
+        trees: Sequence[Tree],
+        *,
+        receipts: str = "",
+        is_lazy: bool = False,  # noqa: ARG002
+        search: FolderSearch | None = None,
+    ) -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
         home = self.machine.home
 

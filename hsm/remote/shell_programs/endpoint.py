@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hsm.endpoint import FileEnds, LazyListings, Listing, Machine, Survey, Tree
+from hsm.endpoint import FileEnds, FolderSearch, LazyListings, Listing, Machine, Survey, Tree
 from hsm.errors import TargetError
 from hsm.remote.blocks import BLOCK_BYTES
 from hsm.remote.shell import RemoteShell, make_mark, quote_path
@@ -37,7 +37,9 @@ class RemoteEndpoint:
         """The machine, as the last survey found it; without one it makes a small one."""
         return self._machine or self.survey([Tree("/", (), 0)]).machine
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
+    def survey(
+        self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False, search: FolderSearch | None = None
+    ) -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
         mark = make_mark()
         asked = [replace(tree) for tree in trees] or [Tree("/", names=())]

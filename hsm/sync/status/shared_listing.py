@@ -14,7 +14,7 @@ from hsm.discover.membership import iter_sweep_names
 from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import WANDB_NAMES, is_run_name
 from hsm.discover.wandb_runs import find_candidates
-from hsm.endpoint import Listing, Survey, Tree
+from hsm.endpoint import FolderSearch, Listing, Survey, Tree
 from hsm.model import Entry
 from hsm.remote.local import LocalEndpoint
 from hsm.tree import list_tree
@@ -56,10 +56,12 @@ class SharedListing(LocalEndpoint):
         self._entries: dict[str, list[Entry]] = {}
         self._folders: dict[str, list[str]] = {}
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
+    def survey(
+        self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False, search: FolderSearch | None = None
+    ) -> Survey:
         """See `hsm.endpoint.Endpoint.survey`."""
         return replace(
-            super().survey(trees[:0], receipts=receipts, is_lazy=is_lazy),
+            super().survey(trees[:0], receipts=receipts, is_lazy=is_lazy, search=search),
             listings=tuple(self._list(tree) if _is_of_sweep(tree, self._wandb) else list_tree(tree) for tree in trees),
         )
 

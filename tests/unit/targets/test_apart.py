@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hsm.discover.sweeps import Layout
-from hsm.endpoint import Survey, Tree
+from hsm.endpoint import FolderSearch, Survey, Tree
 from hsm.errors import SamePlaceError
 from hsm.model import Root
 from hsm.remote.local import LocalEndpoint
@@ -22,9 +22,11 @@ class CountingEndpoint(LocalEndpoint):
         super().__init__(name="nas")
         self.asked: list[list[Tree]] = []
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
+    def survey(
+        self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False, search: FolderSearch | None = None
+    ) -> Survey:
         self.asked.append(list(trees))
-        return super().survey(trees, receipts=receipts, is_lazy=is_lazy)
+        return super().survey(trees, receipts=receipts, is_lazy=is_lazy, search=search)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm.endpoint import FileEnds, Survey, Tree
+from hsm.endpoint import FileEnds, FolderSearch, Survey, Tree
 from hsm.records.journal import Route
 from hsm.records.receipt import Sender
 from hsm.records.source_id import load_source_id
@@ -30,9 +30,11 @@ class FarEndpoint(LocalEndpoint):
         self._is_sftp = is_sftp
         self.n_sessions = 0
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
+    def survey(
+        self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False, search: FolderSearch | None = None
+    ) -> Survey:
         self.n_sessions += 1
-        found = super().survey(trees, receipts=receipts, is_lazy=is_lazy)
+        found = super().survey(trees, receipts=receipts, is_lazy=is_lazy, search=search)
         if not self._is_sftp:
             return found
         listings = [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from hsm.endpoint import LazyListings, Listing, Machine, Survey, Tree
+from hsm.endpoint import FolderSearch, LazyListings, Listing, Machine, Survey, Tree
 from hsm.errors import UnreachableError
 from hsm.model import Entry, EntryKind, Root
 from hsm.sync.bring.survey import SurveyAhead
@@ -27,7 +27,14 @@ class Asked:
         self.n_read = 0
         self._error = error
 
-    def survey(self, trees: Sequence[Tree], *, receipts: str = "", is_lazy: bool = False) -> Survey:
+    def survey(
+        self,
+        trees: Sequence[Tree],
+        *,
+        receipts: str = "",
+        is_lazy: bool = False,
+        search: FolderSearch | None = None,  # noqa: ARG002
+    ) -> Survey:
         self.questions.append((list(trees), receipts))
         if self._error is not None:
             raise self._error
