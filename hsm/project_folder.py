@@ -66,10 +66,17 @@ class ProjectFolder:
         """Return the lock of this side for a sweep at a target."""
         return self.journal(target, sweep).with_suffix(".lock")
 
-    def compared(self, target: str, sweep: str, *, is_pull: bool = False) -> Path:
-        """Return the record of the files of a sweep whose content was compared with a target's."""
+    def compared(self, target: str, sweep: str, *, is_pull: bool = False, part: str = "") -> Path:
+        """Return the record of the files of a sweep whose content was compared with a target's.
+
+        Args:
+            target: The target.
+            sweep: The sweep's id.
+            is_pull: Of its pulls.
+            part: Names the folder here, where it is not the usual one.
+        """
         path = self.origins(target, sweep) if is_pull else self.journal(target, sweep)
-        return path.with_suffix(".compared")
+        return path.with_suffix(f".{part}.compared" if part else ".compared")
 
     def file_systems(self, target: str, *, is_pull: bool = False) -> Path:
         """Return the record of a target's file systems, or of those here that its pulls land in."""

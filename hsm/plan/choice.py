@@ -35,6 +35,7 @@ class RunChoice:
         since: The age as typed, for people; empty for any.
         since_ns: Only runs of which something changed at or after this time.
         newest: Only so many of the runs that remain, those that began last; None for all.
+        older: The runs that `newest` leaves, where a plan does not hold all runs of the sweep (`settle_newest`).
     """
 
     states: tuple[RunState, ...] = ()
@@ -43,6 +44,7 @@ class RunChoice:
     since: str = ""
     since_ns: int = 0
     newest: int | None = None
+    older: frozenset[str] | None = None
 
     @property
     def is_everything(self) -> bool:
@@ -132,6 +134,23 @@ def choose(plan: SyncPlan, choice: RunChoice, *, leaves_same: bool = False) -> S
     return replace(plan, items=items, problems=problems)
 
 
+def settle_newest(choice: RunChoice, runs: Iterable[Run], files: Iterable[SourceFile]) -> RunChoice:
+    """Return a choice that leaves the same runs of a part of the sweep as of the whole.
+
+    Args:
+        choice: What is wanted.
+        runs: All runs of the sweep.
+        files: Of runs and of the sweep's folder, in any order.
+    """
+    if choice.newest is None:
+        return choice
+    found = list(runs)
+    by_run = _group(found, files)
+    whys = _find_runs_left(choice, found, by_run)
+    others = _find_runs_left(replace(choice, newest=None), found, by_run)
+    return replace(choice, older=frozenset(whys.keys() - others.keys()))
+
+
 def find_left_by(choice: RunChoice, runs: Iterable[Run], files: Sequence[SourceFile]) -> dict[SourceFile, str]:
     """Find the files of runs that are not chosen, and why.
 
@@ -144,10 +163,7 @@ def find_left_by(choice: RunChoice, runs: Iterable[Run], files: Sequence[SourceF
         File -> the reason, in words that are the same for all files with that reason. Files of the sweep's folder are
         not in it.
     """
-    by_run: dict[str, list[SourceFile]] = {run.name: [] for run in runs}
-    for file in files:
-        if file.run:
-            by_run.setdefault(file.run, []).append(file)
+    by_run = _group(runs, files)
     whys = _find_runs_left(choice, runs, by_run)
     left: dict[SourceFile, str] = {}
     for name, members in by_run.items():
@@ -156,6 +172,15 @@ def find_left_by(choice: RunChoice, runs: Iterable[Run], files: Sequence[SourceF
         else:
             left.update(_find_files_left(choice, members, len(name) + 1))
     return left
+
+
+def _group(runs: Iterable[Run], files: Iterable[SourceFile]) -> dict[str, list[SourceFile]]:
+    """Group files by their run; those of the sweep's folder are in no group."""
+    by_run: dict[str, list[SourceFile]] = {run.name: [] for run in runs}
+    for file in files:
+        if file.run:
+            by_run.setdefault(file.run, []).append(file)
+    return by_run
 
 
 def _find_runs_left(
@@ -174,7 +199,8 @@ def _find_runs_left(
     # Last, so that `--runs failed --newest 3` means three failed runs.
     if choice.newest is not None:
         kept.sort(key=_get_start, reverse=True)
-        whys.update(dict.fromkeys(kept[choice.newest :], f"--newest {choice.newest}: others began later"))
+        older = kept[choice.newest :] if choice.older is None else [name for name in kept if name in choice.older]
+        whys.update(dict.fromkeys(older, f"--newest {choice.newest}: others began later"))
     return whys
 
 

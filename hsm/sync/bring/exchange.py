@@ -88,14 +88,40 @@ def exchange(
         observer: Told what happens.
         ahead: A survey of the destination that was begun before.
     """
-    wanted = select(
+    return exchange_selected(
+        connection,
+        direction,
+        select_wanted(inventory, options),
+        options,
+        ledger=ledger,
+        observer=observer,
+        ahead=ahead,
+    )
+
+
+def select_wanted(inventory: SweepInventory, options: ExchangeOptions) -> SweepInventory:
+    """Select what an exchange copies of what the source has."""
+    return select(
         inventory,
         options.roots,
         folder_links=options.folder_links,
         switched_off=options.switched_off,
         may_lack_runs="source-empty" in options.allowed,
     )
-    return _Exchange(connection, direction, wanted, options, ledger, observer, ahead).run()
+
+
+def exchange_selected(
+    connection: Connection,
+    direction: Direction,
+    inventory: SweepInventory,
+    options: ExchangeOptions,
+    *,
+    ledger: Ledger,
+    observer: Observer,
+    ahead: SurveyAhead | None = None,
+) -> TargetReport:
+    """Copy what `select_wanted` has selected, or a part of it; otherwise as `exchange`."""
+    return _Exchange(connection, direction, inventory, options, ledger, observer, ahead).run()
 
 
 # When the receipts there change between check and lock, somebody else was there: check again, this often.

@@ -13,25 +13,22 @@ from functools import partial
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
-from hsm.discover.sweeps import Layout, Sweep
+from hsm.discover.landing import find_home
+from hsm.discover.sweeps import Layout, Sweep, list_sweeps
 from hsm.errors import HsmError, UsageError
-from hsm.model import Root, SweepInventory
+from hsm.model import SweepInventory
 from hsm.plan.symlinks.folder_links import list_followed
 from hsm.plan.symlinks.outside import drop_bad_names
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
-from hsm.remote.local import LocalEndpoint, LocalShell
-from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.remote.shell_programs.probe import probe_by_shell
+from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.ending import make_failed_report, make_interrupted_report
-from hsm.sync.bring.exchange import Direction, exchange
-from hsm.sync.bring.far_source import FarProject, FarSource, load_far_id
+from hsm.sync.bring.far_source import FarSource, load_far_id
 from hsm.sync.bring.ledger.books import Books
-from hsm.sync.bring.ledger.ledger import Ledger
-from hsm.sync.bring.ledger.provenance import Provenance
 from hsm.sync.bring.options import ExchangeOptions, make_options
+from hsm.sync.bring.reception import Reception
 from hsm.sync.bring.session import Session
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
@@ -139,13 +136,15 @@ class _Pull:
         """The sweeps that the words mean, each once, and a report for each word that means none there.
 
         Raises:
-            UsageError: A word means none at the only target there is.
+            UsageError: A word means none at the only target there is, or a sweep that lies in two places here.
         """
         meant: dict[str, Sweep] = {}
         unknown: dict[str, TargetReport] = {}
+        known = list_sweeps(LocalEndpoint(self._runner), self._layout)
         for word in self._request.sweeps:
             try:
                 found = source.find(word)
+                find_home(known, found.id)  # before anything comes
                 meant.setdefault(found.id, found)
             except UsageError as error:
                 if len(self._request.targets) == 1:
@@ -153,9 +152,7 @@ class _Pull:
                 unknown[word] = make_failed_report(name, error, {})
         return list(meant.values()), unknown
 
-    def _serve_sweep(
-        self, connection: Connection, far: FarSource, sweep: Sweep, stopwatch: Stopwatch
-    ) -> TargetReport:
+    def _serve_sweep(self, connection: Connection, far: FarSource, sweep: Sweep, stopwatch: Stopwatch) -> TargetReport:
         settings = self._resolve(connection.name, sweep.id)
         options = self._make_options(connection.name, settings, far.look(sweep.id).folders)
         with stopwatch.step("scan"):
@@ -167,44 +164,13 @@ class _Pull:
         # One target after another: what one brings is compared with what the next has.
         with self._take_turn():
             books = self._make_books(connection, settings, far.look(sweep.id).layout)
-            report = self._exchange(connection, inventory, options, books, stopwatch)
+            observer = Observer(self._reporter, stopwatch, self._runner.sleep)
+            reception = Reception(connection, self._layout, books, options, runner=self._runner, observer=observer)
+            report = self._end(reception.receive(inventory))
         self._session.note(connection.name, inventory, report)
         return report
 
-    def _exchange(
-        self,
-        connection: Connection,
-        inventory: SweepInventory,
-        options: ExchangeOptions,
-        books: Books,
-        stopwatch: Stopwatch,
-    ) -> TargetReport:
-        roots = {root: str(getattr(self._layout, root.value)) for root in Root}
-        direction = Direction(
-            source=connection.endpoint,
-            destination=LocalEndpoint(self._runner),
-            roots=roots,
-            make_guard=partial(ShellGuard, LocalShell(self._runner)),
-            probe=partial(probe_by_shell, LocalShell(self._runner)),
-            is_pull=True,
-        )
-        far = FarProject(connection.endpoint, books.route, folder=books.source.path)
-        provenance = Provenance(
-            books, inventory.sweep, source=connection.endpoint, sweeps=self._layout.sweeps, vouches=far.vouches
-        )
-        report = exchange(
-            connection,
-            direction,
-            inventory,
-            options,
-            ledger=Ledger(books, inventory.sweep, provenance, place="this project"),
-            observer=Observer(self._reporter, stopwatch, self._runner.sleep),
-        )
-        return self._end(report)
-
-    def _read(
-        self, connection: Connection, far: FarSource, sweep: Sweep, options: ExchangeOptions
-    ) -> SweepInventory:
+    def _read(self, connection: Connection, far: FarSource, sweep: Sweep, options: ExchangeOptions) -> SweepInventory:
         found = far.look(sweep.id)
         source = ProjectSource(
             project=self._loaded.project,

@@ -37,6 +37,7 @@ class Holding:
         books: What all sweeps share.
         sweep: The sweep's id.
         place: The destination, for messages.
+        part: As for `hsm.sync.bring.ledger.ledger.Ledger`.
 
     Attributes:
         notices: What was found that an earlier sync had left.
@@ -44,7 +45,7 @@ class Holding:
             again.
     """
 
-    def __init__(self, books: Books, sweep: str, place: str) -> None:
+    def __init__(self, books: Books, sweep: str, place: str, *, part: str = "") -> None:
         self.notices: tuple[Problem, ...] = ()
         self.came_back: frozenset[FileKey] = frozenset()
         self._books = books
@@ -53,8 +54,9 @@ class Holding:
         self._nonce = make_nonce()
         self._lock: TargetLock | None = None
         self._settled: set[str] = set()
-        # Beside the journal, by the next call alone: see `hsm.records.replacing`.
-        self._journal = ProjectFolder(books.project).journal(books.target, sweep)
+        # Read by the next call alone: see `hsm.records.replacing`.
+        journal = ProjectFolder(books.project).journal(books.target, sweep)
+        self._records = journal.with_suffix(f".{part}") if part else journal.with_suffix("")
 
     @property
     def workspace(self) -> str:
@@ -210,13 +212,14 @@ class Holding:
         """Remove the records of holders of which nothing lies at the destination any more."""
         needed = {self._get_record(nonce).name for nonce in self._need_lock().replaced - self._settled}
         with contextlib.suppress(OSError):
-            for path in self._journal.parent.iterdir():
-                is_record = path.name.startswith(f"{self._journal.stem}.") and path.suffix == ".replacing"
+            for path in self._records.parent.iterdir():
+                own, _, nonce = path.name.removesuffix(".replacing").rpartition(".")
+                is_record = path.suffix == ".replacing" and own == self._records.name and bool(nonce)
                 if is_record and path.name not in needed:
                     drop_replacing(path)
 
     def _get_record(self, nonce: str) -> Path:
-        return self._journal.with_suffix(f".{nonce}.replacing")
+        return self._records.with_name(f"{self._records.name}.{nonce}.replacing")
 
     def _need_lock(self) -> TargetLock:
         if self._lock is None:

@@ -45,18 +45,23 @@ class Ledger:
         sweep: Its id.
         provenance: Of the files at the destination, where others copy there too; None where all are ours.
         place: The destination, for messages; by default the target.
+        part: Names the folder of runs, where the sweep has several at the destination: what is remembered of its
+            files is remembered apart from those of the others.
 
     Attributes:
         holding: The lock at the destination, and what keeps a transfer from destroying something there.
     """
 
-    def __init__(self, books: Books, sweep: str, provenance: Provenance | None = None, *, place: str = "") -> None:
+    def __init__(
+        self, books: Books, sweep: str, provenance: Provenance | None = None, *, place: str = "", part: str = ""
+    ) -> None:
         self._books = books
         self._sweep = sweep
         self._provenance = provenance
         self._place = place or books.target
+        self._part = part
         self._file = JournalFile(ProjectFolder(books.project).journal(books.target, sweep), books.route)
-        self.holding = Holding(books, sweep, self._place)
+        self.holding = Holding(books, sweep, self._place, part=part)
 
     @property
     def file_systems_path(self) -> Path:
@@ -67,7 +72,7 @@ class Ledger:
     def compared_path(self) -> Path:
         """The record of the files whose content was compared with the target's."""
         folder = ProjectFolder(self._books.project)
-        return folder.compared(self._books.target, self._sweep, is_pull=self._is_pull)
+        return folder.compared(self._books.target, self._sweep, is_pull=self._is_pull, part=self._part)
 
     @property
     def _is_pull(self) -> bool:

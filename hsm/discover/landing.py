@@ -1,0 +1,120 @@
+"""Places here in which a pulled sweep lands: where it lies already, and each run where a folder of its name lies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hsm.discover.membership import Candidate
+from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, find_sweep, is_run_name
+from hsm.discover.wandb_runs import find_candidates, look_behind, make_wandb_tree
+from hsm.endpoint import Endpoint, Listing, Tree
+from hsm.model import Problem
+from hsm.remote.local import LocalEndpoint
+from hsm.tree import Child, scan_folder
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlaces:
+    """Places of runs here that lie elsewhere than in the folder of runs that the configuration names.
+
+    Attributes:
+        folders: By run, the wandb folder that holds it.
+        doubles: By run, its folders, where it lies in several.
+        problems: Notices of folders that could not be read, so that a run in one of these is not known.
+    """
+
+    folders: Mapping[str, str] = field(default_factory=dict)
+    doubles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+def find_home(known: Sequence[Sweep], sweep: str) -> Sweep | None:
+    """Find the sweep here that has a folder; None where it has none. Pure.
+
+    Args:
+        known: The sweeps here, from `list_sweeps`.
+        sweep: The sweep's id.
+
+    Raises:
+        UsageError: It lies in two places, so that nothing says which of the two is meant.
+    """
+    homes = [found for found in known if found.id == sweep and found.path]
+    return find_sweep(homes, sweep) if homes else None
+
+
+def find_run_places(layout: Layout, sweep: str, home: Sweep | None, runs: Collection[str]) -> RunPlaces:
+    """Find where runs lie on this machine. Reads names of folders alone.
+
+    Args:
+        layout: The project's folders.
+        sweep: The id of the sweep whose runs they are.
+        home: Its folder, from `find_home`.
+        runs: Their names.
+    """
+    names = frozenset(runs)
+    endpoint = LocalEndpoint(scan=_scan_places)
+    if not names:
+        return RunPlaces()
+    found, problems = _look(endpoint, layout, sweep, home, names)
+    places: dict[str, list[Candidate]] = {}
+    for candidate in _leave_second_names(found):
+        places.setdefault(candidate.name, []).append(candidate)
+    usual = os.path.realpath(layout.wandb)
+    single = {name: found[0].prefix for name, found in places.items() if len(found) == 1}
+    return RunPlaces(
+        folders={name: folder for name, folder in single.items() if folder != usual},
+        doubles={
+            name: tuple(candidate.path for candidate in found) for name, found in places.items() if len(found) > 1
+        },
+        problems=problems,
+    )
+
+
+def _look(
+    endpoint: Endpoint, layout: Layout, sweep: str, home: Sweep | None, names: Collection[str]
+) -> tuple[list[Candidate], tuple[Problem, ...]]:
+    """Look into every folder here that may hold runs of the sweep: one place says which these are."""
+    # Wandb folders elsewhere in the project belong here too, once they are searched for.
+    trees = [make_wandb_tree(layout.wandb, sweep), *([Tree(home.path)] if home is not None else [])]
+    wandb, *folders = (_choose(listing, names) for listing in endpoint.survey(trees).listings)
+    candidates, symlinks = find_candidates(sweep, wandb, folders[0] if folders else None)
+    found = [candidate for candidate in (*candidates, *look_behind(endpoint, symlinks)) if candidate.name in names]
+    return found, tuple(_iter_unread(wandb, sweep)) + tuple(_iter_unread(folders[0]) if folders else ())
+
+
+def _iter_unread(listing: Listing, sweep: str = "") -> Iterator[Problem]:
+    """Name the folders that may hold runs of the sweep and cannot be read."""
+    for problem in listing.problems:
+        if not sweep or problem.path.partition("/")[0] in ("", sweep, *WANDB_NAMES):
+            path = f"{listing.base}/{problem.path}"
+            message = f"{problem.message}. A run that lies in it may come here a second time."
+            yield Problem(path, problem.kind, message, problem.hint, is_failure=False)
+
+
+def _choose(listing: Listing, names: Collection[str]) -> Listing:
+    """Leave what is not one of the runs; a project may hold thousands of others."""
+    entries = tuple(entry for entry in listing.entries if entry.path.rpartition("/")[2] in names)
+    return replace(listing, entries=entries)
+
+
+def _scan_places(folder: str) -> Sequence[Child]:
+    """Read a folder for what may be, or hold, a run: no files, whose number may be large, and nothing in runs."""
+    if is_run_name(os.path.basename(folder)):  # noqa: PTH119 - as the bytes are
+        return ()
+    return [child for child in scan_folder(folder) if child.is_dir(follow_symlinks=False) or is_run_name(child.name)]
+
+
+def _leave_second_names(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Leave symlinks that lead to one of the others, and folders that were reached in two ways."""
+    folders = {candidate.path: candidate for candidate in candidates if not _is_symlink(candidate)}
+    links: dict[str, Candidate] = {}
+    for candidate in candidates:
+        if _is_symlink(candidate) and candidate.real not in folders:
+            links.setdefault(candidate.real or candidate.path, candidate)
+    return [*folders.values(), *links.values()]
+
+
+def _is_symlink(candidate: Candidate) -> bool:
+    return bool(candidate.real) or candidate.is_dangling
