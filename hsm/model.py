@@ -19,6 +19,19 @@ class Root(str, Enum):
     WANDB = "wandb"
 
 
+class SweepKind(str, Enum):
+    """Kind of a sweep: what makes its runs one.
+
+    FOLDER is a folder of outputs, or of runs alone; WANDB a name that logs give, of a W&B sweep or a group; HYDRA a
+    folder of Hydra's jobs; LOOSE all runs that are in no sweep.
+    """
+
+    FOLDER = "folder"
+    WANDB = "wandb"
+    HYDRA = "hydra"
+    LOOSE = "loose"
+
+
 class EntryKind(str, Enum):
     """Type of an entry of a listing. The values are the letters of GNU find's `%y`."""
 
@@ -249,6 +262,8 @@ class SweepInventory:
         links: Symlinked folders that were followed, or may be; each target says whether it wants what lies behind.
         has_folder: The sweep has a folder of its own, whether its files are in `files` or not.
         left_roots: The folders that are not wanted: True where this call alone does without them.
+        kind: Of the sweep.
+        place: Of a Hydra sweep: its folder, relative to the project.
     """
 
     sweep: str
@@ -262,6 +277,8 @@ class SweepInventory:
     links: tuple[FolderLink, ...] = ()
     has_folder: bool = True
     left_roots: Mapping[Root, bool] = field(default_factory=dict)
+    kind: SweepKind = SweepKind.FOLDER
+    place: str = ""
 
 
 class Reason(str, Enum):
@@ -323,6 +340,8 @@ class SyncPlan:
         is_checked: False when the destination's files were not compared (`check_remote_first: false`).
         doubts: Files that only their content can tell; until it is compared they count as different.
         asks_file_system: It may be another plan once the destination's file system has been measured.
+        kind: As in the inventory.
+        place: As in the inventory.
         sends: The files to send, in the plan's order.
     """
 
@@ -337,6 +356,8 @@ class SyncPlan:
     is_checked: bool = True
     doubts: tuple[SourceFile, ...] = ()
     asks_file_system: bool = False
+    kind: SweepKind = SweepKind.FOLDER
+    place: str = ""
     sends: tuple[SourceFile, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ its time; it only ever grows, so the same size is the same content.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,21 @@ SCHEMA = 1
 
 # size, mtime_ns, facts in the order of LogFacts or None, media (named, incremental, last step, damaged) or None
 _Record = list[Any]
+
+ReceiptFacts = Sequence[Sequence[str]]
+"""What a receipt says: lists of words, whatever they mean to the reader."""
+
 _FACTS = tuple(field.name for field in fields(LogFacts))
 
 
 class RunIndex:
-    """Facts of logs by their absolute path."""
+    """Facts of logs, and what receipts say, by their absolute path."""
 
-    def __init__(self, records: Mapping[str, _Record] | None = None) -> None:
+    def __init__(
+        self, records: Mapping[str, _Record] | None = None, receipts: Mapping[str, _Record] | None = None
+    ) -> None:
         self._records: dict[str, _Record] = dict(records or {})
+        self._receipts: dict[str, _Record] = dict(receipts or {})
         self.is_changed = False
 
     def get_facts(self, log: str, *, size: int, mtime_ns: int) -> LogFacts | None:
@@ -36,9 +43,10 @@ class RunIndex:
         found = self._get(log, size, mtime_ns, 2)
         try:
             run_id, group, sweep_id, config_sweep_id, args, *others = found
-            exit_code, is_empty, is_whole, is_head = others
+            # Facts of an older HSM, which knew fewer of them, do not fit: such a log is read anew.
+            exit_code, is_empty, is_whole, is_head, is_foreign, is_pointer = others
             names = (run_id, group, sweep_id, config_sweep_id)
-            return LogFacts(*names, tuple(args), exit_code, is_empty, is_whole, is_head)
+            return LogFacts(*names, tuple(args), exit_code, is_empty, is_whole, is_head, is_foreign, is_pointer)
         except (TypeError, ValueError):
             return None
 
@@ -61,6 +69,19 @@ class RunIndex:
         found = [sorted(versions.named), sorted(versions.incremental), media.last_step, media.is_damaged]
         self._put(log, size, mtime_ns, 3, found)
 
+    def get_receipt(self, path: str, *, size: int, mtime_ns: int) -> ReceiptFacts | None:
+        """Get what a receipt says, if it is still the one that was read."""
+        match self._receipts.get(path):
+            case [known_size, known_time, list() as found] if (known_size, known_time) == (size, mtime_ns):
+                is_sound = all(isinstance(part, list) and all(isinstance(word, str) for word in part) for part in found)
+                return found if is_sound else None
+        return None
+
+    def put_receipt(self, path: str, *, size: int, mtime_ns: int, found: ReceiptFacts) -> None:
+        """Remember what a receipt says."""
+        self._receipts[path] = [size, mtime_ns, [list(part) for part in found]]
+        self.is_changed = True
+
     def drop_vanished(self, folders: Collection[str], logs: Collection[str]) -> None:
         """Forget the logs in run folders directly below `folders` that are not among `logs`."""
         vanished = [log for log in self._records if log not in logs and log.rsplit("/", 2)[0] in folders]
@@ -70,7 +91,7 @@ class RunIndex:
 
     def make_document(self) -> dict[str, object]:
         """Make the JSON document of the cache."""
-        return {"logs": self._records}
+        return {"logs": self._records, "receipts": self._receipts}
 
     def _get(self, log: str, size: int, mtime_ns: int, place: int) -> Any:  # noqa: ANN401 - from JSON
         record = self._records.get(log)
@@ -97,8 +118,8 @@ def load_index(path: Path) -> tuple[RunIndex, tuple[Problem, ...]]:
         reason, hint = explain_os_error(error, path)
         message = f"The cache cannot be read, so runs are read anew: {reason}."
         return RunIndex(), (Problem(f".hsm/cache/{path.name}", "unreadable_cache", message, hint, is_failure=False),)
-    records = document.get("logs") if document else None
-    return RunIndex(records if isinstance(records, dict) else None), ()
+    parts = [document.get(key) if document else None for key in ("logs", "receipts")]
+    return RunIndex(*(part if isinstance(part, dict) else None for part in parts)), ()
 
 
 def save_index(index: RunIndex, path: Path) -> tuple[Problem, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 from hsm.model import Run, RunState
+from hsm.sweep_ids import iter_sweep_ids
 from hsm.wandb_log.facts import LogFacts
 
 REST_NS = 10 * 10**9
@@ -50,6 +51,7 @@ class Candidate:
         real: Where the folder lies if its name is a symlink; else empty.
         is_unreadable: The folder or its log could not be read, so what it says of its sweep is not known.
         is_dangling: The folder's name is a symlink that leads nowhere, or to what may not be looked at.
+        newest_ns: The newest time of the files directly in it; 0 where there is none.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Candidate:
     real: str = ""
     is_unreadable: bool = False
     is_dangling: bool = False
+    newest_ns: int = 0
 
     @property
     def path(self) -> str:
@@ -75,26 +78,32 @@ class Candidate:
 
 
 def decide_membership(
-    candidate: Candidate, facts: LogFacts, *, sweep: str, known_sweeps: Collection[str]
+    candidate: Candidate, names: Iterable[str], *, is_told: bool, sweep: str, known_sweeps: Collection[str]
 ) -> Membership:
-    """Tell whether a run belongs to a sweep: by the names in its log, else by its place.
+    """Tell whether a run belongs to a sweep: by the names that it bears, else by its place.
 
-    Names are compared for equality: `sweep_1` is not `sweep_10`. A run that lies with the sweep and names
-    another sweep of the project was started from within it and belongs to the other.
+    Ids are compared for equality: `sweep_1` is not `sweep_10`. A run that lies with the sweep and names another folder
+    sweep of the project was started from within it and belongs to the other.
 
     Args:
         candidate: The run.
-        facts: Of its log; `LogFacts(is_empty=True)` when there is none.
+        names: That its log, or an agent's file, gives as its sweep or group.
+        is_told: Its log says something.
         sweep: The sweep's id.
-        known_sweeps: The ids of all sweeps of the project.
+        known_sweeps: The ids of all folder sweeps of the project.
     """
     # Of `wandb.init(group=...)` no other file of a run knows.
-    names = frozenset(iter_sweep_names(facts))
-    if sweep in names:
+    ids = make_ids(names)
+    if sweep in ids:
         return Membership.YES
     if candidate.is_inside:
-        return Membership.YES if names.isdisjoint(known_sweeps) else Membership.NO
-    return Membership.NO if facts.run_id or names else Membership.UNKNOWN
+        return Membership.YES if ids.isdisjoint(known_sweeps) else Membership.NO
+    return Membership.NO if is_told or ids else Membership.UNKNOWN
+
+
+def make_ids(names: Iterable[str]) -> frozenset[str]:
+    """Make the ids of all sweeps that names may mean."""
+    return frozenset(found for name in names for found in iter_sweep_ids(name))
 
 
 def iter_sweep_names(facts: LogFacts) -> Iterator[str]:

@@ -11,7 +11,7 @@ from hsm.discover.parts import cut_by_bytes
 from hsm.discover.run_metadata import RunMetadata
 from hsm.endpoint import Endpoint
 from hsm.wandb_log.facts import LogFacts, read_log
-from hsm.wandb_log.format import BLOCK_BYTES, FILE_HEADER
+from hsm.wandb_log.format import BLOCK_BYTES
 
 # Of each end; 1,000 logs take 0.6 s with two. 0.15 to 0.17 write a summary of any size behind the exit record, so a
 # second look must go further back.
@@ -76,7 +76,7 @@ class _LogReader:
 
     def read_logs(self) -> None:
         """Read the logs that are not known."""
-        logs = [log for log, candidate in self._unread.items() if candidate.log_size > len(FILE_HEADER)]
+        logs = [log for log, candidate in self._unread.items() if candidate.log_size]
         # Heads of 10,000 logs take 1.0 s to read at a far end, both ends of them 2.6 s, and the link comes on top.
         if self._endpoint.is_remote and sum(self._unread[log].log_size for log in logs) > _MOST_BYTES_AT_ONCE:
             logs = self._read_heads(logs)
@@ -102,8 +102,10 @@ class _LogReader:
         """Put what was read into the cache, but for logs that have grown since they were listed."""
         for log, size in self._sizes.items():
             candidate = self._unread[log]
-            if size == candidate.log_size:
-                index.put_facts(log, size=size, mtime_ns=candidate.log_mtime_ns, facts=self.facts[candidate.path])
+            facts = self.facts[candidate.path]
+            # While the log has nothing but a header, the run's arguments may still come into its metadata.
+            if size == candidate.log_size and (candidate.is_inside or not facts.is_empty):
+                index.put_facts(log, size=size, mtime_ns=candidate.log_mtime_ns, facts=facts)
 
     def _read_heads(self, logs: Sequence[str]) -> list[str]:
         """Read small heads, and the last block where every run is wanted; the logs of which more must be read."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import UnknownSweepError, UsageError
-from hsm.model import Entry, EntryKind, Root
+from hsm.model import Entry, EntryKind, Root, SweepKind
 from hsm.sweep_folder import OUTPUTS, sweep_folder
 
 LATEST = "latest"
@@ -27,11 +27,21 @@ _MOST_NAMES = 5
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Places of a project's results, as absolute paths on the endpoint."""
+    """Places of a project's results, as absolute paths on the endpoint.
+
+    Attributes:
+        project: The project's folder.
+        sweeps: The folder whose `outputs/` holds sweeps.
+        wandb: The folder of runs.
+        shared: Further folders of runs, in which the logs say whose a run is.
+        inner: Further folders of runs that lie in the folder of one sweep.
+    """
 
     project: str
     sweeps: str
     wandb: str
+    shared: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +53,15 @@ class Sweep:
         prefix: The absolute folder at the source below which it is `outputs/<id>`; empty for a sweep that has
             only wandb runs.
         path: The absolute path of its folder; empty where `prefix` is.
+        kind: What makes its runs one.
+        name: The name that logs give, where it is of the kind `wandb`.
     """
 
     id: str
     prefix: str = ""
     path: str = ""
+    kind: SweepKind = SweepKind.FOLDER
+    name: str = ""
 
 
 def is_run_name(name: str) -> bool:
@@ -89,7 +103,7 @@ class SweepsFound:
     """Sweeps and folders at an endpoint.
 
     Attributes:
-        layout: As asked for, with the home folder in place of `~`.
+        layout: As asked for, with the home folder in place of `~`, and with the wandb folders in folders of sweeps.
         sweeps: Oldest first, see `list_sweeps`.
         folders: Real paths of the folders that are there: the sweeps', the runs' and the project's.
         missing: Those of the two folders that are not there.
@@ -131,8 +145,12 @@ def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
     wandb, there = survey.listings[len(trees)], survey.listings[len(trees) + 1 :]
     home = survey.machine.home
     found: dict[tuple[str, str], Sweep] = {}
+    shared: dict[str, str] = {}
     for base, listing in zip(bases, survey.listings, strict=False):
         prefix = _expand(base, home)
+        for entry in listing.entries:
+            if entry.path in WANDB_NAMES and entry.kind is EntryKind.FOLDER:
+                shared.setdefault(f"{listing.base}/{entry.path}", f"{prefix}/{sweep_folder(entry.path)}")
         for name in _iter_sweep_names(listing):
             # By the real path, since one of the two may be a symlink to the other.
             found.setdefault((listing.base, name), Sweep(name, prefix, f"{prefix}/{sweep_folder(name)}"))
@@ -140,7 +158,15 @@ def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
     only_runs = [Sweep(name) for name in _iter_run_groups(endpoint, wandb) if name not in known]
     roots = zip((Root.WANDB, Root.SWEEPS), there, strict=False)
     return SweepsFound(
-        layout=Layout(*(_expand(path, home) for path in (layout.project, layout.sweeps, layout.wandb))),
+        layout=replace(
+            layout,
+            project=_expand(layout.project, home),
+            sweeps=_expand(layout.sweeps, home),
+            wandb=_expand(layout.wandb, home),
+            shared=tuple(
+                dict.fromkeys([*layout.shared, *(path for real, path in shared.items() if real != wandb.base)])
+            ),
+        ),
         sweeps=tuple(sorted([*found.values(), *only_runs], key=_make_age_key)),
         folders=tuple(dict.fromkeys(listing.base for listing in there if listing.kind is EntryKind.FOLDER)),
         missing=tuple(root for root, listing in roots if listing.kind is not EntryKind.FOLDER),
@@ -223,7 +249,7 @@ def _iter_run_groups(endpoint: Endpoint, wandb: Listing) -> Iterator[str]:
 
 
 def _is_sweep_name(name: str) -> bool:
-    if name in _FOLDERS_OF_SYSTEMS:
+    if name in _FOLDERS_OF_SYSTEMS or name in WANDB_NAMES:
         return False
     try:
         check_sweep_name(name)

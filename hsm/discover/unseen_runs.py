@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hsm.discover.files.folder_links import find_real_paths
 from hsm.discover.files.sweep_files import is_symlinked_wandb
@@ -39,6 +39,15 @@ def iter_wandb_problems(endpoint: Endpoint, wandb: Listing, folder: Listing | No
             yield Problem(problem.path, problem.kind, problem.message, problem.hint, is_failure=False)
         elif not problem.path or top == sweep or top in WANDB_NAMES:
             yield problem
+
+
+def iter_shared_problems(shared: Iterable[Listing]) -> Iterator[Problem]:
+    """Report the further wandb folders that could not be read; runs in them may be anybody's."""
+    for listing in shared:
+        for problem in listing.problems:
+            if not is_run_name(problem.path.partition("/")[0]):
+                path = f"{listing.base}/{problem.path}".rstrip("/")
+                yield Problem(path, problem.kind, problem.message, problem.hint, is_failure=False)
 
 
 def list_strays(sweep: str, wandb: Listing, folder: Listing | None) -> Results:

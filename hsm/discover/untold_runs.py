@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from hsm.discover.membership import Candidate
 from hsm.discover.sweeps import parse_timestamp
 from hsm.model import FOLDER_UNREADABLE, Problem
 from hsm.plan.symlinks.folder_links import SYMLINKED_RUN
+from hsm.wandb_log.facts import LogFacts
 
 DOUBLE_RUN = "double_run"
 MEMBERSHIP_UNKNOWN = "membership_unknown"
 DANGLING_RUN = "dangling_symlink"
+NOT_A_LOG = "not_a_log"
 _MOST_NAMES = 3
 
 
@@ -22,16 +24,32 @@ def make_double_problem(name: str, paths: Sequence[str]) -> Problem:
     return Problem(name, DOUBLE_RUN, message, "Delete or rename the copy that is not needed.")
 
 
-def iter_unknown_problems(unknown: Sequence[Candidate], sweep: str) -> Iterator[Problem]:
+def make_foreign_problem(name: str, facts: LogFacts) -> Problem:
+    """Make the problem of a run in whose log's place something else lies."""
+    if facts.is_pointer:
+        hint = "Run it in the repository that the run lies in, then the same command again."
+        return Problem(name, NOT_A_LOG, "The run's log is a Git LFS pointer; run `git lfs pull`.", hint)
+    hint = "Bring the log again from where it was written, or delete what is in its place."
+    return Problem(name, NOT_A_LOG, "The file in place of the run's log is no wandb log.", hint)
+
+
+def iter_unknown_problems(unknown: Sequence[Candidate], sweep: str, facts: Mapping[str, LogFacts]) -> Iterator[Problem]:
     """Name the runs of which nothing says whose they are, newest first: those that could not be read one by one.
 
     A run that began on a day before the sweep cannot belong to it, unless it lies where only runs of the sweep do.
+
+    Args:
+        unknown: The runs.
+        sweep: The sweep's id.
+        facts: Of their logs, by run folder.
     """
     began = parse_timestamp(sweep)[:8]
     found = sorted(unknown, key=lambda candidate: parse_timestamp(candidate.name), reverse=True)
     found = [run for run in found if run.is_inside or not _is_before(parse_timestamp(run.name), began)]
     yield from (_make_dangling_problem(run.name) for run in found if run.is_dangling)
     found = [run for run in found if not run.is_dangling]
+    yield from (make_foreign_problem(run.name, facts[run.path]) for run in found if facts[run.path].is_foreign)
+    found = [run for run in found if not facts[run.path].is_foreign]
     message = "The run's folder or log cannot be read, so it is not known which sweep it belongs to."
     hint = "Check the permissions of folder and log. A log that is a symlink is not read."
     yield from (Problem(run.name, FOLDER_UNREADABLE, message, hint) for run in found if run.is_unreadable)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hsm.discover.index import RunIndex
-from hsm.discover.membership import Candidate, Membership, decide_membership, iter_sweep_names
+from hsm.discover.kinds.claims import Claims
+from hsm.discover.membership import Candidate, Membership
 from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import WANDB_NAMES, is_run_name
-from hsm.discover.untold_runs import iter_unknown_problems, make_double_problem
+from hsm.discover.untold_runs import iter_unknown_problems, make_double_problem, make_foreign_problem
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, Problem
 from hsm.wandb_log.facts import LogFacts
@@ -35,31 +36,33 @@ class _Folder:
     times: dict[str, int] = field(default_factory=dict)
 
 
-def make_wandb_tree(wandb: str, sweep: str) -> Tree:
-    """Make the request for the wandb folder, just deep enough for the logs of the runs that may be the sweep's.
+def make_wandb_tree(wandb: str, sweep: str = "") -> Tree:
+    """Make the request for a wandb folder, just deep enough for the logs of the runs that may be the sweep's.
 
     Those lie in the folder itself, in `<sweep>/` and `<sweep>/wandb/`, and in `wandb/` where WANDB_DIR is the
-    wandb folder.
+    wandb folder. Without a sweep, the runs that lie with one alone are left out.
     """
     places = (place for place in _make_places(sweep) if place)
     return Tree(wandb, names=("", *("/".join(place) for place in places)), max_depth=2)
 
 
 def find_candidates(
-    sweep: str, wandb: Listing | None, sweep_folder: Listing | None
+    sweep: str, wandb: Listing | None, sweep_folder: Listing | None, shared: Sequence[Listing] = ()
 ) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
     """Find the run folders that may be the sweep's. Pure.
 
     Args:
-        sweep: The sweep's id.
+        sweep: The sweep's id; empty for those that lie in nobody's place.
         wandb: The answer to `make_wandb_tree`, if there is such a folder.
         sweep_folder: The sweep folder's whole listing, if there is one.
+        shared: The answers for further wandb folders, in which a place says nothing.
 
     Returns:
         The candidates by place and name, and those that are symlinks, which have not been looked behind.
     """
     folders: dict[tuple[str, str], _Folder] = {}
-    for listing, places in ((wandb, _make_places(sweep)), (sweep_folder, None)):
+    others = ((listing, _make_places("")) for listing in shared)
+    for listing, places in (*others, (wandb, _make_places(sweep)), (sweep_folder, None)):
         for entry in listing.entries if listing else ():
             parts = entry.path.split("/")
             place = find_place(parts, places)
@@ -109,33 +112,22 @@ def look_behind(endpoint: Endpoint, symlinks: Sequence[Candidate]) -> tuple[Cand
 
 
 def read_members(
-    endpoint: Endpoint,
-    candidates: Sequence[Candidate],
-    *,
-    sweep: str,
-    known_sweeps: Collection[str],
-    index: RunIndex,
+    endpoint: Endpoint, candidates: Sequence[Candidate], *, claims: Claims, index: RunIndex, now_ns: int
 ) -> tuple[tuple[Member, ...], tuple[Problem, ...]]:
     """Choose the candidates that belong to a sweep, reading the logs that `index` does not know.
 
     Args:
         endpoint: The machine that they lie on.
         candidates: From `find_candidates`.
-        sweep: The sweep's id.
-        known_sweeps: The ids of all sweeps of the project.
+        claims: Of the sweep, and of others.
         index: The cache of their logs; takes what is read, and drops logs that are gone.
+        now_ns: The clock there; 0 where unknown.
 
     Returns:
         The members by name, and problems of runs that cannot be told or must not be sent. Of two run folders of one
         name neither is a member, since they would land in one folder.
     """
-
-    def is_wanted(facts: LogFacts) -> bool:
-        """Tell whether a run may be the sweep's; one that names another sweep of the project is not."""
-        names = frozenset(iter_sweep_names(facts))
-        return sweep in names or names.isdisjoint(known_sweeps)
-
-    facts = read_facts(endpoint, candidates, index=index, is_wanted=is_wanted)
+    facts = read_facts(endpoint, candidates, index=index, is_wanted=claims.may_be_member)
     index.drop_vanished(
         {candidate.prefix for candidate in candidates},
         {candidate.log_path for candidate in candidates if candidate.log},
@@ -144,12 +136,12 @@ def read_members(
     unknown: list[Candidate] = []
     for candidate in candidates:
         found = facts[candidate.path]
-        membership = decide_membership(candidate, found, sweep=sweep, known_sweeps=known_sweeps)
+        membership = claims.decide(candidate, found)
         if candidate.is_dangling:
             unknown.append(candidate)
         elif membership is Membership.YES:
             members.setdefault(candidate.name, []).append(Member(candidate, found))
-        elif membership is Membership.UNKNOWN:
+        elif membership is Membership.UNKNOWN and (found.is_foreign or not claims.is_loose(candidate, now_ns=now_ns)):
             # A log that holds something and of which nothing came.
             is_unread = found.is_empty and candidate.log_size > len(FILE_HEADER)
             unknown.append(replace(candidate, is_unreadable=candidate.is_unreadable or is_unread))
@@ -159,8 +151,10 @@ def read_members(
         for name, found in single.items()
         if len(found) > 1
     ]
-    problems.extend(iter_unknown_problems(unknown, sweep))
-    return tuple(found[0] for found in single.values() if len(found) == 1), tuple(problems)
+    taken = [found[0] for found in single.values() if len(found) == 1]
+    problems.extend(make_foreign_problem(run.candidate.name, run.facts) for run in taken if run.facts.is_foreign)
+    problems.extend(iter_unknown_problems(unknown, claims.sweep, facts))
+    return tuple(taken), tuple(problems)
 
 
 def _leave_second_names(members: Mapping[str, Sequence[Member]]) -> dict[str, list[Member]]:
@@ -180,6 +174,8 @@ def _leave_second_names(members: Mapping[str, Sequence[Member]]) -> dict[str, li
 def _make_places(sweep: str) -> dict[tuple[str, ...], bool]:
     """Make the folders below the wandb folder that may hold runs, each with True where they are the sweep's alone."""
     shared: dict[tuple[str, ...], bool] = {(): False, **{(name,): False for name in WANDB_NAMES}}
+    if not sweep:
+        return shared
     return {**shared, (sweep,): True, **{(sweep, name): True for name in WANDB_NAMES}}
 
 
@@ -221,7 +217,10 @@ def _is_log(name: str) -> bool:
 def _make_candidate(key: tuple[str, str], folder: _Folder) -> Candidate:
     prefix, name = key
     if not folder.logs:
-        return Candidate(name, prefix, is_inside=folder.is_inside, is_unreadable=folder.is_unreadable)
+        newest_ns = max(folder.times.values(), default=0)
+        return Candidate(
+            name, prefix, is_inside=folder.is_inside, is_unreadable=folder.is_unreadable, newest_ns=newest_ns
+        )
     log = max(folder.logs, key=lambda entry: (entry.size, entry.path))
     log_name = log.path.rpartition("/")[2]
     return Candidate(
@@ -234,4 +233,5 @@ def _make_candidate(key: tuple[str, str], folder: _Folder) -> Candidate:
         has_upload_mark=folder.times.get(f"{log_name}.synced", -1) >= log.mtime_ns,
         is_inside=folder.is_inside,
         is_unreadable=folder.is_unreadable,
+        newest_ns=max(folder.times.values(), default=0),
     )

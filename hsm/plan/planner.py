@@ -111,6 +111,8 @@ def make_plan(inventory: SweepInventory, destination: Destination, options: Plan
         is_checked=options.is_checked,
         doubts=tuple(doubts),
         asks_file_system=asks_file_system,
+        kind=inventory.kind,
+        place=inventory.place,
     )
     chosen = choose(plan, options.choice)
     left = {item.file.key for item in chosen.items if item.reason is Reason.NOT_CHOSEN}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hsm._version import __version__
+from hsm.model import SweepKind
 from hsm.records.record import SWEEP_FOLDER, RunRecord, make_record_document, parse_record
 from hsm.records.scope import parse_scope_document
 
@@ -37,6 +38,8 @@ class Receipt:
         written_at: By the source's clock, ISO 8601 in UTC.
         runs: By run folder; the sweep folder under the empty name.
         left: What is missing of the sweep beside what these lack, by reason (`hsm.records.scope`).
+        kind: Of the sweep; receipts of 0.1.0 do not have it, since all sweeps were folders.
+        place: Of a Hydra sweep: its folder, relative to the project.
     """
 
     sweep: str
@@ -45,6 +48,8 @@ class Receipt:
     written_at: str
     runs: Mapping[str, RunRecord]
     left: Mapping[str, int] = field(default_factory=dict)
+    kind: SweepKind = SweepKind.FOLDER
+    place: str = ""
 
 
 def get_receipt_name(source_id: str) -> str:
@@ -58,6 +63,8 @@ def make_receipt_content(receipt: Receipt) -> bytes:
         "schema": SCHEMA,
         "hsm": __version__,
         "sweep": receipt.sweep,
+        "kind": receipt.kind.value,
+        "place": receipt.place,
         "source": {"id": receipt.source.id, "host": receipt.source.host, "path": receipt.source.path},
         "generation": receipt.generation,
         "written_at": receipt.written_at,
@@ -86,6 +93,8 @@ def parse_receipt(content: bytes) -> Receipt:
             raise ValueError(f"schema {document['schema']!r} instead of {SCHEMA}")
         return Receipt(
             sweep=str(document["sweep"]),
+            kind=SweepKind(document.get("kind", SweepKind.FOLDER.value)),
+            place=str(document.get("place", "")),
             source=Sender(**document["source"]),
             generation=int(document["generation"]),
             written_at=str(document["written_at"]),

@@ -33,7 +33,7 @@ def read_curve(log: bytes, key: ValueKey) -> Curve:
         value = find_number(row, key)
         if value is not None:
             step = find_number(row, _STEP)
-            steps.append(_parse_step(message) if step is None else step)
+            steps.append(parse_row_step(message) if step is None else step)
             values.append(value)
     return Curve(tuple(steps), tuple(values))
 
@@ -60,7 +60,7 @@ def _parse_number(value: bytes, rest: ValueKey) -> float | None:
         return None
 
 
-def _parse_step(message: bytes) -> float:
+def parse_row_step(message: bytes) -> float:
     """Read the step that stands beside the items of a row; protobuf leaves out a 0."""
     for number, value in iter_fields(message):
         if number == _HISTORY_STEP and isinstance(value, bytes):

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from hsm.endpoint import FileEnds
-from hsm.wandb_log.format import FILE_HEADER, iter_fields, parse_records
+from hsm.wandb_log.format import FILE_HEADER, is_foreign, is_lfs_pointer, iter_fields, parse_records
 from hsm.wandb_log.records import (
     CONFIG,
     ENVIRONMENT,
@@ -46,6 +46,8 @@ class LogFacts:
         is_whole: The run record was found, and the exit record if there can be one. If not, a second look with
             more blocks may find it.
         is_head: Only the head was read, which names the sweep but does not tell how far the run has come.
+        is_foreign: The file in place of the log is none of wandb's, so it says nothing, and never will.
+        is_pointer: It is a Git LFS pointer.
     """
 
     run_id: str = ""
@@ -57,6 +59,8 @@ class LogFacts:
     is_empty: bool = False
     is_whole: bool = True
     is_head: bool = False
+    is_foreign: bool = False
+    is_pointer: bool = False
 
 
 _FACTS = frozenset({RUN, CONFIG, ENVIRONMENT, EXIT, FINAL, FOOTER})
@@ -72,6 +76,8 @@ _ROW = re.compile(
 
 def read_log(ends: FileEnds) -> LogFacts:
     """Read the facts in the two ends of a log. Pure."""
+    if is_foreign(ends.head):
+        return LogFacts(is_foreign=True, is_pointer=is_lfs_pointer(ends.head))
     if ends.size <= len(FILE_HEADER):
         return LogFacts(is_empty=True)
     found = _Found()

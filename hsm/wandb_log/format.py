@@ -19,6 +19,10 @@ from dataclasses import dataclass
 BLOCK_BYTES = 32768
 FILE_HEADER = b":W&B\xe1\xbe\x00"
 
+# Beginning of the text file that git leaves in place of a large file until `git lfs pull` fetches it. Source:
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
+
 _CHUNK_HEADER = struct.Struct("<IHB")
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 # The checksum covers the type before the data. Nearly all chunks are whole records, so theirs begins here.
@@ -39,6 +43,16 @@ class Records:
 
     payloads: tuple[bytes, ...]
     is_damaged: bool = False
+
+
+def is_foreign(head: bytes) -> bool:
+    """Tell whether a file is no log, by its first bytes. A live log may have less than its header, down to nothing."""
+    return not FILE_HEADER.startswith(head[: len(FILE_HEADER)])
+
+
+def is_lfs_pointer(head: bytes) -> bool:
+    """Tell whether a file only stands for one that Git LFS keeps elsewhere, by its first bytes."""
+    return head.startswith(_LFS_POINTER)
 
 
 def parse_records(data: bytes, *, offset: int = 0) -> Records:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hsm.wandb_log.format import iter_fields, parse_records
-from hsm.wandb_log.nested import drop_value, make_leaves, put_value
+from hsm.wandb_log.nested import as_amount, drop_value, make_leaves, put_value
 from hsm.wandb_log.records import (
     CONFIG,
     EXIT,
@@ -32,6 +32,7 @@ _METRIC_NAME, _METRIC_SUMMARY, _METRIC_GOAL = 1, 7, 8
 _SUMMARY_MIN, _SUMMARY_MAX = 1, 2
 _MINIMIZE, _MAXIMIZE = 1, 2
 _OUTPUT_LINE = 3
+_STEP = ("_step",)
 _LAST_OUTPUTS = 400  # pieces of output, several of which may make a line; a report shows its last 20 lines
 
 
@@ -52,7 +53,9 @@ class RunLog:
         goals: Of metrics that the script gave one: True for higher is better.
         own_summaries: Metrics that `define_metric` gave a summary of their own, such as `min`.
         output: The last that it printed, where wandb kept it in the log; raw, with escapes.
+        last_step: The last that a row or the summary knows; None where there is none.
         is_damaged: Something in the middle of the log could not be read.
+        is_empty: Not one record could be read.
     """
 
     run_id: str = ""
@@ -67,7 +70,9 @@ class RunLog:
     goals: Mapping[str, bool] = field(default_factory=dict)
     own_summaries: frozenset[str] = frozenset()
     output: str = ""
+    last_step: float | None = None
     is_damaged: bool = False
+    is_empty: bool = False
 
 
 def read_run_log(log: bytes) -> RunLog:
@@ -76,6 +81,9 @@ def read_run_log(log: bytes) -> RunLog:
     found = _Found()
     for payload in records.payloads:
         found.add(*split_record(payload))
+    summary = make_leaves(found.rows.read_summary(found.metrics.own_summaries))
+    # A summary is written before its row, so a torn log may end between the two.
+    steps = (found.rows.read_last_step(), as_amount(summary.get(_STEP)))
     runtimes = found.rows.read_runtimes()
     # The exit record has whole seconds, rounded down; the last row is finer, and may be much older.
     runtimes_at_end = [*runtimes[-1:], *([] if found.exit_runtime is None else [found.exit_runtime])]
@@ -88,11 +96,13 @@ def read_run_log(log: bytes) -> RunLog:
         first_runtime_seconds=runtimes[0] if runtimes else 0.0,
         exit_code=found.exit_code,
         config=make_leaves(found.config),
-        summary=make_leaves(found.rows.read_summary(found.metrics.own_summaries)),
+        summary=summary,
         goals=found.metrics.goals,
         own_summaries=frozenset(found.metrics.own_summaries),
         output="".join(found.outputs[-_LAST_OUTPUTS:]),
+        last_step=max((step for step in steps if step is not None), default=None),
         is_damaged=records.is_damaged,
+        is_empty=not records.payloads,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 from hsm.wandb_log.records import ValueKey
 
@@ -32,16 +32,19 @@ def drop_value(state: dict[str, object], key: ValueKey) -> None:
     state.pop(key[-1], None)
 
 
-def make_leaves(state: Mapping[str, object]) -> dict[ValueKey, object]:
+def make_leaves(state: dict[str, object]) -> dict[ValueKey, object]:
     """Flatten a state, without wandb's own entries and without objects that carry a type, such as media."""
     leaves: dict[ValueKey, object] = {}
-    pending: list[tuple[ValueKey, object]] = [((name,), value) for name, value in state.items() if name != _INTERNAL]
+    # The next one last, so that a hundred thousand values are not moved for each of them.
+    pending = [((name,), value) for name, value in reversed(state.items()) if name != _INTERNAL]
     while pending:
-        key, value = pending.pop(0)
+        key, value = pending.pop()
         if not isinstance(value, dict):
             leaves[key] = _TOO_DEEP if _is_too_deep(value) else value
+        elif len(key) > _MOST_NESTED:
+            leaves[key] = _TOO_DEEP  # each value below would have all these names
         elif _TYPE not in value:
-            pending = [((*key, name), inner) for name, inner in value.items()] + pending
+            pending += [((*key, name), inner) for name, inner in reversed(value.items())]
     return leaves
 
 
@@ -58,3 +61,14 @@ def _is_too_deep(value: object) -> bool:
         if not level:
             return False
     return True
+
+
+def as_amount(value: object) -> float | None:
+    """Return the value as a finite number of 0 or more, such as a step or a time has; None of anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None

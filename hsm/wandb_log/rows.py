@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hsm.wandb_log.curve import find_number
+from hsm.wandb_log.curve import find_number, parse_row_step
 from hsm.wandb_log.nested import drop_value, put_value
 from hsm.wandb_log.records import REMOVED, ItemReader, LastItems, parse_json
 
 _RUNTIME = ("_runtime",)
+_STEP = ("_step",)
 
 
 class LoggedRows:
@@ -38,6 +39,13 @@ class LoggedRows:
         ends = (*self._rows[:1], *self._rows[-1:])
         runtimes = (find_number(reader.read(row), _RUNTIME) for row in ends)
         return [runtime for runtime in runtimes if runtime is not None]
+
+    def read_last_step(self) -> float | None:
+        """Read the step of the last row."""
+        if not self._rows:
+            return None
+        step = find_number(ItemReader().read(self._rows[-1]), _STEP)
+        return parse_row_step(self._rows[-1]) if step is None else step
 
     def read_summary(self, own_summaries: set[str]) -> dict[str, object]:
         """Read the last state of the summary.

@@ -82,9 +82,7 @@ def is_symlinked_wandb(parts: Sequence[str], entry: Entry) -> bool:
     return entry.kind is EntryKind.SYMLINK and parts[-1] in WANDB_NAMES and not leads_to_file
 
 
-def _take_problem(
-    problem: Problem, sweep: Sweep, found: SweepFiles, *, max_depth: int | None, has_runs: bool
-) -> None:
+def _take_problem(problem: Problem, sweep: Sweep, found: SweepFiles, *, max_depth: int | None, has_runs: bool) -> None:
     """Take what could not be read; a notice where it lies too deep to be sent, and can hide no run."""
     parts = problem.path.split("/") if problem.path else []
     path = "/".join([sweep_folder(sweep.id), *parts])

@@ -154,6 +154,7 @@ def _iter_inside(
     """Yield runs that lie with one sweep: the place decides, unless the log names another sweep."""
     for sweep, found in inside.items():
         for candidate in found:
-            membership = decide_membership(candidate, facts[candidate.path], sweep=sweep, known_sweeps=known)
+            names, is_told = iter_sweep_names(facts[candidate.path]), bool(facts[candidate.path].run_id)
+            membership = decide_membership(candidate, names, is_told=is_told, sweep=sweep, known_sweeps=known)
             if membership is Membership.YES:
                 yield sweep, candidate

@@ -7,23 +7,21 @@ its claims count only if the files that it speaks of lie here.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from hsm.discover.kinds.receipts import MOST_RECEIPT_BYTES, check_receipt, is_receipt_name
+from hsm.discover.landing import find_run_places
 from hsm.discover.results import is_own
-from hsm.discover.sweeps import Layout, Sweep, is_run_name
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import EntryKind, Problem, Root, SourceFile
-from hsm.records.receipt import Receipt, get_receipt_name, parse_receipt
+from hsm.records.receipt import Receipt, parse_receipt
 from hsm.records.record import SWEEP_FOLDER, RunRecord
 from hsm.sweep_folder import RECEIPT_FOLDER, sweep_folder
 from hsm.sync.status.report import ReceivedStatus
 from hsm.sync.status.standing import is_proven, judge_record, sum_left
-
-_RECEIPT_NAME = re.compile(r"receipt-[0-9a-f]{16}\.json")
-_MAX_BYTES = 64 * 1024 * 1024
 
 
 def read_received(endpoint: Endpoint, layout: Layout, sweep: Sweep) -> tuple[ReceivedStatus, ...]:
@@ -35,7 +33,7 @@ def read_received(endpoint: Endpoint, layout: Layout, sweep: Sweep) -> tuple[Rec
         sweep: From `hsm.discover.sweeps`.
     """
     folder = Path(sweep.path) / RECEIPT_FOLDER if sweep.path else None
-    paths = [path for path in _list_folder(folder) if _RECEIPT_NAME.fullmatch(path.name)]
+    paths = [path for path in _list_folder(folder) if is_receipt_name(path.name)]
     found: dict[Path, Receipt | str] = {path: _read(path, sweep.id) for path in paths}
     receipts = [receipt for receipt in found.values() if isinstance(receipt, Receipt)]
     files = _read_files(endpoint, layout, sweep, receipts) if receipts else {}
@@ -57,7 +55,7 @@ def _read(path: Path, sweep: str) -> Receipt | str:
     try:
         content = _read_content(path)
         receipt = parse_receipt(content)
-        _check(receipt, path.name, sweep)
+        check_receipt(receipt, path.name, sweep)
     except OSError as error:
         return error.strerror or "it cannot be read"
     except ValueError as error:
@@ -70,29 +68,9 @@ def _read_content(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_RECEIPT_BYTES:
             raise ValueError("no regular file, or too large for a receipt")
-        return stream.read(_MAX_BYTES)  # it may grow meanwhile
-
-
-def _check(receipt: Receipt, name: str, sweep: str) -> None:
-    """Refuse a receipt that HSM cannot have written.
-
-    Raises:
-        ValueError: It is one; the message says why.
-    """
-    source = receipt.source
-    if not all(isinstance(text, str) for text in (source.id, source.host, source.path)):
-        raise ValueError("no receipt: its source is not named in words")
-    if get_receipt_name(source.id) != name:
-        raise ValueError("its name is not that of its source")
-    if receipt.sweep != sweep:
-        raise ValueError(f"it speaks of another sweep, {receipt.sweep[:100]!r}")
-    for run, record in receipt.runs.items():
-        if run != SWEEP_FOLDER and ("/" in run or "\0" in run or not is_run_name(run)):
-            raise ValueError(f"{run[:100]!r} is no name of a run")
-        if min(record.n_files, record.n_bytes) < 0 or (record.is_whole and not record.is_complete):
-            raise ValueError(f"what it says of {run!r} contradicts itself")
+        return stream.read(MOST_RECEIPT_BYTES)  # it may grow meanwhile
 
 
 def _read_files(
@@ -104,6 +82,12 @@ def _read_files(
     folder, *wandb = endpoint.survey(trees).listings
     own = sweep_folder(sweep.id)
     files = {SWEEP_FOLDER: _make_files(folder, Root.SWEEPS, lambda path: (SWEEP_FOLDER, f"{own}/{path}"))[SWEEP_FOLDER]}
+    # A pull lands in the folder in which a run lies here already.
+    missing = {run for run in names if not any(entry.path == run for listing in wandb for entry in listing.entries)}
+    if missing:
+        found = find_run_places(layout, sweep.id, sweep, missing).folders
+        trees = [Tree(folder, tuple(run for run in found if found[run] == folder)) for folder in set(found.values())]
+        wandb = [*wandb, *(endpoint.survey(trees).listings if trees else ())]
     for listing in wandb:
         files |= _make_files(listing, Root.WANDB, lambda path: (path.partition("/")[0], path))
     return files

@@ -116,3 +116,18 @@ def test_ten_thousand_known_runs_load_and_match_quickly(tmp_path: Path) -> None:
     loaded, _ = load_index(tmp_path / "runs.json")
     assert all(loaded.get_facts(log, size=1, mtime_ns=1) for log in logs)
     assert time.process_time() - began < 1
+
+
+def test_facts_of_an_older_version_are_read_anew() -> None:
+    """It did not know whether a file is a log at all."""
+    index = RunIndex({LOG: [100, 5, ["r", "g", "s", "c", ["a"], 3, False, True, False], None]})
+    assert index.get_facts(LOG, size=100, mtime_ns=5) is None
+    index.put_facts(LOG, size=100, mtime_ns=5, facts=FACTS)
+    assert index.get_facts(LOG, size=100, mtime_ns=5) == FACTS
+
+
+@pytest.mark.parametrize("facts", [LogFacts(is_foreign=True), LogFacts(is_foreign=True, is_pointer=True)])
+def test_a_file_that_is_no_log_stays_none(facts: LogFacts) -> None:
+    index = RunIndex()
+    index.put_facts(LOG, size=100, mtime_ns=5, facts=facts)
+    assert index.get_facts(LOG, size=100, mtime_ns=5) == facts

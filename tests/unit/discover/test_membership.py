@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hsm.discover.membership import Candidate, Membership, decide_membership, make_run
+from hsm.discover.kinds.claims import Claims
+from hsm.discover.membership import Candidate, Membership, make_run
 from hsm.model import RunState
 from hsm.wandb_log.facts import LogFacts
 
@@ -39,7 +40,7 @@ RULES = {
 @pytest.mark.parametrize(("facts", "is_inside", "expected"), RULES.values(), ids=RULES)
 def test_decides_by(facts: LogFacts, is_inside: bool, expected: Membership) -> None:
     candidate = Candidate("run-x", "/wandb", is_inside=is_inside)
-    assert decide_membership(candidate, facts, sweep="sweep_1", known_sweeps=KNOWN) is expected
+    assert Claims("sweep_1", known=KNOWN).decide(candidate, facts) is expected
 
 
 NOW = 10**18

@@ -123,16 +123,21 @@ def test_a_run_without_a_log_is_sent_where_the_place_decides(sweep: MadeProject)
 
 
 def test_a_log_too_young_to_tell_is_named_and_not_sent(sweep: MadeProject) -> None:
-    sweep.write_run("wandb/offline-run-20251020_220000-a", log=w.HEADER)
+    sweep.write_run("wandb/offline-run-20251020_220000-a", log=w.HEADER, seconds_ago=60)
     problem = only_problem(sweep.read(SWEEP))
     assert (problem.kind, problem.is_failure) == ("membership_unknown", False)
     assert problem.path == "offline-run-20251020_220000-a"
     assert problem.path in problem.message
 
 
+def test_a_log_that_says_nothing_and_rests_is_no_sweeps(sweep: MadeProject) -> None:
+    sweep.write_run("wandb/offline-run-20251020_220000-a", log=w.HEADER, seconds_ago=700)
+    assert not sweep.read(SWEEP).problems
+
+
 def test_many_dead_logs_are_one_line(sweep: MadeProject) -> None:
     for number in range(200):
-        sweep.write_run(f"wandb/offline-run-20251020_22{number:04d}-a{number}", log=w.HEADER)
+        sweep.write_run(f"wandb/offline-run-20251020_22{number:04d}-a{number}", log=w.HEADER, seconds_ago=60)
     problem = only_problem(sweep.read(SWEEP))
     assert "200 runs" in problem.message
     assert "offline-run-20251020_220199-a199" in problem.message

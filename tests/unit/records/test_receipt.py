@@ -41,6 +41,8 @@ def test_it_speaks_of_runs_never_of_files() -> None:
         "schema",
         "hsm",
         "sweep",
+        "kind",
+        "place",
         "source",
         "generation",
         "written_at",

@@ -135,3 +135,25 @@ def test_every_byte_at_which_a_real_log_can_be_cut(real_project: Path) -> None:
             dataclasses.replace(whole, exit_code=None),
             dataclasses.replace(whole, exit_code=None, args=()),
         ), end
+
+
+FOREIGN = {
+    "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", True),
+    "a text": (b"hello, this is no log", False),
+    "a text as long as a header": (b"broken\n", False),
+    "two bytes": (b"x\n", False),
+    "zeros": (bytes(100_000), False),
+    "a header of another kind": (b":W&B\xe1\xbe\x01" + bytes(100), False),
+    "a version of another thing": (b"version https://example.com", False),
+}
+
+
+@pytest.mark.parametrize(("content", "is_pointer"), FOREIGN.values(), ids=FOREIGN)
+def test_a_file_that_is_no_log_says_so(content: bytes, is_pointer: bool) -> None:
+    assert read_log(w.cut(content)) == LogFacts(is_foreign=True, is_pointer=is_pointer)
+
+
+def test_a_log_that_is_damaged_behind_its_header_is_a_log() -> None:
+    facts = read_log(w.cut(w.HEADER + b"x" * 1000))
+    assert not facts.is_foreign
+    assert not facts.is_empty

@@ -216,7 +216,7 @@ class Ledger:
         journal = replace(self._journal, runs=runs, left=left, updated_ns=_now_ns(), last_error=error)
         try:
             generation, is_damaged = self._find_generation(holding.receipts, places, endpoint)
-            content = make_receipt_content(self._make_receipt(generation + 1, runs, left))
+            content = make_receipt_content(self._make_receipt(plan, generation + 1, runs, left))
             name = self._receipt_name
             receipts = holding.release(
                 (name, content),
@@ -274,9 +274,12 @@ class Ledger:
             return self._journal.generation, True
         return max(found.generation, self._journal.generation), False
 
-    def _make_receipt(self, generation: int, runs: Mapping[str, RunRecord], left: Mapping[str, int]) -> Receipt:
+    def _make_receipt(
+        self, plan: SyncPlan, generation: int, runs: Mapping[str, RunRecord], left: Mapping[str, int]
+    ) -> Receipt:
         written_at = _now().isoformat(timespec="seconds")
-        return Receipt(self._sweep, self._books.source, generation, written_at, runs, left)
+        source = self._books.source
+        return Receipt(self._sweep, source, generation, written_at, runs, left, plan.kind, plan.place)
 
 
 def _now() -> datetime:

@@ -112,7 +112,9 @@ def test_a_lock_in_the_sweeps_folder_keeps_it(bench: CleanBench) -> None:
 
 
 def test_a_run_whose_log_says_nothing_keeps_the_sweeps_folder(bench: CleanBench) -> None:
-    write_file(bench.project / "wandb/run-20251020_212836-odd/run-odd.wandb", b"")
+    path = bench.project / "wandb/run-20251020_212836-odd/run-odd.wandb"
+    write_file(path, b"")
+    os.utime(path)
     (block,) = find_unit(look(bench), "").blocks
     assert block.startswith("not all of the sweep can be told: ")
 

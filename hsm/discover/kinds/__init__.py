@@ -1,0 +1,1 @@
+"""What gives runs to sweeps of every kind: names in logs, agents' files, arguments, receipts."""
