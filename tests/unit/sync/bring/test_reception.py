@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from hsm.errors import ExitCode, LockedError, UsageError
-from hsm.model import Root, RunState
+from hsm.model import Root, RunState, SweepInventory
 from hsm.plan.choice import RunChoice
+from hsm.process.runner import Runner
 from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Journal, Route, load_journal
 from hsm.records.receipt import Receipt, parse_receipt
+from hsm.records.replacing import save_replacing
 from hsm.sweep_folder import receipt_folder, sweep_folder
+from hsm.sync.bring.parts import Part
 from hsm.sync.bring.pull import pull
 from hsm.sync.reports import State, SyncReport, TargetReport, count_files, count_runs
 from tests.e2e.synthetic import write_file, write_run
@@ -168,9 +171,7 @@ def test_records_of_several_folders_say_the_same_as_those_of_one(bench: Bench) -
     bench.workbench.project = bench.project = bench.workbench.folder / "second"
     folder = bench.project / ".hsm"
     folder.mkdir(parents=True)
-    (folder / "sync_config.yaml").write_bytes(
-        (bench.workbench.folder / "project/.hsm/sync_config.yaml").read_bytes()
-    )
+    (folder / "sync_config.yaml").write_bytes((bench.workbench.folder / "project/.hsm/sync_config.yaml").read_bytes())
     for name, place in zip(RUNS, PLACES, strict=False):
         bench.put_here(name, place)
     report = bench.pull()
@@ -208,7 +209,7 @@ def test_a_pull_that_ends_between_two_folders_calls_nothing_complete(bench: Benc
         bench.pull(overwrite=True)
     assert bench.read_receipt().left == {"runs not asked for": 1}
     bench.target.script.acts.clear()
-    bench.workbench.runner = type(bench.workbench.runner)()
+    bench.workbench.runner = Runner()
     assert bench.pull(overwrite=True).state is State.DONE
     assert bench.read_receipt().left == {}
 
@@ -309,3 +310,37 @@ def test_a_folder_that_cannot_be_read_is_told(bench: Bench) -> None:
     finally:
         closed.chmod(0o755)
     assert [(problem.path, problem.is_failure) for problem in report.problems] == [(str(closed), False)]
+
+
+def get_part(bench: Bench, place: str) -> str:
+    folder = os.path.realpath(bench.project / place)
+    return Part(SweepInventory(ONE), (Root.WANDB,), folder).name
+
+
+def test_what_is_remembered_of_files_is_so_for_each_folder(bench: Bench) -> None:
+    """A transfer to one folder says nothing of one to another that was cut off."""
+    bench.put_here(RUNS[1], "wandb/wandb")
+    bench.pull()
+    grow(bench, RUNS[1])
+    bench.target.script.at("send", fail(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        bench.pull()
+    folder = ProjectFolder(bench.project).origins("desktop", ONE).parent
+    part = get_part(bench, "wandb/wandb")
+    assert [path.name for path in folder.glob("*.unsettled")] == [f"{ONE}.{part}.unsettled"]
+    bench.target.script.acts.clear()
+    bench.workbench.runner = Runner()
+    assert bench.pull().state is State.DONE
+    assert not list(folder.glob("*.unsettled"))
+
+
+def test_records_of_what_was_replaced_in_another_folder_stay(bench: Bench) -> None:
+    bench.put_here(RUNS[1], "wandb/wandb")
+    journal = ProjectFolder(bench.project).journal("desktop", ONE)
+    record = journal.with_suffix(f".{get_part(bench, 'wandb/wandb')}.0123456789abcdef.replacing")
+    save_replacing(record, "0123456789abcdef", [], {})
+    bench.pull()  # nothing of the run in the other folder is sent
+    assert record.exists()
+    grow(bench, RUNS[1])
+    bench.pull()
+    assert not record.exists()
