@@ -87,6 +87,7 @@ def _make_run(run: ReportRun, report: Report, columns: Mapping[ColumnKind, Seque
         "started": format_moment(run.started),
         "duration_seconds": run.duration_seconds,
         "host": run.host,
+        "from_files": any(part.is_from_files for part in run.parts),
         "values": {column.name: make_plain(column.read(run)) for column in report.table.columns},
         "config": _make_values(run, run.config, columns[ColumnKind.CONFIG]),
         "summary": _make_values(run, run.summary, columns[ColumnKind.SUMMARY]),

@@ -20,10 +20,17 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 @dataclass(frozen=True, slots=True)
 class RunPart:
-    """One folder of a run, and its log."""
+    """One folder of a run.
+
+    Attributes:
+        run: The folder, with its state.
+        log: What is known of it.
+        is_from_files: Not all of that is from its log.
+    """
 
     run: Run
     log: RunLog
+    is_from_files: bool = False
 
     @property
     def path(self) -> str:

@@ -36,6 +36,7 @@ def make_leaves(state: dict[str, object]) -> dict[ValueKey, object]:
     """Flatten a state, without wandb's own entries and without objects that carry a type, such as media."""
     leaves: dict[ValueKey, object] = {}
     # The next one last, so that a hundred thousand values are not moved for each of them.
+    pending: list[tuple[ValueKey, object]]
     pending = [((name,), value) for name, value in reversed(state.items()) if name != _INTERNAL]
     while pending:
         key, value = pending.pop()

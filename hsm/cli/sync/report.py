@@ -92,7 +92,9 @@ def report_sweep(
         ),
     ] = 0,
 ) -> None:
-    """Show what the runs of a sweep recorded, as one table. Reads the runs' logs alone; wandb is not needed.
+    """Show what the runs of a sweep recorded, as one table. Reads the runs' logs; wandb is not needed.
+
+    Where a log says nothing, or ends before the files that wandb saves beside it, these files' values are shown.
 
     It works where the sweep ran and where it arrived, with or without a configuration. Nothing is changed but the
     files that are asked for.
@@ -144,7 +146,7 @@ def _check_extras(*, parquet: bool, html: bool) -> None:
 
 def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]:
     """Read the sweep that is meant: its id, its runs, and notes about them."""
-    from hsm.discover.untold_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN
+    from hsm.discover.untold_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN, NOT_A_LOG
     from hsm.model import FOLDER_UNREADABLE, Root
     from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
     from hsm.sync.source import SOURCE_MISSING, read_inventories
@@ -154,7 +156,8 @@ def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]
         source, depths=[1], roots=[Root.WANDB], with_versions=False, saves_cache=is_configured
     )
     (inventory,) = inventories.values()
-    concerning = {DOUBLE_RUN, FOLDER_UNREADABLE, MEMBERSHIP_UNKNOWN, SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
+    concerning = {DOUBLE_RUN, FOLDER_UNREADABLE, MEMBERSHIP_UNKNOWN, NOT_A_LOG}
+    concerning |= {SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
     problems = tuple(problem for problem in inventory.problems if problem.kind in concerning)
     return inventory.sweep, inventory.runs, problems
 
@@ -207,4 +210,11 @@ def _show(found: Report, written: Sequence[Path], *, as_csv: bool, as_json: bool
         show_note(f"Written: {path}")
     if not as_json:
         for problem in found.problems:
-            show_note(f"{problem.message} {problem.hint}".strip())
+            show_note(_describe(problem))
+
+
+def _describe(problem: Problem) -> str:
+    """Describe a problem in one line; some messages name what they are about themselves."""
+    is_named = not problem.path or not problem.is_failure or problem.path in problem.message
+    about = "" if is_named else f"{problem.path}: "
+    return f"{about}{problem.message} {problem.hint}".strip()
