@@ -75,13 +75,16 @@ def find_run_places(layout: Layout, sweep: str, home: Sweep | None, runs: Collec
 def _look(
     endpoint: Endpoint, layout: Layout, sweep: str, home: Sweep | None, names: Collection[str]
 ) -> tuple[list[Candidate], tuple[Problem, ...]]:
-    """Look into every folder here that may hold runs of the sweep: one place says which these are."""
-    # Wandb folders elsewhere in the project belong here too, once they are searched for.
-    trees = [make_wandb_tree(layout.wandb, sweep), *([Tree(home.path)] if home is not None else [])]
-    wandb, *folders = (_choose(listing, names) for listing in endpoint.survey(trees).listings)
-    candidates, symlinks = find_candidates(sweep, wandb, folders[0] if folders else None)
+    """Look into every folder here that may hold runs of the sweep, whatever its log says of a run."""
+    own = [Tree(home.path)] if home is not None else []
+    others = [make_wandb_tree(folder) for folder in dict.fromkeys((*layout.shared, *layout.inner))]
+    survey = endpoint.survey([make_wandb_tree(layout.wandb, [sweep]), *own, *others])
+    wandb, *listings = (_choose(listing, names) for listing in survey.listings)
+    folder, shared = (listings[0] if own else None), listings[len(own) :]
+    candidates, symlinks = find_candidates([sweep], wandb, folder, shared)
     found = [candidate for candidate in (*candidates, *look_behind(endpoint, symlinks)) if candidate.name in names]
-    return found, tuple(_iter_unread(wandb, sweep)) + tuple(_iter_unread(folders[0]) if folders else ())
+    problems = [*_iter_unread(wandb, sweep), *(problem for listing in listings for problem in _iter_unread(listing))]
+    return found, tuple(problems)
 
 
 def _iter_unread(listing: Listing, sweep: str = "") -> Iterator[Problem]:

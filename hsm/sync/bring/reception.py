@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from hsm.discover.landing import RunPlaces, find_home, find_run_places
-from hsm.discover.sweeps import Layout, list_sweeps
+from hsm.discover.landing import find_home, find_run_places
+from hsm.discover.sweeps import Layout, SweepsFound, look_for_sweeps
 from hsm.model import Problem, Root, SweepInventory
 from hsm.plan.choice import settle_newest
 from hsm.process.runner import Runner
@@ -66,9 +66,9 @@ class Reception:
             UsageError: It lies in two places here.
         """
         wanted = select_wanted(inventory, self._options)
-        home = find_home(list_sweeps(self._here, self._layout), wanted.sweep)
-        runs = [run.name for run in wanted.runs]
-        places = find_run_places(self._layout, wanted.sweep, home, runs) if runs else RunPlaces()
+        here = self._look()
+        home = find_home(here.sweeps, wanted.sweep)
+        places = find_run_places(here.layout, wanted.sweep, home, [run.name for run in wanted.runs])
         sweeps = home.prefix if home is not None else self._layout.sweeps
         parts = split_inventory(wanted, self._options.roots, places)
         plan = self._options.plan
@@ -85,6 +85,11 @@ class Reception:
                 break
             failures += report.plan.problems if report.plan is not None else ()
         return join_reports(reports, () if len(reports) == len(parts) else parts[-1].inventory.problems)
+
+    def _look(self) -> SweepsFound:
+        """Look at the project here: its sweeps, and all its folders of runs."""
+        # The one place where folders that a search of the whole project finds are to be added.
+        return look_for_sweeps(self._here, self._layout)
 
     def _exchange(self, part: Part, options: ExchangeOptions, sweeps: str) -> TargetReport:
         direction = Direction(

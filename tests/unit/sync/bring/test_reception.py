@@ -36,6 +36,9 @@ PLACES = [
     f"sweeps/outputs/{ONE}/wandb",
     f"sweeps/outputs/{ONE}/tasks/0/wandb",
     f"outputs/{ONE}/tasks/3/.wandb",
+    "outputs/wandb",
+    "outputs/wandb/wandb",
+    "sweeps/outputs/.wandb",
 ]
 
 
@@ -157,7 +160,7 @@ def test_a_run_lands_where_a_folder_of_its_name_lies(bench: Bench, place: str) -
     assert bench.find(RUNS[1]) == [place]
     assert (bench.project / place / RUNS[1] / "files/output.log").read_bytes() == content
     assert [bench.find(name) for name in (RUNS[0], *RUNS[2:])] == [["wandb"]] * 3
-    prefix = "" if place.startswith("outputs") else "sweeps"
+    prefix = "" if place.startswith(f"outputs/{ONE}") else "sweeps"
     receipt = bench.read_receipt(prefix)
     assert bench.pull().state is State.NOTHING_TO_DO
     assert bench.read_receipt(prefix) == receipt
