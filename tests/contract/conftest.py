@@ -163,7 +163,8 @@ done
 exec -a find /usr/bin/find "$@"
 """
 
-# The formats that HSM uses, as `man 1 stat` of BSD has them: %Xp mode, %z bytes, %Fm time, %i inode, %N name.
+# The formats that HSM uses, as `man 1 stat` of BSD has them: %Xp mode, %z bytes, %Fm time, %i inode, %d device,
+# %N name.
 _BSD_STAT = """\
 #!{python}
 import getopt, os, sys
@@ -181,6 +182,7 @@ for name in map(os.fsencode, names):
     seconds, nanoseconds = divmod(found.st_mtime_ns, 10**9)
     line = form.replace("%Xp", f"{{found.st_mode:x}}").replace("%z", str(found.st_size))
     line = line.replace("%Fm", f"{{seconds}}.{{nanoseconds:09d}}").replace("%i", str(found.st_ino))
+    line = line.replace("%d", str(found.st_dev))
     sys.stdout.buffer.write(line.encode().replace(b"%N", name) + b"\\n")
 """
 
@@ -195,7 +197,8 @@ def _make_bsd(machine: Path, _require_program: Callable[..., None]) -> Path:
 
 def _make_busybox(machine: Path, require_program: Callable[..., None]) -> Path:
     require_program("busybox")
-    names = ("find", "stat", "touch", "xargs", "head", "tail", "df", "wc", "cat", "base64", "readlink")
+    names = ("find", "stat", "touch", "xargs", "head", "tail", "df", "wc", "cat", "base64", "readlink", "awk", "tr")
+    names += ("timeout", "date")
     return _write_programs(machine / "busybox", {name: f'#!/bin/sh\nexec busybox {name} "$@"\n' for name in names})
 
 

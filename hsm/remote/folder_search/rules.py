@@ -123,6 +123,8 @@ class FolderWalk:
 
     def cut(self, path: str, reason: CutReason) -> None:
         """Note that a folder was not searched to its end; for FOLDERS and TIME that nothing further is."""
+        if reason is CutReason.TIME and any(cut.reason is reason for cut in self._found.cut):
+            return
         self._found.cut.append(CutSearch(path, reason))
         self._found.is_over = self._found.is_over or reason in (CutReason.FOLDERS, CutReason.TIME)
 
@@ -142,6 +144,8 @@ class FolderWalk:
             self._found.wandb += self._iter_below(path, content.wandb)
             is_many = len(content.folders) > MANY_FOLDERS
             self._next += [(is_many, child) for child in self._iter_below(path, content.folders)]
+            if len(self._next) > 4 * self._bounds.n_folders:  # millions would fill the memory; one more is named
+                self._next = sorted(self._next)[: self._bounds.n_folders + 1]
 
     def make_found(self) -> FoundFolders:
         """Make the answer, once all levels are read."""
@@ -151,7 +155,7 @@ class FolderWalk:
             tuple(sorted(found.wandb)),
             tuple(sorted(found.multiruns)),
             tuple(sorted(found.jobs)),
-            tuple(found.cut),
+            tuple(sorted(found.cut)),
         )
 
     def _iter_below(self, path: str, names: Sequence[str]) -> Iterator[str]:

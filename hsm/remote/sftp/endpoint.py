@@ -13,6 +13,7 @@ from hsm.model import EntryKind
 from hsm.process.answer import MOST_ANSWER_BYTES, AnswerTooLongError
 from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
 from hsm.remote.cksum import make_checksum
+from hsm.remote.sftp.folder_search import FolderSearcher
 from hsm.remote.sftp.listing import TreeLister, get_kind, join
 from hsm.remote.sftp.replies import parse_attributes, parse_data, parse_handle, parse_names
 from hsm.remote.sftp.session import CHUNK_BYTES, RequestBatch, SftpSession, SftpSessions, Work
@@ -83,12 +84,18 @@ class SftpEndpoint:
                 for tree in trees
             ]
             queue.extend(lister.look() for lister in listers)
+            searcher: FolderSearcher | None = None
+            if search is not None:
+                has_room = STATVFS in session.extensions
+                searcher = FolderSearcher(search, _expand(search.base, home), queue, has_room=has_room)
+                queue.append(searcher.look())
             if receipts:
                 queue.append(read_receipts(_expand(receipts, home), checksums))
             session.run(queue, check=check)
             # Nothing is written at a source to learn its time from it.
             machine = replace(self.machine, clock_ns=time.time_ns() - CLOCK_DOUBT_SECONDS * 10**9)
-            return Survey(machine, tuple(lister.make_listing() for lister in listers), checksums)
+            listings = tuple(lister.make_listing() for lister in listers)
+            return Survey(machine, listings, checksums, found=searcher.make_found() if searcher is not None else None)
 
         return self._sessions.use_sftp(look)
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hsm.endpoint import FileEnds, FolderSearch, LazyListings, Listing, Machine, Survey, Tree
+from hsm.endpoint import FileEnds, FolderSearch, FoundFolders, LazyListings, Listing, Machine, Survey, Tree
 from hsm.errors import TargetError
 from hsm.remote.blocks import BLOCK_BYTES
 from hsm.remote.shell import RemoteShell, make_mark, quote_path
 from hsm.remote.shell_programs.file_ends import EndsRequest, make_ends_program, parse_ends
+from hsm.remote.shell_programs.folder_search import make_search_program, parse_search
 from hsm.remote.shell_programs.lister import make_listing_requests
 from hsm.remote.shell_programs.listing import ListingAnswer, make_answer_digest, parse_listing
 from hsm.remote.shell_programs.receipts import make_receipts_program, parse_receipt_checksums
@@ -46,10 +47,15 @@ class RemoteEndpoint:
         indices = {id(tree): index for index, tree in enumerate(asked)}
         extra = make_receipts_program(quote_path(receipts)) if receipts else ""
         answers: list[tuple[ListingAnswer, list[int], str]] = []
-        for request in make_listing_requests(asked, mark=mark, rsync_path=self._rsync_path, extra=extra):
+        program = make_search_program(search) if search is not None else ""
+        requests = make_listing_requests(asked, mark=mark, rsync_path=self._rsync_path, extra=extra, search=program)
+        found: FoundFolders | None = None
+        for request in requests:
             completed = self._shell.run(request.program, stdin=request.stdin)
             with self._explain(completed.stderr_text):
                 answer = parse_listing(completed.stdout, completed.stderr, request=request, mark=mark)
+                if search is not None and request.has_search:
+                    found = parse_search(answer.search, search, home=answer.machine.home)
             answers.append((answer, [indices[id(tree)] for tree in request.trees], completed.stderr_text))
         self._machine = answers[-1][0].machine
         digest = make_answer_digest(answer.digest.encode() for answer, *_ in answers)
@@ -57,7 +63,7 @@ class RemoteEndpoint:
         for answer, *_ in answers:
             checksums.update(parse_receipt_checksums(answer.fields))
         listings = LazyListings(lambda: self._read_listings(answers), len(trees))
-        return Survey(self._machine, listings if is_lazy else tuple(listings), checksums, digest)
+        return Survey(self._machine, listings if is_lazy else tuple(listings), checksums, digest, found)
 
     def _read_listings(self, answers: Sequence[tuple[ListingAnswer, Sequence[int], str]]) -> tuple[Listing, ...]:
         listings: dict[int, Listing] = {}

@@ -103,15 +103,17 @@ class ListingRequest:
         program: For /bin/sh at the other end.
         stdin: Starting points of one tree, NUL-separated.
         trees: In the order of the answer.
+        has_search: A search comes last.
     """
 
     program: str
     stdin: bytes
     trees: tuple[Tree, ...]
+    has_search: bool = False
 
 
 def make_listing_requests(
-    trees: Sequence[Tree], *, mark: str, rsync_path: str, extra: str = ""
+    trees: Sequence[Tree], *, mark: str, rsync_path: str, extra: str = "", search: str = ""
 ) -> list[ListingRequest]:
     """Cut a survey into sessions: one, unless two trees have very many starting points.
 
@@ -123,6 +125,7 @@ def make_listing_requests(
         mark: Separates the answers.
         rsync_path: The rsync whose version is told; of another program than `rsync` itself also why there is none.
         extra: A program that prints fields ended by NUL, run after the listings.
+        search: The program of a search for folders, run last.
     """
     largest = max(trees, key=_count_name_bytes)
     small: list[Tree] = []
@@ -135,7 +138,7 @@ def make_listing_requests(
     names = b"".join(os.fsencode(_make_start(name)) + b"\0" for name in largest.names)
     trees_here = (*small, largest)
     is_packed = len(largest.names) >= PACKED_NAMES
-    # The machine comes first and the extra program last, so that the marks between them count the trees.
+    # The machine comes first and the extra programs last, so that the marks between them count the trees.
     program = "\n".join(
         [
             f"m={mark} lister={quote(_LISTER)}; export lister",
@@ -145,10 +148,11 @@ def make_listing_requests(
             *(_make_tree_program(tree, index, from_stdin=False) for index, tree in enumerate(small)),
             _make_tree_program(largest, len(small), from_stdin=True),
             f"printf '%s=' \"$m\"\n({extra or ':'})",
+            *([f"printf '%s=' \"$m\"\n{search}"] if search else []),
             *(["} | pack"] if is_packed else []),
         ]
     )
-    request = ListingRequest(program, names, trees_here)
+    request = ListingRequest(program, names, trees_here, has_search=bool(search))
     return [request, *(make_listing_requests(rest, mark=mark, rsync_path=rsync_path) if rest else [])]
 
 

@@ -34,12 +34,14 @@ class ListingAnswer:
     Attributes:
         machine: That it runs on.
         fields: Of the extra program.
+        search: What the search printed.
         digest: Of all but the clock, the room and the version of rsync: the same as long as nothing of the listing
             changes.
     """
 
     machine: Machine
     fields: list[bytes]
+    search: bytes
     digest: str
     _sections: tuple[bytes, ...]
     _complaints: Mapping[int, list[str]]
@@ -73,6 +75,9 @@ def parse_listing(content: bytes, complaints: bytes, *, request: ListingRequest,
         content = _unpack(content[len(_PACKED) :])
     # No name holds the mark, which is drawn anew for each session.
     head, *sections, rest = content.split(mark.encode() + b"=")
+    found = b""
+    if request.has_search:
+        found, rest = rest, sections.pop() if sections else b""
     system, home, clock, rsync_version, _ = os.fsdecode(head).split("\0")
     if len(clock) > _MOST_CLOCK_DIGITS:
         raise ValueError("it speaks of a time that no clock shows")
@@ -84,12 +89,13 @@ def parse_listing(content: bytes, complaints: bytes, *, request: ListingRequest,
         os.fsencode(system),
         *map(_drop_space, sections),
         rest,
+        found,
         # Not what is said of names that are not there, of which one is drawn anew each time (`hsm.targets.apart`).
         os.fsencode(repr([(index, *filter(_is_of_a_folder, lines)) for index, lines in sorted(by_tree.items())])),
     ]
     # The mark of `stat` stands before every record, and is another one each time.
     digest = make_answer_digest(part.replace(mark.encode(), b"") for part in said)
-    return ListingAnswer(machine, rest.split(b"\0")[:-1], digest, tuple(sections), by_tree, mark)
+    return ListingAnswer(machine, rest.split(b"\0")[:-1], found, digest, tuple(sections), by_tree, mark)
 
 
 def make_answer_digest(parts: Iterable[bytes]) -> str:

@@ -1,0 +1,271 @@
+r"""The search for wandb folders behind a shell: its program, and the reading of its answer. Pure.
+
+The rules are those of `hsm.remote.folder_search.rules`. A `find` reads up to 200 folders of one level at once, and awk
+says what was found and which folders come next, so a level takes four processes. Names travel as quoted words of the
+shell, one a line (`'it'\''s'`; a line break is `'"$nl"'`): neither awk nor the variables of a shell can hold NUL.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+
+from hsm.endpoint import CutReason, CutSearch, FolderSearch, FoundFolders
+from hsm.remote.folder_search.rules import MANY_FOLDERS
+from hsm.remote.shell import quote, quote_path
+
+# Run by `find -exec`: $1 the letter of the lines, then paths. Of folders, u are those that cannot be read, h are `.hsm`
+# with a configuration and i those without; each gets its line, since the lines are counted.
+_WORDS = r"""
+k=$1; shift
+nl='
+'
+swap() {
+  r=$1 o=
+  while :; do
+    case $r in *"$2"*) o=$o${r%%"$2"*}$3 r=${r#*"$2"} ;; *) break ;; esac
+  done
+  o=$o$r
+}
+for d do
+  t=$k
+  case $k$d in
+  [dp]*/.hsm) if [ -e "$d/sync_config.yaml" ]; then if [ "$k" = d ]; then t=h; fi; else t=i; fi ;;
+  d*) if [ ! -r "$d" ] || [ ! -x "$d" ]; then t=u; fi ;;
+  esac
+  case $d in *\'*|*"$nl"*) swap "$d" "'" "'\\''"; swap "$o" "$nl" "'\"\$nl\"'"; d=$o ;; esac
+  printf '%s\n' "$t'$d'"
+done
+"""
+
+# Reads: b the base, l folders to be left, v the file systems of the folders, in their order; d, u, h and i as above;
+# m marks, p a symlink `.hsm`; t that the time is over. How many entries a folder has is told by c0, its own line, and a
+# c1 for each entry, or by the slashes in their paths alone. Prints: V the base's file system; W, J, P and E, R what
+# `_LETTERS` says; T the number of the folder in which the time was over; F and M the folders to be read next.
+_RULES = r"""
+function body(w) { return substr(w, 2, length(w) - 2) }
+function above(p) { match(p, "/[^/]*$"); return substr(p, 1, RSTART - 1) }
+function count(p) { return gsub("/", "/", p) }
+function is_left(p) { return ((base == "/" ? "" : base) substr(p, 2)) in left }
+function tally(is_start) { if (is_start) { n_starts++; n = 0 } else if (++n > entries) over[n_starts] = 1 }
+function say(letter, p) { print letter q p q }
+function queue(letter, p) {
+  line[letter] = line[letter] " " q p q
+  if (++n_line[letter] == 200) flush(letter)
+}
+function flush(letter) { if (n_line[letter]) print letter line[letter]; line[letter] = ""; n_line[letter] = 0 }
+BEGIN { q = sprintf("%c", 39) }
+/^\/*$/ { tally(length($0) == level); next }
+{ t = substr($0, 1, 1); w = substr($0, 2) }
+t == "c" { tally(w == "0"); is_in_order = 1 }
+t == "b" { base = body(w) }
+t == "l" { left[body(w)] = 1 }
+t == "v" { device[++n_devices] = w; late[n_devices] = is_in_order && (n_starts in over) }
+t == "h" || t == "p" { is_project[above(body(w))] = 1 }
+t == "m" {
+  p = body(w)
+  if (p ~ /\/multirun\.yaml$/) is_multirun[above(p)] = 1; else is_venv[above(p)] = 1
+}
+t == "h" || t == "i" { n_folders++ }
+t == "d" || t == "u" {
+  n_folders++; p = body(w)
+  if (count(p) == level) { start[++n_read] = p; if (t == "u") is_closed[p] = 1; if (p == ".") own = n_folders; next }
+  if (p ~ /\/\.hydra$/) is_job[above(p)] = 1
+  else if (++n_kids[above(p)] <= entries || p ~ /\/\.?wandb$/) {
+    kid[++n_all] = p; number[n_all] = n_folders; type[n_all] = t
+  }
+}
+t == "t" { print "T" n_starts }
+END {
+  knows = n_devices == n_folders
+  if (level == 0) { file_system = knows ? device[own] : ""; print "V" file_system }
+  for (i = 1; i <= n_read; i++) {
+    p = start[i]
+    if (p in is_closed) { say("R", p); is_shut[p] = 1; continue }
+    if (p != "." && ((p in is_venv) || (p in is_project))) { is_shut[p] = 1; continue }
+    if (i in over) say("E", p)
+    if (p in is_job) say("J", p)
+    if (p in is_multirun) { say("P", p); if (p != ".") is_shut[p] = 1 }
+  }
+  if (level >= depth) exit
+  for (i = 1; i <= n_all; i++) {
+    p = kid[i]; k = number[i]
+    if ((above(p) in is_shut) || is_left(p)) continue
+    if (knows && late[k]) continue
+    if (p ~ /\/\.?wandb$/) say("W", p)
+    else if (knows && file_system != "" && device[k] != file_system) continue
+    else if (type[i] == "u") say("R", p)
+    else { next_one[++n_next] = p; n_next_of[above(p)]++ }
+  }
+  for (i = 1; i <= n_next; i++) queue(n_next_of[above(next_one[i])] > many ? "M" : "F", next_one[i])
+  flush("F"); flush("M")
+}
+"""
+
+# $folder, $depth, $most, $entries, $many, $seconds and $left are set before. macOS has no `timeout`, and that of an old
+# BusyBox takes other words.
+_SEARCH = r"""
+nl='
+'
+if timeout 5 true 2>/dev/null; then timer=timeout
+elif command -v perl >/dev/null 2>&1; then timer=perl
+else timer=; fi
+limited() {
+  for_seconds=$((ends - $(date +%s)))
+  [ "$for_seconds" -gt 0 ] || return 124
+  case $timer in
+  timeout) timeout "$for_seconds" "$@" ;;
+  perl) perl -e 'alarm shift; exec @ARGV' "$for_seconds" "$@" ;;
+  *) "$@" ;;
+  esac
+}
+look() {
+  case $how in
+  gnu) set -- "$@" -maxdepth 1 -printf 'c%d\n' ;;
+  *) limited find "$@" -maxdepth 1 -print0 | tr -dc '/\0' | tr '\0' '\n'; set -- "$@" -maxdepth 1 ;;
+  esac
+  # No parentheses around `-exec ... +`, which BusyBox 1.35 then never runs.
+  set -- "$@" -type d '(' -name .wandb -o -name .hydra -o -name .hsm -o ! -name '.?*' ')'
+  set -- "$@" ! -name site-packages ! -name node_modules ! -name __pycache__
+  case $how in
+  gnu) set -- "$@" -printf 'v%D\n' ;;
+  busybox) set -- "$@" -exec stat -c v%d '{}' + ;;
+  bsd) set -- "$@" -exec stat -f v%d '{}' + ;;
+  esac
+  set -- "$@" -exec sh -c "$words" words d '{}' + -o '(' -name multirun.yaml -o -name pyvenv.cfg ')'
+  set -- "$@" '(' -type f -o -type l ')' -exec sh -c "$words" words m '{}' +
+  set -- "$@" -o -type l -name .hsm -exec sh -c "$words" words p '{}' +
+  limited find "$@"
+  if [ $? -gt 100 ]; then echo t; fi
+}
+weigh() {
+  awk -v level="$level" -v depth="$depth" -v entries="$entries" -v many="$many" -v file_system="$system" "$rules"
+}
+cut() { printf '%s\n' "$1$(sh -c "$words" words '' "$2")"; }
+read_some() { { printf '%s\n' "$here"; if [ -n "$left" ]; then printf '%s\n' "$left"; fi; look "$@"; } | weigh; }
+sort_out() {
+  for line in $1; do
+    case $line in
+    V*) system=${line#V} ;;
+    F*) few=$few$nl${line#F} ;;
+    M*) lots=$lots$nl${line#M} ;;
+    T*) late=${line#T} ;;
+    *) printf '%s\n' "$line" ;;
+    esac
+  done
+}
+walk() {
+  level=0 n=0 system= late= todo=" '.'" ends=$(($(date +%s) + seconds))
+  while [ -n "$todo" ] && [ "$level" -le "$depth" ]; do
+    few= lots=
+    for some in $todo; do
+      eval "set -- $some"
+      if [ "$(date +%s)" -ge "$ends" ]; then cut T "$1"; return; fi
+      over=
+      if [ $((n + $#)) -gt "$most" ]; then
+        i=$n
+        for d do
+          shift; i=$((i + 1))
+          if [ "$i" -le "$most" ]; then set -- "$@" "$d"; elif [ $((i - 1)) -eq "$most" ]; then over=$d; fi
+        done
+      fi
+      n=$((n + $#))
+      if [ $# -gt 0 ]; then sort_out "$(read_some "$@")"; fi
+      if [ -n "$late" ]; then
+        if [ "$late" -gt 1 ] && [ "$late" -le $# ]; then shift $((late - 1)); fi
+        cut T "$1"; return
+      fi
+      if [ -n "$over" ]; then cut F "$over"; return; fi
+    done
+    todo=$few$lots level=$((level + 1))
+  done
+}
+if [ -d "$folder" ]; then
+  if cd -P -- "$folder" 2>/dev/null; then here=$(cut b "$PWD"); else cut b "$folder"; cut R .; exit; fi
+  set -f; IFS=$nl
+  printf '%s\n' "$here"; walk
+fi
+"""
+
+_LINE = re.compile(r"([bWJPERTF])'(.*)'")
+_CODES = re.compile(r"""'\\''|'"\$nl"'""")
+_REASONS = {"E": CutReason.ENTRIES, "F": CutReason.FOLDERS, "T": CutReason.TIME, "R": CutReason.UNREADABLE}
+
+
+def make_search_program(search: FolderSearch) -> str:
+    """Make the program that searches; it changes nothing and complains of nothing."""
+    bounds = search.bounds
+    numbers = {
+        "depth": bounds.depth,
+        "most": bounds.n_folders,
+        "entries": bounds.n_entries,
+        "many": MANY_FOLDERS,
+        "seconds": math.ceil(bounds.seconds),
+    }
+    left = "\n".join(f"l{_make_word(path)}" for path in search.left)
+    return "\n".join(
+        [
+            "(",
+            " ".join(f"{name}={number}" for name, number in numbers.items()),
+            f"folder={quote_path(search.base)} left={quote(left)}",
+            f"words={quote(_WORDS)}",
+            f"rules={quote(_RULES)}",
+            _SEARCH,
+            ") 2>/dev/null </dev/null",
+        ]
+    )
+
+
+def parse_search(content: bytes, search: FolderSearch, *, home: str) -> FoundFolders:
+    """Read the answer of the program.
+
+    Args:
+        content: What it printed.
+        search: The request.
+        home: The home folder there, which a base that does not exist is told by.
+
+    Raises:
+        ValueError: It is no such answer; a machine that is not trusted may send anything.
+    """
+    asked = f"{home}{search.base[1:]}" if search.base.startswith("~/") else search.base
+    found: dict[str, list[str]] = {letter: [] for letter in "bWJP"}
+    cut: list[CutSearch] = []
+    for letter, path in _iter_lines(os.fsdecode(content), search.bounds.depth):
+        if letter in found:
+            found[letter].append(path)
+        else:
+            cut.append(CutSearch(path, _REASONS[letter]))
+    base = found["b"][0] if found["b"] else asked
+    wandb, jobs, multiruns = (tuple(sorted(found[letter])) for letter in "WJP")
+    return FoundFolders(base, wandb, multiruns, jobs, tuple(sorted(cut)))
+
+
+def _iter_lines(text: str, depth: int) -> Iterator[tuple[str, str]]:
+    for line in text.split("\n")[:-1]:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise ValueError(f"a line of the search that is none: {line[:80]!r}")
+        letter, path = match[1], _CODES.sub(_decode, match[2])
+        if letter != "b":
+            path = _make_relative(path, depth)
+        elif not path.startswith("/"):
+            raise ValueError("a search below no folder")
+        yield letter, path
+
+
+def _make_word(path: str) -> str:
+    """Make the line of a path as the program writes it."""
+    return "'" + path.replace("'", "'\\''").replace("\n", "'\"$nl\"'") + "'"
+
+
+def _decode(match: re.Match[str]) -> str:
+    return "'" if match[0] == "'\\''" else "\n"
+
+
+def _make_relative(path: str, depth: int) -> str:
+    here, *parts = path.split("/")
+    if here != "." or len(parts) > depth or any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise ValueError(f"a path of the search that leads elsewhere: {path[:80]!r}")
+    return "/".join(parts)
