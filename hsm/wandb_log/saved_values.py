@@ -22,7 +22,7 @@ from hsm.wandb_log.records import ValueKey
 
 VALUE_FILES = CONFIG_FILE, SUMMARY_FILE, METADATA_FILE = "config.yaml", "wandb-summary.json", "wandb-metadata.json"
 
-# 0.10 to 0.15 leave `running` there for ever, so nothing but an end is believed.
+# 0.10 to 0.17 leave `running` there for ever, so nothing but an end is believed.
 _ENDS = {
     "finished": RunState.FINISHED,
     "failed": RunState.FAILED,

@@ -60,7 +60,7 @@ STATES: dict[str, tuple[dict[str, Any], tuple[RunState | None, int | None]]] = {
     "Ctrl-C": ({"state": "killed", "exitcode": 255}, (RunState.FAILED, 255)),
     "finished without a code": ({"state": "finished"}, (RunState.FINISHED, None)),
     "a code says more than a word": ({"state": "finished", "exitcode": 1}, (RunState.FAILED, 1)),
-    "0.10 to 0.15 leave this for ever": ({"state": "running"}, (None, None)),
+    "0.10 to 0.17 leave this for ever": ({"state": "running"}, (None, None)),
     "a word of nobody": ({"state": "great", "exitcode": 0}, (None, None)),
     "no word": ({"state": ["finished"], "exitcode": 0}, (None, None)),
     "a code that is true": ({"state": "finished", "exitcode": True}, (RunState.FINISHED, None)),
