@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hsm.discover.membership import Candidate
-from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, find_sweep, is_run_name
+from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, find_sweep, is_run_name, look_for_sweeps
 from hsm.discover.wandb_runs import find_candidates, look_behind, make_wandb_tree
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Problem
@@ -30,6 +30,36 @@ class RunPlaces:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Places here of one sweep and its runs.
+
+    Attributes:
+        home: The sweep, where it has a folder here.
+        runs: Places of the runs that do not lie in the usual folder.
+    """
+
+    home: Sweep | None
+    runs: RunPlaces
+
+
+def look_for_landing(layout: Layout, sweep: str, runs: Collection[str]) -> Landing:
+    """Look where a sweep and its runs lie on this machine.
+
+    Args:
+        layout: The project's folders.
+        sweep: The sweep's id.
+        runs: The names of the runs that are looked for.
+
+    Raises:
+        UsageError: As `find_home`.
+    """
+    # The one place where the folders that a search of the whole project finds are to be added to the layout.
+    here = look_for_sweeps(LocalEndpoint(), layout)
+    home = find_home(here.sweeps, sweep)
+    return Landing(home, _find_run_places(here.layout, sweep, home, frozenset(runs)))
+
+
 def find_home(known: Sequence[Sweep], sweep: str) -> Sweep | None:
     """Find the sweep here that has a folder; None where it has none. Pure.
 
@@ -44,19 +74,11 @@ def find_home(known: Sequence[Sweep], sweep: str) -> Sweep | None:
     return find_sweep(homes, sweep) if homes else None
 
 
-def find_run_places(layout: Layout, sweep: str, home: Sweep | None, runs: Collection[str]) -> RunPlaces:
-    """Find where runs lie on this machine. Reads names of folders alone.
-
-    Args:
-        layout: The project's folders.
-        sweep: The id of the sweep whose runs they are.
-        home: Its folder, from `find_home`.
-        runs: Their names.
-    """
-    names = frozenset(runs)
-    endpoint = LocalEndpoint(scan=_scan_places)
+def _find_run_places(layout: Layout, sweep: str, home: Sweep | None, names: Collection[str]) -> RunPlaces:
+    """Find the places of runs by the names of folders alone."""
     if not names:
         return RunPlaces()
+    endpoint = LocalEndpoint(scan=_scan_places)
     found, problems = _look(endpoint, layout, sweep, home, names)
     places: dict[str, list[Candidate]] = {}
     for candidate in _leave_second_names(found):
@@ -78,10 +100,10 @@ def _look(
     """Look into every folder here that may hold runs of the sweep, whatever its log says of a run."""
     own = [Tree(home.path)] if home is not None else []
     others = [make_wandb_tree(folder) for folder in dict.fromkeys((*layout.shared, *layout.inner))]
-    survey = endpoint.survey([make_wandb_tree(layout.wandb, [sweep]), *own, *others])
+    survey = endpoint.survey([make_wandb_tree(layout.wandb, sweep), *own, *others])
     wandb, *listings = (_choose(listing, names) for listing in survey.listings)
     folder, shared = (listings[0] if own else None), listings[len(own) :]
-    candidates, symlinks = find_candidates([sweep], wandb, folder, shared)
+    candidates, symlinks = find_candidates(sweep, wandb, folder, shared)
     found = [candidate for candidate in (*candidates, *look_behind(endpoint, symlinks)) if candidate.name in names]
     problems = [*_iter_unread(wandb, sweep), *(problem for listing in listings for problem in _iter_unread(listing))]
     return found, tuple(problems)

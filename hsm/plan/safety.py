@@ -54,7 +54,12 @@ def parse_checks(names: Iterable[str]) -> frozenset[str]:
 
 
 def check_plan(
-    plan: SyncPlan, destination: Destination, *, known: Collection[str] = (), cleaned: Collection[str] = ()
+    plan: SyncPlan,
+    destination: Destination,
+    *,
+    known: Collection[str] = (),
+    cleaned: Collection[str] = (),
+    may_lack_folder: bool = False,
 ) -> tuple[Refusal, ...]:
     """Find the reasons not to carry out `plan`; none means that it may be carried out.
 
@@ -63,9 +68,10 @@ def check_plan(
         destination: What is there.
         known: Runs of which files were verified there by an earlier call; the sweep folder is the empty name.
         cleaned: Those of them that `hsm sync clean` removed at the source, so that their absence means nothing.
+        may_lack_folder: The sweep's folder at the destination may be that place's own.
     """
     return (
-        *_check_source(plan, destination, known, cleaned),
+        *_check_source(plan, destination, known, cleaned, may_lack_folder=may_lack_folder),
         *_check_types(destination),
         *_check_space(plan, destination),
     )
@@ -88,7 +94,12 @@ def check_secrets(problems: Iterable[Problem]) -> tuple[Refusal, ...]:
 
 
 def _check_source(
-    plan: SyncPlan, destination: Destination, known: Collection[str], cleaned: Collection[str]
+    plan: SyncPlan,
+    destination: Destination,
+    known: Collection[str],
+    cleaned: Collection[str],
+    *,
+    may_lack_folder: bool,
 ) -> list[Refusal]:
     refusals = []
     for root, there in destination.items():
@@ -97,7 +108,7 @@ def _check_source(
         missed = [name for name in known if name not in cleaned]
         was_there = any((name == "") is (root is Root.SWEEPS) for name in missed)
         # A clean leaves the copy at the target as it is: files there are no sign that the source's disk is missing.
-        is_explained = root is Root.SWEEPS and "" in cleaned
+        is_explained = root is Root.SWEEPS and ("" in cleaned or may_lack_folder)
         is_there = not is_explained and any(entry.kind is EntryKind.FILE for entry in there.entries.values())
         if not has_source and (is_there or was_there):
             message = f"The source has nothing of {plan.sweep} for {there.path}, which holds files of it."

@@ -356,10 +356,13 @@ class _Exchange:
 
     def _refuse_harm(self, plan: SyncPlan, destination: Destination) -> None:
         secrets = check_secrets(plan.problems) if self._options.secrets == "refuse" else ()
-        found = check_plan(plan, destination, known=self._ledger.known)
+        # Where runs come from a place that has no folder of the sweep, the one here was never there.
+        may_lack = self._direction.is_pull and not self._inventory.has_folder and bool(self._inventory.files)
+        check = partial(check_plan, plan, destination, known=self._ledger.known, may_lack_folder=may_lack)
+        found = check()
         # The records of cleans are many small files, read only where runs are missing here at all.
         if any(refusal.check == "source-empty" for refusal in found):
-            found = check_plan(plan, destination, known=self._ledger.known, cleaned=self._ledger.find_cleaned())
+            found = check(cleaned=self._ledger.find_cleaned())
         refusals = [refusal for refusal in (*found, *secrets) if refusal.check not in self._options.allowed]
         if refusals:
             raise RefusedError(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 
-from hsm.discover.landing import find_home, find_run_places
-from hsm.discover.sweeps import Layout, SweepsFound, look_for_sweeps
+from hsm.discover.landing import Landing, look_for_landing
+from hsm.discover.sweeps import Layout, Sweep
+from hsm.errors import TargetError
 from hsm.model import Problem, Root, SweepInventory
 from hsm.plan.choice import settle_newest
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.remote.shell_programs.probe import probe_by_shell
+from hsm.sweep_folder import OUTPUTS
+from hsm.sync.bring.ending import make_failed_report
 from hsm.sync.bring.exchange import Direction, exchange_selected, select_wanted
 from hsm.sync.bring.far_source import FarProject
 from hsm.sync.bring.joining import join_reports
@@ -57,39 +61,51 @@ class Reception:
         self._here = LocalEndpoint(runner)
 
     def receive(self, inventory: SweepInventory) -> TargetReport:
-        """Bring the sweep, and report it as one; what goes wrong in one part ends it.
+        """Bring the sweep, and report it as one; what ends one of its parts ends all.
 
         Args:
             inventory: What the target has of it.
 
         Raises:
             UsageError: It lies in two places here.
+            TargetError: It lies behind a symlink here.
         """
         wanted = select_wanted(inventory, self._options)
-        here = self._look()
-        home = find_home(here.sweeps, wanted.sweep)
-        places = find_run_places(here.layout, wanted.sweep, home, [run.name for run in wanted.runs])
-        sweeps = home.prefix if home is not None else self._layout.sweeps
-        parts = split_inventory(wanted, self._options.roots, places)
+        landing = self._look(wanted)
+        sweeps = landing.home.prefix if landing.home is not None else self._layout.sweeps
+        parts = split_inventory(wanted, self._options.roots, landing.runs)
         plan = self._options.plan
         if len(parts) > 1:
             plan = replace(plan, choice=settle_newest(plan.choice, wanted.runs, wanted.files))
         reports: list[TargetReport] = []
         failures: list[Problem] = []
         for part in parts:
-            is_last = part is parts[-1]
+            # A part may have taken hours, in which anything can be moved.
+            if reports and not _is_still(self._look(wanted), landing, sweeps):
+                reports.append(self._make_moved_report(wanted.sweep))
+                break
             options = replace(self._options, plan=plan, roots=part.roots)
-            reports.append(self._exchange(add_failures(part, failures) if is_last else part, options, sweeps))
-            report = reports[-1]
+            whole = add_failures(part, failures) if part is parts[-1] else part
+            report = self._exchange(whole, options, sweeps)
+            reports.append(report)
             if report.error is not None or report.state is State.INTERRUPTED:
                 break
             failures += report.plan.problems if report.plan is not None else ()
         return join_reports(reports, () if len(reports) == len(parts) else parts[-1].inventory.problems)
 
-    def _look(self) -> SweepsFound:
-        """Look at the project here: its sweeps, and all its folders of runs."""
-        # The one place where folders that a search of the whole project finds are to be added.
-        return look_for_sweeps(self._here, self._layout)
+    def _look(self, wanted: SweepInventory) -> Landing:
+        landing = look_for_landing(self._layout, wanted.sweep, [run.name for run in wanted.runs])
+        if landing.home is not None:
+            _refuse_symlinks(landing.home)
+        return landing
+
+    def _make_moved_report(self, sweep: str) -> TargetReport:
+        error = TargetError(
+            f"Runs of {sweep} were moved here while others of it came.",
+            hint="Run the same command again.",
+            kind="moved_meanwhile",
+        )
+        return make_failed_report(self._connection.name, error, self._observer.stopwatch.seconds)
 
     def _exchange(self, part: Part, options: ExchangeOptions, sweeps: str) -> TargetReport:
         direction = Direction(
@@ -111,3 +127,23 @@ class Reception:
             ledger=Ledger(books, sweep, provenance, place="this project", part=part.name),
             observer=self._observer,
         )
+
+
+def _is_still(now: Landing, before: Landing, sweeps: str) -> bool:
+    """Tell whether everything lies where it lay, or where it has come since."""
+    return now.runs == before.runs and now.home is not None and now.home.prefix == sweeps
+
+
+def _refuse_symlinks(home: Sweep) -> None:
+    """Refuse a sweep that lies elsewhere, since what lies behind its symlink may be a mistake or another disk's.
+
+    Raises:
+        TargetError: It does.
+    """
+    for path in (f"{home.prefix}/{OUTPUTS}", home.path):
+        if os.path.islink(path):  # noqa: PTH114 - as the bytes are
+            raise TargetError(
+                f"{home.id} lies behind the symlink {path}, and a pull writes through none.",
+                hint="Put the folder in place of the symlink; the folder `source.sweeps` itself may be one.",
+                kind="type_conflict",
+            )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hsm.discover.landing import look_for_landing
 from hsm.discover.sweeps import Layout
+from hsm.errors import UsageError
 from hsm.model import Run, SyncPlan
 from hsm.sweep_folder import sweep_folder
 from hsm.sync.follow.judgement import Awaited, FollowLimits, RunView, choose_expected, judge, make_views
@@ -92,7 +96,7 @@ class FollowedSweeps:
         for target, plan in plans.items():
             views.update(make_views(plan, target))
         self._note_changes(sweep, views, now_ns)
-        self._read_jobs(views, jobs)
+        self._read_jobs(sweep, views, jobs)
         return {name: replace(view, job=jobs.get(name)) for name, view in views.items()}
 
     def _note_changes(self, sweep: str, views: Mapping[str, RunView], now_ns: int) -> None:
@@ -106,14 +110,22 @@ class FollowedSweeps:
         elif any(name not in known or known[name].newest_ns != view.newest_ns for name, view in views.items()):
             self._changed_ns[sweep] = now_ns
 
-    def _read_jobs(self, views: Mapping[str, RunView], jobs: dict[str, SlurmJob]) -> None:
+    def _read_jobs(self, sweep: str, views: Mapping[str, RunView], jobs: dict[str, SlurmJob]) -> None:
         """Read the Slurm jobs that the open runs name, and a few others: those tell of the array that they were in."""
         ended = sorted((name for name, view in views.items() if view.has_ended), reverse=True)
-        for name in [*(name for name, view in views.items() if not view.has_ended), *ended[:_LOGS_OF_ENDED_RUNS]]:
-            run = views[name].run
-            job = jobs.get(name) or (read_job(self._find_log(run)) if run.log else None)
-            if job is not None:
-                jobs[name] = job
+        names = [*(name for name, view in views.items() if not view.has_ended), *ended[:_LOGS_OF_ENDED_RUNS]]
+        logs = self._find_logs(sweep, [views[name].run for name in names if name not in jobs and views[name].run.log])
+        jobs |= {name: job for name, log in logs.items() if (job := read_job(log)) is not None}
 
-    def _find_log(self, run: Run) -> Path:
-        return Path(self._layout.wandb if self._arrives else run.prefix, run.name, run.log)
+    def _find_logs(self, sweep: str, runs: Sequence[Run]) -> dict[str, Path]:
+        """Find the logs of runs on this machine, by run."""
+        if not self._arrives:
+            return {run.name: Path(run.prefix, run.name, run.log) for run in runs}
+        logs = {run.name: Path(self._layout.wandb, run.name, run.log) for run in runs}
+        # Not `Path.is_file`, which raises where the folder is another user's.
+        missing = {name for name, log in logs.items() if not os.path.isfile(log)}  # noqa: PTH113
+        if missing:
+            with contextlib.suppress(UsageError):  # the pull has said that the sweep lies in two places
+                folders = look_for_landing(self._layout, sweep, missing).runs.folders
+                logs |= {run.name: Path(folders[run.name], run.name, run.log) for run in runs if run.name in folders}
+        return logs

@@ -144,6 +144,36 @@ def test_a_sweep_folder_elsewhere_under_its_own_name_gets_no_second_place(bench:
     assert not (bench.project / "sweeps").exists()
 
 
+def test_a_folder_of_sweeps_behind_a_symlink_gets_no_second_place(bench: Bench) -> None:
+    disk = write_file(bench.workbench.folder / "disk" / ONE / "notes.txt", b"mine\n").parent.parent
+    (bench.project / "outputs").symlink_to(disk)
+    report = bench.pull()
+    assert report.error is not None
+    assert str(bench.project / "outputs") in report.error.message
+    assert not (bench.project / "sweeps").exists()
+
+
+def test_runs_come_where_the_sweep_has_a_folder_here_alone(bench: Bench) -> None:
+    """The folder here was never there, so nothing has vanished."""
+    (bench.far / "sweeps" / sweep_folder(ONE) / "sweep_config.yaml").unlink()
+    (bench.far / "sweeps" / sweep_folder(ONE)).rmdir()
+    (bench.far / "wandb" / ONE).mkdir()
+    for name in RUNS:
+        (bench.far / "wandb" / name).rename(bench.far / "wandb" / ONE / name)
+    write_file(bench.project / "outputs" / ONE / "notes.txt", b"mine\n")
+    assert bench.pull().state is State.DONE
+    assert bench.pull().state is State.NOTHING_TO_DO
+
+
+def test_a_folder_that_came_and_is_gone_there_has_vanished(bench: Bench) -> None:
+    bench.pull()
+    (bench.far / "sweeps" / sweep_folder(ONE) / "sweep_config.yaml").unlink()
+    (bench.far / "sweeps" / sweep_folder(ONE)).rmdir()
+    report = bench.pull()
+    assert report.error is not None
+    assert (report.exit_code, report.error.kind) == (ExitCode.REFUSED, "source-empty")
+
+
 def test_a_second_name_of_another_sweep_is_no_place_of_it(bench: Bench) -> None:
     (bench.project / "outputs" / TWO).mkdir(parents=True)
     (bench.project / "outputs" / ONE).symlink_to(TWO)
@@ -228,6 +258,24 @@ def test_what_goes_wrong_in_one_folder_ends_the_pull(bench: Bench) -> None:
         True,
     )
     assert report.error is not None
+
+
+def test_runs_that_are_moved_while_others_come_get_no_second_place(bench: Bench) -> None:
+    run = bench.put_here(RUNS[1], "wandb/wandb")
+    grow(bench, RUNS[1])
+    moved = bench.project / "wandb" / ONE / RUNS[1]
+
+    def move() -> None:
+        if run.exists():
+            moved.parent.mkdir()
+            run.rename(moved)
+
+    bench.target.script.at("sent", move)
+    report = bench.pull(overwrite=True)
+    assert (report.state, report.error and report.error.kind) == (State.PARTIAL, "moved_meanwhile")
+    assert bench.find(RUNS[1]) == [f"wandb/{ONE}"]
+    assert bench.pull(overwrite=True).state is State.DONE
+    assert bench.find(RUNS[1]) == [f"wandb/{ONE}"]
 
 
 def test_a_run_in_two_places_stays_as_it_is(bench: Bench) -> None:
