@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hsm.model import Problem, Run
-from hsm.report.run_folder import RecordedRun, list_places, open_plain_file, read_log_file, read_run_folder
+from hsm.report.run_folder import RecordedRun, list_file_places, open_plain_file, read_log_file, read_run_folder
 from hsm.report.runs import ReportRun, RunPart, merge_parts, parse_last_lines
 from hsm.wandb_log.curve import Curve, read_curve
 from hsm.wandb_log.records import ValueKey
@@ -66,7 +66,7 @@ def read_last_lines(run: ReportRun) -> tuple[str, ...]:
     part = run.parts[-1]
     if part.log.output:
         return parse_last_lines(part.log.output)
-    for place in list_places(_get_path(part.run)):
+    for place in list_file_places(_get_path(part.run)):
         try:
             with open_plain_file(f"{part.path}/{place}output.log") as stream:
                 size = os.fstat(stream.fileno()).st_size

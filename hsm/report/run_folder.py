@@ -101,7 +101,7 @@ def open_plain_file(path: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def list_places(path: str) -> tuple[str, ...]:
+def list_file_places(path: str) -> tuple[str, ...]:
     """List where in a run wandb saves its files, each with a `/` at its end, for a path as of `read_run_folder`."""
     # Up to 0.9 there was no log, and all lay in the run's folder itself.
     return (f"{_FOLDER}/",) if _has_log(path) else (f"{_FOLDER}/", "")
@@ -138,7 +138,7 @@ def _read_files(path: str, names: Sequence[str]) -> dict[str, _File]:
 
 def _read_file(path: str, name: str) -> _File | None:
     folder, most = path.rpartition("/")[0], _MOST_BYTES[name]
-    for place in list_places(path):
+    for place in list_file_places(path):
         try:
             with open_plain_file(f"{folder}/{place}{name}") as stream:
                 content = stream.read(most + 1)

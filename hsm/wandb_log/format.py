@@ -19,8 +19,8 @@ from dataclasses import dataclass
 BLOCK_BYTES = 32768
 FILE_HEADER = b":W&B\xe1\xbe\x00"
 
-# Beginning of the text file that git leaves in place of a large file until `git lfs pull` fetches it. Source:
-# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+# Beginning of the text file that git leaves in place of a large file until `git lfs pull` fetches it. Source: the
+# specification in https://github.com/git-lfs/git-lfs.
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 _CHUNK_HEADER = struct.Struct("<IHB")
