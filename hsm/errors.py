@@ -64,6 +64,13 @@ class UnknownSweepError(UsageError):
     kind = "unknown_sweep"
 
 
+class UntoldSweepError(UnknownSweepError):
+    """A word means no sweep there, and might mean that of a run whose log is not there."""
+
+    exit_code = ExitCode.PARTIAL
+    kind = "not_a_log"
+
+
 class ConfigError(HsmError):
     """The configuration is missing or wrong; the message lists every problem of the file."""
 
