@@ -11,6 +11,7 @@ from hsm.errors import (
     TargetError,
     UnknownSweepError,
     UnreachableError,
+    UntoldSweepError,
 )
 
 
@@ -19,6 +20,7 @@ from hsm.errors import (
     [
         (HsmError("a"), "error", ExitCode.USAGE),
         (UnknownSweepError("a"), "unknown_sweep", ExitCode.USAGE),
+        (UntoldSweepError("a"), "not_a_log", ExitCode.PARTIAL),
         (UnreachableError("a"), "error", ExitCode.UNREACHABLE),
         (NoSshError("a"), "ssh_missing", ExitCode.UNREACHABLE),
         (ConnectionDroppedError("a", kind="throttled"), "throttled", ExitCode.UNREACHABLE),
