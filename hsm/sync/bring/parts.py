@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from hsm.discover.landing import RunPlaces
 from hsm.discover.untold_runs import make_double_problem
 from hsm.model import Problem, Root, SweepInventory
+from hsm.sync.bring.landing import RunPlaces
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SweepPart:
     """Part of a sweep that lands in one folder of sweeps and one of runs.
 
     Attributes:
@@ -36,7 +36,7 @@ class Part:
         return hashlib.sha256(self.wandb.encode("utf-8", "surrogateescape")).hexdigest()[:8] if self.wandb else ""
 
 
-def split_inventory(inventory: SweepInventory, roots: Sequence[Root], places: RunPlaces) -> tuple[Part, ...]:
+def split_inventory(inventory: SweepInventory, roots: Sequence[Root], places: RunPlaces) -> tuple[SweepPart, ...]:
     """Split what comes by where it lands; the part with the sweep's folder is the first.
 
     The last one speaks for the sweep as a whole: it has the problems that are nobody's, and until it is done the sweep
@@ -53,17 +53,17 @@ def split_inventory(inventory: SweepInventory, roots: Sequence[Root], places: Ru
     double = (make_double_problem(name, places.doubles[name]) for name in sorted(doubles))
     whole = replace(inventory, problems=(*inventory.problems, *double, *places.problems))
     if not (doubles or elsewhere):
-        return (Part(whole, tuple(roots)),)
+        return (SweepPart(whole, tuple(roots)),)
     usual = runs - doubles - elsewhere.keys()
     here = tuple(root for root in roots if root is Root.SWEEPS or usual)
-    parts = [Part(_take(whole, {"", *usual}), here)] if here or not elsewhere else []
+    parts = [SweepPart(_take(whole, {"", *usual}), here)] if here or not elsewhere else []
     for folder in sorted(set(elsewhere.values())):
         names = {name for name, place in elsewhere.items() if place == folder}
-        parts.append(Part(_take(whole, names), (Root.WANDB,), folder))
+        parts.append(SweepPart(_take(whole, names), (Root.WANDB,), folder))
     return (*map(_make_partial, parts[:-1]), parts[-1])
 
 
-def add_failures(part: Part, found: Sequence[Problem]) -> Part:
+def add_failures(part: SweepPart, found: Sequence[Problem]) -> SweepPart:
     """Add what went wrong in the parts before, so that the last one's record counts all of it."""
     failures = tuple(problem for problem in found if problem.is_failure)
     return replace(part, inventory=replace(part.inventory, problems=(*part.inventory.problems, *failures)))
@@ -82,7 +82,7 @@ def _take(inventory: SweepInventory, names: Collection[str]) -> SweepInventory:
     )
 
 
-def _make_partial(part: Part) -> Part:
+def _make_partial(part: SweepPart) -> SweepPart:
     """Let the record of a part say that the runs were not asked for as a whole, as for `--sweep-only`."""
     left = {**part.inventory.left_roots, Root.WANDB: True}
     return replace(part, inventory=replace(part.inventory, problems=(), left_roots=left))

@@ -13,8 +13,7 @@ from functools import partial
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
-from hsm.discover.landing import find_home
-from hsm.discover.sweeps import Layout, Sweep, list_sweeps
+from hsm.discover.sweeps import Layout, Sweep, look_for_sweeps
 from hsm.errors import HsmError, UsageError
 from hsm.model import SweepInventory
 from hsm.plan.symlinks.folder_links import list_followed
@@ -26,6 +25,7 @@ from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.ending import make_failed_report, make_interrupted_report
 from hsm.sync.bring.far_source import FarSource, load_far_id
+from hsm.sync.bring.landing import SweepsHere, find_home
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.reception import Reception
@@ -140,7 +140,7 @@ class _Pull:
         """
         meant: dict[str, Sweep] = {}
         unknown: dict[str, TargetReport] = {}
-        known = list_sweeps(LocalEndpoint(self._runner), self._layout)
+        known = self._look_here().sweeps
         for word in self._request.sweeps:
             try:
                 found = source.find(word)
@@ -165,10 +165,14 @@ class _Pull:
         with self._take_turn():
             books = self._make_books(connection, settings, far.look(sweep.id).layout)
             observer = Observer(self._reporter, stopwatch, self._runner.sleep)
-            reception = Reception(connection, self._layout, books, options, runner=self._runner, observer=observer)
+            reception = Reception(connection, self._look_here, books, options, runner=self._runner, observer=observer)
             report = self._end(reception.receive(inventory))
         self._session.note(connection.name, inventory, report)
         return report
+
+    def _look_here(self) -> SweepsHere:
+        """Look at the sweeps of this project, and at all its folders of runs: here is said which these are."""
+        return look_for_sweeps(LocalEndpoint(self._runner), self._layout)
 
     def _read(self, connection: Connection, far: FarSource, sweep: Sweep, options: ExchangeOptions) -> SweepInventory:
         found = far.look(sweep.id)

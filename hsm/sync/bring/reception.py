@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from hsm.discover.landing import Landing, look_for_landing
-from hsm.discover.sweeps import Layout, Sweep
-from hsm.errors import TargetError
+from hsm.discover.sweeps import Sweep
+from hsm.errors import HsmError, TargetError
 from hsm.model import Problem, Root, SweepInventory
 from hsm.plan.choice import settle_newest
 from hsm.process.runner import Runner
@@ -20,11 +20,12 @@ from hsm.sync.bring.ending import make_failed_report
 from hsm.sync.bring.exchange import Direction, exchange_selected, select_wanted
 from hsm.sync.bring.far_source import FarProject
 from hsm.sync.bring.joining import join_reports
+from hsm.sync.bring.landing import Landing, SweepsHere, find_landing
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.ledger.provenance import Provenance
 from hsm.sync.bring.options import ExchangeOptions
-from hsm.sync.bring.parts import Part, add_failures, split_inventory
+from hsm.sync.bring.parts import SweepPart, add_failures, split_inventory
 from hsm.sync.observer import Observer
 from hsm.sync.reports import State, TargetReport
 from hsm.targets.contract import Connection
@@ -35,7 +36,7 @@ class Reception:
 
     Args:
         connection: To the target; a login has been made.
-        layout: The project's folders.
+        look: Looks at the project here.
         books: Of the target.
         options: How it is copied.
         runner: Starts the processes.
@@ -45,7 +46,7 @@ class Reception:
     def __init__(
         self,
         connection: Connection,
-        layout: Layout,
+        look: Callable[[], SweepsHere],
         books: Books,
         options: ExchangeOptions,
         *,
@@ -53,7 +54,7 @@ class Reception:
         observer: Observer,
     ) -> None:
         self._connection = connection
-        self._layout = layout
+        self._look = look
         self._books = books
         self._options = options
         self._runner = runner
@@ -71,8 +72,7 @@ class Reception:
             TargetError: It lies behind a symlink here.
         """
         wanted = select_wanted(inventory, self._options)
-        landing = self._look(wanted)
-        sweeps = landing.home.prefix if landing.home is not None else self._layout.sweeps
+        landing = self._find_landing(wanted)
         parts = split_inventory(wanted, self._options.roots, landing.runs)
         plan = self._options.plan
         if len(parts) > 1:
@@ -80,45 +80,55 @@ class Reception:
         reports: list[TargetReport] = []
         failures: list[Problem] = []
         for part in parts:
-            # A part may have taken hours, in which anything can be moved.
-            if reports and not _is_still(self._look(wanted), landing, sweeps):
+            # The part before may have taken hours, in which anything can be moved.
+            if reports and not self._is_still(wanted, landing):
                 reports.append(self._make_moved_report(wanted.sweep))
                 break
             options = replace(self._options, plan=plan, roots=part.roots)
             whole = add_failures(part, failures) if part is parts[-1] else part
-            report = self._exchange(whole, options, sweeps)
+            report = self._exchange(whole, options, landing)
             reports.append(report)
             if report.error is not None or report.state is State.INTERRUPTED:
                 break
             failures += report.plan.problems if report.plan is not None else ()
         return join_reports(reports, () if len(reports) == len(parts) else parts[-1].inventory.problems)
 
-    def _look(self, wanted: SweepInventory) -> Landing:
-        landing = look_for_landing(self._layout, wanted.sweep, [run.name for run in wanted.runs])
+    def _find_landing(self, wanted: SweepInventory) -> Landing:
+        landing = find_landing(self._look(), wanted.sweep, [run.name for run in wanted.runs])
         if landing.home is not None:
             _refuse_symlinks(landing.home)
         return landing
 
+    def _is_still(self, wanted: SweepInventory, before: Landing) -> bool:
+        """Tell whether everything lies where it lay, or where it has come since."""
+        try:
+            now = self._find_landing(wanted)
+        except HsmError:
+            return False
+        return now.home is not None and now.sweeps == before.sweeps and now.runs == before.runs
+
     def _make_moved_report(self, sweep: str) -> TargetReport:
         error = TargetError(
-            f"Runs of {sweep} were moved here while others of it came.",
+            f"{sweep} or runs of it were moved here while others came.",
             hint="Run the same command again.",
             kind="moved_meanwhile",
         )
         return make_failed_report(self._connection.name, error, self._observer.stopwatch.seconds)
 
-    def _exchange(self, part: Part, options: ExchangeOptions, sweeps: str) -> TargetReport:
+    def _exchange(self, part: SweepPart, options: ExchangeOptions, landing: Landing) -> TargetReport:
         direction = Direction(
             source=self._connection.endpoint,
             destination=self._here,
-            roots={Root.SWEEPS: sweeps, Root.WANDB: part.wandb or self._layout.wandb},
+            roots={Root.SWEEPS: landing.sweeps, Root.WANDB: part.wandb or landing.wandb},
             make_guard=partial(ShellGuard, LocalShell(self._runner)),
             probe=partial(probe_by_shell, LocalShell(self._runner)),
             is_pull=True,
         )
         books, sweep = self._books, part.inventory.sweep
         far = FarProject(self._connection.endpoint, books.route, folder=books.source.path)
-        provenance = Provenance(books, sweep, source=self._connection.endpoint, sweeps=sweeps, vouches=far.vouches)
+        provenance = Provenance(
+            books, sweep, source=self._connection.endpoint, sweeps=landing.sweeps, vouches=far.vouches
+        )
         return exchange_selected(
             self._connection,
             direction,
@@ -127,11 +137,6 @@ class Reception:
             ledger=Ledger(books, sweep, provenance, place="this project", part=part.name),
             observer=self._observer,
         )
-
-
-def _is_still(now: Landing, before: Landing, sweeps: str) -> bool:
-    """Tell whether everything lies where it lay, or where it has come since."""
-    return now.runs == before.runs and now.home is not None and now.home.prefix == sweeps
 
 
 def _refuse_symlinks(home: Sweep) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hsm.discover.landing import look_for_landing
-from hsm.discover.sweeps import Layout
+from hsm.discover.sweeps import Layout, look_for_sweeps
 from hsm.errors import UsageError
 from hsm.model import Run, SyncPlan
+from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import sweep_folder
+from hsm.sync.bring.landing import find_landing
 from hsm.sync.follow.judgement import Awaited, FollowLimits, RunView, choose_expected, judge, make_views
 from hsm.sync.follow.scheduler import JobQueues, RunCommand, read_combinations, read_job
 from hsm.wandb_log.slurm_job import SlurmJob
@@ -126,6 +127,7 @@ class FollowedSweeps:
         missing = {name for name, log in logs.items() if not os.path.isfile(log)}  # noqa: PTH113
         if missing:
             with contextlib.suppress(UsageError):  # the pull has said that the sweep lies in two places
-                folders = look_for_landing(self._layout, sweep, missing).runs.folders
+                here = look_for_sweeps(LocalEndpoint(), self._layout)
+                folders = find_landing(here, sweep, missing).runs.folders
                 logs |= {run.name: Path(folders[run.name], run.name, run.log) for run in runs if run.name in folders}
         return logs

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from hsm.discover.kinds.receipts import MOST_RECEIPT_BYTES, check_receipt, is_receipt_name
-from hsm.discover.landing import look_for_landing
 from hsm.discover.results import is_own
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Endpoint, Listing, Tree
@@ -20,6 +19,7 @@ from hsm.model import EntryKind, Problem, Root, SourceFile
 from hsm.records.receipt import Receipt, parse_receipt
 from hsm.records.record import SWEEP_FOLDER, RunRecord
 from hsm.sweep_folder import RECEIPT_FOLDER, sweep_folder
+from hsm.sync.bring.landing import find_run_places
 from hsm.sync.status.report import ReceivedStatus
 from hsm.sync.status.standing import is_proven, judge_record, sum_left
 
@@ -85,7 +85,7 @@ def _read_files(
     # A pull lands in the folder in which a run lies here already.
     missing = {run for run in names if not any(entry.path == run for listing in wandb for entry in listing.entries)}
     if missing:
-        found = look_for_landing(layout, sweep.id, missing).runs.folders
+        found = find_run_places(layout, sweep, missing).folders
         trees = [Tree(folder, tuple(run for run in found if found[run] == folder)) for folder in set(found.values())]
         wandb = [*wandb, *(endpoint.survey(trees).listings if trees else ())]
     for listing in wandb:

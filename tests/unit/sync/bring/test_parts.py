@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from hsm.discover.landing import RunPlaces
 from hsm.errors import ExitCode, HsmError, LockedError, LockLostError
 from hsm.model import EntryKind, Gap, GapReason, Problem, Root, RunState, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.choice import RunChoice, settle_newest
@@ -13,7 +12,8 @@ from hsm.plan.planner import PlanOptions, make_plan
 from hsm.records.record import make_records
 from hsm.records.scope import make_scope
 from hsm.sync.bring.joining import join_reports
-from hsm.sync.bring.parts import Part, add_failures, split_inventory
+from hsm.sync.bring.landing import RunPlaces
+from hsm.sync.bring.parts import SweepPart, add_failures, split_inventory
 from hsm.sync.reports import State, TargetReport
 from hsm.transfer.outcome import Outcome, TransferResult
 from tests.unit.plan.test_choice import MID, NEW, OLD, SWEEP, make_inventory
@@ -24,7 +24,7 @@ WHOLE = make_inventory()
 GAPS = (Gap("", "outputs/pipe", GapReason.SPECIAL), Gap(MID, f"{MID}/pipe", GapReason.SPECIAL))
 
 
-def split(places: RunPlaces, roots: tuple[Root, ...] = tuple(Root)) -> tuple[Part, ...]:
+def split(places: RunPlaces, roots: tuple[Root, ...] = tuple(Root)) -> tuple[SweepPart, ...]:
     whole = SweepInventory(SWEEP, WHOLE.runs, WHOLE.files, problems=(PROBLEM,), gaps=GAPS, deeper={"logs": 3})
     return split_inventory(whole, roots, places)
 

@@ -18,7 +18,7 @@ from hsm.records.journal import Journal, Route, load_journal
 from hsm.records.receipt import Receipt, parse_receipt
 from hsm.records.replacing import save_replacing
 from hsm.sweep_folder import receipt_folder, sweep_folder
-from hsm.sync.bring.parts import Part
+from hsm.sync.bring.parts import SweepPart
 from hsm.sync.bring.pull import pull
 from hsm.sync.reports import State, SyncReport, TargetReport, count_files, count_runs
 from tests.e2e.synthetic import write_file, write_run
@@ -365,7 +365,7 @@ def test_a_folder_that_cannot_be_read_is_told(bench: Bench) -> None:
 
 def get_part(bench: Bench, place: str) -> str:
     folder = os.path.realpath(bench.project / place)
-    return Part(SweepInventory(ONE), (Root.WANDB,), folder).name
+    return SweepPart(SweepInventory(ONE), (Root.WANDB,), folder).name
 
 
 def test_what_is_remembered_of_files_is_so_for_each_folder(bench: Bench) -> None:

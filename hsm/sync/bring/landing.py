@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from hsm.discover.membership import Candidate
-from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, find_sweep, is_run_name, look_for_sweeps
+from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, find_sweep, is_run_name
 from hsm.discover.wandb_runs import find_candidates, look_behind, make_wandb_tree
 from hsm.endpoint import Endpoint, Listing, Tree
-from hsm.model import Problem
+from hsm.model import Problem, SweepKind
 from hsm.remote.local import LocalEndpoint
 from hsm.tree import Child, scan_folder
 
@@ -30,56 +31,78 @@ class RunPlaces:
     problems: tuple[Problem, ...] = ()
 
 
+class SweepsHere(Protocol):
+    """Sweeps of this project and its folders, as `hsm.discover.sweeps.look_for_sweeps` finds them."""
+
+    @property
+    def layout(self) -> Layout:
+        """With all folders of runs."""
+
+    @property
+    def sweeps(self) -> Sequence[Sweep]:
+        """All that have a folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Landing:
     """Places here of one sweep and its runs.
 
     Attributes:
         home: The sweep, where it has a folder here.
+        sweeps: The folder below which it is, or will be, `outputs/<id>`.
+        wandb: The usual folder of runs.
         runs: Places of the runs that do not lie in the usual folder.
     """
 
     home: Sweep | None
+    sweeps: str
+    wandb: str
     runs: RunPlaces
 
 
-def look_for_landing(layout: Layout, sweep: str, runs: Collection[str]) -> Landing:
-    """Look where a sweep and its runs lie on this machine.
+def find_landing(here: SweepsHere, sweep: str, runs: Collection[str]) -> Landing:
+    """Find where a sweep and its runs lie on this machine.
 
     Args:
-        layout: The project's folders.
+        here: The project's sweeps, and all its folders of runs.
         sweep: The sweep's id.
         runs: The names of the runs that are looked for.
 
     Raises:
         UsageError: As `find_home`.
     """
-    # The one place where the folders that a search of the whole project finds are to be added to the layout.
-    here = look_for_sweeps(LocalEndpoint(), layout)
-    home = find_home(here.sweeps, sweep)
-    return Landing(home, _find_run_places(here.layout, sweep, home, frozenset(runs)))
+    layout, home = here.layout, find_home(here.sweeps, sweep)
+    places = find_run_places(layout, home or Sweep(sweep), runs)
+    return Landing(home, home.prefix if home is not None else layout.sweeps, layout.wandb, places)
 
 
 def find_home(known: Sequence[Sweep], sweep: str) -> Sweep | None:
     """Find the sweep here that has a folder; None where it has none. Pure.
 
     Args:
-        known: The sweeps here, from `list_sweeps`.
+        known: The sweeps here.
         sweep: The sweep's id.
 
     Raises:
         UsageError: It lies in two places, so that nothing says which of the two is meant.
     """
-    homes = [found for found in known if found.id == sweep and found.path]
+    homes = [found for found in known if found.id == sweep and found.path and found.kind is SweepKind.FOLDER]
     return find_sweep(homes, sweep) if homes else None
 
 
-def _find_run_places(layout: Layout, sweep: str, home: Sweep | None, names: Collection[str]) -> RunPlaces:
-    """Find the places of runs by the names of folders alone."""
+def find_run_places(layout: Layout, sweep: Sweep, runs: Collection[str]) -> RunPlaces:
+    """Find where runs of a sweep lie on this machine, by the names of folders alone.
+
+    Args:
+        layout: The project's folders.
+        sweep: The sweep, with its folder where it has one here.
+        runs: Their names.
+    """
+    names = frozenset(runs)
     if not names:
         return RunPlaces()
     endpoint = LocalEndpoint(scan=_scan_places)
-    found, problems = _look(endpoint, layout, sweep, home, names)
+    found, problems = _look(endpoint, layout, sweep, names)
     places: dict[str, list[Candidate]] = {}
     for candidate in _leave_second_names(found):
         places.setdefault(candidate.name, []).append(candidate)
@@ -95,17 +118,17 @@ def _find_run_places(layout: Layout, sweep: str, home: Sweep | None, names: Coll
 
 
 def _look(
-    endpoint: Endpoint, layout: Layout, sweep: str, home: Sweep | None, names: Collection[str]
+    endpoint: Endpoint, layout: Layout, sweep: Sweep, names: Collection[str]
 ) -> tuple[list[Candidate], tuple[Problem, ...]]:
     """Look into every folder here that may hold runs of the sweep, whatever its log says of a run."""
-    own = [Tree(home.path)] if home is not None else []
+    own = [Tree(sweep.path)] if sweep.path else []
     others = [make_wandb_tree(folder) for folder in dict.fromkeys((*layout.shared, *layout.inner))]
-    survey = endpoint.survey([make_wandb_tree(layout.wandb, sweep), *own, *others])
+    survey = endpoint.survey([make_wandb_tree(layout.wandb, sweep.id), *own, *others])
     wandb, *listings = (_choose(listing, names) for listing in survey.listings)
     folder, shared = (listings[0] if own else None), listings[len(own) :]
-    candidates, symlinks = find_candidates(sweep, wandb, folder, shared)
+    candidates, symlinks = find_candidates(sweep.id, wandb, folder, shared)
     found = [candidate for candidate in (*candidates, *look_behind(endpoint, symlinks)) if candidate.name in names]
-    problems = [*_iter_unread(wandb, sweep), *(problem for listing in listings for problem in _iter_unread(listing))]
+    problems = [*_iter_unread(wandb, sweep.id), *(problem for listing in listings for problem in _iter_unread(listing))]
     return found, tuple(problems)
 
 
