@@ -199,6 +199,10 @@ class _FakeEngine:
     def capabilities(self) -> Capabilities:
         return Capabilities("fake", resumes=False, sends_deltas=False, max_workers=1)
 
+    @property
+    def time_step_ns(self) -> int:
+        return 1
+
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         try:
             self._script.reach("send")

@@ -66,6 +66,39 @@ class LockHeld:
     is_fresh: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ReplacedFile:
+    """A file that a holder of the lock has replaced, and keeps.
+
+    Attributes:
+        path: Where it is kept, absolute.
+        size: Bytes.
+        mtime_ns: As a survey shows it there.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What a holder knows of the files that it has replaced, when it gives the lock back.
+
+    Attributes:
+        has_looked: They were looked at, so they may go.
+        keeps_some: Some of them are somebody else's and have no other name: they stay.
+        expected: Nobody has looked; they may go if they are just these, and each has a successor.
+    """
+
+    has_looked: bool = True
+    keeps_some: bool = False
+    expected: tuple[ReplacedFile, ...] = ()
+
+
+REPLACED_SEEN = Replaced()
+"""Everything that was replaced, if anything was, has been looked at."""
+
 REPLACED_SUFFIX = ".old"
 """Ends the name of a folder of files that a holder has replaced."""
 
@@ -118,6 +151,7 @@ class Guard(Protocol):
         keeps_damaged: bool = False,
         drops: Collection[str] = (),
         has_looked: bool = False,
+        expected: Collection[ReplacedFile] = (),
     ) -> LockTaken | UnseenReplaced | None:
         """Write the receipt, if any, give the lock back and remove the temporary folders.
 
@@ -128,6 +162,8 @@ class Guard(Protocol):
             keeps_damaged: Rename the receipt that is there to `NAME.damaged` first.
             drops: The nonces of holders whose replaced files are needed no more. Those of others stay.
             has_looked: What this holder has replaced was looked at, also where `drops` does not name it.
+            expected: What it has replaced goes, too, if it is just this, and each file has a successor. A guard may
+                leave this look to the caller.
 
         Returns:
             The receipts there; None when the lock was no longer ours: then nothing was written. With a receipt,

@@ -68,7 +68,6 @@ class Capabilities:
         max_name_bytes: A batch starts quickest if its names take no more (`count_name_bytes`); None for no limit.
         replacing: The care it takes of a file that it replaces.
         follows_links: A symlink that came into the place of a folder after the check may be followed.
-        time_step_ns: Times are cut to a multiple of it on their way.
     """
 
     name: str
@@ -80,7 +79,6 @@ class Capabilities:
     max_name_bytes: int | None = None
     replacing: Replacing = Replacing.LOOKS
     follows_links: bool = False
-    time_step_ns: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,11 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """The abilities of this engine between these two endpoints."""
+        """The abilities of this engine between these two endpoints. The link may be asked for its round trip."""
+
+    @property
+    def time_step_ns(self) -> int:
+        """Times are cut to a multiple of it on their way. Asks nobody: a plan needs it, and may send nothing."""
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """Send the files of a batch. Called from several threads at once.

@@ -10,6 +10,7 @@ from hsm.errors import HsmError, NoInodesError, NoSpaceError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import Reporter
+from hsm.remote.guard import Replaced
 from hsm.transfer.base import Engine, Replacing
 from hsm.transfer.batches import choose_streams, make_batches
 from hsm.transfer.destination.watch import STRANGER, DestinationWatch
@@ -33,6 +34,8 @@ class Transfer:
         patience: With files and links that may still recover.
         watch: Over the destination: its lock, and what may be replaced there; None where nothing can be lost.
         arrivals: Tells what has arrived; by default of disks of which nothing is known.
+        leaves_look: The look at what was replaced may be left to the guard, by `replaced`: it saves a round trip
+            (60 ms of 840 at 40 ms). Else `run` takes it.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Transfer:
         patience: Patience | None = None,
         watch: DestinationWatch | None = None,
         arrivals: Arrivals | None = None,
+        leaves_look: bool = False,
     ) -> None:
         self._engine = engine
         self._source = source
@@ -59,6 +63,7 @@ class Transfer:
         self._patience = patience or Patience()
         self._watch = watch or DestinationWatch(destination, roots, "")
         self._arrivals = arrivals or Arrivals(destination, roots)
+        self._leaves_look = leaves_look
         self._state = TransferState(())
 
     def run(self, files: Sequence[SourceFile], *, n_workers: int) -> TransferResult:
@@ -90,17 +95,19 @@ class Transfer:
     def _run_rounds(self, state: TransferState, n_workers: int, progress: Progress) -> None:
         pauses = list(self._patience.settle_seconds)
         n_fruitless = 0
+        n_files = len(state.open)
         while state.open:
             n_before = len(state.sent)
             can = self._engine.capabilities
             state.leave(self._watch.look_before(list(state.open.values()), can))
-            self._watch.has_looked = False
+            self._watch.forget_look()
             end = self._run_round(state, n_workers, progress)
             state.begin_round(end)
             tried = state.list_tried()
             state.leave({(batch.root, path): STRANGER for batch, answer in end.ends for path in answer.strangers})
             has_torn = self._prove(state, end)  # after an interrupt too: what arrived counts
-            if can.replacing is Replacing.KEEPS:
+            is_all = self._leaves_look and len(state.sent) == len(tried) == n_files
+            if can.replacing is Replacing.KEEPS and not (is_all and self._watch.leave_look(tried)):
                 state.leave(self._watch.look_after(tried))
             self._watch.seen.note_sent(tried)  # not before: nothing of ours was there to be replaced
             progress.settle(state.n_sent_bytes, len(state.sent))
@@ -129,14 +136,9 @@ class Transfer:
         return run_round(self._engine, batches, n_workers=n_workers, progress=progress, check=self._watch.check)
 
     @property
-    def has_looked_at_replaced(self) -> bool:
-        """Everything that was replaced has been looked at in the last round."""
-        return self._watch.has_looked
-
-    @property
-    def keeps_replaced(self) -> bool:
-        """Somebody else's files, which were replaced, are kept where they lie."""
-        return self._watch.keeps_some
+    def replaced(self) -> Replaced:
+        """What is known of the files that were replaced."""
+        return self._watch.replaced
 
     def look_at_replaced(self) -> TransferResult:
         """Look, after `run`, at all that was replaced, and make its result anew.

@@ -122,7 +122,7 @@ class Bench:
     def send(self, *files: SourceFile) -> BatchEnd:
         """Send files as one transfer does, which knows what it has sent before."""
         self.make_own_folders()
-        self.seen.step_ns = self.engine.capabilities.time_step_ns
+        self.seen.step_ns = self.engine.time_step_ns
         self.seen.note_sent(self.sent)
         self.sent = files
         return self.engine.send(Batch(Root.WANDB, files, self.seen), lambda _n_bytes, _n_files: None)
@@ -193,7 +193,7 @@ def make_setup(direction: StreamDirection, roots: dict[Root, str], receive_mode:
 
 
 def make_transfer(bench: Bench, watch: DestinationWatch | None = None) -> Transfer:
-    bench.seen.step_ns = bench.engine.capabilities.time_step_ns
+    bench.seen.step_ns = bench.engine.time_step_ns
     bench.seen.note_sent(bench.sent)
     return Transfer(
         bench.engine,

@@ -16,7 +16,16 @@ import pytest
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
 from hsm.process.runner import Completed, Runner
-from hsm.remote.guard import Guard, GuardPlaces, LockHeld, LockTaken, MakeGuard, UnseenReplaced, get_replaced_folder
+from hsm.remote.guard import (
+    Guard,
+    GuardPlaces,
+    LockHeld,
+    LockTaken,
+    MakeGuard,
+    ReplacedFile,
+    UnseenReplaced,
+    get_replaced_folder,
+)
 from hsm.remote.local import LocalShell
 from hsm.remote.sftp.endpoint import SftpEndpoint
 from hsm.remote.sftp.guard import SftpGuard
@@ -331,6 +340,44 @@ def test_what_was_replaced_stays_where_it_was_looked_at_and_is_kept(bench: Bench
     place = put_replaced(bench, "aaaa")
     assert isinstance(bench.guard("aaaa").release(("receipt-a.json", b"{}\n"), has_looked=True), LockTaken)
     assert (place.read_text(), list_names(bench.folder)) == ("somebody else's", ["receipt-a.json"])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        pytest.param("run 1/it's", None, id="just as expected"),
+        pytest.param("run 1/it's", lambda kept, _: kept.write_text("another"), id="of another size"),
+        pytest.param("run 1/it's", lambda kept, _: os.utime(kept, (0, 1_000_000_000)), id="of another time"),
+        pytest.param("run 1/it's", lambda kept, _: (kept.parent / "more").touch(), id="one more"),
+        pytest.param("run 1/it's", lambda kept, _: (kept.parent / "more").symlink_to("x"), id="one more, a symlink"),
+        pytest.param("run 1/it's", lambda kept, _: kept.rename(f"{kept}2"), id="of another name"),
+        pytest.param("run 1/it's", lambda _, final: final.unlink(), id="without a successor"),
+        pytest.param("run 1/two\nlines", lambda *_: None, id="a name of two lines"),
+    ],
+)
+def test_what_was_replaced_goes_unseen_if_it_is_just_what_was_expected(
+    bench: Bench, kind: str, name: str, change: Callable[[Path, Path], object] | None
+) -> None:
+    bench.take("aaaa")
+    kept, second = put_replaced(bench, "aaaa", name), put_replaced(bench, "aaaa", "run 2/\udcff\t")
+    os.utime(kept, ns=(0, 1_700_000_000_123_456_789))
+    os.utime(second, ns=(0, -1_250_000_000))
+    finals = [bench.root / "wandb" / path for path in (name, "run 2/\udcff\t")]
+    for final in finals:
+        final.parent.mkdir(parents=True)
+        final.touch()
+    listings = bench.endpoint.survey([Tree(str(path.parent)) for path in (kept, second)]).listings
+    entries = [listing.entries[-1] for listing in listings]
+    expected = [ReplacedFile(str(path), e.size, e.mtime_ns) for path, e in zip((kept, second), entries, strict=True)]
+    if change is not None:
+        change(kept, finals[0])
+    answer = bench.guard("aaaa").release(("receipt-a.json", b"{}\n"), expected=expected)
+    if change is None and kind != "sftp":
+        assert isinstance(answer, LockTaken)
+        assert not (bench.root / "wandb/.hsm-tmp").exists()
+    else:
+        assert answer == UnseenReplaced()
+        assert list_names(bench.folder) == ["lock"], "nothing was done"
 
 
 def test_nothing_is_put_back_through_a_symlink(bench: Bench, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from hsm.remote.guard import (
     GuardPlaces,
     LockHeld,
     LockTaken,
+    ReplacedFile,
     UnseenReplaced,
     get_replaced_folder,
     make_unwritable_error,
@@ -69,6 +70,7 @@ class SftpGuard:
         keeps_damaged: bool = False,
         drops: Collection[str] = (),
         has_looked: bool = False,
+        expected: Collection[ReplacedFile] = (),  # noqa: ARG002 - only rsync keeps files, and needs a shell
     ) -> LockTaken | UnseenReplaced | None:
         """See `hsm.remote.guard.Guard.release`."""
         return self._do(lambda work: work.release(receipt, keeps_damaged, drops, has_looked))

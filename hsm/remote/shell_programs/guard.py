@@ -10,7 +10,8 @@ import re
 from collections.abc import Collection, Sequence
 
 from hsm.errors import UnwritableError
-from hsm.remote.guard import GuardPlaces, LockHeld, LockTaken, UnseenReplaced, make_unwritable_error
+from hsm.remote.cksum import make_checksum
+from hsm.remote.guard import GuardPlaces, LockHeld, LockTaken, ReplacedFile, UnseenReplaced, make_unwritable_error
 from hsm.remote.shell import RemoteShell, quote
 from hsm.remote.shell_programs.receipts import RECEIPTS, parse_receipt_checksums
 
@@ -123,10 +124,31 @@ write() {
 }
 unseen() { for o do [ -d "$o/$n.old" ] && return; done; return 1; }
 drop() { for o do for f in $drop; do rm -rf -- "$o/$f.old"; done; done; }
+# A look at what was replaced in this same round trip: `expected` is the checksum of its list, sorted.
+olds() {
+  for o do
+    [ -d "$o/$n.old" ] || continue
+    if find / -maxdepth 0 -printf '' 2>/dev/null; then
+      find "$o/$n.old" -type f -printf '%s %T@ %p\n' -o ! -type d -print
+    elif stat -c %f / >/dev/null 2>&1; then
+      find "$o/$n.old" -type f -exec stat -c '%s %Y.0000000000 %n' {} + -o ! -type d -print
+    else find "$o/$n.old" -type f -exec stat -f '%z %Fm0 %N' {} + -o ! -type d -print; fi
+  done
+}
+as_expected() (
+  list=$(ours olds | LC_ALL=C sort)
+  [ "$(printf '%s\n' "$list" | cksum)" = "$expected" ] || return
+  set -f; IFS='
+'
+  for l in $list; do
+    f=${l#* * } final=${f%%/.hsm-tmp/*}/${f#*"/$n.old/"}
+    [ -f "$final" ] && [ ! -L "$final" ] || return
+  done
+)
 r=released
 case " $drop " in *" $n "*) looked=1 ;; esac
 if [ -n "$receipt" ] && [ -z "$looked" ] && mine && ours check >/dev/null && ours unseen; then
-  give replaced; give ''; exit 0
+  if [ -n "$expected" ] && as_expected; then drop="$drop $n"; else give replaced; give ''; exit 0; fi
 fi
 if ! mine; then
   r=lost
@@ -199,11 +221,13 @@ class ShellGuard:
         keeps_damaged: bool = False,
         drops: Collection[str] = (),
         has_looked: bool = False,
+        expected: Collection[ReplacedFile] = (),
     ) -> LockTaken | UnseenReplaced | None:
         """See `hsm.remote.guard.Guard.release`."""
         name, content = receipt or ("", b"")
         words = quote(" ".join(drops))
-        head = f"receipt={quote(name)} aside={int(keeps_damaged) or ''} drop={words} looked={int(has_looked) or ''}"
+        flags = f"aside={int(keeps_damaged) or ''} looked={int(has_looked) or ''}"
+        head = f"receipt={quote(name)} drop={words} {flags} expected={quote(_sum_replaced(expected))}"
         answer, complaint, *fields = self._run(f"{head}\n{_RELEASE}", content)
         if answer == b"replaced":
             return UnseenReplaced()
@@ -243,6 +267,16 @@ class ShellGuard:
         text = os.fsdecode(complaint[0]).strip() if complaint else ""
         last = text.splitlines()[-1] if text else "no reason was given"
         return make_unwritable_error(self._shell.name, last, detail=text)
+
+
+def _sum_replaced(files: Collection[ReplacedFile]) -> str:
+    """Make the checksum of the list that the program makes of these files; empty where it would not tell them."""
+    if not files or any("\n" in file.path for file in files):
+        return ""
+    lines = sorted(
+        b"%d %d.%09d0 %s" % (file.size, *divmod(file.mtime_ns, 10**9), os.fsencode(file.path)) for file in files
+    )
+    return make_checksum(b"\n".join([*lines, b""]))
 
 
 def _escape_point(path: str) -> str:

@@ -20,7 +20,7 @@ from hsm.plan.planner import select
 from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
-from hsm.remote.guard import MakeGuard
+from hsm.remote.guard import MakeGuard, Replaced
 from hsm.sync.bring.disks import Disks, Probe
 from hsm.sync.bring.ending import INTERRUPTED, Ending, end_failed, end_idle, end_transfer
 from hsm.sync.bring.ledger.holding import UnseenReplacedError
@@ -294,6 +294,7 @@ class _Exchange:
                 patience=self._options.patience,
                 watch=watch,
                 arrivals=self._planning.make_arrivals(there, plan, self._direction.destination),
+                leaves_look=True,
             )
             with (
                 self._observer.stopwatch.step("transfer"),
@@ -343,12 +344,12 @@ class _Exchange:
                     self._ledger.record, plan, places=there.places, endpoint=self._direction.destination, error=error
                 )
                 try:
-                    has_looked = transfer is not None and transfer.has_looked_at_replaced
-                    problems = record(result.files, unsettled=result.unsettled, has_seen_replaced=has_looked)
+                    replaced = transfer.replaced if transfer is not None else Replaced(has_looked=False)
+                    problems = record(result.files, unsettled=result.unsettled, replaced=replaced)
                 except UnseenReplacedError:
                     result = transfer.look_at_replaced() if transfer is not None else result
-                    keeps = transfer is not None and transfer.keeps_replaced
-                    problems = record(result.files, unsettled=result.unsettled, keeps_replaced=keeps)
+                    replaced = Replaced(keeps_some=transfer is not None and transfer.replaced.keeps_some)
+                    problems = record(result.files, unsettled=result.unsettled, replaced=replaced)
                 return replace(result, problems=(*result.problems, *problems))
         except HsmError as failure:
             problem = Problem(there.places.folder, failure.kind, failure.message, failure.hint)

@@ -115,7 +115,7 @@ class Planning:
     def count_step_ns(self, there: DestinationState, engine: Engine) -> int:
         """Return to what times are cut or rounded on their way to the destination, at most."""
         disks = self._disks.find(there.destination).values()
-        return max([engine.capabilities.time_step_ns, *(max(disk.step_ns, disk.sent_step_ns) for disk in disks)])
+        return max([engine.time_step_ns, *(max(disk.step_ns, disk.sent_step_ns) for disk in disks)])
 
     def asks_probe(self, there: DestinationState, plan: SyncPlan) -> bool:
         """Tell whether the file systems must be measured before a plan may be carried out."""
@@ -142,7 +142,7 @@ class Planning:
     def _join_engine(self, there: DestinationState, options: PlanOptions, plan: SyncPlan) -> SyncPlan:
         """Plan again where the engine cuts times in another way than the last one did, or names are spelled another."""
         destination = self._disks.look_at_spellings(there.destination)
-        is_new = self._disks.note_sent_step(self.take_engine(there).capabilities.time_step_ns)
+        is_new = self._disks.note_sent_step(self.take_engine(there).time_step_ns)
         if is_new or destination is not there.destination:
             return self._plan(replace(there, destination=destination), options)
         return plan

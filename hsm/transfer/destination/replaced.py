@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
-from hsm.remote.guard import get_replaced_folder
+from hsm.remote.guard import ReplacedFile, get_replaced_folder
 from hsm.remote.sftp.listing import join
 from hsm.transfer.base import get_temporary_folder
 from hsm.transfer.destination.lock import DestinationLock
@@ -70,6 +70,16 @@ class ReplacedFiles:
     def folders(self) -> tuple[str, ...]:
         """The folders in which they lie, those that are there or not."""
         return tuple(self._folders.values())
+
+    def list_expected(self, files: Iterable[SourceFile], seen: SeenFiles) -> tuple[ReplacedFile, ...]:
+        """List what lies there after a round in which all of these files arrived, if nobody else wrote any of them.
+
+        None where a guard cannot tell the names that they had: below a mount point they lie elsewhere.
+        """
+        there = {file.key: seen.there[file.key] for file in files if file.key in seen.there}
+        if any(self._mounts.below.values()) or any(entry.kind is not EntryKind.FILE for entry in there.values()):
+            return ()
+        return tuple(ReplacedFile(self._get_kept(key), entry.size, entry.mtime_ns) for key, entry in there.items())
 
     def find_strangers(self, files: Sequence[SourceFile], seen: SeenFiles) -> Strangers:
         """Put back what was replaced and is not what the check saw, or has lost its name. One or two round trips.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from hsm.endpoint import Endpoint
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
+from hsm.remote.guard import Replaced
 from hsm.transfer.base import Capabilities, Replacing
 from hsm.transfer.destination.lock import DestinationLock
 from hsm.transfer.destination.mounts import Mounts
@@ -28,8 +30,7 @@ class DestinationWatch:
         mounts: Below the roots; temporary files lie in each of them too.
 
     Attributes:
-        has_looked: Everything that was replaced so far has been looked at.
-        keeps_some: Of what was replaced, somebody else's files are kept where they lie.
+        replaced: What is known of the files that were replaced so far.
     """
 
     def __init__(
@@ -46,8 +47,7 @@ class DestinationWatch:
         self._lock = lock
         self.seen = seen or SeenFiles()
         self.mounts = mounts or Mounts()
-        self.has_looked = False
-        self.keeps_some = False
+        self.replaced = Replaced(has_looked=False)
         self._replaced = (
             ReplacedFiles(destination, roots, sweep, lock, mounts=self.mounts) if lock is not None else None
         )
@@ -84,6 +84,25 @@ class DestinationWatch:
                 left[file.key] = STRANGER
         return left
 
+    def forget_look(self) -> None:
+        """Take the beginning of a round: what it replaces has not been looked at."""
+        self.replaced = Replaced(has_looked=False, keeps_some=self.replaced.keeps_some)
+
+    def leave_look(self, files: Sequence[SourceFile]) -> bool:
+        """Leave the look at what an engine has replaced to the guard, where it can tell.
+
+        Args:
+            files: All that were sent, in one round; each of them has arrived.
+
+        Returns:
+            Whether it can; else `look_after` has to.
+        """
+        if self._replaced is None or not self.seen.is_checked:
+            return False
+        expected = self._replaced.list_expected(files, self.seen)
+        self.replaced = replace(self.replaced, expected=expected)
+        return bool(expected)
+
     def look_after(self, files: Sequence[SourceFile], *, always: bool = False) -> dict[FileKey, str]:
         """Look at what an engine has replaced, where that can be any of these files, and put back what is not ours.
 
@@ -101,8 +120,8 @@ class DestinationWatch:
             return {}
         found = self._replaced.find_strangers(files, self.seen)
         # What is kept must not go with the lock.
-        self.has_looked = not found.kept
-        self.keeps_some = self.keeps_some or bool(found.kept)
+        keeps_some = self.replaced.keeps_some or bool(found.kept)
+        self.replaced = Replaced(has_looked=not found.kept, keeps_some=keeps_some)
         kept = {
             key: f"Somebody wrote it at the destination after the check, and then another one: the first is {place}."
             for key, place in found.kept.items()

@@ -66,6 +66,11 @@ class CopyEngine:
         """See `hsm.transfer.base.Engine.capabilities`."""
         return Capabilities("copy", resumes=False, sends_deltas=False, max_workers=MAX_LOCAL_WORKERS)
 
+    @property
+    def time_step_ns(self) -> int:
+        """See `hsm.transfer.base.Engine.time_step_ns`."""
+        return 1
+
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """See `hsm.transfer.base.Engine.send`."""
         root = self._roots[batch.root]

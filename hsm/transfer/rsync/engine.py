@@ -55,9 +55,13 @@ class RsyncEngine:
             compression=self._choose_compression(),
             replacing=Replacing.KEEPS if self._setup.keeps_replaced else Replacing.BLIND,
             follows_links=self._setup.follows_links,
-            time_step_ns=1 if self._setup.pair.protocol >= FINE_TIMES_PROTOCOL else SECOND_NS,
             max_name_bytes=None if direction is StreamDirection.PULL else get_max_name_bytes(),
         )
+
+    @property
+    def time_step_ns(self) -> int:
+        """See `hsm.transfer.base.Engine.time_step_ns`."""
+        return 1 if self._setup.pair.protocol >= FINE_TIMES_PROTOCOL else SECOND_NS
 
     def begin(self, roots: Sequence[Root]) -> None:
         """Open a stream to each of these folders before it is known what to send there.

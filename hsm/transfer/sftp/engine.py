@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from hsm.config.target_sections import ReceiveMode
 from hsm.errors import HsmError
@@ -25,7 +24,7 @@ from hsm.transfer.sftp.pull import PullBatch
 from hsm.transfer.sftp.push import PushBatch
 from hsm.transfer.sftp.remote_files import PATHS_PER_STEP
 
-CAPABILITIES = Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_SESSIONS, time_step_ns=SECOND_NS)
+CAPABILITIES = Capabilities("sftp", resumes=True, sends_deltas=False, max_workers=MAX_SESSIONS)
 """Of every SFTP engine that sends."""
 
 
@@ -64,8 +63,13 @@ class SftpEngine:
     @property
     def capabilities(self) -> Capabilities:
         """See `hsm.transfer.base.Engine.capabilities`."""
+        return CAPABILITIES
+
+    @property
+    def time_step_ns(self) -> int:
+        """See `hsm.transfer.base.Engine.time_step_ns`."""
         # What is fetched keeps the digits that its listing told (`choose_time`).
-        return CAPABILITIES if not self._pulls else replace(CAPABILITIES, time_step_ns=1)
+        return 1 if self._pulls else SECOND_NS
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         """See `hsm.transfer.base.Engine.send`."""

@@ -26,10 +26,12 @@ from hsm.errors import (
 from hsm.model import Entry, EntryKind, Root, SourceFile
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import Event, ProblemFound, TransferMoved, TransferStarted
-from hsm.transfer.base import Batch, BatchEnd, Capabilities, OnMoved
+from hsm.remote.guard import Replaced, ReplacedFile
+from hsm.transfer.base import Batch, BatchEnd, Capabilities, OnMoved, Replacing
 from hsm.transfer.destination.watch import DestinationWatch
 from hsm.transfer.outcome import Outcome, TransferResult
 from hsm.transfer.rounds import Patience, Transfer
+from hsm.transfer.seen import SeenFiles
 
 LARGE = 20 * 1024 * 1024
 """Of this size, each file is a batch of its own where there are as many workers as files."""
@@ -90,6 +92,10 @@ class World:
     n_sent_when_tidied: list[int] = field(default_factory=list)
     looks: list[bool] = field(default_factory=list)
     lock_error: HsmError | None = None
+    replacing: Replacing = Replacing.LOOKS
+    seen: SeenFiles = field(default_factory=SeenFiles)
+    leaves_look: bool = False
+    transfer: Transfer = field(init=False)
 
     def add(self, path: str, *, size: int = LARGE, root: Root = Root.WANDB) -> SourceFile:
         self.here[f"{PREFIX}/{path}"] = Entry("", EntryKind.FILE, size, T, 7)
@@ -113,7 +119,13 @@ class World:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities("memory", resumes=False, sends_deltas=False, max_workers=self.max_workers)
+        return Capabilities(
+            "memory", resumes=False, sends_deltas=False, max_workers=self.max_workers, replacing=self.replacing
+        )
+
+    @property
+    def time_step_ns(self) -> int:
+        return 1
 
     def send(self, batch: Batch, on_moved: OnMoved) -> BatchEnd:
         if self.stopped.is_set():
@@ -153,7 +165,7 @@ class World:
 
     def run(self, *files: SourceFile, n_workers: int = 8, patience: Patience | None = None) -> TransferResult:
         self.destination = MemoryEndpoint(self.there, self.destination_error)
-        transfer = Transfer(
+        self.transfer = Transfer(
             self,
             source=MemoryEndpoint(self.here),
             destination=self.destination,
@@ -162,9 +174,10 @@ class World:
             target="desktop",
             sleep=self.pauses.append,
             patience=patience or Patience(settle_seconds=(3.0, 6.0)),
-            watch=DestinationWatch(self.destination, ROOTS, "sweep_1", self),
+            watch=DestinationWatch(self.destination, ROOTS, "sweep_1", self, self.seen),
+            leaves_look=self.leaves_look,
         )
-        return transfer.run(files, n_workers=n_workers)
+        return self.transfer.run(files, n_workers=n_workers)
 
 
 def outcomes(result: TransferResult) -> dict[str, str]:
@@ -578,3 +591,42 @@ def test_every_file_has_an_outcome_whatever_happens() -> None:
     files = [world.add(f"{number}") for number in range(3)]
     result = world.run(*files)
     assert result.outcomes.keys() == {(file.root, file.path) for file in files}
+
+
+def make_keeping_world(*, leaves_look: bool) -> tuple[World, SourceFile, SourceFile]:
+    """A world whose engine keeps what it replaces, with a file that is replaced and one that is new."""
+    world = World(replacing=Replacing.KEEPS, leaves_look=leaves_look)
+    old, new = world.add("run-1/old"), world.add("run-1/new")
+    world.seen = SeenFiles({old.key: Entry(old.path, EntryKind.FILE, 3, T - 10**10, 1)})
+    return world, old, new
+
+
+@pytest.mark.parametrize("leaves_look", [True, False])
+def test_the_look_at_what_was_replaced_is_left_to_the_guard_where_all_arrived_at_once(leaves_look: bool) -> None:
+    world, old, new = make_keeping_world(leaves_look=leaves_look)
+    world.run(old, new)
+    place = "/d/wandb/.hsm-tmp/sweep_1/abc.old"
+    expected = (ReplacedFile(f"{place}/{old.path}", 3, T - 10**10),)
+    assert world.transfer.replaced == (Replaced(has_looked=False, expected=expected) if leaves_look else Replaced())
+    assert (f"{place}/" in world.destination.asked) is not leaves_look
+
+
+def test_the_look_at_what_was_replaced_is_not_left_after_a_round_that_broke() -> None:
+    world, old, new = make_keeping_world(leaves_look=True)
+
+    def act(world: World, batch: Batch, on_moved: OnMoved) -> BatchEnd:
+        if len(world.sent) > 1:
+            return world.bring_all(batch, on_moved)
+        world.bring([old])
+        return unclean(DROPPED)
+
+    world.act = act
+    assert set(outcomes(world.run(old, new, n_workers=1)).values()) == {"sent"}
+    assert world.transfer.replaced == Replaced(has_looked=False)
+
+
+def test_the_look_at_what_was_replaced_is_not_left_where_a_file_is_missing() -> None:
+    world, old, new = make_keeping_world(leaves_look=True)
+    world.act = lambda *_: unclean(NO_SPACE)
+    world.run(old, new, n_workers=1)
+    assert world.transfer.replaced == Replaced()

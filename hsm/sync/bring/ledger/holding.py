@@ -13,7 +13,7 @@ from hsm.model import Entry, FileKey, Problem, Root, SyncPlan
 from hsm.project_folder import ProjectFolder
 from hsm.records.lock import abandon, make_nonce
 from hsm.records.replacing import drop_replacing, load_replacing, save_replacing
-from hsm.remote.guard import GuardPlaces, MakeGuard, UnseenReplaced
+from hsm.remote.guard import GuardPlaces, MakeGuard, Replaced, UnseenReplaced
 from hsm.sync.bring.ledger.books import Books
 from hsm.targets.lock import TargetLock, WatchedLock, give_lock_back, make_lock_lost_error, take_target_lock, widen_lock
 from hsm.transfer.base import get_temporary_folder, make_workspace
@@ -163,16 +163,13 @@ class Holding:
         known = SeenFiles(seen, is_checked=plan.is_checked, step_ns=step_ns)
         return DestinationWatch(destination, there.roots, plan.sweep, self._watch(), known, mounts)
 
-    def release(
-        self, receipt: tuple[str, bytes], *, keeps_damaged: bool, has_seen_replaced: bool, keeps_replaced: bool = False
-    ) -> Mapping[str, str]:
+    def release(self, receipt: tuple[str, bytes], *, keeps_damaged: bool, replaced: Replaced) -> Mapping[str, str]:
         """Write the receipt and give the lock back.
 
         Args:
             receipt: File name and content.
             keeps_damaged: As for `hsm.remote.guard.Guard.release`.
-            has_seen_replaced: What was replaced has been looked at (`hsm.transfer.destination.replaced`), so it may go.
-            keeps_replaced: Some of it is somebody else's and has no other name: it stays.
+            replaced: What is known of the files that were replaced.
 
         Returns:
             The checksums of the receipts there.
@@ -182,9 +179,13 @@ class Holding:
             LockLostError: Another process has the lock; nothing was written.
             HsmError: The receipt could not be written.
         """
-        drops = {*self._settled, *((self._nonce,) if has_seen_replaced and not keeps_replaced else ())}
+        drops = {*self._settled, *((self._nonce,) if replaced.has_looked and not replaced.keeps_some else ())}
         answer = self._need_lock().guard.release(
-            receipt, keeps_damaged=keeps_damaged, drops=drops, has_looked=has_seen_replaced
+            receipt,
+            keeps_damaged=keeps_damaged,
+            drops=drops,
+            has_looked=replaced.has_looked,
+            expected=replaced.expected,
         )
         if isinstance(answer, UnseenReplaced):
             raise UnseenReplacedError
@@ -192,7 +193,7 @@ class Holding:
             self.lose()
             raise make_lock_lost_error(self._sweep, self._place)
         self._lock = None
-        if not keeps_replaced:
+        if not replaced.keeps_some:
             drop_replacing(self._get_record(self._nonce))
         return answer.receipts
 

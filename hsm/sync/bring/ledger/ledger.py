@@ -27,7 +27,7 @@ from hsm.records.receipt import (
 )
 from hsm.records.record import RunRecord, merge_records
 from hsm.records.scope import make_scope
-from hsm.remote.guard import GuardPlaces
+from hsm.remote.guard import REPLACED_SEEN, GuardPlaces, Replaced
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.found_origins import FoundOrigins
 from hsm.sync.bring.ledger.holding import Holding
@@ -186,8 +186,7 @@ class Ledger:
         endpoint: Endpoint,
         error: str = "",
         unsettled: Mapping[FileKey, SourceFile | None] | None = None,
-        has_seen_replaced: bool = True,
-        keeps_replaced: bool = False,
+        replaced: Replaced = REPLACED_SEEN,
     ) -> tuple[Problem, ...]:
         """Write what is verified: the receipt first, with which the lock is given back, then the journal.
 
@@ -198,8 +197,7 @@ class Ledger:
             endpoint: Reads a receipt that the journal does not know.
             error: What went wrong all the same; empty when nothing did.
             unsettled: What changed at the source while it was sent, as it was there in the end.
-            has_seen_replaced: As for `Holding.release`.
-            keeps_replaced: As for `Holding.release`.
+            replaced: As for `Holding.release`.
 
         Returns:
             A notice where a receipt had to be set aside.
@@ -221,8 +219,7 @@ class Ledger:
             receipts = holding.release(
                 (name, content),
                 keeps_damaged=is_damaged,
-                has_seen_replaced=has_seen_replaced,
-                keeps_replaced=keeps_replaced,
+                replaced=replaced,
             )
             journal = replace(journal, generation=generation + 1, receipt=receipts.get(name, ""))
         except LockLostError:

@@ -112,4 +112,6 @@ def test_a_look_at_what_was_replaced(kept: Entry, final: Entry | None, moves: bo
     assert lock.moved == ([(f"{KEPT}{FILE.path}", PLACE)] if moves else [])
     assert left.keys() == ({FILE.key} if is_left else set())
     is_kept = is_left and not moves
-    assert (watch.keeps_some, watch.has_looked) == (is_kept, not is_kept), "what is kept must not go with the lock"
+    assert (watch.replaced.keeps_some, watch.replaced.has_looked) == (is_kept, not is_kept), (
+        "what is kept must not go with the lock"
+    )

@@ -19,7 +19,7 @@ from hsm.records.lock import is_dead_here, parse_holder
 from hsm.records.receipt import Receipt, Sender, get_receipt_name, make_receipt_content, parse_receipt
 from hsm.records.record import SWEEP_FOLDER, RunRecord, make_records
 from hsm.remote.cksum import make_checksum
-from hsm.remote.guard import GuardPlaces, get_replaced_folder
+from hsm.remote.guard import GuardPlaces, Replaced, get_replaced_folder
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sync.bring.ledger.books import Books
@@ -351,7 +351,7 @@ def test_files_that_were_replaced_are_looked_at_before_they_go(taken: Desk) -> N
     place.parent.mkdir(parents=True)
     place.write_text("somebody else's")
     with pytest.raises(UnseenReplacedError):
-        taken.record(taken.ledger, has_seen_replaced=False)
+        taken.record(taken.ledger, replaced=Replaced(has_looked=False))
     assert (place.exists(), taken.lock.exists(), (taken.receipts / NAME).exists()) == (True, True, False)
     taken.record(taken.ledger)
     assert (place.exists(), taken.lock.exists(), (taken.receipts / NAME).exists()) == (False, False, True)
