@@ -152,7 +152,7 @@ class FoundFolders:
 
     Attributes:
         base: The folder's real path; as asked for when it does not exist.
-        wandb: Folders named `wandb` or `.wandb`.
+        wandb: Folders named `wandb` or `.wandb`; absolute paths where the configuration names some elsewhere.
         multiruns: Folders that hold a file `multirun.yaml`. What lies below them was not looked at.
         jobs: Folders that hold a folder `.hydra`.
         cut: What was not searched to its end.
@@ -163,6 +163,12 @@ class FoundFolders:
     multiruns: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
     cut: tuple[CutSearch, ...] = ()
+
+    def get_path(self, name: str) -> str:
+        """Return the absolute path of one of these folders."""
+        if name.startswith("/"):
+            return name
+        return f"{self.base.rstrip('/')}/{name}" if name else self.base
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,10 @@ class ProjectFolder:
         """Return the cache of what the logs of a target's runs say; without a target, of the runs here."""
         return self.path / "cache" / (f"runs-{target}.json" if target else "runs.json")
 
+    def folders_cache(self, target: str = "") -> Path:
+        """Return the record of the wandb folders at a target; without a target, of those here."""
+        return self.path / "cache" / (f"folders-{target}.json" if target else "folders.json")
+
     def target(self, target: str) -> Path:
         """Return the folder that holds the journals of a target."""
         return self.path / "sync" / target

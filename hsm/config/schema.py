@@ -62,6 +62,13 @@ class SourceSettings(Section):
         description="Folder that holds the wandb runs.",
         json_schema_extra=_SOURCE_PATH,
     )
+    wandb_folders: Annotated[
+        tuple[Annotated[str, AfterValidator(check_source_path)], ...], BeforeValidator(make_tuple)
+    ] = Field(
+        default=(),
+        description="Further folders that hold wandb runs, in place of a search for them.",
+        json_schema_extra={"allowed": "a list of paths relative to the project, or absolute ones (no ..)"},
+    )
 
 
 _Value = TypeVar("_Value")

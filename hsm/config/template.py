@@ -23,6 +23,7 @@ default_target: desktop          # the target of a call that names none; a list 
 # source:                        # where sweeps and runs lie in this project
 #   sweeps: sweeps               # relative to the project's folder, or absolute
 #   wandb: wandb
+#   wandb_folders: []            # further wandb folders, for example [train/wandb]; without them HSM looks for some
 
 sync_targets:
   desktop:                       # a name of your choice; add a section for each further machine

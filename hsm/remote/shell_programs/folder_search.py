@@ -77,7 +77,7 @@ t == "d" || t == "u" {
     kid[++n_all] = p; number[n_all] = n_folders; type[n_all] = t
   }
 }
-t == "t" { print "T" n_starts }
+t == "t" { print "T" n_starts + 0 }
 END {
   knows = n_devices == n_folders
   if (level == 0) { file_system = knows ? device[own] : ""; print "V" file_system }
@@ -109,7 +109,7 @@ END {
 _SEARCH = r"""
 nl='
 '
-if timeout 5 true 2>/dev/null; then timer=timeout
+if timeout 5 sh -c : 2>/dev/null; then timer=timeout
 elif command -v perl >/dev/null 2>&1; then timer=perl
 else timer=; fi
 limited() {

@@ -317,6 +317,14 @@ def test_good_source(written: str, expected: str) -> None:
 @pytest.mark.parametrize("written", ["../x", "a/../../b", "/", ".", "./", "", "~/x", "$HOME/x", "a\nb"])
 def test_bad_source(written: str) -> None:
     reason_of(SourceSettings, {"wandb": written}, "wandb")
+    reason_of(SourceSettings, {"wandb_folders": ["train/wandb", written]}, "wandb_folders.1")
+
+
+def test_wandb_folders_are_a_list_of_paths() -> None:
+    written = ["a//wandb/", "/scratch/wandb"]
+    assert SourceSettings().wandb_folders == ()
+    assert SourceSettings.model_validate({"wandb_folders": written}).wandb_folders == ("a/wandb", "/scratch/wandb")
+    reason_of(SourceSettings, {"wandb_folders": "a/wandb"}, "wandb_folders")
 
 
 @pytest.mark.parametrize(
