@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from hsm.discover.files.folder_links import follow_folders, resolve_places
 from hsm.discover.membership import Candidate
 from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, find_sweep, is_run_name
 from hsm.discover.wandb_runs import find_candidates, look_behind, make_wandb_tree
@@ -60,19 +61,22 @@ class Landing:
     runs: RunPlaces
 
 
-def find_landing(here: SweepsHere, sweep: str, runs: Collection[str]) -> Landing:
+def find_landing(
+    here: SweepsHere, sweep: str, runs: Collection[str], *, follow: Sequence[str] | None = None
+) -> Landing:
     """Find where a sweep and its runs lie on this machine.
 
     Args:
         here: The project's sweeps, and all its folders of runs.
         sweep: The sweep's id.
         runs: The names of the runs that are looked for.
+        follow: As of `find_run_places`.
 
     Raises:
         UsageError: As `find_home`.
     """
     layout, home = here.layout, find_home(here.sweeps, sweep)
-    places = find_run_places(layout, home or Sweep(sweep), runs)
+    places = find_run_places(layout, home or Sweep(sweep), runs, follow=follow)
     return Landing(home, home.prefix if home is not None else layout.sweeps, layout.wandb, places)
 
 
@@ -90,19 +94,22 @@ def find_home(known: Sequence[Sweep], sweep: str) -> Sweep | None:
     return find_sweep(homes, sweep) if homes else None
 
 
-def find_run_places(layout: Layout, sweep: Sweep, runs: Collection[str]) -> RunPlaces:
+def find_run_places(
+    layout: Layout, sweep: Sweep, runs: Collection[str], *, follow: Sequence[str] | None = None
+) -> RunPlaces:
     """Find where runs of a sweep lie on this machine, by the names of folders alone.
 
     Args:
         layout: The project's folders.
         sweep: The sweep, with its folder where it has one here.
         runs: Their names.
+        follow: As of `hsm.discover.inventory.read_inventory`: what is sent from behind a symlink lies there.
     """
     names = frozenset(runs)
     if not names:
         return RunPlaces()
-    endpoint = LocalEndpoint(scan=_scan_places)
-    found, problems = _look(endpoint, layout, sweep, names)
+    endpoint = LocalEndpoint(scan=_scan_places if follow is None else _scan_links)
+    found, problems = _look(endpoint, layout, sweep, names, follow)
     places: dict[str, list[Candidate]] = {}
     for candidate in _leave_second_names(found):
         places.setdefault(candidate.name, []).append(candidate)
@@ -118,13 +125,16 @@ def find_run_places(layout: Layout, sweep: Sweep, runs: Collection[str]) -> RunP
 
 
 def _look(
-    endpoint: Endpoint, layout: Layout, sweep: Sweep, names: Collection[str]
+    endpoint: Endpoint, layout: Layout, sweep: Sweep, names: Collection[str], follow: Sequence[str] | None
 ) -> tuple[list[Candidate], tuple[Problem, ...]]:
     """Look into every folder here that may hold runs of the sweep, whatever its log says of a run."""
-    own = [Tree(sweep.path)] if sweep.path else []
+    own = [Tree(sweep.path, follow=follow is not None)] if sweep.path else []
     others = [make_wandb_tree(folder) for folder in dict.fromkeys((*layout.shared, *layout.inner))]
     survey = endpoint.survey([make_wandb_tree(layout.wandb, sweep.id), *own, *others])
-    wandb, *listings = (_choose(listing, names) for listing in survey.listings)
+    wandb, *listings = survey.listings
+    if own and follow is not None:
+        listings[0] = follow_folders(endpoint, listings[0], resolve_places(endpoint, layout, follow)).listing
+    wandb, *listings = (_choose(listing, names) for listing in (wandb, *listings))
     folder, shared = (listings[0] if own else None), listings[len(own) :]
     candidates, symlinks = find_candidates(sweep.id, wandb, folder, shared)
     found = [candidate for candidate in (*candidates, *look_behind(endpoint, symlinks)) if candidate.name in names]
@@ -154,15 +164,22 @@ def _scan_places(folder: str) -> Sequence[Child]:
     return [child for child in scan_folder(folder) if child.is_dir(follow_symlinks=False) or is_run_name(child.name)]
 
 
+def _scan_links(folder: str) -> Sequence[Child]:
+    """Read a folder as `_scan_places`, with its symlinks, which may lead to folders."""
+    if is_run_name(os.path.basename(folder)):  # noqa: PTH119 - as the bytes are
+        return ()
+    return [child for child in scan_folder(folder) if not child.is_file(follow_symlinks=False)]
+
+
 def _leave_second_names(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Leave symlinks that lead to one of the others, and folders that were reached in two ways."""
-    folders = {candidate.path: candidate for candidate in candidates if not _is_symlink(candidate)}
+    folders: dict[str, Candidate] = {}
     links: dict[str, Candidate] = {}
     for candidate in candidates:
-        if _is_symlink(candidate) and candidate.real not in folders:
-            links.setdefault(candidate.real or candidate.path, candidate)
-    return [*folders.values(), *links.values()]
-
-
-def _is_symlink(candidate: Candidate) -> bool:
-    return bool(candidate.real) or candidate.is_dangling
+        real = candidate.real or os.path.realpath(candidate.path)
+        prefix, _, name = real.rpartition("/")
+        if candidate.real or candidate.is_dangling or name != candidate.name:
+            links.setdefault(real, candidate)
+        else:
+            folders[real] = replace(candidate, prefix=prefix)
+    return [*folders.values(), *(candidate for real, candidate in links.items() if real not in folders)]

@@ -11,6 +11,7 @@ from hsm.discover.sweeps import Sweep
 from hsm.errors import HsmError, TargetError
 from hsm.model import Problem, Root, SweepInventory
 from hsm.plan.choice import settle_newest
+from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
@@ -94,7 +95,8 @@ class Reception:
         return join_reports(reports, () if len(reports) == len(parts) else parts[-1].inventory.problems)
 
     def _find_landing(self, wanted: SweepInventory) -> Landing:
-        landing = find_landing(self._look(), wanted.sweep, [run.name for run in wanted.runs])
+        follow = list_followed([self._options.folder_links])
+        landing = find_landing(self._look(), wanted.sweep, [run.name for run in wanted.runs], follow=follow)
         if landing.home is not None:
             _refuse_symlinks(landing.home)
         return landing

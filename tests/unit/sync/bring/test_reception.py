@@ -77,6 +77,12 @@ class Bench:
             session=FakeSession(self.workbench.targets),
         )
 
+    def set_option(self, name: str, value: str) -> None:
+        path = self.project / ".hsm/sync_config.yaml"
+        config = json.loads(path.read_text())
+        config["sync_targets"]["desktop"]["options"] = {name: value}
+        path.write_text(json.dumps(config))
+
     def find(self, name: str) -> list[str]:
         """The folders here that hold a run of this name."""
         return sorted(
@@ -320,6 +326,20 @@ def test_a_symlink_to_a_run_is_a_second_name_of_it(bench: Bench) -> None:
     assert bench.pull(overwrite=True).state is State.DONE
     assert (run / "files/output.log").read_bytes() == content
     assert (bench.project / "wandb" / RUNS[1]).is_symlink()
+
+
+@pytest.mark.parametrize(("setting", "place"), [("follow", "disk/tasks/0/wandb"), ("skip", "wandb")])
+def test_a_run_behind_a_symlink_lies_there_if_it_is_sent_from_there(bench: Bench, setting: str, place: str) -> None:
+    bench.set_option("folder_links", setting)
+    bench.put_here(RUNS[1], "disk/tasks/0/wandb")
+    home = bench.project / "sweeps/outputs" / ONE
+    home.mkdir(parents=True)
+    (home / "tasks").symlink_to(bench.project / "disk/tasks")
+    content = grow(bench, RUNS[1])
+    bench.pull(overwrite=True)
+    assert bench.find(RUNS[1]) == sorted({"disk/tasks/0/wandb", place})
+    assert (bench.project / place / RUNS[1] / "files/output.log").read_bytes() == content
+    assert bench.pull().state is State.NOTHING_TO_DO
 
 
 def test_the_newest_runs_are_chosen_among_all_folders(bench: Bench) -> None:
