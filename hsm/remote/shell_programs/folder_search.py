@@ -148,7 +148,7 @@ read_some() { { printf '%s\n' "$here"; if [ -n "$left" ]; then printf '%s\n' "$l
 sort_out() {
   for line in $1; do
     case $line in
-    V*) system=${line#V} ;;
+    V*) system=${line#V} heard=1 ;;
     F*) few=$few$nl${line#F} ;;
     M*) lots=$lots$nl${line#M} ;;
     T*) late=${line#T} ;;
@@ -157,7 +157,7 @@ sort_out() {
   done
 }
 walk() {
-  level=0 n=0 system= late= todo=" '.'" ends=$(($(date +%s) + seconds))
+  level=0 n=0 system= heard= late= todo=" '.'" ends=$(($(date +%s) + seconds))
   while [ -n "$todo" ] && [ "$level" -le "$depth" ]; do
     few= lots=
     for some in $todo; do
@@ -173,6 +173,7 @@ walk() {
       fi
       n=$((n + $#))
       if [ $# -gt 0 ]; then sort_out "$(read_some "$@")"; fi
+      if [ -z "$heard" ]; then cut R .; return; fi  # there is no awk
       if [ -n "$late" ]; then
         if [ "$late" -gt 1 ] && [ "$late" -le $# ]; then shift $((late - 1)); fi
         cut T "$1"; return

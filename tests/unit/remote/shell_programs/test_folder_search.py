@@ -73,6 +73,13 @@ def test_a_timeout_of_other_words_is_not_used(with_programs: Callable[..., Remot
     assert search(endpoint, base).wandb == ("part/wandb", "slow/er/wandb")
 
 
+def test_without_awk_it_is_said_that_nothing_was_searched(
+    with_programs: Callable[..., RemoteEndpoint], base: Path
+) -> None:
+    found = search(with_programs(awk="exit 127"), base)
+    assert found == FoundFolders(str(base), cut=(CutSearch("", CutReason.UNREADABLE),))
+
+
 @pytest.mark.parametrize("timer", ["timeout", "perl"])
 def test_a_folder_that_takes_too_long_is_named(
     with_programs: Callable[..., RemoteEndpoint], base: Path, timer: str
