@@ -84,6 +84,17 @@ class ChoiceOptions(TypedDict, total=False):
         int | None,
         OptionForm(("--newest",), "Only so many of the runs that are left, those that began last.", "N"),
     ]
+    run: Annotated[
+        Words,
+        OptionForm(
+            ("--run",),
+            "Only this run, by its id or its folder's name; may be given several times.",
+            "ID",
+            default="all",
+        ),
+    ]
+    project: Annotated[str | None, OptionForm(("--project",), "Only the runs of this project of wandb's.", "NAME")]
+    all: Annotated[bool, OptionForm(("--all",), "Every sweep, the runs that are in none last.")]
 
 
 class CallOptions(TargetOptions, ChoiceOptions, total=False):

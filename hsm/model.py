@@ -92,6 +92,8 @@ class Run:
         exit_code: Of a FINISHED or FAILED run.
         at_rest: The log has not changed for a while, so what was read of it is its end.
         uploaded: wandb has it already (`.synced`, or a finished online run).
+        id: That wandb gave it; a run that was resumed has two folders and one id.
+        project: That wandb gives it to; empty where its log does not say.
     """
 
     name: str
@@ -101,6 +103,8 @@ class Run:
     exit_code: int | None = None
     at_rest: bool = True
     uploaded: bool = False
+    id: str = ""
+    project: str = ""
 
     @property
     def has_exit_record(self) -> bool:

@@ -64,7 +64,15 @@ class TargetEnded:
     state: str
 
 
-Event = StepStarted | Waiting | TransferStarted | TransferMoved | ProblemFound | TargetEnded
+@dataclass(frozen=True, slots=True)
+class WordUnderstood:
+    """How a word of the command line was understood, in a line, before anything is done; of no single target."""
+
+    said: str
+    target: str = ""
+
+
+Event = WordUnderstood | StepStarted | Waiting | TransferStarted | TransferMoved | ProblemFound | TargetEnded
 
 
 class Reporter(Protocol):

@@ -42,11 +42,9 @@ class RunIndex:
         """Get the facts of a log, if it is still the log that was read."""
         found = self._get(log, size, mtime_ns, 2)
         try:
-            run_id, group, sweep_id, config_sweep_id, args, *others = found
             # Facts of an older HSM, which knew fewer of them, do not fit: such a log is read anew.
-            exit_code, is_empty, is_whole, is_head, is_foreign, is_pointer = others
-            names = (run_id, group, sweep_id, config_sweep_id)
-            return LogFacts(*names, tuple(args), exit_code, is_empty, is_whole, is_head, is_foreign, is_pointer)
+            values = dict(zip(_FACTS, found, strict=True))
+            return LogFacts(**{**values, "args": tuple(values["args"])})
         except (TypeError, ValueError):
             return None
 
@@ -89,7 +87,7 @@ class RunIndex:
             del self._records[log]
         self.is_changed = self.is_changed or bool(vanished)
 
-    def make_document(self) -> dict[str, object]:
+    def make_document(self) -> dict[str, dict[str, _Record]]:
         """Make the JSON document of the cache."""
         return {"logs": self._records, "receipts": self._receipts}
 
@@ -127,7 +125,7 @@ def save_index(index: RunIndex, path: Path) -> tuple[Problem, ...]:
     if not index.is_changed:
         return ()
     try:
-        save_json(path, index.make_document(), schema=SCHEMA)
+        save_json(path, dict(index.make_document()), schema=SCHEMA)
     except OSError as error:
         message = f"The cache cannot be written, so runs are read again next time: {error.strerror}"
         return (_make_notice(path, "unwritable_cache", message),)

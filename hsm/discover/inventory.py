@@ -10,7 +10,7 @@ from hsm.discover.files.links import resolve_links
 from hsm.discover.files.sweep_files import SweepFiles, read_sweep_files
 from hsm.discover.index import RunIndex
 from hsm.discover.kinds.agent_files import read_agent_names
-from hsm.discover.kinds.claims import Claims
+from hsm.discover.kinds.claims import RunClaims
 from hsm.discover.kinds.receipts import (
     Listed,
     find_all_receipts,
@@ -130,7 +130,7 @@ def _look(
 ) -> _Seen:
     """Look at everything in one session."""
     folders = [Tree(sweep.path, follow=True)] if sweep.path else []
-    wandb = [make_wandb_tree(layout.wandb, sweep.id)] if include_runs else []
+    wandb = [make_wandb_tree(layout.wandb, _list_own_places(sweep))] if include_runs else []
     # A name may be of runs that lie in the folder of a sweep; what lies there is not loose, and no other folder's.
     others = (*layout.shared, *(layout.inner if sweep.kind is SweepKind.WANDB else ()))
     shared = [make_wandb_tree(folder) for folder in others] if include_runs else []
@@ -159,11 +159,11 @@ def _read_runs(
     places: Places | None,
 ) -> _Runs:
     is_loose = sweep.kind is SweepKind.LOOSE
-    candidates, symlinks = find_candidates("" if is_loose else sweep.id, wandb, seen.folder, seen.shared)
+    candidates, symlinks = find_candidates(_list_own_places(sweep), wandb, seen.folder, seen.shared)
     candidates = (*candidates, *look_behind(endpoint, symlinks))
     receipts = find_all_receipts(seen.receipts) if is_loose else {sweep.id: find_receipts(seen.folder)}
     listed = read_listed(endpoint, receipts, index=index)
-    claims = Claims(
+    claims = RunClaims(
         sweep.id,
         sweep.kind,
         known=frozenset(known_sweeps),
@@ -185,6 +185,11 @@ def _read_runs(
     found.add(list_strays(sweep.id, wandb, seen.folder))
     found.add(results)
     return _Runs(runs, found, versions, listed.get(sweep.id, Listed()))
+
+
+def _list_own_places(sweep: Sweep) -> tuple[str, ...]:
+    """List the sweeps in whose places below the wandb folder runs may be the sweep's; no place holds loose runs."""
+    return () if sweep.kind is SweepKind.LOOSE else (sweep.id,)
 
 
 def _judge_kind(sweep: Sweep, folder: Listing | None, listed: Listed) -> SweepKind:

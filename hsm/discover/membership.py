@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hsm.model import Run, RunState
-from hsm.sweep_ids import iter_sweep_ids
+from hsm.sweep_folder import iter_sweep_ids
 from hsm.wandb_log.facts import LogFacts
 
 REST_NS = 10 * 10**9
@@ -23,6 +23,8 @@ RUNNING_NS = 600 * 10**9
 
 A live run holds no lock, and some versions of wandb write their log only at every 32 KiB.
 """
+
+_RUN_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)", re.DOTALL)
 
 # Hydra's overrides: `wandb.group=x`, and `+` or `++` before it where the key is new or may be.
 _GROUP_ARGUMENT = re.compile(r"""\+{0,2}wandb\.group=(?P<quote>["']?)(?P<name>.*)(?P=quote)""", re.DOTALL)
@@ -70,6 +72,14 @@ class Candidate:
     def path(self) -> str:
         """The run folder's absolute path."""
         return f"{self.prefix}/{self.name}"
+
+    @property
+    def run_id(self) -> str:
+        """The run's id: its log is `run-<id>.wandb`; without one, its folder ends with it."""
+        if self.log:
+            return self.log.removeprefix("run-").removesuffix(".wandb")
+        match = _RUN_FOLDER.fullmatch(self.name)
+        return match[1] if match is not None else self.name
 
     @property
     def log_path(self) -> str:
@@ -140,4 +150,6 @@ def make_run(candidate: Candidate, facts: LogFacts, *, newest_ns: int, now_ns: i
         exit_code=facts.exit_code,
         at_rest=bool(now_ns) and now_ns - resting_since > REST_NS,
         uploaded=candidate.has_upload_mark or (is_online and facts.exit_code is not None),
+        id=candidate.run_id,
+        project=facts.project,
     )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hsm.endpoint import Endpoint, Listing, Tree
+from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, Listing, Tree
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import Entry, EntryKind, Root, SweepKind
 from hsm.sweep_folder import OUTPUTS, sweep_folder
@@ -107,12 +107,14 @@ class SweepsFound:
         sweeps: Oldest first, see `list_sweeps`.
         folders: Real paths of the folders that are there: the sweeps', the runs' and the project's.
         missing: Those of the two folders that are not there.
+        searched: The answer to the search; None where there was none.
     """
 
     layout: Layout
     sweeps: tuple[Sweep, ...]
     folders: tuple[str, ...] = ()
     missing: tuple[Root, ...] = ()
+    searched: FoundFolders | None = None
 
 
 def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[Sweep, ...]:
@@ -131,18 +133,20 @@ def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[Sweep, ...]:
     return look_for_sweeps(endpoint, layout).sweeps
 
 
-def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
+def look_for_sweeps(endpoint: Endpoint, layout: Layout, search: FolderSearch | None = None) -> SweepsFound:
     """List the project's sweeps as `list_sweeps`, and those of its folders that are there.
 
     Args:
         endpoint: The machine that they lie on.
         layout: May begin with `~/`.
+        search: For further wandb folders, in the same session.
     """
     bases = dict.fromkeys((layout.sweeps, layout.project))
     trees = [Tree(f"{base}/{OUTPUTS}", max_depth=1, follow=True) for base in bases]
     places = (layout.wandb, layout.sweeps, layout.project)  # no names of these: their real paths alone are wanted
-    survey = endpoint.survey([*trees, Tree(layout.wandb, max_depth=1), *(Tree(place, (), 0) for place in places)])
-    wandb, there = survey.listings[len(trees)], survey.listings[len(trees) + 1 :]
+    trees += [Tree(layout.wandb, max_depth=1), *(Tree(place, (), 0) for place in places)]
+    survey = endpoint.survey(trees, search=search)
+    wandb, *there = survey.listings[len(bases) :]
     home = survey.machine.home
     found: dict[tuple[str, str], Sweep] = {}
     shared: dict[str, str] = {}
@@ -170,6 +174,7 @@ def look_for_sweeps(endpoint: Endpoint, layout: Layout) -> SweepsFound:
         sweeps=tuple(sorted([*found.values(), *only_runs], key=_make_age_key)),
         folders=tuple(dict.fromkeys(listing.base for listing in there if listing.kind is EntryKind.FOLDER)),
         missing=tuple(root for root, listing in roots if listing.kind is not EntryKind.FOLDER),
+        searched=survey.found,
     )
 
 
@@ -190,12 +195,12 @@ def find_sweep(sweeps: Sequence[Sweep], word: str) -> Sweep:
     check_sweep_name(word)
     names = list(dict.fromkeys(sweep.id for sweep in sweeps))
     if word in names:
-        return _pick_one(sweeps, word)
+        return pick_sweep(sweeps, word)
     if word == LATEST and names:
-        return _pick_one(sweeps, names[-1])
+        return pick_sweep(sweeps, names[-1])
     matches = [name for name in names if name.startswith(word)]
     if len(matches) == 1:
-        return _pick_one(sweeps, matches[0])
+        return pick_sweep(sweeps, matches[0])
     if matches:
         raise UsageError(
             f"{word!r} is the beginning of {len(matches)} sweeps: {_join_names(matches)}",
@@ -205,7 +210,7 @@ def find_sweep(sweeps: Sequence[Sweep], word: str) -> Sweep:
     raise UnknownSweepError(f"Unknown sweep {word!r}", hint=_make_hint(names, word))
 
 
-def _pick_one(sweeps: Sequence[Sweep], name: str) -> Sweep:
+def pick_sweep(sweeps: Sequence[Sweep], name: str) -> Sweep:
     """Take the one sweep of a name; between two folders HSM does not guess."""
     first, *others = (sweep for sweep in sweeps if sweep.id == name)
     if others:

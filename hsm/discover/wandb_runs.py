@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hsm.discover.index import RunIndex
-from hsm.discover.kinds.claims import Claims
+from hsm.discover.kinds.claims import RunClaims
 from hsm.discover.membership import Candidate, Membership
 from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import WANDB_NAMES, is_run_name
@@ -36,23 +36,27 @@ class _Folder:
     times: dict[str, int] = field(default_factory=dict)
 
 
-def make_wandb_tree(wandb: str, sweep: str = "") -> Tree:
-    """Make the request for a wandb folder, just deep enough for the logs of the runs that may be the sweep's.
+def make_wandb_tree(wandb: str, sweeps: Iterable[str] = ()) -> Tree:
+    """Make the request for a wandb folder, just deep enough for the logs of the runs that may be a sweep's.
 
     Those lie in the folder itself, in `<sweep>/` and `<sweep>/wandb/`, and in `wandb/` where WANDB_DIR is the
-    wandb folder. Without a sweep, the runs that lie with one alone are left out.
+    wandb folder.
+
+    Args:
+        wandb: The folder.
+        sweeps: The ids of those whose runs count that lie in a place of theirs.
     """
-    places = (place for place in _make_places(sweep) if place)
+    places = (place for place in make_run_places(sweeps) if place)
     return Tree(wandb, names=("", *("/".join(place) for place in places)), max_depth=2)
 
 
 def find_candidates(
-    sweep: str, wandb: Listing | None, sweep_folder: Listing | None, shared: Sequence[Listing] = ()
+    sweeps: Iterable[str], wandb: Listing | None, sweep_folder: Listing | None, shared: Sequence[Listing] = ()
 ) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
     """Find the run folders that may be the sweep's. Pure.
 
     Args:
-        sweep: The sweep's id; empty for those that lie in nobody's place.
+        sweeps: As for `make_wandb_tree`.
         wandb: The answer to `make_wandb_tree`, if there is such a folder.
         sweep_folder: The sweep folder's whole listing, if there is one.
         shared: The answers for further wandb folders, in which a place says nothing.
@@ -61,8 +65,8 @@ def find_candidates(
         The candidates by place and name, and those that are symlinks, which have not been looked behind.
     """
     folders: dict[tuple[str, str], _Folder] = {}
-    others = ((listing, _make_places("")) for listing in shared)
-    for listing, places in (*others, (wandb, _make_places(sweep)), (sweep_folder, None)):
+    others = ((listing, make_run_places()) for listing in shared)
+    for listing, places in (*others, (wandb, make_run_places(sweeps)), (sweep_folder, None)):
         for entry in listing.entries if listing else ():
             parts = entry.path.split("/")
             place = find_place(parts, places)
@@ -112,7 +116,7 @@ def look_behind(endpoint: Endpoint, symlinks: Sequence[Candidate]) -> tuple[Cand
 
 
 def read_members(
-    endpoint: Endpoint, candidates: Sequence[Candidate], *, claims: Claims, index: RunIndex, now_ns: int
+    endpoint: Endpoint, candidates: Sequence[Candidate], *, claims: RunClaims, index: RunIndex, now_ns: int
 ) -> tuple[tuple[Member, ...], tuple[Problem, ...]]:
     """Choose the candidates that belong to a sweep, reading the logs that `index` does not know.
 
@@ -171,12 +175,17 @@ def _leave_second_names(members: Mapping[str, Sequence[Member]]) -> dict[str, li
     return single
 
 
-def _make_places(sweep: str) -> dict[tuple[str, ...], bool]:
-    """Make the folders below the wandb folder that may hold runs, each with True where they are the sweep's alone."""
-    shared: dict[tuple[str, ...], bool] = {(): False, **{(name,): False for name in WANDB_NAMES}}
-    if not sweep:
-        return shared
-    return {**shared, (sweep,): True, **{(sweep, name): True for name in WANDB_NAMES}}
+def make_run_places(sweeps: Iterable[str] = ()) -> dict[tuple[str, ...], bool]:
+    """Make the folders below a wandb folder that may hold runs, each with True where they are one sweep's alone.
+
+    Args:
+        sweeps: The ids of those whose runs count too.
+    """
+    places: dict[tuple[str, ...], bool] = {(): False, **{(name,): False for name in WANDB_NAMES}}
+    for sweep in sweeps:
+        places[(sweep,)] = True
+        places.update({(sweep, name): True for name in WANDB_NAMES})
+    return places
 
 
 def find_place(parts: list[str], places: dict[tuple[str, ...], bool] | None) -> tuple[int, bool] | None:

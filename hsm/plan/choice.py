@@ -35,6 +35,8 @@ class RunChoice:
         since: The age as typed, for people; empty for any.
         since_ns: Only runs of which something changed at or after this time.
         newest: Only so many of the runs that remain, those that began last; None for all.
+        names: Only the runs of these folder names or ids; empty for all.
+        project: Only the runs that wandb gives to this project; empty for any.
         older: The runs that `newest` leaves, where a plan does not hold all runs of the sweep (`settle_newest`).
     """
 
@@ -44,6 +46,8 @@ class RunChoice:
     since: str = ""
     since_ns: int = 0
     newest: int | None = None
+    names: frozenset[str] = frozenset()
+    project: str = ""
     older: frozenset[str] | None = None
 
     @property
@@ -59,6 +63,8 @@ def make_choice(
     exclude: Sequence[str] = (),
     since: str | None = None,
     newest: int | None = None,
+    names: Sequence[str] = (),
+    project: str = "",
     now_ns: int,
 ) -> RunChoice:
     """Read a choice as it was typed.
@@ -69,6 +75,8 @@ def make_choice(
         exclude: gitignore patterns.
         since: An age, as for `hsm.units.parse_age`.
         newest: At least 1.
+        names: Ids or folder names of runs.
+        project: A project of wandb's.
         now_ns: The clock's time.
 
     Raises:
@@ -86,6 +94,8 @@ def make_choice(
         since=since or "",
         since_ns=0 if since is None else now_ns - parse_age(since, option="--since") * 10**9,
         newest=newest,
+        names=frozenset(names),
+        project=project,
     )
 
 
@@ -190,7 +200,11 @@ def _find_runs_left(
     kept: list[str] = []
     for run in runs:
         newest_ns = max((file.mtime_ns for file in by_run[run.name]), default=0)
-        if choice.states and run.state not in choice.states:
+        if choice.names and choice.names.isdisjoint((run.name, run.id)):
+            whys[run.name] = "--run: others are meant"
+        elif choice.project and run.project != choice.project:
+            whys[run.name] = f"--project {choice.project}: the run is of another one"
+        elif choice.states and run.state not in choice.states:
             whys[run.name] = f"--runs: the run is {run.state.value}"
         elif choice.since and newest_ns < choice.since_ns:
             whys[run.name] = f"--since {choice.since}: nothing of the run changed"

@@ -14,6 +14,8 @@ from hsm.config.overrides import parse_assignments
 from hsm.config.resolve import resolve_targets
 from hsm.config.schema import TargetSettings
 from hsm.config.trust import apply_trust, check_trust
+from hsm.discover.words.lookup import ALL_SWEEPS, RUN_PREFIX
+from hsm.errors import UsageError
 from hsm.model import Root
 from hsm.plan.choice import RunChoice, choose_roots, make_choice
 from hsm.plan.safety import parse_checks
@@ -57,8 +59,25 @@ def parse_choice(options: ChoiceOptions) -> RunChoice:
         exclude=list_words(options.get("exclude")),
         since=options.get("since"),
         newest=options.get("newest"),
+        names=list_words(options.get("run")),
+        project=options.get("project") or "",
         now_ns=time.time_ns(),
     )
+
+
+def list_asked(sweeps: Sequence[str] | None, options: ChoiceOptions) -> tuple[str, ...]:
+    """List the words of a call: those that were typed, else every sweep, or the sweeps of the runs that are named.
+
+    Raises:
+        UsageError: `--all` was given with the name of a sweep.
+    """
+    if options.get("all"):
+        if sweeps:
+            raise UsageError(
+                "--all means every sweep.", hint="Give it without names, or the names alone.", kind="usage"
+            )
+        return (ALL_SWEEPS,)
+    return tuple(sweeps or (f"{RUN_PREFIX}{run}" for run in list_words(options.get("run"))))
 
 
 def parse_overrides(assignments: Words | None, *, to_sweeps: str | None = None, to_wandb: str | None = None) -> Layer:

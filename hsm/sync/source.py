@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hsm.config.load import LoadedConfig
 from hsm.discover.index import load_index, save_index
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import Layout, Sweep, find_sweep, list_sweeps
+from hsm.discover.sweeps import Layout, Sweep
+from hsm.discover.words.lookup import ALL_SWEEPS, Lookup, Meaning
+from hsm.discover.words.meanings import find_meanings
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import UnknownSweepError
-from hsm.model import EntryKind, Problem, Root, SweepInventory
+from hsm.model import EntryKind, Problem, Root, SweepInventory, SweepKind
 from hsm.project_folder import ProjectFolder
+from hsm.sweep_folder import LOOSE
 from hsm.sync.expected_runs import find_missing_runs
+from hsm.sync.places import find_places
 
 SOURCE_MISSING = "source_missing"
+
 
 Inventories = Mapping[tuple[str, int | None], SweepInventory]
 """By sweep id and depth of the sweep folder."""
@@ -35,6 +40,9 @@ class ProjectSource:
         sweeps: Those that are meant, each once, in the order asked for.
         missing: Folders that the configuration names and that are not there, by what should lie in them.
         target: The target that they lie at; empty for this machine.
+        only: The names of the runs that alone are meant, by the sweep's id; a sweep that is meant whole is not in it.
+        said: How words were understood, a line each.
+        remember: Writes down what was found of the places, so that the next call need not look for it.
     """
 
     project: Path
@@ -44,25 +52,81 @@ class ProjectSource:
     sweeps: tuple[Sweep, ...]
     missing: Mapping[Root, str] = field(default_factory=dict)
     target: str = ""
-
-
-def make_layout(loaded: LoadedConfig) -> Layout:
-    """Make the layout of the project: its folders of sweeps and runs on this machine."""
-    project = loaded.project
-    source = loaded.config.source
-    return Layout(str(project), str(project / source.sweeps), str(project / source.wandb))
+    only: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+    remember: Callable[[], None] = field(default=lambda: None, compare=False)
 
 
 def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) -> ProjectSource:
-    """Find the sweeps that words of a command line mean: ids, unambiguous prefixes, `latest`.
+    """Find the sweeps that words of a command line mean (`hsm.discover.words.meanings`).
+
+    Args:
+        loaded: The configuration.
+        endpoint: This machine.
+        words: As typed; `ALL_SWEEPS` for every sweep.
 
     Raises:
         UsageError: One of them means none, or several.
     """
-    layout = make_layout(loaded)
-    known = list_sweeps(endpoint, layout)
-    sweeps = tuple(dict.fromkeys(find_known_sweep(known, loaded.project, word) for word in words))
-    return ProjectSource(loaded.project, endpoint, layout, known, sweeps, _find_missing(loaded, endpoint, layout))
+    places = find_places(loaded, endpoint)
+    lookup = places.make_lookup(working_folder=os.getcwd())  # noqa: PTH109 - as the bytes are
+    meanings = find_known_meanings(lookup, loaded.project, words)
+    return ProjectSource(
+        loaded.project,
+        endpoint,
+        places.layout,
+        places.sweeps,
+        tuple(dict.fromkeys(meaning.sweep for meaning in meanings)),
+        _find_missing(loaded, endpoint, places.layout),
+        only=join_meanings(meanings),
+        said=tuple(meaning.said for meaning in meanings if meaning.said),
+        remember=places.remember,
+    )
+
+
+def find_known_meanings(
+    lookup: Lookup, project: Path, words: Sequence[str], *, target: str = ""
+) -> tuple[Meaning, ...]:
+    """Find what words mean; a sweep that was synced before counts even if nothing of it is here any more.
+
+    The plan then refuses it as vanished, which says more than an unknown name.
+
+    Args:
+        lookup: Of the source.
+        project: Holds the journals.
+        words: As of `find_source`.
+        target: The one whose journals count; by default all.
+
+    Raises:
+        UsageError: A word means none, or several.
+    """
+    found: list[Meaning] = []
+    for word in words:
+        try:
+            found += lookup.list_all() if word == ALL_SWEEPS else find_meanings(lookup, word)
+        except UnknownSweepError:
+            folder = ProjectFolder(project)
+            targets = (target,) if target else folder.list_targets()
+            # Not `Path.is_file`, which raises where the folder is another user's.
+            if not any(os.path.isfile(folder.journal(name, word)) for name in targets):  # noqa: PTH113
+                raise
+            found.append(Meaning(make_gone_sweep(word)))
+    return tuple(found)
+
+
+def make_gone_sweep(sweep: str) -> Sweep:
+    """Make the sweep of which there is only a journal: what is left of it bears its name, or is in no sweep."""
+    return Sweep(sweep, kind=SweepKind.LOOSE if sweep == LOOSE else SweepKind.WANDB)
+
+
+def join_meanings(meanings: Iterable[Meaning]) -> dict[str, frozenset[str]]:
+    """Join the runs that alone are meant, by sweep; a sweep that is also meant as a whole is not in it."""
+    only: dict[str, frozenset[str]] = {}
+    whole = {meaning.sweep.id for meaning in meanings if not meaning.runs}
+    for meaning in meanings:
+        if meaning.sweep.id not in whole:
+            only[meaning.sweep.id] = only.get(meaning.sweep.id, frozenset()) | meaning.runs
+    return only
 
 
 def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> dict[Root, str]:
@@ -74,31 +138,6 @@ def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> d
     listings = endpoint.survey([Tree(folder, (), 0) for folder in folders.values()]).listings
     found = dict(zip(folders, listings, strict=True))
     return {root: folders[root] for root, listing in found.items() if listing.kind is not EntryKind.FOLDER}
-
-
-def find_known_sweep(known: Sequence[Sweep], project: Path, word: str, *, target: str = "") -> Sweep:
-    """Find a sweep; one that was synced before counts even if nothing of it is here any more.
-
-    The plan then refuses it as vanished, which says more than an unknown name.
-
-    Args:
-        known: All sweeps of the source.
-        project: Holds the journals.
-        word: As typed.
-        target: The one whose journals count; by default all.
-
-    Raises:
-        UsageError: The word means none, or several.
-    """
-    try:
-        return find_sweep(known, word)
-    except UnknownSweepError:
-        folder = ProjectFolder(project)
-        targets = (target,) if target else folder.list_targets()
-        # Not `Path.is_file`, which raises where the folder is another user's.
-        if any(os.path.isfile(folder.journal(name, word)) for name in targets):  # noqa: PTH113
-            return Sweep(word)
-        raise
 
 
 def read_inventories(
@@ -121,6 +160,8 @@ def read_inventories(
         follow: As of `read_inventory`.
     """
     path = ProjectFolder(source.project).runs_cache(source.target)
+    if saves_cache:
+        source.remember()
     index, notices = load_index(path)
     ids = frozenset(sweep.id for sweep in source.known)
     inventories = {

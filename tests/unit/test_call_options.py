@@ -46,7 +46,7 @@ def test_a_push_has_what_a_pull_has_and_a_little_more() -> None:
 def test_switches_that_change_no_login() -> None:
     assert list_harmless_switches(SendOptions, ReceiveOptions) == {
         *("--dry-run", "-n", "--sweep-only", "--wandb-only", "--all-versions", "--overwrite", "--break-lock"),
-        *("--no-after-sync", "--json", "--verbose", "-v", "-vv", "--quiet", "-q"),
+        *("--no-after-sync", "--all", "--json", "--verbose", "-v", "-vv", "--quiet", "-q"),
     }
     assert list_harmless_switches(OutputOptions) == {"--json", "--verbose", "-v", "-vv", "--quiet", "-q"}
 

@@ -44,7 +44,7 @@ def run_doctor(
     from hsm.sync.doctor.doctor import examine
     from hsm.sync.doctor.findings import make_doctor_document
     from hsm.sync.doctor.silence import check_answers_here
-    from hsm.sync.source import make_layout
+    from hsm.sync.places import make_layout
 
     check_answers_here([os.getcwd()])  # noqa: PTH109 - what lies there may hang already
     loaded, targets = load_targets(target or list(load_current_config().config.sync_targets), is_trusted=trust)

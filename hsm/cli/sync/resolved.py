@@ -66,7 +66,7 @@ def make_settings_document(config: SyncConfig) -> dict[str, object]:
 def _find_sweep(loaded: LoadedConfig, word: str) -> str:
     from hsm.discover.sweeps import LATEST, find_sweep, list_sweeps
     from hsm.remote.local import LocalEndpoint
-    from hsm.sync.source import make_layout
+    from hsm.sync.places import make_layout
 
     try:
         return find_sweep(list_sweeps(LocalEndpoint(), make_layout(loaded)), word).id

@@ -60,13 +60,14 @@ def copy_sweeps(
         does_after_sync: Do what the targets' `after_sync` says.
     """
     from hsm.process.terminal import has_terminal
-    from hsm.sync.call import make_request, parse_scope
+    from hsm.sync.call import list_asked, make_request, parse_scope
 
     as_json = options.get("json", False)
     following = parse_following(options, is_dry_run=options.get("dry_run", False))
     scope = parse_scope(options)
+    words = list_asked(sweeps, options)
     loaded, targets = load_targets(options.get("target"), is_trusted=options.get("trust", False), overrides=overrides)
-    chosen = choose_sweeps(sweeps, lambda: command.list_offers(loaded, targets), command=command.words, as_json=as_json)
+    chosen = choose_sweeps(words, lambda: command.list_offers(loaded, targets), command=command.words, as_json=as_json)
     if not chosen:
         return
     request = make_request(

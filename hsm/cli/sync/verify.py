@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from hsm.call_options import VerifyOptions
-from hsm.cli.sync.options.declarations import Sweeps
+from hsm.cli.sync.options.declarations import SweepsOrNone
 from hsm.cli.sync.options.project import load_targets
 from hsm.cli.sync.options.signature import take_options
+from hsm.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@take_options(VerifyOptions, sweeps=Sweeps, needs_sweeps=True)
-def verify_sweeps(sweeps: Sequence[str], options: VerifyOptions) -> None:
+@take_options(VerifyOptions, sweeps=SweepsOrNone)
+def verify_sweeps(sweeps: Sequence[str] | None, options: VerifyOptions) -> None:
     """Compare sweeps with their targets by checksum: both ends read every file that counts. Changes nothing.
 
     Exit codes: 0 all that counts is equal, 1 something differs or is missing there (it is listed), 2 usage or
@@ -27,16 +28,19 @@ def verify_sweeps(sweeps: Sequence[str], options: VerifyOptions) -> None:
     from hsm.cli.render.sync.verify import describe_verdicts
     from hsm.process.runner import Runner
     from hsm.process.terminal import has_terminal
-    from hsm.sync.call import parse_choice
+    from hsm.sync.call import list_asked, parse_choice
     from hsm.sync.verify.report import make_verify_document
     from hsm.sync.verify.verify import verify
 
     as_json, quiet = options.get("json", False), options.get("quiet", False)
     choice = parse_choice(options)
+    words = list_asked(sweeps, options)
+    if not words:
+        raise UsageError("No sweep was named.", hint="Try `hsm sync verify latest`.", kind="usage")
     loaded, targets = load_targets(options.get("target"), is_trusted=options.get("trust", False))
     may_ask = has_terminal() and not as_json
     with make_reporter(is_quiet=quiet, targets=list(targets)) as reporter:
-        report = verify(loaded, sweeps, targets, runner=Runner(), reporter=reporter, may_ask=may_ask, choice=choice)
+        report = verify(loaded, words, targets, runner=Runner(), reporter=reporter, may_ask=may_ask, choice=choice)
     if as_json:
         typer.echo(json.dumps(make_verify_document(report), indent=2))
     elif not quiet or report.exit_code:

@@ -16,7 +16,6 @@ from hsm.model import EntryKind
 
 _FOLDER = re.compile(r"sweep-(.+)", re.DOTALL)
 _FILE = re.compile(r"config-(.+)\.(?:yaml|json)", re.DOTALL)
-_RUN_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)", re.DOTALL)
 
 AgentNames = Mapping[str, frozenset[str]]
 """The names of W&B sweeps, by the id of a run."""
@@ -41,18 +40,8 @@ def read_agent_names(listings: Iterable[Listing]) -> AgentNames:
 
 
 def find_agent_names(candidate: Candidate, names: AgentNames) -> frozenset[str]:
-    """Find the names that agents gave to a run, by the id in its log's name or in its folder's."""
-    if not names:
-        return frozenset()
-    return names.get(get_run_id(candidate), frozenset())
-
-
-def get_run_id(candidate: Candidate) -> str:
-    """Return a run's id: its log is `run-<id>.wandb`; without one, its folder ends with it."""
-    if candidate.log:
-        return candidate.log.removeprefix("run-").removesuffix(".wandb")
-    match = _RUN_FOLDER.fullmatch(candidate.name)
-    return match[1] if match is not None else candidate.name
+    """Find the names that agents gave to a run."""
+    return names.get(candidate.run_id, frozenset()) if names else frozenset()
 
 
 def _is_wandb_folder(above: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Claims of sweeps to runs: by names in logs, agents' files, arguments and receipts. Pure."""
+"""RunClaims of sweeps to runs: by names in logs, agents' files, arguments and receipts. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hsm.discover.kinds.agent_files import AgentNames, find_agent_names
 from hsm.discover.membership import RUNNING_NS, Candidate, Membership, decide_membership, iter_sweep_names, make_ids
 from hsm.discover.sweeps import parse_timestamp
 from hsm.model import SweepKind
-from hsm.sweep_ids import LOOSE
+from hsm.sweep_folder import LOOSE
 from hsm.wandb_log.facts import LogFacts
 from hsm.wandb_log.format import FILE_HEADER
 
@@ -21,7 +21,7 @@ _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class RunClaims:
     """What says to which sweep runs belong, for one sweep that is asked for.
 
     Attributes:

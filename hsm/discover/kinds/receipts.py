@@ -16,8 +16,7 @@ from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, SweepKind
 from hsm.records.receipt import Receipt, get_receipt_name, parse_receipt
 from hsm.records.record import SWEEP_FOLDER
-from hsm.sweep_folder import OUTPUTS, RECEIPT_FOLDER
-from hsm.sweep_ids import LOOSE
+from hsm.sweep_folder import LOOSE, OUTPUTS, RECEIPT_FOLDER
 
 MOST_RECEIPT_BYTES = 64 * 1024 * 1024
 

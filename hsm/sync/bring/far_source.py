@@ -6,12 +6,14 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from hsm.config.schema import TargetSettings
-from hsm.discover.sweeps import Layout, Sweep, SweepsFound, look_for_sweeps
-from hsm.endpoint import Endpoint, Listing, Tree
+from hsm.discover.sweeps import Layout, look_for_sweeps
+from hsm.discover.words.lookup import Meaning
+from hsm.endpoint import Endpoint, FolderSearch, Listing, Tree
 from hsm.errors import TargetError, UsageError
 from hsm.model import EntryKind, Root
 from hsm.project_folder import ProjectFolder
@@ -20,7 +22,8 @@ from hsm.records.origins import load_source_ids, save_source_id
 from hsm.records.place import ProjectPlace
 from hsm.records.receipt import Sender
 from hsm.records.source_id import SourceId, is_at_its_place, parse_source_id
-from hsm.sync.source import find_known_sweep
+from hsm.sync.places import ProjectPlaces, make_project_places
+from hsm.sync.source import find_known_meanings
 from hsm.targets.apart import ApartEndpoint
 
 _MOST_BYTES = 64 * 1024  # of a foreign file that should hold a few short lines
@@ -50,10 +53,10 @@ class FarSource:
         self._own = own
         self._project = project
         self._resolve = resolve
-        self._looks: dict[Layout, SweepsFound] = {}
+        self._looks: dict[Layout, ProjectPlaces] = {}
 
-    def find(self, word: str) -> Sweep:
-        """Find the sweep that a word means there: an id, an unambiguous prefix, `latest`.
+    def find(self, word: str) -> tuple[Meaning, ...]:
+        """Find the sweeps that a word means there (`hsm.discover.words.meanings`).
 
         A sweep that was brought from there counts also when nothing of it is left there.
 
@@ -62,20 +65,22 @@ class FarSource:
         """
         name = self._endpoint.name
         try:
-            found = self._find(word, word)
-            return self._find(found.id, found.id)
+            return tuple(self._settle(found, word) for found in self._find(word, word))
         except UsageError as error:
             hint = error.hint.replace("hsm sync to", "hsm sync from").replace(
                 "There are no sweeps here", "There are none"
             )
             raise error.reword(f"{error.message} at {name}", hint=hint) from error
 
-    def look(self, sweep: str) -> SweepsFound:
+    def look(self, sweep: str) -> ProjectPlaces:
         """Look at the folders that a target has for a sweep; each is looked at once."""
         layout = make_far_layout(self._resolve(sweep))
         if layout not in self._looks:
             roots = {Root.SWEEPS: layout.sweeps, Root.WANDB: layout.wandb}
-            self._looks[layout] = look_for_sweeps(ApartEndpoint(self._endpoint, roots, self._own), layout)
+            search = None if layout.project == layout.sweeps else FolderSearch(layout.project)
+            found = look_for_sweeps(ApartEndpoint(self._endpoint, roots, self._own), layout, search)
+            cache = ProjectFolder(self._project).runs_cache(self._endpoint.name)
+            self._looks[layout] = make_project_places(self._endpoint, found, found.searched, cache)
         return self._looks[layout]
 
     def check_there(self, sweep: str, roots: Sequence[Root]) -> None:
@@ -98,8 +103,16 @@ class FarSource:
                     kind="source_missing",
                 )
 
-    def _find(self, word: str, sweep: str) -> Sweep:
-        return find_known_sweep(self.look(sweep).sweeps, self._project, word, target=self._endpoint.name)
+    def _find(self, word: str, sweep: str) -> tuple[Meaning, ...]:
+        return find_known_meanings(self.look(sweep).make_lookup(), self._project, [word], target=self._endpoint.name)
+
+    def _settle(self, found: Meaning, word: str) -> Meaning:
+        """Look again where the settings for this sweep name other folders than those for the word."""
+        sweep = found.sweep.id
+        if self.look(sweep) is self.look(word):
+            return found
+        (again,) = self._find(sweep, sweep)
+        return replace(found, sweep=again.sweep)
 
 
 class FarProject:

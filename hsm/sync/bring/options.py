@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hsm.config.schema import TargetSettings
@@ -43,8 +43,16 @@ class ExchangeOptions:
     patience: Patience = field(default_factory=Patience)
 
 
-def make_options(name: str, settings: TargetSettings, request: SyncRequest) -> ExchangeOptions:
+def make_options(
+    name: str, settings: TargetSettings, request: SyncRequest, *, only: frozenset[str] = frozenset()
+) -> ExchangeOptions:
     """Make the options of an exchange from a target's settings and a command line.
+
+    Args:
+        name: The target's.
+        settings: For the sweep.
+        request: What is wanted.
+        only: The names of the sweep's runs that alone are meant; empty for all.
 
     Raises:
         UsageError: Nothing is left to be brought.
@@ -66,7 +74,7 @@ def make_options(name: str, settings: TargetSettings, request: SyncRequest) -> E
         secret_patterns=options.secret_patterns,
         is_checked=options.check_remote_first,
         overwrite=request.overwrite,
-        choice=request.choice,
+        choice=replace(request.choice, names=only) if only else request.choice,
     )
     return ExchangeOptions(
         plan=plan,

@@ -14,12 +14,13 @@ from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout, Sweep, look_for_sweeps
+from hsm.discover.words.lookup import Meaning
 from hsm.errors import HsmError, UsageError
 from hsm.model import SweepInventory
 from hsm.plan.symlinks.folder_links import list_followed
 from hsm.plan.symlinks.outside import drop_bad_names
 from hsm.process.runner import CommandStoppedError, Runner
-from hsm.progress import Reporter, TargetEnded
+from hsm.progress import Reporter, TargetEnded, WordUnderstood
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint
@@ -31,9 +32,10 @@ from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.reception import Reception
 from hsm.sync.bring.session import Session
 from hsm.sync.observer import Observer, Stopwatch
+from hsm.sync.places import make_layout
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
-from hsm.sync.source import ProjectSource, make_layout, read_inventories
+from hsm.sync.source import ProjectSource, join_meanings, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection
@@ -119,12 +121,13 @@ class _Pull:
         source = FarSource(connection.endpoint, self._loaded.project, resolve, self._layout)
         with stopwatch.step("scan"):
             meant, reports = self._find(connection.name, source)
-        for sweep in meant:
+        only = join_meanings(meant)
+        for sweep in dict.fromkeys(meaning.sweep for meaning in meant):
             if any(report.state is State.INTERRUPTED for report in reports.values()):
                 reports[sweep.id] = make_interrupted_report(connection.name)
                 continue
             try:
-                reports[sweep.id] = self._serve_sweep(connection, source, sweep, stopwatch)
+                reports[sweep.id] = self._serve_sweep(connection, source, sweep, stopwatch, only)
             except HsmError as error:
                 reports[sweep.id] = self._end(make_failed_report(connection.name, error, stopwatch.seconds))
             except CommandStoppedError:
@@ -132,29 +135,41 @@ class _Pull:
             stopwatch = Stopwatch(connection.name, self._reporter)
         return list(reports.items())
 
-    def _find(self, name: str, source: FarSource) -> tuple[list[Sweep], dict[str, TargetReport]]:
-        """The sweeps that the words mean, each once, and a report for each word that means none there.
+    def _find(self, name: str, source: FarSource) -> tuple[list[Meaning], dict[str, TargetReport]]:
+        """What the words mean, and a report for each word that means none there.
 
         Raises:
             UsageError: A word means none at the only target there is, or a sweep that lies in two places here.
         """
-        meant: dict[str, Sweep] = {}
+        meant: list[Meaning] = []
         unknown: dict[str, TargetReport] = {}
         known = self._look_here().sweeps
         for word in self._request.sweeps:
             try:
                 found = source.find(word)
-                find_home(known, found.id)  # before anything comes
-                meant.setdefault(found.id, found)
+                for meaning in found:
+                    find_home(known, meaning.sweep.id)  # before anything comes
+                meant += found
             except UsageError as error:
                 if len(self._request.targets) == 1:
                     raise
                 unknown[word] = make_failed_report(name, error, {})
-        return list(meant.values()), unknown
+        for meaning in meant:
+            if meaning.said:
+                self._reporter.report(WordUnderstood(meaning.said))
+        return meant, unknown
 
-    def _serve_sweep(self, connection: Connection, far: FarSource, sweep: Sweep, stopwatch: Stopwatch) -> TargetReport:
+    def _serve_sweep(
+        self,
+        connection: Connection,
+        far: FarSource,
+        sweep: Sweep,
+        stopwatch: Stopwatch,
+        only: Mapping[str, frozenset[str]],
+    ) -> TargetReport:
         settings = self._resolve(connection.name, sweep.id)
-        options = self._make_options(connection.name, settings, far.look(sweep.id).folders)
+        runs = only.get(sweep.id, frozenset())
+        options = self._make_options(connection.name, settings, far.look(sweep.id).folders, runs)
         with stopwatch.step("scan"):
             far.check_there(sweep.id, options.roots)
             inventory = self._read(connection, far, sweep, options)
@@ -165,7 +180,9 @@ class _Pull:
         with self._take_turn():
             books = self._make_books(connection, settings, far.look(sweep.id).layout)
             observer = Observer(self._reporter, stopwatch, self._runner.sleep)
-            reception = Reception(connection, self._look_here, books, options, runner=self._runner, observer=observer)
+            reception = Reception(
+                connection, self._look_here, books, options, runner=self._runner, observer=observer
+            )
             report = self._end(reception.receive(inventory))
         self._session.note(connection.name, inventory, report)
         return report
@@ -194,10 +211,12 @@ class _Pull:
         )
         return drop_bad_names(inventories[sweep.id, options.max_depth])
 
-    def _make_options(self, name: str, settings: TargetSettings, folders: Sequence[str]) -> ExchangeOptions:
+    def _make_options(
+        self, name: str, settings: TargetSettings, folders: Sequence[str], only: frozenset[str]
+    ) -> ExchangeOptions:
         """Like a push's; what is here is always looked at, which costs nothing."""
         alone = settings.model_copy(update={"after_sync": ()})  # what arrives here is not uploaded from there
-        options = make_options(name, alone, self._request)
+        options = make_options(name, alone, self._request, only=only)
         return replace(options, plan=replace(options.plan, is_checked=True, link_folders=tuple(folders)))
 
     def _make_books(self, connection: Connection, settings: TargetSettings, layout: Layout) -> Books:

@@ -16,7 +16,7 @@ from hsm.errors import HsmError
 from hsm.model import SweepInventory
 from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import CommandStoppedError, Runner
-from hsm.progress import Reporter, TargetEnded
+from hsm.progress import Reporter, TargetEnded, WordUnderstood
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.records.source_id import SourceId, find_source_id
@@ -82,12 +82,17 @@ class _Push:
         self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter, session: Session
     ) -> None:
         source = find_source(loaded, session.source, request.sweeps)
+        for said in source.said:
+            reporter.report(WordUnderstood(said))
         settings = {
             (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
             for name, target in request.targets.items()
             for sweep in source.sweeps
         }
-        self._options = {key: make_options(key[0], found, request) for key, found in settings.items()}
+        self._options = {
+            key: make_options(key[0], found, request, only=source.only.get(key[1], frozenset()))
+            for key, found in settings.items()
+        }
         source_id = SourceId("") if request.is_dry_run else find_source_id(source.project)  # may write the first one
         self._loaded = loaded
         self._session = session

@@ -24,7 +24,7 @@ from hsm.discover.unseen_runs import STRAY_FILES
 from hsm.discover.untold_runs import MEMBERSHIP_UNKNOWN
 from hsm.endpoint import Endpoint, FileEnds
 from hsm.errors import ExitCode
-from hsm.model import Problem, Reason, RunState
+from hsm.model import Problem, Reason, RunState, SweepKind
 from hsm.plan.choice import RunChoice
 from hsm.plan.disk.times import count_tick_ns
 from hsm.plan.secrets import SECRET_FOUND
@@ -63,7 +63,8 @@ class UnchangedSweep(Shortcut):
     ) -> None:
         self._journals = journals
         self._questions = questions
-        self._read = [os.path.realpath(place) for place in (layout.wandb, sweep.path) if place]
+        further = (*layout.shared, *(layout.inner if sweep.kind is SweepKind.WANDB else ()))
+        self._read = [os.path.realpath(place) for place in (layout.wandb, sweep.path, *further) if place]
         self._places = [os.path.realpath(layout.sweeps), *self._read]
         self._footprint = Footprint()
         self._records = {name: self._load(name) for name in journals}
@@ -175,7 +176,10 @@ class _NotedEndpoint(LocalEndpoint):
 def make_unchanged_sweep(call: PushCall) -> UnchangedSweep | None:
     """Make the shortcut of a push of one sweep; None where each file must be looked at all the same."""
     request, source = call.request, call.source
-    if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != RunChoice():
+    if request.is_dry_run or request.lists_files or request.breaks_lock or request.choice != RunChoice() or source.only:
+        return None
+    # Whether a run is loose depends on the receipts of all sweeps, and on how long it has rested.
+    if source.sweeps[0].kind is SweepKind.LOOSE:
         return None
     sweep = source.sweeps[0]
     settings = {name: call.settings[name, sweep.id] for name in request.targets}
@@ -183,7 +187,8 @@ def make_unchanged_sweep(call: PushCall) -> UnchangedSweep | None:
         return None
     known = sorted([sweep.id, sweep.prefix, sweep.path] for sweep in source.known)
     options = [request.all_versions, request.overwrite, sorted(request.allowed), sorted(request.roots)]
-    asked = [sweep.id, call.source_id, sorted(source.missing), known, options]
+    folders = [*source.layout.shared, *source.layout.inner]
+    asked = [sweep.id, call.source_id, sorted(source.missing), known, options, folders]
     folder = ProjectFolder(source.project)
     return UnchangedSweep(
         {name: folder.journal(name, sweep.id) for name in settings},

@@ -119,9 +119,9 @@ def _find_candidates(
     def list_part(top: str) -> Listing:
         return Listing(wandb.base, wandb.kind, tuple(by_top.get(top, ())))
 
-    shared, _ = find_candidates("", list_part(""), None)
+    shared, _ = find_candidates((), list_part(""), None)
     inside: dict[str, _Candidates] = {
-        sweep.id: find_candidates(sweep.id, list_part(sweep.id), folders.get(sweep.path))[0] for sweep in sweeps
+        sweep.id: find_candidates([sweep.id], list_part(sweep.id), folders.get(sweep.path))[0] for sweep in sweeps
     }
     return shared, inside
 

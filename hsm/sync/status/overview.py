@@ -20,8 +20,8 @@ from hsm.progress import SilentReporter
 from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.far_source import make_far_layout
+from hsm.sync.places import make_layout
 from hsm.sync.reports import make_error_document, make_problem_document, merge_exit_codes
-from hsm.sync.source import make_layout
 from hsm.sync.status.census import take_census
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import connect

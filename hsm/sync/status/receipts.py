@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from hsm.discover.files.sweep_files import is_in_wandb
 from hsm.discover.kinds.receipts import MOST_RECEIPT_BYTES, check_receipt, is_receipt_name
 from hsm.discover.results import is_own
 from hsm.discover.sweeps import Layout, Sweep
@@ -96,7 +97,10 @@ def _read_files(
 def _make_files(listing: Listing, root: Root, place: Callable[[str], tuple[str, str]]) -> dict[str, list[SourceFile]]:
     files: dict[str, list[SourceFile]] = {SWEEP_FOLDER: []} if root is Root.SWEEPS else {}
     for entry in listing.entries:
-        if entry.kind is EntryKind.FILE and not is_own(entry.path.split("/")):
+        parts = entry.path.split("/")
+        # A run in the sweep's folder is a run.
+        is_other = is_in_wandb(parts, entry) if root is Root.SWEEPS else is_own(parts)
+        if entry.kind is EntryKind.FILE and not is_other:
             run, path = place(entry.path)
             files.setdefault(run, []).append(SourceFile(root, path, "", entry.size, entry.mtime_ns, 0, run))
     return files

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from hsm.discover.index import RunIndex, load_index
-from hsm.discover.membership import iter_sweep_names
+from hsm.discover.membership import iter_sweep_names, make_ids
 from hsm.discover.run_logs import read_facts
-from hsm.discover.sweeps import WANDB_NAMES, is_run_name
+from hsm.discover.sweeps import WANDB_NAMES, Layout, is_run_name
 from hsm.discover.wandb_runs import find_candidates
 from hsm.endpoint import FolderSearch, Listing, Survey, Tree
 from hsm.model import Entry
@@ -20,8 +20,6 @@ from hsm.remote.local import LocalEndpoint
 from hsm.tree import list_tree
 
 _COMMON_NAMES = frozenset({"", *WANDB_NAMES})
-# No sweep has this name.
-_NO_SWEEP = "/"
 
 
 class KeptIndex(RunIndex):
@@ -30,8 +28,8 @@ class KeptIndex(RunIndex):
     @classmethod
     def load(cls, path: Path) -> KeptIndex:
         """Read the cache; a damaged one is as good as none."""
-        records = load_index(path)[0].make_document()["logs"]
-        return cls(records if isinstance(records, dict) else None)
+        document = load_index(path)[0].make_document()
+        return cls(document["logs"], document["receipts"])
 
     def drop_vanished(self, folders: object, logs: object) -> None:
         """Do nothing."""
@@ -44,14 +42,16 @@ class SharedListing(LocalEndpoint):
     left out of what is listed there. Everything else is as `LocalEndpoint` lists it.
 
     Args:
-        wandb: The project's wandb folder.
+        layout: The project's wandb folder, and further ones.
         index: Facts of the logs; takes those that are read.
     """
 
-    def __init__(self, wandb: str, index: RunIndex) -> None:
+    def __init__(self, layout: Layout, index: RunIndex) -> None:
         super().__init__()
-        self._wandb = wandb
+        self._wandb = layout.wandb
+        self._further = frozenset((*layout.shared, *layout.inner))
         self._index = index
+        self._listings: dict[str, Listing] = {}
         self._common: Listing | None = None
         self._entries: dict[str, list[Entry]] = {}
         self._folders: dict[str, list[str]] = {}
@@ -62,8 +62,17 @@ class SharedListing(LocalEndpoint):
         """See `hsm.endpoint.Endpoint.survey`."""
         return replace(
             super().survey(trees[:0], receipts=receipts, is_lazy=is_lazy, search=search),
-            listings=tuple(self._list(tree) if _is_of_sweep(tree, self._wandb) else list_tree(tree) for tree in trees),
+            listings=tuple(map(self._answer, trees)),
         )
+
+    def _answer(self, tree: Tree) -> Listing:
+        if _is_of_sweep(tree, self._wandb):
+            return self._list(tree)
+        if tree.base not in self._further:
+            return list_tree(tree)
+        if tree.base not in self._listings:  # few have them, so each sweep weighs all runs there
+            self._listings[tree.base] = list_tree(tree)
+        return self._listings[tree.base]
 
     def _list(self, tree: Tree) -> Listing:
         common = self._common or self._read_common(tree)
@@ -80,9 +89,9 @@ class SharedListing(LocalEndpoint):
         common = self._common = list_tree(replace(tree, names=names))
         for entry in common.entries:
             self._entries.setdefault(_find_folder(entry.path), []).append(entry)
-        candidates, _ = find_candidates(_NO_SWEEP, common, None)
+        candidates, _ = find_candidates((), common, None)
         facts = read_facts(self, candidates, index=self._index)
-        named = {c.path.removeprefix(f"{common.base}/"): frozenset(iter_sweep_names(facts[c.path])) for c in candidates}
+        named = {c.path.removeprefix(f"{common.base}/"): make_ids(iter_sweep_names(facts[c.path])) for c in candidates}
         for folder in self._entries:
             for name in named.get(folder) or ("",):  # a log that names no sweep may be of any
                 self._folders.setdefault(name, []).append(folder)

@@ -24,7 +24,8 @@ from hsm.records.cleaned import find_cleaned
 from hsm.records.journal import NEW_ROUTE, Journal, load_journal, make_route
 from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.source import find_known_sweep, make_layout
+from hsm.sync.places import find_places
+from hsm.sync.source import find_known_meanings, make_gone_sweep
 from hsm.sync.status.receipts import read_received
 from hsm.sync.status.report import Asked, CleanedStatus, Question, StatusReport, SweepStatus, TargetStatus
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
@@ -80,22 +81,24 @@ class _Reader:
     def __init__(self, loaded: LoadedConfig, targets: Sequence[str]) -> None:
         self._loaded = loaded
         self._names = tuple(dict.fromkeys(targets))
-        self._layout = make_layout(loaded)
         self._index = KeptIndex.load(self._cache_path)
-        self._endpoint = SharedListing(self._layout.wandb, self._index)
-        self._known = list_sweeps(self._endpoint, self._layout)
+        self._places = find_places(loaded, LocalEndpoint())
+        self._layout = self._places.layout
+        self._endpoint = SharedListing(self._layout, self._index)
+        self._known = self._places.sweeps
         self._ids = frozenset(sweep.id for sweep in self._known)
         self._journals = {name: self._list_journals(name) for name in loaded.config.sync_targets}
 
     def find_sweeps(self, words: Sequence[str]) -> tuple[Sweep, ...]:
         """Find the sweeps that are meant, each once; one that is in two places only by its name."""
         if words:
-            found = (find_known_sweep(self._known, self._loaded.project, word) for word in words)
-            return tuple(dict.fromkeys(found))
+            lookup = self._places.make_lookup(working_folder=os.getcwd())  # noqa: PTH109 - as the bytes are
+            found = find_known_meanings(lookup, self._loaded.project, words)
+            return tuple(dict.fromkeys(meaning.sweep for meaning in found))
         by_id = {sweep.id: sweep for sweep in self._known}
         files = set(map(make_journal_name, by_id))
         gone = sorted({name for names in self._journals.values() for name in names} - files)
-        return (*by_id.values(), *(Sweep(name.removesuffix(".json")) for name in gone))
+        return (*by_id.values(), *(make_gone_sweep(name.removesuffix(".json")) for name in gone))
 
     def read_sweep(self, sweep: Sweep) -> SweepStatus:
         """Read the state of one sweep."""
@@ -120,6 +123,7 @@ class _Reader:
 
     def save_cache(self) -> None:
         """Save what was read of run logs; a folder that cannot be written costs time alone."""
+        self._places.remember()
         save_index(self._index, self._cache_path)
 
     @property

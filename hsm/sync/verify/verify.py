@@ -20,7 +20,7 @@ from hsm.plan.disk.file_system import FileSystem
 from hsm.plan.planner import make_plan, select
 from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import CommandStoppedError, Runner
-from hsm.progress import Reporter, StepStarted, TargetEnded
+from hsm.progress import Reporter, StepStarted, TargetEnded, WordUnderstood
 from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import find_cleaned
 from hsm.records.file_systems import load_file_systems
@@ -80,6 +80,8 @@ class _Verify:
         self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter, session: Session
     ) -> None:
         self.source = find_source(loaded, LocalEndpoint(), request.sweeps)
+        for said in self.source.said:
+            reporter.report(WordUnderstood(said))
         self._request = request
         self._runner = runner
         self._reporter = reporter
@@ -89,7 +91,11 @@ class _Verify:
             for name, target in request.targets.items()
             for sweep in self.source.sweeps
         }
-        self._options = {key: make_options(key[0], found, request) for key, found in self._settings.items()}
+        only = self.source.only
+        self._options = {
+            key: make_options(key[0], found, request, only=only.get(key[1], frozenset()))
+            for key, found in self._settings.items()
+        }
 
     def read(self) -> Inventories:
         """Read everything that the source has of every sweep."""

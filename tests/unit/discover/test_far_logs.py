@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsm.discover.index import RunIndex
-from hsm.discover.kinds.claims import Claims
+from hsm.discover.kinds.claims import RunClaims
 from hsm.discover.membership import Candidate
 from hsm.discover.parts import cut_by_bytes
 from hsm.discover.run_logs import read_facts
@@ -59,9 +59,9 @@ def test_all_logs_and_their_metadata_come_in_one_session(tmp_path: Path) -> None
     named = [write_run(tmp_path, f"a{number}", group=SWEEP) for number in range(20)]
     silent = write_run(tmp_path, "s", args=[f"wandb.group={SWEEP}"])
     far, index = FarEndpoint(), RunIndex()
-    members, _ = read_members(far, [*named, silent], claims=Claims(SWEEP, known={SWEEP}), index=index, now_ns=0)
+    members, _ = read_members(far, [*named, silent], claims=RunClaims(SWEEP, known={SWEEP}), index=index, now_ns=0)
     assert (len(members), len(far.calls)) == (21, 1)
-    read_members(far, [*named, silent], claims=Claims(SWEEP, known={SWEEP}), index=index, now_ns=0)
+    read_members(far, [*named, silent], claims=RunClaims(SWEEP, known={SWEEP}), index=index, now_ns=0)
     assert len(far.calls) == 1
 
 
@@ -72,22 +72,22 @@ def test_of_many_large_logs_of_other_sweeps_only_small_heads_come(tmp_path: Path
     others = [write_run(tmp_path, f"o{number}", group=OTHER, filling=LARGE) for number in range(5)]
     far, index = FarEndpoint(), RunIndex()
     known = {SWEEP, OTHER}
-    members, _ = read_members(far, [mine, silent, *others], claims=Claims(SWEEP, known=known), index=index, now_ns=0)
+    members, _ = read_members(far, [mine, silent, *others], claims=RunClaims(SWEEP, known=known), index=index, now_ns=0)
     assert [member.candidate.name for member in members] == [mine.name]
     assert (members[0].facts.exit_code, members[0].facts.is_head) == (0, False)
     assert len(far.calls) == 2
     assert set(far.calls[1]) == {mine.log_path, silent.log_path}
     assert far.n_bytes < 7 * 8192 + 4 * 65536 + 1
-    read_members(far, [mine, silent, *others], claims=Claims(SWEEP, known=known), index=index, now_ns=0)
+    read_members(far, [mine, silent, *others], claims=RunClaims(SWEEP, known=known), index=index, now_ns=0)
     assert len(far.calls) == 2
 
 
 def test_the_ends_of_runs_known_by_their_heads_are_read_when_they_matter(tmp_path: Path) -> None:
     others = [write_run(tmp_path, f"o{number}", group=OTHER, filling=LARGE) for number in range(3)]
     far, index = FarEndpoint(), RunIndex()
-    read_members(far, others, claims=Claims(SWEEP, known={SWEEP, OTHER}), index=index, now_ns=0)
+    read_members(far, others, claims=RunClaims(SWEEP, known={SWEEP, OTHER}), index=index, now_ns=0)
     index = RunIndex(json.loads(json.dumps(index.make_document()))["logs"])
-    members, _ = read_members(far, others, claims=Claims(OTHER, known={SWEEP, OTHER}), index=index, now_ns=0)
+    members, _ = read_members(far, others, claims=RunClaims(OTHER, known={SWEEP, OTHER}), index=index, now_ns=0)
     assert [member.facts.exit_code for member in members] == [0, 0, 0]
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hsm.discover.index import RunIndex
+from hsm.discover.membership import Candidate
+from hsm.discover.sweeps import Layout, Sweep
+from hsm.discover.words.catalogue import Catalogue, KnownRun
+from hsm.discover.words.unknown import make_unknown_error
+from hsm.errors import ExitCode
 from hsm.model import Problem
+from hsm.wandb_log.facts import LogFacts
 from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
@@ -94,3 +101,33 @@ def test_arguments_that_come_while_the_log_is_a_header_count(sweep: MadeProject)
     assert sweep.read(SWEEP, index=index).runs == ()
     sweep.write(f"wandb/{RUN}/files/wandb-metadata.json", f'{{"args": ["wandb.group={SWEEP}"]}}')
     assert len(sweep.read(SWEEP, index=index).runs) == 1
+
+
+def make_known(name: str, **facts: Any) -> KnownRun:
+    return KnownRun(Candidate(name, "/p/wandb", log="run-a.wandb"), LogFacts(**facts))
+
+
+POINTERS = (make_known(RUN, is_foreign=True, is_pointer=True), make_known("other", is_foreign=True))
+LAYOUT = Layout("/p", "/p/sweeps", "/p/wandb")
+
+
+def test_a_word_that_no_log_names_may_be_that_of_a_log_that_is_not_there() -> None:
+    error = make_unknown_error("exp1", [Sweep("exp2")], Catalogue(POINTERS), LAYOUT)
+    assert (error.exit_code, error.kind) == (ExitCode.PARTIAL, "not_a_log")
+    assert RUN in error.message
+    assert "is a Git LFS pointer; run `git lfs pull`" in error.message
+    assert "1 more" in error.message
+    assert "exp2" in error.hint
+
+
+TOLD = {
+    "by its log": KnownRun(Candidate(RUN, "/p/wandb"), LogFacts("a")),
+    "by an agent": replace(POINTERS[0], names=frozenset({"exp3"})),
+    "by its place": replace(POINTERS[0], inside="exp3"),
+}
+
+
+@pytest.mark.parametrize("run", TOLD.values(), ids=TOLD)
+def test_a_run_that_is_told_is_no_reason_for_an_unknown_word(run: KnownRun) -> None:
+    error = make_unknown_error("exp1", [Sweep("exp2")], Catalogue((run,)), LAYOUT)
+    assert (error.exit_code, error.kind) == (ExitCode.USAGE, "unknown_sweep")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hsm.discover.kinds.claims import Claims
+from hsm.discover.kinds.claims import RunClaims
 from hsm.discover.membership import Candidate, Membership, make_run
 from hsm.model import RunState
 from hsm.wandb_log.facts import LogFacts
@@ -40,7 +40,7 @@ RULES = {
 @pytest.mark.parametrize(("facts", "is_inside", "expected"), RULES.values(), ids=RULES)
 def test_decides_by(facts: LogFacts, is_inside: bool, expected: Membership) -> None:
     candidate = Candidate("run-x", "/wandb", is_inside=is_inside)
-    assert Claims("sweep_1", known=KNOWN).decide(candidate, facts) is expected
+    assert RunClaims("sweep_1", known=KNOWN).decide(candidate, facts) is expected
 
 
 NOW = 10**18

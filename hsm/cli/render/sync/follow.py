@@ -20,7 +20,7 @@ from hsm.cli.render.sync.report import show_report
 from hsm.cli.render.terminal import can_draw, never_raise
 from hsm.cli.render.words import escape_text, format_count, format_seconds, list_some
 from hsm.errors import ExitCode
-from hsm.progress import Event, ProblemFound, SilentReporter, StepStarted, TargetEnded
+from hsm.progress import Event, ProblemFound, SilentReporter, StepStarted, TargetEnded, WordUnderstood
 from hsm.sync.follow.follow import Watcher
 from hsm.sync.follow.judgement import Awaited, CountSource
 from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowState, FollowStatus
@@ -79,6 +79,11 @@ class _News:
             is_first = event.target not in self._logged_in
             self._logged_in.add(event.target)
             return is_first
+        if isinstance(event, WordUnderstood):
+            key = ("", "", event.said)
+            is_new = key not in self._told
+            self._told.add(key)
+            return is_new
         return True
 
 

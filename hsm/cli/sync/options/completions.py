@@ -10,7 +10,7 @@ def complete_sweep(incomplete: str) -> list[str]:
     """List the sweeps here that begin with what was typed, and `latest`."""
     from hsm.discover.sweeps import list_sweeps
     from hsm.remote.local import LocalEndpoint
-    from hsm.sync.source import make_layout
+    from hsm.sync.places import make_layout
 
     try:
         known = list_sweeps(LocalEndpoint(), make_layout(load_current_config()))

@@ -10,23 +10,30 @@ from hsm.call_options import JsonOptions, PushOptions
 from hsm.cli.sync.options.completions import complete_sweep, complete_target
 from hsm.cli.sync.options.signature import make_option
 
-_SWEEPS_HELP = "Ids, unambiguous prefixes of ids, or `latest`."
+SWEEPS_HELP = (
+    "Ids, unambiguous beginnings, `latest`, `loose`, runs, folders, or patterns such as `'exp*'`; "
+    "`hsm sync list --sweeps` shows what there is."
+)
 
 Sweeps = Annotated[
     list[str],
-    typer.Argument(metavar="SWEEP", help=_SWEEPS_HELP, autocompletion=complete_sweep, show_default=False),
+    typer.Argument(metavar="SWEEP", help=SWEEPS_HELP, autocompletion=complete_sweep, show_default=False),
+]
+SweepsOrNone = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SWEEP", help=SWEEPS_HELP, autocompletion=complete_sweep, show_default=False),
 ]
 SweepsOrAsk = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="SWEEP", help=_SWEEPS_HELP, autocompletion=complete_sweep, show_default="asks, in a terminal"
+        metavar="SWEEP", help=SWEEPS_HELP, autocompletion=complete_sweep, show_default="asks, in a terminal"
     ),
 ]
 FarSweeps = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SWEEP",
-        help="Ids of sweeps at the target, unambiguous prefixes of ids, or `latest`.",
+        help="Ids of sweeps at the target, unambiguous beginnings, `latest`, `loose`, runs, or patterns.",
         show_default="asks, in a terminal",
     ),
 ]

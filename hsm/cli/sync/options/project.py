@@ -96,7 +96,7 @@ def make_connection(target: str, *, is_trusted: bool) -> Connection:
     """Make the connection to one configured target, without a login."""
     from hsm.process.runner import Runner
     from hsm.progress import SilentReporter
-    from hsm.sync.source import make_layout
+    from hsm.sync.places import make_layout
     from hsm.targets.connect import connect
 
     loaded, targets = load_targets([target], is_trusted=is_trusted)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HELP_ORDER = (
     *("target", "dry_run", "sweep_only", "wandb_only"),
-    *("runs", "include", "exclude", "since", "newest", "all_versions", "overwrite"),
+    *("runs", "include", "exclude", "since", "newest", "run", "project", "all", "all_versions", "overwrite"),
     *("set", "to_sweeps", "to_wandb", "allow", "break_lock", "no_after_sync"),
     *("continuous", "interval", "expect", "settle", "stale"),
     *("trust", "json", "verbose", "quiet"),

@@ -422,7 +422,8 @@ def test_reading_changes_nothing_but_the_cache(loaded: LoadedConfig) -> None:
     before = {path: path.lstat().st_mtime_ns for path in loaded.project.rglob("*") if path.is_file()}
     read_sweep_status(loaded, [])
     after = {path: path.lstat().st_mtime_ns for path in loaded.project.rglob("*") if path.is_file()}
-    assert {path for path in after if after[path] != before.get(path)} <= {loaded.project / ".hsm/cache/runs.json"}
+    changed = {path for path in after if after[path] != before.get(path)}
+    assert changed <= {loaded.project / ".hsm/cache" / name for name in ("runs.json", "folders.json")}
 
 
 def test_targets_are_asked_for_the_rows_that_there_are(loaded: LoadedConfig) -> None:
@@ -513,7 +514,7 @@ def test_each_sweep_is_shown_the_same_runs_as_alone(copy_project: Callable[[Path
     known = list_sweeps(LocalEndpoint(), layout)
     ids = {sweep.id for sweep in known}
     index = KeptIndex()
-    shared = SharedListing(str(wandb), index)
+    shared = SharedListing(layout, index)
     n_runs = []
     for sweep in known:
         together = read_inventory(shared, layout, sweep, max_depth=1, index=index, known_sweeps=ids)

@@ -13,7 +13,7 @@ from hsm.cli.render.printer import Part, Printer, lend_console, make_console, ta
 from hsm.cli.render.sync.progress.milestones import Milestones, TargetProgress
 from hsm.cli.render.sync.progress.pace import Estimate, Rate
 from hsm.cli.render.terminal import never_raise
-from hsm.progress import Event, ProblemFound, StepStarted, TransferStarted, Waiting
+from hsm.progress import Event, ProblemFound, StepStarted, TransferStarted, Waiting, WordUnderstood
 
 if TYPE_CHECKING:
     from hsm.cli.render.sync.progress.display import BarDisplay
@@ -97,6 +97,9 @@ class BarReporter:
 
     def _take(self, event: Event) -> bool:
         """Take an event; tell whether there is a line to print at once."""
+        if isinstance(event, WordUnderstood):
+            self._above.append((event.said, ""))
+            return True
         row = self._targets.setdefault(event.target, TargetRow())
         row.take(event)
         line = row.milestones.make_line(event, row.progress, time.monotonic())

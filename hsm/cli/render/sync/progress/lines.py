@@ -10,7 +10,7 @@ from typing import TextIO
 
 from hsm.cli.render.sync.progress.milestones import Milestones, TargetProgress
 from hsm.cli.render.words import escape_text
-from hsm.progress import Event
+from hsm.progress import Event, WordUnderstood
 
 Clock = Callable[[], float]
 
@@ -33,6 +33,9 @@ class LineReporter:
         """See `hsm.progress.Reporter.report`."""
         # A log file on a full disk must not end the transfer.
         with contextlib.suppress(Exception), self._lock:
+            if isinstance(event, WordUnderstood):
+                write_line(self._stream, event.said)
+                return
             progress, milestones = self._targets.setdefault(event.target, (TargetProgress(), Milestones()))
             progress.take(event)
             line = milestones.make_line(event, progress, self._clock())

@@ -1,0 +1,102 @@
+"""Meaning of one word of a command line, step by step (docs/SYNC.md, "Choose sweeps").
+
+The first three steps are of folders and read no log: what they find, no name in a log can change.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+
+from hsm.discover.sweeps import LATEST, Sweep, check_sweep_name, pick_sweep
+from hsm.discover.words.lookup import LOOSE_WORD, RUN_PREFIX, Lookup, Meaning
+from hsm.discover.words.paths import find_by_path
+from hsm.discover.words.unknown import make_ambiguous_error, make_unknown_error
+from hsm.errors import UsageError
+from hsm.model import SweepKind
+from hsm.sweep_folder import LOOSE
+
+GROUP_PREFIX = "group:"
+_PATTERN_SIGNS = frozenset("*?[")
+
+
+def find_meanings(lookup: Lookup, word: str) -> tuple[Meaning, ...]:
+    """Find the sweeps that a word means, oldest first.
+
+    Args:
+        lookup: Of the project.
+        word: As typed.
+
+    Raises:
+        UsageError: It means none, several things at one step, or a place that is none of this project's.
+    """
+    if any(sweep.id == word for sweep in lookup.folders):
+        return (Meaning(pick_sweep(lookup.folders, word)),)
+    if word.startswith(GROUP_PREFIX):
+        return (_find_group(lookup, word.removeprefix(GROUP_PREFIX)),)
+    if word.startswith(RUN_PREFIX):
+        return (_find_run(lookup, word.removeprefix(RUN_PREFIX)),)
+    if "/" in word:
+        return (find_by_path(lookup, word),)
+    check_sweep_name(word)
+    found = _find_folder(lookup, word) or _find_other(lookup, word)
+    if found is not None:
+        return (found,)
+    matches: tuple[Meaning, ...] = ()
+    if not _PATTERN_SIGNS.isdisjoint(word):
+        matches = tuple(found for found in lookup.list_all() if fnmatch.fnmatchcase(found.sweep.id, word))
+    if not matches:
+        raise make_unknown_error(word, lookup.folders, lookup.catalogue, lookup.layout)
+    return matches
+
+
+def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
+    """Find the newest folder sweep, or the only one that begins so."""
+    ids = list(dict.fromkeys(sweep.id for sweep in lookup.folders))
+    if word == LATEST and ids:
+        return Meaning(pick_sweep(lookup.folders, ids[-1]))
+    matches = [name for name in ids if name.startswith(word)]
+    if len(matches) > 1:
+        raise make_ambiguous_error(word, matches)
+    return Meaning(pick_sweep(lookup.folders, matches[0])) if matches else None
+
+
+def _find_other(lookup: Lookup, word: str) -> Meaning | None:
+    """Find a sweep of another kind, or a run."""
+    others = [sweep for sweep in lookup.catalogue.sweeps if sweep.kind is not SweepKind.LOOSE]
+    if word == LATEST and others:
+        return lookup.make_meaning(others[-1])
+    if word in (LOOSE_WORD, LOOSE):
+        return _find_loose(lookup)
+    whole = [sweep for sweep in others if word in (sweep.id, sweep.name)]
+    begins = [sweep for sweep in others if sweep.id.startswith(word) or sweep.name.startswith(word)]
+    for found in (whole, begins):
+        if len(found) > 1:
+            raise make_ambiguous_error(word, [sweep.id for sweep in found])
+        if found:
+            return lookup.make_meaning(found[0])
+    return lookup.find_run(word)
+
+
+def _find_loose(lookup: Lookup) -> Meaning:
+    loose = [sweep for sweep in lookup.catalogue.sweeps if sweep.kind is SweepKind.LOOSE]
+    if not loose:
+        raise make_unknown_error(LOOSE_WORD, lookup.folders, lookup.catalogue, lookup.layout)
+    return lookup.make_meaning(loose[0])
+
+
+def _find_group(lookup: Lookup, name: str) -> Meaning:
+    sweep: Sweep | None = lookup.find_named(name)
+    if sweep is None:
+        raise make_unknown_error(name, lookup.folders, lookup.catalogue, lookup.layout)
+    return lookup.make_meaning(sweep) if sweep.kind is SweepKind.WANDB else Meaning(sweep)
+
+
+def _find_run(lookup: Lookup, word: str) -> Meaning:
+    found = lookup.find_run(word)
+    if found is None:
+        raise UsageError(
+            f"There is no run {word!r}.",
+            hint="Give its id or the name of its folder; `hsm sync list --sweeps` shows the sweeps.",
+            kind="unknown_run",
+        )
+    return found

@@ -1,0 +1,107 @@
+"""Meaning of a word with `/`: a folder of the project, or what W&B and logs write with it."""
+
+from __future__ import annotations
+
+import os
+
+from hsm.discover.sweeps import WANDB_NAMES, Sweep, is_run_name
+from hsm.discover.words.lookup import Lookup, Meaning
+from hsm.discover.words.unknown import make_unknown_error
+from hsm.errors import UsageError
+from hsm.model import SweepKind
+from hsm.sweep_folder import LOOSE, OUTPUTS
+
+_W_AND_B_PARTS = 3  # ENTITY/PROJECT/SWEEP, as `wandb agent` takes it
+
+
+def find_by_path(lookup: Lookup, word: str) -> Meaning:
+    """Find what a word with `/` means: a folder of a sweep, a run or its runs; else a W&B sweep, or a group.
+
+    Args:
+        lookup: Of the project.
+        word: As typed.
+
+    Raises:
+        UsageError: It is a folder outside the project, or one that is nothing of a sweep; or there is none of it.
+    """
+    found = _find_folder(lookup, word) if lookup.working_folder else _find_far(lookup, word)
+    return found or _find_named(lookup, word)
+
+
+def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
+    path = os.path.join(lookup.working_folder, word)  # noqa: PTH118 - as the bytes are
+    if not os.path.isdir(path):  # noqa: PTH112 - as above
+        return None
+    real, project = os.path.realpath(path), os.path.realpath(lookup.layout.project)
+    if not f"{real}/".startswith(f"{project}/"):
+        raise _make_error(f"{word!r} lies outside the project {lookup.layout.project}", kind="outside_project")
+    found = _find_sweep(lookup, real) or _find_run(lookup, real) or _find_wandb(lookup, real, word)
+    if found is None:
+        raise _make_error(f"{word!r} is no folder of a sweep, of a run, of a job or of wandb", kind="no_sweep_folder")
+    return found
+
+
+def _find_sweep(lookup: Lookup, real: str) -> Meaning | None:
+    wandb = os.path.realpath(lookup.layout.wandb)
+    for sweep in lookup.folders:
+        if real == (os.path.realpath(sweep.path) if sweep.path else f"{wandb}/{sweep.id}"):
+            return Meaning(sweep)
+    return None
+
+
+def _find_run(lookup: Lookup, real: str) -> Meaning | None:
+    folder, _, name = real.rpartition("/")
+    if not is_run_name(name):
+        return None
+    found = lookup.find_run(name)
+    places = {os.path.realpath(run.candidate.prefix) for run in lookup.catalogue.runs if run.candidate.name == name}
+    return found if found is not None and (folder in places or not places) else None
+
+
+def _find_wandb(lookup: Lookup, real: str, word: str) -> Meaning | None:
+    """Find the loose runs of a wandb folder, or those of the sweep in whose folder it lies."""
+    layout = lookup.layout
+    places = {os.path.realpath(folder) for folder in (layout.wandb, *layout.shared, *layout.inner)}
+    if real not in places and real.rpartition("/")[2] not in WANDB_NAMES:
+        return None
+    inside = [run for run in lookup.catalogue.runs if _is_below(os.path.realpath(run.candidate.prefix), real)]
+    names = frozenset(run.candidate.name for run in inside if run.is_loose)
+    if names:
+        return Meaning(Sweep(LOOSE, kind=SweepKind.LOOSE), names, f"loose ({len(names):,} runs in {word.rstrip('/')})")
+    owners = {sweep.id: sweep for sweep in (lookup.find_sweep_of(run) for run in inside)}
+    if len(owners) == 1:
+        (sweep,) = owners.values()
+        return Meaning(sweep, frozenset(run.candidate.name for run in inside), f"{sweep.id}: its runs in {word}")
+    what = "its runs are of several sweeps" if owners else "it holds no run"
+    raise _make_error(f"There is no loose run in {word!r}; {what}", kind="no_loose_run")
+
+
+def _find_far(lookup: Lookup, word: str) -> Meaning | None:
+    """Find a folder at a target by its path in the project there, which is the one here."""
+    *above, name = [part for part in word.split("/") if part not in ("", ".")] or [""]
+    if is_run_name(name):
+        return lookup.find_run(name)
+    if above[-1:] == [OUTPUTS]:
+        return next((Meaning(sweep) for sweep in lookup.folders if sweep.id == name), None)
+    return None
+
+
+def _find_named(lookup: Lookup, word: str) -> Meaning:
+    parts = word.split("/")
+    is_path = word.startswith(("/", "./", "../", "~"))
+    names = [] if is_path else [word, *(parts[-1:] if len(parts) == _W_AND_B_PARTS and all(parts) else [])]
+    for name in names:
+        sweep = lookup.find_named(name)
+        if sweep is not None:
+            return lookup.make_meaning(sweep)
+    if is_path:
+        raise _make_error(f"There is no folder {word!r}", kind="no_sweep_folder")
+    raise make_unknown_error(parts[-1] or word, lookup.folders, lookup.catalogue, lookup.layout)
+
+
+def _make_error(message: str, *, kind: str) -> UsageError:
+    return UsageError(message, hint="`hsm sync list --sweeps` shows what there is.", kind=kind)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder}/")

@@ -1,0 +1,75 @@
+"""Errors for words that mean nothing, or several things at one step."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable, Sequence
+
+from hsm.discover.sweeps import Layout, Sweep
+from hsm.discover.untold_runs import make_foreign_problem
+from hsm.discover.words.catalogue import Catalogue, KnownRun
+from hsm.errors import UnknownSweepError, UntoldSweepError, UsageError
+from hsm.model import SweepKind
+
+_MOST_NAMES = 5
+
+
+def make_ambiguous_error(word: str, words: Sequence[str]) -> UsageError:
+    """Make the error of a word that is the beginning of several sweeps, or several runs.
+
+    Args:
+        word: As typed.
+        words: What to type for each of the meanings.
+    """
+    commands = ", or ".join(f"`hsm sync to {shlex.quote(each)}`" for each in words[:_MOST_NAMES])
+    hint = "Give more of the name." if len(words) > _MOST_NAMES else f"Give more of the name: {commands}."
+    return UsageError(
+        f"{word!r} is the beginning of {len(words)} sweeps: {_join_names(words)}", hint=hint, kind="ambiguous_sweep"
+    )
+
+
+def make_unknown_error(word: str, folders: Iterable[Sweep], catalogue: Catalogue, layout: Layout) -> UnknownSweepError:
+    """Make the error of a word that means nothing, with the nearest names, or runs whose log might say it."""
+    names = list(dict.fromkeys([*(sweep.id for sweep in folders), *_list_words(catalogue)]))
+    untold = _find_untold(catalogue)
+    if not untold:
+        return UnknownSweepError(f"Unknown sweep {word!r}", hint=_make_hint(names, word, layout))
+    problem = make_foreign_problem(untold[0].candidate.name, untold[0].facts)
+    more = f" So it is with {len(untold) - 1} more." if len(untold) > 1 else ""
+    message = f"No log names {word!r}, but not all can be read. {problem.path}: {problem.message}{more}"
+    nearest = f" {_make_hint(names, word, layout)}" if names else ""
+    return UntoldSweepError(message, hint=f"{problem.hint}{nearest}")
+
+
+def _find_untold(catalogue: Catalogue) -> list[KnownRun]:
+    """Find the runs in whose log's place lies something else, and that nothing else gives to a sweep."""
+    listed = frozenset(name for found in catalogue.listed.values() for name in found.runs)
+    return [
+        run
+        for run in catalogue.runs
+        if run.facts.is_foreign and not run.names and not run.inside and run.candidate.name not in listed
+    ]
+
+
+def _list_words(catalogue: Catalogue) -> list[str]:
+    return ["loose" if sweep.kind is SweepKind.LOOSE else sweep.id for sweep in catalogue.sweeps]
+
+
+def _make_hint(names: Sequence[str], word: str, layout: Layout) -> str:
+    if not names:
+        further = (*layout.shared, *layout.inner)
+        searched = f" No run lies in {_join_names(further)} either." if further else ""
+        return f"There are no sweeps here: no folder in sweeps/outputs or outputs, and none in wandb.{searched}"
+    ends = [name for name in names if word and name.endswith(word)]
+    if len(ends) == 1:
+        return f"{ends[0]} ends so. Run `hsm sync to {shlex.quote(ends[0])}`."
+    nearest = difflib.get_close_matches(word, names, n=3, cutoff=0.6) or names[-1:]
+    what = "The nearest names" if len(nearest) > 1 else "The nearest name"
+    return f"{what}: {_join_names(nearest)}. Run `hsm sync to {shlex.quote(nearest[0])}`."
+
+
+def _join_names(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

@@ -1,0 +1,132 @@
+"""Places of a project's results on this machine or at a target: its folders of sweeps, and every folder of runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hsm.config.load import LoadedConfig
+from hsm.config.schema import TargetSettings
+from hsm.discover.index import load_index, save_index
+from hsm.discover.kinds.wandb_folders import list_search_notes, name_folders, recall_folders, remember_folders
+from hsm.discover.sweeps import Layout, Sweep, SweepsFound, look_for_sweeps
+from hsm.discover.words.catalogue import Catalogue, read_catalogue
+from hsm.discover.words.lookup import Lookup
+from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, SearchBounds
+from hsm.model import Problem, Root
+from hsm.project_folder import ProjectFolder
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPlaces:
+    """Places of one project.
+
+    Attributes:
+        endpoint: The machine that they lie on.
+        layout: With all folders of runs.
+        sweeps: The folder sweeps, oldest first.
+        cache: Of the logs of its runs.
+        problems: Found while looking.
+        folders: As of `SweepsFound`.
+        missing: As of `SweepsFound`.
+    """
+
+    endpoint: Endpoint
+    layout: Layout
+    sweeps: tuple[Sweep, ...]
+    cache: Path
+    problems: tuple[Problem, ...] = ()
+    folders: tuple[str, ...] = ()
+    missing: tuple[Root, ...] = ()
+    _found: list[Callable[[], object]] = field(default_factory=list, compare=False)
+
+    def make_lookup(self, *, working_folder: str = "") -> Lookup:
+        """Make what words are looked up in.
+
+        Args:
+            working_folder: From which paths count; empty where the project lies at a target.
+        """
+        return Lookup(self.sweeps, self.layout, self.read_catalogue, working_folder=working_folder)
+
+    def read_catalogue(self, is_deep: bool = False) -> Catalogue:
+        """Read the catalogue of all runs."""
+        index, _ = load_index(self.cache)
+        catalogue = read_catalogue(self.endpoint, self.layout, self.sweeps, index=index, is_deep=is_deep)
+        self._found.append(lambda: save_index(index, self.cache))
+        return catalogue
+
+    def remember(self) -> None:
+        """Write down what was found, so that it need not be looked for again; by a call that may write."""
+        for save in self._found:
+            save()
+        self._found.clear()
+
+
+def make_layout(loaded: LoadedConfig) -> Layout:
+    """Make the layout of the project: its folders of sweeps and runs on this machine, as configured."""
+    project = loaded.project
+    source = loaded.config.source
+    return Layout(str(project), str(project / source.sweeps), str(project / source.wandb))
+
+
+def find_places(loaded: LoadedConfig, endpoint: Endpoint, *, fresh: bool = False) -> ProjectPlaces:
+    """Find the places of this project. Writes nothing.
+
+    Args:
+        loaded: Its configuration.
+        endpoint: This machine.
+        fresh: Search for wandb folders anew, whatever is remembered.
+    """
+    folder = ProjectFolder(loaded.project)
+    cache, layout = folder.folders_cache(), make_layout(loaded)
+    search = FolderSearch(layout.project, list_local_folders(loaded.config.sync_targets.values()))
+    known = None if fresh else recall_folders(cache, search)
+    found = look_for_sweeps(endpoint, layout, search if known is None else None)
+    searched = found.searched if known is None else known
+    named = name_folders(searched, loaded.config.source.wandb_folders) if searched is not None else None
+    places = make_project_places(endpoint, found, named, folder.runs_cache())
+    if known is None and searched is not None:
+        places._found.append(lambda: remember_folders(cache, search, searched))
+    return places
+
+
+def make_project_places(
+    endpoint: Endpoint, found: SweepsFound, searched: FoundFolders | None, cache: Path
+) -> ProjectPlaces:
+    """Make the places of a project, with the wandb folders that a search found.
+
+    Args:
+        endpoint: The machine that it lies on.
+        found: Its folders of sweeps.
+        searched: What the search below the project's folder found; None where there was none.
+        cache: Of the logs of its runs.
+    """
+    layout = found.layout if searched is None else _add_folders(endpoint, found, searched)
+    notes = () if searched is None else list_search_notes(searched, bounds=SearchBounds())
+    return ProjectPlaces(endpoint, layout, found.sweeps, cache, notes, found.folders, found.missing)
+
+
+def list_local_folders(targets: Iterable[TargetSettings]) -> tuple[str, ...]:
+    """List the real paths of the folders of targets that are folders of this machine."""
+    paths = [target.paths for target in targets if not target.host]
+    names = [name for each in paths for name in (each.sweeps, each.wandb, each.project_root) if name]
+    return tuple(os.path.realpath(os.path.expanduser(name)) for name in names)  # noqa: PTH111
+
+
+def _add_folders(endpoint: Endpoint, found: SweepsFound, searched: FoundFolders) -> Layout:
+    layout = found.layout
+    known = {_resolve(endpoint, path) for path in (layout.wandb, *layout.shared)}
+    shared, inner = list(layout.shared), list(layout.inner)
+    for name in searched.wandb:
+        path = name if name.startswith("/") else f"{layout.project}/{name}"
+        if _resolve(endpoint, path) in known or f"{searched.base}/{name}" in known:
+            continue
+        is_inner = any(f"{path}/".startswith(f"{sweep.path}/") for sweep in found.sweeps if sweep.path)
+        (inner if is_inner else shared).append(path)
+    return replace(layout, shared=tuple(shared), inner=tuple(inner))
+
+
+def _resolve(endpoint: Endpoint, path: str) -> str:
+    return path if endpoint.is_remote else os.path.realpath(path)
