@@ -25,7 +25,7 @@ from hsm.wandb_log.records import (
     parse_json,
 )
 
-_RUN_ID, _RUN_CONFIG, _RUN_GROUP, _RUN_SWEEP_ID = 1, 4, 6, 12
+_RUN_ID, _RUN_PROJECT, _RUN_CONFIG, _RUN_GROUP, _RUN_SWEEP_ID = 1, 3, 4, 6, 12
 _ENVIRONMENT_ARGS = 5
 
 _CONFIG_SWEEP_ID = ("sweep_id",)
@@ -48,6 +48,7 @@ class LogFacts:
         is_head: Only the head was read, which names the sweep but does not tell how far the run has come.
         is_foreign: The file in place of the log is none of wandb's, so it says nothing, and never will.
         is_pointer: It is a Git LFS pointer.
+        project: The project that wandb gives the run to.
     """
 
     run_id: str = ""
@@ -61,6 +62,7 @@ class LogFacts:
     is_head: bool = False
     is_foreign: bool = False
     is_pointer: bool = False
+    project: str = ""
 
 
 _FACTS = frozenset({RUN, CONFIG, ENVIRONMENT, EXIT, FINAL, FOOTER})
@@ -102,6 +104,7 @@ def read_log(ends: FileEnds) -> LogFacts:
         exit_code=found.exit_code,
         # Where the two ends meet, the whole log has been read, and more blocks would tell no more.
         is_whole=is_whole or ends.tail_offset <= len(ends.head),
+        project=found.project,
     )
 
 
@@ -109,7 +112,7 @@ class _Found:
     """Collects facts; a later record wins."""
 
     def __init__(self) -> None:
-        self.run_id = self.group = self.sweep_id = self.config_sweep_id = ""
+        self.run_id = self.project = self.group = self.sweep_id = self.config_sweep_id = ""
         self.args: tuple[str, ...] = ()
         self.exit_code: int | None = None
         self.has_footer = False
@@ -132,6 +135,8 @@ class _Found:
         for field, value in iter_fields(message):
             if field == _RUN_ID:
                 self.run_id = decode_text(value)
+            elif field == _RUN_PROJECT:
+                self.project = decode_text(value)
             elif field == _RUN_GROUP:
                 self.group = decode_text(value)
             elif field == _RUN_SWEEP_ID:

@@ -23,9 +23,9 @@ from hsm.sync.follow.scheduler import make_ask, make_far_ask
 from hsm.sync.follow.session import LastingSession
 from hsm.sync.follow.sweeps import FollowedSweeps
 from hsm.sync.follow.targets import Track, is_unknown
+from hsm.sync.places import make_layout
 from hsm.sync.reports import State, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
-from hsm.sync.source import make_layout
 
 # It polls: network file systems do not report changes that another machine made.
 INTERVAL_SECONDS = 60.0
