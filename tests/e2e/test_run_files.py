@@ -156,21 +156,41 @@ def test_a_git_lfs_pointer_in_place_of_a_log_is_a_failure(hsm: RunHsm, written: 
     (pointer / "run-aaaa1111.wandb").unlink()
     (pointer / "run-bbbb2222.wandb").write_text(POINTER)
     age(project)
-    target = tmp_path / "target"
-    (project / ".hsm").mkdir()
-    config = {"desk": {"paths": {"sweeps": str(target / "sweeps"), "wandb": str(target / "wandb")}}}
+    target = make_target(project)
+    assert_names_the_pointer(hsm, project, "bbbb2222", ["to", "verify", "report"])
+    assert [path.name for path in (target / "wandb").iterdir() if path.name.startswith("run-")] == [run.name]
+    assert read_document(hsm, project, exit_code=1)["problems"][0]["kind"] == "not_a_log"
+
+
+def test_a_pointer_may_be_all_that_there_is(hsm: RunHsm, written: Path, tmp_path: Path) -> None:
+    """Then no log names the sweep at all."""
+    project = Path(shutil.copytree(written, tmp_path / "project", symlinks=True))
+    shutil.rmtree(project / "sweeps")
+    find_log(project).write_text(POINTER)
+    age(project)
+    make_target(project)
+    assert_names_the_pointer(hsm, project, "aaaa1111", ["to", "report"])
+
+
+def make_target(project: Path) -> Path:
+    """Make a folder a target of the project."""
+    target = project.with_name("target")
     target.mkdir()
-    settings = {"default_target": "desk", "sync_targets": config}
+    (project / ".hsm").mkdir()
+    paths = {"sweeps": str(target / "sweeps"), "wandb": str(target / "wandb")}
+    settings = {"default_target": "desk", "sync_targets": {"desk": {"paths": paths}}}
     (project / ".hsm" / "sync_config.yaml").write_text(json.dumps(settings))
-    for command in ("to", "verify", "report"):
+    return target
+
+
+def assert_names_the_pointer(hsm: RunHsm, project: Path, run_id: str, commands: list[str]) -> None:
+    for command in commands:
         completed = hsm("sync", command, SWEEP, cwd=project)
         output = " ".join((completed.stdout + completed.stderr).split())
         assert completed.returncode == 1, output
-        assert "bbbb2222" in output
+        assert run_id in output
         assert "is a Git LFS pointer; run `git lfs pull`" in output
         assert "nothing yet" not in output
-    assert [path.name for path in (target / "wandb").iterdir() if path.name.startswith("run-")] == [run.name]
-    assert read_document(hsm, project, exit_code=1)["problems"][0]["kind"] == "not_a_log"
 
 
 def test_a_pointer_where_the_place_decides_goes_along_and_stays_a_failure(hsm: RunHsm, project: Path) -> None:

@@ -37,7 +37,7 @@ def make_unknown_error(word: str, folders: Iterable[Sweep], catalogue: Catalogue
         return UnknownSweepError(f"Unknown sweep {word!r}", hint=_make_hint(names, word, layout))
     problem = make_foreign_problem(untold[0].candidate.name, untold[0].facts)
     more = f" So it is with {len(untold) - 1} more." if len(untold) > 1 else ""
-    message = f"No log names {word!r}, but not all can be read. {problem.path}: {problem.message}{more}"
+    message = f"No sweep {word!r} is found, but not all logs can be read. {problem.path}: {problem.message}{more}"
     nearest = f" {_make_hint(names, word, layout)}" if names else ""
     return UntoldSweepError(message, hint=f"{problem.hint}{nearest}")
 
