@@ -12,7 +12,7 @@ from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import WANDB_NAMES, is_run_name
 from hsm.discover.untold_runs import iter_unknown_problems, make_double_problem, make_foreign_problem
 from hsm.endpoint import Endpoint, Listing, Tree
-from hsm.model import Entry, EntryKind, Problem
+from hsm.model import Entry, EntryKind, Problem, SweepKind
 from hsm.wandb_log.facts import LogFacts
 from hsm.wandb_log.format import FILE_HEADER
 
@@ -141,11 +141,13 @@ def read_members(
     for candidate in candidates:
         found = facts[candidate.path]
         membership = claims.decide(candidate, found)
+        if membership is Membership.UNKNOWN and not found.is_foreign and claims.is_loose(candidate, now_ns=now_ns):
+            membership = Membership.YES if claims.kind is SweepKind.LOOSE else Membership.NO
         if candidate.is_dangling:
             unknown.append(candidate)
         elif membership is Membership.YES:
             members.setdefault(candidate.name, []).append(Member(candidate, found))
-        elif membership is Membership.UNKNOWN and (found.is_foreign or not claims.is_loose(candidate, now_ns=now_ns)):
+        elif membership is Membership.UNKNOWN:
             # A log that holds something and of which nothing came.
             is_unread = found.is_empty and candidate.log_size > len(FILE_HEADER)
             unknown.append(replace(candidate, is_unreadable=candidate.is_unreadable or is_unread))

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hsm.discover.index import RunIndex
+from hsm.discover.inventory import read_inventory
 from hsm.discover.membership import Candidate
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.catalogue import Catalogue, KnownRun
 from hsm.discover.words.unknown import make_unknown_error
 from hsm.errors import ExitCode
-from hsm.model import Problem
+from hsm.model import Problem, SweepInventory, SweepKind
+from hsm.remote.local import LocalEndpoint
+from hsm.sweep_folder import LOOSE
 from hsm.wandb_log.facts import LogFacts
 from tests.unit.wandb_log import log_writer as w
 
@@ -101,6 +104,37 @@ def test_arguments_that_come_while_the_log_is_a_header_count(sweep: MadeProject)
     assert sweep.read(SWEEP, index=index).runs == ()
     sweep.write(f"wandb/{RUN}/files/wandb-metadata.json", f'{{"args": ["wandb.group={SWEEP}"]}}')
     assert len(sweep.read(SWEEP, index=index).runs) == 1
+
+
+SILENT = {
+    "a header": (w.HEADER, {}),
+    "no bytes": (b"", {}),
+    "the layout of 0.8": (None, {"config.yaml": "lr: {value: 1}", "wandb-metadata.json": "{}"}),
+    "files alone": (None, {"files/config.yaml": "lr: {value: 1}"}),
+}
+
+
+@pytest.mark.parametrize(("log", "files"), SILENT.values(), ids=SILENT)
+def test_a_run_that_rests_without_a_word_is_loose(made: MadeProject, log: bytes | None, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        made.write(f"wandb/{RUN}/{name}", content)
+    if log is not None:
+        made.write_run(f"wandb/{RUN}", log=log)
+    inventory = read_loose(made)
+    assert [run.name for run in inventory.runs] == [RUN]
+    assert inventory.problems == ()
+
+
+def test_a_pointer_is_not_loose(made: MadeProject) -> None:
+    made.write_run(f"wandb/{RUN}", log=POINTER)
+    inventory = read_loose(made)
+    assert inventory.runs == ()
+    assert_not_a_log(inventory.problems, "git lfs pull")
+
+
+def read_loose(made: MadeProject) -> SweepInventory:
+    sweep = Sweep(LOOSE, kind=SweepKind.LOOSE)
+    return read_inventory(LocalEndpoint(), made.layout, sweep, max_depth=1, index=RunIndex(), known_sweeps=())
 
 
 def make_known(name: str, **facts: Any) -> KnownRun:
