@@ -144,7 +144,7 @@ def choose(plan: SyncPlan, choice: RunChoice, *, leaves_same: bool = False) -> S
     return replace(plan, items=items, problems=problems)
 
 
-def settle_newest(choice: RunChoice, runs: Iterable[Run], files: Iterable[SourceFile]) -> RunChoice:
+def settle_newest(choice: RunChoice, runs: Sequence[Run], files: Iterable[SourceFile]) -> RunChoice:
     """Return a choice that leaves the same runs of a part of the sweep as of the whole.
 
     Args:
@@ -154,11 +154,16 @@ def settle_newest(choice: RunChoice, runs: Iterable[Run], files: Iterable[Source
     """
     if choice.newest is None:
         return choice
-    found = list(runs)
-    by_run = _group(found, files)
-    whys = _find_runs_left(choice, found, by_run)
-    others = _find_runs_left(replace(choice, newest=None), found, by_run)
-    return replace(choice, older=frozenset(whys.keys() - others.keys()))
+    by_run = _group(runs, files)
+    others = _find_runs_left(replace(choice, newest=None), runs, by_run)
+    return replace(choice, older=frozenset(_find_runs_left(choice, runs, by_run).keys() - others.keys()))
+
+
+def find_left_runs(choice: RunChoice, runs: Sequence[Run], files: Iterable[SourceFile]) -> frozenset[str]:
+    """Find the runs of which nothing is chosen. The arguments are those of `settle_newest`."""
+    if choice.is_everything:
+        return frozenset()
+    return frozenset(_find_runs_left(choice, runs, _group(runs, files)))
 
 
 def find_left_by(choice: RunChoice, runs: Iterable[Run], files: Sequence[SourceFile]) -> dict[SourceFile, str]:

@@ -24,16 +24,18 @@ class RunPlaces:
     Attributes:
         folders: By run, the wandb folder that holds it.
         doubles: By run, its folders, where it lies in several.
+        unseen: Runs that lie nowhere.
         problems: Notices of folders that could not be read, so that a run in one of these is not known.
     """
 
     folders: Mapping[str, str] = field(default_factory=dict)
     doubles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unseen: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
 
 
 class SweepsHere(Protocol):
-    """Sweeps of this project and its folders, as `hsm.discover.sweeps.look_for_sweeps` finds them."""
+    """Sweeps of this project and its folders, as `hsm.sync.places.find_places` finds them."""
 
     @property
     def layout(self) -> Layout:
@@ -42,6 +44,13 @@ class SweepsHere(Protocol):
     @property
     def sweeps(self) -> Sequence[Sweep]:
         """All that have a folder."""
+
+
+class LookHere(Protocol):
+    """Looks at this project."""
+
+    def __call__(self, *, fresh: bool) -> SweepsHere:
+        """Look; with `fresh`, whatever is remembered of its folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,7 @@ def find_run_places(
         doubles={
             name: tuple(candidate.path for candidate in found) for name, found in places.items() if len(found) > 1
         },
+        unseen=names - places.keys(),
         problems=problems,
     )
 
@@ -130,13 +140,13 @@ def _look(
     """Look into every folder here that may hold runs of the sweep, whatever its log says of a run."""
     own = [Tree(sweep.path, follow=follow is not None)] if sweep.path else []
     others = [make_wandb_tree(folder) for folder in dict.fromkeys((*layout.shared, *layout.inner))]
-    survey = endpoint.survey([make_wandb_tree(layout.wandb, sweep.id), *own, *others])
+    survey = endpoint.survey([make_wandb_tree(layout.wandb, [sweep.id]), *own, *others])
     wandb, *listings = survey.listings
     if own and follow is not None:
         listings[0] = follow_folders(endpoint, listings[0], resolve_places(endpoint, layout, follow)).listing
     wandb, *listings = (_choose(listing, names) for listing in (wandb, *listings))
     folder, shared = (listings[0] if own else None), listings[len(own) :]
-    candidates, symlinks = find_candidates(sweep.id, wandb, folder, shared)
+    candidates, symlinks = find_candidates([sweep.id], wandb, folder, shared)
     found = [candidate for candidate in (*candidates, *look_behind(endpoint, symlinks)) if candidate.name in names]
     problems = [*_iter_unread(wandb, sweep.id), *(problem for listing in listings for problem in _iter_unread(listing))]
     return found, tuple(problems)

@@ -13,7 +13,7 @@ from functools import partial
 from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
-from hsm.discover.sweeps import Layout, Sweep, look_for_sweeps
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.lookup import Meaning
 from hsm.errors import HsmError, UsageError
 from hsm.model import SweepInventory
@@ -32,7 +32,7 @@ from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.reception import Reception
 from hsm.sync.bring.session import Session
 from hsm.sync.observer import Observer, Stopwatch
-from hsm.sync.places import make_layout
+from hsm.sync.places import find_places, make_layout
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
 from hsm.sync.source import ProjectSource, join_meanings, read_inventories
@@ -143,7 +143,7 @@ class _Pull:
         """
         meant: list[Meaning] = []
         unknown: dict[str, TargetReport] = {}
-        known = self._look_here().sweeps
+        known = self._look_here(fresh=False).sweeps
         for word in self._request.sweeps:
             try:
                 found = source.find(word)
@@ -180,16 +180,17 @@ class _Pull:
         with self._take_turn():
             books = self._make_books(connection, settings, far.look(sweep.id).layout)
             observer = Observer(self._reporter, stopwatch, self._runner.sleep)
-            reception = Reception(
-                connection, self._look_here, books, options, runner=self._runner, observer=observer
-            )
+            reception = Reception(connection, self._look_here, books, options, runner=self._runner, observer=observer)
             report = self._end(reception.receive(inventory))
         self._session.note(connection.name, inventory, report)
         return report
 
-    def _look_here(self) -> SweepsHere:
-        """Look at the sweeps of this project, and at all its folders of runs: here is said which these are."""
-        return look_for_sweeps(LocalEndpoint(self._runner), self._layout)
+    def _look_here(self, *, fresh: bool) -> SweepsHere:
+        """Look at the sweeps of this project, and at all its folders of runs; see `LookHere`."""
+        places = find_places(self._loaded, LocalEndpoint(self._runner), fresh=fresh)
+        if not self._request.is_dry_run:
+            places.remember()
+        return places
 
     def _read(self, connection: Connection, far: FarSource, sweep: Sweep, options: ExchangeOptions) -> SweepInventory:
         found = far.look(sweep.id)

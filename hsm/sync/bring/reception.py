@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from hsm.discover.sweeps import Sweep
 from hsm.errors import HsmError, TargetError
 from hsm.model import Problem, Root, SweepInventory
-from hsm.plan.choice import settle_newest
+from hsm.plan.choice import find_left_runs, settle_newest
 from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint, LocalShell
@@ -21,7 +20,7 @@ from hsm.sync.bring.ending import make_failed_report
 from hsm.sync.bring.exchange import Direction, exchange_selected, select_wanted
 from hsm.sync.bring.far_source import FarProject
 from hsm.sync.bring.joining import join_reports
-from hsm.sync.bring.landing import Landing, SweepsHere, find_landing
+from hsm.sync.bring.landing import Landing, LookHere, find_landing
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.ledger.provenance import Provenance
@@ -47,7 +46,7 @@ class Reception:
     def __init__(
         self,
         connection: Connection,
-        look: Callable[[], SweepsHere],
+        look: LookHere,
         books: Books,
         options: ExchangeOptions,
         *,
@@ -95,8 +94,13 @@ class Reception:
         return join_reports(reports, () if len(reports) == len(parts) else parts[-1].inventory.problems)
 
     def _find_landing(self, wanted: SweepInventory) -> Landing:
-        follow = list_followed([self._options.folder_links])
-        landing = find_landing(self._look(), wanted.sweep, [run.name for run in wanted.runs], follow=follow)
+        runs, follow = [run.name for run in wanted.runs], list_followed([self._options.folder_links])
+        find = partial(find_landing, sweep=wanted.sweep, runs=runs, follow=follow)
+        landing = find(self._look(fresh=False))
+        # What is remembered of folders may be ten minutes old; before a run gets a place here, they are searched anew.
+        left = find_left_runs(self._options.plan.choice, wanted.runs, wanted.files)
+        if landing.runs.unseen - left:
+            landing = find(self._look(fresh=True))
         if landing.home is not None:
             _refuse_symlinks(landing.home)
         return landing
@@ -107,7 +111,8 @@ class Reception:
             now = self._find_landing(wanted)
         except HsmError:
             return False
-        return now.home is not None and now.sweeps == before.sweeps and now.runs == before.runs
+        is_same = (now.runs.folders, now.runs.doubles) == (before.runs.folders, before.runs.doubles)
+        return now.home is not None and now.sweeps == before.sweeps and is_same
 
     def _make_moved_report(self, sweep: str) -> TargetReport:
         error = TargetError(

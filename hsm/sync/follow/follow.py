@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from hsm.config.load import LoadedConfig
 from hsm.errors import ExitCode
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter
+from hsm.remote.local import LocalEndpoint
 from hsm.sync.follow.judgement import Awaited, FollowLimits
 from hsm.sync.follow.passes import DuePass, PassSchedule
 from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowStatus, count_runs_there
@@ -23,7 +25,7 @@ from hsm.sync.follow.scheduler import make_ask, make_far_ask
 from hsm.sync.follow.session import LastingSession
 from hsm.sync.follow.sweeps import FollowedSweeps
 from hsm.sync.follow.targets import Track, is_unknown
-from hsm.sync.places import make_layout
+from hsm.sync.places import find_places, make_layout
 from hsm.sync.reports import State, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
 
@@ -103,7 +105,7 @@ def follow(
         options.patience,
         interval_seconds=options.interval_seconds,
         ask=make_far_ask(session.get_shell) if pulls else make_ask(runner),
-        arrives=pulls,
+        look=partial(find_places, loaded, LocalEndpoint()) if pulls else None,
     )
     schedule = PassSchedule(
         request.targets,

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hsm.discover.sweeps import Layout, look_for_sweeps
+from hsm.discover.sweeps import Layout
 from hsm.errors import UsageError
 from hsm.model import Run, SyncPlan
-from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import sweep_folder
-from hsm.sync.bring.landing import find_landing
+from hsm.sync.bring.landing import LookHere, find_landing
 from hsm.sync.follow.judgement import Awaited, FollowLimits, RunView, choose_expected, judge, make_views
 from hsm.sync.follow.scheduler import JobQueues, RunCommand, read_combinations, read_job
 from hsm.wandb_log.slurm_job import SlurmJob
@@ -34,19 +33,25 @@ class FollowedSweeps:
         patience: Limits of waiting for what may never come.
         interval_seconds: Between passes; Slurm is asked no more often.
         ask: Runs a command where a target's runs come from.
-        arrives: Runs come here from elsewhere, so their logs are read where they land.
+        look: Looks at this project, where runs come from elsewhere: their logs are read where they land.
 
     Attributes:
         awaited: Progress of each sweep, as of the last `look`.
     """
 
     def __init__(
-        self, layout: Layout, patience: FollowLimits, *, interval_seconds: float, ask: RunCommand, arrives: bool
+        self,
+        layout: Layout,
+        patience: FollowLimits,
+        *,
+        interval_seconds: float,
+        ask: RunCommand,
+        look: LookHere | None,
     ) -> None:
         self._layout = layout
         self._patience = patience
         self._queues = JobQueues(ask, interval_seconds=interval_seconds)
-        self._arrives = arrives
+        self._look = look
         self._views: dict[str, dict[str, RunView]] = {}
         self._jobs: dict[str, dict[str, SlurmJob]] = {}
         self._changed_ns: dict[str, int] = {}
@@ -120,14 +125,13 @@ class FollowedSweeps:
 
     def _find_logs(self, sweep: str, runs: Sequence[Run]) -> dict[str, Path]:
         """Find the logs of runs on this machine, by run."""
-        if not self._arrives:
+        if self._look is None:
             return {run.name: Path(run.prefix, run.name, run.log) for run in runs}
         logs = {run.name: Path(self._layout.wandb, run.name, run.log) for run in runs}
         # Not `Path.is_file`, which raises where the folder is another user's.
         missing = {name for name, log in logs.items() if not os.path.isfile(log)}  # noqa: PTH113
         if missing:
             with contextlib.suppress(UsageError):  # the pull has said that the sweep lies in two places
-                here = look_for_sweeps(LocalEndpoint(), self._layout)
-                folders = find_landing(here, sweep, missing).runs.folders
+                folders = find_landing(self._look(fresh=False), sweep, missing).runs.folders
                 logs |= {run.name: Path(folders[run.name], run.name, run.log) for run in runs if run.name in folders}
         return logs

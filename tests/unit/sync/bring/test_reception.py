@@ -39,6 +39,8 @@ PLACES = [
     "outputs/wandb",
     "outputs/wandb/wandb",
     "sweeps/outputs/.wandb",
+    "train/wandb",
+    "a/b/c/wandb",
 ]
 
 
@@ -203,6 +205,17 @@ def test_a_run_lands_where_a_folder_of_its_name_lies(bench: Bench, place: str) -
     assert not list(bench.project.rglob(".hsm-tmp"))
 
 
+def test_a_folder_of_runs_that_is_new_is_found_before_a_run_gets_a_second_place(bench: Bench) -> None:
+    """What a search found is remembered, and may be older than the folder."""
+    (bench.far / "wandb" / RUNS[1]).rename(bench.workbench.folder / RUNS[1])
+    bench.pull()
+    assert (bench.project / ".hsm/cache/folders.json").exists()
+    (bench.workbench.folder / RUNS[1]).rename(bench.far / "wandb" / RUNS[1])
+    bench.put_here(RUNS[1], "train/wandb")
+    bench.pull()
+    assert bench.find(RUNS[1]) == ["train/wandb"]
+
+
 def test_records_of_several_folders_say_the_same_as_those_of_one(bench: Bench) -> None:
     bench.pull()
     runs, left = bench.read_journal().runs, bench.read_journal().left
@@ -328,16 +341,19 @@ def test_a_symlink_to_a_run_is_a_second_name_of_it(bench: Bench) -> None:
     assert (bench.project / "wandb" / RUNS[1]).is_symlink()
 
 
-@pytest.mark.parametrize(("setting", "place"), [("follow", "disk/tasks/0/wandb"), ("skip", "wandb")])
+DEEP = "disk/too/deep/to/be/searched"
+
+
+@pytest.mark.parametrize(("setting", "place"), [("follow", f"{DEEP}/tasks/0/wandb"), ("skip", "wandb")])
 def test_a_run_behind_a_symlink_lies_there_if_it_is_sent_from_there(bench: Bench, setting: str, place: str) -> None:
     bench.set_option("folder_links", setting)
-    bench.put_here(RUNS[1], "disk/tasks/0/wandb")
+    bench.put_here(RUNS[1], f"{DEEP}/tasks/0/wandb")
     home = bench.project / "sweeps/outputs" / ONE
     home.mkdir(parents=True)
-    (home / "tasks").symlink_to(bench.project / "disk/tasks")
+    (home / "tasks").symlink_to(bench.project / DEEP / "tasks")
     content = grow(bench, RUNS[1])
     bench.pull(overwrite=True)
-    assert bench.find(RUNS[1]) == sorted({"disk/tasks/0/wandb", place})
+    assert bench.find(RUNS[1]) == sorted({f"{DEEP}/tasks/0/wandb", place})
     assert (bench.project / place / RUNS[1] / "files/output.log").read_bytes() == content
     assert bench.pull().state is State.NOTHING_TO_DO
 
