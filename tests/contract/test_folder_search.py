@@ -64,18 +64,24 @@ def test_folders_are_found_to_the_fourth_level(make_endpoint: MakeEndpoint, base
 def test_what_holds_no_results_is_not_entered(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
     never = [".git", "site-packages", "node_modules", "__pycache__", "wandb", "venv", "nested", "linked", "target"]
     make(base, *(f"{name}/wandb/" for name in never), *(f"{name}/x/.hydra/" for name in never))
-    make(base, "venv/pyvenv.cfg", "nested/.hsm/sync_config.yaml", "linked/settings.yaml", "at/wandb/", "at/y/wandb/")
-    (base / "linked/.hsm").symlink_to("../nested/.hsm")
-    for name, leads_to in (("link", "at"), ("part/wandb", "../at/wandb"), ("part/.hydra", "../at")):
-        make(base, "part/")
+    make(base, "venv/pyvenv.cfg", "nested/.hsm/sync_config.yaml", "linked/", "at/wandb/", "at/y/wandb/", "part/")
+    links = {"link": "at", "part/wandb": "../at/wandb", "part/.hydra": "../at", "linked/.hsm": "../nested/.hsm"}
+    for name, leads_to in links.items():
         (base / name).symlink_to(leads_to)
-    make(
-        base, "sweep/multirun.yaml", "sweep/0/.hydra/", "sweep/wandb/", "near/.hsm/", "near/wandb/", "pyvenv.cfg/wandb/"
-    )
-    make(base, "multirun.yaml/wandb/")
+    make(base, "sweep/multirun.yaml", "sweep/0/.hydra/", "sweep/wandb/")
     found = search(make_endpoint(kind), base, base / "target", base / "at/wandb")
-    assert found.wandb == ("at/y/wandb", "multirun.yaml/wandb", "near/wandb", "pyvenv.cfg/wandb", "wandb")
-    assert (found.multiruns, found.jobs, found.cut) == (("sweep",), (), ())
+    assert found == FoundFolders(str(base), wandb=("at/y/wandb", "wandb"), multiruns=("sweep",))
+
+
+def test_what_only_looks_like_a_mark_shuts_nothing(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
+    make(base, *(f"{name}/wandb/" for name in ("own", "linked", "pipe", "multirun.yaml", "pyvenv.cfg")), "own/.hsm/")
+    make(base, "file/.hydra", "file/.hsm", "file/wandb")
+    (base / "linked/.hsm").symlink_to("../own/.hsm")
+    os.mkfifo(base / "pipe/multirun.yaml")
+    os.mkfifo(base / "pipe/pyvenv.cfg")
+    found = search(make_endpoint(kind), base)
+    wandb = ("linked/wandb", "multirun.yaml/wandb", "own/wandb", "pipe/wandb", "pyvenv.cfg/wandb")
+    assert found == FoundFolders(str(base), wandb=wandb)
 
 
 def test_the_base_is_searched_whatever_it_is(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
@@ -153,16 +159,33 @@ def test_a_large_folder_is_left_and_named(make_endpoint: MakeEndpoint, base: Pat
     assert found.wandb == ("part/wandb", "part/x/y/wandb")
 
 
+def test_of_a_large_folder_so_many_entries_count(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
+    make(base, *(f"data/{number}/wandb/" for number in range(30)))
+    found = search(make_endpoint(kind), base, n_entries=20)
+    assert (len(found.wandb), found.cut) == (20, (CutSearch("data", CutReason.ENTRIES),))
+
+
+def test_files_count_as_entries_too(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
+    make(base, *(f"data/{number}{what}" for number in range(30) for what in ("/wandb/", ".png")))
+    expected = search(LocalEndpoint(), base, n_entries=20)
+    assert 0 < len(expected.wandb) < 20
+    found = search(make_endpoint(kind), base, n_entries=20)
+    assert found.cut == expected.cut
+    if kind.removeprefix("open-") not in ("busybox", "no-printf", "bsd"):  # which do not tell what came when
+        assert found == expected
+
+
 def test_many_folders_end_the_search_and_come_last(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
-    make(base, *(f"data/class-{number}/x/" for number in range(101)), "part/one/wandb/", "part/two/three/wandb/")
+    parts = [f"{letter}-part" for letter in "abcxyz"]  # on both sides of the data, in whatever order they are listed
+    make(base, *(f"{part}/sub/wandb/" for part in parts[:3]), *(f"data/{number}/x/" for number in range(101)))
+    make(base, *(f"{part}/sub/wandb/" for part in parts[3:]))
     endpoint = make_endpoint(kind)
-    found = search(endpoint, base, n_folders=10)  # the base, data, part, part/one, part/two, five classes
+    found = search(endpoint, base, n_folders=17)  # the base, the seven in it, six parts' own, three of the data's
     (cut,) = found.cut
     assert cut.reason is CutReason.FOLDERS
-    assert cut.path.startswith("data/class-")
-    assert found.wandb == ("part/one/wandb",)
+    assert cut.path.startswith("data/")
+    assert found.wandb == tuple(f"{part}/sub/wandb" for part in parts)
     assert search(endpoint, base, n_folders=500).cut == ()
-    assert search(endpoint, base, n_folders=500).wandb == ("part/one/wandb", "part/two/three/wandb")
 
 
 def test_more_folders_than_go_into_one_step_are_all_read(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
