@@ -29,14 +29,24 @@ _ESCAPED = re.compile("[%/\x00-\x1f\x7f-\x9f\ud800-\udfff]|\\.(?=\\.)|(?<=\\.)\\
 _TAKEN = re.compile(r"^(?=wandb$)w")
 
 
-def sweep_folder(sweep: str) -> str:
-    """Return a sweep's folder, relative to the folder of sweeps."""
-    return f"{OUTPUTS}/{sweep}"
+def sweep_folder(sweep: str, place: str = "") -> str:
+    """Return a sweep's folder, relative to the folder of sweeps.
+
+    Args:
+        sweep: The sweep's id.
+        place: Of a Hydra sweep: its folder relative to the project, which is the answer.
+    """
+    return place or f"{OUTPUTS}/{sweep}"
 
 
 def receipt_folder(sweep: str) -> str:
     """Return the folder of a sweep's receipts, relative to the folder of sweeps."""
     return f"{OUTPUTS}/{sweep}/{RECEIPT_FOLDER}"
+
+
+def make_hydra_id(place: str) -> str:
+    """Make the id of a Hydra sweep of its folder's path below the project, `/` as `_`."""
+    return make_sweep_id(place.replace("/", "_"))
 
 
 def make_sweep_id(name: str) -> str:

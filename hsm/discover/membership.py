@@ -24,7 +24,7 @@ RUNNING_NS = 600 * 10**9
 A live run holds no lock, and some versions of wandb write their log only at every 32 KiB.
 """
 
-_RUN_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)", re.DOTALL)
+_RUN_FOLDER = re.compile(r"(?:offline-|dry)?run-\d{8}_\d{6}-(.+)", re.DOTALL)
 
 # Hydra's overrides: `wandb.group=x`, and `+` or `++` before it where the key is new or may be.
 _GROUP_ARGUMENT = re.compile(r"""\+{0,2}wandb\.group=(?P<quote>["']?)(?P<name>.*)(?P=quote)""", re.DOTALL)

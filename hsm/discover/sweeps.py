@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, Listing, Tree
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import Entry, EntryKind, Root, SweepKind
-from hsm.sweep_folder import OUTPUTS, sweep_folder
+from hsm.sweep_folder import LOOSE, OUTPUTS, sweep_folder
 
 LATEST = "latest"
 WANDB_NAMES = frozenset({"wandb", ".wandb"})
@@ -19,7 +19,7 @@ WANDB_NAMES = frozenset({"wandb", ".wandb"})
 # Names of folders that file systems and network disks (Synology, QNAP) make themselves, in any folder.
 _FOLDERS_OF_SYSTEMS = frozenset({"lost+found", "@eaDir", "#recycle", "#snapshot", "@Recycle", "$RECYCLE.BIN"})
 
-_RUN_NAME = re.compile(r"(offline-)?run-.+", re.DOTALL)
+_RUN_NAME = re.compile(r"(offline-|dry)?run-.+", re.DOTALL)
 _TIMESTAMP = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})[_T-]?(\d{2})-?(\d{2})-?(\d{2})", re.ASCII)
 _NUMBERS = re.compile(r"([0-9]+)")
 _MOST_NAMES = 5
@@ -35,6 +35,7 @@ class Layout:
         wandb: The folder of runs.
         shared: Further folders of runs, in which the logs say whose a run is.
         inner: Further folders of runs that lie in the folder of one sweep.
+        hydra: Folders of Hydra sweeps, relative to the project (`hsm.discover.kinds.hydra`).
     """
 
     project: str
@@ -42,6 +43,7 @@ class Layout:
     wandb: str
     shared: tuple[str, ...] = ()
     inner: tuple[str, ...] = ()
+    hydra: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,12 @@ class Sweep:
 
     Attributes:
         id: Its name, for example `sweep_20251020_212836`.
-        prefix: The absolute folder at the source below which it is `outputs/<id>`; empty for a sweep that has
-            only wandb runs.
+        prefix: The absolute folder at the source below which it is `outputs/<id>`, or `place`; empty for a sweep that
+            has only wandb runs.
         path: The absolute path of its folder; empty where `prefix` is.
         kind: What makes its runs one.
         name: The name that logs give, where it is of the kind `wandb`.
+        place: Its folder relative to the project, where it is of the kind `hydra`.
     """
 
     id: str
@@ -62,10 +65,16 @@ class Sweep:
     path: str = ""
     kind: SweepKind = SweepKind.FOLDER
     name: str = ""
+    place: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The path of its folder below `prefix`."""
+        return sweep_folder(self.id, self.place)
 
 
 def is_run_name(name: str) -> bool:
-    """Tell whether wandb would give a run's folder this name: `run-...` or `offline-run-...`."""
+    """Tell whether wandb would give a run's folder this name: `run-...`, `offline-run-...`, up to 0.9 `dryrun-...`."""
     return _RUN_NAME.fullmatch(name) is not None
 
 
@@ -254,7 +263,7 @@ def _iter_run_groups(endpoint: Endpoint, wandb: Listing) -> Iterator[str]:
 
 
 def _is_sweep_name(name: str) -> bool:
-    if name in _FOLDERS_OF_SYSTEMS or name in WANDB_NAMES:
+    if name in _FOLDERS_OF_SYSTEMS or name in WANDB_NAMES or name == LOOSE:
         return False
     try:
         check_sweep_name(name)

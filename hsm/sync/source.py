@@ -12,7 +12,7 @@ from hsm.discover.index import load_index, save_index
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.lookup import ALL_SWEEPS, Lookup, Meaning
-from hsm.discover.words.meanings import find_meanings
+from hsm.discover.words.meanings import find_meanings, list_all_meanings
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import UnknownSweepError
 from hsm.model import EntryKind, Problem, Root, SweepInventory, SweepKind
@@ -103,7 +103,7 @@ def find_known_meanings(
     found: list[Meaning] = []
     for word in words:
         try:
-            found += lookup.list_all() if word == ALL_SWEEPS else find_meanings(lookup, word)
+            found += list_all_meanings(lookup) if word == ALL_SWEEPS else find_meanings(lookup, word)
         except UnknownSweepError:
             folder = ProjectFolder(project)
             targets = (target,) if target else folder.list_targets()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hsm.cli.render.printer import Part, Printer, TextColumn
-from hsm.cli.render.words import escape_text, format_count, format_seconds, list_some
+from hsm.cli.render.words import escape_text, format_count, format_seconds, list_some, name_sweep
 from hsm.model import RunState
 from hsm.report.plots import describe_strength
 from hsm.report.report import Report
@@ -41,7 +41,7 @@ def show_sweep_table(report: Report, *, verbosity: int) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
     of_all = f" of {report.n_runs}" if len(report.table.runs) != report.n_runs else ""
     printer.print_name(
-        (report.sweep, "bold"), f": {len(report.table.runs)}{of_all} runs{f' ({counts})' * bool(counts)}"
+        (name_sweep(report.sweep), "bold"), f": {len(report.table.runs)}{of_all} runs{f' ({counts})' * bool(counts)}"
     )
     if not report.table.runs:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hsm.sweep_folder import LOOSE
 from hsm.units import format_size
 
 _KNOWN = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\x1b": r"\x1b"}
@@ -34,6 +35,11 @@ def _escape_character(character: str) -> str:
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def name_sweep(sweep: str) -> str:
+    """Name a sweep as it is typed: the runs that are in no sweep have an id of their own."""
+    return "loose" if sweep == LOOSE else sweep
 
 
 def format_count(n: int, noun: str, plural: str = "") -> str:

@@ -12,7 +12,6 @@ from hsm.discover.results import Results, is_own
 from hsm.discover.sweeps import WANDB_NAMES, Sweep
 from hsm.endpoint import Endpoint, Listing
 from hsm.model import Entry, EntryKind, Problem, Root
-from hsm.sweep_folder import sweep_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def read_sweep_files(
         parts = entry.path.split("/")
         if not entry.path or is_in_wandb(parts, entry):
             continue
-        path = f"{sweep_folder(sweep.id)}/{entry.path}"
+        path = f"{sweep.folder}/{entry.path}"
         if max_depth is None or len(parts) <= max_depth:
             found.results.take(entry, Root.SWEEPS, path, sweep.prefix, "", places=followed.places.get(entry.path))
         elif entry.kind is not EntryKind.FOLDER:  # what lies behind it is counted by itself
@@ -65,7 +64,7 @@ def read_sweep_files(
     for problem in followed.listing.problems:
         _take_problem(problem, sweep, found, max_depth=max_depth, has_runs=has_runs)
     if may_hold_junk(file.path for file in found.results.files):
-        start = f"{sweep.prefix}/{sweep_folder(sweep.id)}"
+        start = f"{sweep.prefix}/{sweep.folder}"
         listed = frozenset(f"{start}/{entry.path}" for entry in followed.listing.entries)
         found.results.files = mark_junk(endpoint, found.results.files, listed)
     return found
@@ -85,7 +84,7 @@ def is_symlinked_wandb(parts: Sequence[str], entry: Entry) -> bool:
 def _take_problem(problem: Problem, sweep: Sweep, found: SweepFiles, *, max_depth: int | None, has_runs: bool) -> None:
     """Take what could not be read; a notice where it lies too deep to be sent, and can hide no run."""
     parts = problem.path.split("/") if problem.path else []
-    path = "/".join([sweep_folder(sweep.id), *parts])
+    path = "/".join([sweep.folder, *parts])
     if has_runs or max_depth is None or len(parts) < max_depth:
         found.results.take_unreadable(Problem(path, problem.kind, problem.message, problem.hint), "")
         return

@@ -98,6 +98,26 @@ def read_listed(endpoint: Endpoint, receipts: Mapping[str, Iterable[Entry]], *, 
     return {sweep: joined for sweep, parts in found.items() if (joined := _join(parts)) != Listed()}
 
 
+def read_receipt(endpoint: Endpoint, folder: str, name: str, sweep: str) -> tuple[bytes, frozenset[str]]:
+    """Read one receipt as a pull does: its content, and the runs that it lists.
+
+    Args:
+        endpoint: Where it lies.
+        folder: Of the sweep's receipts, absolute.
+        name: Of its file.
+        sweep: The sweep's id.
+
+    Returns:
+        Nothing and none where it is not there, is no plain file, or is not sound.
+    """
+    (listing,) = endpoint.survey([Tree(folder, (name,), 0)]).listings
+    if all(entry.kind is EntryKind.FILE for entry in listing.entries):
+        for ends in endpoint.read_ends([f"{folder}/{name}"], n_blocks=0, head_bytes=MOST_RECEIPT_BYTES):
+            runs = _parse(ends.head, name, sweep).runs
+            return (ends.head, runs) if runs else (b"", runs)
+    return b"", frozenset()
+
+
 def find_receipts(folder: Listing | None) -> tuple[Entry, ...]:
     """Find the receipts in the listing of a sweep's folder, each with its absolute path."""
     return tuple(entry for _, entry in _iter_receipts(folder, depth=0)) if folder is not None else ()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hsm.discover.index import RunIndex
 from hsm.discover.kinds.agent_files import read_agent_names
 from hsm.discover.kinds.claims import RunClaims
-from hsm.discover.kinds.receipts import Listed, find_all_receipts, make_receipt_trees, read_listed
+from hsm.discover.kinds.receipts import Listed, find_all_receipts, read_listed
 from hsm.discover.membership import Candidate, Membership
+from hsm.discover.results import is_own
 from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import Layout, Sweep, parse_timestamp
-from hsm.discover.wandb_runs import find_candidates, make_wandb_tree
-from hsm.endpoint import Endpoint, Listing, Tree
+from hsm.discover.words.run_places import PlacedRun, RunListings, find_placed_runs, look_for_runs
+from hsm.endpoint import Endpoint, Listing
 from hsm.model import SweepKind
 from hsm.sweep_folder import LOOSE, assign_ids
 from hsm.wandb_log.facts import LogFacts
@@ -48,12 +49,14 @@ class Catalogue:
         sweeps: Oldest first; the loose runs, if there are any, last.
         counts: The number of runs by the sweep's id.
         listed: What receipts say, by the sweep's id.
+        blocked: A folder of results that has the id of the loose runs; empty where there is none.
     """
 
     runs: tuple[KnownRun, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     listed: Mapping[str, Listed] = field(default_factory=dict)
+    blocked: str = ""
 
     @cached_property
     def by_name(self) -> Mapping[str, Sweep]:
@@ -79,54 +82,51 @@ def read_catalogue(
         is_deep: With the runs that lie deeper in the folders of sweeps than wandb folders are searched for.
     """
     ids = tuple(dict.fromkeys(sweep.id for sweep in folders))
-    bare = tuple(sweep.id for sweep in folders if not sweep.path)
-    others = (*layout.shared, *layout.inner)
-    further = [*map(make_wandb_tree, others), *make_receipt_trees(layout, ids)]
-    whole = [Tree(sweep.path) for sweep in folders if sweep.path] if is_deep else []
-    survey = endpoint.survey([make_wandb_tree(layout.wandb, bare), *further, *whole])
-    wandb, *rest = survey.listings
-    shared, receipts, deep = rest[: len(others)], rest[len(others) : len(further)], rest[len(further) :]
-    found = [find_candidates(bare, wandb, None, shared)[0], *(find_candidates((), None, each)[0] for each in deep)]
-    candidates = tuple({candidate.path: candidate for part in found for candidate in part}.values())
-    facts = read_facts(endpoint, candidates, index=index, is_wanted=lambda _: False)
-    listed = read_listed(endpoint, find_all_receipts(receipts), index=index)
+    seen = look_for_runs(endpoint, layout, folders, with_folders=is_deep)
+    placed = find_placed_runs(seen, ids)
+    facts = read_facts(endpoint, [run.candidate for run in placed], index=index, is_wanted=lambda _: False)
+    listed = read_listed(endpoint, find_all_receipts(seen.receipts), index=index)
+    return make_catalogue(seen, placed, facts, listed, ids)
+
+
+def make_catalogue(
+    seen: RunListings,
+    placed: Iterable[PlacedRun],
+    facts: Mapping[str, LogFacts],
+    listed: Mapping[str, Listed],
+    ids: Sequence[str],
+) -> Catalogue:
+    """Make the catalogue of what was seen. Pure.
+
+    Args:
+        seen: The places of runs.
+        placed: The run folders that were found there.
+        facts: Of their logs, by folder.
+        listed: What the receipts say, by the sweep's id.
+        ids: Of the folder sweeps.
+    """
     claims = RunClaims(
         LOOSE,
         SweepKind.LOOSE,
         known=frozenset(ids),
-        agents=read_agent_names([wandb, *shared]),
+        agents=read_agent_names([seen.wandb, *seen.shared, *(listing for _, listing in seen.inner)]),
         listed={name: found.runs for name, found in listed.items()},
     )
-    places = _Places(wandb, folders, bare)
-    runs = tuple(
-        _make_run(candidate, facts[candidate.path], claims, places, now_ns=survey.machine.clock_ns)
-        for candidate in candidates
-    )
-    return _make_catalogue(runs, ids, listed)
+    runs = tuple(_make_run(run, facts[run.candidate.path], claims, now_ns=seen.now_ns) for run in placed)
+    blocked = next((folder.base for folder in seen.loose if _holds_results(folder)), "")
+    return replace(_make_catalogue(runs, ids, listed), blocked=blocked)
 
 
-class _Places:
-    """The folders in which the runs of one folder sweep lie."""
-
-    def __init__(self, wandb: Listing, folders: Iterable[Sweep], bare: Iterable[str]) -> None:
-        self._places = {f"{wandb.base}/{sweep}": sweep for sweep in bare}
-        self._places |= {sweep.path: sweep.id for sweep in folders if sweep.path}
-
-    def find(self, folder: str) -> str:
-        """Find the sweep in whose place a folder lies; empty for none."""
-        parts = folder.split("/")
-        for count in range(len(parts), 1, -1):
-            if sweep := self._places.get("/".join(parts[:count])):
-                return sweep
-        return ""
+def _holds_results(folder: Listing) -> bool:
+    return any(not is_own(entry.path.split("/")) for entry in folder.entries if entry.path)
 
 
-def _make_run(candidate: Candidate, facts: LogFacts, claims: RunClaims, places: _Places, *, now_ns: int) -> KnownRun:
-    inside = places.find(candidate.prefix)
-    decided = Membership.NO if inside else claims.decide(candidate, facts)
+def _make_run(run: PlacedRun, facts: LogFacts, claims: RunClaims, *, now_ns: int) -> KnownRun:
+    candidate = run.candidate
+    decided = Membership.NO if run.inside else claims.decide(candidate, facts)
     is_resting = decided is Membership.UNKNOWN and not facts.is_foreign and claims.is_loose(candidate, now_ns=now_ns)
     is_loose = decided is Membership.YES or is_resting
-    return KnownRun(candidate, facts, claims.find_names(candidate, facts), inside, is_loose)
+    return KnownRun(candidate, facts, claims.find_names(candidate, facts), run.inside, is_loose)
 
 
 def _make_catalogue(runs: tuple[KnownRun, ...], folders: Sequence[str], listed: Mapping[str, Listed]) -> Catalogue:

@@ -101,7 +101,8 @@ class Lookup:
         (sweep,) = owners.values()
         names = sorted({run.candidate.name for run in runs})
         own = LOOSE_WORD if sweep.kind is SweepKind.LOOSE else sweep.id
-        return Meaning(sweep, frozenset(names), f"{word} is run {' and '.join(names)} of {own}")
+        said = f"{word} (run of {own})" if names == [word] else f"{word} is run {' and '.join(names)} of {own}"
+        return Meaning(sweep, frozenset(names), said)
 
     def _iter_catalogues(self) -> Iterator[Catalogue]:
         yield self.catalogue

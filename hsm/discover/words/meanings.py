@@ -6,12 +6,13 @@ The first three steps are of folders and read no log: what they find, no name in
 from __future__ import annotations
 
 import fnmatch
+import shlex
 
 from hsm.discover.sweeps import LATEST, Sweep, check_sweep_name, pick_sweep
 from hsm.discover.words.lookup import LOOSE_WORD, RUN_PREFIX, Lookup, Meaning
 from hsm.discover.words.paths import find_by_path
 from hsm.discover.words.unknown import make_ambiguous_error, make_unknown_error
-from hsm.errors import UsageError
+from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import SweepKind
 from hsm.sweep_folder import LOOSE
 
@@ -49,6 +50,19 @@ def find_meanings(lookup: Lookup, word: str) -> tuple[Meaning, ...]:
     return matches
 
 
+def list_all_meanings(lookup: Lookup) -> tuple[Meaning, ...]:
+    """List every sweep, oldest first, the loose runs last.
+
+    Raises:
+        UsageError: There is none, or the loose runs have no place.
+    """
+    found = lookup.list_all()
+    if not found:
+        raise make_unknown_error("--all", lookup.folders, lookup.catalogue, lookup.layout)
+    _check_loose_place(lookup)
+    return found
+
+
 def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
     """Find the newest folder sweep, or the only one that begins so."""
     ids = list(dict.fromkeys(sweep.id for sweep in lookup.folders))
@@ -78,9 +92,13 @@ def _find_other(lookup: Lookup, word: str) -> Meaning | None:
 
 
 def _find_loose(lookup: Lookup) -> Meaning:
+    _check_loose_place(lookup)
     loose = [sweep for sweep in lookup.catalogue.sweeps if sweep.kind is SweepKind.LOOSE]
     if not loose:
-        raise make_unknown_error(LOOSE_WORD, lookup.folders, lookup.catalogue, lookup.layout)
+        raise UnknownSweepError(
+            "There are no loose runs: every run here is in a sweep.",
+            hint="`hsm sync list --sweeps` shows the sweeps; `group:loose` is a group of this name.",
+        )
     return lookup.make_meaning(loose[0])
 
 
@@ -100,3 +118,13 @@ def _find_run(lookup: Lookup, word: str) -> Meaning:
             kind="unknown_run",
         )
     return found
+
+
+def _check_loose_place(lookup: Lookup) -> None:
+    """Refuse to take the folder of the loose runs' receipts from results that somebody keeps there."""
+    if folder := lookup.catalogue.blocked:
+        raise UsageError(
+            f"{folder} has the id of the runs that are in no sweep.",
+            hint=f"Rename it: `mv {shlex.quote(folder)} {shlex.quote(folder.replace(f'/{LOOSE}', '/loose-1'))}`.",
+            kind="bad_sweep_name",
+        )

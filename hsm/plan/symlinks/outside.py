@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from hsm.model import PlanItem, Problem, Reason, Root, Run, SourceFile, SweepInventory
 from hsm.plan.notices import make_notices
-from hsm.sweep_folder import OUTPUTS
+from hsm.sweep_folder import sweep_folder
 
 LINK_OUTSIDE = "link_outside"
 LINK_DETAIL = "its symlink leads out: "
-_RUN_NAMES = ("run-", "offline-run-")
+_RUN_NAMES = ("run-", "offline-run-", "dryrun-")
 
 
 def drop_bad_names(inventory: SweepInventory) -> SweepInventory:
@@ -19,7 +19,7 @@ def drop_bad_names(inventory: SweepInventory) -> SweepInventory:
 
     No file system gives such names; a far side that makes its answers up can.
     """
-    files = tuple(file for file in inventory.files if _is_good(file, inventory.sweep))
+    files = tuple(file for file in inventory.files if _is_good(file, sweep_folder(inventory.sweep, inventory.place)))
     runs = tuple(run for run in inventory.runs if _is_run(run))
     # A record is made of each of them, by the name of its run.
     names = {"", *(run.name for run in runs)}
@@ -69,13 +69,13 @@ def make_link_notices(items: Iterable[PlanItem]) -> list[Problem]:
     )
 
 
-def _is_good(file: SourceFile, sweep: str) -> bool:
+def _is_good(file: SourceFile, folder: str) -> bool:
     parts = file.path.split("/")
     # Checked part by part, before any path is joined: `..` in the middle leads out as well.
     if not all(_is_name(part) for part in parts):
         return False
     if file.root is Root.SWEEPS:
-        return len(parts) > 2 and parts[:2] == [OUTPUTS, sweep]
+        return file.path.startswith(f"{folder}/")
     return len(parts) > 1 and parts[0] == file.run and parts[0].startswith(_RUN_NAMES)
 
 

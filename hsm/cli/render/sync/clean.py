@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hsm.cli.render.printer import Part, Printer, TextColumn
-from hsm.cli.render.words import escape_text, format_count
+from hsm.cli.render.words import escape_text, format_count, name_sweep
 from hsm.sync.clean.report import CleanReport
 from hsm.sync.clean.values import Lack, UnitVerdict
 from hsm.units import format_bytes
@@ -38,7 +38,7 @@ def show_clean(report: CleanReport, *, verbosity: int, is_quiet: bool, was_shown
     staying = [verdict for verdict in report.verdicts if verdict not in going]
     is_short = is_quiet or was_shown
     if not is_short:
-        printer.print_name((report.sweep, "bold"))
+        printer.print_name((name_sweep(report.sweep), "bold"))
         _print_table(printer, report, going, staying, verbosity=verbosity)
     for verdict in staying:
         if not is_short or verdict.unit.path in kept:
@@ -52,7 +52,7 @@ def show_clean(report: CleanReport, *, verbosity: int, is_quiet: bool, was_shown
 
 def make_question(report: CleanReport) -> str:
     """Make the question that is asked before anything is removed."""
-    sweep = escape_text(report.sweep)
+    sweep = escape_text(name_sweep(report.sweep))
     files = format_count(report.n_files, "file")
     return f"Remove {files}, {format_bytes(report.n_bytes)}, of {sweep} from this machine?"
 

@@ -18,7 +18,7 @@ from hsm.cli.render.sync.progress.bars import BarReporter
 from hsm.cli.render.sync.progress.lines import LineReporter, write_line
 from hsm.cli.render.sync.report import show_report
 from hsm.cli.render.terminal import can_draw, never_raise
-from hsm.cli.render.words import escape_text, format_count, format_seconds, list_some
+from hsm.cli.render.words import escape_text, format_count, format_seconds, list_some, name_sweep
 from hsm.errors import ExitCode
 from hsm.progress import Event, ProblemFound, SilentReporter, StepStarted, TargetEnded, WordUnderstood
 from hsm.sync.follow.follow import Watcher
@@ -184,7 +184,10 @@ def describe_status(status: FollowStatus, *, with_times: bool) -> str:
         with_times: Also what counts down.
     """
     look = f"next look in {format_seconds(status.next_seconds)}" if with_times and status.next_seconds else ""
-    sweeps = [f"{sweep}: {_describe_sweep(awaited, with_times=with_times)}" for sweep, awaited in status.sweeps.items()]
+    sweeps = [
+        f"{name_sweep(sweep)}: {_describe_sweep(awaited, with_times=with_times)}"
+        for sweep, awaited in status.sweeps.items()
+    ]
     targets = [f"{target.name}: {_describe_target(target, with_times=with_times)}" for target in status.targets]
     return "; ".join(filter(None, [look, *sweeps, *targets]))
 
@@ -237,7 +240,7 @@ def show_follow_report(followed: FollowReport, *, verbosity: int, is_quiet: bool
     printer.print(f"{how} {format_seconds(followed.seconds)}, {passes}: {sent}")
     for sweep, awaited in followed.status.sweeps.items():
         for line in _iter_sweep_lines(awaited):
-            printer.print(f"{sweep}: {line}", indent=2, hang=2)
+            printer.print(f"{name_sweep(sweep)}: {line}", indent=2, hang=2)
     for target in followed.status.targets:
         if target.pending or target.standing is FollowState.GIVEN_UP:
             printer.print(f"{target.name}: {_describe_target(target, with_times=False)}", indent=2, hang=2)

@@ -9,7 +9,7 @@ from hsm.cli.render.printer import Printer
 from hsm.cli.render.problems import describe_problems, print_problems
 from hsm.cli.render.sync.after_sync import print_steps
 from hsm.cli.render.sync.preview import describe_not_chosen, describe_states, print_deeper, print_preview
-from hsm.cli.render.words import format_count, format_part, format_seconds, list_some
+from hsm.cli.render.words import format_count, format_part, format_seconds, list_some, name_sweep
 from hsm.errors import ExitCode
 from hsm.model import RunState
 from hsm.sync.reports import State, SyncReport, TargetReport, count_bytes, count_files, count_run_states
@@ -43,7 +43,9 @@ def show_report(report: SyncReport, *, verbosity: int, is_quiet: bool) -> None:
         if number:
             printer.print()
         way = "from" if report.direction == "pull" else "to"
-        printer.print_name((f"{sweep} {way} {target.name}", "bold"), ", dry run" if report.is_dry_run else "")
+        printer.print_name(
+            (f"{name_sweep(sweep)} {way} {target.name}", "bold"), ", dry run" if report.is_dry_run else ""
+        )
         _TargetPrinter(printer, target, verbosity=verbosity, is_quiet=is_quiet).print(report)
     if report.error is not None:
         printer.print_error(report.error, verbosity=verbosity)
@@ -201,7 +203,7 @@ def _describe_whole(report: SyncReport, served: Sequence[tuple[str, TargetReport
     names: dict[State, list[str]] = {}
     for sweep, target in served:
         names.setdefault(target.state, []).append(
-            f"{sweep} at {target.name}" if len(report.sweeps) > 1 else target.name
+            f"{name_sweep(sweep)} at {target.name}" if len(report.sweeps) > 1 else target.name
         )
     parts: list[str | tuple[str, str]] = ["In all: "]
     for state in State:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from hsm.cli.render.printer import Part, Printer, TextColumn
 from hsm.cli.render.problems import print_problems
-from hsm.cli.render.words import format_count, list_some
+from hsm.cli.render.words import format_count, list_some, name_sweep
 from hsm.records.scope import FAILURES, lacks_parts
 from hsm.sync.status.report import (
     CleanedStatus,
@@ -53,7 +53,7 @@ def show_status(report: StatusReport, *, verbosity: int) -> None:
 
 
 def _print_sweep(printer: Printer, sweep: SweepStatus, *, verbosity: int) -> None:
-    printer.print_name((sweep.sweep, "bold"))
+    printer.print_name((name_sweep(sweep.sweep), "bold"))
     rows = [_make_target_row(target) for target in sweep.targets]
     rows += [_make_received_row(received) for received in sweep.received if received.source is not None]
     if rows:

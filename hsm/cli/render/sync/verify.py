@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hsm.cli.render.words import name_sweep
 from hsm.errors import ExitCode
 from hsm.sync.verify.report import VerifyReport, VerifyVerdict
 
@@ -11,7 +12,7 @@ def describe_verdicts(report: VerifyReport) -> list[str]:
     lines = []
     for sweep, verdicts in report.sweeps.items():
         for verdict in verdicts:
-            lines.append(f"{sweep} at {verdict.target}: {_describe(verdict)}")
+            lines.append(f"{name_sweep(sweep)} at {verdict.target}: {_describe(verdict)}")
             for words, paths in (
                 ("differs", verdict.different),
                 ("is missing there", verdict.missing),

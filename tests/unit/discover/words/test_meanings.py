@@ -1,0 +1,234 @@
+"""What a word of a command line means, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from hsm.discover.index import RunIndex
+from hsm.discover.inventory import read_inventory
+from hsm.discover.sweeps import look_for_sweeps
+from hsm.discover.words.catalogue import read_catalogue
+from hsm.discover.words.lookup import Lookup, Meaning
+from hsm.discover.words.meanings import find_meanings
+from hsm.endpoint import FolderSearch
+from hsm.errors import UnknownSweepError, UsageError
+from hsm.model import SweepKind
+from hsm.remote.local import LocalEndpoint
+from hsm.sync.places import ProjectPlaces, make_project_places
+from tests.unit.discover.conftest import MadeProject
+from tests.unit.wandb_log import log_writer as w
+
+OLD, NEW = "sweep_20251020_212836", "sweep_20251021_090000"
+T = "20251022_100000"
+
+
+def find_places(made: MadeProject) -> ProjectPlaces:
+    """Find the places of a made project, as a command does."""
+    endpoint = LocalEndpoint()
+    found = look_for_sweeps(endpoint, made.layout, FolderSearch(str(made.folder)))
+    return make_project_places(endpoint, found, found.searched, made.folder / "cache.json")
+
+
+def mean(made: MadeProject, word: str, *, working_folder: Path | None = None) -> tuple[Meaning, ...]:
+    """Find what a word means in a made project, from a working folder."""
+    lookup = find_places(made).make_lookup(working_folder=str(working_folder or made.folder))
+    return find_meanings(lookup, word)
+
+
+def list_ids(found: Sequence[Meaning]) -> list[str]:
+    return [meaning.sweep.id for meaning in found]
+
+
+def list_runs(made: MadeProject, word: str) -> list[str]:
+    """List the ids of the runs that the sweep of a word has."""
+    places, (meaning,) = find_places(made), mean(made, word)
+    ids = frozenset(sweep.id for sweep in places.sweeps)
+    options = {"max_depth": 1, "index": RunIndex(), "known_sweeps": ids}
+    inventory = read_inventory(LocalEndpoint(), places.layout, meaning.sweep, **options)
+    return [run.id for run in inventory.runs]
+
+
+@pytest.fixture
+def mixed(made: MadeProject) -> MadeProject:
+    """Return a project with sweeps of three kinds in several wandb folders."""
+    for sweep in (OLD, NEW):
+        made.write(f"sweeps/outputs/{sweep}/sweep_config.yaml")
+    made.write_run(f"wandb/offline-run-{T}-own", w.run("own", group=NEW))
+    made.write_run(f"wandb/offline-run-{T}-native", w.run("native", sweep_id="abcd1234"))
+    made.write_run(f"train/wandb/offline-run-{T}-d1", w.run("d1", group="dev"))
+    made.write_run(f"a/b/c/wandb/offline-run-{T}-d2", w.run("d2", group="dev"))
+    made.write_run(f"outputs/wandb/offline-run-{T}-l1", w.run("l1"))
+    made.write_run(f"wandb/offline-run-{T}-l2", w.run("l2"))
+    made.write_run(f"wandb/offline-run-{T}-old", w.run("old"))
+    made.write("wandb/sweep-ef567890/config-old.yaml", "")
+    return made
+
+
+KINDS = {
+    OLD: (OLD, SweepKind.FOLDER),
+    "latest": (NEW, SweepKind.FOLDER),
+    "sweep_20251020": (OLD, SweepKind.FOLDER),
+    "loose": ("@loose", SweepKind.LOOSE),
+    "@loose": ("@loose", SweepKind.LOOSE),
+    "dev": ("dev", SweepKind.WANDB),
+    "abcd1234": ("abcd1234", SweepKind.WANDB),
+    "abcd": ("abcd1234", SweepKind.WANDB),
+    "me/proj/abcd1234": ("abcd1234", SweepKind.WANDB),
+    "group:dev": ("dev", SweepKind.WANDB),
+    f"group:{NEW}": (NEW, SweepKind.FOLDER),
+    "ef567890": ("ef567890", SweepKind.WANDB),
+    f"sweeps/outputs/{OLD}": (OLD, SweepKind.FOLDER),
+    f"./sweeps/outputs/{OLD}/": (OLD, SweepKind.FOLDER),
+}
+
+
+@pytest.mark.parametrize(("word", "expected"), KINDS.items(), ids=KINDS)
+def test_a_word_means(mixed: MadeProject, word: str, expected: tuple[str, SweepKind]) -> None:
+    (found,) = mean(mixed, word)
+    assert (found.sweep.id, found.sweep.kind, found.runs) == (*expected, frozenset())
+
+
+MEMBERS = {"dev": ["d1", "d2"], "loose": ["l1", "l2"], "ef567890": ["old"], NEW: ["own"], "abcd1234": ["native"]}
+
+
+@pytest.mark.parametrize(("word", "expected"), MEMBERS.items(), ids=MEMBERS)
+def test_its_runs_are(mixed: MadeProject, word: str, expected: list[str]) -> None:
+    assert sorted(list_runs(mixed, word)) == expected
+
+
+RUNS = {
+    "d1": ("dev", "d1"),
+    f"offline-run-{T}-l2": ("@loose", "l2"),
+    "run:own": (NEW, "own"),
+    f"train/wandb/offline-run-{T}-d1": ("dev", "d1"),
+}
+
+
+@pytest.mark.parametrize(("word", "expected"), RUNS.items(), ids=RUNS)
+def test_a_run_alone_is_meant_in_its_sweep(mixed: MadeProject, word: str, expected: tuple[str, str]) -> None:
+    (found,) = mean(mixed, word)
+    assert (found.sweep.id, found.runs) == (expected[0], {f"offline-run-{T}-{expected[1]}"})
+    assert found.said
+
+
+def test_a_run_deep_in_a_sweeps_folder_is_found_by_its_id(mixed: MadeProject) -> None:
+    mixed.write_run(f"sweeps/outputs/{OLD}/tasks/7/wandb/offline-run-{T}-deep", w.run("deep"))
+    (found,) = mean(mixed, "deep")
+    assert (found.sweep.id, found.runs) == (OLD, {f"offline-run-{T}-deep"})
+
+
+def test_both_folders_of_a_resumed_run_are_meant(mixed: MadeProject) -> None:
+    mixed.write_run("train/wandb/offline-run-20251023_100000-d1", w.run("d1", group="dev"))
+    (found,) = mean(mixed, "d1")
+    assert found.runs == {f"offline-run-{T}-d1", "offline-run-20251023_100000-d1"}
+
+
+def test_a_wandb_folder_means_its_loose_runs(mixed: MadeProject) -> None:
+    (found,) = mean(mixed, "outputs/wandb")
+    assert (found.sweep.id, found.runs) == ("@loose", {f"offline-run-{T}-l1"})
+
+
+def test_a_path_counts_from_the_working_folder(mixed: MadeProject) -> None:
+    (found,) = mean(mixed, f"../sweeps/outputs/{OLD}", working_folder=mixed.folder / "train")
+    assert found.sweep.id == OLD
+
+
+def test_a_pattern_means_all_ids_that_match_oldest_first(mixed: MadeProject) -> None:
+    assert list_ids(mean(mixed, "sweep_2025*")) == [OLD, NEW]
+    assert list_ids(mean(mixed, "*e*")) == [OLD, NEW, "dev", "ef567890", "@loose"]
+
+
+def test_the_beginning_of_a_folder_reads_no_log(mixed: MadeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lookup, "catalogue", property(lambda _: pytest.fail("it read the logs")))
+    assert list_ids(mean(mixed, "sweep_20251021")) == [NEW]
+    assert list_ids(mean(mixed, "latest")) == [NEW]
+
+
+def test_the_newest_of_the_others_is_the_latest_where_no_sweep_is_a_folder(made: MadeProject) -> None:
+    made.write_run("wandb/offline-run-20251022_100000-a", w.run("a", group="zz"))
+    made.write_run("wandb/offline-run-20251023_100000-b", w.run("b", group="aa"))
+    made.write_run("wandb/offline-run-20251024_100000-c", w.run("c"))
+    assert list_ids(mean(made, "latest")) == ["aa"]
+
+
+REFUSED = {
+    "../other": "outside_project",
+    "train": "unknown_sweep",
+    "./train": "no_sweep_folder",
+    "./nothing": "no_sweep_folder",
+    "run:nothing": "unknown_run",
+    "group:nothing": "unknown_sweep",
+    "nothing*": "unknown_sweep",
+    "me/proj/nothing": "unknown_sweep",
+    "sweep_2025": "ambiguous_sweep",
+    "x1": "ambiguous_sweep",
+    "": "bad_sweep_name",
+    "..": "bad_sweep_name",
+}
+
+
+@pytest.mark.parametrize(("word", "kind"), REFUSED.items(), ids=REFUSED)
+def test_refused(mixed: MadeProject, word: str, kind: str) -> None:
+    (mixed.folder.parent / "other").mkdir()
+    mixed.write_run(f"wandb/offline-run-{T}-x", w.run("x", group="x1a"))
+    mixed.write_run(f"wandb/offline-run-{T}-y", w.run("y", group="x1b"))
+    with pytest.raises(UsageError) as caught:
+        mean(mixed, word)
+    assert caught.value.kind == kind
+
+
+def test_a_word_of_two_things_is_refused_with_a_command_for_each(mixed: MadeProject) -> None:
+    for name in ("res_a", "res_b"):
+        mixed.write_run(f"wandb/offline-run-{T}-{name}", w.run(name, group=name))
+    with pytest.raises(UsageError, match="'res' is the beginning of 2 sweeps") as caught:
+        mean(mixed, "res")
+    assert "`hsm sync to res_a`, or `hsm sync to res_b`" in caught.value.hint
+
+
+def test_results_in_the_place_of_the_loose_runs_are_refused(mixed: MadeProject) -> None:
+    mixed.write("sweeps/outputs/@loose/.hsm-sync/receipt-0123456789abcdef.json", "{}")
+    assert list_ids(mean(mixed, "loose")) == ["@loose"]
+    folder = mixed.write("sweeps/outputs/@loose/notes.txt").parent
+    with pytest.raises(UsageError, match="id of the runs that are in no sweep") as caught:
+        mean(mixed, "loose")
+    assert f"mv {folder} " in caught.value.hint
+
+
+def test_a_wandb_folder_is_no_sweep(made: MadeProject) -> None:
+    for place in ("outputs/wandb", "sweeps/outputs/wandb", "outputs/.wandb"):
+        made.write_run(f"{place}/offline-run-{T}-{place.count('/')}{len(place)}", w.run("a"))
+    with pytest.raises(UnknownSweepError):
+        mean(made, "wandb")
+    assert len(list_runs(made, "loose")) == 3
+
+
+def test_a_run_in_the_place_of_a_sweep_is_not_loose(made: MadeProject) -> None:
+    made.write_run(f"outputs/exp1/wandb/offline-run-{T}-a", w.run("a"))
+    made.write_run(f"wandb/exp2/offline-run-{T}-b", w.run("b"))
+    made.write_run(f"wandb/offline-run-{T}-c", w.run("c"))
+    assert list_runs(made, "loose") == ["c"]
+
+
+def test_a_run_that_has_written_nothing_is_loose_once_it_rests(made: MadeProject) -> None:
+    made.write_run(f"wandb/offline-run-{T}-a", log=w.HEADER, seconds_ago=700)
+    made.write_run(f"wandb/offline-run-{T}-b", log=w.HEADER, seconds_ago=500)
+    catalogue = read_catalogue(LocalEndpoint(), made.layout, (), index=RunIndex())
+    assert [run.candidate.run_id for run in catalogue.runs if run.is_loose] == ["a"]
+
+
+def test_a_run_may_bear_several_names(made: MadeProject) -> None:
+    made.write_run(f"wandb/offline-run-{T}-a", w.run("a", group="FedAvg", sweep_id="abcd1234"))
+    assert list_runs(made, "FedAvg") == list_runs(made, "abcd1234") == ["a"]
+    assert list_ids(mean(made, "a")) == ["abcd1234"]
+
+
+def test_a_symlink_out_of_the_project_is_outside(made: MadeProject) -> None:
+    outside = made.folder.parent / "outside"
+    outside.mkdir()
+    made.folder.mkdir()
+    (made.folder / "link").symlink_to(outside)
+    with pytest.raises(UsageError, match="lies outside"):
+        mean(made, "link/")
