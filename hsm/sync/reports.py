@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from hsm.errors import ExitCode, HsmError
-from hsm.model import PlanItem, Problem, Reason, Root, RunState, SyncPlan
-from hsm.plan.summary import Change, Counts, count_reasons, count_sent_bytes, count_states, make_rows
+from hsm.model import PlanItem, Problem, Reason, Root, SyncPlan
+from hsm.plan.summary import Counts
+from hsm.sync.counts import count_bytes, count_files, count_runs, get_outcomes
 from hsm.transfer.outcome import Outcome, Streams, TransferResult
 
 SCHEMA = 1
@@ -168,81 +169,6 @@ def make_error_document(error: HsmError | None) -> dict[str, str] | None:
     return {"kind": error.kind, "message": error.message, "hint": error.hint}
 
 
-def count_files(report: TargetReport) -> dict[str, int]:
-    """Count files by their end; `docs/SYNC.md` explains the words."""
-    if report.counts is not None:
-        return dict(report.counts.files)
-    plan, outcomes = report.plan or SyncPlan(""), _outcomes(report)
-    reasons = count_reasons(plan.items)
-    ends = list(outcomes.values())
-    return {
-        "planned": len(plan.sends),
-        "sent": ends.count(Outcome.SENT),
-        "unchanged": reasons[Reason.SAME] + reasons[Reason.THERE] + ends.count(Outcome.UNCHANGED),
-        "superseded": reasons[Reason.SUPERSEDED],
-        "excluded": reasons[Reason.EXCLUDED] + reasons[Reason.UNFINISHED],
-        "deeper": sum(plan.deeper.values()),
-        "secret": reasons[Reason.SECRET],
-        "conflict": reasons[Reason.CONFLICT] + ends.count(Outcome.SKIPPED),
-        "not_chosen": reasons[Reason.NOT_CHOSEN],
-        "no_result": reasons[Reason.NO_RESULT],
-        "unsettled": ends.count(Outcome.UNSETTLED),
-        "failed": ends.count(Outcome.FAILED),
-    }
-
-
-def count_bytes(report: TargetReport) -> dict[str, int]:
-    """Count the bytes that were planned, and those that are verified to have arrived."""
-    if report.plan is None:
-        return {"planned": 0, "sent": 0}
-    outcomes, proven = _outcomes(report), report.result.files if report.result is not None else {}
-    sent = sum(file.size for key, file in proven.items() if outcomes.get(key) is Outcome.SENT)
-    return {"planned": count_sent_bytes(report.plan), "sent": sent}
-
-
-def count_runs(report: TargetReport) -> dict[str, int]:
-    """Count runs by change and by state; `complete` are those that have ended and are verified as a whole."""
-    if report.counts is not None:
-        return dict(report.counts.runs)
-    rows = [row for row in make_rows(report.plan or SyncPlan("")) if row.run is not None]
-    states = count_run_states(report)
-    return {
-        "total": states.pop("total"),
-        **{change.value.replace(" ", "_"): sum(row.change is change for row in rows) for change in Change},
-        **states,
-    }
-
-
-def count_run_states(report: TargetReport) -> dict[str, int]:
-    """Count `total`, `complete` and the states of `count_runs`, in less time."""
-    if report.counts is not None:
-        return dict(report.counts.runs)
-    plan = report.plan or SyncPlan("")
-    states = count_states(plan.runs)
-    n_complete = len(find_complete_runs(plan, _outcomes(report)))
-    return {"total": len(plan.runs), **{state.value: states[state] for state in RunState}, "complete": n_complete}
-
-
-def find_complete_runs(plan: SyncPlan, outcomes: Mapping[tuple[Root, str], Outcome]) -> set[str]:
-    """Find the runs that have ended and of which every file that counts is verified at the destination."""
-    complete = {run.name for run in plan.runs if run.has_exit_record and run.at_rest}
-    complete -= {gap.run for gap in plan.gaps if gap.reason.is_open}
-    for item in plan.items:
-        is_open = item.reason in (Reason.CONFLICT, Reason.NOT_CHOSEN) or (
-            item.reason.is_send and outcomes.get(item.file.key) not in _PROVEN
-        )
-        if is_open:
-            complete.discard(item.file.run)
-    return complete
-
-
-_PROVEN = frozenset({Outcome.SENT, Outcome.UNCHANGED})
-
-
-def _outcomes(report: TargetReport) -> Mapping[tuple[Root, str], Outcome]:
-    return report.result.outcomes if report.result is not None else {}
-
-
 def _make_target_document(report: TargetReport, *, with_plan: bool) -> dict[str, object]:
     document: dict[str, object] = {
         "name": report.name,
@@ -258,7 +184,7 @@ def _make_target_document(report: TargetReport, *, with_plan: bool) -> dict[str,
         "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
     }
     if with_plan and report.plan is not None:
-        document["plan"] = list(_iter_item_documents(report.plan.items, _outcomes(report)))
+        document["plan"] = list(_iter_item_documents(report.plan.items, get_outcomes(report)))
     return document
 
 

@@ -24,8 +24,9 @@ from hsm.sync.bring.exchange import Direction, exchange
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
+from hsm.sync.counts import count_files, count_runs
 from hsm.sync.observer import Observer, Stopwatch
-from hsm.sync.reports import State, TargetReport, count_files, count_runs
+from hsm.sync.reports import State, TargetReport
 from hsm.targets.connect import connect
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hsm.errors import ExitCode
+from hsm.sync.counts import find_complete_runs
 from hsm.sync.follow.judgement import Awaited
-from hsm.sync.reports import SyncReport, TargetReport, find_complete_runs, make_document, make_error_document
+from hsm.sync.reports import SyncReport, TargetReport, make_document, make_error_document
 
 
 class FollowState(str, Enum):

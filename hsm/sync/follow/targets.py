@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hsm.errors import ExitCode, LoginRefusedError, UsageError
+from hsm.sync.counts import count_files
 from hsm.sync.follow.report import FollowState
-from hsm.sync.reports import State, TargetReport, count_files
+from hsm.sync.reports import State, TargetReport
 from hsm.transfer.outcome import Outcome
 
 LONGEST_PAUSE_SECONDS = 30 * 60.0

@@ -33,7 +33,8 @@ from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
 from hsm.plan.symlinks.outside import LINK_OUTSIDE
 from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.reports import State, TargetReport, count_files, count_runs
+from hsm.sync.counts import count_files, count_runs
+from hsm.sync.reports import State, TargetReport
 from hsm.sync.shortcut import PushCall, Shortcut
 from hsm.sync.shortcuts.footprint import Footprint, is_unchanged
 from hsm.sync.shortcuts.unchanged_record import UnchangedRecord, get_record_path, load_record, save_record

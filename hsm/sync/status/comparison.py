@@ -13,7 +13,8 @@ from hsm.process.runner import Runner
 from hsm.progress import Reporter
 from hsm.sync.bring.pull import pull
 from hsm.sync.bring.push import push
-from hsm.sync.reports import State, SyncReport, TargetReport, count_bytes, count_files, count_runs
+from hsm.sync.counts import count_bytes, count_files, count_runs
+from hsm.sync.reports import State, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
 from hsm.sync.status.report import Asked, Question
 

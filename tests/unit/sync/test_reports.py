@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 
 from hsm.errors import ConfigError, ExitCode, UnreachableError
 from hsm.model import PlanItem, Problem, Reason, Root, Run, RunState, SourceFile, SyncPlan
+from hsm.sync.counts import count_bytes, count_files, count_runs, find_complete_runs
 from hsm.sync.reports import (
     State,
     SweepReport,
     SyncReport,
     TargetReport,
-    count_bytes,
-    count_files,
-    count_runs,
-    find_complete_runs,
     make_document,
     make_error_document,
 )

@@ -12,7 +12,8 @@ from hsm.cli.render.sync.preview import describe_not_chosen, describe_states, pr
 from hsm.cli.render.words import format_count, format_part, format_seconds, list_some, name_sweep
 from hsm.errors import ExitCode
 from hsm.model import RunState
-from hsm.sync.reports import State, SyncReport, TargetReport, count_bytes, count_files, count_run_states
+from hsm.sync.counts import count_bytes, count_files, count_run_states
+from hsm.sync.reports import State, SyncReport, TargetReport
 from hsm.transfer.outcome import Outcome, Streams
 from hsm.units import format_bytes
 

@@ -20,7 +20,8 @@ from hsm.records.replacing import save_replacing
 from hsm.sweep_folder import receipt_folder, sweep_folder
 from hsm.sync.bring.parts import SweepPart
 from hsm.sync.bring.pull import pull
-from hsm.sync.reports import State, SyncReport, TargetReport, count_files, count_runs
+from hsm.sync.counts import count_files, count_runs
+from hsm.sync.reports import State, SyncReport, TargetReport
 from tests.e2e.synthetic import write_file, write_run
 from tests.fake_target import fail
 from tests.unit.sync.bring.conftest import ONE, TWO, FakeSession, Workbench

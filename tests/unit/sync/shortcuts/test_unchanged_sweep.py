@@ -15,7 +15,8 @@ from hsm.endpoint import Tree
 from hsm.errors import ExitCode
 from hsm.model import PlanItem, Problem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.reports import State, TargetReport, count_files, count_runs
+from hsm.sync.counts import count_files, count_runs
+from hsm.sync.reports import State, TargetReport
 from hsm.sync.shortcuts.unchanged_record import get_record_path, load_record, save_record
 from hsm.sync.shortcuts.unchanged_sweep import UnchangedSweep
 
