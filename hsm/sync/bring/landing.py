@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -120,7 +120,7 @@ def find_run_places(
     endpoint = LocalEndpoint(scan=_scan_places if follow is None else _scan_links)
     found, problems = _look(endpoint, layout, sweep, names, follow)
     places: dict[str, list[Candidate]] = {}
-    for candidate in _leave_second_names(found):
+    for candidate in _leave_second_names(found, resolve=os.path.realpath if follow is not None else str):
         places.setdefault(candidate.name, []).append(candidate)
     usual = os.path.realpath(layout.wandb)
     single = {name: found[0].prefix for name, found in places.items() if len(found) == 1}
@@ -181,12 +181,17 @@ def _scan_links(folder: str) -> Sequence[Child]:
     return [child for child in scan_folder(folder) if not child.is_file(follow_symlinks=False)]
 
 
-def _leave_second_names(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Leave symlinks that lead to one of the others, and folders that were reached in two ways."""
+def _leave_second_names(candidates: Sequence[Candidate], *, resolve: Callable[[str], str]) -> list[Candidate]:
+    """Leave symlinks that lead to one of the others, and folders that were reached in two ways.
+
+    Args:
+        candidates: Of all places.
+        resolve: Makes a real path; where no symlink was followed, all are real.
+    """
     folders: dict[str, Candidate] = {}
     links: dict[str, Candidate] = {}
     for candidate in candidates:
-        real = candidate.real or os.path.realpath(candidate.path)
+        real = candidate.real or resolve(candidate.path)
         prefix, _, name = real.rpartition("/")
         if candidate.real or candidate.is_dangling or name != candidate.name:
             links.setdefault(real, candidate)
