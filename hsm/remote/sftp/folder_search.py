@@ -71,7 +71,8 @@ class FolderSearcher:
     def _go_down(self, walk: FolderWalk) -> None:
         level: Sequence[str] = next(self._levels, ())
         self._n_unread = len(level)
-        self._queue.extend(self._read(walk, path) for path in level)
+        # Before all that waits there: the time of a search runs, and a large listing would use it up.
+        self._queue.extendleft(self._read(walk, path) for path in reversed(level))
 
     def _read(self, walk: FolderWalk, path: str) -> Work:
         if walk.is_late():
