@@ -108,6 +108,10 @@ def load_journal(path: Path, route: Route, *, sets_aside: bool) -> tuple[Journal
         return Journal(route), (_drop(path, "damaged_journal", message, sets_aside=sets_aside),)
     if journal.route != route:
         message = "The target's address or paths have changed, so it counts as new."
+        if replace(journal.route, direction=route.direction) == route:
+            ways = {"push": "brought there", "pull": "brought from there"}
+            before, now = ways.get(journal.route.direction, ""), ways[route.direction]
+            message = f"Until now it was {before}, now it is {now}: what counts is looked at anew."
         return Journal(route), (_drop(path, NEW_ROUTE, message, sets_aside=sets_aside),)
     return journal, ()
 
