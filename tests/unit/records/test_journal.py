@@ -83,6 +83,15 @@ def test_any_other_route_counts_as_new_and_the_old_journal_is_kept(path: Path, c
     assert load_journal(path, route, sets_aside=True) == (Journal(route), ())
 
 
+def test_the_other_direction_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.json"
+    save_journal(path, JOURNAL)
+    _, (notice,) = load_journal(path, replace(ROUTE, direction="pull"))
+    assert (
+        notice.message == "Until now it was brought there, now it is brought from there: what counts is looked at anew."
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "route"),
     [
@@ -95,15 +104,6 @@ def test_any_other_route_counts_as_new_and_the_old_journal_is_kept(path: Path, c
     ],
 )
 @pytest.mark.parametrize("direction", ["push", "pull"])
-def test_the_other_direction_is_told_as_that(tmp_path: Path) -> None:
-    path = tmp_path / "sweep.json"
-    save_journal(path, JOURNAL)
-    _, (notice,) = load_journal(path, replace(ROUTE, direction="pull"))
-    assert (
-        notice.message == "Until now it was brought there, now it is brought from there: what counts is looked at anew."
-    )
-
-
 def test_the_route_says_where_from_and_to_as_it_is_configured(
     settings: dict[str, Any], route: dict[str, Any], direction: str
 ) -> None:
