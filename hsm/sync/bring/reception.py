@@ -112,7 +112,7 @@ class Reception:
         except HsmError:
             return False
         is_same = (now.runs.folders, now.runs.doubles) == (before.runs.folders, before.runs.doubles)
-        return now.home is not None and now.sweeps == before.sweeps and is_same
+        return now.sweeps == before.sweeps and is_same
 
     def _make_moved_report(self, sweep: str) -> TargetReport:
         error = TargetError(

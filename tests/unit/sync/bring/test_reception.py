@@ -323,6 +323,18 @@ def test_runs_that_all_lie_twice_are_no_vanished_source(bench: Bench, roots: tup
     assert set(bench.read_receipt().runs) == {"", *RUNS}
 
 
+def test_a_sweep_without_a_folder_of_its_own_comes_to_several_folders(bench: Bench) -> None:
+    """As of loose runs, whose receipts alone have a folder here."""
+    for name in RUNS:
+        write_run(bench.far / "wandb", f"l{name[-3:]}", sweep="")
+    names = [path.name for path in (bench.far / "wandb").glob("*-l*")]
+    write_run(bench.project / "train/wandb", names[0].rpartition("-")[2], sweep="")
+    report = bench.pull("loose")
+    assert (report.state, count_runs(report)["total"]) == (State.DONE, 4)
+    assert [bench.find(name) for name in names] == [["train/wandb"], *[["wandb"]] * 3]
+    assert bench.pull("loose").state is State.NOTHING_TO_DO
+
+
 def test_all_runs_in_one_other_folder(bench: Bench) -> None:
     for name in RUNS:
         bench.put_here(name, f"wandb/{ONE}")
