@@ -86,7 +86,7 @@ def test_any_other_route_counts_as_new_and_the_old_journal_is_kept(path: Path, c
 def test_the_other_direction_is_told_as_that(tmp_path: Path) -> None:
     path = tmp_path / "sweep.json"
     save_journal(path, JOURNAL)
-    _, (notice,) = load_journal(path, replace(ROUTE, direction="pull"))
+    _, (notice,) = load_journal(path, replace(ROUTE, direction="pull"), sets_aside=False)
     assert (
         notice.message == "Until now it was brought there, now it is brought from there: what counts is looked at anew."
     )
