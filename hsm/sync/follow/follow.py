@@ -13,10 +13,12 @@ from functools import partial
 from typing import Protocol
 
 from hsm.config.load import LoadedConfig
-from hsm.errors import ExitCode
+from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD
+from hsm.errors import ExitCode, UsageError
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter
 from hsm.remote.local import LocalEndpoint
+from hsm.sweep_folder import LOOSE
 from hsm.sync.follow.judgement import Awaited, FollowLimits
 from hsm.sync.follow.passes import DuePass, PassSchedule
 from hsm.sync.follow.report import FollowedTarget, FollowReport, FollowStatus, count_runs_there
@@ -33,6 +35,9 @@ from hsm.sync.request import SyncRequest
 INTERVAL_SECONDS = 60.0
 
 _TICK_SECONDS = 0.5
+
+_ENDLESS = frozenset({LOOSE, LOOSE_WORD, ALL_SWEEPS})
+"""The words that mean the runs that are in no sweep, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +101,10 @@ def follow(
         watcher: Told what happens.
 
     Raises:
+        UsageError: Runs that are in no sweep are meant, and nothing says how many there will be.
         HsmError: A pass could not begin, as of a single sync.
     """
+    check_has_end(request, options)
     session = LastingSession()
     pulls = make_pass.direction == "pull"
     sweeps = FollowedSweeps(
@@ -113,6 +120,20 @@ def follow(
         settle_seconds=options.patience.settle_seconds,
     )
     return _Follower(request, schedule, make_pass, runner, watcher, sweeps, session).run()
+
+
+def check_has_end(request: SyncRequest, options: FollowOptions) -> None:
+    """Refuse to follow what would never end.
+
+    Raises:
+        UsageError: Runs that are in no sweep are meant, and nothing says how many there will be.
+    """
+    if options.patience.expect is None and not request.choice.names and not _ENDLESS.isdisjoint(request.sweeps):
+        raise UsageError(
+            "Loose runs have no end to wait for.",
+            hint="Give --expect N, or --run ID; or name the sweeps.",
+            kind="no_end",
+        )
 
 
 class _Follower:

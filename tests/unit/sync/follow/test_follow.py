@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.discover.combinations import parse_combinations
+from hsm.errors import UsageError
 from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
+from hsm.plan.choice import RunChoice
 from hsm.process.runner import Completed
+from hsm.sync.follow.follow import FollowOptions, check_has_end
 from hsm.sync.follow.judgement import (
     Awaited,
     CountSource,
@@ -25,6 +28,7 @@ from hsm.sync.follow.judgement import (
 )
 from hsm.sync.follow.scheduler import parse_queue
 from hsm.sync.follow.targets import make_pause
+from hsm.sync.request import SyncRequest
 from hsm.wandb_log.slurm_job import SlurmJob, parse_slurm_job
 from tests.unit.wandb_log import log_writer as w
 
@@ -236,3 +240,13 @@ def test_pauses_grow_and_end_at_half_an_hour() -> None:
     assert [make_pause(60, n) for n in (0, 1, 2, 3)] == [60, 60, 120, 240]
     assert make_pause(60, 1000) == 1800
     assert make_pause(7200, 5) == 7200
+
+
+@pytest.mark.parametrize("word", ["loose", "@loose", "--all"])
+def test_loose_runs_are_followed_only_to_a_number_or_by_name(word: str) -> None:
+    request = SyncRequest((word,), {})
+    with pytest.raises(UsageError, match="no end to wait for"):
+        check_has_end(request, FollowOptions())
+    check_has_end(request, FollowOptions(patience=FollowLimits(expect=3)))
+    check_has_end(SyncRequest((word,), {}, choice=RunChoice(names=frozenset({"a"}))), FollowOptions())
+    check_has_end(SyncRequest(("exp1",), {}), FollowOptions())
