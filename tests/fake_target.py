@@ -12,16 +12,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from hsm.endpoint import FileEnds, FolderSearch, Survey, Tree
 from hsm.errors import HsmError
 from hsm.model import Entry, EntryKind, Problem, Root
 from hsm.plan.disk.file_system import FileSystem
 from hsm.process.runner import Runner
+from hsm.remote.guard import GuardPlaces, LockHeld, LockTaken
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.folder import FolderContents
 from hsm.transfer.base import Batch, BatchEnd, Capabilities, Comparison, Engine, OnMoved
@@ -35,7 +36,7 @@ Act = Callable[[], object]
 class Script:
     """Acts by the moment at which they happen, each used once; the last of a list stays.
 
-    Moments: `login`, `survey`, `take` (the lock), `probe`, `release`, `send`, `sent`, `make_engine`, `tidy`.
+    Moments: `login`, `survey`, `take` (the lock), `probe` (with it), `release`, `send`, `sent`, `make_engine`, `tidy`.
     """
 
     acts: dict[str, list[Act | None]] = field(default_factory=dict)
@@ -116,20 +117,15 @@ class FakeTarget:
     def contents(self) -> Contents:
         return FolderContents(self.name, self.runner)
 
-    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
-        self.script.reach("probe")
-        if self.file_system is not None:
-            return dict.fromkeys(folders, self.file_system)
-        return probe_by_shell(LocalShell(self.runner, name=self.name), folders)
-
     def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:  # noqa: ARG002
         self.script.reach("prepare")
 
     def release(self) -> None:
         pass
 
-    def make_guard(self, places: object, nonce: str) -> ShellGuard:
-        return _FakeGuard(LocalShell(self.runner, name=self.name), places, nonce, self.script)  # type: ignore[arg-type]
+    def make_guard(self, places: GuardPlaces, nonce: str) -> ShellGuard:
+        shell = LocalShell(self.runner, name=self.name)
+        return _FakeGuard(shell, places, nonce, self.script, self.file_system)
 
     def make_engine(
         self,
@@ -177,13 +173,23 @@ class _FakeEndpoint(LocalEndpoint):
 
 
 class _FakeGuard(ShellGuard):
-    def __init__(self, shell: LocalShell, places: object, nonce: str, script: Script) -> None:
-        super().__init__(shell, places, nonce)  # type: ignore[arg-type]
+    def __init__(
+        self, shell: LocalShell, places: GuardPlaces, nonce: str, script: Script, file_system: FileSystem | None
+    ) -> None:
+        super().__init__(shell, places, nonce)
         self._script = script
+        self._file_system = file_system
 
-    def take(self, *words: object, **options: object) -> object:  # type: ignore[override]
+    def take(  # type: ignore[override]
+        self, content: bytes, *, measures: Sequence[str] = (), **options: Any
+    ) -> LockTaken | LockHeld:
         self._script.reach("take")
-        return super().take(*words, **options)  # type: ignore[arg-type]
+        answer = super().take(content, measures=measures, **options)
+        if isinstance(answer, LockTaken) and measures:
+            self._script.reach("probe")
+            if self._file_system is not None:
+                return replace(answer, file_systems=dict.fromkeys(measures, self._file_system))
+        return answer
 
     def release(self, *words: object, **options: object) -> object:  # type: ignore[override]
         self._script.reach("release")

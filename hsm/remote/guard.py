@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hsm.errors import UnwritableError
+from hsm.plan.disk.file_system import FileSystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,13 @@ class LockTaken:
         receipts: The checksum of every receipt there, by file name.
         replaced: The nonces of holders that left files which they had replaced (`get_replaced_folder`).
         mounts: Mount points below the folders that hold the temporary ones, as far as the system there tells.
+        file_systems: Of the folders that were to be measured; one in which nothing could be made is missing.
     """
 
     receipts: Mapping[str, str] = field(default_factory=dict)
     replaced: frozenset[str] = frozenset()
     mounts: frozenset[str] = field(default=frozenset(), compare=False)
+    file_systems: Mapping[str, FileSystem] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,13 @@ class Guard(Protocol):
         """The random word of this process that stands in the lock's content."""
 
     def take(
-        self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False
+        self,
+        content: bytes,
+        *,
+        minutes: int,
+        stale: str | None = None,
+        breaks: bool = False,
+        measures: Sequence[str] = (),
     ) -> LockTaken | LockHeld:
         """Take the lock; with it, empty the temporary folders, and make one named by the nonce in each.
 
@@ -139,6 +148,9 @@ class Guard(Protocol):
             stale: The checksum of a lock that may be taken over. Only that very lock is: else two processes that
                 found the same stale lock would both win.
             breaks: Take over any lock.
+            measures: Folders of our own, absolute, in which it is tried how their file systems behave
+                (`hsm.remote.probe`), once the lock is ours: in the same round trip where there is a shell, in three
+                for each over SFTP. It leaves nothing behind.
 
         Raises:
             UnwritableError: A folder or file of HSM's own cannot be made; the lock is not kept.

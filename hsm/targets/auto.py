@@ -12,7 +12,6 @@ from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint, FileEnds, FolderSearch, Survey, Tree
 from hsm.errors import HsmError, NoRsyncError, NoShellError, NoSshError, TargetError, UnreachableError
 from hsm.model import Problem, Root
-from hsm.plan.disk.file_system import FileSystem
 from hsm.remote.guard import Guard, GuardPlaces
 from hsm.remote.shell import RemoteShell
 from hsm.targets.contents.contract import Contents
@@ -165,10 +164,6 @@ class AutoTarget:
     def make_guard(self, places: GuardPlaces, nonce: str) -> Guard:
         """See `hsm.targets.contract.Connection.make_guard`."""
         return self.current.make_guard(places, nonce)
-
-    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
-        """See `hsm.targets.contract.Connection.probe`."""
-        return self.current.probe(folders)
 
     def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Protocol
@@ -13,7 +13,6 @@ from typing import Protocol
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
 from hsm.model import Problem, Root
-from hsm.plan.disk.file_system import FileSystem
 from hsm.remote.guard import MakeGuard
 from hsm.remote.shell import RemoteShell
 from hsm.targets.contents.contract import Contents
@@ -93,21 +92,6 @@ class Connection(Protocol):
 
     def contents(self) -> Contents:
         """Access to whole files there, for what must be sure of their content. After `login`.
-
-        Raises:
-            HsmError: The target is out of reach.
-        """
-
-    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
-        """Try how the file systems of folders behave: one round trip over a shell, three for each over SFTP.
-
-        Leaves nothing behind. Needs the lock, with which HSM's own folders are there.
-
-        Args:
-            folders: HSM's temporary folders, absolute.
-
-        Returns:
-            By folder; one in which nothing could be made is missing.
 
         Raises:
             HsmError: The target is out of reach.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.errors import ConfigError, RefusedError, TargetError
 from hsm.model import Problem, Root
-from hsm.plan.disk.file_system import FileSystem
 from hsm.plan.safety import DESTINATION_GONE
 from hsm.process.places import note_place
 from hsm.process.runner import Runner
@@ -22,7 +21,6 @@ from hsm.remote.guard import MakeGuard
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.sweep_folder import OUTPUTS
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.folder import FolderContents
@@ -100,10 +98,6 @@ class FolderTarget:
     def contents(self) -> Contents:
         """See `hsm.targets.contract.Connection.contents`."""
         return FolderContents(self.name, self._runner)
-
-    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
-        """See `hsm.targets.contract.Connection.probe`."""
-        return probe_by_shell(LocalShell(self._runner, name=self.name), folders)
 
     def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`: nothing takes long to open."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from types import MappingProxyType
 
 from hsm.errors import HsmError, LockLostError, TargetError
+from hsm.plan.disk.file_system import FileSystem
 from hsm.process.clock import read_clock
 from hsm.process.runner import CommandStoppedError
 from hsm.records.lock import (
@@ -35,6 +36,7 @@ class TargetLock:
         receipts: The checksums of the receipts there, at the moment of taking.
         replaced: The nonces of earlier holders that left files which they had replaced.
         mounts: As in `hsm.remote.guard.LockTaken`.
+        file_systems: As there.
     """
 
     guard: Guard
@@ -42,6 +44,7 @@ class TargetLock:
     receipts: Mapping[str, str]
     replaced: frozenset[str] = frozenset()
     mounts: frozenset[str] = frozenset()
+    file_systems: Mapping[str, FileSystem] = field(default_factory=dict)
 
     def is_intact(self) -> bool:
         """Tell whether the lock has been ours all the time, and the receipts there are the same. One round trip.
@@ -65,6 +68,7 @@ def take_target_lock(
     breaks: bool = False,
     others: Mapping[str, str] = _NONE,
     nonce: str = "",
+    measures: Sequence[str] = (),
 ) -> TargetLock:
     """Take a lock, and make HSM's own folders there. A lock whose holder is dead is taken over.
 
@@ -77,6 +81,7 @@ def take_target_lock(
         breaks: Take it from any holder (`--break-lock`).
         others: The targets whose locks this call holds already, by nonce.
         nonce: Of the lock, from `hsm.records.lock.make_nonce`; empty for a new one.
+        measures: As for `hsm.remote.guard.Guard.take`.
 
     Raises:
         LockedError: A process that may be alive holds it.
@@ -85,17 +90,17 @@ def take_target_lock(
     holder = make_holder(source_id, datetime.now(timezone.utc).isoformat(timespec="seconds"), nonce=nonce)
     guard = make_guard(places, holder.nonce)
     content = make_lock_content(holder)
-    answer = guard.take(content, minutes=STALE_MINUTES, breaks=breaks)
+    answer = guard.take(content, minutes=STALE_MINUTES, breaks=breaks, measures=measures)
     if isinstance(answer, LockHeld):
         found = parse_holder(answer.content)
         if found is not None and found.nonce in others:
             raise _make_same_place_error(target, others[found.nonce])
         if not answer.is_fresh or (found is not None and is_dead_here(found)):
             # By its checksum, so that of two that found the same stale lock only one wins.
-            answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum)
+            answer = guard.take(content, minutes=STALE_MINUTES, stale=answer.checksum, measures=measures)
         if isinstance(answer, LockHeld):
             raise make_locked_error(found, sweep=sweep, target=target)
-    return TargetLock(guard, holder, answer.receipts, answer.replaced, answer.mounts)
+    return TargetLock(guard, holder, answer.receipts, answer.replaced, answer.mounts, answer.file_systems)
 
 
 LOOK_SECONDS = 10.0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from hsm.config.schema import TargetSettings
 from hsm.model import Problem, Root
-from hsm.plan.disk.file_system import FileSystem
 from hsm.process.background import BackgroundCall
 from hsm.process.runner import Runner
 from hsm.remote.guard import MakeGuard
@@ -90,12 +89,6 @@ class OpenSshTarget:
         from hsm.targets.contents.shell import ShellContents  # noqa: PLC0415 - few workflows need it
 
         return ShellContents(self._ssh)
-
-    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
-        """See `hsm.targets.contract.Connection.probe`."""
-        from hsm.remote.shell_programs.probe import probe_by_shell  # noqa: PLC0415 - once for a file system
-
-        return probe_by_shell(self._ssh, folders)
 
     def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`: streams open, or the rsync here is asked for its version."""

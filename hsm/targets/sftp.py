@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
 from hsm.model import Problem, Root
-from hsm.plan.disk.file_system import FileSystem
 from hsm.process.runner import Runner
 from hsm.remote.guard import MakeGuard
 from hsm.remote.paramiko.client import ParamikoClient
 from hsm.remote.sftp.endpoint import SftpEndpoint
 from hsm.remote.sftp.guard import SftpGuard
-from hsm.remote.sftp.probe import probe_by_sftp
 from hsm.remote.shell import RemoteShell
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
 from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.targets.contents.contract import Contents
 from hsm.targets.contents.sftp import SftpContents
 from hsm.targets.contents.shell import ShellContents
@@ -97,10 +94,6 @@ class SftpTarget:
     def contents(self) -> Contents:
         """See `hsm.targets.contract.Connection.contents`. Asks as `endpoint` does."""
         return ShellContents(self._client) if self._client.can_run else SftpContents(self._client)
-
-    def probe(self, folders: Sequence[str]) -> Mapping[str, FileSystem]:
-        """See `hsm.targets.contract.Connection.probe`. Asks as `endpoint` does, and with the tool that lists there."""
-        return probe_by_shell(self._client, folders) if self._client.can_run else probe_by_sftp(self._client, folders)
 
     def prepare(self, changed: Collection[Root], *, workspace: str, update_only: bool) -> None:
         """See `hsm.targets.contract.Connection.prepare`: nothing can be opened before it is used."""

@@ -635,3 +635,19 @@ def test_a_receipt_that_cannot_be_read_is_there_all_the_same(bench: Bench) -> No
     assert ShellGuard(shell, bench.places, "aaaa").take(b"held by aaaa\n", minutes=15) == LockTaken(
         {"receipt-b.json": ""}
     )
+
+
+def test_the_file_systems_are_measured_with_the_lock_and_not_without_it(bench: Bench) -> None:
+    bench.folder.mkdir(parents=True)
+    (bench.folder / "receipt-a.json").write_text("{}\n")
+    own = [str(path) for path in bench.own("aaaa")]
+    answer = bench.guard("aaaa").take(b"held by aaaa\n", minutes=15, measures=own)
+    assert isinstance(answer, LockTaken)
+    assert list(answer.file_systems) == own
+    assert all(there.keeps_times and there.longest_name == 255 for there in answer.file_systems.values())
+    assert list(answer.receipts) == ["receipt-a.json"]
+    assert [list(path.iterdir()) for path in bench.own("aaaa")] == [[], []]
+    others = [str(path) for path in bench.own("bbbb")]
+    assert isinstance(bench.guard("bbbb").take(b"held by bbbb\n", minutes=15, measures=others), LockHeld)
+    assert not any(map(os.path.exists, others))
+    bench.guard("aaaa").release(None)

@@ -16,7 +16,7 @@ from hsm.endpoint import Tree
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
-from hsm.remote.guard import GuardPlaces
+from hsm.remote.guard import GuardPlaces, LockTaken
 from hsm.targets.connect import connect
 from hsm.targets.contents.marks import make_mark_name
 from hsm.targets.contract import Connection
@@ -241,10 +241,11 @@ def test_whatever_is_asked_of_folders_that_are_missing_is_an_answer(bench: Bench
 
 def test_a_probe_says_how_the_disk_there_behaves(bench: Bench, kind: str) -> None:
     guard = bench.connection.make_guard(bench.make_places(), NONCE)
-    guard.take(b"content of a lock\n", minutes=15)
     folders = [f"{root}/{WORKSPACE}" for root in bench.roots.values()]
     try:
-        found = bench.connection.probe(folders)
+        answer = guard.take(b"content of a lock\n", minutes=15, measures=folders)
+        assert isinstance(answer, LockTaken)
+        found = answer.file_systems
         left = [list(Path(folder).iterdir()) for folder in folders]
     finally:
         guard.release(None)

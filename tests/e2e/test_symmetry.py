@@ -19,7 +19,6 @@ from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.sync.bring.exchange import Direction, exchange
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.ledger import Ledger
@@ -60,7 +59,6 @@ def pull(remote_project: Path, here: Path, config: Path, word: str) -> TargetRep
             destination,
             roots,
             partial(ShellGuard, LocalShell(runner)),
-            partial(probe_by_shell, LocalShell(runner)),
             is_pull=True,
         ),
         inventory,

@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
+from hsm.errors import HsmError
 from hsm.model import EntryKind
 from hsm.remote.cksum import make_checksum
 from hsm.remote.guard import (
@@ -26,6 +28,7 @@ from hsm.remote.guard import (
     make_unwritable_error,
 )
 from hsm.remote.sftp.files import SftpFiles
+from hsm.remote.sftp.probe import probe_by_sftp
 from hsm.remote.sftp.session import SftpSession, SftpSessions
 from hsm.remote.sftp.wire import SftpError
 
@@ -54,14 +57,25 @@ class SftpGuard:
         self.nonce = nonce
 
     def take(
-        self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False
+        self,
+        content: bytes,
+        *,
+        minutes: int,
+        stale: str | None = None,
+        breaks: bool = False,
+        measures: Sequence[str] = (),
     ) -> LockTaken | LockHeld:
         """See `hsm.remote.guard.Guard.take`."""
 
         def take(work: _Work) -> LockTaken | LockHeld:
             return work.take(content, minutes=minutes, stale=stale, breaks=breaks)
 
-        return self._do(take)
+        answer = self._do(take)
+        if isinstance(answer, LockTaken) and measures:
+            # Whatever is wrong, the lock is ours and has to be given back; what follows will hear of it again.
+            with contextlib.suppress(HsmError):
+                return replace(answer, file_systems=probe_by_sftp(self._sessions, measures))
+        return answer
 
     def release(
         self,

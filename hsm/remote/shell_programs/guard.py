@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from hsm.errors import UnwritableError
+from hsm.plan.disk.file_system import FileSystem
 from hsm.remote.cksum import make_checksum
 from hsm.remote.guard import GuardPlaces, LockHeld, LockTaken, ReplacedFile, UnseenReplaced, make_unwritable_error
 from hsm.remote.shell import RemoteShell, quote
@@ -198,21 +199,28 @@ class ShellGuard:
         self.nonce = nonce
 
     def take(
-        self, content: bytes, *, minutes: int, stale: str | None = None, breaks: bool = False
+        self,
+        content: bytes,
+        *,
+        minutes: int,
+        stale: str | None = None,
+        breaks: bool = False,
+        measures: Sequence[str] = (),
     ) -> LockTaken | LockHeld:
         """See `hsm.remote.guard.Guard.take`."""
         how = "any" if breaks else "stale" if stale else ""
         bases = {path.rpartition("/")[0].rpartition("/")[0] for path in self._places.temporary}
         words = " ".join(sorted(filter(None, map(_escape_point, bases))))
         head = f"minutes={int(minutes)} break={how} stale={quote(stale or '')} bases={quote(words)}"
-        answer, *fields = self._run(f"{head}\n{_TAKE}", content)
+        answer, *fields = self._run(f"{head}\n{_TAKE}{_make_disk_probe(measures)}", content)
         if answer == b"held":
             return LockHeld(fields[0], fields[1].decode(), is_fresh=bool(fields[2]))
         if answer != b"taken":
             raise self._make_error(fields)
         replaced = frozenset(filter(_NONCE.fullmatch, os.fsdecode(fields[0]).split()))
         mounts = frozenset(map(_unescape_point, fields[1].split(b"\n"))) - {""}
-        return LockTaken(parse_receipt_checksums(fields[2:]), replaced, mounts)
+        receipts, measured = _cut_measured(fields[2:], measures)
+        return LockTaken(parse_receipt_checksums(receipts), replaced, mounts, measured)
 
     def release(
         self,
@@ -267,6 +275,24 @@ class ShellGuard:
         text = os.fsdecode(complaint[0]).strip() if complaint else ""
         last = text.splitlines()[-1] if text else "no reason was given"
         return make_unwritable_error(self._shell.name, last, detail=text)
+
+
+def _make_disk_probe(folders: Sequence[str]) -> str:
+    if not folders:
+        return ""
+    from hsm.remote.shell_programs.probe import make_disk_probe  # noqa: PLC0415 - once for a file system
+
+    return make_disk_probe(folders)
+
+
+def _cut_measured(fields: list[bytes], folders: Sequence[str]) -> tuple[list[bytes], dict[str, FileSystem]]:
+    """Cut off what the probe has printed behind the checksums of the receipts, which are all of two words."""
+    if not folders:
+        return fields, {}
+    from hsm.remote.shell_programs.probe import FOLDER_MARK, parse_probe  # noqa: PLC0415 - as above
+
+    begin = fields.index(FOLDER_MARK) if FOLDER_MARK in fields else len(fields)
+    return fields[:begin], parse_probe(b"\0".join([*fields[begin:], b""]), folders)
 
 
 def _sum_replaced(files: Collection[ReplacedFile]) -> str:

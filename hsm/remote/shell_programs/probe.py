@@ -74,6 +74,9 @@ list_times "$p/t/"* 2>/dev/null
 fi
 """
 
+FOLDER_MARK = b"folder="
+"""The field before the answers of each folder."""
+
 # Answers that hold for all folders of one file system.
 _OF_ALL = ("given", "time", "replaces", "symlinks", "links")
 

@@ -1,20 +1,17 @@
-"""The disks of one destination: what is known of their file systems, and the probe that measures them."""
+"""The disks of one destination: what is known of their file systems, and what is to be measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import Root
-from hsm.plan.destination import Destination
+from hsm.plan.destination import Destination, DestinationRoot
 from hsm.plan.disk.file_system import FileSystem
 from hsm.records.file_systems import load_file_systems, make_place, save_file_systems
 from hsm.sweep_folder import OUTPUTS
-
-Probe = Callable[[Sequence[str]], Mapping[str, FileSystem]]
-"""See `hsm.targets.contract.Connection.probe`."""
 
 
 class Disks:
@@ -22,14 +19,12 @@ class Disks:
 
     Args:
         path: Of the record.
-        probe: Measures.
         destination: Looked at for the spelling of names.
         is_dry_run: Nothing may be measured or written.
     """
 
-    def __init__(self, path: Path, probe: Probe, destination: Endpoint, *, is_dry_run: bool) -> None:
+    def __init__(self, path: Path, destination: Endpoint, *, is_dry_run: bool) -> None:
         self._path = path
-        self._probe = probe
         self._destination = destination
         self._is_dry_run = is_dry_run
         self._known = load_file_systems(path)
@@ -43,27 +38,17 @@ class Disks:
         """Tell whether something could be measured that is not known."""
         return not (self._has_probed or self._is_dry_run) and len(self.find(destination)) < len(destination)
 
-    def measure(self, destination: Destination, workspace: str) -> Collection[FileSystem]:
-        """Measure what is not known yet, with the lock held, and keep it.
-
-        Args:
-            destination: The roots.
-            workspace: HSM's own folder below each of them.
-
-        Raises:
-            HsmError: The destination is out of reach.
-        """
-        self._has_probed = True
+    def list_unknown(self, destination: Destination, workspace: str) -> tuple[str, ...]:
+        """List the folders to measure: HSM's own (`workspace`) below each root of which nothing is known."""
         known = self.find(destination)
-        folders = {
-            f"{there.path.rstrip('/')}/{workspace}": make_place(there)
-            for root, there in destination.items()
-            if root not in known
-        }
-        measured = self._probe(list(folders))
-        self._known = self._known.add({folders[folder]: found for folder, found in measured.items()})
+        return tuple(_get_own(there, workspace) for root, there in destination.items() if root not in known)
+
+    def note(self, destination: Destination, workspace: str, measured: Mapping[str, FileSystem]) -> None:
+        """Keep what was measured in folders of `list_unknown`; it is not measured again."""
+        self._has_probed = True
+        places = {_get_own(there, workspace): make_place(there) for there in destination.values()}
+        self._known = self._known.add({places[folder]: found for folder, found in measured.items()})
         save_file_systems(self._path, self._known)
-        return measured.values()
 
     def note_sent_step(self, step_ns: int) -> bool:
         """Keep to what an engine cuts times; whether that is something else than was known."""
@@ -94,3 +79,7 @@ class Disks:
             more = {entry.path: entry for entry in listing.entries if entry.path and disk.fold(entry.path) in names}
             found[root] = replace(destination[root], entries={**more, **known})
         return found
+
+
+def _get_own(there: DestinationRoot, workspace: str) -> str:
+    return f"{there.path.rstrip('/')}/{workspace}"

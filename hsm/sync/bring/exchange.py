@@ -21,7 +21,7 @@ from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard, Replaced
-from hsm.sync.bring.disks import Disks, Probe
+from hsm.sync.bring.disks import Disks
 from hsm.sync.bring.ending import INTERRUPTED, Ending, end_failed, end_idle, end_transfer
 from hsm.sync.bring.ledger.holding import UnseenReplacedError
 from hsm.sync.bring.ledger.ledger import Ledger
@@ -47,7 +47,6 @@ class Direction:
         destination: Where they go.
         roots: The destination's folders as configured.
         make_guard: Makes what keeps lock and receipt at the destination.
-        probe: Measures the file systems of the destination.
         is_pull: The target is the source.
     """
 
@@ -55,13 +54,12 @@ class Direction:
     destination: Endpoint
     roots: Mapping[Root, str]
     make_guard: MakeGuard
-    probe: Probe
     is_pull: bool = False
 
 
 def make_push_direction(connection: Connection, settings: TargetSettings, source: Endpoint) -> Direction:
     """Make the direction from this machine to a target."""
-    return Direction(source, connection.endpoint, get_roots(settings), connection.make_guard, connection.probe)
+    return Direction(source, connection.endpoint, get_roots(settings), connection.make_guard)
 
 
 def exchange(
@@ -147,7 +145,7 @@ class _Exchange:
         self._observer = observer
         self._ahead = ahead
         self._plan: SyncPlan | None = None
-        disks = Disks(ledger.file_systems_path, direction.probe, direction.destination, is_dry_run=options.is_dry_run)
+        disks = Disks(ledger.file_systems_path, direction.destination, is_dry_run=options.is_dry_run)
         self._planning = Planning(inventory, options, ledger, self._make_engine, disks, observer.stopwatch)
 
     def run(self) -> TargetReport:
@@ -182,8 +180,10 @@ class _Exchange:
             if self._has_nothing_to_do(there, plan) and not asks_probe:
                 return self._report_idle(plan)
             with self._observer.stopwatch.step("lock"):
-                receipts = self._ledger.holding.take(there.places, self._direction.make_guard)
-                is_stale = asks_probe and self._planning.measure(there, plan)
+                # In one round trip.
+                unknown = self._planning.list_unknown(there) if asks_probe else ()
+                receipts = self._ledger.holding.take(there.places, self._direction.make_guard, measures=unknown)
+                is_stale = asks_probe and self._planning.note_measured(there, plan)
             # Other receipts by now: somebody else was there between survey and lock, and the plan may be wrong.
             has_settled = not self._ledger.holding.settle_left(there, plan, self._direction.destination)
             if receipts == there.receipts and has_settled:

@@ -123,17 +123,20 @@ class Planning:
         is_open = plan.asks_file_system or any(file.root not in known for file in plan.sends)
         return is_open and self._disks.may_measure(there.destination)
 
-    def measure(self, there: DestinationState, plan: SyncPlan) -> bool:
-        """Measure the file systems that are not known yet, with the lock held.
+    def list_unknown(self, there: DestinationState) -> tuple[str, ...]:
+        """List the folders whose file systems are to be measured when the lock is taken."""
+        return self._disks.list_unknown(there.destination, self._ledger.holding.workspace)
+
+    def note_measured(self, there: DestinationState, plan: SyncPlan) -> bool:
+        """Keep what was measured when the lock was taken.
 
         Returns:
             Whether another plan may follow.
-
-        Raises:
-            HsmError: The destination is out of reach.
         """
-        measured = self._disks.measure(there.destination, self._ledger.holding.workspace)
-        return plan.asks_file_system or bool(plan.doubts) or not all(disk.takes_all_names for disk in measured)
+        measured = self._ledger.holding.file_systems
+        self._disks.note(there.destination, self._ledger.holding.workspace, measured)
+        is_open = plan.asks_file_system or bool(plan.doubts)
+        return is_open or not all(disk.takes_all_names for disk in measured.values())
 
     def _plan(self, there: DestinationState, options: PlanOptions) -> SyncPlan:
         found = replace(options, file_systems=self._disks.find(there.destination))

@@ -14,7 +14,6 @@ from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.remote.shell_programs.probe import probe_by_shell
 from hsm.sweep_folder import OUTPUTS
 from hsm.sync.bring.ending import make_failed_report
 from hsm.sync.bring.exchange import Direction, exchange_selected, select_wanted
@@ -128,7 +127,6 @@ class Reception:
             destination=self._here,
             roots={Root.SWEEPS: landing.sweeps, Root.WANDB: part.wandb or landing.wandb},
             make_guard=partial(ShellGuard, LocalShell(self._runner)),
-            probe=partial(probe_by_shell, LocalShell(self._runner)),
             is_pull=True,
         )
         books, sweep = self._books, part.inventory.sweep

@@ -42,7 +42,9 @@ class FakeGuard:
         minutes: int,
         stale: str | None = None,
         breaks: bool = False,
+        measures: Collection[str] = (),
     ) -> LockTaken | LockHeld:
+        assert measures == ()
         self.calls.append({"minutes": minutes, "stale": stale, "breaks": breaks})
         held = self.content or (make_lock_content(self.holder) if self.holder is not None else b"")
         if held and not breaks and stale != "checksum":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsm.errors import TargetError
 from hsm.model import Entry, FileKey, Problem, Root, SyncPlan
+from hsm.plan.disk.file_system import FileSystem
 from hsm.project_folder import ProjectFolder
 from hsm.records.lock import abandon, make_nonce
 from hsm.records.replacing import drop_replacing, load_replacing, save_replacing
@@ -73,12 +74,18 @@ class Holding:
         """The checksums of the receipts there when the lock was taken."""
         return self._need_lock().receipts
 
-    def take(self, places: GuardPlaces, make_guard: MakeGuard) -> Mapping[str, str]:
+    @property
+    def file_systems(self) -> Mapping[str, FileSystem]:
+        """What was measured when the lock was taken."""
+        return self._need_lock().file_systems
+
+    def take(self, places: GuardPlaces, make_guard: MakeGuard, *, measures: Sequence[str] = ()) -> Mapping[str, str]:
         """Take the lock and make HSM's own folders there.
 
         Args:
             places: Where they lie there.
             make_guard: Makes what keeps them.
+            measures: As for `hsm.remote.guard.Guard.take`.
 
         Returns:
             The checksums of the receipts there, at the moment of taking.
@@ -95,6 +102,7 @@ class Holding:
             target=self._place,
             breaks=self._books.breaks_lock,
             nonce=self._nonce,
+            measures=measures,
         )
         return self._lock.receipts
 

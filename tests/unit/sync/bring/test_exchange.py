@@ -129,9 +129,7 @@ class Bench:
         books = Books(self.project, "desktop", Route("push", "desktop", None, None, "/s", "/w"), source)
         return exchange(
             self.target,
-            Direction(
-                LocalEndpoint(), self.target.endpoint, self.target.roots, self.target.make_guard, self.target.probe
-            ),
+            Direction(LocalEndpoint(), self.target.endpoint, self.target.roots, self.target.make_guard),
             self.read_inventory(),
             options,
             ledger=Ledger(books, SWEEP, self.provenance),
