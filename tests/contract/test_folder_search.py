@@ -175,17 +175,30 @@ def test_files_count_as_entries_too(make_endpoint: MakeEndpoint, base: Path, kin
         assert found == expected
 
 
-def test_many_folders_end_the_search_and_come_last(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
+def test_crowds_of_folders_come_last(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
     parts = [f"{letter}-part" for letter in "abcxyz"]  # on both sides of the data, in whatever order they are listed
     make(base, *(f"{part}/sub/wandb/" for part in parts[:3]), *(f"data/{number}/x/" for number in range(101)))
-    make(base, *(f"{part}/sub/wandb/" for part in parts[3:]))
+    make(base, *(f"{part}/sub/wandb/" for part in parts[3:]), "outputs/DATE/TIME/wandb/")
     endpoint = make_endpoint(kind)
-    found = search(endpoint, base, n_folders=17)  # the base, the seven in it, six parts' own, three of the data's
+    found = search(endpoint, base, n_folders=20)  # the base, the eight in it, six parts' own, two below outputs
     (cut,) = found.cut
     assert cut.reason is CutReason.FOLDERS
     assert cut.path.startswith("data/")
-    assert found.wandb == tuple(f"{part}/sub/wandb" for part in parts)
+    assert found.wandb == (
+        *(f"{part}/sub/wandb" for part in parts[:3]),
+        "outputs/DATE/TIME/wandb",
+        *(f"{part}/sub/wandb" for part in parts[3:]),
+    )
     assert search(endpoint, base, n_folders=500).cut == ()
+
+
+def test_the_largest_crowd_is_the_last(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:
+    make(base, *(f"{name}/{number}/" for name in ("a-data", "z-data") for number in range(1001)))
+    make(base, *(f"results/{number}/try/wandb/" for number in range(101)))
+    found = search(make_endpoint(kind), base, n_folders=300)  # 4, then 101 and what is in each
+    (cut,) = found.cut
+    assert (cut.path[1:7], cut.reason) == ("-data/", CutReason.FOLDERS)
+    assert len(found.wandb) == 101
 
 
 def test_more_folders_than_go_into_one_step_are_all_read(make_endpoint: MakeEndpoint, base: Path, kind: str) -> None:

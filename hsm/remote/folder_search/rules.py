@@ -1,14 +1,14 @@
 """The rules of the search for wandb folders: what is entered, what counts, and where it ends. Pure but for the clock.
 
 Level by level, so that what lies near the top, as what is looked for nearly always does, is found before a bound is
-reached. The program for a shell (`hsm.remote.shell_programs.folder_search`) has the same rules in another language;
-`tests/contract/test_folder_search.py` holds both to them.
+reached; crowds of folders last. The program for a shell (`hsm.remote.shell_programs.folder_search`) has the same rules
+in another language; `tests/contract/test_folder_search.py` holds both to them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hsm.endpoint import CutReason, CutSearch, FolderSearch, FoundFolders
@@ -23,9 +23,10 @@ PROJECT = ".hsm"
 PROJECT_CONFIG = ".hsm/sync_config.yaml"
 MARKS = frozenset({MULTIRUN, HYDRA, VENV, PROJECT})
 
-MANY_FOLDERS = 100
-"""Of a folder with more subfolders than that they come last in their level: they are data, such as one folder for each
-class of images, and must not use the search up before the rest is seen."""
+CROWDS = (100, 1_000)
+"""Of a folder with more subfolders than that, they and all below them come after everything else; with more than the
+second number, at the very end. Most likely they are data, such as one folder for each class of images, which must not
+use the search up before the rest is seen, however deep that lies."""
 
 _FILE_LIKE = frozenset({EntryKind.FILE, EntryKind.SYMLINK})
 _FOLDER_LIKE = frozenset({EntryKind.FOLDER, EntryKind.SYMLINK})
@@ -95,9 +96,9 @@ class FolderWalk:
         self._base = base
         self._left = frozenset(search.left)
         self._ends_at = time.monotonic() + search.bounds.seconds + extra_seconds
-        self._depth = 0
         self._n_read = 0
-        self._next: list[tuple[bool, str]] = [(False, "")]
+        self._now = (0, 0)  # crowd and depth of the folders that are read, in the order of reading
+        self._next: dict[tuple[int, int], list[str]] = {self._now: [""]}
         self._found = _Found()
 
     def is_late(self) -> bool:
@@ -106,16 +107,15 @@ class FolderWalk:
 
     def iter_levels(self) -> Iterator[Sequence[str]]:
         """Yield the folders to read, level by level, relative to the base; each is added or cut before the next."""
-        while self._next and self._depth <= self._bounds.depth and not self._found.is_over:
-            level = [path for _, path in sorted(self._next)]
+        while self._next and not self._found.is_over:
+            self._now = min(self._next)
+            level = sorted(self._next.pop(self._now))
             n_left = self._bounds.n_folders - self._n_read
             if len(level) > n_left:
                 self.cut(level[n_left], CutReason.FOLDERS)
                 level = level[:n_left]
             self._n_read += len(level)
-            self._next = []
             yield level
-            self._depth += 1
 
     def make_content(self) -> FolderContent:
         """Make what takes the entries of one folder."""
@@ -140,12 +140,19 @@ class FolderWalk:
             self._found.multiruns.append(path)
             if path:  # all of it belongs to one sweep, and is listed with it
                 return
-        if self._depth < self._bounds.depth:
+        crowd, depth = self._now
+        if depth < self._bounds.depth:
             self._found.wandb += self._iter_below(path, content.wandb)
-            is_many = len(content.folders) > MANY_FOLDERS
-            self._next += [(is_many, child) for child in self._iter_below(path, content.folders)]
-            if len(self._next) > 4 * self._bounds.n_folders:  # millions would fill the memory; one more is named
-                self._next = sorted(self._next)[: self._bounds.n_folders + 1]
+            crowd = max(crowd, sum(len(content.folders) > most for most in CROWDS))
+            self._queue((crowd, depth + 1), self._iter_below(path, content.folders))
+
+    def _queue(self, when: tuple[int, int], paths: Iterable[str]) -> None:
+        queued = self._next.setdefault(when, [])
+        queued += paths
+        if not queued:
+            del self._next[when]
+        elif len(queued) > 4 * self._bounds.n_folders:  # millions would fill the memory; one more is named
+            self._next[when] = sorted(queued)[: self._bounds.n_folders + 1]
 
     def make_found(self) -> FoundFolders:
         """Make the answer, once all levels are read."""

@@ -12,10 +12,11 @@ from hsm.errors import TargetError
 from hsm.remote.blocks import BLOCK_BYTES
 from hsm.remote.shell import RemoteShell, make_mark, quote_path
 from hsm.remote.shell_programs.file_ends import EndsRequest, make_ends_program, parse_ends
-from hsm.remote.shell_programs.folder_search import make_search_program, parse_search
+from hsm.remote.shell_programs.folder_search import make_search_program
 from hsm.remote.shell_programs.lister import make_listing_requests
 from hsm.remote.shell_programs.listing import ListingAnswer, make_answer_digest, parse_listing
 from hsm.remote.shell_programs.receipts import make_receipts_program, parse_receipt_checksums
+from hsm.remote.shell_programs.search_answer import parse_search
 
 
 class RemoteEndpoint:

@@ -1,4 +1,4 @@
-r"""The search for wandb folders behind a shell: its program, and the reading of its answer. Pure.
+r"""The search for wandb folders behind a shell: its program. Pure; `search_answer` reads what it prints.
 
 The rules are those of `hsm.remote.folder_search.rules`. A `find` reads up to 200 folders of one level at once, and awk
 says what was found and which folders come next, so a level takes four processes. Names travel as quoted words of the
@@ -8,12 +8,9 @@ shell, one a line (`'it'\''s'`; a line break is `'"$nl"'`): neither awk nor the 
 from __future__ import annotations
 
 import math
-import os
-import re
-from collections.abc import Iterator
 
-from hsm.endpoint import CutReason, CutSearch, FolderSearch, FoundFolders
-from hsm.remote.folder_search.rules import MANY_FOLDERS
+from hsm.endpoint import FolderSearch
+from hsm.remote.folder_search.rules import CROWDS
 from hsm.remote.shell import quote, quote_path
 
 # Run by `find -exec`: $1 the letter of the lines, then paths. Of folders, u are those that cannot be read, h are `.hsm`
@@ -42,8 +39,9 @@ done
 
 # Reads: b the base, l folders to be left, v the file systems of the folders, in their order; d, u, h and i as above;
 # m marks, p a symlink `.hsm`; t that the time is over. How many entries a folder has is told by c0, its own line, and a
-# c1 for each entry, or by the slashes in their paths alone. Prints: V the base's file system; W, J, P and E, R what
-# `_LETTERS` says; T the number of the folder in which the time was over; F and M the folders to be read next.
+# c1 for each entry, or by the slashes in their paths alone. Prints: V the base's file system; W wandb folders, J jobs,
+# P multiruns, E and R what was cut off; T the number of the folder in which the time was over; 0, 1 and 2 the folders
+# to be read later, by their crowd.
 _RULES = r"""
 function body(w) { return substr(w, 2, length(w) - 2) }
 function above(p) { match(p, "/[^/]*$"); return substr(p, 1, RSTART - 1) }
@@ -51,11 +49,8 @@ function count(p) { return gsub("/", "/", p) }
 function is_left(p) { return ((base == "/" ? "" : base) substr(p, 2)) in left }
 function tally(is_start) { if (is_start) { n_starts++; n = 0 } else if (++n > entries) over[n_starts] = 1 }
 function say(letter, p) { print letter q p q }
-function queue(letter, p) {
-  line[letter] = line[letter] " " q p q
-  if (++n_line[letter] == 200) flush(letter)
-}
-function flush(letter) { if (n_line[letter]) print letter line[letter]; line[letter] = ""; n_line[letter] = 0 }
+function queue(c, p) { line[c] = line[c] " " q p q; if (++n_line[c] == 200) flush(c) }
+function flush(c) { if (n_line[c]) print c line[c]; line[c] = ""; n_line[c] = 0 }
 BEGIN { q = sprintf("%c", 39) }
 /^\/*$/ { tally(length($0) == level); next }
 { t = substr($0, 1, 1); w = substr($0, 2) }
@@ -99,13 +94,16 @@ END {
     else if (type[i] == "u") say("R", p)
     else { next_one[++n_next] = p; n_next_of[above(p)]++ }
   }
-  for (i = 1; i <= n_next; i++) queue(n_next_of[above(next_one[i])] > many ? "M" : "F", next_one[i])
-  flush("F"); flush("M")
+  for (i = 1; i <= n_next; i++) {
+    n = n_next_of[above(next_one[i])]; c = (n > many) + (n > more)
+    queue(c > crowd ? c : crowd, next_one[i])
+  }
+  for (c = 0; c <= 2; c++) flush(c)
 }
 """
 
-# $folder, $depth, $most, $entries, $many, $seconds and $left are set before. macOS has no `timeout`, and that of an old
-# BusyBox takes other words.
+# $folder, $depth, $most, $entries, $many, $more, $seconds and $left are set before. macOS has no `timeout`, and that of
+# an old BusyBox takes other words.
 _SEARCH = r"""
 nl='
 '
@@ -141,7 +139,8 @@ look() {
   if [ $? -gt 100 ]; then echo t; fi
 }
 weigh() {
-  awk -v level="$level" -v depth="$depth" -v entries="$entries" -v many="$many" -v file_system="$system" "$rules"
+  awk -v level="$level" -v depth="$depth" -v entries="$entries" -v many="$many" -v more="$more" \
+    -v crowd="$crowd" -v file_system="$system" "$rules"
 }
 cut() { printf '%s\n' "$1$(sh -c "$words" words '' "$2")"; }
 read_some() { { printf '%s\n' "$here"; if [ -n "$left" ]; then printf '%s\n' "$left"; fi; look "$@"; } | weigh; }
@@ -149,39 +148,45 @@ sort_out() {
   for line in $1; do
     case $line in
     V*) system=${line#V} heard=1 ;;
-    F*) few=$few$nl${line#F} ;;
-    M*) lots=$lots$nl${line#M} ;;
+    [012]*) name=later_${line%"${line#?}"}_$((level + 1)); eval "$name=\$$name\$nl\${line#?}" ;;
     T*) late=${line#T} ;;
     *) printf '%s\n' "$line" ;;
     esac
   done
 }
 walk() {
-  level=0 n=0 system= heard= late= todo=" '.'" ends=$(($(date +%s) + seconds))
-  while [ -n "$todo" ] && [ "$level" -le "$depth" ]; do
-    few= lots=
-    for some in $todo; do
-      eval "set -- $some"
-      if [ "$(date +%s)" -ge "$ends" ]; then cut T "$1"; return; fi
-      over=
-      if [ $((n + $#)) -gt "$most" ]; then
-        i=$n
-        for d do
-          shift; i=$((i + 1))
-          if [ "$i" -le "$most" ]; then set -- "$@" "$d"; elif [ $((i - 1)) -eq "$most" ]; then over=$d; fi
-        done
-      fi
-      n=$((n + $#))
-      if [ $# -gt 0 ]; then sort_out "$(read_some "$@")"; fi
-      if [ -z "$heard" ]; then cut R .; return; fi  # there is no awk
-      if [ -n "$late" ]; then
-        if [ "$late" -gt 1 ] && [ "$late" -le $# ]; then shift $((late - 1)); fi
-        cut T "$1"; return
-      fi
-      if [ -n "$over" ]; then cut F "$over"; return; fi
+  n=0 crowd=0 system= heard= late= later_0_0=" '.'" ends=$(($(date +%s) + seconds))
+  while [ "$crowd" -le 2 ]; do
+    level=0
+    while [ "$level" -le "$depth" ]; do
+      eval "todo=\${later_${crowd}_$level-}"
+      for some in $todo; do
+        step "$some" || return 0
+      done
+      level=$((level + 1))
     done
-    todo=$few$lots level=$((level + 1))
+    crowd=$((crowd + 1))
   done
+}
+step() {
+  eval "set -- $1"
+  if [ "$(date +%s)" -ge "$ends" ]; then cut T "$1"; return 1; fi
+  over=
+  if [ $((n + $#)) -gt "$most" ]; then
+    i=$n
+    for d do
+      shift; i=$((i + 1))
+      if [ "$i" -le "$most" ]; then set -- "$@" "$d"; elif [ $((i - 1)) -eq "$most" ]; then over=$d; fi
+    done
+  fi
+  n=$((n + $#))
+  if [ $# -gt 0 ]; then sort_out "$(read_some "$@")"; fi
+  if [ -z "$heard" ]; then cut R .; return 1; fi  # there is no awk
+  if [ -n "$late" ]; then
+    if [ "$late" -gt 1 ] && [ "$late" -le $# ]; then shift $((late - 1)); fi
+    cut T "$1"; return 1
+  fi
+  if [ -n "$over" ]; then cut F "$over"; return 1; fi
 }
 if [ -d "$folder" ]; then
   if cd -P -- "$folder" 2>/dev/null; then here=$(cut b "$PWD"); else cut b "$folder"; cut R .; exit; fi
@@ -189,10 +194,6 @@ if [ -d "$folder" ]; then
   printf '%s\n' "$here"; walk
 fi
 """
-
-_LINE = re.compile(r"([bWJPERTF])'(.*)'")
-_CODES = re.compile(r"""'\\''|'"\$nl"'""")
-_REASONS = {"E": CutReason.ENTRIES, "F": CutReason.FOLDERS, "T": CutReason.TIME, "R": CutReason.UNREADABLE}
 
 
 def make_search_program(search: FolderSearch) -> str:
@@ -202,7 +203,8 @@ def make_search_program(search: FolderSearch) -> str:
         "depth": bounds.depth,
         "most": bounds.n_folders,
         "entries": bounds.n_entries,
-        "many": MANY_FOLDERS,
+        "many": CROWDS[0],
+        "more": CROWDS[1],
         "seconds": math.ceil(bounds.seconds),
     }
     left = "\n".join(f"l{_make_word(path)}" for path in search.left)
@@ -219,54 +221,6 @@ def make_search_program(search: FolderSearch) -> str:
     )
 
 
-def parse_search(content: bytes, search: FolderSearch, *, home: str) -> FoundFolders:
-    """Read the answer of the program.
-
-    Args:
-        content: What it printed.
-        search: The request.
-        home: The home folder there, which a base that does not exist is told by.
-
-    Raises:
-        ValueError: It is no such answer; a machine that is not trusted may send anything.
-    """
-    asked = f"{home}{search.base[1:]}" if search.base.startswith("~/") else search.base
-    found: dict[str, list[str]] = {letter: [] for letter in "bWJP"}
-    cut: list[CutSearch] = []
-    for letter, path in _iter_lines(os.fsdecode(content), search.bounds.depth):
-        if letter in found:
-            found[letter].append(path)
-        else:
-            cut.append(CutSearch(path, _REASONS[letter]))
-    base = found["b"][0] if found["b"] else asked
-    wandb, jobs, multiruns = (tuple(sorted(found[letter])) for letter in "WJP")
-    return FoundFolders(base, wandb, multiruns, jobs, tuple(sorted(cut)))
-
-
-def _iter_lines(text: str, depth: int) -> Iterator[tuple[str, str]]:
-    for line in text.split("\n")[:-1]:
-        match = _LINE.fullmatch(line)
-        if match is None:
-            raise ValueError(f"a line of the search that is none: {line[:80]!r}")
-        letter, path = match[1], _CODES.sub(_decode, match[2])
-        if letter != "b":
-            path = _make_relative(path, depth)
-        elif not path.startswith("/"):
-            raise ValueError("a search below no folder")
-        yield letter, path
-
-
 def _make_word(path: str) -> str:
     """Make the line of a path as the program writes it."""
     return "'" + path.replace("'", "'\\''").replace("\n", "'\"$nl\"'") + "'"
-
-
-def _decode(match: re.Match[str]) -> str:
-    return "'" if match[0] == "'\\''" else "\n"
-
-
-def _make_relative(path: str, depth: int) -> str:
-    here, *parts = path.split("/")
-    if here != "." or len(parts) > depth or any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise ValueError(f"a path of the search that leads elsewhere: {path[:80]!r}")
-    return "/".join(parts)

@@ -12,7 +12,7 @@ import pytest
 from hsm.endpoint import CutReason, CutSearch, FolderSearch, FoundFolders, SearchBounds
 from hsm.process.runner import Completed, Runner
 from hsm.remote.shell_programs.endpoint import RemoteEndpoint
-from hsm.remote.shell_programs.folder_search import parse_search
+from hsm.remote.shell_programs.search_answer import parse_search
 
 PROGRAMS = ("awk", "cat", "cksum", "date", "df", "env", "find", "sh", "stat", "tr", "uname", "xargs", "sleep")
 
