@@ -268,6 +268,7 @@ class SweepInventory:
         left_roots: The folders that are not wanted: True where this call alone does without them.
         kind: Of the sweep.
         place: Of a Hydra sweep: its folder, relative to the project.
+        jobs: Hydra's job folders in the sweep's folder, relative to it; all of each counts, whatever `max_depth` says.
     """
 
     sweep: str
@@ -283,6 +284,12 @@ class SweepInventory:
     left_roots: Mapping[Root, bool] = field(default_factory=dict)
     kind: SweepKind = SweepKind.FOLDER
     place: str = ""
+    jobs: tuple[str, ...] = ()
+
+    @property
+    def has_jobs(self) -> bool:
+        """True where files of the sweep's folder may lie deeper than `max_depth`."""
+        return bool(self.place or self.jobs)
 
 
 class Reason(str, Enum):

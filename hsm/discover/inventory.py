@@ -11,11 +11,18 @@ from hsm.discover.files.sweep_files import SweepFiles, read_sweep_files
 from hsm.discover.index import RunIndex
 from hsm.discover.kinds.agent_files import read_agent_names
 from hsm.discover.kinds.claims import RunClaims
+from hsm.discover.kinds.hydra import (
+    check_places,
+    list_hydra_trees,
+    make_claimed_places,
+    make_hydra_sweep,
+)
 from hsm.discover.kinds.receipts import (
     Listed,
     find_all_receipts,
     find_receipts,
     is_receipt_folder,
+    judge_kind,
     make_receipt_trees,
     read_listed,
 )
@@ -23,10 +30,11 @@ from hsm.discover.results import Results
 from hsm.discover.run_files import read_run_files, read_run_versions
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.unseen_runs import iter_shared_problems, iter_wandb_problems, list_strays
-from hsm.discover.wandb_runs import find_candidates, look_behind, make_wandb_tree, read_members
+from hsm.discover.wandb_runs import find_candidates, find_job_runs, look_behind, make_wandb_tree, read_members
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Run, RunVersions, SweepInventory, SweepKind
 from hsm.plan.symlinks.folder_links import make_run_problem, settle_links
+from hsm.sweep_folder import make_hydra_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +55,15 @@ class _Seen:
         folder: Everything in the sweep's folder, if it has one.
         wandb: The wandb folder, if runs are wanted.
         shared: Further wandb folders.
-        receipts: Those of all sweeps, where they tell which runs are in none.
+        jobs: The folders of Hydra sweeps, where a name may be of runs in them.
+        receipts: Those of all sweeps where they tell which runs are in none, else those that lie in no sweep's folder.
         now_ns: The clock there; 0 where unknown.
     """
 
     folder: Listing | None
     wandb: Listing | None
     shared: Sequence[Listing]
+    jobs: Sequence[Listing]
     receipts: Sequence[Listing]
     now_ns: int
 
@@ -89,6 +99,9 @@ def read_inventory(
             With it, `hsm.plan.symlinks.folder_links.settle_links` makes of the answer what one target wants.
     """
     seen = _look(endpoint, layout, sweep, known_sweeps, include_runs=include_runs)
+    settled = _settle_sweep(endpoint, layout, sweep, seen.folder, index)
+    if settled is not sweep:
+        sweep, seen = settled, _look(endpoint, layout, settled, known_sweeps, include_runs=include_runs)
     places = resolve_places(endpoint, layout, follow) if follow is not None else None
     folder = SweepFiles()
     if seen.folder is not None:
@@ -99,6 +112,7 @@ def read_inventory(
     if seen.wandb is not None:
         runs = _read_runs(
             endpoint,
+            layout,
             replace(seen, folder=folder.listing),
             seen.wandb,
             sweep,
@@ -115,12 +129,14 @@ def read_inventory(
         files=resolve_links(endpoint, results.files),
         versions=runs.versions,
         deeper=dict(folder.deeper) if include_sweep else {},
-        max_depth=max_depth,
+        max_depth=None if sweep.place else max_depth,
         problems=tuple(results.problems),
         gaps=tuple(results.gaps),
         links=tuple(results.links),
         has_folder=bool(sweep.path) and not is_receipt_folder(folder.listing),
-        kind=_judge_kind(sweep, folder.listing, runs.listed),
+        kind=judge_kind(sweep, folder.listing, runs.listed),
+        place=sweep.place,
+        jobs=folder.jobs,
     )
     return settle_links(inventory, "skip") if follow is None else inventory
 
@@ -131,24 +147,55 @@ def _look(
     """Look at everything in one session."""
     folders = [Tree(sweep.path, follow=True)] if sweep.path else []
     wandb = [make_wandb_tree(layout.wandb, _list_own_places(sweep))] if include_runs else []
-    # A name may be of runs that lie in the folder of a sweep; what lies there is not loose, and no other folder's.
-    others = (*layout.shared, *(layout.inner if sweep.kind is SweepKind.WANDB else ()))
-    shared = [make_wandb_tree(folder) for folder in others] if include_runs else []
-    asks_receipts = include_runs and sweep.kind is SweepKind.LOOSE
-    receipts = make_receipt_trees(layout, known_sweeps) if asks_receipts else []
-    survey = endpoint.survey([*folders, *wandb, *shared, *receipts])
+    shared = [make_wandb_tree(each) for each in _list_further(layout, sweep, known_sweeps)] if include_runs else []
+    jobs = list_hydra_trees(layout) if include_runs and sweep.kind is SweepKind.WANDB else []
+    receipts = _make_receipt_trees(layout, sweep, known_sweeps) if include_runs else []
+    survey = endpoint.survey([*folders, *wandb, *shared, *jobs, *receipts])
     listings = iter(survey.listings)
     return _Seen(
         folder=next(listings) if folders else None,
         wandb=next(listings) if wandb else None,
         shared=[next(listings) for _ in shared],
+        jobs=[next(listings) for _ in jobs],
         receipts=[next(listings) for _ in receipts],
         now_ns=survey.machine.clock_ns,
     )
 
 
+def _list_further(layout: Layout, sweep: Sweep, known_sweeps: Collection[str]) -> tuple[str, ...]:
+    """List further wandb folders in which runs may be the sweep's.
+
+    A name may be of runs that lie in the place of a folder sweep; what lies there is not loose, and no other folder's.
+    """
+    if sweep.kind is not SweepKind.WANDB:
+        return layout.shared
+    places = (f"{layout.wandb}/{name}" for name in sorted(known_sweeps) if name != sweep.id)
+    return (*layout.shared, *layout.inner, *places)
+
+
+def _make_receipt_trees(layout: Layout, sweep: Sweep, known_sweeps: Collection[str]) -> list[Tree]:
+    if sweep.kind is SweepKind.LOOSE:
+        return make_receipt_trees(layout, (*known_sweeps, *map(make_hydra_id, layout.hydra)))
+    return make_receipt_trees(layout, (sweep.id,)) if sweep.kind is SweepKind.HYDRA else []
+
+
+def _settle_sweep(endpoint: Endpoint, layout: Layout, sweep: Sweep, folder: Listing | None, index: RunIndex) -> Sweep:
+    """Settle what sweep it is whose folder holds receipts alone: of a Hydra sweep's, its files lie elsewhere.
+
+    Raises:
+        RefusedError: They name a place that it cannot have.
+    """
+    if sweep.kind is not SweepKind.FOLDER or not is_receipt_folder(folder):
+        return sweep
+    listed = read_listed(endpoint, {sweep.id: find_receipts(folder)}, index=index).get(sweep.id, Listed())
+    if SweepKind.HYDRA not in listed.kinds and not listed.places:
+        return sweep
+    return make_hydra_sweep(layout, check_places(listed.places, sweep.id))
+
+
 def _read_runs(
     endpoint: Endpoint,
+    layout: Layout,
     seen: _Seen,
     wandb: Listing,
     sweep: Sweep,
@@ -158,17 +205,19 @@ def _read_runs(
     include_versions: bool,
     places: Places | None,
 ) -> _Runs:
-    is_loose = sweep.kind is SweepKind.LOOSE
     candidates, symlinks = find_candidates(_list_own_places(sweep), wandb, seen.folder, seen.shared)
-    candidates = (*candidates, *look_behind(endpoint, symlinks))
-    receipts = find_all_receipts(seen.receipts) if is_loose else {sweep.id: find_receipts(seen.folder)}
+    candidates = (*candidates, *look_behind(endpoint, symlinks), *find_job_runs(seen.jobs))
+    receipts = find_all_receipts(seen.receipts) if seen.receipts else {sweep.id: find_receipts(seen.folder)}
     listed = read_listed(endpoint, receipts, index=index)
+    if sweep.id in listed and (listed[sweep.id].places or sweep.place):
+        check_places({*listed[sweep.id].places, sweep.place} - {""}, sweep.id)
     claims = RunClaims(
         sweep.id,
         sweep.kind,
         known=frozenset(known_sweeps),
         agents=read_agent_names([wandb, *seen.shared]),
         listed={name: found.runs for name, found in listed.items()},
+        places=make_claimed_places(layout, known_sweeps),
     )
     members, untold = read_members(endpoint, candidates, claims=claims, index=index, now_ns=seen.now_ns)
     behind = [member.candidate for member in members if member.candidate.real and places is None]
@@ -178,23 +227,18 @@ def _read_runs(
     found = Results(problems=[make_run_problem(candidate.name, candidate.path) for candidate in behind])
     # Of a run that is the sweep's, or may be, more is told than that something of it cannot be read.
     told = {problem.path.partition("/")[0] for problem in (*untold, *results.problems) if problem.is_failure}
-    behind_links = iter_wandb_problems(endpoint, wandb, seen.folder, sweep.id)
+    behind_links = iter_wandb_problems(endpoint, wandb, seen.folder, sweep)
     unseen = [*behind_links, *iter_shared_problems(seen.shared)]
     found.problems += [problem for problem in unseen if problem.is_failure or problem.path.split("/")[0] not in told]
     found.problems += untold
-    found.add(list_strays(sweep.id, wandb, seen.folder))
+    found.add(list_strays(sweep, wandb, seen.folder))
     found.add(results)
     return _Runs(runs, found, versions, listed.get(sweep.id, Listed()))
 
 
 def _list_own_places(sweep: Sweep) -> tuple[str, ...]:
-    """List the sweeps in whose places below the wandb folder runs may be the sweep's; no place holds loose runs."""
-    return () if sweep.kind is SweepKind.LOOSE else (sweep.id,)
+    """List the sweeps in whose places below the wandb folder runs may be the sweep's.
 
-
-def _judge_kind(sweep: Sweep, folder: Listing | None, listed: Listed) -> SweepKind:
-    """Judge what kind a sweep is whose folder holds HSM's own files alone: what its receipts say."""
-    if sweep.kind is not SweepKind.FOLDER or not is_receipt_folder(folder):
-        return sweep.kind
-    kinds = listed.kinds - {SweepKind.FOLDER}
-    return next(iter(kinds)) if len(kinds) == 1 else sweep.kind
+    No place holds loose runs, and a Hydra sweep's are in its own folder.
+    """
+    return () if sweep.kind in (SweepKind.LOOSE, SweepKind.HYDRA) else (sweep.id,)

@@ -7,18 +7,17 @@ from collections.abc import Iterable, Iterator
 from hsm.discover.files.folder_links import find_real_paths
 from hsm.discover.files.sweep_files import is_symlinked_wandb
 from hsm.discover.results import Results, is_own, is_wandb_link
-from hsm.discover.sweeps import WANDB_NAMES, is_run_name
+from hsm.discover.sweeps import WANDB_NAMES, Sweep, is_run_name
 from hsm.discover.wandb_runs import find_place
 from hsm.endpoint import Endpoint, Listing
 from hsm.model import Entry, EntryKind, Gap, GapReason, Problem
 from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER
-from hsm.sweep_folder import sweep_folder
 
 STRAY_FILES = "stray_files"
 _MOST_NAMES = 3
 
 
-def iter_wandb_problems(endpoint: Endpoint, wandb: Listing, folder: Listing | None, sweep: str) -> Iterator[Problem]:
+def iter_wandb_problems(endpoint: Endpoint, wandb: Listing, folder: Listing | None, sweep: Sweep) -> Iterator[Problem]:
     """Report the symlinks behind which runs may lie unseen, and the unreadable folders of the wandb folder.
 
     Those of other sweeps do not concern this one.
@@ -26,18 +25,18 @@ def iter_wandb_problems(endpoint: Endpoint, wandb: Listing, folder: Listing | No
     hint = "Move the folder there in place of the symlink."
     for entry in dict.fromkeys(wandb.entries):  # the request names folders within folders: entries may stand twice
         top, _, name = entry.path.partition("/")
-        if entry.kind is EntryKind.SYMLINK and top == sweep and name in {"", *WANDB_NAMES}:
+        if entry.kind is EntryKind.SYMLINK and top == sweep.id and name in {"", *WANDB_NAMES}:
             yield Problem(entry.path, SYMLINKED_FOLDER, _make_runs_message(entry), hint)
         elif entry.kind is EntryKind.SYMLINK and entry.path in WANDB_NAMES:
             yield Problem(entry.path, SYMLINKED_FOLDER, _make_runs_message(entry), hint, is_failure=False)
     for entry in _list_symlinked_wandb(endpoint, wandb, folder):
-        path = f"{sweep_folder(sweep)}/{entry.path}"
+        path = f"{sweep.folder}/{entry.path}"
         yield Problem(path, SYMLINKED_FOLDER, _make_runs_message(entry), f"{hint} Or let `folder_links` follow it.")
     for problem in dict.fromkeys(wandb.problems):
         top = problem.path.partition("/")[0]
         if is_run_name(top):  # `read_members` tells of those that may be the sweep's
             yield Problem(problem.path, problem.kind, problem.message, problem.hint, is_failure=False)
-        elif not problem.path or top == sweep or top in WANDB_NAMES:
+        elif not problem.path or top == sweep.id or top in WANDB_NAMES:
             yield problem
 
 
@@ -50,7 +49,7 @@ def iter_shared_problems(shared: Iterable[Listing]) -> Iterator[Problem]:
                 yield Problem(path, problem.kind, problem.message, problem.hint, is_failure=False)
 
 
-def list_strays(sweep: str, wandb: Listing, folder: Listing | None) -> Results:
+def list_strays(sweep: Sweep, wandb: Listing, folder: Listing | None) -> Results:
     """List what lies in a folder of this sweep's runs and in no run, so that it never comes.
 
     wandb's own symlinks are none of it.
@@ -58,13 +57,14 @@ def list_strays(sweep: str, wandb: Listing, folder: Listing | None) -> Results:
     strays: dict[str, None] = {}
     for entry in wandb.entries:
         parts = entry.path.split("/")
-        if parts[0] == sweep and len(parts) > 1 and _is_stray(parts, entry, is_run=any(map(is_run_name, parts[1:3]))):
+        is_run = any(map(is_run_name, parts[1:3]))
+        if parts[0] == sweep.id and len(parts) > 1 and _is_stray(parts, entry, is_run=is_run):
             strays[entry.path] = None
     for entry in folder.entries if folder else ():
         parts = entry.path.split("/")
         is_inside = not WANDB_NAMES.isdisjoint(parts[:-1]) and entry.kind is not EntryKind.FOLDER
         if is_inside and _is_stray(parts, entry, is_run=find_place(parts, None) is not None):
-            strays[f"{sweep_folder(sweep)}/{entry.path}"] = None
+            strays[f"{sweep.folder}/{entry.path}"] = None
     if not strays:
         return Results()
     names = list(strays)

@@ -90,6 +90,12 @@ def find_candidates(
     )
 
 
+def find_job_runs(listings: Iterable[Listing]) -> tuple[Candidate, ...]:
+    """Find the runs in the folders of Hydra sweeps, which may bear the name of another sweep as well. Pure."""
+    found = (candidate for listing in listings for candidate in find_candidates((), None, listing)[0])
+    return tuple(replace(candidate, is_inside=False) for candidate in found)
+
+
 def look_behind(endpoint: Endpoint, symlinks: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Look behind the symlinks that have names of run folders, to tell whose runs these are; one survey.
 

@@ -41,7 +41,7 @@ class Selection:
             inventory: That they are of.
             run: None for the sweep folder.
         """
-        strip = len(files[0].run or sweep_folder(inventory.sweep)) + 1
+        strip = len(files[0].run or sweep_folder(inventory.sweep, inventory.place)) + 1
         names = [file.path[strip:] for file in files]
         excluded = self._excluded.find_matches(names)
         secrets = find_secrets(files, strip, self._secret)

@@ -10,13 +10,16 @@ from pathlib import Path
 from hsm.config.load import LoadedConfig
 from hsm.config.schema import TargetSettings
 from hsm.discover.index import load_index, save_index
+from hsm.discover.kinds.hydra import list_hydra_places, settle_marks
+from hsm.discover.kinds.receipts import is_receipt_folder
 from hsm.discover.kinds.wandb_folders import list_search_notes, name_folders, recall_folders, remember_folders
 from hsm.discover.sweeps import Layout, Sweep, SweepsFound, look_for_sweeps
 from hsm.discover.words.catalogue import Catalogue, read_catalogue
 from hsm.discover.words.lookup import Lookup
-from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, SearchBounds
+from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, SearchBounds, Tree
 from hsm.model import Problem, Root
 from hsm.project_folder import ProjectFolder
+from hsm.sweep_folder import OUTPUTS, make_hydra_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,42 @@ def find_places(loaded: LoadedConfig, endpoint: Endpoint, *, fresh: bool = False
     search = FolderSearch(layout.project, list_local_folders(loaded.config.sync_targets.values()))
     known = None if fresh else recall_folders(cache, search)
     found = look_for_sweeps(endpoint, layout, search if known is None else None)
-    searched = found.searched if known is None else known
+    searched = known
+    if known is None and found.searched is not None:
+        searched = settle_marks(endpoint, found.searched, found.layout)
     named = name_folders(searched, loaded.config.source.wandb_folders) if searched is not None else None
     places = make_project_places(endpoint, found, named, folder.runs_cache())
     if known is None and searched is not None:
         places._found.append(lambda: remember_folders(cache, search, searched))
     return places
+
+
+def find_far_places(
+    endpoint: Endpoint, layout: Layout, cache: Path, *, own: Callable[[Endpoint], Endpoint] | None = None
+) -> ProjectPlaces:
+    """Find the places of a project at a target; it is searched below `project_root`, where that is named.
+
+    Args:
+        endpoint: The target's end.
+        layout: Its folders, as configured.
+        cache: Of the logs of its runs.
+        own: Wraps the end for the first look, to refuse folders that are this project's own.
+    """
+    search = None if layout.project == layout.sweeps else FolderSearch(layout.project)
+    found = look_for_sweeps(own(endpoint) if own is not None else endpoint, layout, search)
+    searched = found.searched and settle_marks(endpoint, found.searched, found.layout)
+    return make_project_places(endpoint, found, searched, cache)
+
+
+def find_received_places(project: Path, endpoint: Endpoint) -> ProjectPlaces:
+    """Find the places of a project that has no configuration: at a target, or where runs were copied to.
+
+    Args:
+        project: The folder that holds `sweeps/` and `wandb/`.
+        endpoint: This machine.
+    """
+    layout = Layout(str(project), str(project / "sweeps"), str(project / "wandb"))
+    return find_far_places(endpoint, layout, ProjectFolder(project).runs_cache())
 
 
 def make_project_places(
@@ -103,9 +136,10 @@ def make_project_places(
         searched: What the search below the project's folder found; None where there was none.
         cache: Of the logs of its runs.
     """
-    layout = found.layout if searched is None else _add_folders(endpoint, found, searched)
+    if searched is not None:
+        found = _leave_receipts(endpoint, replace(found, layout=_add_folders(endpoint, found, searched)))
     notes = () if searched is None else list_search_notes(searched, bounds=SearchBounds())
-    return ProjectPlaces(endpoint, layout, found.sweeps, cache, notes, found.folders, found.missing)
+    return ProjectPlaces(endpoint, found.layout, found.sweeps, cache, notes, found.folders, found.missing)
 
 
 def list_local_folders(targets: Iterable[TargetSettings]) -> tuple[str, ...]:
@@ -116,16 +150,34 @@ def list_local_folders(targets: Iterable[TargetSettings]) -> tuple[str, ...]:
 
 
 def _add_folders(endpoint: Endpoint, found: SweepsFound, searched: FoundFolders) -> Layout:
-    layout = found.layout
+    layout = replace(found.layout, hydra=list_hydra_places(searched, found.layout))
     known = {_resolve(endpoint, path) for path in (layout.wandb, *layout.shared)}
     shared, inner = list(layout.shared), list(layout.inner)
     for name in searched.wandb:
         path = name if name.startswith("/") else f"{layout.project}/{name}"
+        if any(f"{name}/".startswith(f"{place}/") for place in layout.hydra):
+            continue  # below a sweep of Hydra's every depth is looked into
         if _resolve(endpoint, path) in known or f"{searched.base}/{name}" in known:
             continue
         is_inner = any(f"{path}/".startswith(f"{sweep.path}/") for sweep in found.sweeps if sweep.path)
         (inner if is_inner else shared).append(path)
     return replace(layout, shared=tuple(shared), inner=tuple(inner))
+
+
+def _leave_receipts(endpoint: Endpoint, found: SweepsFound) -> SweepsFound:
+    """Leave the folders that hold nothing but the receipts of a Hydra sweep; one survey where an id is that of both."""
+    layout = found.layout
+    ids = {make_hydra_id(place) for place in layout.hydra}.intersection(sweep.id for sweep in found.sweeps)
+    if not ids:
+        return found
+    bases = dict.fromkeys((layout.sweeps, layout.project))
+    survey = endpoint.survey([Tree(f"{base}/{OUTPUTS}", tuple(ids), 1) for base in bases])
+    listings = dict(zip(bases, survey.listings, strict=True))
+
+    def is_left(sweep: Sweep) -> bool:
+        return sweep.id in ids and bool(sweep.prefix) and is_receipt_folder(listings[sweep.prefix], sweep.id)
+
+    return replace(found, sweeps=tuple(sweep for sweep in found.sweeps if not is_left(sweep)))
 
 
 def _resolve(endpoint: Endpoint, path: str) -> str:

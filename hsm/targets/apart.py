@@ -26,11 +26,12 @@ class ApartEndpoint:
         endpoint: The target's.
         roots: Its folders as configured.
         layout: The folders of this project.
+        own: Its folder of sweeps, where that is none of the roots.
     """
 
-    def __init__(self, endpoint: Endpoint, roots: Mapping[Root, str], layout: Layout) -> None:
+    def __init__(self, endpoint: Endpoint, roots: Mapping[Root, str], layout: Layout, *, own: str = "") -> None:
         self._endpoint = endpoint
-        self._roots = tuple(dict.fromkeys(roots.values()))
+        self._roots = tuple(dict.fromkeys(path for path in (*roots.values(), own) if path))
         self._own = tuple(dict.fromkeys((layout.sweeps, layout.wandb, layout.project)))
         self._is_apart = False
 

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
-from hsm.model import Problem, Root
+from hsm.errors import UsageError
+from hsm.model import Problem, Root, SweepKind
 from hsm.remote.guard import MakeGuard
 from hsm.remote.shell import RemoteShell
 from hsm.targets.contents.contract import Contents
@@ -140,6 +141,32 @@ def choose_client(settings: TargetSettings) -> Client:
     return Client.OPENSSH
 
 
-def get_roots(settings: TargetSettings) -> dict[Root, str]:
-    """The target's two folders, as configured."""
-    return {Root.SWEEPS: settings.paths.sweeps, Root.WANDB: settings.paths.wandb}
+def get_roots(settings: TargetSettings, kind: SweepKind = SweepKind.FOLDER) -> dict[Root, str]:
+    """Return the target's two folders for a kind of sweep, as configured.
+
+    The files of a Hydra sweep keep their path below the project; lock and receipts of every sweep lie in the folder of
+    sweeps.
+    """
+    paths = settings.paths
+    sweeps = paths.project_root if kind is SweepKind.HYDRA else None  # `check_project_root` has seen that there is one
+    return {Root.SWEEPS: sweeps or paths.sweeps, Root.WANDB: paths.wandb}
+
+
+def check_project_root(name: str, settings: TargetSettings, kind: SweepKind, place: str) -> None:
+    """Refuse a target that has no folder for the files of a Hydra sweep.
+
+    Args:
+        name: The target's name.
+        settings: For the sweep.
+        kind: The sweep's.
+        place: The sweep's folder, relative to the project.
+
+    Raises:
+        UsageError: It has none.
+    """
+    if kind is SweepKind.HYDRA and settings.paths.project_root is None:
+        raise UsageError(
+            f"Target {name} has no paths.project_root, so there is no place for {place}",
+            hint=f"Add `project_root`, the project's folder there, to `paths` of {name} in .hsm/sync_config.yaml.",
+            kind="no_project_root",
+        )

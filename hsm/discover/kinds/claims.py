@@ -30,7 +30,7 @@ class RunClaims:
         known: The ids of all folder sweeps.
         agents: The names that agents' files give.
         listed: The runs that sound receipts list, by the sweep's id.
-        places: The folders of Hydra sweeps relative to the project, by the sweep's id.
+        places: The folders of sweeps that may be Hydra's, relative to the project, by the sweep's id.
     """
 
     sweep: str
@@ -56,7 +56,7 @@ class RunClaims:
         names = self.find_names(candidate, facts)
         if self.kind is SweepKind.LOOSE:
             return self._decide_loose(candidate, facts, names)
-        if self.kind is SweepKind.HYDRA and (candidate.is_inside or self.sweep in self.find_hydra_sweeps(facts)):
+        if self.sweep in self.find_hydra_sweeps(facts) or (self.kind is SweepKind.HYDRA and candidate.is_inside):
             return Membership.YES
         return decide_membership(
             candidate, names, is_told=bool(facts.run_id), sweep=self.sweep, known_sweeps=self.known

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hsm.discover.index import ReceiptFacts, RunIndex
-from hsm.discover.sweeps import Layout, is_run_name
+from hsm.discover.sweeps import Layout, Sweep, is_run_name
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Entry, EntryKind, SweepKind
 from hsm.records.receipt import Receipt, get_receipt_name, parse_receipt
@@ -138,12 +138,30 @@ def find_all_receipts(listings: Iterable[Listing]) -> dict[str, list[Entry]]:
     return found
 
 
-def is_receipt_folder(folder: Listing | None) -> bool:
-    """Tell whether a sweep's folder holds HSM's own files and nothing else: it was made for them."""
+def is_receipt_folder(folder: Listing | None, sweep: str = "") -> bool:
+    """Tell whether a sweep's folder holds HSM's own files and nothing else: it was made for them.
+
+    Args:
+        folder: Its listing; with a `sweep`, that of the folder of all sweeps.
+        sweep: The sweep's id.
+    """
     if folder is None or folder.kind is not EntryKind.FOLDER:
         return False
-    tops = {entry.path.partition("/")[0] for entry in folder.entries}
+    start = f"{sweep}/" if sweep else ""
+    tops = {
+        entry.path.removeprefix(start).partition("/")[0]
+        for entry in folder.entries
+        if entry.path.startswith(start) and entry.path != sweep
+    }
     return RECEIPT_FOLDER in tops and tops <= {"", RECEIPT_FOLDER}
+
+
+def judge_kind(sweep: Sweep, folder: Listing | None, listed: Listed) -> SweepKind:
+    """Judge what kind a sweep is whose folder holds HSM's own files alone: what its receipts say."""
+    if sweep.kind is not SweepKind.FOLDER or not is_receipt_folder(folder):
+        return sweep.kind
+    kinds = listed.kinds - {SweepKind.FOLDER}
+    return next(iter(kinds)) if len(kinds) == 1 else sweep.kind
 
 
 def _iter_receipts(listing: Listing, *, depth: int) -> Iterator[tuple[str, Entry]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hsm.discover.index import RunIndex
 from hsm.discover.kinds.agent_files import read_agent_names
 from hsm.discover.kinds.claims import RunClaims
+from hsm.discover.kinds.hydra import find_jobs, make_hydra_sweep
 from hsm.discover.kinds.receipts import Listed, find_all_receipts, read_listed
 from hsm.discover.membership import Candidate, Membership
 from hsm.discover.results import is_own
@@ -17,7 +19,7 @@ from hsm.discover.sweeps import Layout, Sweep, parse_timestamp
 from hsm.discover.words.run_places import PlacedRun, RunListings, find_placed_runs, look_for_runs
 from hsm.endpoint import Endpoint, Listing
 from hsm.model import SweepKind
-from hsm.sweep_folder import LOOSE, assign_ids
+from hsm.sweep_folder import LOOSE, assign_ids, sweep_folder
 from hsm.wandb_log.facts import LogFacts
 
 
@@ -31,6 +33,8 @@ class KnownRun:
         names: Of W&B sweeps and groups that it bears.
         inside: The id of the folder sweep in whose place it lies; empty where it lies with others'.
         is_loose: No sweep claims it.
+        is_deep: As of a `PlacedRun`.
+        hydra: Ids of the sweeps whose folder its arguments name, as submitit starts it.
     """
 
     candidate: Candidate
@@ -38,6 +42,8 @@ class KnownRun:
     names: frozenset[str] = frozenset()
     inside: str = ""
     is_loose: bool = False
+    is_deep: bool = False
+    hydra: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Catalogue:
         counts: The number of runs by the sweep's id.
         listed: What receipts say, by the sweep's id.
         blocked: A folder of results that has the id of the loose runs; empty where there is none.
+        jobs: The number of jobs by the id of a Hydra sweep.
     """
 
     runs: tuple[KnownRun, ...] = ()
@@ -57,6 +64,7 @@ class Catalogue:
     counts: Mapping[str, int] = field(default_factory=dict)
     listed: Mapping[str, Listed] = field(default_factory=dict)
     blocked: str = ""
+    jobs: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> Mapping[str, Sweep]:
@@ -82,7 +90,8 @@ def read_catalogue(
         is_deep: With the runs that lie deeper in the folders of sweeps than wandb folders are searched for.
     """
     ids = tuple(dict.fromkeys(sweep.id for sweep in folders))
-    seen = look_for_runs(endpoint, layout, folders, with_folders=is_deep)
+    hydra = [make_hydra_sweep(layout, place) for place in layout.hydra]
+    seen = look_for_runs(endpoint, layout, [*folders, *hydra], with_folders=is_deep)
     placed = find_placed_runs(seen, ids)
     facts = read_facts(endpoint, [run.candidate for run in placed], index=index, is_wanted=lambda _: False)
     listed = read_listed(endpoint, find_all_receipts(seen.receipts), index=index)
@@ -105,16 +114,19 @@ def make_catalogue(
         listed: What the receipts say, by the sweep's id.
         ids: Of the folder sweeps.
     """
+    hydra = {sweep: listing for sweep, listing in seen.folders.items() if sweep.kind is SweepKind.HYDRA}
     claims = RunClaims(
         LOOSE,
         SweepKind.LOOSE,
         known=frozenset(ids),
         agents=read_agent_names([seen.wandb, *seen.shared, *(listing for _, listing in seen.inner)]),
         listed={name: found.runs for name, found in listed.items()},
+        places={name: sweep_folder(name) for name in ids} | {sweep.id: sweep.place for sweep in hydra},
     )
     runs = tuple(_make_run(run, facts[run.candidate.path], claims, now_ns=seen.now_ns) for run in placed)
     blocked = next((folder.base for folder in seen.loose if _holds_results(folder)), "")
-    return replace(_make_catalogue(runs, ids, listed), blocked=blocked)
+    jobs = {sweep.id: len(find_jobs(listing, is_folder_sweep=False)) for sweep, listing in hydra.items()}
+    return replace(_make_catalogue(runs, ids, tuple(hydra), listed), blocked=blocked, jobs=jobs)
 
 
 def _holds_results(folder: Listing) -> bool:
@@ -126,16 +138,21 @@ def _make_run(run: PlacedRun, facts: LogFacts, claims: RunClaims, *, now_ns: int
     decided = Membership.NO if run.inside else claims.decide(candidate, facts)
     is_resting = decided is Membership.UNKNOWN and not facts.is_foreign and claims.is_loose(candidate, now_ns=now_ns)
     is_loose = decided is Membership.YES or is_resting
-    return KnownRun(candidate, facts, claims.find_names(candidate, facts), run.inside, is_loose)
+    names, hydra = claims.find_names(candidate, facts), claims.find_hydra_sweeps(facts)
+    return KnownRun(candidate, facts, names, run.inside, is_loose, run.is_deep, hydra)
 
 
-def _make_catalogue(runs: tuple[KnownRun, ...], folders: Sequence[str], listed: Mapping[str, Listed]) -> Catalogue:
-    ids = assign_ids({name for run in runs for name in run.names}, folders)
+def _make_catalogue(
+    runs: tuple[KnownRun, ...], folders: Sequence[str], hydra: Sequence[Sweep], listed: Mapping[str, Listed]
+) -> Catalogue:
+    shared = [run for run in runs if not run.is_deep]
+    ids = assign_ids({name for run in shared for name in run.names}, folders)
     members: dict[str, list[str]] = {}
-    for run in runs:
-        for sweep in _iter_sweeps(run, ids):
+    for run in shared:
+        for sweep in _iter_sweeps(run, ids, {sweep.id for sweep in hydra}, listed):
             members.setdefault(sweep, []).append(run.candidate.name)
     found = [Sweep(ids[name], kind=SweepKind.WANDB, name=name) for name in ids if ids[name] not in folders]
+    found += hydra
     found.sort(key=lambda sweep: (_find_age(sweep, members.get(sweep.id, ())), sweep.id))
     if LOOSE in members:
         found.append(Sweep(LOOSE, kind=SweepKind.LOOSE))
@@ -143,10 +160,17 @@ def _make_catalogue(runs: tuple[KnownRun, ...], folders: Sequence[str], listed: 
     return Catalogue(runs, tuple(found), counts, listed)
 
 
-def _iter_sweeps(run: KnownRun, ids: Mapping[str, str]) -> Iterator[str]:
+def _iter_sweeps(
+    run: KnownRun, ids: Mapping[str, str], hydra: AbstractSet[str], listed: Mapping[str, Listed]
+) -> Iterator[str]:
     yield from dict.fromkeys(ids[name] for name in run.names)
+    yield from hydra & {run.inside, *run.hydra, *(name for name in hydra if _is_listed(run, name, listed))}
     if run.is_loose:
         yield LOOSE
+
+
+def _is_listed(run: KnownRun, sweep: str, listed: Mapping[str, Listed]) -> bool:
+    return sweep in listed and run.candidate.name in listed[sweep].runs
 
 
 def _find_age(sweep: Sweep, runs: Iterable[str]) -> str:

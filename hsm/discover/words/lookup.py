@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from hsm.discover.kinds.hydra import check_places, make_hydra_sweep, make_two_kinds_error
 from hsm.discover.sweeps import Layout, Sweep, pick_sweep
 from hsm.discover.words.catalogue import Catalogue, KnownRun
 from hsm.discover.words.owners import find_sweep_of
 from hsm.discover.words.unknown import make_ambiguous_error
 from hsm.model import SweepKind
-from hsm.sweep_folder import make_sweep_id
+from hsm.sweep_folder import make_hydra_id, make_sweep_id
 
 LOOSE_WORD = "loose"
 RUN_PREFIX = "run:"
@@ -63,7 +64,7 @@ class Lookup:
     def list_all(self) -> tuple[Meaning, ...]:
         """List every sweep, oldest first, the loose runs last."""
         ids = dict.fromkeys(sweep.id for sweep in self.folders)
-        return tuple(Meaning(pick_sweep(self.folders, name)) for name in ids) + tuple(
+        return tuple(self.make_folder_meaning(name) for name in ids) + tuple(
             self.make_meaning(sweep) for sweep in self.catalogue.sweeps
         )
 
@@ -77,10 +78,52 @@ class Lookup:
 
     def make_meaning(self, sweep: Sweep) -> Meaning:
         """Make the meaning of a whole sweep of the catalogue."""
+        self.check_id(sweep)
+        if sweep.kind is SweepKind.HYDRA:
+            return Meaning(sweep, said=f"{sweep.id} (Hydra, {_count_jobs(self.catalogue.jobs.get(sweep.id, 0))})")
         count = self.catalogue.counts.get(sweep.id, 0)
         what = _KIND_WORDS.get(sweep.kind) or ("W&B group" if sweep.name in self.catalogue.group_names else "W&B sweep")
         name = LOOSE_WORD if sweep.kind is SweepKind.LOOSE else sweep.id
         return Meaning(sweep, said=f"{name} ({what}, {_count_runs(count)})")
+
+    def check_id(self, sweep: Sweep) -> None:
+        """Refuse a sweep whose id another one has, in which a folder of Hydra's is one of the two.
+
+        A folder and a name of logs are one sweep.
+
+        Raises:
+            UsageError: So it is.
+        """
+        places = [place for place in self.layout.hydra if make_hydra_id(place) == sweep.id]
+        if not places:
+            return
+        check_places(places, sweep.id)
+        others = [f"the folder {other.path or other.id}" for other in self.folders if other.id == sweep.id]
+        if sweep.kind is not SweepKind.FOLDER:
+            names = [other.name for other in self.catalogue.by_name.values() if other.id == sweep.id]
+            others += [f"the group or W&B sweep {name!r}" for name in names]
+        if others:
+            raise make_two_kinds_error(sweep.id, [f"Hydra's {places[0]}", *others])
+
+    def find_hydra(self, place: str) -> Meaning | None:
+        """Find the Hydra sweep of a folder, or of one of its jobs.
+
+        Args:
+            place: Relative to the project.
+        """
+        parts = place.split("/")
+        above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+        found = next((name for name in above if name in self.layout.hydra), None)
+        if found is None:
+            return None
+        meaning = self.make_meaning(make_hydra_sweep(self.layout, found))
+        return meaning if found == place else replace(meaning, said=f"{place} is a job of {meaning.said}")
+
+    def make_folder_meaning(self, word: str) -> Meaning:
+        """Make the meaning of the whole id of a folder sweep."""
+        sweep = pick_sweep(self.folders, word)
+        self.check_id(sweep)
+        return Meaning(sweep)
 
     def find_named(self, name: str) -> Sweep | None:
         """Find the sweep of a name that logs give, which may have a folder."""
@@ -107,6 +150,10 @@ class Lookup:
     def _iter_catalogues(self) -> Iterator[Catalogue]:
         yield self.catalogue
         yield self._read(True)
+
+
+def _count_jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count:,} jobs"
 
 
 def _count_runs(count: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import shlex
 
-from hsm.discover.sweeps import LATEST, Sweep, check_sweep_name, pick_sweep
+from hsm.discover.sweeps import LATEST, Sweep, check_sweep_name
 from hsm.discover.words.lookup import LOOSE_WORD, RUN_PREFIX, Lookup, Meaning
 from hsm.discover.words.paths import find_by_path
 from hsm.discover.words.unknown import make_ambiguous_error, make_unknown_error
@@ -31,7 +31,7 @@ def find_meanings(lookup: Lookup, word: str) -> tuple[Meaning, ...]:
         UsageError: It means none, several things at one step, or a place that is none of this project's.
     """
     if any(sweep.id == word for sweep in lookup.folders):
-        return (Meaning(pick_sweep(lookup.folders, word)),)
+        return (lookup.make_folder_meaning(word),)
     if word.startswith(GROUP_PREFIX):
         return (_find_group(lookup, word.removeprefix(GROUP_PREFIX)),)
     if word.startswith(RUN_PREFIX):
@@ -67,11 +67,11 @@ def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
     """Find the newest folder sweep, or the only one that begins so."""
     ids = list(dict.fromkeys(sweep.id for sweep in lookup.folders))
     if word == LATEST and ids:
-        return Meaning(pick_sweep(lookup.folders, ids[-1]))
+        return lookup.make_folder_meaning(ids[-1])
     matches = [name for name in ids if name.startswith(word)]
     if len(matches) > 1:
         raise make_ambiguous_error(word, matches)
-    return Meaning(pick_sweep(lookup.folders, matches[0])) if matches else None
+    return lookup.make_folder_meaning(matches[0]) if matches else None
 
 
 def _find_other(lookup: Lookup, word: str) -> Meaning | None:
@@ -84,7 +84,7 @@ def _find_other(lookup: Lookup, word: str) -> Meaning | None:
     whole = [sweep for sweep in others if word in (sweep.id, sweep.name)]
     begins = [sweep for sweep in others if sweep.id.startswith(word) or sweep.name.startswith(word)]
     for found in (whole, begins):
-        if len(found) > 1:
+        if len({sweep.id for sweep in found}) > 1:
             raise make_ambiguous_error(word, [sweep.id for sweep in found])
         if found:
             return lookup.make_meaning(found[0])

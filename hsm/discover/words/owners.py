@@ -20,12 +20,17 @@ def find_sweep_of(run: KnownRun, catalogue: Catalogue, folders: Sequence[Sweep])
         for found in iter_sweep_ids(name):
             if found in known:
                 return pick_sweep(folders, found)
-    if run.inside:
-        return pick_sweep(folders, run.inside)
-    for sweep_id, listed in catalogue.listed.items():
-        if run.candidate.name in listed.runs and sweep_id in known:
-            return pick_sweep(folders, sweep_id)
-    return Sweep(LOOSE, kind=SweepKind.LOOSE)
+    hydra = {sweep.id: sweep for sweep in catalogue.sweeps if sweep.kind is SweepKind.HYDRA}
+    found = next(filter({*known, *hydra}.__contains__, _iter_places(run, catalogue)), LOOSE)
+    if found == LOOSE:
+        return Sweep(LOOSE, kind=SweepKind.LOOSE)
+    return hydra.get(found) or pick_sweep(folders, found)
+
+
+def _iter_places(run: KnownRun, catalogue: Catalogue) -> Iterator[str]:
+    """Yield the ids of the sweeps that something else than a name gives it to."""
+    yield from (*sorted(run.hydra), run.inside)
+    yield from (sweep for sweep, listed in catalogue.listed.items() if run.candidate.name in listed.runs)
 
 
 def _iter_names(run: KnownRun) -> Iterator[str]:

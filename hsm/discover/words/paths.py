@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
+from hsm.discover.kinds.hydra import HYDRA_FOLDER
 from hsm.discover.sweeps import WANDB_NAMES, Sweep, is_run_name
 from hsm.discover.words.lookup import Lookup, Meaning
 from hsm.discover.words.unknown import make_unknown_error
@@ -35,18 +37,24 @@ def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
     real, project = os.path.realpath(path), os.path.realpath(lookup.layout.project)
     if not f"{real}/".startswith(f"{project}/"):
         raise _make_error(f"{word!r} lies outside the project {lookup.layout.project}", kind="outside_project")
-    found = _find_sweep(lookup, real) or _find_run(lookup, real) or _find_wandb(lookup, real, word)
+    place = real[len(project) + 1 :]
+    found = _find_sweep(lookup, real, place) or _find_run(lookup, real) or _find_wandb(lookup, real, word)
     if found is None:
         raise _make_error(f"{word!r} is no folder of a sweep, of a run, of a job or of wandb", kind="no_sweep_folder")
     return found
 
 
-def _find_sweep(lookup: Lookup, real: str) -> Meaning | None:
+def _find_sweep(lookup: Lookup, real: str, place: str) -> Meaning | None:
+    """Find the sweep of a folder, or of a job of Hydra's."""
     wandb = os.path.realpath(lookup.layout.wandb)
+    is_job = os.path.isdir(f"{real}/{HYDRA_FOLDER}")  # noqa: PTH112 - as above
     for sweep in lookup.folders:
-        if real == (os.path.realpath(sweep.path) if sweep.path else f"{wandb}/{sweep.id}"):
-            return Meaning(sweep)
-    return None
+        path = os.path.realpath(sweep.path) if sweep.path else f"{wandb}/{sweep.id}"
+        if real == path:
+            return lookup.make_folder_meaning(sweep.id)
+        if is_job and real.rpartition("/")[0] == path:
+            return replace(lookup.make_folder_meaning(sweep.id), said=f"{place} is a job of {sweep.id}")
+    return lookup.find_hydra(place) if is_job or place in lookup.layout.hydra else None
 
 
 def _find_run(lookup: Lookup, real: str) -> Meaning | None:
@@ -83,7 +91,7 @@ def _find_far(lookup: Lookup, word: str) -> Meaning | None:
         return lookup.find_run(name)
     if above[-1:] == [OUTPUTS]:
         return next((Meaning(sweep) for sweep in lookup.folders if sweep.id == name), None)
-    return None
+    return lookup.find_hydra("/".join([*above, name]))
 
 
 def _find_named(lookup: Lookup, word: str) -> Meaning:

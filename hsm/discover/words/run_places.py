@@ -11,6 +11,7 @@ from hsm.discover.membership import Candidate
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.wandb_runs import find_candidates, make_wandb_tree
 from hsm.endpoint import Endpoint, Listing, Tree
+from hsm.model import SweepKind
 from hsm.sweep_folder import LOOSE, sweep_folder
 
 
@@ -20,10 +21,12 @@ class PlacedRun(NamedTuple):
     Attributes:
         candidate: The folder.
         inside: The id of the sweep in whose place it lies; empty where it lies with others'.
+        is_deep: It lies deeper in the sweep's folder than wandb folders are searched for, so no other sweep has it.
     """
 
     candidate: Candidate
-    inside: str
+    inside: str = ""
+    is_deep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class RunListings:
         wandb: The wandb folder.
         shared: Further wandb folders, in the order of the layout.
         inner: Those in the folders of sweeps, each with the id of the sweep.
-        folders: Everything in the folders of sweeps, where it was asked for.
+        folders: Everything in the folders of sweeps, where it was asked for; always of Hydra's.
         receipts: Those of all sweeps.
         loose: The folders that have the id of the loose runs.
         now_ns: The clock there; 0 where unknown.
@@ -62,15 +65,15 @@ def look_for_runs(
     Args:
         endpoint: The machine that it lies on.
         layout: Its places, with all wandb folders.
-        sweeps: Those that are folders.
-        with_folders: List everything in the folders of sweeps.
+        sweeps: Those that are folders, also Hydra's.
+        with_folders: List everything in the folders of sweeps. In Hydra's every depth counts in any case.
         with_files: List everything in wandb folders, not only what tells whose the runs are.
     """
     ids = tuple(dict.fromkeys(sweep.id for sweep in sweeps))
     wandb = Tree(layout.wandb) if with_files else make_wandb_tree(layout.wandb, ids)
     shared = [Tree(folder) if with_files else make_wandb_tree(folder) for folder in layout.shared]
     inner = [make_wandb_tree(folder) for folder in layout.inner]
-    own = [sweep for sweep in sweeps if sweep.path and with_folders]
+    own = [sweep for sweep in sweeps if sweep.path and (with_folders or sweep.kind is SweepKind.HYDRA)]
     bases = dict.fromkeys((layout.sweeps, layout.project))
     loose = [Tree(f"{base}/{sweep_folder(LOOSE)}", max_depth=1) for base in bases]
     parts = [[wandb], shared, inner, [Tree(sweep.path) for sweep in own], make_receipt_trees(layout, ids), loose]
@@ -97,9 +100,10 @@ def find_placed_runs(seen: RunListings, ids: Sequence[str]) -> tuple[PlacedRun, 
     """
     found: dict[str, PlacedRun] = {}
     for run in (*_iter_shared(seen, ids), *_iter_inner(seen)):
-        known = found.get(run.candidate.path)
-        if known is None or (run.inside and not known.inside):  # a wandb folder may be named twice
-            found[run.candidate.path] = run
+        path = run.candidate.path
+        known = found.setdefault(path, run)
+        if run.inside and not known.inside:  # a wandb folder may be named that lies in a sweep's folder
+            found[path] = run
     return tuple(found.values())
 
 
@@ -117,7 +121,8 @@ def _iter_inner(seen: RunListings) -> Iterator[PlacedRun]:
     for sweep, listing in seen.inner:
         yield from (PlacedRun(candidate, sweep) for candidate in find_candidates((), None, None, [listing])[0])
     for owner, listing in seen.folders.items():
-        yield from (PlacedRun(candidate, owner.id) for candidate in find_candidates((), None, listing)[0])
+        is_deep = owner.kind is SweepKind.FOLDER
+        yield from (PlacedRun(candidate, owner.id, is_deep) for candidate in find_candidates((), None, listing)[0])
 
 
 def _find_owner(sweeps: Sequence[Sweep], path: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hsm.config.schema import TargetSettings
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, LockedError, LockLostError, RefusedError, UnreachableError
-from hsm.model import Problem, Root, SweepInventory, SyncPlan
+from hsm.model import Problem, Root, SweepInventory, SweepKind, SyncPlan
 from hsm.plan.destination import Destination
 from hsm.plan.disk.times import count_tick_ns, find_source_time
 from hsm.plan.planner import select
@@ -48,6 +48,7 @@ class Direction:
         roots: The destination's folders as configured.
         make_guard: Makes what keeps lock and receipt at the destination.
         is_pull: The target is the source.
+        own: The destination's folder of sweeps, in which lock and receipts lie, where that is none of the roots.
     """
 
     source: Endpoint
@@ -55,11 +56,20 @@ class Direction:
     roots: Mapping[Root, str]
     make_guard: MakeGuard
     is_pull: bool = False
+    own: str = ""
 
 
-def make_push_direction(connection: Connection, settings: TargetSettings, source: Endpoint) -> Direction:
-    """Make the direction from this machine to a target."""
-    return Direction(source, connection.endpoint, get_roots(settings), connection.make_guard)
+def make_push_direction(
+    connection: Connection, settings: TargetSettings, source: Endpoint, kind: SweepKind = SweepKind.FOLDER
+) -> Direction:
+    """Make the direction from this machine to a target, for a kind of sweep."""
+    return Direction(
+        source=source,
+        destination=connection.endpoint,
+        roots=get_roots(settings, kind),
+        own=settings.paths.sweeps,
+        make_guard=connection.make_guard,
+    )
 
 
 def exchange(
@@ -242,6 +252,7 @@ class _Exchange:
                 self._inventory,
                 roots=self._options.roots,
                 max_depth=self._options.max_depth,
+                own=self._direction.own,
                 ahead=ahead,
             )
 

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from hsm.config.schema import TargetSettings
-from hsm.discover.sweeps import Layout, look_for_sweeps
+from hsm.discover.kinds.hydra import settle_marks
+from hsm.discover.sweeps import Layout, Sweep, look_for_sweeps
 from hsm.discover.words.lookup import Meaning
 from hsm.endpoint import Endpoint, FolderSearch, Listing, Tree
 from hsm.errors import TargetError, UsageError
@@ -80,22 +81,23 @@ class FarSource:
             search = None if layout.project == layout.sweeps else FolderSearch(layout.project)
             found = look_for_sweeps(ApartEndpoint(self._endpoint, roots, self._own), layout, search)
             cache = ProjectFolder(self._project).runs_cache(self._endpoint.name)
-            self._looks[layout] = make_project_places(self._endpoint, found, found.searched, cache)
+            searched = found.searched and settle_marks(self._endpoint, found.searched, found.layout)
+            self._looks[layout] = make_project_places(self._endpoint, found, searched, cache)
         return self._looks[layout]
 
-    def check_there(self, sweep: str, roots: Sequence[Root]) -> None:
+    def check_there(self, sweep: Sweep, roots: Sequence[Root]) -> None:
         """Refuse a target whose folders are not there.
 
         Args:
-            sweep: Whose folders.
+            sweep: Whose folders; a Hydra sweep has its own where it was found.
             roots: Which of them are wanted.
 
         Raises:
             TargetError: One is missing.
         """
-        found = self.look(sweep)
+        found = self.look(sweep.id)
         for root in roots:
-            if root in found.missing:
+            if root in found.missing and not sweep.place:
                 folder = getattr(found.layout, root.value)
                 raise TargetError(
                     f"At {self._endpoint.name} there is no folder {folder}.",

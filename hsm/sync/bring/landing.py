@@ -8,12 +8,19 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hsm.discover.files.folder_links import follow_folders, resolve_places
+from hsm.discover.kinds.hydra import (
+    check_places,
+    list_hydra_trees,
+    make_hydra_sweep,
+    make_two_kinds_error,
+)
 from hsm.discover.membership import Candidate
 from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, find_sweep, is_run_name
-from hsm.discover.wandb_runs import find_candidates, look_behind, make_wandb_tree
+from hsm.discover.wandb_runs import find_candidates, find_job_runs, look_behind, make_wandb_tree
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Problem, SweepKind
 from hsm.remote.local import LocalEndpoint
+from hsm.sweep_folder import RECEIPT_FOLDER, make_hydra_id
 from hsm.tree import Child, scan_folder
 
 
@@ -59,19 +66,21 @@ class Landing:
 
     Attributes:
         home: The sweep, where it has a folder here.
-        sweeps: The folder below which it is, or will be, `outputs/<id>`.
+        sweeps: The folder below which it is, or will be, `outputs/<id>`, or the folder of a Hydra sweep.
         wandb: The usual folder of runs.
         runs: Places of the runs that do not lie in the usual folder.
+        own: The folder of sweeps, in which lock and receipts lie.
     """
 
     home: Sweep | None
     sweeps: str
     wandb: str
     runs: RunPlaces
+    own: str
 
 
 def find_landing(
-    here: SweepsHere, sweep: str, runs: Collection[str], *, follow: Sequence[str] | None = None
+    here: SweepsHere, sweep: str, runs: Collection[str], *, place: str = "", follow: Sequence[str] | None = None
 ) -> Landing:
     """Find where a sweep and its runs lie on this machine.
 
@@ -79,14 +88,45 @@ def find_landing(
         here: The project's sweeps, and all its folders of runs.
         sweep: The sweep's id.
         runs: The names of the runs that are looked for.
+        place: Of a Hydra sweep: its folder, relative to the project.
         follow: As of `find_run_places`.
 
     Raises:
-        UsageError: As `find_home`.
+        UsageError: As `find_home` and `find_hydra_home`.
     """
-    layout, home = here.layout, find_home(here.sweeps, sweep)
+    layout = here.layout
+    if place:
+        hydra = find_hydra_home(here, place)
+        places = find_run_places(layout, hydra, runs, follow=follow)
+        return Landing(hydra if hydra.path else None, layout.project, layout.wandb, places, layout.sweeps)
+    home = find_home(here.sweeps, sweep)
     places = find_run_places(layout, home or Sweep(sweep), runs, follow=follow)
-    return Landing(home, home.prefix if home is not None else layout.sweeps, layout.wandb, places)
+    prefix = home.prefix if home is not None else layout.sweeps
+    return Landing(home, prefix, layout.wandb, places, prefix)
+
+
+def find_hydra_home(here: SweepsHere, place: str) -> Sweep:
+    """Find a Hydra sweep here; without a path where it has no folder.
+
+    Args:
+        here: The project's sweeps.
+        place: Its folder, relative to the project.
+
+    Raises:
+        UsageError: Another folder here has its id.
+    """
+    found = make_hydra_sweep(here.layout, place)
+    others = [other for other in here.layout.hydra if other != place and make_hydra_id(other) == found.id]
+    for other in others:
+        check_places({place, other}, found.id)  # raises
+    for sweep in here.sweeps:
+        if sweep.id == found.id and not (sweep.path and _holds_receipts(sweep.path)):
+            raise make_two_kinds_error(found.id, [f"the folder {sweep.path or sweep.id}", f"Hydra's {place}"])
+    return found if os.path.isdir(found.path) else replace(found, path="")  # noqa: PTH112 - as the bytes are
+
+
+def _holds_receipts(folder: str) -> bool:
+    return {child.name for child in scan_folder(folder)} <= {RECEIPT_FOLDER}
 
 
 def find_home(known: Sequence[Sweep], sweep: str) -> Sweep | None:
@@ -140,13 +180,15 @@ def _look(
     """Look into every folder here that may hold runs of the sweep, whatever its log says of a run."""
     own = [Tree(sweep.path, follow=follow is not None)] if sweep.path else []
     others = [make_wandb_tree(folder) for folder in dict.fromkeys((*layout.shared, *layout.inner))]
-    survey = endpoint.survey([make_wandb_tree(layout.wandb, [sweep.id]), *own, *others])
+    jobs = [tree for tree in list_hydra_trees(layout) if tree.base != sweep.path]
+    survey = endpoint.survey([make_wandb_tree(layout.wandb, [sweep.id]), *own, *others, *jobs])
     wandb, *listings = survey.listings
     if own and follow is not None:
         listings[0] = follow_folders(endpoint, listings[0], resolve_places(endpoint, layout, follow)).listing
     wandb, *listings = (_choose(listing, names) for listing in (wandb, *listings))
-    folder, shared = (listings[0] if own else None), listings[len(own) :]
+    folder, shared = (listings[0] if own else None), listings[len(own) : len(own) + len(others)]
     candidates, symlinks = find_candidates([sweep.id], wandb, folder, shared)
+    candidates = (*candidates, *find_job_runs(listings[len(own) + len(others) :]))
     found = [candidate for candidate in (*candidates, *look_behind(endpoint, symlinks)) if candidate.name in names]
     problems = [*_iter_unread(wandb, sweep.id), *(problem for listing in listings for problem in _iter_unread(listing))]
     return found, tuple(problems)

@@ -38,7 +38,7 @@ from hsm.sync.request import SyncRequest
 from hsm.sync.source import ProjectSource, join_meanings, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import connect
-from hsm.targets.contract import Connection
+from hsm.targets.contract import Connection, check_project_root
 
 _LOOK_SECONDS = 0.2
 
@@ -148,7 +148,8 @@ class _Pull:
             try:
                 found = source.find(word)
                 for meaning in found:
-                    find_home(known, meaning.sweep.id)  # before anything comes
+                    if not meaning.sweep.place:
+                        find_home(known, meaning.sweep.id)  # before anything comes
                 meant += found
             except UsageError as error:
                 if len(self._request.targets) == 1:
@@ -171,8 +172,9 @@ class _Pull:
         runs = only.get(sweep.id, frozenset())
         options = self._make_options(connection.name, settings, far.look(sweep.id).folders, runs)
         with stopwatch.step("scan"):
-            far.check_there(sweep.id, options.roots)
+            far.check_there(sweep, options.roots)
             inventory = self._read(connection, far, sweep, options)
+            check_project_root(connection.name, settings, inventory.kind, inventory.place)
         unchanged = self._session.find_unchanged(connection.name, inventory)
         if unchanged is not None:
             return unchanged

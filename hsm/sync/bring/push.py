@@ -13,7 +13,7 @@ from hsm.config.load import LoadedConfig
 from hsm.config.resolve import resolve_for_sweep
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError
-from hsm.model import SweepInventory
+from hsm.model import SweepInventory, SweepKind
 from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded, WordUnderstood
@@ -35,7 +35,7 @@ from hsm.sync.source import Inventories, ProjectSource, find_source, read_invent
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.apart import ApartEndpoint
 from hsm.targets.connect import connect
-from hsm.targets.contract import Connection, get_roots
+from hsm.targets.contract import Connection, check_project_root, get_roots
 
 
 def push(
@@ -89,6 +89,9 @@ class _Push:
             for name, target in request.targets.items()
             for sweep in source.sweeps
         }
+        sweeps = {sweep.id: sweep for sweep in source.sweeps}
+        for (name, sweep_id), found in settings.items():
+            check_project_root(name, found, sweeps[sweep_id].kind, sweeps[sweep_id].place)
         self._options = {
             key: make_options(key[0], found, request, only=source.only.get(key[1], frozenset()))
             for key, found in settings.items()
@@ -158,7 +161,7 @@ class _Push:
         name = connection.name
         with stopwatch.step("login"):
             connection.login(may_ask=self._call.request.may_ask)
-        ends = {sweep.id: self._keep_apart(connection, sweep.id) for sweep in self.source.sweeps}
+        ends = {sweep.id: self._keep_apart(connection, sweep.id, sweep.kind) for sweep in self.source.sweeps}
         # The target answers while this machine reads its disk.
         ahead = self._survey_ahead(connection, ends[self.source.sweeps[0].id])
         with stopwatch.step("scan"):
@@ -171,8 +174,10 @@ class _Push:
                 reports.append(make_interrupted_report(name))
                 continue
             inventory = inventories[sweep.id, self._options[name, sweep.id].max_depth]
-            end = ends[sweep.id]
-            reports.append(self._serve_sweep(connection, end, inventory, stopwatch, None if reports else ahead))
+            end, begun = ends[sweep.id], None if reports else ahead
+            if inventory.place != sweep.place:  # its receipts alone tell that it is Hydra's
+                end, begun = self._keep_apart(connection, sweep.id, inventory.kind), None
+            reports.append(self._serve_sweep(connection, end, inventory, stopwatch, begun))
             stopwatch = Stopwatch(name, self._reporter)
         self._shortcut.note(reports[0], ahead.get_digest if ahead is not None else str)
         return reports
@@ -184,26 +189,30 @@ class _Push:
         self._reporter.report(TargetEnded(name, report.state.value))
         return report
 
-    def _keep_apart(self, connection: Connection, sweep: str) -> Endpoint:
+    def _keep_apart(self, connection: Connection, sweep: str, kind: SweepKind) -> Endpoint:
         """Make the target's end for a sweep, which refuses to be this project."""
-        roots = get_roots(self._call.settings[connection.name, sweep])
-        return ApartEndpoint(connection.endpoint, roots, self.source.layout)
+        settings = self._call.settings[connection.name, sweep]
+        roots = get_roots(settings, kind)
+        return ApartEndpoint(connection.endpoint, roots, self.source.layout, own=settings.paths.sweeps)
 
     def _survey_ahead(self, connection: Connection, end: Endpoint) -> SurveyAhead | None:
         """Begin to look at what the journal knows of the first sweep at a target, while the source is being read."""
-        name, sweep = connection.name, self.source.sweeps[0].id
+        first = self.source.sweeps[0]
+        name, sweep = connection.name, first.id
         runs = self._known[name]
         if connection.is_folder or not runs:
             self._shortcut.hear(name, "")
             return None
-        options = self._options[name, sweep]
+        options, settings = self._options[name, sweep], self._call.settings[name, sweep]
         return SurveyAhead(
             end,
-            get_roots(self._call.settings[name, sweep]),
+            get_roots(settings, first.kind),
             sweep,
             runs,
             roots=options.roots,
-            max_depth=options.max_depth,
+            max_depth=None if first.place else options.max_depth,
+            own=settings.paths.sweeps,
+            place=first.place,
             hear=partial(self._shortcut.hear, name),
         )
 
@@ -219,7 +228,9 @@ class _Push:
         unchanged = self._session.find_unchanged(connection.name, inventory)
         if unchanged is not None:
             return unchanged
-        direction = make_push_direction(connection, self._call.settings[key], self.source.endpoint)
+        settings = self._call.settings[key]
+        check_project_root(connection.name, settings, inventory.kind, inventory.place)
+        direction = make_push_direction(connection, settings, self.source.endpoint, inventory.kind)
         report = exchange(
             connection,
             replace(direction, destination=end),
@@ -229,7 +240,7 @@ class _Push:
             observer=Observer(self._reporter, stopwatch, self._runner.sleep),
             ahead=ahead,
         )
-        if self._call.settings[key].after_sync and self._call.request.does_after_sync:
+        if settings.after_sync and self._call.request.does_after_sync:
             report = self._do_after(connection, inventory.sweep, stopwatch, report)
         self._reporter.report(TargetEnded(connection.name, report.state.value))
         self._session.note(connection.name, inventory, report)

@@ -6,7 +6,6 @@ import os
 from dataclasses import replace
 from functools import partial
 
-from hsm.discover.sweeps import Sweep
 from hsm.errors import HsmError, TargetError
 from hsm.model import Problem, Root, SweepInventory
 from hsm.plan.choice import find_left_runs, settle_newest
@@ -14,7 +13,7 @@ from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.sweep_folder import OUTPUTS
+from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.ending import make_failed_report
 from hsm.sync.bring.exchange import Direction, exchange_selected, select_wanted
 from hsm.sync.bring.far_source import FarProject
@@ -94,14 +93,14 @@ class Reception:
 
     def _find_landing(self, wanted: SweepInventory) -> Landing:
         runs, follow = [run.name for run in wanted.runs], list_followed([self._options.folder_links])
-        find = partial(find_landing, sweep=wanted.sweep, runs=runs, follow=follow)
+        find = partial(find_landing, sweep=wanted.sweep, runs=runs, place=wanted.place, follow=follow)
         landing = find(self._look(fresh=False))
         # What is remembered of folders may be ten minutes old; before a run gets a place here, they are searched anew.
         left = find_left_runs(self._options.plan.choice, wanted.runs, wanted.files)
         if landing.runs.unseen - left:
             landing = find(self._look(fresh=True))
-        if landing.home is not None:
-            _refuse_symlinks(landing.home)
+        if landing.home is not None or wanted.place:
+            _refuse_symlinks(wanted.sweep, landing.sweeps, sweep_folder(wanted.sweep, wanted.place))
         return landing
 
     def _is_still(self, wanted: SweepInventory, before: Landing) -> bool:
@@ -126,14 +125,13 @@ class Reception:
             source=self._connection.endpoint,
             destination=self._here,
             roots={Root.SWEEPS: landing.sweeps, Root.WANDB: part.wandb or landing.wandb},
+            own=landing.own,
             make_guard=partial(ShellGuard, LocalShell(self._runner)),
             is_pull=True,
         )
         books, sweep = self._books, part.inventory.sweep
         far = FarProject(self._connection.endpoint, books.route, folder=books.source.path)
-        provenance = Provenance(
-            books, sweep, source=self._connection.endpoint, sweeps=landing.sweeps, vouches=far.vouches
-        )
+        provenance = Provenance(books, sweep, source=self._connection.endpoint, sweeps=landing.own, vouches=far.vouches)
         return exchange_selected(
             self._connection,
             direction,
@@ -144,16 +142,23 @@ class Reception:
         )
 
 
-def _refuse_symlinks(home: Sweep) -> None:
+def _refuse_symlinks(sweep: str, prefix: str, folder: str) -> None:
     """Refuse a sweep that lies elsewhere, since what lies behind its symlink may be a mistake or another disk's.
+
+    Args:
+        sweep: Its id.
+        prefix: May be, or lie behind, a symlink.
+        folder: Its folder, relative to that.
 
     Raises:
         TargetError: It does.
     """
-    for path in (f"{home.prefix}/{OUTPUTS}", home.path):
+    parts = folder.split("/")
+    for count in range(1, len(parts) + 1):
+        path = "/".join([prefix, *parts[:count]])
         if os.path.islink(path):  # noqa: PTH114 - as the bytes are
             raise TargetError(
-                f"{home.id} lies behind the symlink {path}, and a pull writes through none.",
+                f"{sweep} lies behind the symlink {path}, and a pull writes through none.",
                 hint="Put the folder in place of the symlink; the folder `source.sweeps` itself may be one.",
                 kind="type_conflict",
             )
