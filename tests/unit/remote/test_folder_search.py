@@ -76,6 +76,21 @@ def test_of_very_many_folders_only_those_that_may_be_read_are_kept() -> None:
     assert walk.make_found() == FoundFolders("/p", cut=(CutSearch("000002", CutReason.FOLDERS),))
 
 
+def test_what_lies_below_a_crowd_belongs_to_it() -> None:
+    walk = FolderWalk(FolderSearch("/p", bounds=SearchBounds(seconds=60)), "/p")
+    crowd = [f"{number:03}" for number in range(101)]
+    holds = {"": ["a", "b"], "a": crowd, "b": ["c"], "b/c": crowd, "a/007": ["x"]}
+    levels = []
+    for level in walk.iter_levels():
+        levels.append(level)
+        for path in level:
+            content = walk.make_content()
+            content.folders = holds.get(path, [])
+            walk.add(path, content)
+    below = [f"b/c/{name}" for name in crowd]
+    assert levels == [[""], ["a", "b"], ["b/c"], [f"a/{name}" for name in crowd], ["a/007/x", *below]]
+
+
 def test_the_time_is_over_once() -> None:
     walk = FolderWalk(FolderSearch("/p", bounds=SearchBounds(seconds=0)), "/p")
     assert list(walk.iter_levels()) == [[""]]
