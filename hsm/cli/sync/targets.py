@@ -42,6 +42,9 @@ def list_targets(
         bool,
         typer.Option("--sweeps", help="Show the sweeps of this project, or with --target those that lie there."),
     ] = False,
+    shows_all: Annotated[
+        bool, typer.Option("--all", help="With --sweeps: all of them, not only the 40 newest.", show_default=False)
+    ] = False,
     assignments: Assignments = None,
     to_sweeps: ToSweeps = None,
     to_wandb: ToWandb = None,
@@ -49,8 +52,8 @@ def list_targets(
 ) -> None:
     """Show the configured targets and their settings.
 
-    With --sweeps, the sweeps that there are: runs by state, size, newest change; of this project, or at a target as
-    with `hsm sync list --sweeps -t hpc`.
+    With --sweeps, the sweeps that there are: kind, runs by state, size, newest change; of this project, or at a target
+    as with `hsm sync list --sweeps -t hpc`. Wandb folders are searched for anew.
 
     With --resolved, what `hsm sync to SWEEP` with the same --set, --to-sweeps and --to-wandb would use:
     `hsm sync list --resolved latest --set options.parallel_transfers=8`.
@@ -62,8 +65,10 @@ def list_targets(
         show_resolved(resolved, target or (), overrides, as_json=as_json)
         return
     if sweeps and not (assignments or to_sweeps or to_wandb):
-        _show_sweeps(target or (), as_json=as_json)
+        _show_sweeps(target or (), shows_all=shows_all, as_json=as_json)
         return
+    if shows_all:
+        raise UsageError("--all goes with --sweeps here.", hint="Try `hsm sync list --sweeps --all`.", kind="usage")
     if target or assignments or to_sweeps is not None or to_wandb is not None:
         raise UsageError(
             "--target, --set, --to-sweeps and --to-wandb go with --resolved here.",
@@ -80,11 +85,12 @@ def list_targets(
     show_targets(loaded)
 
 
-def _show_sweeps(names: Sequence[str], *, as_json: bool) -> None:
+def _show_sweeps(names: Sequence[str], *, shows_all: bool, as_json: bool) -> None:
     """Print the sweeps of this project, or those at targets.
 
     Args:
         names: Targets; none means this project.
+        shows_all: However many there are; a document has all in any case.
         as_json: Print a document.
     """
     from hsm.process.runner import Runner
@@ -102,5 +108,5 @@ def _show_sweeps(names: Sequence[str], *, as_json: bool) -> None:
     else:
         from hsm.cli.render.sync.sweeps import show_places
 
-        show_places(places)
+        show_places(places, shows_all=shows_all)
     raise typer.Exit(int(str(document["exit_code"])))

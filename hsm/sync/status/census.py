@@ -1,22 +1,28 @@
-"""Census of the sweeps at one place: their runs by state, and their files, out of one survey of all of them."""
+"""Census of the sweeps of all kinds at one place: their runs by state, and their files, out of one survey.
+
+A run counts where `hsm.discover.inventory.read_inventory` would find it. What the inventories of all sweeps would ask
+run by run and sweep by sweep is asked here once for each run: 51 sweeps and 10,000 runs are half a million questions.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hsm.discover.index import RunIndex
-from hsm.discover.membership import Candidate, Membership, decide_membership, iter_sweep_names, make_run
+from hsm.discover.kinds.hydra import make_hydra_sweep
+from hsm.discover.kinds.receipts import Listed, find_all_receipts, judge_kind, read_listed
+from hsm.discover.membership import Candidate, Membership, decide_membership, make_ids, make_run
 from hsm.discover.results import is_own
 from hsm.discover.run_logs import read_facts
-from hsm.discover.sweeps import WANDB_NAMES, Sweep, is_run_name
-from hsm.discover.wandb_runs import find_candidates
+from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, is_run_name, parse_timestamp
+from hsm.discover.words.catalogue import Catalogue, KnownRun, make_catalogue
+from hsm.discover.words.run_places import RunListings, find_placed_runs, look_for_runs
 from hsm.endpoint import Endpoint, Listing
-from hsm.model import Entry, EntryKind, RunState
-from hsm.wandb_log.facts import LogFacts
+from hsm.model import EntryKind, RunState, SweepKind
 
-_Candidates = Sequence[Candidate]
+_NOTHING = Listed()
 
 
 @dataclass(slots=True)
@@ -42,51 +48,79 @@ class FileTotal:
 
 @dataclass(frozen=True, slots=True)
 class SweepCount:
-    """Count of one sweep: its runs by state, the files of its folder and its runs."""
+    """Count of one sweep: its runs by state, the files of its folder and its runs.
 
+    Attributes:
+        sweep: The sweep, with the kind that it has by its receipts where its folder holds nothing else.
+        states: The number of its runs in each state.
+        files: Of its folder and its runs.
+        began: The time in its id, else the newest in its runs' names, as digits; empty for none.
+        wandb: The folders in which its runs lie, each once, with the names that the layout has for them.
+    """
+
+    sweep: Sweep
     states: Counter[RunState] = field(default_factory=Counter)
     files: FileTotal = field(default_factory=FileTotal)
+    began: str = ""
+    wandb: tuple[str, ...] = ()
 
 
-def take_census(
-    endpoint: Endpoint,
-    sweeps: Sequence[Sweep],
-    folders: Mapping[str, Listing],
-    wandb: Listing,
-    index: RunIndex,
-    *,
-    now_ns: int,
-) -> list[tuple[str, SweepCount]]:
+def take_census(endpoint: Endpoint, layout: Layout, folders: Sequence[Sweep], index: RunIndex) -> list[SweepCount]:
     """Count all sweeps of a place.
 
     Args:
-        endpoint: Reads the logs that the index does not know.
-        sweeps: Those of the place.
-        folders: Everything in each sweep's folder, by its path.
-        wandb: Everything in the wandb folder, where runs of all sweeps may lie together.
+        endpoint: The machine that it lies on.
+        layout: Its places, with all wandb folders and those of Hydra sweeps.
+        folders: Its folder sweeps.
         index: Facts of logs that were read before; takes those that are read.
-        now_ns: The clock there; 0 where unknown.
 
     Returns:
-        The sweeps' ids in their order, each with its count.
+        The folders in their order, then the other sweeps, oldest first; the loose runs, if there are any, last.
     """
+    ids = tuple(dict.fromkeys(sweep.id for sweep in folders))
+    hydra = [make_hydra_sweep(layout, place) for place in layout.hydra]
+    seen = look_for_runs(endpoint, layout, [*folders, *hydra], with_folders=True, with_files=True)
+    placed = find_placed_runs(seen, ids)
+    facts = read_facts(endpoint, [run.candidate for run in placed], index=index)
+    listed = read_listed(endpoint, find_all_receipts(seen.receipts), index=index)
+    catalogue = make_catalogue(seen, placed, facts, listed, ids)
     runs: dict[str, FileTotal] = {}
-    rests = {path: _sum_files(listing, runs, is_sweep=True) for path, listing in folders.items()}
-    _sum_files(wandb, runs, is_sweep=False)
-    shared, inside = _find_candidates(sweeps, folders, wandb)
-    everything = [*shared, *(candidate for found in inside.values() for candidate in found)]
-    facts = read_facts(endpoint, everything, index=index)
-    members = _sort_members(shared, inside, facts, {sweep.id for sweep in sweeps})
-    counts: list[tuple[str, SweepCount]] = []
-    for sweep in sweeps:
-        count = SweepCount(files=rests.get(sweep.path, FileTotal()))
-        for candidate in members.get(sweep.id, {}).values():
-            files = runs.get(candidate.path, FileTotal())
-            count.files.add(files.n_files, files.n_bytes, files.newest_ns)
-            run = make_run(candidate, facts[candidate.path], newest_ns=files.newest_ns, now_ns=now_ns)
-            count.states[run.state] += 1
-        counts.append((sweep.id, count))
+    rests = {sweep: _sum_files(listing, runs, is_sweep=True) for sweep, listing in seen.folders.items()}
+    for listing in (seen.wandb, *seen.shared):
+        _sum_files(listing, runs, is_sweep=False)
+    bases = (seen.wandb.base, *(listing.base for listing in seen.shared))
+    names = dict(zip(bases, (layout.wandb, *layout.shared), strict=True))
+    members = _Members(seen, catalogue, ids)
+    counts = []
+    for sweep in (*folders, *catalogue.sweeps):
+        kind = judge_kind(sweep, seen.folders.get(sweep), listed.get(sweep.id, _NOTHING))
+        found = members.find(sweep)
+        states, files = _count(found.values(), runs, rests.get(sweep, FileTotal()), now_ns=seen.now_ns)
+        states[RunState.UNKNOWN] += max(0, catalogue.jobs.get(sweep.id, 0) - states.total())
+        began = parse_timestamp(sweep.id) or max(map(parse_timestamp, found), default="")
+        wandb = dict.fromkeys(_name_folder(run.candidate.prefix, names) for run in found.values())
+        counts.append(SweepCount(replace(sweep, kind=kind), +states, files, began, tuple(wandb)))
     return counts
+
+
+def _count(
+    members: Iterable[KnownRun], runs: Mapping[str, FileTotal], files: FileTotal, *, now_ns: int
+) -> tuple[Counter[RunState], FileTotal]:
+    """Count runs by state, and add their files to those of the sweep's folder."""
+    states: Counter[RunState] = Counter()
+    for run in members:
+        own = runs.get(run.candidate.path, FileTotal())
+        files.add(own.n_files, own.n_bytes, own.newest_ns)
+        states[make_run(run.candidate, run.facts, newest_ns=own.newest_ns, now_ns=now_ns).state] += 1
+    return states, files
+
+
+def _name_folder(folder: str, names: Mapping[str, str]) -> str:
+    """Name a wandb folder as the layout does, which need not be its real path."""
+    for base, name in names.items():
+        if f"{folder}/".startswith(f"{base}/"):
+            return f"{name}{folder[len(base) :]}"
+    return folder
 
 
 def _sum_files(listing: Listing, runs: dict[str, FileTotal], *, is_sweep: bool) -> FileTotal:
@@ -106,55 +140,58 @@ def _sum_files(listing: Listing, runs: dict[str, FileTotal], *, is_sweep: bool) 
     return rest
 
 
-def _find_candidates(
-    sweeps: Iterable[Sweep], folders: Mapping[str, Listing], wandb: Listing
-) -> tuple[_Candidates, dict[str, _Candidates]]:
-    """Find the run folders that lie where all sweeps' do, and those that lie with one sweep, by its id."""
-    by_top: dict[str, list[Entry]] = {}
-    for entry in wandb.entries:
-        top = entry.path.partition("/")[0]
-        is_shared = is_run_name(top) or top in WANDB_NAMES
-        by_top.setdefault("" if is_shared else top, []).append(entry)
+class _Members:
+    """Finder of the runs of each sweep, as `read_inventory` finds them; of two of one name one counts.
 
-    def list_part(top: str) -> Listing:
-        return Listing(wandb.base, wandb.kind, tuple(by_top.get(top, ())))
+    Args:
+        seen: All places of runs.
+        catalogue: Made of these.
+        ids: Of the folder sweeps.
+    """
 
-    shared, _ = find_candidates((), list_part(""), None)
-    inside: dict[str, _Candidates] = {
-        sweep.id: find_candidates([sweep.id], list_part(sweep.id), folders.get(sweep.path))[0] for sweep in sweeps
-    }
-    return shared, inside
+    def __init__(self, seen: RunListings, catalogue: Catalogue, ids: Sequence[str]) -> None:
+        self._bases = {sweep: listing.base for sweep, listing in seen.folders.items()}
+        self._wandb = seen.wandb.base
+        self._catalogue = catalogue
+        self._ids = frozenset(ids)
+        self._claimed: dict[str, list[KnownRun]] = {}
+        self._shared: dict[str, list[KnownRun]] = {}
+        self._inside: dict[str, list[KnownRun]] = {}
+        for run in catalogue.runs:
+            for sweep in make_ids(run.names) | run.hydra if not run.is_deep else ():
+                self._claimed.setdefault(sweep, []).append(run)
+            by_place, place = (self._inside, run.inside) if run.inside else (self._shared, run.candidate.name)
+            by_place.setdefault(place, []).append(run)
 
+    def find(self, sweep: Sweep) -> dict[str, KnownRun]:
+        """Find the runs of a sweep, by their names."""
+        if sweep.kind is SweepKind.LOOSE:
+            found: Iterable[KnownRun] = (run for run in self._catalogue.runs if run.is_loose)
+        elif sweep.kind is SweepKind.WANDB:
+            found = self._claimed.get(sweep.id, ())
+        else:
+            found = self._iter_own(sweep)
+        return {run.candidate.name: run for run in found}
 
-def _sort_members(
-    shared: Iterable[Candidate],
-    inside: Mapping[str, Iterable[Candidate]],
-    facts: Mapping[str, LogFacts],
-    known: set[str],
-) -> dict[str, dict[str, Candidate]]:
-    """Sort candidates into their sweeps, by sweep and name; of two of one name one counts."""
-    members: dict[str, dict[str, Candidate]] = {}
-    for sweep, candidate in [*_iter_shared(shared, facts, known), *_iter_inside(inside, facts, known)]:
-        members.setdefault(sweep, {})[candidate.name] = candidate
-    return members
+    def _iter_own(self, sweep: Sweep) -> Iterator[KnownRun]:
+        """Yield the runs of a sweep with a folder: by names, by receipts, by their place."""
+        listed = self._catalogue.listed.get(sweep.id, _NOTHING).runs
+        yield from (run for run in self._claimed.get(sweep.id, ()) if not run.inside)
+        for name in listed:
+            yield from self._shared.get(name, ())
+        for run in self._inside.get(sweep.id, ()):
+            if self._lies_in(run.candidate, sweep) and (run.candidate.name in listed or self._is_own(run, sweep)):
+                yield run
 
+    def _is_own(self, run: KnownRun, sweep: Sweep) -> bool:
+        """Tell whether a run in a sweep's place is its own: it may have been started there for another one."""
+        if sweep.kind is SweepKind.HYDRA or sweep.id in run.hydra:
+            return True
+        candidate, is_told = replace(run.candidate, is_inside=True), bool(run.facts.run_id)
+        decided = decide_membership(candidate, run.names, is_told=is_told, sweep=sweep.id, known_sweeps=self._ids)
+        return decided is Membership.YES
 
-def _iter_shared(
-    shared: Iterable[Candidate], facts: Mapping[str, LogFacts], known: set[str]
-) -> Iterator[tuple[str, Candidate]]:
-    """Yield runs that lie together with those of other sweeps: their log decides."""
-    for candidate in shared:
-        for sweep in known.intersection(iter_sweep_names(facts[candidate.path])):
-            yield sweep, candidate
-
-
-def _iter_inside(
-    inside: Mapping[str, Iterable[Candidate]], facts: Mapping[str, LogFacts], known: set[str]
-) -> Iterator[tuple[str, Candidate]]:
-    """Yield runs that lie with one sweep: the place decides, unless the log names another sweep."""
-    for sweep, found in inside.items():
-        for candidate in found:
-            names, is_told = iter_sweep_names(facts[candidate.path]), bool(facts[candidate.path].run_id)
-            membership = decide_membership(candidate, names, is_told=is_told, sweep=sweep, known_sweeps=known)
-            if membership is Membership.YES:
-                yield sweep, candidate
+    def _lies_in(self, candidate: Candidate, sweep: Sweep) -> bool:
+        """Tell which of two folders of one id a run lies in."""
+        places = (self._bases.get(sweep, ""), f"{self._wandb}/{sweep.id}")
+        return any(f"{candidate.prefix}/".startswith(f"{place}/") for place in places if place)

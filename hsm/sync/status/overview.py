@@ -6,23 +6,22 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 
 from hsm.config.load import LoadedConfig
 from hsm.config.schema import TargetSettings
 from hsm.discover.index import load_index, save_index
-from hsm.discover.sweeps import Layout, look_for_sweeps
-from hsm.endpoint import Endpoint, Tree
+from hsm.discover.sweeps import Layout
+from hsm.discover.words.meanings import GROUP_PREFIX
 from hsm.errors import ExitCode, HsmError, TargetError
-from hsm.model import Problem, RunState
+from hsm.model import Problem, RunState, SweepKind
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import SilentReporter
 from hsm.project_folder import ProjectFolder
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.far_source import make_far_layout
-from hsm.sync.places import make_layout
+from hsm.sync.places import ProjectPlaces, find_far_places, find_places, make_layout
 from hsm.sync.reports import make_error_document, make_problem_document, merge_exit_codes
-from hsm.sync.status.census import take_census
+from hsm.sync.status.census import SweepCount, take_census
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import connect
 
@@ -40,6 +39,10 @@ class SweepOverview:
         n_files: Number of files in its folder and its runs.
         n_bytes: Of these files.
         newest_ns: The newest time of any of them; 0 where there is none.
+        kind: What makes its runs one.
+        place: Its folder relative to the project, or absolute where it lies elsewhere; empty where it has none.
+        began: The time in its id, else of its newest run, as digits that compare like times; empty where unknown.
+        word: The word that means it, whatever other sweeps there are.
     """
 
     id: str
@@ -47,6 +50,10 @@ class SweepOverview:
     n_files: int = 0
     n_bytes: int = 0
     newest_ns: int = 0
+    kind: SweepKind = SweepKind.FOLDER
+    place: str = ""
+    began: str = ""
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +62,24 @@ class PlaceOverview:
 
     Attributes:
         name: The target's, or `here`.
-        sweeps: Oldest first.
+        sweeps: The folders, oldest first, then the others, oldest first; the loose runs last.
         error: The reason why it could not be told; None otherwise.
         problems: Found while looking.
+        loose: The folders in which the loose runs lie, relative to the project or absolute.
     """
 
     name: str
     sweeps: tuple[SweepOverview, ...] = ()
     error: HsmError | None = None
     problems: tuple[Problem, ...] = ()
+    loose: tuple[str, ...] = ()
 
 
 def list_sweeps_here(loaded: LoadedConfig) -> PlaceOverview:
-    """List the sweeps of this project."""
-    return _read_place(LocalEndpoint(), make_layout(loaded), ProjectFolder(loaded.project).runs_cache(), name=HERE)
+    """List the sweeps of this project; its wandb folders are searched for anew."""
+    places = find_places(loaded, LocalEndpoint(), fresh=True)
+    places.remember()
+    return _read_place(places, name=HERE)
 
 
 def list_sweeps_at(
@@ -88,9 +99,10 @@ def list_sweeps_at(
             connection = connect(name, targets[name], runner, SilentReporter(), layout=make_layout(loaded))
             with connection.keep_open():
                 connection.login(may_ask=may_ask)
-                layout = make_far_layout(targets[name])
                 cache = ProjectFolder(loaded.project).runs_cache(name)
-                return _read_place(connection.endpoint, layout, cache, name=name)
+                return _read_place(
+                    find_far_places(connection.endpoint, make_far_layout(targets[name]), cache), name=name
+                )
         except HsmError as error:
             return PlaceOverview(name, error=error)
 
@@ -135,6 +147,8 @@ def format_time(time_ns: int) -> str:
 def _make_sweep_document(sweep: SweepOverview) -> dict[str, object]:
     return {
         "sweep": sweep.id,
+        "kind": sweep.kind.value,
+        "place": sweep.place or None,
         "runs": {
             "total": sum(sweep.states.values()),
             **{state.value: sweep.states.get(state, 0) for state in RunState},
@@ -145,22 +159,43 @@ def _make_sweep_document(sweep: SweepOverview) -> dict[str, object]:
     }
 
 
-def _read_place(endpoint: Endpoint, layout: Layout, cache: Path, *, name: str) -> PlaceOverview:
-    found = look_for_sweeps(endpoint, layout)
+def _read_place(places: ProjectPlaces, *, name: str) -> PlaceOverview:
+    layout = places.layout
     # A project may be empty; a target without either folder is most likely one whose disk is not mounted.
-    if len(found.missing) == 2 and name != HERE:
+    if len(places.missing) == 2 and name != HERE:
         raise TargetError(
-            f"At {name} there is neither {found.layout.sweeps} nor {found.layout.wandb}.",
+            f"At {name} there is neither {layout.sweeps} nor {layout.wandb}.",
             hint="Mount them there, or correct `paths`.",
             kind="source_missing",
         )
-    index, notices = load_index(cache)
-    folders = [sweep for sweep in found.sweeps if sweep.path]
-    survey = endpoint.survey([*(Tree(sweep.path) for sweep in folders), Tree(found.layout.wandb)])
-    listings = dict(zip([sweep.path for sweep in folders], survey.listings, strict=False))
-    counts = take_census(endpoint, found.sweeps, listings, survey.listings[-1], index, now_ns=survey.machine.clock_ns)
-    sweeps = [
-        SweepOverview(sweep, count.states, count.files.n_files, count.files.n_bytes, count.files.newest_ns)
-        for sweep, count in counts
-    ]
-    return PlaceOverview(name, tuple(sweeps), problems=(*notices, *save_index(index, cache)))
+    index, notices = load_index(places.cache)
+    counts = take_census(places.endpoint, layout, places.sweeps, index)
+    notices = (*places.problems, *notices, *save_index(index, places.cache))
+    loose = next((count.wandb for count in counts if count.sweep.kind is SweepKind.LOOSE), ())
+    return PlaceOverview(
+        name,
+        tuple(_make_overview(count, layout) for count in counts),
+        problems=notices,
+        loose=tuple(_make_relative(folder, layout) for folder in loose),
+    )
+
+
+def _make_overview(count: SweepCount, layout: Layout) -> SweepOverview:
+    sweep, files = count.sweep, count.files
+    # Of a sweep that is no folder there may be one that holds its receipts.
+    folder = "" if sweep.kind in (SweepKind.WANDB, SweepKind.LOOSE) else sweep.path or f"{layout.wandb}/{sweep.id}"
+    return SweepOverview(
+        sweep.id,
+        count.states,
+        files.n_files,
+        files.n_bytes,
+        files.newest_ns,
+        kind=sweep.kind,
+        place=_make_relative(folder, layout) if folder else "",
+        began=count.began,
+        word=f"{GROUP_PREFIX}{sweep.name}" if sweep.name and not sweep.path else sweep.id,
+    )
+
+
+def _make_relative(folder: str, layout: Layout) -> str:
+    return folder.removeprefix(f"{layout.project.rstrip('/')}/")

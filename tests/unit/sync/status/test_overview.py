@@ -151,7 +151,9 @@ def test_a_project_without_any_sweep_is_none(tmp_path: Path) -> None:
 
 def test_the_document_has_every_state_and_the_common_code() -> None:
     error = TargetError("away", hint="wait", kind="gone")
-    sweep = SweepOverview(ONE, {RunState.FINISHED: 2, RunState.RUNNING: 1}, 7, 8, 1_700_000_000 * 10**9 + 5)
+    sweep = SweepOverview(
+        ONE, {RunState.FINISHED: 2, RunState.RUNNING: 1}, 7, 8, 1_700_000_000 * 10**9 + 5, place=f"sweeps/outputs/{ONE}"
+    )
     problem = Problem("cache", "odd", "Odd.", is_failure=False)
     places = [PlaceOverview(HERE, (sweep, SweepOverview(TWO)), problems=(problem,)), PlaceOverview("nas", error=error)]
     document = make_overview_document(places)
@@ -162,12 +164,14 @@ def test_the_document_has_every_state_and_the_common_code() -> None:
     states = {"finished": 2, "failed": 0, "running": 1, "unknown": 0}
     assert here["sweeps"][0] == {
         "sweep": ONE,
+        "kind": "folder",
+        "place": f"sweeps/outputs/{ONE}",
         "runs": {"total": 3, **states},
         "files": 7,
         "bytes": 8,
         "newest": "2023-11-14T22:13:20+00:00",
     }
-    assert here["sweeps"][1]["newest"] is None
+    assert (here["sweeps"][1]["newest"], here["sweeps"][1]["place"]) == (None, None)
     assert [each["kind"] for each in here["problems"]] == ["odd"]
     assert there == {
         "name": "nas",
