@@ -180,3 +180,20 @@ def test_the_document_has_every_state_and_the_common_code() -> None:
         "problems": [],
     }
     assert format_time(0) == ""
+
+
+def test_a_data_folder_is_named_unless_the_wandb_folders_are(project: Path) -> None:
+    (project / "data/images").mkdir(parents=True)
+    for number in range(5001):
+        (project / f"data/images/{number}.png").touch()
+    write_run(project / "train/wandb", "aaaa1111", sweep="trained")
+    write_run(project / "elsewhere/runs", "bbbb2222", sweep="named")
+    found = list_sweeps_here(load(project))
+    (note,) = found.problems
+    assert (note.path, note.kind, note.is_failure) == ("data/images", "search_cut", False)
+    assert "data/images (more than 5,000 entries)" in note.message
+    assert {sweep.id for sweep in found.sweeps} == {ONE, TWO, "trained"}
+    config = project / ".hsm/sync_config.yaml"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "source": {"wandb_folders": ["elsewhere/runs"]}}))
+    named = list_sweeps_here(load(project))
+    assert (named.problems, {sweep.id for sweep in named.sweeps}) == ((), {ONE, TWO, "named"})
