@@ -91,13 +91,23 @@ class ProjectFolder:
         """Return the record of the files here that came from a target in pulls of a sweep."""
         return self.target(target) / "pulled" / make_journal_name(sweep)
 
+    def list_pulled(self, target: str) -> list[str]:
+        """List the sweeps, as their files are named, of which files came from a target in pulls."""
+        names = [path.name for path in (self.target(target) / "pulled").glob("*.json")]
+        return sorted(name.removesuffix(".json") for name in names if not name.startswith("."))
+
     def far_id(self, target: str) -> Path:
         """Return the record of the id under which a target's project stands in receipts here."""
         return self.target(target) / "pulled" / ".source.json"  # no sweep's name begins with a dot
 
+    @property
+    def all_cleaned(self) -> Path:
+        """The folder with the records of all that was removed here, in a folder for each sweep."""
+        return self.path / "cleaned"
+
     def cleaned(self, sweep: str) -> Path:
         """Return the folder with the records of what was removed here of a sweep."""
-        return self.path / "cleaned" / make_journal_name(sweep).removesuffix(".json")
+        return self.all_cleaned / make_journal_name(sweep).removesuffix(".json")
 
 
 def make_journal_name(sweep: str) -> str:

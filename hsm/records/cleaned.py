@@ -170,7 +170,7 @@ def load_cleanings(project: Path, sweep: str, *, skips_denied: bool = False) -> 
             raise ConfigError(f"{error}.", hint="Upgrade HSM here.", kind="newer_schema") from error
         except PermissionError as error:
             if not skips_denied:
-                raise _make_denied(path, error) from error
+                raise make_records_denied_error(path, error) from error
         except (DamagedFileError, ValueError, RecursionError, OSError) as error:
             raise ConfigError(
                 f"The record of a clean {path} cannot be read: {error}.",
@@ -188,11 +188,12 @@ def _list_records(folder: Path, *, skips_denied: bool) -> list[Path]:
     except PermissionError as error:
         if skips_denied:
             return []
-        raise _make_denied(folder, error) from error
+        raise make_records_denied_error(folder, error) from error
     return [folder / name for name in sorted(names) if name.endswith(".json")]
 
 
-def _make_denied(path: Path, error: OSError) -> ConfigError:
+def make_records_denied_error(path: Path, error: OSError) -> ConfigError:
+    """Make the error of records that this user may not read."""
     reason, hint = explain_os_error(error, path)
     return ConfigError(f"The records of cleans {path} cannot be read: {reason}.", hint=hint, kind="project_denied")
 
@@ -208,9 +209,15 @@ def find_cleaned(project: Path, sweep: str, *, skips_denied: bool = False) -> di
     return {name: unit for name, unit in units.items() if not unit.is_here}
 
 
-def iter_cleaned_files(sweep: str, unit: CleanedUnit) -> Iterator[tuple[FileKey, CleanedFile]]:
-    """Yield the removed files of a unit, each by its place at a target. Pure."""
-    root, prefix = (Root.WANDB, unit.name) if unit.name else (Root.SWEEPS, sweep_folder(sweep))
+def iter_cleaned_files(sweep: str, unit: CleanedUnit, place: str = "") -> Iterator[tuple[FileKey, CleanedFile]]:
+    """Yield the removed files of a unit, each by its place at a target. Pure.
+
+    Args:
+        sweep: The sweep's id.
+        unit: Of it.
+        place: Of a Hydra sweep: its folder, relative to the project.
+    """
+    root, prefix = (Root.WANDB, unit.name) if unit.name else (Root.SWEEPS, sweep_folder(sweep, place))
     for path, file in unit.files.items():
         yield (root, f"{prefix}/{path}"), file
 

@@ -8,7 +8,7 @@ here when its pull had ended, and by those of what a pull was about to bring.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -99,22 +99,45 @@ def save_origins(path: Path, origins: Origins) -> None:
     save_json(path, document, schema=SCHEMA)
 
 
-def forget_origins(project: Path, sweep: str, keys: Collection[FileKey]) -> None:
-    """Forget that files came by pulls, before they are removed here. The caller holds the locks of all targets.
+def iter_all_origins(project: Path) -> Iterator[tuple[str, str, Origins]]:
+    """Read the origins of all sweeps and targets: the target's name, the sweep's as its files have it, and these.
 
     Raises:
         ConfigError: As `load_origins`.
+    """
+    folder = ProjectFolder(project)
+    for target in folder.list_targets():
+        for sweep in folder.list_pulled(target):
+            found = load_origins(folder.origins(target, sweep))
+            if found is not None:
+                yield target, sweep, found
+
+
+def forget_origins(project: Path, keys: Collection[FileKey], lock: Callable[[str, str], None]) -> None:
+    """Forget that files came by pulls, of whichever sweep, before they are removed here.
+
+    Args:
+        project: Holds the records.
+        keys: The files.
+        lock: Takes the lock here of a target and a sweep whose record is changed.
+
+    Raises:
+        ConfigError: As `load_origins`.
+        LockedError: One of these sweeps is synced at this moment.
         OSError: They could not be written.
     """
     gone = frozenset(keys)
-    for target, found in iter_origins(project, sweep):
+    for target, sweep, found in iter_all_origins(project):
         if not gone.isdisjoint([*found.files, *found.coming]):
+            lock(target, sweep)
+            path = ProjectFolder(project).origins(target, sweep)
+            known = load_origins(path) or found  # once more, since a pull may have ended before the lock was taken
             left = replace(
-                found,
-                files={key: mark for key, mark in found.files.items() if key not in gone},
-                coming={key: mark for key, mark in found.coming.items() if key not in gone},
+                known,
+                files={key: mark for key, mark in known.files.items() if key not in gone},
+                coming={key: mark for key, mark in known.coming.items() if key not in gone},
             )
-            save_origins(ProjectFolder(project).origins(target, sweep), left)
+            save_origins(path, left)
 
 
 def load_source_ids(project: Path) -> dict[str, tuple[Route, str]]:

@@ -9,7 +9,7 @@ from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import NO_RUNS, EntryKind, Problem, SweepInventory
 from hsm.project_folder import ProjectFolder
-from hsm.records.cleaned import find_cleaned
+from hsm.records.cleaned_runs import find_cleaned_runs
 from hsm.records.journal import list_journals
 
 
@@ -38,11 +38,18 @@ def find_missing_runs(
     if inventory.runs or not sweep.path:
         return ()
     why = _find_reason(endpoint, layout, sweep, project, target)
-    if not why or (not target and find_cleaned(project, sweep.id)):
+    if not why or (not target and _was_cleaned(project, sweep.id)):
         return ()
     setting = f"`paths.wandb` of {target}" if target else "`source.wandb`"
     hint = f"Set {setting} to the folder that holds its runs, or `sync_wandb_runs: false` if none are to come."
     return (Problem(layout.wandb, NO_RUNS, f"No run of {sweep.id} was found: {why}.", hint),)
+
+
+def _was_cleaned(project: Path, sweep: str) -> bool:
+    """Tell whether a clean removed runs of a sweep, through this one or another that they are in too."""
+    names = ProjectFolder(project).list_targets()
+    known = {run for name in names for journal in list_journals(project, name, sweep) for run in journal.runs}
+    return bool(find_cleaned_runs(project, sweep, known))
 
 
 def _find_reason(endpoint: Endpoint, layout: Layout, sweep: Sweep, project: Path, target: str) -> str:

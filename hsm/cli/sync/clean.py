@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hsm.call_options import ChoiceOptions
 from hsm.cli.sync.options.completions import complete_target
-from hsm.cli.sync.options.declarations import Json, Sweeps, Trust
+from hsm.cli.sync.options.declarations import Json, SweepsOrNone, Trust
 from hsm.cli.sync.options.project import load_targets
+from hsm.cli.sync.options.signature import make_option
 from hsm.errors import UsageError
 
 if TYPE_CHECKING:
     from hsm.config.load import LoadedConfig
     from hsm.sync.clean.clean import CleanRequest
     from hsm.sync.clean.report import CleanReport
+    from hsm.sync.source import ProjectSource
 
 
 def clean_sweep(
-    sweeps: Sweeps,
+    sweeps: SweepsOrNone = None,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,6 +50,8 @@ def clean_sweep(
         str | None,
         typer.Option(metavar="AGE", help="Only what nothing has been written to for so long, as `30d` or `12h`."),
     ] = None,
+    run: Annotated[list[str] | None, make_option(ChoiceOptions, "run")] = None,
+    project: Annotated[str | None, make_option(ChoiceOptions, "project")] = None,
     sweep_only: Annotated[bool, typer.Option("--sweep-only", help="Only the sweep folder, not its runs.")] = False,
     wandb_only: Annotated[bool, typer.Option("--wandb-only", help="Only the runs, not the sweep folder.")] = False,
     trust: Trust = False,
@@ -65,14 +70,18 @@ def clean_sweep(
     its run, and is named. What was removed, and where it is, is written to .hsm/cleaned first; `hsm sync from` brings
     it back.
 
-    For example `hsm sync clean latest --dry-run`, or `hsm sync clean latest --copies 2 --older-than 30d`.
+    For example `hsm sync clean latest --dry-run`, or `hsm sync clean latest --copies 2 --older-than 30d`. Runs that are
+    in no sweep go by their age or one by one: `hsm sync clean loose --older-than 30d`, `hsm sync clean --run ID`.
 
     Exit codes: 0 nothing is left but what goes on or is too young, 1 something stays that is not proven, or the
     answer was no, 2 usage or configuration, 10 no target could be reached, 11 locked, 130 interrupted.
     """
     from hsm.cli.render.sync.clean import show_clean
-    from hsm.plan.choice import choose_roots
+    from hsm.plan.choice import RunChoice, choose_roots
     from hsm.process.terminal import has_terminal
+    from hsm.remote.local import LocalEndpoint
+    from hsm.sync.call import list_asked
+    from hsm.sync.clean.choice.sweeps import find_clean_sources
     from hsm.sync.clean.clean import CleanRequest
     from hsm.sync.clean.report import make_clean_document
     from hsm.sync.clean.values import CleanOptions
@@ -85,19 +94,23 @@ def clean_sweep(
             hint="Look with --dry-run, then give --yes.",
             kind="no_answer",
         )
+    words = list_asked(sweeps, {"run": run or ()})
+    if not words:
+        raise UsageError("No sweep was named.", hint="Try `hsm sync clean latest --dry-run`.", kind="usage")
     min_age_ns = 0 if older_than is None else parse_age(older_than, option="--older-than", kind="bad_age") * 10**9
     options = CleanOptions(copies, quick, allow_superseded, min_age_ns)
     loaded, _ = load_targets(target or tuple(_list_names()), is_trusted=trust)
     request = CleanRequest(
         options=options,
         roots=choose_roots(sweep_only=sweep_only, wandb_only=wandb_only),
+        choice=RunChoice(names=frozenset(run or ()), project=project or ""),
         targets=tuple(dict.fromkeys(target or ())),
         is_dry_run=dry_run,
         may_ask=has_terminal() and not as_json,
     )
     reports = []
-    for word in dict.fromkeys(sweeps):
-        report = _clean(loaded, word, request, asks=not yes, shows=not as_json, verbosity=verbose, is_quiet=quiet)
+    for source in find_clean_sources(loaded, LocalEndpoint(), words, options, request.choice):
+        report = _clean(loaded, source, request, asks=not yes, shows=not as_json, verbosity=verbose, is_quiet=quiet)
         reports.append(report)
         if not as_json:
             was_shown = bool(report.going or report.kept) and not (yes or dry_run)
@@ -115,7 +128,7 @@ def _list_names() -> list[str]:
 
 def _clean(
     loaded: LoadedConfig,
-    word: str,
+    source: ProjectSource,
     request: CleanRequest,
     *,
     asks: bool,
@@ -136,7 +149,7 @@ def _clean(
     with ExitStack() as stack:
         names = list(request.targets or loaded.config.sync_targets)
         with make_reporter(is_quiet=is_quiet or not shows, targets=names) as reporter:
-            work = stack.enter_context(open_clean(loaded, word, request, runner=Runner(), reporter=reporter))
+            work = stack.enter_context(open_clean(loaded, source, request, runner=Runner(), reporter=reporter))
         found = replace(work.make_report(), is_dry_run=request.is_dry_run)
         if request.is_dry_run or not found.going:
             return replace(found, is_done=not request.is_dry_run)

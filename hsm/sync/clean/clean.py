@@ -14,23 +14,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from hsm.config.load import LoadedConfig
-from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
-from hsm.errors import HsmError, TargetError, UsageError
+from hsm.errors import HsmError
 from hsm.model import Root
+from hsm.plan.choice import RunChoice
 from hsm.process.runner import Runner
-from hsm.progress import Reporter
-from hsm.project_folder import ProjectFolder
-from hsm.records.cleaned import CleanedUnit, iter_cleaned_files
-from hsm.records.origins import forget_origins
-from hsm.remote.local import LocalEndpoint
+from hsm.progress import Reporter, WordUnderstood
+from hsm.sync.clean.choice.runs import choose_asked, leave_folder
+from hsm.sync.clean.choice.targets import choose_counting_targets
 from hsm.sync.clean.decision import decide_all, find_holders, is_too_early, keep_what_links_need
 from hsm.sync.clean.links import LinkWatch, find_links
-from hsm.sync.clean.record import CleanRecord, make_cleaned_unit, make_cleaning
+from hsm.sync.clean.record import CleanRecord, forget_pulled, make_cleaned_unit, make_cleaning
 from hsm.sync.clean.removal import Removal, remove_emptied_folders, remove_units
 from hsm.sync.clean.report import CleanReport, KeptUnit
 from hsm.sync.clean.session import CleanSession
@@ -46,7 +43,7 @@ from hsm.sync.clean.units import (
 from hsm.sync.clean.values import CleanOptions, Copy, ProjectLink, UnitVerdict
 from hsm.sync.clean.walk import UnitPlace
 from hsm.sync.clean.watch import RemovalWatch
-from hsm.sync.source import ProjectSource, find_source
+from hsm.sync.source import ProjectSource
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection
 
@@ -59,6 +56,7 @@ class CleanRequest:
         options: For the decision.
         roots: Runs, the sweep's folder, or both.
         targets: Those that count; none means all to which the sweep was copied.
+        choice: Of runs; the sweep's folder stays where not all are asked for.
         is_dry_run: Look only: no lock is taken, and nothing is flushed.
         may_ask: ssh may ask in this terminal.
     """
@@ -66,30 +64,32 @@ class CleanRequest:
     options: CleanOptions = field(default_factory=CleanOptions)
     roots: tuple[Root, ...] = tuple(Root)
     targets: tuple[str, ...] = ()
+    choice: RunChoice = field(default_factory=RunChoice)
     is_dry_run: bool = False
     may_ask: bool = False
 
 
 @contextmanager
 def open_clean(
-    loaded: LoadedConfig, word: str, request: CleanRequest, *, runner: Runner, reporter: Reporter
+    loaded: LoadedConfig, source: ProjectSource, request: CleanRequest, *, runner: Runner, reporter: Reporter
 ) -> Iterator[SweepClean]:
     """Look at a sweep here and at its targets, and decide; the locks of both sides are held while inside.
 
     Args:
         loaded: The configuration.
-        word: A sweep as typed.
+        source: The project here, with one sweep, from `hsm.sync.clean.choice.sweeps.find_clean_sources`.
         request: Targets, options, and dry run or not.
         runner: Starts the processes.
         reporter: Told of each step.
 
     Raises:
-        UsageError: The sweep does not exist, or was never copied anywhere.
+        UsageError: The sweep was never copied anywhere, or a run that is named is not in it.
         LockedError: It is being synced at this moment.
         HsmError: This side cannot be read, or not be written to.
     """
-    source = find_source(loaded, LocalEndpoint(), [word])
     sweep, is_dry_run = source.sweeps[0], request.is_dry_run
+    for said in source.said:
+        reporter.report(WordUnderstood(said))
 
     def connect_target(name: str, settings: TargetSettings) -> Connection:
         return connect(name, settings, runner, reporter, layout=source.layout)
@@ -101,30 +101,19 @@ def open_clean(
         # Before anything is looked at: a run that gets its name back is looked at like any other.
         leftovers = find_leftovers(source.project, sweep.id, puts_back=not is_dry_run)
         inventory, by_place = read_everything(source)
+        only = source.only.get(sweep.id, frozenset())
+        asked = choose_asked(inventory, leftovers, request.choice, only)
+        if only or not request.choice.is_everything:  # the sweep's folder is of all its runs
+            request = replace(request, roots=leave_folder(request.roots))
         wants_folder = Root.SWEEPS in request.roots
-        units = make_units(inventory, sweep, leftovers, wants_folder=wants_folder, by_place=by_place)
-        settings = _choose_targets(loaded, sweep.id, request)
-        session.open_targets(settings, add_runs(inventory, [left.name for left in leftovers]), may_ask=request.may_ask)
+        units = make_units(asked.inventory, sweep, asked.leftovers, wants_folder=wants_folder, by_place=by_place)
+        units = replace(units, n_others=asked.n_others)
+        settings = choose_counting_targets(loaded, sweep.id, request.targets)
+        names = [left.name for left in asked.leftovers]
+        session.open_targets(settings, add_runs(asked.inventory, names), may_ask=request.may_ask)
         if not is_dry_run:
             session.lock_targets()
         yield _judge(source, units, session, request, runner)
-
-
-def _choose_targets(loaded: LoadedConfig, sweep: str, request: CleanRequest) -> dict[str, TargetSettings]:
-    """Choose the targets that count: those asked for, or all to which the sweep was copied from here.
-
-    Raises:
-        UsageError: There is none.
-    """
-    targets, folder = loaded.config.sync_targets, ProjectFolder(loaded.project)
-    names = request.targets or [name for name in targets if os.path.isfile(folder.journal(name, sweep))]  # noqa: PTH113
-    if not names:
-        raise UsageError(
-            f"{sweep} was not brought to any target from here.",
-            hint=f"Bring it to one first: `hsm sync to {sweep}`.",
-            kind="never_synced",
-        )
-    return {name: resolve_for_sweep(loaded.layers, name, sweep, targets[name]) for name in names}
 
 
 def _judge(
@@ -218,6 +207,7 @@ class SweepClean:
             verdicts=self._verdicts,
             kept=tuple(KeptUnit(path, why) for path, why in (kept or {}).items()),
             errors=dict(self._session.errors),
+            n_others=self._units.n_others,
         )
 
     def _remove(
@@ -237,7 +227,7 @@ class SweepClean:
             make_cleaning(sweep, units, self._session.make_places(going), is_quick=self._request.options.is_quick),
         )
         record.save()  # holds the names `aside`, so the next clean knows what it finds after a crash
-        _forget_origins(source.project, sweep, units)
+        forget_pulled(source.project, sweep, units, self._session.lock_pulled)
         watch = LinkWatch(partial(find_project_links, source.layout, self._units, self._check), links)
         removals = [
             Removal(place, unit.aside, self._watch(verdict, place, unit.aside, watch), holders[verdict.unit.path])
@@ -261,19 +251,7 @@ class SweepClean:
         return RemovalWatch(look)
 
 
-def _forget_origins(project: Path, sweep: str, units: Sequence[CleanedUnit]) -> None:
-    """Forget what came by pulls of what goes, so that only what is brought back after this counts as that."""
-    try:
-        forget_origins(project, sweep, [key for unit in units for key, _ in iter_cleaned_files(sweep, unit)])
-    except OSError as error:
-        raise TargetError(
-            f"The records of what came by pulls cannot be written: {error.strerror}.",
-            hint="Check the free space and the permissions of .hsm/ here. Nothing was removed.",
-            kind="clean_unwritable",
-        ) from error
-
-
 def find_project_links(layout: Layout, units: Units, check: Callable[[], None]) -> tuple[ProjectLink, ...]:
     """Search the whole project for symlinks that lead into units."""
-    folders = (layout.project, layout.sweeps, layout.wandb)
+    folders = (layout.project, layout.sweeps, layout.wandb, *layout.shared, *layout.inner)
     return find_links(folders, [unit.path for unit in units.units], check)

@@ -30,6 +30,8 @@ def iter_lacks(unit: Unit, copy: Copy, options: CleanOptions, waived: frozenset[
         yield from _judge_record(unit, copy, options, is_all_there=not found)
         yield from _judge_empty_folders(unit, copy)
     yield from found
+    if unit.needs_receipt and not copy.is_listed:
+        yield Lack("", "no receipt there lists it, so `hsm sync from` would not find it; sync it again")
     for path, words in sorted(copy.unflushed.items()):
         yield Lack(path, f"cannot be written to the disk there: {words}")
     yield from _judge_place(unit, copy, paths)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,10 +16,12 @@ from hsm.records.cleaned import (
     CleanedPlace,
     CleanedUnit,
     Cleaning,
+    iter_cleaned_files,
     make_aside_name,
     make_cleaning_path,
     save_cleaning,
 )
+from hsm.records.origins import forget_origins
 from hsm.records.record import SWEEP_FOLDER
 from hsm.sync.clean.names import is_receipt
 from hsm.sync.clean.values import Unit, UnitVerdict
@@ -66,6 +68,31 @@ class CleanRecord:
         self._cleaning = replace(self._cleaning, units=left)
         with contextlib.suppress(TargetError):  # a unit too many in it is here, and so does not count as removed
             self.save()
+
+
+def forget_pulled(project: Path, sweep: str, units: Sequence[CleanedUnit], lock: Callable[[str, str], None]) -> None:
+    """Forget what came by pulls of what goes, so that only what is brought back after this counts as that.
+
+    A run may have come as another sweep's.
+
+    Args:
+        project: Holds the records.
+        sweep: The sweep's id.
+        units: Those that go.
+        lock: Takes the lock here of a target and a sweep whose record is changed.
+
+    Raises:
+        LockedError: Another sweep, of which a run is too, is synced at this moment.
+        TargetError: The records cannot be written.
+    """
+    try:
+        forget_origins(project, [key for unit in units for key, _ in iter_cleaned_files(sweep, unit)], lock)
+    except OSError as error:
+        raise TargetError(
+            f"The records of what came by pulls cannot be written: {error.strerror}.",
+            hint="Check the free space and the permissions of .hsm/ here. Nothing was removed.",
+            kind="clean_unwritable",
+        ) from error
 
 
 def make_cleaning(

@@ -29,6 +29,7 @@ class CleanReport:
         is_done: Everything that could go was removed; False for a dry run, and where the user said no.
         verdicts: The decision, runs first.
         kept: Units that stayed after all.
+        n_others: The number of runs that were not asked for; they stay.
         errors: Errors of targets that could not be asked, by name.
         is_dry_run: Nothing was to be removed.
         error: After which nothing was removed any more, such as a lock that was lost; the reason stands in `kept` too.
@@ -41,6 +42,7 @@ class CleanReport:
     errors: Mapping[str, HsmError] = field(default_factory=dict)
     is_dry_run: bool = False
     error: HsmError | None = None
+    n_others: int = 0
 
     @property
     def going(self) -> tuple[UnitVerdict, ...]:
@@ -92,6 +94,7 @@ def _make_sweep_document(report: CleanReport) -> dict[str, object]:
         "done": report.is_done,
         "files": report.n_files,
         "bytes": report.n_bytes,
+        "others": report.n_others,
         "units": [_make_unit_document(verdict, kept, is_done=report.is_done) for verdict in report.verdicts],
         "targets": {name: make_error_document(error) for name, error in report.errors.items()},
     }

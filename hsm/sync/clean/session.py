@@ -15,6 +15,7 @@ from hsm.records.cleaned import CleanedPlace
 from hsm.records.file_systems import load_file_systems
 from hsm.records.journal import load_journal, make_route
 from hsm.records.local_locks import LocalLocks
+from hsm.records.receipt import get_receipt_name
 from hsm.records.source_id import load_source_id
 from hsm.sync.clean.comparison import has_inodes, list_twins
 from hsm.sync.clean.marks import PlaceComparison, mark_here
@@ -75,6 +76,18 @@ class CleanSession:
         for name in sorted({*names, *folder.list_targets()}):
             self._locks_here.take(folder.lock(name, self._sweep), target=name)
 
+    def lock_pulled(self, target: str, sweep: str) -> None:
+        """Hold the lock here of another sweep too, whose record of pulls at a target is about to be changed.
+
+        Raises:
+            LockedError: A sync holds it.
+            HsmError: It cannot be made.
+        """
+        folder = ProjectFolder(self._source.project)
+        path = folder.lock(target, sweep)
+        if path != folder.lock(target, self._sweep):  # that one is held from the beginning
+            LocalLocks(self._stack, sweep).take(path, target=target)
+
     def open_targets(self, settings: Mapping[str, TargetSettings], inventory: SweepInventory, *, may_ask: bool) -> None:
         """Log in to targets and look at what is there.
 
@@ -124,14 +137,17 @@ class CleanSession:
             reads: Take checksums there.
         """
         found: dict[str, list[Copy]] = {}
+        receipt = ""
+        if any(unit.needs_receipt for unit in units):
+            receipt = get_receipt_name(load_source_id(self._source.project))
         for target in list(self._targets.values()) if units else ():
             self._reporter.report(StepStarted(target.name, "verify"))
             try:
                 if flushes:  # a copy that is only in the target's memory is lost with its power
-                    target.flush(units)
+                    target.flush(units, receipt)
                 else:
                     target.check_flush()
-                copies = target.read_copies(units, reads=reads)
+                copies = target.read_copies(units, reads=reads, receipt=receipt)
             except HsmError as error:
                 self._fail(target.name, error)
                 continue

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from hsm.config.schema import TargetSettings
+from hsm.discover.kinds.receipts import read_receipt
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError
 from hsm.model import Entry, EntryKind, Root, SweepInventory
 from hsm.records.cleaned import CleanedPlace
 from hsm.records.file_systems import KnownFileSystems
 from hsm.records.record import SWEEP_FOLDER, RunRecord
+from hsm.remote.cksum import make_checksum
 from hsm.remote.machine import find_machine
 from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.survey import DestinationState, survey_destination
@@ -89,7 +92,8 @@ class CleanTarget:
         self._connection.check_roots(roots)
         endpoint = self._connection.endpoint
         # To every depth and both folders, whatever a sync sends: a file that lies there counts, however it came.
-        state = survey_destination(endpoint, roots, self._inventory, roots=tuple(Root), max_depth=None)
+        own = self._settings.paths.sweeps
+        state = survey_destination(endpoint, roots, self._inventory, roots=tuple(Root), max_depth=None, own=own)
         folder = state.destination[Root.SWEEPS].entries.get(sweep_folder(self._inventory.sweep))
         if folder is None or folder.kind is not EntryKind.FOLDER:
             raise TargetError(
@@ -163,27 +167,34 @@ class CleanTarget:
         """
         self.contents.check_flush()
 
-    def flush(self, units: Sequence[Unit]) -> None:
+    def flush(self, units: Sequence[Unit], receipt: str = "") -> None:
         """Have everything there that counts written to its disk, and look again; what cannot be is noted.
 
         A sync does not do that: it would take minutes for 100,000 files. A removal here that follows must.
+
+        Args:
+            units: Those that may go.
+            receipt: The name of this project's receipt, where one of them is found by it alone.
 
         Raises:
             HsmError: It cannot be done.
         """
         files = [f"{self.get_base(unit)}/{path}" for unit in units for path, _, _ in self._iter_files(unit)]
+        if receipt in self._state.receipts:
+            files.append(f"{self._state.places.folder}/{receipt}")
         if files:
             # A sync does not do that for 100,000 files: it takes minutes. What is deleted here must be on the disk
             # there.
             self._unflushed = self.contents.flush(files, _list_above(files, [*self.roots.values()]))
         self.look()
 
-    def read_copies(self, units: Sequence[Unit], *, reads: bool) -> dict[str, Copy]:
+    def read_copies(self, units: Sequence[Unit], *, reads: bool, receipt: str = "") -> dict[str, Copy]:
         """Read the copies of units, by the units' absolute paths here.
 
         Args:
             units: With their checksums.
             reads: Take checksums there of the files that have the right size.
+            receipt: As of `flush`.
 
         Raises:
             HsmError: It cannot be done.
@@ -195,7 +206,21 @@ class CleanTarget:
             if there.size == size
         }
         checksums = self.contents.read_checksums(wanted) if wanted else {}
-        return {unit.path: self._make_copy(unit, checksums) for unit in units}
+        listed = self._read_listed(receipt, reads=reads) if receipt else frozenset()
+        return {unit.path: self._make_copy(unit, checksums, is_listed=unit.name in listed) for unit in units}
+
+    def _read_listed(self, receipt: str, *, reads: bool) -> frozenset[str]:
+        """Read the runs that this project's receipt lists there; none where it is not as it was looked at."""
+        folder = self._state.places.folder
+        content, listed = read_receipt(self.endpoint, folder, receipt, self._inventory.sweep)
+        path = f"{folder}/{receipt}"
+        seen = self._state.receipts.get(receipt, "").replace("-", " ")
+        if make_checksum(content) != seen or path in self._unflushed:
+            return frozenset()
+        # What was read may be in memory alone, as of a file of a run; the checksum is of the disk.
+        expected = {path: hashlib.sha256(content).hexdigest()}
+        is_on_disk = not reads or self.contents.read_checksums({path: len(content)}) == expected
+        return listed if is_on_disk else frozenset()
 
     def find_linked(self, units: Mapping[str, Unit], paths: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
         """Find which of some files have a second name there, by the paths of their units.
@@ -239,7 +264,7 @@ class CleanTarget:
         settings, roots = self._settings, self._state.roots
         return CleanedPlace(settings.host, settings.user, settings.port, roots[Root.SWEEPS], roots[Root.WANDB])
 
-    def _make_copy(self, unit: Unit, checksums: Mapping[str, str]) -> Copy:
+    def _make_copy(self, unit: Unit, checksums: Mapping[str, str], *, is_listed: bool) -> Copy:
         base, entries = self.get_base(unit), self.get_entries(unit)
         return Copy(
             target=self.name,
@@ -252,6 +277,7 @@ class CleanTarget:
             shared=frozenset(self._shared.get(ROOTS, set()) | self._shared.get(unit.path, set())),
             unmarked=self._unmarked.get(unit.path, ""),
             unflushed=self._list_unflushed(unit, base),
+            is_listed=is_listed,
             file_system=self._disks.find(self._state.destination).get(unit.root),
         )
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
-from hsm.discover.membership import Candidate, iter_sweep_names
+from hsm.discover.membership import Candidate, iter_sweep_names, make_ids
 from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.untold_runs import MEMBERSHIP_UNKNOWN
-from hsm.model import EntryKind, Root, Run, SourceFile, SweepInventory
+from hsm.model import EntryKind, Root, Run, SourceFile, SweepInventory, SweepKind
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedUnit, load_cleanings
 from hsm.records.record import SWEEP_FOLDER
@@ -25,23 +25,29 @@ from hsm.sync.clean.walk import UnitPlace, Walk, walk_folder
 from hsm.sync.source import ProjectSource
 from hsm.targets.contents.checksums import read_checksum
 
-_BY_PLACE = "only its place says whose it is, its log names no sweep, so `hsm sync from` would not find it at a target"
-
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """All units of a sweep, the sweep's folder last, and the place of each, by its absolute path."""
+    """All units of a sweep that are asked for.
+
+    Attributes:
+        units: The sweep's folder last.
+        places: The place of each, by its absolute path.
+        n_others: The number of runs of the sweep that are not asked for.
+    """
 
     units: tuple[Unit, ...]
     places: Mapping[str, UnitPlace]
+    n_others: int = 0
 
 
 def read_everything(source: ProjectSource) -> tuple[SweepInventory, frozenset[str]]:
     """Read all that lies here of a source's one sweep, to every depth.
 
     Returns:
-        The inventory, and the names of its runs that only their place gives to the sweep. At a target runs lie side by
-        side in one folder, where nothing but a log says whose they are, so that a pull would not find them again.
+        The inventory, and the names of its runs whose logs do not name the sweep: their place gives them to it, or an
+        agent's file, or no sweep has them. At a target runs lie side by side in one folder, where nothing but a log or
+        a receipt says whose they are.
     """
     index = RunIndex()  # from the logs themselves: nothing is removed on the word of a cache
     inventory = read_inventory(
@@ -60,13 +66,15 @@ def read_everything(source: ProjectSource) -> tuple[SweepInventory, frozenset[st
     ]
     facts = read_facts(source.endpoint, candidates, index=index)
     return inventory, frozenset(
-        candidate.name for candidate in candidates if inventory.sweep not in iter_sweep_names(facts[candidate.path])
+        candidate.name
+        for candidate in candidates
+        if inventory.sweep not in make_ids(iter_sweep_names(facts[candidate.path]))
     )
 
 
 def list_own_folders(layout: Layout, units: Units) -> set[str]:
     """List the folders in which results of this project lie: its roots, and those between them and each unit."""
-    own = {layout.project, layout.sweeps, layout.wandb}
+    own = {layout.project, layout.sweeps, layout.wandb, *layout.shared, *layout.inner}
     return own | {parent for place in units.places.values() for parent in _list_parents(place.folder, own)}
 
 
@@ -122,14 +130,17 @@ def make_units(
         sweep: Its folder.
         leftovers: From `find_leftovers`.
         wants_folder: Look at the sweep's folder too.
-        by_place: The names of the runs that only their place gives to the sweep.
+        by_place: The names of the runs whose logs do not name the sweep.
     """
     files: dict[str, list[SourceFile]] = {run.name: [] for run in inventory.runs}
     for file in inventory.files:
         files.setdefault(file.run, []).append(file)
-    found = [_look_at_run(run, files[run.name], inventory, is_by_place=run.name in by_place) for run in inventory.runs]
+    found = [
+        _look_at_run(run, files[run.name], inventory, needs_receipt=run.name in by_place) for run in inventory.runs
+    ]
     found += [_look_at_leftover(left) for left in leftovers]
-    if wants_folder and sweep.path:
+    # Of another kind there may be a folder that holds the receipts of what came here, which say whose its runs are.
+    if wants_folder and sweep.path and inventory.kind is SweepKind.FOLDER:
         without = frozenset(unit.path for unit, _ in found)
         found.append(_look_at_folder(sweep.path, files.get(SWEEP_FOLDER, []), inventory, without=without))
     return Units(tuple(unit for unit, _ in found), {unit.path: place for unit, place in found})
@@ -158,7 +169,7 @@ def add_checksums(unit: Unit, check: Callable[[], None]) -> Unit:
 
 
 def _look_at_run(
-    run: Run, files: Sequence[SourceFile], inventory: SweepInventory, *, is_by_place: bool
+    run: Run, files: Sequence[SourceFile], inventory: SweepInventory, *, needs_receipt: bool
 ) -> tuple[Unit, UnitPlace]:
     place = _look(f"{run.prefix}/{run.name}")
     by_path = {file.path.partition("/")[2]: file for file in files}
@@ -171,14 +182,17 @@ def _look_at_run(
         entries=place.walk.entries,
         files=by_path,
         superseded=superseded,
-        blocks=(*_list_blocks(place.walk), *([_BY_PLACE] if is_by_place else [])),
+        blocks=_list_blocks(place.walk),
+        needs_receipt=needs_receipt,
     )
     return unit, place
 
 
 def _look_at_leftover(left: CleanedUnit) -> tuple[Unit, UnitPlace]:
     place = UnitPlace(left.folder, left.aside, walk_folder(left.aside_path))
-    return Unit(left.name, place.path, entries=place.walk.entries, blocks=place.walk.problems, recorded=left), place
+    unit = Unit(left.name, place.path, entries=place.walk.entries, blocks=place.walk.problems, recorded=left)
+    # What is left of its log may say nothing any more.
+    return replace(unit, needs_receipt=bool(left.name)), place
 
 
 def _look_at_folder(

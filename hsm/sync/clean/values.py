@@ -105,6 +105,7 @@ class Unit:
         checksums: SHA-256 of files, and of the files that symlinks in `files` lead to.
         superseded: Old versions of media.
         blocks: Obstacles met while looking, which keep it at any number of copies.
+        needs_receipt: Its log does not name the sweep, so a pull finds it at a target by the sweep's receipt alone.
         recorded: Of the rest that an interrupted clean left, the earlier record; None for all else.
     """
 
@@ -116,6 +117,7 @@ class Unit:
     checksums: Mapping[str, str] = field(default_factory=dict)
     superseded: frozenset[str] = frozenset()
     blocks: tuple[str, ...] = ()
+    needs_receipt: bool = False
     recorded: CleanedUnit | None = None
 
     @property
@@ -157,6 +159,7 @@ class Copy:
         shared: Names of the targets, and `HERE`, that a mark showed to have the very folders of this copy.
         unmarked: The reason why no mark can be made in its folders, in the system's words.
         unflushed: By path, why a file or folder could not be written to the disk there, in the system's words.
+        is_listed: The sound receipt of this project there lists it, so that a pull finds it.
         file_system: That it lies on; None where it was not measured.
         machine: All that its machine is known by (`hsm.remote.machine`); empty where nothing is known.
     """
@@ -171,6 +174,7 @@ class Copy:
     linked: frozenset[str] = frozenset()
     shared: frozenset[str] = frozenset()
     unmarked: str = ""
+    is_listed: bool = False
     file_system: FileSystem | None = None
     unflushed: Mapping[str, str] = field(default_factory=dict)
     machine: frozenset[str] = frozenset()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from hsm.discover.sweeps import Layout, Sweep, find_sweep, list_sweeps
 from hsm.errors import ConfigError, UsageError
 from hsm.model import Problem, Root
 from hsm.project_folder import ProjectFolder, make_journal_name
-from hsm.records.cleaned import find_cleaned
+from hsm.records.cleaned import CleanedUnit
+from hsm.records.cleaned_runs import find_cleaned_runs
 from hsm.records.journal import NEW_ROUTE, Journal, load_journal, make_route
 from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.local import LocalEndpoint
@@ -115,7 +116,7 @@ class _Reader:
         )
         rows = tuple(self._read_target(name, found, source) for name, found in settings.items())
         try:
-            cleaned = _read_cleaned(self._loaded.project, sweep.id)
+            cleaned = self._read_cleaned(source, rows)
         except ConfigError as error:
             problem = Problem("", error.kind, error.message, error.hint)
             return SweepStatus(sweep.id, rows, received, problems=(problem,))
@@ -168,6 +169,22 @@ class _Reader:
             problems=(*notices, *(inventory.problems if inventory is not None else ())),
         )
 
+    def _read_cleaned(self, source: SweepSource, rows: Sequence[TargetStatus]) -> CleanedStatus | None:
+        """Read what was removed of a sweep and has not come back; None where there is nothing.
+
+        Raises:
+            ConfigError: A record cannot be read.
+        """
+        # What was removed from a sweep's folder may have come back into the folder of runs.
+        here = {run.name for inventory in source.inventories.values() for run in inventory.runs}
+        missing = {run for row in rows for run in row.tally.runs if not self._is_here(run, here)}
+        units = find_cleaned_runs(self._loaded.project, source.sweep.id, missing, skips_denied=True)
+        gone = {name: unit for name, unit in units.items() if not name or not self._is_here(name, here)}
+        return _sum_up(gone) if gone else None
+
+    def _is_here(self, run: str, here: Collection[str]) -> bool:
+        return run in here or os.path.lexists(f"{self._layout.wandb}/{run}")
+
     def _load_journal(self, name: str, sweep: str, settings: TargetSettings) -> tuple[Journal, tuple[Problem, ...]]:
         """Load the journal of a push, or else that of a pull: a target has one of the two."""
         path = ProjectFolder(self._loaded.project).journal(name, sweep)
@@ -181,15 +198,8 @@ class _Reader:
         return journal, notices
 
 
-def _read_cleaned(project: Path, sweep: str) -> CleanedStatus | None:
-    """Sum up what `hsm sync clean` removed of a sweep and what has not come back; None where there is nothing.
-
-    Raises:
-        ConfigError: A record cannot be read.
-    """
-    units = find_cleaned(project, sweep, skips_denied=True)
-    if not units:
-        return None
+def _sum_up(units: Mapping[str, CleanedUnit]) -> CleanedStatus:
+    """Sum up what `hsm sync clean` removed of a sweep and what has not come back."""
     return CleanedStatus(
         runs=tuple(sorted(name for name in units if name)),
         sweep_folder=SWEEP_FOLDER in units,

@@ -7,14 +7,15 @@ push take them for updates.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from hsm.model import EntryKind, FileKey, SourceFile, SweepInventory
 from hsm.plan.destination import Destination
 from hsm.plan.disk.times import TimeMatch, match_times
-from hsm.records.cleaned import CleanedFile, iter_cleaned_files, load_cleanings
-from hsm.records.origins import iter_origins
+from hsm.records.cleaned import CleanedFile, iter_cleaned_files
+from hsm.records.cleaned_runs import iter_all_cleanings
+from hsm.records.origins import iter_all_origins
 from hsm.sync.bring.ledger.found_origins import FoundOrigins
 from hsm.targets.contents.checksums import read_checksum
 
@@ -23,6 +24,9 @@ def find_cleaned_files(
     project: Path, inventory: SweepInventory, destination: Destination, *, rereads: bool = True
 ) -> FoundOrigins:
     """Find the files here that differ from what a clean removed under their names and a target still has.
+
+    A clean through whichever sweep, as a run may be in several. Where no file here differs from what is there, no
+    record is read.
 
     What a pull brought back since is no such file: a clean forgets which files came by pulls when it removes them. Nor
     is one whose copy there is no more what was removed, since somebody has sent another version.
@@ -36,17 +40,14 @@ def find_cleaned_files(
     Raises:
         ConfigError: A record of a clean cannot be read.
     """
-    known: dict[FileKey, list[CleanedFile]] = {}
-    for cleaning in load_cleanings(project, inventory.sweep):
-        for unit in cleaning.units:
-            for key, found in iter_cleaned_files(inventory.sweep, unit):
-                known.setdefault(key, []).append(found)
+    differing = [file for file in inventory.files if _differs(file, destination)]
+    known = _read_known(project, frozenset(file.key for file in differing)) if differing else {}
     if not known:
         return FoundOrigins()
-    restored = _find_restored(project, inventory.sweep, known)
+    restored = _find_restored(project, known)
     foreign: dict[FileKey, str] = {}
     equal: set[FileKey] = set()
-    for file in inventory.files:
+    for file in differing:
         kept = _find_only_copy(file, known, destination) if file.key not in restored else None
         if kept is None or (file.size == kept.size and file.mtime_ns == kept.mtime_ns):
             continue
@@ -55,6 +56,23 @@ def find_cleaned_files(
         else:
             foreign[file.key] = "`hsm sync clean` removed this file here, and what is there is the copy of it"
     return FoundOrigins(foreign, frozenset(equal))
+
+
+def _differs(file: SourceFile, destination: Destination) -> bool:
+    """Tell whether another file of its name is there, as far as sizes and times tell."""
+    there = destination[file.root].entries.get(file.path) if file.root in destination else None
+    return there is not None and (there.size, there.mtime_ns) != (file.size, file.mtime_ns)
+
+
+def _read_known(project: Path, keys: Collection[FileKey]) -> dict[FileKey, list[CleanedFile]]:
+    """Read what was removed under the names of files; of a sweep's folder the sweep is part of the name."""
+    known: dict[FileKey, list[CleanedFile]] = {}
+    for cleaning in iter_all_cleanings(project):
+        for unit in cleaning.units:
+            for key, found in iter_cleaned_files(cleaning.sweep, unit):
+                if key in keys:
+                    known.setdefault(key, []).append(found)
+    return known
 
 
 def _find_only_copy(
@@ -68,10 +86,11 @@ def _find_only_copy(
     return next((each for each in removed if _may_be(each, there.size, there.mtime_ns)), None)
 
 
-def _find_restored(project: Path, sweep: str, known: Mapping[FileKey, list[CleanedFile]]) -> set[FileKey]:
+def _find_restored(project: Path, known: Mapping[FileKey, list[CleanedFile]]) -> set[FileKey]:
+    """Find the files that a pull brought back, as part of whichever sweep."""
     return {
         key
-        for _, origins in iter_origins(project, sweep)
+        for _, _, origins in iter_all_origins(project)
         for key, mark in origins.files.items()
         if any(_may_be(each, *mark) for each in known.get(key, ()))
     }

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hsm.discover.kinds.receipts import check_receipt
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, LockLostError
 from hsm.model import FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
@@ -110,9 +111,9 @@ class Ledger:
         """
         if self._books.route.direction != "push":
             return frozenset()
-        from hsm.records.cleaned import find_cleaned  # noqa: PLC0415 - few need it
+        from hsm.records.cleaned_runs import find_cleaned_runs  # noqa: PLC0415 - few need it
 
-        return frozenset(find_cleaned(self._books.project, self._sweep))
+        return frozenset(find_cleaned_runs(self._books.project, self._sweep, self.known))
 
     def hold(self) -> AbstractContextManager[None]:
         """Hold this side's lock while inside.
@@ -148,8 +149,8 @@ class Ledger:
         """Find what a clean removed here and is here again, so that a push does not put it over the only copy."""
         project = self._books.project
         is_push = self._books.route.direction == "push"
-        # Not `Path.is_dir`, which raises where the folder is another user's; `find_cleaned` says whose it is.
-        if not (is_push and os.path.isdir(ProjectFolder(project).cleaned(self._sweep))):  # noqa: PTH112
+        # Not `Path.is_dir`, which raises where the folder is another user's; reading the records says whose it is.
+        if not (is_push and os.path.isdir(ProjectFolder(project).all_cleaned)):  # noqa: PTH112
             return FoundOrigins()
         from hsm.sync.bring.ledger.cleaned_files import find_cleaned_files  # noqa: PLC0415 - few need it
 
@@ -213,7 +214,11 @@ class Ledger:
         runs, left = self._merge(plan, sent), self._make_scope(plan, is_new=True)
         journal = replace(self._journal, runs=runs, left=left, updated_ns=_now_ns(), last_error=error)
         try:
-            generation, is_damaged = self._find_generation(holding.receipts, places, endpoint)
+            found, is_damaged = self._read_receipt(holding.receipts, places, endpoint)
+            # A run that only its place gave to the sweep, and that is not here any more, has nothing but this list.
+            runs = {name: record for name, record in found.runs.items() if name} | runs
+            journal = replace(journal, runs=runs)
+            generation = max(found.generation, self._journal.generation)
             content = make_receipt_content(self._make_receipt(plan, generation + 1, runs, left))
             name = self._receipt_name
             receipts = holding.release(
@@ -257,19 +262,21 @@ class Ledger:
     def _make_scope(self, plan: SyncPlan, *, is_new: bool) -> dict[str, int]:
         return make_scope(plan, self._journal.left, self._journal.runs, is_new=is_new)
 
-    def _find_generation(
+    def _read_receipt(
         self, receipts: Mapping[str, str], places: GuardPlaces, endpoint: Endpoint
-    ) -> tuple[int, bool]:
-        """The generation to go on from, and whether the receipt there is damaged."""
+    ) -> tuple[Receipt, bool]:
+        """Read the receipt there that the journal does not know, empty where there is none; and whether it is damaged."""
+        nothing = Receipt(self._sweep, self._books.source, 0, "", {})
         if receipts.get(self._receipt_name, "") == self._journal.receipt:
-            return self._journal.generation, False
+            return nothing, False
         try:
             found = parse_receipt(endpoint.read_file(f"{places.folder}/{self._receipt_name}"))
+            check_receipt(found, self._receipt_name, self._sweep)
         except FileNotFoundError:
-            return self._journal.generation, False
+            return nothing, False
         except ValueError:
-            return self._journal.generation, True
-        return max(found.generation, self._journal.generation), False
+            return nothing, True
+        return found, False
 
     def _make_receipt(
         self, plan: SyncPlan, generation: int, runs: Mapping[str, RunRecord], left: Mapping[str, int]

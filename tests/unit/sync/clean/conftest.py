@@ -12,9 +12,12 @@ import pytest
 
 from hsm.config.load import LoadedConfig, load_project_config
 from hsm.model import Root
+from hsm.plan.choice import RunChoice
 from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
+from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.push import push
+from hsm.sync.clean.choice.sweeps import find_clean_sources
 from hsm.sync.clean.clean import CleanRequest, SweepClean, open_clean
 from hsm.sync.clean.report import CleanReport
 from hsm.sync.clean.values import CleanOptions
@@ -52,10 +55,10 @@ class CleanBench:
     def load(self) -> LoadedConfig:
         return load_project_config(self.project, environment={})
 
-    def push(self, *targets: str) -> None:
+    def push(self, *targets: str, sweep: str = SWEEP) -> None:
         loaded = self.load()
         found = {name: loaded.config.sync_targets[name] for name in targets or loaded.config.sync_targets}
-        report = push(loaded, SyncRequest((SWEEP,), found), runner=self.runner, reporter=SilentReporter())
+        report = push(loaded, SyncRequest((sweep,), found), runner=self.runner, reporter=SilentReporter())
         assert int(report.exit_code) == 0, report
 
     @contextlib.contextmanager
@@ -66,10 +69,15 @@ class CleanBench:
         roots: tuple[Root, ...] = tuple(Root),
         is_quick: bool = False,
         is_dry_run: bool = False,
+        sweep: str = SWEEP,
+        choice: RunChoice | None = None,
+        older_than_ns: int = 0,
     ) -> Iterator[SweepClean]:
-        options = CleanOptions(n_copies=n_copies, is_quick=is_quick)
-        request = CleanRequest(options, roots, targets, is_dry_run=is_dry_run)
-        with open_clean(self.load(), SWEEP, request, runner=self.runner, reporter=SilentReporter()) as clean:
+        options = CleanOptions(n_copies=n_copies, is_quick=is_quick, older_than_ns=older_than_ns)
+        request = CleanRequest(options, roots, targets, is_dry_run=is_dry_run, choice=choice or RunChoice())
+        loaded = self.load()
+        (source,) = find_clean_sources(loaded, LocalEndpoint(), [sweep], options, request.choice)
+        with open_clean(loaded, source, request, runner=self.runner, reporter=SilentReporter()) as clean:
             yield clean
 
     def clean(self) -> CleanReport:

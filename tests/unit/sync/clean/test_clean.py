@@ -14,7 +14,6 @@ from hsm.model import Root
 from hsm.project_folder import ProjectFolder
 from hsm.records.lock import hold_local_lock
 from hsm.sync.clean import removal
-from tests.e2e.synthetic import write_run
 from tests.unit.sync.clean.conftest import RUNS, SWEEP, CleanBench, list_going, say
 
 ALL = {*RUNS, ""}
@@ -322,19 +321,6 @@ def test_a_symlink_that_came_after_the_decision_keeps_its_run(bench: CleanBench)
         report = clean.remove()
     assert list_going(report) == {RUNS[1], ""}
     assert (bench.project / "best").is_file()
-
-
-def test_a_run_that_only_its_place_gives_to_the_sweep_stays(tmp_path: Path) -> None:
-    """At a target it lies among all others, where nothing says whose it is."""
-    bench = CleanBench(tmp_path)
-    named = write_run(bench.project / "wandb" / SWEEP, "named", sweep=SWEEP)
-    place = write_run(bench.project / "wandb" / SWEEP, "place", sweep="")
-    bench.push()
-    report = bench.clean()
-    assert list_going(report) == {*RUNS, named.name}
-    assert "`hsm sync from` would not find it" in say(report, place.name)
-    assert place.is_dir()
-    assert int(report.exit_code) == 1
 
 
 # -- looks right before each unit -------------------------------------------------------------------------------------
