@@ -34,6 +34,7 @@ class ProjectPlaces:
         problems: Found while looking.
         folders: As of `SweepsFound`.
         missing: As of `SweepsFound`.
+        is_remembered: What a search found is up to ten minutes old.
     """
 
     endpoint: Endpoint
@@ -43,6 +44,7 @@ class ProjectPlaces:
     problems: tuple[Problem, ...] = ()
     folders: tuple[str, ...] = ()
     missing: tuple[Root, ...] = ()
+    is_remembered: bool = False
     _found: list[Callable[[], object]] = field(default_factory=list, compare=False)
 
     def make_lookup(self, *, working_folder: str = "") -> Lookup:
@@ -94,7 +96,7 @@ def find_places(loaded: LoadedConfig, endpoint: Endpoint, *, fresh: bool = False
     places = make_project_places(endpoint, found, named, folder.runs_cache())
     if known is None and searched is not None:
         places._found.append(lambda: remember_folders(cache, search, searched))
-    return places
+    return replace(places, is_remembered=known is not None)
 
 
 def find_far_places(

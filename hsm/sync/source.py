@@ -11,15 +11,15 @@ from hsm.config.load import LoadedConfig
 from hsm.discover.index import load_index, save_index
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, Sweep
-from hsm.discover.words.lookup import ALL_SWEEPS, Lookup, Meaning
+from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD, Lookup, Meaning
 from hsm.discover.words.meanings import find_meanings, list_all_meanings
 from hsm.endpoint import Endpoint, Tree
-from hsm.errors import UnknownSweepError
+from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import EntryKind, Problem, Root, SweepInventory, SweepKind
 from hsm.project_folder import ProjectFolder
-from hsm.sweep_folder import LOOSE
+from hsm.sweep_folder import LOOSE, make_sweep_id
 from hsm.sync.expected_runs import find_missing_runs
-from hsm.sync.places import find_places
+from hsm.sync.places import ProjectPlaces, find_places
 
 SOURCE_MISSING = "source_missing"
 
@@ -69,8 +69,13 @@ def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) 
         UsageError: One of them means none, or several.
     """
     places = find_places(loaded, endpoint)
-    lookup = places.make_lookup(working_folder=os.getcwd())  # noqa: PTH109 - as the bytes are
-    meanings = find_known_meanings(lookup, loaded.project, words)
+    try:
+        meanings = _find_here(places, loaded.project, words)
+    except UsageError:  # of a folder that has come since the last search nothing is known
+        if not places.is_remembered:
+            raise
+        places = find_places(loaded, endpoint, fresh=True)
+        meanings = _find_here(places, loaded.project, words)
     return ProjectSource(
         loaded.project,
         endpoint,
@@ -82,6 +87,11 @@ def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) 
         said=tuple(meaning.said for meaning in meanings if meaning.said),
         remember=places.remember,
     )
+
+
+def _find_here(places: ProjectPlaces, project: Path, words: Sequence[str]) -> tuple[Meaning, ...]:
+    lookup = places.make_lookup(working_folder=os.getcwd())  # noqa: PTH109 - as the bytes are
+    return find_known_meanings(lookup, project, words)
 
 
 def find_known_meanings(
@@ -107,10 +117,12 @@ def find_known_meanings(
         except UnknownSweepError:
             folder = ProjectFolder(project)
             targets = (target,) if target else folder.list_targets()
-            # Not `Path.is_file`, which raises where the folder is another user's.
-            if not any(os.path.isfile(folder.journal(name, word)) for name in targets):  # noqa: PTH113
+            # A journal bears the id of its sweep. Not `Path.is_file`, which raises where the folder is another user's.
+            ids = (LOOSE if word == LOOSE_WORD else word, make_sweep_id(word))
+            known = [each for each in ids if any(os.path.isfile(folder.journal(name, each)) for name in targets)]  # noqa: PTH113
+            if not known:
                 raise
-            found.append(Meaning(make_gone_sweep(word)))
+            found.append(Meaning(make_gone_sweep(known[0])))
     return tuple(found)
 
 
