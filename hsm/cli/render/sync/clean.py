@@ -43,6 +43,8 @@ def show_clean(report: CleanReport, *, verbosity: int, is_quiet: bool, was_shown
     for verdict in staying:
         if not is_short or verdict.unit.path in kept:
             _print_reasons(printer, verdict, kept, verbosity=verbosity, is_short=is_short)
+    if report.n_others and not is_short:
+        printer.print(f"{format_count(report.n_others, 'other run')}: not asked for", indent=2)
     for name, error in report.errors.items() if not was_shown else ():
         printer.print(f"{name} counts for nothing:", indent=2)
         printer.print_error(error, verbosity=verbosity, indent=4)
