@@ -13,7 +13,7 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
-from hsm.endpoint import CutReason, CutSearch, Endpoint, FolderSearch, FoundFolders, SearchBounds
+from hsm.endpoint import CutReason, CutSearch, FolderSearch, FoundFolders, SearchBounds
 from hsm.files import DamagedFileError, load_json, save_json
 from hsm.model import Problem
 
@@ -22,26 +22,7 @@ SEARCH_CUT = "search_cut"
 REMEMBERED_SECONDS = 600
 _MOST_NAMES = 5
 
-_USELESS = (AttributeError, DamagedFileError, KeyError, OSError, RecursionError, TypeError, ValueError)
-
-
-def find_wandb_folders(
-    endpoint: Endpoint, search: FolderSearch, *, cache: Path, fresh: bool = False, named: Sequence[str] = ()
-) -> FoundFolders:
-    """Find a project's wandb folders and the marks of Hydra in it, by what is remembered or by a survey.
-
-    Args:
-        endpoint: The machine that the project lies on.
-        search: Below the project's folder.
-        cache: The file that remembers (`hsm.project_folder.ProjectFolder.folders_cache`).
-        fresh: Search anew, whatever is remembered.
-        named: The wandb folders that the configuration names, see `name_folders`.
-    """
-    found = None if fresh else recall_folders(cache, search)
-    if found is None:
-        found = endpoint.survey([], search=search).found or FoundFolders(search.base)
-        remember_folders(cache, search, found)
-    return name_folders(found, named)
+_USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 def recall_folders(cache: Path, search: FolderSearch) -> FoundFolders | None:

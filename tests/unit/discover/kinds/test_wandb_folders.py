@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hsm.discover.kinds.wandb_folders import find_wandb_folders, list_search_notes, name_folders
+from hsm.discover.kinds.wandb_folders import list_search_notes, name_folders, recall_folders, remember_folders
 from hsm.endpoint import CutReason, CutSearch, FolderSearch, FoundFolders, SearchBounds, Survey, Tree
 from hsm.remote.local import LocalEndpoint
 
@@ -48,6 +48,18 @@ def cache(project: Path) -> Path:
 
 def make_search(project: Path, *left: str, n_entries: int = 5000) -> FolderSearch:
     return FolderSearch(str(project), left, SearchBounds(n_entries=n_entries, seconds=60))
+
+
+def find_wandb_folders(
+    endpoint: CountingEndpoint, search: FolderSearch, *, cache: Path, fresh: bool = False, named: Sequence[str] = ()
+) -> FoundFolders:
+    """As `hsm.sync.places` does it."""
+    found = None if fresh else recall_folders(cache, search)
+    if found is None:
+        found = endpoint.survey([], search=search).found
+        assert found is not None
+        remember_folders(cache, search, found)
+    return name_folders(found, named)
 
 
 def change(cache: Path, **values: Any) -> None:
@@ -102,6 +114,7 @@ def test_another_search_is_not_answered_by_it(project: Path, cache: Path) -> Non
         {"cut": [["data", "no such reason"]]},
         {"cut": [["data"]]},
         {"time_ns": "yesterday"},
+        {"time_ns": float("inf")},
         {"schema": 99},
         {"search": []},
     ],
