@@ -6,15 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from hsm.model import SyncPlan
-from hsm.sync.reports import (
-    AfterStep,
-    StepState,
-    SweepReport,
-    SyncReport,
-    TargetReport,
-    count_bytes,
-    count_files,
-)
+from hsm.sync.counts import count_bytes, count_files
+from hsm.sync.reports import AfterStep, StepState, SweepReport, SyncReport, TargetReport
 
 # Of `after_sync`, over all passes, that the report at the end shows.
 _MOST_STEPS = 20
