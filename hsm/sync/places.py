@@ -99,19 +99,17 @@ def find_places(loaded: LoadedConfig, endpoint: Endpoint, *, fresh: bool = False
     return replace(places, is_remembered=known is not None)
 
 
-def find_far_places(
-    endpoint: Endpoint, layout: Layout, cache: Path, *, own: Callable[[Endpoint], Endpoint] | None = None
-) -> ProjectPlaces:
+def find_far_places(endpoint: Endpoint, layout: Layout, cache: Path, *, apart: Endpoint | None = None) -> ProjectPlaces:
     """Find the places of a project at a target; it is searched below `project_root`, where that is named.
 
     Args:
         endpoint: The target's end.
         layout: Its folders, as configured.
         cache: Of the logs of its runs.
-        own: Wraps the end for the first look, to refuse folders that are this project's own.
+        apart: The same end for the first look, where it refuses folders that are this project's own.
     """
     search = None if layout.project == layout.sweeps else FolderSearch(layout.project)
-    found = look_for_sweeps(own(endpoint) if own is not None else endpoint, layout, search)
+    found = look_for_sweeps(apart or endpoint, layout, search)
     searched = found.searched and settle_marks(endpoint, found.searched, found.layout)
     return make_project_places(endpoint, found, searched, cache)
 

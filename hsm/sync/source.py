@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,15 +10,13 @@ from hsm.config.load import LoadedConfig
 from hsm.discover.index import load_index, save_index
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, Sweep
-from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD, Lookup, Meaning
-from hsm.discover.words.meanings import find_meanings, list_all_meanings
+from hsm.discover.words.lookup import Meaning
 from hsm.endpoint import Endpoint, Tree
-from hsm.errors import UnknownSweepError, UsageError
-from hsm.model import EntryKind, Problem, Root, SweepInventory, SweepKind
+from hsm.model import EntryKind, Problem, Root, SweepInventory
 from hsm.project_folder import ProjectFolder
-from hsm.sweep_folder import LOOSE, make_sweep_id
 from hsm.sync.expected_runs import find_missing_runs
-from hsm.sync.places import ProjectPlaces, find_places
+from hsm.sync.meanings import find_meant, join_meanings
+from hsm.sync.places import ProjectPlaces
 
 SOURCE_MISSING = "source_missing"
 
@@ -68,77 +65,33 @@ def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) 
     Raises:
         UsageError: One of them means none, or several.
     """
-    places = find_places(loaded, endpoint)
-    try:
-        meanings = _find_here(places, loaded.project, words)
-    except UsageError:  # of a folder that has come since the last search nothing is known
-        if not places.is_remembered:
-            raise
-        places = find_places(loaded, endpoint, fresh=True)
-        meanings = _find_here(places, loaded.project, words)
+    places, meanings = find_meant(loaded, endpoint, words)
+    missing = _find_missing(loaded, endpoint, places.layout)
+    return make_source(loaded.project, places, meanings, missing=missing)
+
+
+def make_source(
+    project: Path, places: ProjectPlaces, meanings: Sequence[Meaning], *, missing: Mapping[Root, str] | None = None
+) -> ProjectSource:
+    """Make the source of what words mean.
+
+    Args:
+        project: The project's folder.
+        places: Its places.
+        meanings: Of the words.
+        missing: As of `ProjectSource`.
+    """
     return ProjectSource(
-        loaded.project,
-        endpoint,
+        project,
+        places.endpoint,
         places.layout,
         places.sweeps,
         tuple(dict.fromkeys(meaning.sweep for meaning in meanings)),
-        _find_missing(loaded, endpoint, places.layout),
+        missing or {},
         only=join_meanings(meanings),
         said=tuple(meaning.said for meaning in meanings if meaning.said),
         remember=places.remember,
     )
-
-
-def _find_here(places: ProjectPlaces, project: Path, words: Sequence[str]) -> tuple[Meaning, ...]:
-    lookup = places.make_lookup(working_folder=os.getcwd())  # noqa: PTH109 - as the bytes are
-    return find_known_meanings(lookup, project, words)
-
-
-def find_known_meanings(
-    lookup: Lookup, project: Path, words: Sequence[str], *, target: str = ""
-) -> tuple[Meaning, ...]:
-    """Find what words mean; a sweep that was synced before counts even if nothing of it is here any more.
-
-    The plan then refuses it as vanished, which says more than an unknown name.
-
-    Args:
-        lookup: Of the source.
-        project: Holds the journals.
-        words: As of `find_source`.
-        target: The one whose journals count; by default all.
-
-    Raises:
-        UsageError: A word means none, or several.
-    """
-    found: list[Meaning] = []
-    for word in words:
-        try:
-            found += list_all_meanings(lookup) if word == ALL_SWEEPS else find_meanings(lookup, word)
-        except UnknownSweepError:
-            folder = ProjectFolder(project)
-            targets = (target,) if target else folder.list_targets()
-            # A journal bears the id of its sweep. Not `Path.is_file`, which raises where the folder is another user's.
-            ids = (LOOSE if word == LOOSE_WORD else word, make_sweep_id(word))
-            known = [each for each in ids if any(os.path.isfile(folder.journal(name, each)) for name in targets)]  # noqa: PTH113
-            if not known:
-                raise
-            found.append(Meaning(make_gone_sweep(known[0])))
-    return tuple(found)
-
-
-def make_gone_sweep(sweep: str) -> Sweep:
-    """Make the sweep of which there is only a journal: what is left of it bears its name, or is in no sweep."""
-    return Sweep(sweep, kind=SweepKind.LOOSE if sweep == LOOSE else SweepKind.WANDB)
-
-
-def join_meanings(meanings: Iterable[Meaning]) -> dict[str, frozenset[str]]:
-    """Join the runs that alone are meant, by sweep; a sweep that is also meant as a whole is not in it."""
-    only: dict[str, frozenset[str]] = {}
-    whole = {meaning.sweep.id for meaning in meanings if not meaning.runs}
-    for meaning in meanings:
-        if meaning.sweep.id not in whole:
-            only[meaning.sweep.id] = only.get(meaning.sweep.id, frozenset()) | meaning.runs
-    return only
 
 
 def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> dict[Root, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,16 +19,18 @@ from hsm.errors import NoConfigError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hsm.model import Problem, Run
+    from hsm.model import Problem, Run, SweepInventory
+    from hsm.report.jobs import SweepJobs
     from hsm.report.report import Report
     from hsm.sync.source import ProjectSource
 
 _GOALS = ("min", "max")
+_MOST_NAMES = 5
 _Sweep = Annotated[
     str,
     typer.Argument(
         metavar="SWEEP",
-        help="An id, an unambiguous prefix of one, or `latest`.",
+        help="One sweep: an id, an unambiguous beginning, `latest`, `loose`, a run, or a folder.",
         autocompletion=complete_sweep,
         show_default=False,
     ),
@@ -117,8 +121,8 @@ def report_sweep(
         goal=goal,
         n_best=best,
     )
-    name, runs, problems = _read_inventory(sweep)
-    found = read_report(name, runs, request, problems=problems, with_curves=html is not None)
+    name, runs, jobs, problems = _read_inventory(sweep, is_quiet=as_json)
+    found = read_report(name, runs, request, problems=problems, with_curves=html is not None, jobs=jobs)
     written = _save_files(found, parquet=parquet, html=html)
     _show(found, written, as_csv=as_csv, as_json=as_json, verbosity=verbose)
     raise typer.Exit(int(found.exit_code))
@@ -144,42 +148,81 @@ def _check_extras(*, parquet: bool, html: bool) -> None:
         check_extra(PLOTLY_MODULE, "--html")
 
 
-def _read_inventory(word: str) -> tuple[str, Sequence[Run], tuple[Problem, ...]]:
-    """Read the sweep that is meant: its id, its runs, and notes about them."""
+def _read_inventory(word: str, *, is_quiet: bool) -> tuple[str, Sequence[Run], SweepJobs, tuple[Problem, ...]]:
+    """Read the sweep that is meant: its id, its runs, Hydra's jobs, and notes about them.
+
+    Args:
+        word: As typed.
+        is_quiet: Do not say how it was understood.
+
+    Raises:
+        UsageError: It means no sweep, or several.
+    """
+    from hsm.cli.render import show_note
     from hsm.discover.untold_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN, NOT_A_LOG
     from hsm.model import FOLDER_UNREADABLE, Root
     from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
+    from hsm.report.jobs import SweepJobs
     from hsm.sync.source import SOURCE_MISSING, read_inventories
 
     source, is_configured = _find_source(word)
+    _check_single(word, source)
+    for said in source.said if not is_quiet else ():
+        show_note(said)
     inventories = read_inventories(
         source, depths=[1], roots=[Root.WANDB], with_versions=False, saves_cache=is_configured
     )
     (inventory,) = inventories.values()
+    only = source.only.get(inventory.sweep)
+    runs = [run for run in inventory.runs if only is None or run.name in only]
     concerning = {DOUBLE_RUN, FOLDER_UNREADABLE, MEMBERSHIP_UNKNOWN, NOT_A_LOG}
     concerning |= {SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
     problems = tuple(problem for problem in inventory.problems if problem.kind in concerning)
-    return inventory.sweep, inventory.runs, problems
+    jobs = _read_jobs(source, inventory) if only is None else SweepJobs()
+    return inventory.sweep, runs, jobs, problems
+
+
+def _read_jobs(source: ProjectSource, inventory: SweepInventory) -> SweepJobs:
+    from hsm.discover.kinds.hydra_jobs import read_jobs
+    from hsm.report.jobs import SweepJobs
+
+    (sweep,) = source.sweeps
+    # A sweep whose receipts alone are in the place of its folder is told by these; runs are named by real paths.
+    folder = os.path.realpath(f"{source.layout.project}/{inventory.place}" if inventory.place else sweep.path)
+    return SweepJobs(read_jobs(source.endpoint, folder, inventory.jobs), folder)
+
+
+def _check_single(word: str, source: ProjectSource) -> None:
+    """Refuse a pattern that several sweeps match."""
+    if len(source.sweeps) > 1:
+        from hsm.cli.render.words import list_some, name_sweep
+
+        names = [name_sweep(sweep.id) for sweep in source.sweeps]
+        raise UsageError(
+            f"A report is of one sweep, and {word!r} means {len(names)}: {list_some(names, _MOST_NAMES, 'sweep')}.",
+            hint=f"Name one of them: `hsm sync report {shlex.quote(names[-1])}`.",
+            kind="ambiguous_sweep",
+        )
 
 
 def _find_source(word: str) -> tuple[ProjectSource, bool]:
     """Find the sweep that is meant; also tell whether the project has a configuration."""
-    from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
     from hsm.remote.local import LocalEndpoint
-    from hsm.sync.source import ProjectSource, find_source
+    from hsm.sync.meanings import find_meanings_of
+    from hsm.sync.places import find_received_places
+    from hsm.sync.source import find_source, make_source
 
     endpoint = LocalEndpoint()
     try:
-        loaded = load_current_config()
+        return find_source(load_current_config(), endpoint, [word]), True
     except NoConfigError:
         here = Path.cwd()
         project = find_received_project(here) or (here if (here / "wandb").is_dir() else None)
         if project is None:
             raise
-        layout = Layout(str(project), str(project / "sweeps"), str(project / "wandb"))
-        known = list_sweeps(endpoint, layout)
-        return ProjectSource(project, endpoint, layout, known, (find_sweep(known, word),)), False
-    return find_source(loaded, endpoint, [word]), True
+    places = find_received_places(project, endpoint)
+    meanings = find_meanings_of(places.make_lookup(working_folder=os.getcwd()), [word])  # noqa: PTH109 - as bytes are
+    return make_source(project, places, meanings), False
 
 
 def _save_files(found: Report, *, parquet: Path | None, html: Path | None) -> list[Path]:

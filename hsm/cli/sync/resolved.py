@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hsm.cli.json_document import print_document
 from hsm.cli.sync.options.project import load_current_config
-from hsm.errors import UnknownSweepError
+from hsm.errors import UnknownSweepError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def show_resolved(word: str, names: Sequence[str], overrides: Layer, *, as_json:
     from hsm.config.resolve import resolve_target
 
     loaded = load_current_config()
-    sweep = _find_sweep(loaded, word)
+    sweep = _find_sweep(loaded, word, is_quiet=as_json)
     layers = replace(loaded.layers, command_line=overrides)
     targets = select_targets(loaded.config, names or tuple(loaded.config.sync_targets))
     resolved = [resolve_target(layers, name, sweep) for name in targets]
@@ -63,17 +64,30 @@ def make_settings_document(config: SyncConfig) -> dict[str, object]:
     return document
 
 
-def _find_sweep(loaded: LoadedConfig, word: str) -> str:
-    from hsm.discover.sweeps import LATEST, find_sweep, list_sweeps
+def _find_sweep(loaded: LoadedConfig, word: str, *, is_quiet: bool) -> str:
+    """Find the one sweep that a word means; one that is not here counts by its name."""
+    from hsm.cli.render import show_note
+    from hsm.discover.sweeps import LATEST
     from hsm.remote.local import LocalEndpoint
-    from hsm.sync.places import make_layout
+    from hsm.sync.meanings import find_meant
 
     try:
-        return find_sweep(list_sweeps(LocalEndpoint(), make_layout(loaded)), word).id
+        _, meanings = find_meant(loaded, LocalEndpoint(), [word])
     except UnknownSweepError:
         if word == LATEST:
             raise
         return word
+    sweeps = dict.fromkeys(meaning.sweep.id for meaning in meanings)
+    if len(sweeps) > 1:
+        raise UsageError(
+            f"{word!r} means {len(sweeps)} sweeps, each of which may have settings of its own.",
+            hint=f"Name one of them: `hsm sync list --resolved {shlex.quote(list(sweeps)[-1])}`.",
+            kind="ambiguous_sweep",
+        )
+    for meaning in meanings if not is_quiet else ():
+        if meaning.said:
+            show_note(meaning.said)
+    return next(iter(sweeps))
 
 
 def _make_content(loaded: LoadedConfig, sweep: str, resolved: Sequence[Resolved]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsm.cli.sync.options.completions import complete_sweep
-from hsm.cli.sync.options.declarations import Json, Targets, Trust
+from hsm.cli.sync.options.declarations import SWEEPS_HELP, Json, Targets, Trust
 from hsm.cli.sync.options.project import find_received_project, load_current_config, load_targets
 from hsm.errors import NoConfigError
 
@@ -24,7 +24,7 @@ def show_sweep_status(
         list[str] | None,
         typer.Argument(
             metavar="SWEEP",
-            help="Ids, unambiguous prefixes of ids, or `latest`.",
+            help=SWEEPS_HELP,
             autocompletion=complete_sweep,
             show_default="all",
         ),
@@ -53,8 +53,11 @@ def show_sweep_status(
 
         typer.echo(json.dumps(make_status_document(report), indent=2))
     elif not quiet:
+        from hsm.cli.render import show_note
         from hsm.cli.render.sync.status import show_status
 
+        for said in report.said:
+            show_note(said)
         show_status(report, verbosity=verbose)
     raise typer.Exit(int(report.exit_code))
 

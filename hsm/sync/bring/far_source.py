@@ -11,10 +11,9 @@ from functools import cached_property
 from pathlib import Path
 
 from hsm.config.schema import TargetSettings
-from hsm.discover.kinds.hydra import settle_marks
-from hsm.discover.sweeps import Layout, Sweep, look_for_sweeps
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.lookup import Meaning
-from hsm.endpoint import Endpoint, FolderSearch, Listing, Tree
+from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.errors import TargetError, UsageError
 from hsm.model import EntryKind, Root
 from hsm.project_folder import ProjectFolder
@@ -23,8 +22,8 @@ from hsm.records.origins import load_source_ids, save_source_id
 from hsm.records.place import ProjectPlace
 from hsm.records.receipt import Sender
 from hsm.records.source_id import SourceId, is_at_its_place, parse_source_id
-from hsm.sync.places import ProjectPlaces, make_project_places
-from hsm.sync.source import find_known_meanings
+from hsm.sync.meanings import find_known_meanings
+from hsm.sync.places import ProjectPlaces, find_far_places
 from hsm.targets.apart import ApartEndpoint
 
 _MOST_BYTES = 64 * 1024  # of a foreign file that should hold a few short lines
@@ -78,11 +77,9 @@ class FarSource:
         layout = make_far_layout(self._resolve(sweep))
         if layout not in self._looks:
             roots = {Root.SWEEPS: layout.sweeps, Root.WANDB: layout.wandb}
-            search = None if layout.project == layout.sweeps else FolderSearch(layout.project)
-            found = look_for_sweeps(ApartEndpoint(self._endpoint, roots, self._own), layout, search)
+            apart = ApartEndpoint(self._endpoint, roots, self._own)
             cache = ProjectFolder(self._project).runs_cache(self._endpoint.name)
-            searched = found.searched and settle_marks(self._endpoint, found.searched, found.layout)
-            self._looks[layout] = make_project_places(self._endpoint, found, searched, cache)
+            self._looks[layout] = find_far_places(self._endpoint, layout, cache, apart=apart)
         return self._looks[layout]
 
     def check_there(self, sweep: Sweep, roots: Sequence[Root]) -> None:

@@ -31,11 +31,12 @@ from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.reception import Reception
 from hsm.sync.bring.session import Session
+from hsm.sync.meanings import join_meanings
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.places import find_places, make_layout
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
-from hsm.sync.source import ProjectSource, join_meanings, read_inventories
+from hsm.sync.source import ProjectSource, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection, check_project_root

@@ -16,10 +16,10 @@ from hsm.discover.kinds.receipts import MOST_RECEIPT_BYTES, check_receipt, is_re
 from hsm.discover.results import is_own
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Endpoint, Listing, Tree
-from hsm.model import EntryKind, Problem, Root, SourceFile
+from hsm.model import EntryKind, Problem, Root, SourceFile, SweepKind
 from hsm.records.receipt import Receipt, parse_receipt
 from hsm.records.record import SWEEP_FOLDER, RunRecord
-from hsm.sweep_folder import RECEIPT_FOLDER, sweep_folder
+from hsm.sweep_folder import RECEIPT_FOLDER, receipt_folder
 from hsm.sync.bring.landing import find_run_places
 from hsm.sync.status.report import ReceivedStatus
 from hsm.sync.status.standing import is_proven, judge_record, sum_left
@@ -33,8 +33,8 @@ def read_received(endpoint: Endpoint, layout: Layout, sweep: Sweep) -> tuple[Rec
         layout: Folders of the project's sweeps and runs.
         sweep: From `hsm.discover.sweeps`.
     """
-    folder = Path(sweep.path) / RECEIPT_FOLDER if sweep.path else None
-    paths = [path for path in _list_folder(folder) if is_receipt_name(path.name)]
+    folders = _list_receipt_folders(layout, sweep)
+    paths = [path for folder in folders for path in _list_folder(folder) if is_receipt_name(path.name)]
     found: dict[Path, Receipt | str] = {path: _read(path, sweep.id) for path in paths}
     receipts = [receipt for receipt in found.values() if isinstance(receipt, Receipt)]
     files = _read_files(endpoint, layout, sweep, receipts) if receipts else {}
@@ -44,9 +44,21 @@ def read_received(endpoint: Endpoint, layout: Layout, sweep: Sweep) -> tuple[Rec
     )
 
 
-def _list_folder(folder: Path | None) -> list[Path]:
+def has_receipts(layout: Layout, sweep: Sweep) -> bool:
+    """Tell whether there may be a receipt of a sweep here."""
+    return any(os.path.isdir(folder) for folder in _list_receipt_folders(layout, sweep))  # noqa: PTH112 - never raises
+
+
+def _list_receipt_folders(layout: Layout, sweep: Sweep) -> list[Path]:
+    """List the folders that may hold receipts: that of the sweep, or of one that has none a folder of its id."""
+    if sweep.kind is SweepKind.FOLDER:
+        return [Path(sweep.path) / RECEIPT_FOLDER] if sweep.path else []
+    return [Path(base) / receipt_folder(sweep.id) for base in dict.fromkeys((layout.sweeps, layout.project))]
+
+
+def _list_folder(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir()) if folder is not None and not folder.is_symlink() else []
+        return [] if folder.is_symlink() else sorted(folder.iterdir())
     except OSError:
         return []
 
@@ -79,15 +91,18 @@ def _read_files(
 ) -> Mapping[str, list[SourceFile]]:
     """List what lies here, by run; the sweep's folder under its empty name."""
     names = tuple(dict.fromkeys(run for receipt in receipts for run in receipt.runs if run != SWEEP_FOLDER))
-    trees = [Tree(sweep.path), *([Tree(layout.wandb, names)] if names else [])]
-    folder, *wandb = endpoint.survey(trees).listings
-    own = sweep_folder(sweep.id)
-    files = {SWEEP_FOLDER: _make_files(folder, Root.SWEEPS, lambda path: (SWEEP_FOLDER, f"{own}/{path}"))[SWEEP_FOLDER]}
+    trees = [*([Tree(sweep.path)] if sweep.path else []), *([Tree(layout.wandb, names)] if names else [])]
+    found = list(endpoint.survey(trees).listings) if trees else []
+    folder, wandb = (found[:1], found[1:]) if sweep.path else ([], found)
+    own = sweep.folder
+    files: dict[str, list[SourceFile]] = {SWEEP_FOLDER: []}
+    for listing in folder:
+        files |= _make_files(listing, Root.SWEEPS, lambda path: (SWEEP_FOLDER, f"{own}/{path}"))
     # A pull lands in the folder in which a run lies here already.
     missing = {run for run in names if not any(entry.path == run for listing in wandb for entry in listing.entries)}
     if missing:
-        found = find_run_places(layout, sweep, missing).folders
-        trees = [Tree(folder, tuple(run for run in found if found[run] == folder)) for folder in set(found.values())]
+        places = find_run_places(layout, sweep, missing).folders
+        trees = [Tree(base, tuple(run for run in places if places[run] == base)) for base in set(places.values())]
         wandb = [*wandb, *(endpoint.survey(trees).listings if trees else ())]
     for listing in wandb:
         files |= _make_files(listing, Root.WANDB, lambda path: (path.partition("/")[0], path))

@@ -177,9 +177,15 @@ class SweepStatus:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """A whole call: the sweeps in their order, oldest first where none was named."""
+    """A whole call.
+
+    Attributes:
+        sweeps: In their order, oldest first where none was named.
+        said: How words were understood, a line each.
+    """
 
     sweeps: tuple[SweepStatus, ...]
+    said: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:

@@ -44,13 +44,15 @@ class SharedListing(LocalEndpoint):
     Args:
         layout: The project's wandb folder, and further ones.
         index: Facts of the logs; takes those that are read.
+        known: The ids of the folder sweeps.
     """
 
-    def __init__(self, layout: Layout, index: RunIndex) -> None:
+    def __init__(self, layout: Layout, index: RunIndex, known: frozenset[str]) -> None:
         super().__init__()
         self._wandb = layout.wandb
         self._further = frozenset((*layout.shared, *layout.inner))
         self._index = index
+        self._known = known
         self._listings: dict[str, Listing] = {}
         self._common: Listing | None = None
         self._entries: dict[str, list[Entry]] = {}
@@ -93,7 +95,9 @@ class SharedListing(LocalEndpoint):
         facts = read_facts(self, candidates, index=self._index)
         named = {c.path.removeprefix(f"{common.base}/"): make_ids(iter_sweep_names(facts[c.path])) for c in candidates}
         for folder in self._entries:
-            for name in named.get(folder) or ("",):  # a log that names no sweep may be of any
+            ids = named.get(folder, frozenset())
+            # A log that names no folder sweep may be of any: a receipt may list its run, as of what came here.
+            for name in ids if not ids.isdisjoint(self._known) else ("", *ids):
                 self._folders.setdefault(name, []).append(folder)
         return common
 

@@ -16,18 +16,21 @@ from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.config.target_sections import SyncOptions
 from hsm.discover.index import save_index
-from hsm.discover.sweeps import Layout, Sweep, find_sweep, list_sweeps
+from hsm.discover.kinds.hydra import make_hydra_sweep
+from hsm.discover.sweeps import Sweep, pick_sweep
+from hsm.discover.words.lookup import Meaning
 from hsm.errors import ConfigError, UsageError
-from hsm.model import Problem, Root
+from hsm.model import Problem, Root, SweepKind
 from hsm.project_folder import ProjectFolder, make_journal_name
 from hsm.records.cleaned import CleanedUnit
 from hsm.records.cleaned_runs import find_cleaned_runs
 from hsm.records.journal import NEW_ROUTE, Journal, load_journal, make_route
 from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.local import LocalEndpoint
-from hsm.sync.places import find_places
-from hsm.sync.source import find_known_meanings, make_gone_sweep
-from hsm.sync.status.receipts import read_received
+from hsm.sweep_folder import LOOSE
+from hsm.sync.meanings import find_meanings_of, find_meant, make_gone_sweep
+from hsm.sync.places import ProjectPlaces, find_places, find_received_places
+from hsm.sync.status.receipts import has_receipts, read_received
 from hsm.sync.status.report import Asked, CleanedStatus, Question, StatusReport, SweepStatus, TargetStatus
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
 from hsm.sync.status.standing import make_tally
@@ -53,11 +56,13 @@ def read_sweep_status(
         UsageError: A sweep or a target does not exist.
         ConfigError: What the file says of a sweep is not right with the rest.
     """
-    reader = _Reader(loaded, targets)
-    sweeps = reader.find_sweeps(words)
+    endpoint = LocalEndpoint()
+    places, meanings = find_meant(loaded, endpoint, words) if words else (find_places(loaded, endpoint), ())
+    reader = _Reader(loaded, targets, places)
+    sweeps = dict.fromkeys(meaning.sweep for meaning in meanings) if words else reader.list_known()
     found = [reader.read_sweep(sweep) for sweep in sweeps]
     reader.save_cache()
-    return StatusReport(_ask(found, ask) if ask is not None else tuple(found))
+    return StatusReport(_ask(found, ask) if ask is not None else tuple(found), _list_said(meanings))
 
 
 def read_received_status(project: Path, words: Sequence[str]) -> StatusReport:
@@ -70,41 +75,53 @@ def read_received_status(project: Path, words: Sequence[str]) -> StatusReport:
     Raises:
         UsageError: A sweep does not exist.
     """
-    endpoint = LocalEndpoint()
-    layout = Layout(str(project), str(project / "sweeps"), str(project / "wandb"))
-    known = list_sweeps(endpoint, layout)
-    sweeps = [find_sweep(known, word) for word in words] if words else known
-    found = [SweepStatus(sweep.id, received=read_received(endpoint, layout, sweep)) for sweep in sweeps]
-    return StatusReport(tuple(status for status in found if words or status.received))
+    places = find_received_places(project, LocalEndpoint())
+    lookup = places.make_lookup(working_folder=os.getcwd())  # noqa: PTH109 - as the bytes are
+    meanings = find_meanings_of(lookup, words)
+    sweeps = dict.fromkeys(meaning.sweep for meaning in meanings) if words else _list_sweeps(places)
+    found = [SweepStatus(sweep.id, received=read_received(places.endpoint, places.layout, sweep)) for sweep in sweeps]
+    return StatusReport(tuple(status for status in found if words or status.received), _list_said(meanings))
+
+
+def _list_said(meanings: Sequence[Meaning]) -> tuple[str, ...]:
+    return tuple(meaning.said for meaning in meanings if meaning.said)
+
+
+def _list_sweeps(places: ProjectPlaces) -> list[Sweep]:
+    """List the folder sweeps, and those of other kinds of which there is a receipt here."""
+    layout = places.layout
+    others = [*(make_hydra_sweep(layout, place) for place in layout.hydra), make_gone_sweep(LOOSE)]
+    return [*places.sweeps, *(sweep for sweep in others if has_receipts(layout, sweep))]
 
 
 class _Reader:
-    def __init__(self, loaded: LoadedConfig, targets: Sequence[str]) -> None:
+    def __init__(self, loaded: LoadedConfig, targets: Sequence[str], places: ProjectPlaces) -> None:
         self._loaded = loaded
         self._names = tuple(dict.fromkeys(targets))
         self._index = KeptIndex.load(self._cache_path)
-        self._places = find_places(loaded, LocalEndpoint())
-        self._layout = self._places.layout
-        self._endpoint = SharedListing(self._layout, self._index)
-        self._known = self._places.sweeps
-        self._ids = frozenset(sweep.id for sweep in self._known)
+        self._places = places
+        self._layout = places.layout
+        self._ids = frozenset(sweep.id for sweep in places.sweeps)
+        self._endpoint = SharedListing(self._layout, self._index, self._ids)
         self._journals = {name: self._list_journals(name) for name in loaded.config.sync_targets}
 
-    def find_sweeps(self, words: Sequence[str]) -> tuple[Sweep, ...]:
-        """Find the sweeps that are meant, each once; one that is in two places only by its name."""
-        if words:
-            lookup = self._places.make_lookup(working_folder=os.getcwd())  # noqa: PTH109 - as the bytes are
-            found = find_known_meanings(lookup, self._loaded.project, words)
-            return tuple(dict.fromkeys(meaning.sweep for meaning in found))
-        by_id = {sweep.id: sweep for sweep in self._known}
+    def list_known(self) -> tuple[Sweep, ...]:
+        """List the sweeps that are here or were synced, each once; one that is in two places only by its name.
+
+        Of kinds that are no folders these are the ones that were synced.
+        """
+        by_id = {sweep.id: sweep for sweep in _list_sweeps(self._places)}
         files = set(map(make_journal_name, by_id))
-        gone = sorted({name for names in self._journals.values() for name in names} - files)
-        return (*by_id.values(), *(make_gone_sweep(name.removesuffix(".json")) for name in gone))
+        synced = sorted({name for names in self._journals.values() for name in names} - files)
+        hydra = {sweep.id: sweep for sweep in (make_hydra_sweep(self._layout, each) for each in self._layout.hydra)}
+        ids = [name.removesuffix(".json") for name in synced]
+        return (*by_id.values(), *(hydra.get(name) or make_gone_sweep(name) for name in ids))
 
     def read_sweep(self, sweep: Sweep) -> SweepStatus:
         """Read the state of one sweep."""
         try:
-            sweep = find_sweep(self._known, sweep.id) if sweep.id in self._ids else sweep
+            is_folder = sweep.kind is SweepKind.FOLDER and sweep.id in self._ids
+            sweep = pick_sweep(self._places.sweeps, sweep.id) if is_folder else sweep
         except UsageError as error:
             return SweepStatus(sweep.id, problems=(Problem("", error.kind, f"{error.message}.", error.hint),))
         received = () if self._names else read_received(self._endpoint, self._layout, sweep)

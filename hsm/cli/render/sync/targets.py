@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hsm.cli.render.printer import Part, Printer, TextColumn
-from hsm.cli.render.words import format_count
+from hsm.cli.render.words import format_count, name_sweep
 
 if TYPE_CHECKING:
     from hsm.config.layers import PatternLayer
@@ -51,7 +51,7 @@ def show_resolved_targets(loaded: LoadedConfig, sweep: str, resolved: Sequence[R
 
     printer = Printer()
     printer.print_name(("Configuration: ", "bold"), str(loaded.path))
-    printer.print_name(("Sweep: ", "bold"), sweep)
+    printer.print_name(("Sweep: ", "bold"), name_sweep(sweep))
     for target in resolved:
         printer.print()
         printer.print_name((target.target, "bold"))

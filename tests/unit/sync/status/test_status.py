@@ -18,7 +18,7 @@ from hsm.config.load import LoadedConfig, load_project_config
 from hsm.config.target_sections import SyncOptions
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import Layout, Sweep, list_sweeps
+from hsm.discover.sweeps import Layout, Sweep, look_for_sweeps
 from hsm.errors import ExitCode, TargetError, UsageError
 from hsm.model import EntryKind, Root, Run, RunState, RunVersions, SourceFile, SweepInventory
 from hsm.plan.destination import DestinationRoot
@@ -511,10 +511,10 @@ def test_each_sweep_is_shown_the_same_runs_as_alone(copy_project: Callable[[Path
     shutil.copytree(flat[2], wandb / "wandb" / flat[2].name, symlinks=True)
     add_sweep(project, "sweep_20251022_000000")
     layout = Layout(str(project), str(project / "sweeps"), str(wandb))
-    known = list_sweeps(LocalEndpoint(), layout)
-    ids = {sweep.id for sweep in known}
+    known = look_for_sweeps(LocalEndpoint(), layout).sweeps
+    ids = frozenset(sweep.id for sweep in known)
     index = KeptIndex()
-    shared = SharedListing(layout, index)
+    shared = SharedListing(layout, index, ids)
     n_runs = []
     for sweep in known:
         together = read_inventory(shared, layout, sweep, max_depth=1, index=index, known_sweeps=ids)

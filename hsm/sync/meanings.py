@@ -1,0 +1,101 @@
+"""Meanings of the words of a command line, here and at a target, also of sweeps of which only a journal is left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hsm.config.load import LoadedConfig
+from hsm.discover.sweeps import Sweep
+from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD, Lookup, Meaning
+from hsm.discover.words.meanings import find_meanings, list_all_meanings
+from hsm.endpoint import Endpoint
+from hsm.errors import UnknownSweepError, UsageError
+from hsm.model import SweepKind
+from hsm.project_folder import ProjectFolder
+from hsm.sweep_folder import LOOSE, make_sweep_id
+from hsm.sync.places import ProjectPlaces, find_places
+
+
+def find_meant(
+    loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]
+) -> tuple[ProjectPlaces, tuple[Meaning, ...]]:
+    """Find what words mean here, and the places of the project.
+
+    Args:
+        loaded: The configuration.
+        endpoint: This machine.
+        words: As of `hsm.sync.source.find_source`.
+
+    Raises:
+        UsageError: A word means none, or several.
+    """
+    places = find_places(loaded, endpoint)
+    if places.is_remembered:
+        try:
+            return places, find_meanings_of(_make_lookup(places), words)
+        except UsageError:  # of a folder that has come since the last search nothing is known
+            places = find_places(loaded, endpoint, fresh=True)
+    return places, find_known_meanings(_make_lookup(places), loaded.project, words)
+
+
+def find_known_meanings(
+    lookup: Lookup, project: Path, words: Sequence[str], *, target: str = ""
+) -> tuple[Meaning, ...]:
+    """Find what words mean; a sweep that was synced before counts even if nothing of it is here any more.
+
+    The plan then refuses it as vanished, which says more than an unknown name.
+
+    Args:
+        lookup: Of the source.
+        project: Holds the journals.
+        words: As of `hsm.sync.source.find_source`.
+        target: The one whose journals count; by default all.
+
+    Raises:
+        UsageError: A word means none, or several.
+    """
+    found: list[Meaning] = []
+    for word in words:
+        try:
+            found += find_meanings_of(lookup, [word])
+        except UnknownSweepError:
+            folder = ProjectFolder(project)
+            targets = (target,) if target else folder.list_targets()
+            # A journal bears the id of its sweep. Not `Path.is_file`, which raises where the folder is another user's.
+            ids = (LOOSE if word == LOOSE_WORD else word, make_sweep_id(word))
+            known = [each for each in ids if any(os.path.isfile(folder.journal(name, each)) for name in targets)]  # noqa: PTH113
+            if not known:
+                raise
+            found.append(Meaning(make_gone_sweep(known[0])))
+    return tuple(found)
+
+
+def find_meanings_of(lookup: Lookup, words: Iterable[str]) -> tuple[Meaning, ...]:
+    """Find what words of a command line mean.
+
+    Raises:
+        UsageError: A word means none, or several.
+    """
+    found = (list_all_meanings(lookup) if word == ALL_SWEEPS else find_meanings(lookup, word) for word in words)
+    return tuple(meaning for meanings in found for meaning in meanings)
+
+
+def make_gone_sweep(sweep: str) -> Sweep:
+    """Make the sweep of which there is only a journal: what is left of it bears its name, or is in no sweep."""
+    return Sweep(sweep, kind=SweepKind.LOOSE if sweep == LOOSE else SweepKind.WANDB)
+
+
+def join_meanings(meanings: Iterable[Meaning]) -> dict[str, frozenset[str]]:
+    """Join the runs that alone are meant, by sweep; a sweep that is also meant as a whole is not in it."""
+    only: dict[str, frozenset[str]] = {}
+    whole = {meaning.sweep.id for meaning in meanings if not meaning.runs}
+    for meaning in meanings:
+        if meaning.sweep.id not in whole:
+            only[meaning.sweep.id] = only.get(meaning.sweep.id, frozenset()) | meaning.runs
+    return only
+
+
+def _make_lookup(places: ProjectPlaces) -> Lookup:
+    return places.make_lookup(working_folder=os.getcwd())  # noqa: PTH109 - as the bytes are
