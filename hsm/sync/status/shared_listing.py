@@ -70,7 +70,7 @@ class SharedListing(LocalEndpoint):
     def _answer(self, tree: Tree) -> Listing:
         if _is_of_sweep(tree, self._wandb):
             return self._list(tree)
-        if tree.base not in self._further:
+        if not any(_is_of_sweep(tree, folder) for folder in self._further):
             return list_tree(tree)
         if tree.base not in self._listings:  # few have them, so each sweep weighs all runs there
             self._listings[tree.base] = list_tree(tree)

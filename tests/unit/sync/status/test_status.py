@@ -20,7 +20,7 @@ from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, Sweep, look_for_sweeps
 from hsm.errors import ExitCode, TargetError, UsageError
-from hsm.model import EntryKind, Root, Run, RunState, RunVersions, SourceFile, SweepInventory
+from hsm.model import EntryKind, Root, Run, RunState, RunVersions, SourceFile, SweepInventory, SweepKind
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.digest import make_digest
 from hsm.plan.planner import PlanOptions, make_plan
@@ -29,6 +29,7 @@ from hsm.records.journal import Journal, make_route, save_journal
 from hsm.records.receipt import Receipt, Sender, get_receipt_name, make_receipt_content
 from hsm.records.record import SWEEP_FOLDER, RunRecord, make_records
 from hsm.remote.local import LocalEndpoint
+from hsm.sweep_folder import LOOSE
 from hsm.sync.reports import State, TargetReport
 from hsm.sync.status.comparison import make_answer
 from hsm.sync.status.document import make_status_document
@@ -44,6 +45,8 @@ from hsm.sync.status.report import (
 from hsm.sync.status.shared_listing import KeptIndex, SharedListing
 from hsm.sync.status.standing import SyncState, make_tally
 from hsm.sync.status.status import read_received_status, read_sweep_status
+from tests.e2e.synthetic import write_file
+from tests.unit.wandb_log import log_writer as w
 
 SWEEP = "sweep_20251020_212836"
 SENDER = Sender("0123456789abcdef", "login1", "/home/me/p")
@@ -498,6 +501,17 @@ def test_an_answer_is_complete_when_every_run_is_equal_and_has_ended() -> None:
 
 
 # -- many sweeps over one wandb folder --------------------------------------------------------------------------------
+
+
+def test_runs_in_a_further_wandb_folder_are_read_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "eval/wandb/run-20251020_212836-a"
+    write_file(folder / "run-a.wandb", w.frame([w.run("a")]))
+    write_file(folder / "files/media/deep/x.txt", b"x")
+    layout = Layout(str(tmp_path), str(tmp_path / "sweeps"), str(tmp_path / "wandb"), (str(folder.parent),))
+    loose = Sweep(LOOSE, kind=SweepKind.LOOSE)
+    for endpoint in (SharedListing(layout, KeptIndex(), frozenset()), LocalEndpoint()):
+        found = read_inventory(endpoint, layout, loose, max_depth=1, index=RunIndex(), known_sweeps=())
+        assert [file.path.partition("/")[2] for file in found.files] == ["files/media/deep/x.txt", "run-a.wandb"]
 
 
 def test_each_sweep_is_shown_the_same_runs_as_alone(copy_project: Callable[[Path], Path], tmp_path: Path) -> None:
