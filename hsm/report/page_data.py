@@ -65,7 +65,7 @@ def _describe_runs(report: Report) -> str:
     n_shown = len(report.table.runs)
     of_all = f" of {report.n_runs}" if n_shown != report.n_runs else ""
     parts = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    return f"{n_shown}{of_all} runs{f': {parts}' if parts else ''}"
+    return f"{n_shown}{of_all} {report.table.noun}{f': {parts}' if parts else ''}"
 
 
 def _make_cell(value: Value) -> Value:

@@ -63,6 +63,8 @@ def read_curves(runs: Sequence[ReportRun], key: ValueKey) -> tuple[tuple[Curve, 
 
 def read_last_lines(run: ReportRun) -> tuple[str, ...]:
     """Read the last lines that a run printed: from its log, else from the file that wandb keeps them in."""
+    if not run.parts:
+        return ()
     part = run.parts[-1]
     if part.log.output:
         return parse_last_lines(part.log.output)

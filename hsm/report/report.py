@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from hsm.errors import ExitCode, UsageError
 from hsm.model import Problem, Run
 from hsm.report.importance import Importance, rank_parameters
+from hsm.report.jobs import SweepJobs, join_jobs
 from hsm.report.metric import Metric, choose_metric, list_best, make_metric
 from hsm.report.read import read_curves, read_last_lines, read_runs
 from hsm.report.runs import ReportRun
@@ -25,6 +26,8 @@ from hsm.report.table import (
 )
 from hsm.report.where import parse_where
 from hsm.wandb_log.curve import Curve
+
+_NO_JOBS = SweepJobs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ def read_report(
     *,
     problems: tuple[Problem, ...] = (),
     with_curves: bool = False,
+    jobs: SweepJobs = _NO_JOBS,
 ) -> Report:
     """Read the runs of a sweep and compare them; changes nothing.
 
@@ -106,11 +110,14 @@ def read_report(
         request: The user's wishes.
         problems: Those that finding the runs met; they become part of the report.
         with_curves: Read the metric's curves of the best runs, which means reading their logs once more.
+        jobs: Of a sweep of Hydra's, each of which is a row.
 
     Raises:
         UsageError: A name or a condition in the request means nothing.
     """
     found, unread = read_runs(runs)
+    if jobs.jobs:
+        found = join_jobs(found, jobs.jobs, jobs.folder)
     whole = make_table(found)
     metric = _find_metric(whole, request)
     if metric is not None:

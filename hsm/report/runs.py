@@ -45,7 +45,7 @@ class ReportRun:
     Attributes:
         id: wandb's; the folder's name where the log does not tell it.
         name: As wandb displays it; the id where there is none.
-        parts: Its folders, oldest first; several for a run that was resumed.
+        parts: Its folders, oldest first; several for a run that was resumed, none for a job of Hydra's by itself.
         state: Of the last one.
         exit_code: Of the last one; None where it has not ended, or was killed.
         started: Seconds since 1970; 0 where unknown.
@@ -54,6 +54,7 @@ class ReportRun:
         config: Of all folders; a later value wins.
         summary: Likewise, but of what `define_metric` keeps the lowest or the highest of, that of all folders.
         goals: Of metrics that the script gave one: True for higher is better.
+        is_job: It is a job of Hydra's.
     """
 
     id: str
@@ -67,11 +68,13 @@ class ReportRun:
     config: Mapping[ValueKey, Value] = field(default_factory=dict)
     summary: Mapping[ValueKey, Value] = field(default_factory=dict)
     goals: Mapping[str, bool] = field(default_factory=dict)
+    is_job: bool = False
 
     @property
     def has_ended_badly(self) -> bool:
         """True where it failed, or was killed as far as anybody can tell."""
-        return self.state in (RunState.FAILED, RunState.UNKNOWN)
+        # Of a job without a run nobody says how it ended.
+        return self.state is RunState.FAILED or (self.state is RunState.UNKNOWN and bool(self.parts))
 
 
 def merge_parts(parts: Iterable[RunPart]) -> tuple[ReportRun, ...]:

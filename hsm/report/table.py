@@ -63,6 +63,12 @@ class Table:
             yield [column.read(run) for column in self.columns]
 
     @property
+    def noun(self) -> str:
+        """A word for the rows."""
+        kinds = {run.is_job for run in self.runs}
+        return "jobs and runs" if len(kinds) > 1 else "jobs" if True in kinds else "runs"
+
+    @property
     def parameters(self) -> tuple[Column, ...]:
         """The configuration's columns that are shown."""
         return tuple(column for column in self.columns if column.kind is ColumnKind.CONFIG)
@@ -84,12 +90,13 @@ def make_table(runs: Sequence[ReportRun]) -> Table:
     the duration, the host, the id.
     """
     known = _make_columns(runs)
+    groups = [[run for run in runs if run.is_job is is_job] for is_job in (True, False)]
     by_kind = {kind: [column for column in known if column.kind is kind] for kind in ColumnKind}
     fields = {column.key[0]: column for column in by_kind[ColumnKind.RUN]}
     shown = (
         fields["name"],
         fields["state"],
-        *(column for column in by_kind[ColumnKind.CONFIG] if len(runs) == 1 or _varies(column, runs)),
+        *(column for column in by_kind[ColumnKind.CONFIG] if len(runs) == 1 or _varies(column, groups)),
         *(column for column in by_kind[ColumnKind.SUMMARY] if not is_internal(column)),
         fields["duration_seconds"],
         fields["host"],
@@ -206,8 +213,9 @@ def _make_name(kind: ColumnKind, key: ValueKey, plain: Counter[str], full: Count
     return ".".join([kind.value, *(part.replace("\\", "\\\\").replace(".", "\\.") for part in key)])
 
 
-def _varies(column: Column, runs: Iterable[ReportRun]) -> bool:
-    return len({make_identity(column.read(run)) for run in runs}) > 1
+def _varies(column: Column, groups: Iterable[Sequence[ReportRun]]) -> bool:
+    """Tell whether a value varies among jobs, or among runs: what one of the two does not have is no other value."""
+    return any(len({make_identity(column.read(run)) for run in runs}) > 1 for runs in groups)
 
 
 def _is_sortable(value: Value) -> bool:

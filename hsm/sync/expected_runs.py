@@ -37,7 +37,8 @@ def find_missing_runs(
     """
     if inventory.runs or not sweep.path:
         return ()
-    why = _find_reason(endpoint, layout, sweep, project, target)
+    why = "" if inventory.has_jobs else _find_unread_reason(endpoint, layout, sweep)
+    why = why or _find_known_reason(layout, sweep, project, target)
     if not why or (not target and _was_cleaned(project, sweep.id)):
         return ()
     setting = f"`paths.wandb` of {target}" if target else "`source.wandb`"
@@ -52,13 +53,18 @@ def _was_cleaned(project: Path, sweep: str) -> bool:
     return bool(find_cleaned_runs(project, sweep, known))
 
 
-def _find_reason(endpoint: Endpoint, layout: Layout, sweep: Sweep, project: Path, target: str) -> str:
+def _find_unread_reason(endpoint: Endpoint, layout: Layout, sweep: Sweep) -> str:
+    """Say what tells that there should be some; Hydra's jobs need not be wandb's runs."""
     (wandb,) = endpoint.survey([Tree(layout.wandb, (), 0)]).listings
     if wandb.kind is not EntryKind.FOLDER:
         return f"there is no folder {layout.wandb}"
     n_combinations = count_combinations(endpoint, sweep.path)
     if n_combinations:
         return f"{COMBINATIONS} lists {n_combinations:,}, and none is in {layout.wandb}"
+    return ""
+
+
+def _find_known_reason(layout: Layout, sweep: Sweep, project: Path, target: str) -> str:
     names = [target] if target else ProjectFolder(project).list_targets()
     for name in names:
         for journal in list_journals(project, name, sweep.id):

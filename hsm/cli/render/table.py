@@ -41,7 +41,8 @@ def show_sweep_table(report: Report, *, verbosity: int) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
     of_all = f" of {report.n_runs}" if len(report.table.runs) != report.n_runs else ""
     printer.print_name(
-        (name_sweep(report.sweep), "bold"), f": {len(report.table.runs)}{of_all} runs{f' ({counts})' * bool(counts)}"
+        (name_sweep(report.sweep), "bold"),
+        f": {len(report.table.runs)}{of_all} {report.table.noun}{f' ({counts})' * bool(counts)}",
     )
     if not report.table.runs:
         return

@@ -1,6 +1,6 @@
 """Hydra's sweeps: folders with `multirun.yaml`, and folders whose jobs say that they are of a multirun.
 
-Hydra writes `multirun.yaml` before the first job; its Optuna sweeper writes none (hydra-optuna-sweeper 1.2). Each job's
+Hydra writes `multirun.yaml` before the first job; its Optuna sweeper writes none (hydra-optuna-sweeper 1.3). Each job's
 folder holds `.hydra/hydra.yaml`, in which `hydra.mode` is MULTIRUN or RUN (hydra-core 1.3, `hydra/core/utils.py` and
 `hydra/_internal/hydra.py`). `.hydra` alone is no sign: the parent of single jobs looks alike.
 """

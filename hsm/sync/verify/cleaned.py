@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint, Tree
-from hsm.model import EntryKind, FileKey, Root
+from hsm.model import EntryKind, FileKey, Root, SweepInventory
 from hsm.records.cleaned import CleanedUnit, iter_cleaned_files
 from hsm.sweep_folder import sweep_folder
 from hsm.targets.contents.contract import Contents
@@ -32,7 +32,11 @@ class CleanedVerdict:
 
 
 def verify_cleaned(
-    endpoint: Endpoint, contents: Contents, roots: Mapping[Root, str], sweep: str, units: Mapping[str, CleanedUnit]
+    endpoint: Endpoint,
+    contents: Contents,
+    roots: Mapping[Root, str],
+    inventory: SweepInventory,
+    units: Mapping[str, CleanedUnit],
 ) -> CleanedVerdict:
     """Read every file at a target that was removed here, and compare.
 
@@ -40,18 +44,20 @@ def verify_cleaned(
         endpoint: The target.
         contents: Reads there.
         roots: Its folders that are synced; what was removed of others is not compared.
-        sweep: The sweep's id.
+        inventory: What is here of the sweep.
         units: Those that were removed and are not here, by name.
 
     Raises:
         HsmError: The target is out of reach.
     """
     units = {name: unit for name, unit in units.items() if _get_root(name) in roots}
-    expected = {key: file for unit in units.values() for key, file in iter_cleaned_files(sweep, unit)}
+    expected = {
+        key: file for unit in units.values() for key, file in iter_cleaned_files(inventory.sweep, unit, inventory.place)
+    }
     there: dict[FileKey, str] = {}
     different: set[FileKey] = set()
     missing: set[FileKey] = set()
-    entries = _look(endpoint, roots, sweep, units)
+    entries = _look(endpoint, roots, sweep_folder(inventory.sweep, inventory.place), units)
     sizes: dict[str, int] = {}
     for key, file in expected.items():
         kind, size, path = entries.get(key, (None, 0, ""))
@@ -74,11 +80,11 @@ def _get_root(name: str) -> Root:
 
 
 def _look(
-    endpoint: Endpoint, roots: Mapping[Root, str], sweep: str, units: Mapping[str, CleanedUnit]
+    endpoint: Endpoint, roots: Mapping[Root, str], folder: str, units: Mapping[str, CleanedUnit]
 ) -> dict[FileKey, tuple[EntryKind, int, str]]:
     """Look at what lies there: type, size, and absolute path of each."""
     names = {
-        Root.SWEEPS: (sweep_folder(sweep),) if "" in units else (),
+        Root.SWEEPS: (folder,) if "" in units else (),
         Root.WANDB: tuple(name for name in units if name),
     }
     trees = {root: Tree(path, names[root]) for root, path in roots.items()}

@@ -90,7 +90,7 @@ def find_gone(plan: SyncPlan, known: Collection[str]) -> list[Problem]:
     here = {run.name for run in plan.runs} | {item.file.run for item in plan.items}
     hint = "Bring it back with `hsm sync from`, or mount the disk that it lies on."
     gone = [name for name in sorted(known) if name not in here]
-    return [Problem(name or sweep_folder(plan.sweep), "gone_here", message, hint) for name in gone]
+    return [Problem(name or sweep_folder(plan.sweep, plan.place), "gone_here", message, hint) for name in gone]
 
 
 def count_skipped(plan: SyncPlan) -> dict[str, int]:

@@ -22,7 +22,7 @@ from hsm.plan.symlinks.folder_links import list_followed
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, StepStarted, TargetEnded, WordUnderstood
 from hsm.project_folder import ProjectFolder
-from hsm.records.cleaned import find_cleaned
+from hsm.records.cleaned_runs import find_cleaned_runs
 from hsm.records.file_systems import load_file_systems
 from hsm.records.journal import load_journal, make_route
 from hsm.remote.local import LocalEndpoint
@@ -37,7 +37,7 @@ from hsm.sync.verify.comparison import Presence, count_skipped, find_gone, find_
 from hsm.sync.verify.report import VerifyReport, VerifyVerdict
 from hsm.targets.apart import ApartEndpoint
 from hsm.targets.connect import connect
-from hsm.targets.contract import Connection, get_roots
+from hsm.targets.contract import Connection, check_project_root, get_roots
 from hsm.transfer.proof import compare_content
 
 
@@ -168,11 +168,13 @@ class _Verify:
         )
 
     def _survey(self, connection: Connection, inventory: SweepInventory, options: ExchangeOptions) -> DestinationState:
-        roots = get_roots(self._settings[connection.name, inventory.sweep])
+        settings = self._settings[connection.name, inventory.sweep]
+        check_project_root(connection.name, settings, inventory.kind, inventory.place)
+        roots, own = get_roots(settings, inventory.kind), settings.paths.sweeps
         self._reporter.report(StepStarted(connection.name, "check"))
         connection.check_roots(roots)
-        end = ApartEndpoint(connection.endpoint, roots, self.source.layout)
-        return survey_destination(end, roots, inventory, roots=options.roots, max_depth=options.max_depth)
+        end = ApartEndpoint(connection.endpoint, roots, self.source.layout, own=own)
+        return survey_destination(end, roots, inventory, roots=options.roots, max_depth=options.max_depth, own=own)
 
     def _read_content(
         self, connection: Connection, there: DestinationState, presence: Presence, n_workers: int
@@ -199,12 +201,12 @@ class _Verify:
         """Compare what a clean removed here with its record."""
         sweep = inventory.sweep
         wanted = {*known} - {run.name for run in inventory.runs} - {file.run for file in inventory.files}
-        cleaned = find_cleaned(self.source.project, sweep, skips_denied=True)
+        cleaned = find_cleaned_runs(self.source.project, sweep, wanted, skips_denied=True) if wanted else {}
         units = {name: unit for name, unit in cleaned.items() if name in wanted}
         if not units:
             return CleanedVerdict()
         self._reporter.report(StepStarted(connection.name, "verify"))
-        return verify_cleaned(connection.endpoint, connection.contents(), roots, sweep, units)
+        return verify_cleaned(connection.endpoint, connection.contents(), roots, inventory, units)
 
 
 def _make_plan(

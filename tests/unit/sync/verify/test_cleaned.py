@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm.model import Root
+from hsm.model import Root, SweepInventory
 from hsm.process.runner import Runner
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.remote.local import LocalEndpoint
@@ -29,7 +29,7 @@ def test_only_what_lies_in_folders_that_are_synced_is_compared(tmp_path: Path, r
         LocalEndpoint(),
         FolderContents("desktop", Runner()),
         {root: str(tmp_path / root.value) for root in roots},
-        SWEEP,
+        SweepInventory(SWEEP),
         units,
     )
     assert (found.n_equal, found.different, found.missing) == (len(roots), frozenset(), frozenset())
