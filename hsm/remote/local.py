@@ -13,7 +13,6 @@ from typing import BinaryIO
 from hsm.endpoint import FileEnds, FolderSearch, Machine, Survey, Tree
 from hsm.process.runner import Completed, Runner
 from hsm.remote.blocks import BLOCK_BYTES, get_tail_offset
-from hsm.remote.folder_search.here import search_folders
 from hsm.remote.sessions import SESSION_TIMEOUT_SECONDS
 from hsm.remote.shell import quote_path
 from hsm.remote.shell_programs.receipts import make_receipts_program, parse_receipt_checksums
@@ -57,7 +56,11 @@ class LocalEndpoint:
             program = make_receipts_program(quote_path(receipts))
             completed = LocalShell(self._runner).run(program)
             checksums = parse_receipt_checksums(completed.stdout.split(b"\0"))
-        found = search_folders(search) if search is not None else None
+        found = None
+        if search is not None:
+            from hsm.remote.folder_search.here import search_folders  # noqa: PLC0415 - few look for folders
+
+            found = search_folders(search)
         listings = tuple(list_tree(tree, scan=self._scan) for tree in trees)
         return Survey(machine, listings, checksums, found=found)
 

@@ -9,7 +9,6 @@ from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import NO_RUNS, EntryKind, Problem, SweepInventory
 from hsm.project_folder import ProjectFolder
-from hsm.records.cleaned_runs import find_cleaned_runs
 from hsm.records.journal import list_journals
 
 
@@ -48,6 +47,8 @@ def find_missing_runs(
 
 def _was_cleaned(project: Path, sweep: str) -> bool:
     """Tell whether a clean removed runs of a sweep, through this one or another that they are in too."""
+    from hsm.records.cleaned_runs import find_cleaned_runs  # noqa: PLC0415 - few need it
+
     names = ProjectFolder(project).list_targets()
     known = {run for name in names for journal in list_journals(project, name, sweep) for run in journal.runs}
     return bool(find_cleaned_runs(project, sweep, known))

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import yaml
 
-from hsm.config.yaml.syntax import make_syntax_error
 from hsm.errors import ConfigError
 
 _MAX_DEPTH = 20  # no setting lies deeper than six; Python's own recursion ends with an error of its own
@@ -56,6 +55,8 @@ def compose(text: str, shown: str) -> yaml.Node | None:
         place = f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}: "
         what = f"the character {text[error.position]!a} is not allowed in YAML"
     except yaml.MarkedYAMLError as error:
+        from hsm.config.yaml.syntax import make_syntax_error  # noqa: PLC0415 - for mistakes alone
+
         raise make_syntax_error(text, shown, error) from None
     raise ConfigError(f"{shown}: {place}{what}", hint="correct the file", kind="bad_yaml")
 

@@ -13,7 +13,6 @@ from pydantic_core import ErrorDetails
 
 from hsm.config.sections import Section, get_member, get_section, list_keys
 from hsm.config.yaml.document import Finding, Location, locate, make_dotted, show_value
-from hsm.config.yaml.syntax import find_missing_space, show_place
 from hsm.errors import ConfigError
 
 MOST_FINDINGS = 40
@@ -147,6 +146,8 @@ def _describe_value(error: ErrorDetails, node: yaml.Node | None, allowed: str) -
 
 def _describe_missing_space(model: type[Section], text: str, node: yaml.Node | None) -> str:
     """Say that a text would be a key of the section if it had a space after its colon; empty where it would not."""
+    from hsm.config.yaml.syntax import find_missing_space, show_place  # noqa: PLC0415 - for mistakes alone
+
     key = find_missing_space(text)
     if key not in model.model_fields:
         return ""

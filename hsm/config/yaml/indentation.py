@@ -8,7 +8,6 @@ import yaml
 
 from hsm.config.schema import TargetSettings
 from hsm.config.yaml.document import Finding, make_dotted
-from hsm.config.yaml.syntax import show_place
 
 
 def find_outdented(root: yaml.MappingNode) -> list[Finding]:
@@ -26,6 +25,8 @@ def _iter_outdented(targets: yaml.MappingNode) -> Iterator[Finding]:
         if key.value not in TargetSettings.model_fields or _is_target(value):
             above = (key, value)
         elif above is not None:
+            from hsm.config.yaml.syntax import show_place  # noqa: PLC0415 - for mistakes alone
+
             column = key.start_mark.column
             keys = above[1].value if isinstance(above[1], yaml.MappingNode) else []
             wanted = keys[0][0].start_mark.column if keys else column + 2
