@@ -1,6 +1,8 @@
 """Record the terminal sessions of the guide from real runs of `hsm`, and write them into it. `make sessions` runs it.
 
-    python examples/demo/record_sessions.py [PAGE]
+    python examples/demo/record_sessions.py [PAGE...]
+
+A page is known by its file's name; without one, all of them are written.
 
 Runs that the real wandb writes travel over a private sshd on 127.0.0.1. Each run gets a checkpoint that makes its size
 the same in every recording, and all files get fixed times. What still differs is replaced by the rules of
@@ -18,10 +20,11 @@ from pathlib import Path
 from demo_stage import OTHER_SWEEP, REPOSITORY, SWEEP
 from private_sshd import PrivateSshd
 from session_follow import record_follow
+from session_layouts import record_layouts
 from session_stage import Stage
 from session_text import make_fixed, replace_sessions
 
-GUIDE = REPOSITORY / "docs" / "SYNC.md"
+DOCS = REPOSITORY / "docs"
 
 # With the `sweeps` that the guide shows.
 RESOLVED_CONFIG = """\
@@ -95,24 +98,40 @@ def record_following(work: Path) -> dict[str, str]:
         return {name: make_fixed(text, stage.make_rules()) for name, text in said.items()}
 
 
-def record() -> dict[str, str]:
-    """Record all sessions, in a temporary folder that is removed, and end all that was started."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ThreadPoolExecutor(1) as pool:
-        work = Path(folder).resolve()
+def record_all_layouts(work: Path) -> dict[str, str]:
+    """Record a project of each layout."""
+    with PrivateSshd(work / "sshd") as sshd:
+        stage = Stage(work, sshd)
+        said = record_layouts(stage)
+        return {name: make_fixed(text, stage.make_rules()) for name, text in said.items()}
+
+
+def record_guide(work: Path) -> dict[str, str]:
+    """Record the sessions of the guide."""
+    with ThreadPoolExecutor(1) as pool:
         following = pool.submit(record_following, work / "follow")  # it mostly waits
         return {**record_day(work / "day"), **following.result()}
 
 
+RECORDERS = {"SYNC.md": record_guide, "LAYOUTS.md": record_all_layouts}
+
+
+def record(page: str) -> dict[str, str]:
+    """Record all sessions of a page, in a temporary folder that is removed, and end all that was started."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        return RECORDERS[page](Path(folder).resolve())
+
+
 def main() -> None:
-    """Record the sessions and write them into the page."""
+    """Record the sessions and write them into their pages."""
     parser = argparse.ArgumentParser(description="Record the sessions of the guide, and write them into it.")
-    parser.add_argument("page", type=Path, nargs="?", default=GUIDE, help="default: docs/SYNC.md")
-    arguments = parser.parse_args()
-    began = time.monotonic()
-    sessions = record()
-    page: Path = arguments.page
-    page.write_text(replace_sessions(page.read_text("utf-8"), sessions), "utf-8")
-    print(f"{len(sessions)} sessions are in {page}, recorded in {time.monotonic() - began:.0f} s.")
+    pages = [DOCS / name for name in RECORDERS]
+    parser.add_argument("pages", metavar="PAGE", type=Path, nargs="*", default=pages, help="default: all of docs/")
+    for page in parser.parse_args().pages:
+        began = time.monotonic()
+        sessions = record(page.name)
+        page.write_text(replace_sessions(page.read_text("utf-8"), sessions), "utf-8")
+        print(f"{len(sessions)} sessions are in {page}, recorded in {time.monotonic() - began:.0f} s.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The guide's terminal sessions are what the program prints: they are recorded again, and compared."""
+"""Terminal sessions on pages are what the program prints: they are recorded again, and compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REPOSITORY = Path(__file__).parents[2]
-GUIDE = REPOSITORY / "docs" / "SYNC.md"
+DOCS = REPOSITORY / "docs"
 RECORDER = REPOSITORY / "examples" / "demo" / "record_sessions.py"
 SESSION = re.compile(r"^<!-- session: (\S+) -->\n(.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE)
 RUN = "offline-run-20261122_101112-abcdefgh"
@@ -31,10 +31,20 @@ def read_sessions(page: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_the_guide_shows_what_a_recording_shows(tmp_path: Path, require_program: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("SYNC.md", {"pull", "follow", "status", "choose", "resolved"}),
+        ("LAYOUTS.md", {"loose", "groups", "agents", "parts", "outputs", "hydra", "folders", "old"}),
+    ],
+)
+def test_a_page_shows_what_a_recording_shows(
+    tmp_path: Path, name: str, known: set[str], require_program: Callable[..., None]
+) -> None:
     require_program("rsync", "ssh", "ssh-keygen", "sshd")
-    page = tmp_path / "SYNC.md"
-    page.write_text(SESSION.sub(r"<!-- session: \1 -->\n<!-- end -->", GUIDE.read_text("utf-8")), "utf-8")
+    page = tmp_path / name
+    shown = (DOCS / name).read_text("utf-8")
+    page.write_text(SESSION.sub(r"<!-- session: \1 -->\n<!-- end -->", shown), "utf-8")
     completed = subprocess.run(
         [sys.executable, RECORDER, page],
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -45,8 +55,8 @@ def test_the_guide_shows_what_a_recording_shows(tmp_path: Path, require_program:
     )
     assert completed.returncode == 0, completed.stderr
     recorded = read_sessions(page)
-    assert {"pull", "follow", "status", "choose", "resolved"} <= recorded.keys()
-    assert read_sessions(GUIDE) == recorded, "`make sessions` brings the guide up to date"
+    assert known <= recorded.keys()
+    assert read_sessions(DOCS / name) == recorded, "`make sessions` brings the page up to date"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ class Lookup:
         count = self.catalogue.counts.get(sweep.id, 0)
         what = _KIND_WORDS.get(sweep.kind) or ("W&B group" if sweep.name in self.catalogue.group_names else "W&B sweep")
         name = LOOSE_WORD if sweep.kind is SweepKind.LOOSE else sweep.id
-        return Meaning(sweep, said=f"{name} ({what}, {_count_runs(count)})")
+        return Meaning(sweep, said=f"{name} ({what}, {count_runs(count)})")
 
     def check_id(self, sweep: Sweep) -> None:
         """Refuse a sweep whose id another one has, in which a folder of Hydra's is one of the two.
@@ -156,5 +156,6 @@ def _count_jobs(count: int) -> str:
     return "1 job" if count == 1 else f"{count:,} jobs"
 
 
-def _count_runs(count: int) -> str:
+def count_runs(count: int) -> str:
+    """Say a number of runs in words."""
     return "1 run" if count == 1 else f"{count:,} runs"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hsm.discover.kinds.hydra import HYDRA_FOLDER
 from hsm.discover.sweeps import WANDB_NAMES, Sweep, is_run_name
-from hsm.discover.words.lookup import Lookup, Meaning
+from hsm.discover.words.lookup import LOOSE_WORD, Lookup, Meaning, count_runs
 from hsm.discover.words.unknown import make_unknown_error
 from hsm.errors import UsageError
 from hsm.model import SweepKind
@@ -75,7 +75,8 @@ def _find_wandb(lookup: Lookup, real: str, word: str) -> Meaning | None:
     inside = [run for run in lookup.catalogue.runs if _is_below(os.path.realpath(run.candidate.prefix), real)]
     names = frozenset(run.candidate.name for run in inside if run.is_loose)
     if names:
-        return Meaning(Sweep(LOOSE, kind=SweepKind.LOOSE), names, f"loose ({len(names):,} runs in {word.rstrip('/')})")
+        said = f"{LOOSE_WORD} ({count_runs(len(names))} in {word.rstrip('/')})"
+        return Meaning(Sweep(LOOSE, kind=SweepKind.LOOSE), names, said)
     owners = {sweep.id: sweep for sweep in (lookup.find_sweep_of(run) for run in inside)}
     if len(owners) == 1:
         (sweep,) = owners.values()
