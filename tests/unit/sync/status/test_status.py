@@ -511,7 +511,7 @@ def test_runs_in_a_further_wandb_folder_are_read_whole(tmp_path: Path) -> None:
     loose = Sweep(LOOSE, kind=SweepKind.LOOSE)
     for endpoint in (SharedListing(layout, KeptIndex(), frozenset()), LocalEndpoint()):
         found = read_inventory(endpoint, layout, loose, max_depth=1, index=RunIndex(), known_sweeps=())
-        assert [file.path.partition("/")[2] for file in found.files] == ["files/media/deep/x.txt", "run-a.wandb"]
+        assert {file.path.partition("/")[2] for file in found.files} == {"files/media/deep/x.txt", "run-a.wandb"}
 
 
 def test_each_sweep_is_shown_the_same_runs_as_alone(copy_project: Callable[[Path], Path], tmp_path: Path) -> None:
