@@ -34,7 +34,8 @@ def find_cleaned_runs(
         return own
     cleanings = iter_all_cleanings(project, skips_denied=skips_denied)
     units = {unit.name: unit for cleaning in cleanings for unit in cleaning.units if unit.name in wanted}
-    return own | {name: unit for name, unit in units.items() if not unit.is_here}
+    folder = {name: unit for name, unit in own.items() if not name}
+    return folder | {name: unit for name, unit in units.items() if not unit.is_here}
 
 
 def iter_all_cleanings(project: Path, *, skips_denied: bool = False) -> Iterator[Cleaning]:

@@ -55,7 +55,9 @@ def split_inventory(inventory: SweepInventory, roots: Sequence[Root], places: Ru
     if not (doubles or elsewhere):
         return (SweepPart(whole, tuple(roots)),)
     usual = runs - doubles - elsewhere.keys()
-    here = tuple(root for root in roots if root is Root.SWEEPS or usual)
+    # Where the source has no folder of the sweep, the one here is its own: nothing of it comes, and nothing is missed.
+    has_folder = inventory.has_folder or not elsewhere
+    here = tuple(root for root in roots if usual or (root is Root.SWEEPS and has_folder))
     parts = [SweepPart(_take(whole, {"", *usual}), here)] if here or not elsewhere else []
     for folder in sorted(set(elsewhere.values())):
         names = {name for name, place in elsewhere.items() if place == folder}

@@ -14,6 +14,8 @@ from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Route
 from hsm.records.origins import (
     Origins,
+    forget_origins,
+    iter_all_origins,
     iter_origins,
     load_origins,
     load_source_ids,
@@ -89,3 +91,32 @@ def test_the_ids_of_targets_are_kept_by_their_route(tmp_path: Path) -> None:
         "hpc": (ROUTE, "0" * 16),
         "lab": (replace(ROUTE, host="lab"), "1" * 16),
     }
+
+
+def test_a_file_is_forgotten_in_the_records_of_all_sweeps_that_know_it_and_of_no_other(tmp_path: Path) -> None:
+    folder = ProjectFolder(tmp_path)
+    other = replace(ORIGINS, files={(Root.WANDB, "run-2/x"): (5, 7)}, coming={})
+    coming = replace(ORIGINS, files={}, coming={(Root.WANDB, "run-1/x"): (5, 7)})
+    for target, sweep, origins in (("hpc", SWEEP, ORIGINS), ("hpc", "dev", coming), ("lab", "dev", other)):
+        save_origins(folder.origins(target, sweep), origins)
+    save_source_id(tmp_path, "hpc", ROUTE, "0" * 16)
+    locked: list[tuple[str, str]] = []
+    forget_origins(tmp_path, [(Root.WANDB, "run-1/x")], lambda *names: locked.append(names))
+    assert locked == [("hpc", "dev"), ("hpc", SWEEP)]
+    assert list(iter_all_origins(tmp_path)) == [
+        ("hpc", "dev", replace(coming, coming={})),
+        ("hpc", SWEEP, replace(ORIGINS, files={})),
+        ("lab", "dev", other),
+    ]
+
+
+def test_what_came_while_the_lock_was_waited_for_is_kept(tmp_path: Path) -> None:
+    path = ProjectFolder(tmp_path).origins("hpc", SWEEP)
+    save_origins(path, ORIGINS)
+    came = {(Root.WANDB, "run-3/x"): (5, 7)}
+
+    def lock(_target: str, _sweep: str) -> None:
+        save_origins(path, replace(ORIGINS, files={**ORIGINS.files, **came}))
+
+    forget_origins(tmp_path, [(Root.WANDB, "run-1/x")], lock)
+    assert load_origins(path) == replace(ORIGINS, files=came)

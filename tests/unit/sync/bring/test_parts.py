@@ -60,6 +60,18 @@ def test_a_part_without_runs_needs_no_folder_of_runs() -> None:
     assert [part.roots for part in split(places, (Root.WANDB,))] == [(Root.WANDB,)]
 
 
+def test_without_a_folder_of_the_sweep_at_the_source_no_part_is_about_it() -> None:
+    """The one here holds files of runs, so it would look as if those of the source were lost."""
+    places = RunPlaces({OLD: "/a", MID: "/a", NEW: "/a"})
+    none = SweepInventory(SWEEP, WHOLE.runs, WHOLE.files, has_folder=False)
+    assert [part.roots for part in split_inventory(none, tuple(Root), places)] == [(Root.WANDB,)]
+    assert [part.roots for part in split_inventory(none, tuple(Root), RunPlaces({OLD: "/a"}))] == [
+        tuple(Root),
+        (Root.WANDB,),
+    ]
+    assert [part.roots for part in split_inventory(none, tuple(Root), RunPlaces({}))] == [tuple(Root)]
+
+
 def test_a_run_that_lies_twice_is_in_no_part() -> None:
     (part,) = split(RunPlaces(doubles={MID: ("/a/m", "/b/m")}))
     assert {run.name for run in part.inventory.runs} == {OLD, NEW}

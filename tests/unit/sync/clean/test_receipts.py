@@ -8,13 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from hsm.errors import LockedError
+from hsm.model import Root
 from hsm.progress import SilentReporter
+from hsm.project_folder import ProjectFolder
+from hsm.records.journal import Route
+from hsm.records.lock import hold_local_lock
+from hsm.records.origins import Origins, load_origins, save_origins
 from hsm.sync.bring.pull import pull
 from hsm.sync.request import SyncRequest
 from tests.e2e.synthetic import write_file, write_run
 from tests.unit.sync.clean.conftest import RUNS, SWEEP, CleanBench, list_going, say
 
 OTHER_ID = "0" * 16
+ROUTE = Route("pull", "", None, None, "/s", "/w")
 
 
 @pytest.fixture
@@ -159,3 +166,17 @@ def test_a_folder_of_receipts_alone_stays_where_the_sweep_has_no_folder(tmp_path
 def find_receipt_of(bench: CleanBench, sweep: str) -> Path:
     (path,) = (bench.folder / "nas/sweeps/outputs" / sweep / ".hsm-sync").glob("receipt-*.json")
     return path
+
+
+def test_a_sync_of_another_sweep_as_which_a_run_came_stops_the_clean(bench: CleanBench) -> None:
+    """Its record of pulls is about to be changed, and its sync would write the old one back."""
+    key = (Root.WANDB, f"{PLACE}/files/config.yaml")
+    folder = ProjectFolder(bench.project)
+    save_origins(folder.origins("nas", "dev"), Origins(ROUTE, {key: (5, 7)}))
+    before = bench.read_results()
+    lock = folder.lock("nas", "dev")
+    with hold_local_lock(lock, sweep="dev", target="nas", breaks=False), pytest.raises(LockedError):
+        bench.clean()
+    assert bench.read_results() == before
+    assert PLACE in list_going(bench.clean())
+    assert load_origins(folder.origins("nas", "dev")) == Origins(ROUTE)

@@ -304,6 +304,40 @@ def test_what_a_clean_removed_here_is_not_missed_in_a_push(desk: Desk, direction
     assert desk.make_ledger(direction).find_cleaned() == found
 
 
+def test_a_run_that_was_removed_as_another_sweeps_is_not_missed(desk: Desk) -> None:
+    save_journal(desk.journal_path, Journal(ROUTE, runs={"run-9": RunRecord(n_files=1), "run-8": RunRecord(n_files=1)}))
+    unit = CleanedUnit("run-9", "/p/wandb", "run-9", make_aside_name())
+    cleaning = Cleaning("dev", "2026-01-02T03:04:05+00:00", "here", is_quick=False, places={}, units=(unit,))
+    save_cleaning(make_cleaning_path(desk.project, cleaning), cleaning)
+    with desk.ledger.open(is_dry_run=True):
+        assert desk.ledger.find_cleaned() == {"run-9"}
+
+
+def test_what_a_receipt_lists_stays_listed_where_the_journal_does_not_know_it(desk: Desk) -> None:
+    """By its list alone a pull finds a run that is not here any more and whose log names no sweep."""
+    before = RunRecord("finished", 0, True, True, 2, 20, "d" * 32)
+    runs = {SWEEP_FOLDER: before, "run-9": before, "run-1": before}
+    desk.write_there(make_receipt_content(Receipt(SWEEP, SOURCE, 4, "", runs)))
+    for generation in (5, 6):
+        desk.sync()
+        found = desk.read_receipt()
+        assert (found.generation, found.runs["run-9"]) == (generation, before)
+        assert found.runs["run-1"] == make_records(SENDS, SENT)["run-1"]
+        assert found.runs[SWEEP_FOLDER] == RunRecord(), "of the sweep's folder only what is known here counts"
+        assert desk.read_journal().runs["run-9"] == before
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [Receipt("sweep_2", SOURCE, 4, "", {"run-9": RunRecord()}), Receipt(SWEEP, SOURCE, 4, "", {"../x": RunRecord()})],
+    ids=["of another sweep", "with a name that is no run's"],
+)
+def test_a_receipt_that_is_not_sound_is_set_aside_and_lists_nothing(desk: Desk, receipt: Receipt) -> None:
+    desk.write_there(make_receipt_content(replace(receipt, runs={SWEEP_FOLDER: RunRecord(), **receipt.runs})))
+    assert desk.sync() == ["damaged_receipt"]
+    assert set(desk.read_receipt().runs) == {SWEEP_FOLDER, "run-1"}
+
+
 @pytest.mark.parametrize(
     ("mtime_ns", "changed"),
     [(T - 1, set()), (T, set()), (T + 1, {Root.WANDB})],

@@ -1,0 +1,65 @@
+"""Sweeps that the words of a clean mean: each alone, and loose runs never all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hsm.errors import UsageError
+from hsm.plan.choice import RunChoice
+from hsm.remote.local import LocalEndpoint
+from hsm.sweep_folder import LOOSE
+from hsm.sync.clean.choice.sweeps import find_clean_sources
+from hsm.sync.clean.values import CleanOptions
+from hsm.sync.source import ProjectSource
+from tests.e2e.synthetic import write_run
+from tests.unit.sync.clean.conftest import SWEEP, CleanBench
+
+LOOSE_RUN = "run-20251020_212836-loose1"
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CleanBench:
+    """Return a project with a folder sweep and a loose run, which is the working folder."""
+    bench = CleanBench(tmp_path)
+    write_run(bench.project / "wandb", "loose1", sweep="")
+    (bench.project / "wandb/latest-run").symlink_to(LOOSE_RUN)
+    monkeypatch.chdir(bench.project)
+    return bench
+
+
+def find(bench: CleanBench, *words: str, older: int = 0, names: tuple[str, ...] = ()) -> tuple[ProjectSource, ...]:
+    options, choice = CleanOptions(older_than_ns=older), RunChoice(names=frozenset(names))
+    return find_clean_sources(bench.load(), LocalEndpoint(), words, options, choice)
+
+
+def test_each_sweep_has_a_source_of_its_own(bench: CleanBench) -> None:
+    found = find(bench, SWEEP, "loose", older=1)
+    assert [[sweep.id for sweep in source.sweeps] for source in found] == [[SWEEP], [LOOSE]]
+    assert [len(source.said) for source in found] == [1, 0]
+    assert [source.sweeps[0].id for source in find(bench, "sweep*")] == [SWEEP]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["loose"], [LOOSE], ["wandb"], ["./wandb/"], [SWEEP, "loose"], ["loose1", "./wandb"], ["loose1", "loose"]],
+    ids=" ".join,
+)
+def test_loose_runs_are_not_all_meant_by_a_word(bench: CleanBench, words: list[str]) -> None:
+    write_run(bench.project / "wandb", "loose2", sweep="")
+    if words == ["wandb"]:
+        words = [f"{bench.project}/wandb"]
+    with pytest.raises(UsageError) as caught:
+        find(bench, *words)
+    assert caught.value.kind == "loose_unbounded"
+    assert all(source.sweeps for source in find(bench, *words, older=1))
+    assert all(source.sweeps for source in find(bench, *words, names=("loose1",)))
+
+
+@pytest.mark.parametrize(
+    "word", ["loose1", LOOSE_RUN, "run:loose1", f"wandb/{LOOSE_RUN}", f"./wandb/{LOOSE_RUN}/", "wandb/latest-run"]
+)
+def test_a_loose_run_that_is_named_is_meant_alone(bench: CleanBench, word: str) -> None:
+    (source,) = find(bench, word)
+    assert (source.sweeps[0].id, source.only) == (LOOSE, {LOOSE: frozenset({LOOSE_RUN})})
