@@ -28,6 +28,7 @@ class CountSource(str, Enum):
 
     OPTION = "expect"
     COMBINATIONS = "parameter_combinations"
+    HYDRA = "hydra"
     SCHEDULER = "scheduler"
     NONE = "none"
 
@@ -134,12 +135,16 @@ def make_views(plan: SyncPlan, target: str) -> dict[str, RunView]:
     return {run.name: RunView(run, newest.get(run.name, 0), target) for run in plan.runs}
 
 
-def choose_expected(patience: FollowLimits, combinations: int | None, views: Mapping[str, RunView]) -> Expected:
-    """Choose the source of the number of runs: the command line, the sweep's own list, an array job."""
+def choose_expected(
+    patience: FollowLimits, combinations: int | None, views: Mapping[str, RunView], *, jobs: int | None = None
+) -> Expected:
+    """Choose the source of the number of runs: the command line, the sweep's own list, Hydra's files, an array job."""
     if patience.expect is not None:
         return Expected(CountSource.OPTION, patience.expect)
     if combinations is not None:
         return Expected(CountSource.COMBINATIONS, combinations)
+    if jobs is not None:
+        return Expected(CountSource.HYDRA, jobs)
     if find_array_jobs(views):
         return Expected(CountSource.SCHEDULER)
     return Expected()
@@ -160,6 +165,7 @@ def judge(
     now_ns: int,
     begun_ns: int,
     changed_ns: int,
+    n_begun: int | None = None,
 ) -> Awaited:
     """Judge what a sweep still waits for.
 
@@ -171,12 +177,13 @@ def judge(
         now_ns: The clock's time.
         begun_ns: Begin of following the sweep; what may never come is waited for at least from then on.
         changed_ns: Time at which a run changed last, or was seen to be new.
+        n_begun: The number that has begun of what is expected, where that is not runs.
     """
     ended = [name for name, view in views.items() if view.has_ended]
     died, going = _sort_open(views, patience, queues, now_ns)
     # By id: a run that went on in a later folder is one run.
     begun = {views[name].id for name in (*ended, *died, *going)}
-    missing = max(0, (expected.count or 0) - len(begun))
+    missing = max(0, (expected.count or 0) - (len(begun) if n_begun is None else n_begun))
     arrays = find_array_jobs(views)
     are_gone = (_is_gone(array, array, queues.get(target, Queue())) for target, array in arrays)
     # A folder that a task made in its last second may be seen late, so the queue alone does not end a sweep.

@@ -14,7 +14,8 @@ from hsm.errors import UsageError
 from hsm.model import Run, SyncPlan
 from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.landing import LookHere, find_landing
-from hsm.sync.follow.judgement import Awaited, FollowLimits, RunView, choose_expected, judge, make_views
+from hsm.sync.follow.hydra_jobs import find_job_times, make_job_views, read_expected_jobs
+from hsm.sync.follow.judgement import Awaited, CountSource, FollowLimits, RunView, choose_expected, judge, make_views
 from hsm.sync.follow.scheduler import JobQueues, RunCommand, read_combinations, read_job
 from hsm.wandb_log.slurm_job import SlurmJob
 
@@ -55,6 +56,7 @@ class FollowedSweeps:
         self._views: dict[str, dict[str, RunView]] = {}
         self._jobs: dict[str, dict[str, SlurmJob]] = {}
         self._changed_ns: dict[str, int] = {}
+        self._hydra: dict[str, tuple[str, dict[str, int]]] = {}
         self._begun_ns = time.time_ns()
         self.awaited: dict[str, Awaited] = {}
 
@@ -85,15 +87,22 @@ class FollowedSweeps:
     def _judge(self, sweep: str, now_ns: int) -> Awaited:
         # The list of combinations lies in the sweep's folder, which a project may have beside its folder of sweeps too.
         folders = [Path(base, sweep_folder(sweep)) for base in (self._layout.sweeps, self._layout.project)]
-        views = self._views[sweep]
+        views, begun = self._views[sweep], self._hydra.get(sweep)
+        expected = choose_expected(
+            self._patience,
+            read_combinations(folders),
+            views,
+            jobs=read_expected_jobs(self._layout.project, *begun) if begun else None,
+        )
         return judge(
             views,
-            expected=choose_expected(self._patience, read_combinations(folders), views),
+            expected=expected,
             patience=self._patience,
             queues=self._queues.answers,
             now_ns=now_ns,
             begun_ns=self._begun_ns,
             changed_ns=self._changed_ns[sweep],
+            n_begun=len(begun[1]) if begun and expected.source is CountSource.HYDRA else None,
         )
 
     def _read_views(self, sweep: str, plans: Mapping[str, SyncPlan], now_ns: int) -> dict[str, RunView]:
@@ -101,9 +110,17 @@ class FollowedSweeps:
         views: dict[str, RunView] = {}
         for target, plan in plans.items():
             views.update(make_views(plan, target))
+            if plan.place:
+                views.update(self._make_job_views(sweep, plan, target, now_ns))
         self._note_changes(sweep, views, now_ns)
         self._read_jobs(sweep, views, jobs)
         return {name: replace(view, job=jobs.get(name)) for name, view in views.items()}
+
+    def _make_job_views(self, sweep: str, plan: SyncPlan, target: str, now_ns: int) -> dict[str, RunView]:
+        self._hydra[sweep] = plan.place, find_job_times(plan)
+        settle_seconds = self._patience.settle_seconds
+        found = make_job_views(plan, target, self._layout.project, now_ns=now_ns, settle_seconds=settle_seconds)
+        return {view.run.name: view for view in found}
 
     def _note_changes(self, sweep: str, views: Mapping[str, RunView], now_ns: int) -> None:
         """Note when the sweep last changed: by the times of its files, and by what was seen to be new."""

@@ -33,6 +33,7 @@ _MOST_NAMES = 5
 _WHY = {
     CountSource.OPTION: "as --expect says",
     CountSource.COMBINATIONS: "as parameter_combinations.json says",
+    CountSource.HYDRA: "as Hydra's own files say",
     CountSource.SCHEDULER: "none of its Slurm jobs is left",
     CountSource.NONE: "no new run came",
 }
