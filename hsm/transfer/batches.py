@@ -68,10 +68,8 @@ def make_batches(
         Every file is in exactly one. A batch begins with files that are too large to share a stream fairly; the
         others follow in their order, so that a folder's files stay together.
     """
-    known, points = seen or SeenFiles(), mounts or Mounts()
-    by_place: dict[_Place, list[SourceFile]] = {}
-    for file in files:
-        by_place.setdefault((file.root, points.find(file), file.disk_bytes is not None), []).append(file)
+    known = seen or SeenFiles()
+    by_place = _sort_by_place(files, mounts or Mounts())
     shares = _share(by_place, n_streams)
     batches = [
         Batch(root, tuple(part), known, base)
@@ -87,6 +85,16 @@ _Place = tuple[Root, str, bool]
 
 Looking for zeros takes rsync nearly twice as long (600 MB between two folders: 1.2 s in place of 0.7 s, before 3.5 with
 a write for each KiB), so sparse files have streams of their own."""
+
+
+def _sort_by_place(files: Sequence[SourceFile], mounts: Mounts) -> dict[_Place, list[SourceFile]]:
+    has_mounts = any(mounts.below.values())
+    by_place: dict[_Place, list[SourceFile]] = {}
+    for file in files:
+        # Most have none: asking for each file takes 1.5 microseconds more.
+        place = file.root, mounts.find(file) if has_mounts else "", file.disk_bytes is not None
+        by_place.setdefault(place, []).append(file)
+    return by_place
 
 
 def _share(by_place: dict[_Place, list[SourceFile]], n_streams: int) -> dict[_Place, int]:

@@ -97,7 +97,7 @@ class DestinationWatch:
         Returns:
             Whether it can; else `look_after` has to.
         """
-        if self._replaced is None or not self.seen.is_checked:
+        if self._replaced is None or not self.seen.is_checked or not self.seen.there:
             return False
         expected = self._replaced.list_expected(files, self.seen)
         self.replaced = replace(self.replaced, expected=expected)
