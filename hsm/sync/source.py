@@ -8,13 +8,11 @@ from pathlib import Path
 
 from hsm.config.load import LoadedConfig
 from hsm.discover.index import load_index, save_index
-from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.lookup import Meaning
 from hsm.endpoint import Endpoint, Tree
 from hsm.model import EntryKind, Problem, Root, SweepInventory
 from hsm.project_folder import ProjectFolder
-from hsm.sync.expected_runs import find_missing_runs
 from hsm.sync.meanings import find_meant, join_meanings
 from hsm.sync.places import ProjectPlaces
 
@@ -124,6 +122,9 @@ def read_inventories(
         saves_cache: Remember what was read of the runs.
         follow: As of `read_inventory`.
     """
+    # A push has asked the target by now, and waits: 15 ms less before that.
+    from hsm.discover.inventory import read_inventory  # noqa: PLC0415
+
     path = ProjectFolder(source.project).runs_cache(source.target)
     if saves_cache:
         source.remember()
@@ -163,6 +164,8 @@ def _find_missing_runs(source: ProjectSource, inventories: Inventories) -> dict[
     """Find the sweeps without runs that should have some; a folder that is said to be missing is told already."""
     if Root.WANDB in source.missing:
         return {}
+    from hsm.sync.expected_runs import find_missing_runs  # noqa: PLC0415 - as above
+
     sweeps = {sweep.id: sweep for sweep in source.sweeps}
     return {
         sweep: find_missing_runs(
