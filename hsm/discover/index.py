@@ -6,7 +6,7 @@ its time; it only ever grows, so the same size is the same content.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,14 @@ class RunIndex:
         versions = media.versions
         found = [sorted(versions.named), sorted(versions.incremental), media.last_step, media.is_damaged]
         self._put(log, size, mtime_ns, 3, found)
+
+    def iter_facts(self) -> Iterator[tuple[str, LogFacts]]:
+        """Yield what is known of each log, by its path, whether it is still so or not."""
+        for log, record in self._records.items():
+            if isinstance(record, list) and len(record) == 4:
+                facts = self.get_facts(log, size=record[0], mtime_ns=record[1])
+                if facts is not None:
+                    yield log, facts
 
     def get_receipt(self, path: str, *, size: int, mtime_ns: int) -> ReceiptFacts | None:
         """Get what a receipt says, if it is still the one that was read."""

@@ -10,12 +10,13 @@ from pathlib import Path
 from hsm.config.load import LoadedConfig
 from hsm.config.schema import TargetSettings
 from hsm.discover.index import load_index, save_index
-from hsm.discover.kinds.hydra import list_hydra_places, settle_marks
+from hsm.discover.kinds.hydra import list_hydra_places, mark_jobs, settle_marks
 from hsm.discover.kinds.receipts import is_receipt_folder
 from hsm.discover.kinds.wandb_folders import list_search_notes, name_folders, recall_folders, remember_folders
 from hsm.discover.sweeps import Layout, Sweep, SweepsFound, look_for_sweeps
 from hsm.discover.words.catalogue import Catalogue, read_catalogue
 from hsm.discover.words.lookup import Lookup
+from hsm.discover.words.remembered import list_remembered_words
 from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, SearchBounds, Tree
 from hsm.model import Problem, Root
 from hsm.project_folder import ProjectFolder
@@ -99,6 +100,25 @@ def find_places(loaded: LoadedConfig, endpoint: Endpoint, *, fresh: bool = False
     return replace(places, is_remembered=known is not None)
 
 
+def list_known_words(loaded: LoadedConfig, endpoint: Endpoint) -> tuple[str, ...]:
+    """List words that mean sweeps, oldest first, without a search and without reading a log.
+
+    Folder sweeps are looked for; the others are those that were there as the caches were written.
+
+    Args:
+        loaded: Its configuration.
+        endpoint: This machine.
+    """
+    folder = ProjectFolder(loaded.project)
+    found = look_for_sweeps(endpoint, make_layout(loaded))
+    search = FolderSearch(found.layout.project, list_local_folders(loaded.config.sync_targets.values()))
+    searched = recall_folders(folder.folders_cache(), search)
+    hydra = list_hydra_places(searched, found.layout) if searched is not None else ()
+    index, _ = load_index(folder.runs_cache())
+    ids = (*(sweep.id for sweep in found.sweeps), *map(make_hydra_id, hydra))
+    return (*dict.fromkeys(ids), *list_remembered_words(index, found.sweeps))
+
+
 def find_far_places(endpoint: Endpoint, layout: Layout, cache: Path, *, apart: Endpoint | None = None) -> ProjectPlaces:
     """Find the places of a project at a target; it is searched below `project_root`, where that is named.
 
@@ -137,6 +157,7 @@ def make_project_places(
         cache: Of the logs of its runs.
     """
     if searched is not None:
+        found = replace(found, sweeps=mark_jobs(found.sweeps, searched))
         found = _leave_receipts(endpoint, replace(found, layout=_add_folders(endpoint, found, searched)))
     notes = () if searched is None else list_search_notes(searched, bounds=SearchBounds())
     return ProjectPlaces(endpoint, found.layout, found.sweeps, cache, notes, found.folders, found.missing)

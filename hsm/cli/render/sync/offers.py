@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from hsm.cli.render.printer import Printer, TextColumn
 from hsm.cli.render.sync.preview import describe_states
-from hsm.cli.render.words import format_count
+from hsm.cli.render.words import format_count, name_sweep
+from hsm.model import SweepKind
 from hsm.sync.status.overview import SweepOverview, format_time
 from hsm.sync.status.report import TargetStatus
 from hsm.sync.status.standing import SyncState
@@ -16,6 +17,7 @@ from hsm.units import format_bytes
 _COLUMNS = (
     TextColumn("", is_number=True),
     TextColumn("sweep"),
+    TextColumn("kind"),
     TextColumn("runs"),
     TextColumn("size", is_number=True),
     TextColumn("newest change (UTC)"),
@@ -40,7 +42,11 @@ def show_offers(offers: Sequence[Offer]) -> None:
     """Print the list, the first ones of a long one."""
     printer = Printer(is_error=True)
     rows = [_make_row(number, offer) for number, offer in enumerate(offers[:_MOST], 1)]
-    printer.print_table(_COLUMNS, rows, label="pending: ")
+    columns = list(range(len(_COLUMNS)))
+    if all(offer.sweep.kind is SweepKind.FOLDER for offer in offers):
+        columns = [column for column in columns if _COLUMNS[column].header != "kind"]
+    shown = [tuple(row[column] for column in columns) for row in rows]
+    printer.print_table([_COLUMNS[column] for column in columns], shown, label="pending: ")
     if len(offers) > _MOST:
         printer.print(f"... and {len(offers) - _MOST:,} older; numbers up to {len(offers)} count, names as arguments")
 
@@ -70,9 +76,15 @@ def describe_arrived(name: str, target: TargetStatus | None) -> str:
     return f"{name}: {n_complete:,} of {format_count(len(runs), 'run')} complete here"
 
 
-def _make_row(number: int, offer: Offer) -> tuple[str, str, str, str, str, str]:
+def describe_unsent(name: str, sweep: SweepOverview) -> str:
+    """Return what is pending of a sweep of which nothing was brought to a target yet: all of it."""
+    return f"{name}: {format_count(sum(sweep.states.values()), 'run')}, at most {format_bytes(sweep.n_bytes)}"
+
+
+def _make_row(number: int, offer: Offer) -> tuple[str, ...]:
     sweep = offer.sweep
     newest = format_time(sweep.newest_ns).replace("T", " ").removesuffix("+00:00")
     states = describe_states(sweep.states)
     words = "; ".join(offer.words)
-    return (f"{number}", sweep.id, states or "0", format_bytes(sweep.n_bytes), newest, words)
+    name = name_sweep(sweep.id)
+    return (f"{number}", name, sweep.kind.value, states or "0", format_bytes(sweep.n_bytes), newest, words)

@@ -51,22 +51,27 @@ def choose_sweeps(
 
 
 def list_offers_here(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> list[Offer]:
-    """List the sweeps of this project, newest first, each with what is pending at targets, from the journals."""
-    from hsm.cli.render.sync.offers import Offer, describe_standing
+    """List the sweeps of this project, each with what is pending at targets, from the journals.
+
+    The folders come first, newest first, then those of other kinds, newest first, then the loose runs.
+    """
+    from hsm.cli.render.sync.offers import Offer, describe_standing, describe_unsent
     from hsm.sync.status.overview import list_sweeps_here
     from hsm.sync.status.status import read_sweep_status
 
     known = {sweep.sweep: sweep for sweep in read_sweep_status(loaded, (), tuple(targets)).sweeps}
     offers = [
         Offer(sweep, tuple(describe_standing(target) for target in known[sweep.id].targets))
-        for sweep in list_sweeps_here(loaded).sweeps
         if sweep.id in known
+        else Offer(sweep, tuple(describe_unsent(name, sweep) for name in targets))
+        for sweep in list_sweeps_here(loaded).sweeps
     ]
-    return offers[::-1]
+    offers.reverse()
+    return sorted(offers, key=_rank)
 
 
 def list_offers_there(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> list[Offer]:
-    """List the sweeps that lie at targets, newest first, each with what has arrived of it, from the journals here.
+    """List the sweeps that lie at targets, each with what has arrived of it, from the journals here; as those here.
 
     Raises:
         HsmError: A target cannot be asked.
@@ -92,9 +97,17 @@ def list_offers_there(loaded: LoadedConfig, targets: Mapping[str, TargetSettings
             words = offers[sweep.id].words if sweep.id in offers else ()
             found = describe_arrived(place.name, came.get((sweep.id, place.name)))
             offers[sweep.id] = Offer(sweep, (*words, found))
-    return sorted(
+    newest = sorted(
         offers.values(), key=lambda offer: (parse_timestamp(offer.sweep.id), offer.sweep.newest_ns), reverse=True
     )
+    return sorted(newest, key=_rank)
+
+
+def _rank(offer: Offer) -> int:
+    """Rank an offer by kind: what Enter takes is a folder, as `latest` is."""
+    from hsm.model import SweepKind
+
+    return {SweepKind.FOLDER: 0, SweepKind.LOOSE: 2}.get(offer.sweep.kind, 1)
 
 
 def parse_numbers(text: str, n: int) -> tuple[int, ...]:
@@ -143,6 +156,7 @@ def _ask(offers: Sequence[Offer]) -> tuple[str, ...]:
             show_note("Nothing was chosen." if line else "\nNothing was chosen.")
             return ()
         try:
-            return tuple(offers[index].sweep.id for index in parse_numbers(line, len(offers)))
+            chosen = [offers[index].sweep for index in parse_numbers(line, len(offers))]
+            return tuple(sweep.word or sweep.id for sweep in chosen)
         except ValueError as error:
             show_note(f"{error}.")
