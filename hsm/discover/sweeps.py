@@ -58,6 +58,7 @@ class Sweep:
         kind: What makes its runs one.
         name: The name that logs give, where it is of the kind `wandb`.
         place: Its folder relative to the project, where it is of the kind `hydra`.
+        has_jobs: A search found Hydra's jobs in its folder, all of which count to every depth.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Sweep:
     kind: SweepKind = SweepKind.FOLDER
     name: str = ""
     place: str = ""
+    has_jobs: bool = False
 
     @property
     def folder(self) -> str:

@@ -113,6 +113,7 @@ class Cleaning:
         is_quick: Sizes and times at the targets were compared, not checksums.
         places: Of the targets, by name.
         units: The runs and folders that were removed.
+        place: Of a Hydra sweep: its folder, relative to the project.
     """
 
     sweep: str
@@ -121,6 +122,7 @@ class Cleaning:
     is_quick: bool
     places: Mapping[str, CleanedPlace]
     units: tuple[CleanedUnit, ...]
+    place: str = ""
 
 
 def make_aside_name() -> str:
@@ -239,6 +241,7 @@ def _parse(document: Mapping[str, Any]) -> Cleaning:
             is_quick=bool(document["is_quick"]),
             places={str(name): CleanedPlace(**place) for name, place in document["places"].items()},
             units=tuple(_parse_unit(unit) for unit in document["units"]),
+            place=str(document.get("place", "")),
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"it is no record of a clean ({error})") from error

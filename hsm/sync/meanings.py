@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hsm.config.load import LoadedConfig
+from hsm.discover.kinds.hydra import make_hydra_sweep
 from hsm.discover.sweeps import Sweep
 from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD, Lookup, Meaning
 from hsm.discover.words.meanings import find_meanings, list_all_meanings
@@ -14,6 +15,7 @@ from hsm.endpoint import Endpoint
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import SweepKind
 from hsm.project_folder import ProjectFolder
+from hsm.records.cleaned import load_cleanings
 from hsm.sweep_folder import LOOSE, make_sweep_id
 from hsm.sync.places import ProjectPlaces, find_places
 
@@ -68,7 +70,7 @@ def find_known_meanings(
             known = [each for each in ids if any(os.path.isfile(folder.journal(name, each)) for name in targets)]  # noqa: PTH113
             if not known:
                 raise
-            found.append(Meaning(make_gone_sweep(known[0])))
+            found.append(Meaning(_find_cleaned_sweep(lookup, project, known[0]) or make_gone_sweep(known[0])))
     return tuple(found)
 
 
@@ -80,6 +82,12 @@ def find_meanings_of(lookup: Lookup, words: Iterable[str]) -> tuple[Meaning, ...
     """
     found = (list_all_meanings(lookup) if word == ALL_SWEEPS else find_meanings(lookup, word) for word in words)
     return tuple(meaning for meanings in found for meaning in meanings)
+
+
+def _find_cleaned_sweep(lookup: Lookup, project: Path, sweep: str) -> Sweep | None:
+    """Find the Hydra sweep whose folder a clean removed: its record alone says where it lay."""
+    places = {cleaning.place for cleaning in load_cleanings(project, sweep, skips_denied=True) if cleaning.place}
+    return make_hydra_sweep(lookup.layout, places.pop()) if len(places) == 1 else None
 
 
 def make_gone_sweep(sweep: str) -> Sweep:

@@ -101,7 +101,14 @@ def make_hydra_sweep(layout: Layout, place: str) -> Sweep:
         layout: The project's folders.
         place: Relative to the project.
     """
-    return Sweep(make_hydra_id(place), layout.project, f"{layout.project}/{place}", SweepKind.HYDRA, place=place)
+    path = f"{layout.project}/{place}"
+    return Sweep(make_hydra_id(place), layout.project, path, SweepKind.HYDRA, place=place, has_jobs=True)
+
+
+def mark_jobs(sweeps: Iterable[Sweep], found: FoundFolders) -> tuple[Sweep, ...]:
+    """Mark the folder sweeps in which a search found jobs. Pure."""
+    folders = {found.get_path(name) for name in (*found.multiruns, *(job.rpartition("/")[0] for job in found.jobs))}
+    return tuple(replace(sweep, has_jobs=True) if sweep.path in folders else sweep for sweep in sweeps)
 
 
 def make_claimed_places(layout: Layout, folders: Iterable[str]) -> dict[str, str]:

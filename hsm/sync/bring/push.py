@@ -178,7 +178,10 @@ class _Push:
                 end, begun = self._keep_apart(connection, sweep.id, inventory.kind), None
             reports.append(self._serve_sweep(connection, end, inventory, stopwatch, begun))
             stopwatch = Stopwatch(name, self._reporter)
-        self._shortcut.note(reports[0], ahead.get_digest if ahead is not None else str)
+        # Of what a survey did not ask for its digest tells nothing.
+        first = self.source.sweeps[0]
+        is_whole = first.has_jobs or not inventories[first.id, self._options[name, first.id].max_depth].has_jobs
+        self._shortcut.note(reports[0], ahead.get_digest if ahead is not None and is_whole else str)
         return reports
 
     def _report_unchanged(self, connection: Connection, stopwatch: Stopwatch) -> TargetReport:
@@ -209,7 +212,7 @@ class _Push:
             sweep,
             runs,
             roots=options.roots,
-            max_depth=None if first.place else options.max_depth,
+            max_depth=None if first.has_jobs else options.max_depth,
             own=settings.paths.sweeps,
             place=first.place,
             hear=partial(self._shortcut.hear, name),

@@ -23,6 +23,7 @@ from hsm.model import Root
 from hsm.plan.choice import RunChoice
 from hsm.process.runner import Runner
 from hsm.progress import Reporter, WordUnderstood
+from hsm.sync.clean.choice.jobs import find_job_ends, find_pull
 from hsm.sync.clean.choice.runs import choose_asked, leave_folder
 from hsm.sync.clean.choice.targets import choose_counting_targets
 from hsm.sync.clean.decision import decide_all, find_holders, is_too_early, keep_what_links_need
@@ -106,7 +107,16 @@ def open_clean(
         if only or not request.choice.is_everything:  # the sweep's folder is of all its runs
             request = replace(request, roots=leave_folder(request.roots))
         wants_folder = Root.SWEEPS in request.roots
-        units = make_units(asked.inventory, sweep, asked.leftovers, wants_folder=wants_folder, by_place=by_place)
+        ends = find_job_ends(source, asked.inventory) if wants_folder else {}
+        units = make_units(
+            asked.inventory,
+            sweep,
+            asked.leftovers,
+            wants_folder=wants_folder,
+            by_place=by_place,
+            ends=ends,
+            waits=find_pull(source) if wants_folder else (),
+        )
         units = replace(units, n_others=asked.n_others)
         settings = choose_counting_targets(loaded, sweep.id, request.targets)
         names = [left.name for left in asked.leftovers]
@@ -222,12 +232,16 @@ class SweepClean:
         going = sorted(going, key=lambda verdict: order[verdict.unit.path])
         places = [self._units.places[verdict.unit.path] for verdict in going]
         units = [make_cleaned_unit(verdict, place) for verdict, place in zip(going, places, strict=True)]
-        record = CleanRecord(
-            source.project,
-            make_cleaning(sweep, units, self._session.make_places(going), is_quick=self._request.options.is_quick),
+        cleaning = make_cleaning(
+            sweep,
+            units,
+            self._session.make_places(going),
+            is_quick=self._request.options.is_quick,
+            place=self._units.place,
         )
+        record = CleanRecord(source.project, cleaning)
         record.save()  # holds the names `aside`, so the next clean knows what it finds after a crash
-        forget_pulled(source.project, sweep, units, self._session.lock_pulled)
+        forget_pulled(source.project, cleaning, self._session.lock_pulled)
         watch = LinkWatch(partial(find_project_links, source.layout, self._units, self._check), links)
         removals = [
             Removal(place, unit.aside, self._watch(verdict, place, unit.aside, watch), holders[verdict.unit.path])

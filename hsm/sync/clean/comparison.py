@@ -47,8 +47,9 @@ def find_unsent(unit: Unit, inventory: SweepInventory, options: SyncOptions) -> 
     items = selection.find_left(files, inventory, unit.run)
     by_path = {file.path: path for path, file in unit.files.items()}
     found = {by_path[path]: f"is not sent there: {item.reason.value}" for path, item in items.items()}
-    if unit.name == SWEEP_FOLDER and options.max_depth is not None:
+    if unit.name == SWEEP_FOLDER and options.max_depth is not None and not inventory.place:
         deep = (path for path in unit.files if path.count("/") >= options.max_depth)
+        deep = (path for path in deep if not any(path.startswith(f"{job}/") for job in inventory.jobs))
         found |= dict.fromkeys(deep, "is not sent there: deeper than max_depth")
     superseded = dict.fromkeys(unit.superseded, f"is not sent there: {Reason.SUPERSEDED.value}")
     return {**superseded, **found}

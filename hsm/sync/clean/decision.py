@@ -92,7 +92,7 @@ def is_too_early(unit: Unit, options: CleanOptions, *, now_ns: int) -> bool:
 
 
 def keep_folder(folder: UnitVerdict, runs: Sequence[UnitVerdict], *, removes_runs: bool) -> UnitVerdict:
-    """Let the sweep's folder stay while anything of the sweep goes on, or lies in it.
+    """Let the sweep's folder stay while anything of the sweep goes on, or lies in it, or is of it by a receipt in it.
 
     Args:
         folder: The decision for the folder alone.
@@ -102,7 +102,9 @@ def keep_folder(folder: UnitVerdict, runs: Sequence[UnitVerdict], *, removes_run
     staying = [verdict for verdict in runs if not (removes_runs and verdict.goes)]
     inside = [verdict for verdict in staying if verdict.unit.path.startswith(f"{folder.unit.path}/")]
     is_over = all(verdict.unit.run is not None and verdict.unit.run.has_exit_record for verdict in staying)
-    if not staying or (not removes_runs and not inside and is_over):
+    has_receipt = any(is_receipt(path, is_folder=True) for path in folder.unit.entries)
+    is_needed = has_receipt and any(verdict.unit.needs_receipt for verdict in staying)
+    if not staying or not (removes_runs or inside or not is_over or is_needed):
         return folder
     what = "1 run of the sweep stays" if len(staying) == 1 else f"{len(staying)} runs of the sweep stay"
     return UnitVerdict(
@@ -173,6 +175,7 @@ def find_holders(verdicts: Sequence[UnitVerdict], links: Sequence[ProjectLink]) 
 
 def _iter_waiting(unit: Unit, options: CleanOptions, now_ns: int) -> Iterator[str]:
     """Yield why it is too early."""
+    yield from unit.waits
     if unit.recorded is None and unit.name and (unit.run is None or not unit.run.has_exit_record):
         yield f"it has not ended ({unit.run.state.value if unit.run else 'unknown'})"
     elif unit.run is not None and not unit.run.at_rest:

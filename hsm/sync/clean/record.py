@@ -70,15 +70,14 @@ class CleanRecord:
             self.save()
 
 
-def forget_pulled(project: Path, sweep: str, units: Sequence[CleanedUnit], lock: Callable[[str, str], None]) -> None:
+def forget_pulled(project: Path, cleaning: Cleaning, lock: Callable[[str, str], None]) -> None:
     """Forget what came by pulls of what goes, so that only what is brought back after this counts as that.
 
     A run may have come as another sweep's.
 
     Args:
         project: Holds the records.
-        sweep: The sweep's id.
-        units: Those that go.
+        cleaning: What goes.
         lock: Takes the lock here of a target and a sweep whose record is changed.
 
     Raises:
@@ -86,7 +85,8 @@ def forget_pulled(project: Path, sweep: str, units: Sequence[CleanedUnit], lock:
         TargetError: The records cannot be written.
     """
     try:
-        forget_origins(project, [key for unit in units for key, _ in iter_cleaned_files(sweep, unit)], lock)
+        files = (iter_cleaned_files(cleaning.sweep, unit, cleaning.place) for unit in cleaning.units)
+        forget_origins(project, [key for found in files for key, _ in found], lock)
     except OSError as error:
         raise TargetError(
             f"The records of what came by pulls cannot be written: {error.strerror}.",
@@ -96,7 +96,7 @@ def forget_pulled(project: Path, sweep: str, units: Sequence[CleanedUnit], lock:
 
 
 def make_cleaning(
-    sweep: str, units: Sequence[CleanedUnit], places: Mapping[str, CleanedPlace], *, is_quick: bool
+    sweep: str, units: Sequence[CleanedUnit], places: Mapping[str, CleanedPlace], *, is_quick: bool, place: str = ""
 ) -> Cleaning:
     """Make the content of a record, of this moment and this machine.
 
@@ -105,9 +105,10 @@ def make_cleaning(
         units: Those that go.
         places: Of the targets that have it, by name.
         is_quick: Sizes and times at the targets were compared, not checksums.
+        place: Of a Hydra sweep: its folder, relative to the project.
     """
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Cleaning(sweep, at, socket.gethostname(), is_quick, places, tuple(units))
+    return Cleaning(sweep, at, socket.gethostname(), is_quick, places, tuple(units), place)
 
 
 def make_cleaned_unit(verdict: UnitVerdict, place: UnitPlace) -> CleanedUnit:

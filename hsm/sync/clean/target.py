@@ -24,7 +24,7 @@ from hsm.sync.clean.comparison import find_unsent
 from hsm.sync.clean.names import is_hsm_path
 from hsm.sync.clean.values import ROOTS, Copy, Unit
 from hsm.targets.contents.contract import Contents
-from hsm.targets.contract import Connection, get_roots
+from hsm.targets.contract import Connection, check_project_root, get_roots
 from hsm.targets.lock import TargetLock, take_target_lock
 
 
@@ -88,13 +88,15 @@ class CleanTarget:
         Raises:
             HsmError: It cannot be done, or nothing of the sweep is there.
         """
-        roots = get_roots(self._settings)
+        sweep, place = self._inventory.sweep, self._inventory.place
+        check_project_root(self.name, self._settings, self._inventory.kind, place)
+        roots = get_roots(self._settings, self._inventory.kind)
         self._connection.check_roots(roots)
         endpoint = self._connection.endpoint
         # To every depth and both folders, whatever a sync sends: a file that lies there counts, however it came.
         own = self._settings.paths.sweeps
         state = survey_destination(endpoint, roots, self._inventory, roots=tuple(Root), max_depth=None, own=own)
-        folder = state.destination[Root.SWEEPS].entries.get(sweep_folder(self._inventory.sweep))
+        folder = state.destination[Root.SWEEPS].entries.get(sweep_folder(sweep, place))
         if folder is None or folder.kind is not EntryKind.FOLDER:
             raise TargetError(
                 f"There is no folder of {self._inventory.sweep} at {self.name}.",
@@ -102,7 +104,7 @@ class CleanTarget:
                 kind="nothing_there",
             )
         self._state = state
-        self._entries = _group_entries(state, self._inventory.sweep)
+        self._entries = _group_entries(state, sweep_folder(sweep, place))
 
     def look_at(self, unit: Unit, mark: str) -> UnitLook:
         """Look at one unit alone, at the lock and at the receipts. One round trip.
@@ -300,17 +302,17 @@ class CleanTarget:
 
     def get_name(self, unit: Unit) -> str:
         """Return the path of a unit below its root there."""
-        return unit.name or sweep_folder(self._inventory.sweep)
+        return unit.name or sweep_folder(self._inventory.sweep, self._inventory.place)
 
     def get_base(self, unit: Unit) -> str:
         """Return the absolute path of a unit there."""
         return f"{self._state.roots[unit.root].rstrip('/')}/{self.get_name(unit)}"
 
 
-def _group_entries(state: DestinationState, sweep: str) -> dict[str, dict[str, Entry]]:
+def _group_entries(state: DestinationState, folder: str) -> dict[str, dict[str, Entry]]:
     """Group what lies there by run, the sweep's folder under its empty name; by path relative to them."""
     found: dict[str, dict[str, Entry]] = {SWEEP_FOLDER: {}}
-    prefix = f"{sweep_folder(sweep)}/"
+    prefix = f"{folder}/"
     for path, entry in state.destination[Root.SWEEPS].entries.items():
         if path.startswith(prefix):
             found[SWEEP_FOLDER][path[len(prefix) :]] = entry

@@ -25,6 +25,8 @@ from hsm.sync.clean.walk import UnitPlace, Walk, walk_folder
 from hsm.sync.source import ProjectSource
 from hsm.targets.contents.checksums import read_checksum
 
+_MOST_NAMES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Units:
@@ -34,11 +36,13 @@ class Units:
         units: The sweep's folder last.
         places: The place of each, by its absolute path.
         n_others: The number of runs of the sweep that are not asked for.
+        place: Of a Hydra sweep: its folder, relative to the project.
     """
 
     units: tuple[Unit, ...]
     places: Mapping[str, UnitPlace]
     n_others: int = 0
+    place: str = ""
 
 
 def read_everything(source: ProjectSource) -> tuple[SweepInventory, frozenset[str]]:
@@ -122,6 +126,8 @@ def make_units(
     *,
     wants_folder: bool,
     by_place: Collection[str] = (),
+    ends: Mapping[str, bool] | None = None,
+    waits: Sequence[str] = (),
 ) -> Units:
     """Look at everything that lies here of a sweep.
 
@@ -131,6 +137,8 @@ def make_units(
         leftovers: From `find_leftovers`.
         wants_folder: Look at the sweep's folder too.
         by_place: The names of the runs whose logs do not name the sweep.
+        ends: As of `find_job_ends`.
+        waits: Further reasons for which it is too early to remove the sweep's folder.
     """
     files: dict[str, list[SourceFile]] = {run.name: [] for run in inventory.runs}
     for file in inventory.files:
@@ -140,10 +148,20 @@ def make_units(
     ]
     found += [_look_at_leftover(left) for left in leftovers]
     # Of another kind there may be a folder that holds the receipts of what came here, which say whose its runs are.
-    if wants_folder and sweep.path and inventory.kind is SweepKind.FOLDER:
+    if wants_folder and sweep.path and (sweep.place or inventory.kind is SweepKind.FOLDER):
         without = frozenset(unit.path for unit, _ in found)
-        found.append(_look_at_folder(sweep.path, files.get(SWEEP_FOLDER, []), inventory, without=without))
-    return Units(tuple(unit for unit, _ in found), {unit.path: place for unit, place in found})
+        unit, place = _look_at_folder(sweep.path, files.get(SWEEP_FOLDER, []), inventory, without=without)
+        found.append((replace(unit, waits=(*_list_open_jobs(ends or {}), *waits)), place))
+    return Units(tuple(unit for unit, _ in found), {unit.path: place for unit, place in found}, place=inventory.place)
+
+
+def _list_open_jobs(ends: Mapping[str, bool]) -> tuple[str, ...]:
+    names = sorted(job for job, has_ended in ends.items() if not has_ended)
+    if not names:
+        return ()
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    word = "job" if len(names) == 1 else "jobs"
+    return (f"nothing says that Hydra's {word} {', '.join(names[:_MOST_NAMES])}{more} ended: no run, and no submitit",)
 
 
 def add_runs(inventory: SweepInventory, names: Sequence[str]) -> SweepInventory:
@@ -209,7 +227,7 @@ def _look_at_folder(
     # A pull holds the lock in the sweep's folder here, which the locks of pushes do not meet.
     if f"{RECEIPT_FOLDER}/lock" in place.walk.entries:
         blocks.append("somebody brings the sweep here at this moment, or died doing so (.hsm-sync/lock)")
-    start = len(sweep_folder(inventory.sweep)) + 1
+    start = len(sweep_folder(inventory.sweep, inventory.place)) + 1
     unit = Unit(
         name=SWEEP_FOLDER,
         path=place.path,

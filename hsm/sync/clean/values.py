@@ -105,6 +105,7 @@ class Unit:
         checksums: SHA-256 of files, and of the files that symlinks in `files` lead to.
         superseded: Old versions of media.
         blocks: Obstacles met while looking, which keep it at any number of copies.
+        waits: Reasons for which it is too early, met while looking.
         needs_receipt: Its log does not name the sweep, so a pull finds it at a target by the sweep's receipt alone.
         recorded: Of the rest that an interrupted clean left, the earlier record; None for all else.
     """
@@ -117,6 +118,7 @@ class Unit:
     checksums: Mapping[str, str] = field(default_factory=dict)
     superseded: frozenset[str] = frozenset()
     blocks: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
     needs_receipt: bool = False
     recorded: CleanedUnit | None = None
 

@@ -18,6 +18,7 @@ from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
 from hsm._version import __version__
+from hsm.discover.kinds.hydra import list_hydra_trees
 from hsm.discover.results import SPECIAL_FILE
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.unseen_runs import STRAY_FILES
@@ -64,7 +65,8 @@ class UnchangedSweep(Shortcut):
     ) -> None:
         self._journals = journals
         self._questions = questions
-        further = (*layout.shared, *(layout.inner if sweep.kind is SweepKind.WANDB else ()))
+        inside = (*layout.inner, *(tree.base for tree in list_hydra_trees(layout)))
+        further = (*layout.shared, *(inside if sweep.kind is SweepKind.WANDB else ()))
         self._read = [os.path.realpath(place) for place in (layout.wandb, sweep.path, *further) if place]
         self._places = [os.path.realpath(layout.sweeps), *self._read]
         self._footprint = Footprint()

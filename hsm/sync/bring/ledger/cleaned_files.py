@@ -69,7 +69,7 @@ def _read_known(project: Path, keys: Collection[FileKey]) -> dict[FileKey, list[
     known: dict[FileKey, list[CleanedFile]] = {}
     for cleaning in iter_all_cleanings(project):
         for unit in cleaning.units:
-            for key, found in iter_cleaned_files(cleaning.sweep, unit):
+            for key, found in iter_cleaned_files(cleaning.sweep, unit, cleaning.place):
                 if key in keys:
                     known.setdefault(key, []).append(found)
     return known
