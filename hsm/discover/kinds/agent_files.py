@@ -14,7 +14,10 @@ from hsm.discover.sweeps import WANDB_NAMES
 from hsm.endpoint import Listing
 from hsm.model import EntryKind
 
-_FOLDER = re.compile(r"sweep-(.+)", re.DOTALL)
+AGENTS_PREFIX = "sweep-"
+"""What the name of an agents' folder begins with, before that of its W&B sweep."""
+
+_FOLDER = re.compile(rf"{AGENTS_PREFIX}(.+)", re.DOTALL)
 _FILE = re.compile(r"config-(.+)\.(?:yaml|json)", re.DOTALL)
 
 AgentNames = Mapping[str, frozenset[str]]

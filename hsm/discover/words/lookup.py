@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -61,12 +62,11 @@ class Lookup:
         """All runs, and the sweeps that are no folders."""
         return self._read(False)
 
-    def list_all(self) -> tuple[Meaning, ...]:
-        """List every sweep, oldest first, the loose runs last."""
-        ids = dict.fromkeys(sweep.id for sweep in self.folders)
-        return tuple(self.make_folder_meaning(name) for name in ids) + tuple(
-            self.make_meaning(sweep) for sweep in self.catalogue.sweeps
-        )
+    def list_all(self, pattern: str = "*") -> tuple[Meaning, ...]:
+        """List every sweep whose id matches a pattern, oldest first, the loose runs last."""
+        ids = dict.fromkeys(sweep.id for sweep in self.folders if fnmatch.fnmatchcase(sweep.id, pattern))
+        others = [sweep for sweep in self.catalogue.sweeps if fnmatch.fnmatchcase(sweep.id, pattern)]
+        return tuple(self.make_folder_meaning(name) for name in ids) + tuple(map(self.make_meaning, others))
 
     def find_run(self, word: str) -> Meaning | None:
         """Find the run of a whole id, or whose folder has this name; None for none."""
@@ -84,7 +84,7 @@ class Lookup:
         count = self.catalogue.counts.get(sweep.id, 0)
         what = _KIND_WORDS.get(sweep.kind) or ("W&B group" if sweep.name in self.catalogue.group_names else "W&B sweep")
         name = LOOSE_WORD if sweep.kind is SweepKind.LOOSE else sweep.id
-        return Meaning(sweep, said=f"{name} ({what}, {count_runs(count)})")
+        return Meaning(sweep, said=f"{name} ({what}, {make_run_count(count)})")
 
     def check_id(self, sweep: Sweep) -> None:
         """Refuse a sweep whose id another one has, in which a folder of Hydra's is one of the two.
@@ -156,6 +156,6 @@ def _count_jobs(count: int) -> str:
     return "1 job" if count == 1 else f"{count:,} jobs"
 
 
-def count_runs(count: int) -> str:
+def make_run_count(count: int) -> str:
     """Say a number of runs in words."""
     return "1 run" if count == 1 else f"{count:,} runs"

@@ -5,7 +5,6 @@ The first three steps are of folders and read no log: what they find, no name in
 
 from __future__ import annotations
 
-import fnmatch
 import shlex
 
 from hsm.discover.sweeps import LATEST, Sweep, check_sweep_name
@@ -44,7 +43,7 @@ def find_meanings(lookup: Lookup, word: str) -> tuple[Meaning, ...]:
         return (found,)
     matches: tuple[Meaning, ...] = ()
     if not _PATTERN_SIGNS.isdisjoint(word):
-        matches = tuple(found for found in lookup.list_all() if fnmatch.fnmatchcase(found.sweep.id, word))
+        matches = lookup.list_all(word)
     if not matches:
         raise make_unknown_error(word, lookup.folders, lookup.catalogue, lookup.layout)
     return matches
@@ -96,8 +95,8 @@ def _find_loose(lookup: Lookup) -> Meaning:
     loose = [sweep for sweep in lookup.catalogue.sweeps if sweep.kind is SweepKind.LOOSE]
     if not loose:
         raise UnknownSweepError(
-            "There are no loose runs: every run here is in a sweep.",
-            hint="`hsm sync list --sweeps` shows the sweeps; `group:loose` is a group of this name.",
+            "There are no loose runs",
+            hint="Loose are runs that are in no sweep. `hsm sync list --sweeps` shows what there is.",
         )
     return lookup.make_meaning(loose[0])
 
@@ -113,7 +112,7 @@ def _find_run(lookup: Lookup, word: str) -> Meaning:
     found = lookup.find_run(word)
     if found is None:
         raise UsageError(
-            f"There is no run {word!r}.",
+            f"There is no run {word!r}",
             hint="Give its id or the name of its folder; `hsm sync list --sweeps` shows the sweeps.",
             kind="unknown_run",
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from hsm.discover.kinds.agent_files import AGENTS_PREFIX
 from hsm.discover.kinds.hydra import HYDRA_FOLDER
 from hsm.discover.sweeps import WANDB_NAMES, Sweep, is_run_name
-from hsm.discover.words.lookup import LOOSE_WORD, Lookup, Meaning, count_runs
+from hsm.discover.words.lookup import LOOSE_WORD, Lookup, Meaning, make_run_count
 from hsm.discover.words.unknown import make_unknown_error
 from hsm.errors import UsageError
 from hsm.model import SweepKind
@@ -35,13 +36,31 @@ def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
     if not os.path.isdir(path):  # noqa: PTH112 - as above
         return None
     real, project = os.path.realpath(path), os.path.realpath(lookup.layout.project)
-    if not f"{real}/".startswith(f"{project}/"):
+    if not any(_is_below(real, folder) for folder in _list_folders(lookup)):
         raise _make_error(f"{word!r} lies outside the project {lookup.layout.project}", kind="outside_project")
-    place = real[len(project) + 1 :]
-    found = _find_sweep(lookup, real, place) or _find_run(lookup, real) or _find_wandb(lookup, real, word)
+    place = real[len(project) + 1 :] if _is_below(real, project) else ""
+    found = (
+        _find_sweep(lookup, real, place)
+        or _find_run(lookup, real)
+        or _find_agents(lookup, real)
+        or _find_wandb(lookup, real, word)
+    )
     if found is None:
         raise _make_error(f"{word!r} is no folder of a sweep, of a run, of a job or of wandb", kind="no_sweep_folder")
     return found
+
+
+def _list_folders(lookup: Lookup) -> set[str]:
+    """List the folders that the project consists of, some of which may lie elsewhere, behind symlinks."""
+    layout = lookup.layout
+    roots = (layout.project, layout.sweeps, f"{layout.project}/{OUTPUTS}")
+    folders = (*roots, *(sweep.path for sweep in lookup.folders if sweep.path))
+    return {os.path.realpath(folder) for folder in folders} | _list_wandb_folders(lookup)
+
+
+def _list_wandb_folders(lookup: Lookup) -> set[str]:
+    layout = lookup.layout
+    return {os.path.realpath(folder) for folder in (layout.wandb, *layout.shared, *layout.inner)}
 
 
 def _find_sweep(lookup: Lookup, real: str, place: str) -> Meaning | None:
@@ -66,16 +85,22 @@ def _find_run(lookup: Lookup, real: str) -> Meaning | None:
     return found if found is not None and (folder in places or not places) else None
 
 
+def _find_agents(lookup: Lookup, real: str) -> Meaning | None:
+    """Find the W&B sweep in whose folder `sweep-<name>` its agents leave their files."""
+    folder, _, name = real.rpartition("/")
+    is_agents = name.startswith(AGENTS_PREFIX) and folder in _list_wandb_folders(lookup)
+    sweep = lookup.find_named(name.removeprefix(AGENTS_PREFIX)) if is_agents else None
+    return lookup.make_meaning(sweep) if sweep is not None else None
+
+
 def _find_wandb(lookup: Lookup, real: str, word: str) -> Meaning | None:
     """Find the loose runs of a wandb folder, or those of the sweep in whose folder it lies."""
-    layout = lookup.layout
-    places = {os.path.realpath(folder) for folder in (layout.wandb, *layout.shared, *layout.inner)}
-    if real not in places and real.rpartition("/")[2] not in WANDB_NAMES:
+    if real not in _list_wandb_folders(lookup) and real.rpartition("/")[2] not in WANDB_NAMES:
         return None
     inside = [run for run in lookup.catalogue.runs if _is_below(os.path.realpath(run.candidate.prefix), real)]
     names = frozenset(run.candidate.name for run in inside if run.is_loose)
     if names:
-        said = f"{LOOSE_WORD} ({count_runs(len(names))} in {word.rstrip('/')})"
+        said = f"{LOOSE_WORD} ({make_run_count(len(names))} in {word.rstrip('/')})"
         return Meaning(Sweep(LOOSE, kind=SweepKind.LOOSE), names, said)
     owners = {sweep.id: sweep for sweep in (lookup.find_sweep_of(run) for run in inside)}
     if len(owners) == 1:

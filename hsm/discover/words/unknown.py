@@ -16,17 +16,18 @@ _MOST_NAMES = 5
 
 
 def make_ambiguous_error(word: str, words: Sequence[str]) -> UsageError:
-    """Make the error of a word that is the beginning of several sweeps, or several runs.
+    """Make the error of a word that is the beginning of several sweeps, or means several things at one step.
 
     Args:
         word: As typed.
         words: What to type for each of the meanings.
     """
     commands = ", or ".join(f"`hsm sync to {shlex.quote(each)}`" for each in words[:_MOST_NAMES])
-    hint = "Give more of the name." if len(words) > _MOST_NAMES else f"Give more of the name: {commands}."
-    return UsageError(
-        f"{word!r} is the beginning of {len(words)} sweeps: {_join_names(words)}", hint=hint, kind="ambiguous_sweep"
-    )
+    is_beginning = all(each.startswith(word) for each in words)
+    what = f"is the beginning of {len(words)} sweeps" if is_beginning else f"may be {len(words)} things"
+    advice = "Give more of the name" if is_beginning else "Say which"
+    hint = f"{advice}." if len(words) > _MOST_NAMES else f"{advice}: {commands}."
+    return UsageError(f"{word!r} {what}: {_join_names(words)}", hint=hint, kind="ambiguous_sweep")
 
 
 def make_unknown_error(word: str, folders: Iterable[Sweep], catalogue: Catalogue, layout: Layout) -> UnknownSweepError:
@@ -64,7 +65,10 @@ def _make_hint(names: Sequence[str], word: str, layout: Layout) -> str:
     ends = [name for name in names if word and name.endswith(word)]
     if len(ends) == 1:
         return f"{ends[0]} ends so. Run `hsm sync to {shlex.quote(ends[0])}`."
-    nearest = difflib.get_close_matches(word, names, n=3, cutoff=0.6) or names[-1:]
+    nearest = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    if not nearest:
+        example = shlex.quote(names[-1])
+        return f"No name is like it. `hsm sync list --sweeps` shows what there is, for example `hsm sync to {example}`."
     what = "The nearest names" if len(nearest) > 1 else "The nearest name"
     return f"{what}: {_join_names(nearest)}. Run `hsm sync to {shlex.quote(nearest[0])}`."
 

@@ -80,6 +80,7 @@ KINDS = {
     "group:dev": ("dev", SweepKind.WANDB),
     f"group:{NEW}": (NEW, SweepKind.FOLDER),
     "ef567890": ("ef567890", SweepKind.WANDB),
+    "wandb/sweep-ef567890": ("ef567890", SweepKind.WANDB),
     f"sweeps/outputs/{OLD}": (OLD, SweepKind.FOLDER),
     f"./sweeps/outputs/{OLD}/": (OLD, SweepKind.FOLDER),
 }
@@ -186,6 +187,41 @@ def test_a_word_of_two_things_is_refused_with_a_command_for_each(mixed: MadeProj
     with pytest.raises(UsageError, match="'res' is the beginning of 2 sweeps") as caught:
         mean(mixed, "res")
     assert "`hsm sync to res_a`, or `hsm sync to res_b`" in caught.value.hint
+
+
+def test_a_run_of_two_sweeps_is_refused_with_a_command_for_each_of_its_folders(mixed: MadeProject) -> None:
+    mixed.write_run(f"wandb/offline-run-{T}-twice", w.run("twice", group="a"))
+    mixed.write_run(f"train/wandb/offline-run-{T[:-1]}9-twice", w.run("twice", group="b"))
+    with pytest.raises(UsageError, match="'twice' may be 2 things") as caught:
+        mean(mixed, "twice")
+    assert caught.value.hint.startswith(f"Say which: `hsm sync to run:offline-run-{T}-twice`, or `")
+
+
+def test_a_pattern_asks_only_for_what_matches(made: MadeProject) -> None:
+    for folder in ("a_b/c", "a/b_c"):
+        made.write(f"{folder}/multirun.yaml")
+    made.write("outputs/exp1/x")
+    assert list_ids(mean(made, "e*")) == ["exp1"]
+    with pytest.raises(UsageError, match="lies in two places"):
+        mean(made, "a*")
+
+
+def test_folders_behind_symlinks_are_the_projects(mixed: MadeProject) -> None:
+    elsewhere = mixed.folder.parent / "scratch"
+    elsewhere.mkdir()
+    for name in ("sweeps", "wandb"):
+        (mixed.folder / name).rename(elsewhere / name)
+        (mixed.folder / name).symlink_to(elsewhere / name)
+    assert list_ids(mean(mixed, f"sweeps/outputs/{OLD}")) == [OLD]
+    assert list_ids(mean(mixed, "wandb/")) == ["@loose"]
+    with pytest.raises(UsageError, match="outside the project"):
+        mean(mixed, str(elsewhere))
+
+
+def test_a_name_that_nothing_is_like_is_not_told_as_near(mixed: MadeProject) -> None:
+    with pytest.raises(UnknownSweepError) as caught:
+        mean(mixed, "qqq")
+    assert caught.value.hint.startswith("No name is like it. `hsm sync list --sweeps` shows what there is")
 
 
 def test_results_in_the_place_of_the_loose_runs_are_refused(mixed: MadeProject) -> None:
