@@ -353,6 +353,7 @@ class SyncPlan:
         asks_file_system: It may be another plan once the destination's file system has been measured.
         kind: As in the inventory.
         place: As in the inventory.
+        jobs: Hydra's job folders, relative to the sweep's; the state of each where it was asked for.
         sends: The files to send, in the plan's order.
     """
 
@@ -369,6 +370,7 @@ class SyncPlan:
     asks_file_system: bool = False
     kind: SweepKind = SweepKind.FOLDER
     place: str = ""
+    jobs: Mapping[str, RunState] = field(default_factory=dict)
     sends: tuple[SourceFile, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from hsm.model import (
     Problem,
     Reason,
     Root,
+    RunState,
     SourceFile,
     SweepInventory,
     SyncPlan,
@@ -113,6 +114,7 @@ def make_plan(inventory: SweepInventory, destination: Destination, options: Plan
         asks_file_system=asks_file_system,
         kind=inventory.kind,
         place=inventory.place,
+        jobs=dict.fromkeys(inventory.jobs, RunState.UNKNOWN),
     )
     chosen = choose(plan, options.choice)
     left = {item.file.key for item in chosen.items if item.reason is Reason.NOT_CHOSEN}

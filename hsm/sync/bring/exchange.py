@@ -21,6 +21,7 @@ from hsm.plan.safety import check_plan, check_secrets
 from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard, Replaced
+from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.disks import Disks
 from hsm.sync.bring.ending import INTERRUPTED, Ending, end_failed, end_idle, end_transfer
 from hsm.sync.bring.ledger.holding import UnseenReplacedError
@@ -261,9 +262,20 @@ class _Exchange:
         # A warning alone can wait until the files are under way: the look reads every small file, 0.1 ms each.
         if self._options.secrets == "refuse" or self._options.is_dry_run:
             plan = self._look_for_secrets(plan)
+        if self._options.is_dry_run and plan.jobs:
+            plan = self._look_for_jobs(plan)
         self._plan = plan
         self._refuse_harm(plan, there.destination)
         return plan
+
+    def _look_for_jobs(self, plan: SyncPlan) -> SyncPlan:
+        """Add the states of Hydra's jobs, which a preview shows; they say nothing about files."""
+        from hsm.discover.kinds.hydra_jobs import read_jobs  # noqa: PLC0415 - few sweeps have jobs
+
+        prefix = next((item.file.prefix for item in plan.items if item.file.root is Root.SWEEPS), "")
+        folder = f"{prefix}/{sweep_folder(plan.sweep, plan.place)}"
+        jobs = read_jobs(self._direction.source, folder, list(plan.jobs)) if prefix else ()
+        return replace(plan, jobs={**plan.jobs, **{job.path: job.state for job in jobs}})
 
     def _look_for_secrets(self, plan: SyncPlan) -> SyncPlan:
         """Add what looks like a secret in the files to be sent to the plan's problems."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hsm.cli.render.printer import Part, Printer, TextColumn
 from hsm.cli.render.words import escape_text, format_count, list_some
 from hsm.model import PlanItem, Reason, RunState, SyncPlan
-from hsm.plan.summary import Change, SummaryRow, count_states, make_rows
+from hsm.plan.summary import Change, SummaryRow, count_states, make_job_rows, make_rows
 from hsm.units import format_bytes
 
 _MOST_RUNS = 20
@@ -42,7 +42,7 @@ def print_preview(printer: Printer, plan: SyncPlan, *, verbosity: int, indent: i
     """
     rows = make_rows(plan)
     if rows:
-        table = [*_iter_table_rows(rows, is_whole=verbosity > 0), _make_total(rows)]
+        table = [*_iter_table_rows(make_job_rows(plan), is_whole=verbosity > 0), _make_total(rows)]
         printer.print_table(_COLUMNS, table, label="left out: ", indent=indent)
     for line in _iter_remarks(plan, rows, place):
         printer.print(line, indent=indent, hang=2)
@@ -94,13 +94,13 @@ def describe_not_chosen(plan: SyncPlan) -> list[str]:
 
 def _iter_table_rows(rows: Sequence[SummaryRow], *, is_whole: bool) -> Iterator[Sequence[Part]]:
     """Yield the sweep's folder, the runs of interest, and the rest in a line for each change."""
-    runs = [row for row in rows if row.run is not None]
+    runs = [row for row in rows if row.name]
     n_moving = sum(map(_is_moving, runs))
     n_still = len(runs) - n_moving
     most_moving = n_moving if is_whole else _MOST_RUNS
     most_still = n_still if is_whole or n_still <= _MOST_UNCHANGED else 0
     folded: dict[Change, list[SummaryRow]] = {}
-    yield from (_make_row("(sweep folder)", "", row) for row in rows if row.run is None)
+    yield from (_make_row("(sweep folder)", "", row) for row in rows if not row.name)
     for row in runs:
         is_moving = _is_moving(row)
         if is_moving and most_moving:
@@ -123,11 +123,10 @@ def _is_moving(row: SummaryRow) -> bool:
 
 
 def _make_run_row(row: SummaryRow) -> Sequence[Part]:
-    run = row.run
-    if run is None:
-        return _make_row("(sweep folder)", "", row)
-    failed = run.state is RunState.FAILED and run.exit_code is not None
-    return _make_row(run.name, f"failed (code {run.exit_code})" if failed else run.state.value, row)
+    code = row.run.exit_code if row.run is not None else None
+    failed = row.state is RunState.FAILED and code is not None
+    state = row.state.value if row.state is not None else ""
+    return _make_row(row.name, f"failed (code {code})" if failed else state, row)
 
 
 def _make_row(name: str, state: str, row: SummaryRow) -> Sequence[Part]:
@@ -140,7 +139,8 @@ def _make_row(name: str, state: str, row: SummaryRow) -> Sequence[Part]:
 
 def _make_folded(change: Change, rows: Sequence[SummaryRow], *, is_rest: bool) -> Sequence[Part]:
     more = "more " if is_rest else ""
-    words = format_count(len(rows), f"{more}{change.value} run")
+    noun = "run" if not any(row.job for row in rows) else "job" if all(row.job for row in rows) else "row"
+    words = format_count(len(rows), f"{more}{change.value} {noun}")
     return (f"... and {words}" if is_rest else words, "", "", *_sum_up(rows))
 
 
