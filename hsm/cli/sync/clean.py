@@ -109,7 +109,7 @@ def clean_sweep(
         may_ask=has_terminal() and not as_json,
     )
     reports = []
-    for source in find_clean_sources(loaded, LocalEndpoint(), words, options, request.choice):
+    for source in find_clean_sources(loaded, LocalEndpoint(), words, options, request.choice, request.targets):
         report = _clean(loaded, source, request, asks=not yes, shows=not as_json, verbosity=verbose, is_quiet=quiet)
         reports.append(report)
         if not as_json:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hsm.config.load import LoadedConfig
+from hsm.discover.membership import Candidate
 from hsm.discover.words.lookup import LOOSE_WORD, RUN_PREFIX
 from hsm.endpoint import Endpoint
 from hsm.errors import UsageError
 from hsm.plan.choice import RunChoice
+from hsm.records.cleaned_runs import iter_all_cleanings
 from hsm.sweep_folder import LOOSE
+from hsm.sync.clean.choice.targets import choose_counting_targets
 from hsm.sync.clean.values import CleanOptions
 from hsm.sync.source import ProjectSource, find_source
 
 
 def find_clean_sources(
-    loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str], options: CleanOptions, choice: RunChoice
+    loaded: LoadedConfig,
+    endpoint: Endpoint,
+    words: Sequence[str],
+    options: CleanOptions,
+    choice: RunChoice,
+    targets: Sequence[str] = (),
 ) -> tuple[ProjectSource, ...]:
     """Find the sweeps that words mean, each as the source of a clean of its own.
 
@@ -27,17 +35,52 @@ def find_clean_sources(
         words: As typed.
         options: Conditions that the user sets.
         choice: Of runs, by options.
+        targets: The names of those whose copies count; by default all that a sweep was brought to.
 
     Raises:
-        UsageError: A word means none, or several; or all loose runs are meant.
+        UsageError: A word means none, or several; all loose runs are meant; or a sweep was never brought anywhere.
     """
-    source = find_source(loaded, endpoint, words)
+    try:
+        source = find_source(loaded, endpoint, words)
+    except UsageError:
+        left = _find_left(loaded, words)
+        if not left:
+            raise
+        source = _find_rest(loaded, endpoint, words, left)
     if any(sweep.id == LOOSE for sweep in source.sweeps) and not (options.older_than_ns or choice.names):
         _check_loose(source.only.get(LOOSE, frozenset()), words)
+    for sweep in source.sweeps:  # before anything is removed of the first one
+        choose_counting_targets(loaded, sweep.id, targets)
     return tuple(
         replace(source, sweeps=(sweep,), said=source.said if number == 0 else ())
         for number, sweep in enumerate(source.sweeps)
     )
+
+
+def _find_left(loaded: LoadedConfig, words: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Find the runs of which an interrupted clean left something, by the words that name them; with their sweeps."""
+    left = {
+        unit.name: cleaning.sweep
+        for cleaning in iter_all_cleanings(loaded.project)
+        for unit in cleaning.units
+        if unit.name and os.path.lexists(unit.aside_path)
+    }
+    return {word: (name, sweep) for word in words for name, sweep in left.items() if _is_named(name, word)}
+
+
+def _find_rest(
+    loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str], left: Mapping[str, tuple[str, str]]
+) -> ProjectSource:
+    """Find what words mean of which some name what an interrupted clean left, so that they name no run any more."""
+    others = [word for word in words if word not in left]
+    asked = find_source(loaded, endpoint, others) if others else None
+    whole = {sweep.id for sweep in asked.sweeps} - asked.only.keys() if asked is not None else set()
+    only = dict(asked.only) if asked is not None else {}
+    for name, sweep in left.values():
+        if sweep not in whole:
+            only[sweep] = only.get(sweep, frozenset()) | {name}
+    source = find_source(loaded, endpoint, [*others, *dict.fromkeys(sweep for _, sweep in left.values())])
+    return replace(source, only=only)
 
 
 def _check_loose(runs: Iterable[str], words: Sequence[str]) -> None:
@@ -56,6 +99,5 @@ def _check_loose(runs: Iterable[str], words: Sequence[str]) -> None:
 def _is_named(run: str, word: str) -> bool:
     if "/" in word:
         return os.path.basename(os.path.realpath(word)) == run  # noqa: PTH119 - as the bytes are
-    word = word.removeprefix(RUN_PREFIX)
-    # wandb may add to the name of the folder behind the id.
-    return bool(word) and (word == run or f"-{word}" in run)
+    word, run_id = word.removeprefix(RUN_PREFIX), Candidate(run, "").run_id
+    return word in (run, run_id) or run_id.startswith(f"{word}-")  # wandb may add to the folder's name behind the id

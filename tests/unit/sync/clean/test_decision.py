@@ -45,6 +45,7 @@ def make_unit(paths: tuple[str, ...] = PATHS, **changes: Any) -> Unit:
         NAME,
         f"/p/wandb/{NAME}",
         run=RUN,
+        needs_receipt=True,
         entries=entries,
         files={path: make_file(path) for path in paths},
         checksums={path: sum_of(path) for path in paths},
@@ -66,7 +67,7 @@ def make_copy(unit: Unit, target: str = "nas", **changes: Any) -> Copy:
     for path, seen in unit.entries.items():
         if seen.kind is EntryKind.FOLDER:
             entries[path] = Entry(path, EntryKind.FOLDER, 0, 0, 5)
-    copy = Copy(target, f"place of {target}", make_record(unit), entries, dict(unit.checksums))
+    copy = Copy(target, f"place of {target}", make_record(unit), entries, dict(unit.checksums), is_listed=True)
     return replace(copy, **changes)
 
 
@@ -83,6 +84,11 @@ def test_what_is_whole_there_goes() -> None:
     unit = make_unit()
     verdict = judge(unit, make_copy(unit))
     assert (verdict.goes, verdict.copies, verdict.reasons, verdict.lacks) == (True, ("nas",), (), {})
+
+
+def test_a_run_whose_log_names_the_sweep_needs_no_receipt() -> None:
+    unit = make_unit(needs_receipt=False)
+    assert judge(unit, make_copy(unit, is_listed=False)).goes
 
 
 def test_without_a_target_nothing_goes() -> None:
@@ -191,6 +197,7 @@ LACKS: dict[str, tuple[Callable[[Copy], Copy], str]] = {
     "a journal of fewer files": (record(n_files=2), "has changed here since"),
     "a journal that left something out": (record(left={"excluded": 1}, is_whole=False), "left something out"),
     "a mark made here": (lambda copy: replace(copy, shared=frozenset({HERE})), "the very files here"),
+    "no receipt that lists it": (lambda copy: replace(copy, is_listed=False), "would not find it"),
     "no mark can be made": (lambda copy: replace(copy, unmarked="Read-only file system"), "no mark can be made there"),
     "a file that is not on the disk": (
         lambda copy: replace(copy, unflushed={LOG: "sync: Input/output error"}),
@@ -448,6 +455,24 @@ def test_the_sweeps_folder_goes_last(runs: list[UnitVerdict], removes_runs: bool
 
 
 @pytest.mark.parametrize(
+    ("entry", "needs_receipt", "goes"),
+    [
+        (".hsm-sync/receipt-1.json", True, False),
+        (".hsm-sync/receipt-1.json", False, True),
+        ("notes/receipt-1.json", True, True),
+    ],
+    ids=["listed by the receipt", "its log names the sweep", "no receipt"],
+)
+def test_the_folder_stays_whose_receipt_gives_a_run_that_stays_to_the_sweep(
+    entry: str, needs_receipt: bool, goes: bool
+) -> None:
+    folder = replace(FOLDER.unit, entries={entry: Seen(EntryKind.FILE, 3, T, T, 8, 1)})
+    run = make_verdict("a", goes=True)
+    run = replace(run, unit=replace(run.unit, needs_receipt=needs_receipt))
+    assert keep_folder(replace(FOLDER, unit=folder), [run], removes_runs=False).goes == goes
+
+
+@pytest.mark.parametrize(
     ("blocks", "roots", "going"),
     [
         ((), tuple(Root), {NAME, ""}),
@@ -618,7 +643,7 @@ def is_proven_there(unit: Unit, copy: Copy, *, is_quick: bool, allows: bool) -> 
             unit.checksums, seen, there, copy, path, is_quick
         ):
             return False
-    return copy.record is not None and copy.record.is_complete
+    return copy.record is not None and copy.record.is_complete and (copy.is_listed or not unit.needs_receipt)
 
 
 def is_equal(here: Mapping[str, str], seen: Seen, there: Entry | None, copy: Copy, path: str, is_quick: bool) -> bool:
