@@ -13,13 +13,14 @@ from hsm.discover.words.catalogue import Catalogue, KnownRun
 from hsm.discover.words.owners import find_sweep_of
 from hsm.discover.words.unknown import make_ambiguous_error
 from hsm.model import SweepKind
-from hsm.sweep_folder import make_hydra_id, make_sweep_id
+from hsm.sweep_folder import iter_sweep_ids, make_hydra_id, make_sweep_id
 
 LOOSE_WORD = "loose"
 RUN_PREFIX = "run:"
 ALL_SWEEPS = "--all"
 """The word that means every sweep; none has this name."""
 
+_GROUP, _NATIVE = "W&B group", "W&B sweep"
 _KIND_WORDS = {SweepKind.FOLDER: "folder", SweepKind.HYDRA: "Hydra", SweepKind.LOOSE: "in no sweep"}
 
 
@@ -82,9 +83,17 @@ class Lookup:
         if sweep.kind is SweepKind.HYDRA:
             return Meaning(sweep, said=f"{sweep.id} (Hydra, {_count_jobs(self.catalogue.jobs.get(sweep.id, 0))})")
         count = self.catalogue.counts.get(sweep.id, 0)
-        what = _KIND_WORDS.get(sweep.kind) or ("W&B group" if sweep.name in self.catalogue.group_names else "W&B sweep")
+        what = self._say_kind(sweep)
         name = LOOSE_WORD if sweep.kind is SweepKind.LOOSE else sweep.id
         return Meaning(sweep, said=f"{name} ({what}, {make_run_count(count)})")
+
+    def _say_kind(self, sweep: Sweep) -> str:
+        listed = self.catalogue.listed.get(sweep.id)
+        if sweep.kind is SweepKind.FOLDER and listed is not None and listed.kinds == {SweepKind.WANDB}:
+            # Its folder was made for its receipts.
+            groups = {found for name in self.catalogue.group_names for found in iter_sweep_ids(name)}
+            return _GROUP if sweep.id in groups else _NATIVE
+        return _KIND_WORDS.get(sweep.kind) or (_GROUP if sweep.name in self.catalogue.group_names else _NATIVE)
 
     def check_id(self, sweep: Sweep) -> None:
         """Refuse a sweep whose id another one has, in which a folder of Hydra's is one of the two.

@@ -16,6 +16,8 @@ from hsm.discover.words.meanings import find_meanings
 from hsm.endpoint import FolderSearch
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import SweepKind
+from hsm.records.receipt import Receipt, Sender, get_receipt_name, make_receipt_content
+from hsm.records.record import RunRecord
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.places import ProjectPlaces, make_project_places
 from tests.unit.discover.conftest import MadeProject
@@ -231,6 +233,17 @@ def test_results_in_the_place_of_the_loose_runs_are_refused(mixed: MadeProject) 
     with pytest.raises(UsageError, match="id of the runs that are in no sweep") as caught:
         mean(mixed, "loose")
     assert f"mv {folder} " in caught.value.hint
+
+
+def test_a_group_whose_receipts_have_a_folder_is_said_to_be_a_group(made: MadeProject) -> None:
+    run = f"offline-run-{T}-v"
+    made.write_run(f"wandb/{run}", w.run("v", group="vit/base"))
+    source = Sender("0123456789abcdef", "host", "/p")
+    receipt = Receipt("vit%2Fbase", source, 1, "", {run: RunRecord()}, kind=SweepKind.WANDB)
+    folder = f"sweeps/outputs/{receipt.sweep}/.hsm-sync"
+    made.write(f"{folder}/{get_receipt_name(source.id)}", make_receipt_content(receipt).decode())
+    (found,) = mean(made, "vit/base")
+    assert (found.sweep.id, found.said) == ("vit%2Fbase", "vit%2Fbase (W&B group, 1 run)")
 
 
 def test_a_wandb_folder_is_no_sweep(made: MadeProject) -> None:
