@@ -1,14 +1,13 @@
-"""Finder of a project's sweeps, and of the one that the user means."""
+"""Finder of a project's sweeps that are folders."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, Listing, Tree
-from hsm.errors import UnknownSweepError, UsageError
+from hsm.errors import UsageError
 from hsm.model import Entry, EntryKind, Root, SweepKind
 from hsm.sweep_folder import LOOSE, OUTPUTS, sweep_folder
 
@@ -22,7 +21,6 @@ _FOLDERS_OF_SYSTEMS = frozenset({"lost+found", "@eaDir", "#recycle", "#snapshot"
 _RUN_NAME = re.compile(r"(offline-|dry)?run-.+", re.DOTALL)
 _TIMESTAMP = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})[_T-]?(\d{2})-?(\d{2})-?(\d{2})", re.ASCII)
 _NUMBERS = re.compile(r"([0-9]+)")
-_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ class SweepsFound:
 
     Attributes:
         layout: As asked for, with the home folder in place of `~`, and with the wandb folders in folders of sweeps.
-        sweeps: Oldest first, see `list_sweeps`.
+        sweeps: Oldest first.
         folders: Real paths of the folders that are there: the sweeps', the runs' and the project's.
         missing: Those of the two folders that are not there.
         searched: The answer to the search; None where there was none.
@@ -128,24 +126,16 @@ class SweepsFound:
     searched: FoundFolders | None = None
 
 
-def list_sweeps(endpoint: Endpoint, layout: Layout) -> tuple[Sweep, ...]:
-    """List the project's sweeps, oldest first.
+def look_for_sweeps(endpoint: Endpoint, layout: Layout, search: FolderSearch | None = None) -> SweepsFound:
+    """List the project's sweeps that are folders, oldest first, and those of its folders that are there.
 
     A sweep is a folder in `<sweeps>/outputs` or `<project>/outputs`, or one in `<wandb>` that holds runs or a
     `wandb` folder. A symlink counts where it leads to a folder of the same name elsewhere, as of a sweep moved to
-    another disk; others are second names, such as `latest`.
+    another disk; others are second names, such as `latest`. One for each place: a name that lies in both kinds of
+    `outputs` is there twice.
 
     Age is the timestamp in the name; names without one come first, in the order in which people count. The times of
     folders tell nothing: a copy or a late task changes them.
-
-    Returns:
-        One for each place, so a name that lies in both kinds of `outputs` is there twice.
-    """
-    return look_for_sweeps(endpoint, layout).sweeps
-
-
-def look_for_sweeps(endpoint: Endpoint, layout: Layout, search: FolderSearch | None = None) -> SweepsFound:
-    """List the project's sweeps as `list_sweeps`, and those of its folders that are there.
 
     Args:
         endpoint: The machine that they lie on.
@@ -191,34 +181,6 @@ def look_for_sweeps(endpoint: Endpoint, layout: Layout, search: FolderSearch | N
 
 def _expand(path: str, home: str) -> str:
     return f"{home}{path[1:]}" if path.startswith("~/") else path
-
-
-def find_sweep(sweeps: Sequence[Sweep], word: str) -> Sweep:
-    """Find the sweep a user means: a whole name, `latest`, or the beginning of exactly one name.
-
-    Args:
-        sweeps: From `list_sweeps`.
-        word: As typed.
-
-    Raises:
-        UsageError: The word cannot be a name, names no sweep, several, or one that lies in two places.
-    """
-    check_sweep_name(word)
-    names = list(dict.fromkeys(sweep.id for sweep in sweeps))
-    if word in names:
-        return pick_sweep(sweeps, word)
-    if word == LATEST and names:
-        return pick_sweep(sweeps, names[-1])
-    matches = [name for name in names if name.startswith(word)]
-    if len(matches) == 1:
-        return pick_sweep(sweeps, matches[0])
-    if matches:
-        raise UsageError(
-            f"{word!r} is the beginning of {len(matches)} sweeps: {_join_names(matches)}",
-            hint="Give more of the name.",
-            kind="ambiguous_sweep",
-        )
-    raise UnknownSweepError(f"Unknown sweep {word!r}", hint=_make_hint(names, word))
 
 
 def pick_sweep(sweeps: Sequence[Sweep], name: str) -> Sweep:
@@ -278,17 +240,3 @@ def _make_age_key(sweep: Sweep) -> tuple[str, list[tuple[int, str]], str]:
     parts = _NUMBERS.split(sweep.id)
     counted = [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
     return (parse_timestamp(sweep.id), counted, sweep.path)  # the path, so that the order is the same on every day
-
-
-def _make_hint(names: Sequence[str], word: str) -> str:
-    if not names:
-        return "There are no sweeps here: no folder in sweeps/outputs or outputs, and none in wandb."
-    nearest = difflib.get_close_matches(word, names, n=3, cutoff=0.6) or names[-1:]
-    what = "The nearest names" if len(nearest) > 1 else "The nearest name"
-    return f"{what}: {_join_names(nearest)}. Run `hsm sync to {nearest[0]}`."
-
-
-def _join_names(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more

@@ -11,7 +11,7 @@ import pytest
 from hsm.config.load import load_project_config
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
+from hsm.discover.sweeps import Layout, look_for_sweeps, pick_sweep
 from hsm.model import Root
 from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
@@ -37,7 +37,7 @@ def _programs(require_program: Any) -> None:
     require_program("rsync", "ssh", "sshd")
 
 
-def pull(remote_project: Path, here: Path, config: Path, word: str) -> TargetReport:
+def pull(remote_project: Path, here: Path, config: Path, name: str) -> TargetReport:
     """Bring a sweep from the far project here, with the parts that push."""
     settings = load_project_config(config).config.sync_targets["desktop"]
     runner, reporter = Runner(), SilentReporter()
@@ -45,8 +45,8 @@ def pull(remote_project: Path, here: Path, config: Path, word: str) -> TargetRep
     connection = connect("desktop", settings, runner, reporter, layout=own)
     source, destination = connection.endpoint, LocalEndpoint(runner)
     layout = Layout(str(remote_project), str(remote_project / "sweeps"), str(remote_project / "wandb"))
-    known = list_sweeps(source, layout)
-    sweep = find_sweep(known, word)
+    known = look_for_sweeps(source, layout).sweeps
+    sweep = pick_sweep(known, name)
     ids = [found.id for found in known]
     inventory = read_inventory(source, layout, sweep, max_depth=1, index=RunIndex(), known_sweeps=ids)
     roots = {root: str(here / root.value) for root in Root}

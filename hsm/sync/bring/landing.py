@@ -15,7 +15,7 @@ from hsm.discover.kinds.hydra import (
     make_two_kinds_error,
 )
 from hsm.discover.membership import Candidate
-from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, find_sweep, is_run_name
+from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, is_run_name, pick_sweep
 from hsm.discover.wandb_runs import find_candidates, find_job_runs, look_behind, make_wandb_tree
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Problem, SweepKind
@@ -140,7 +140,7 @@ def find_home(known: Sequence[Sweep], sweep: str) -> Sweep | None:
         UsageError: It lies in two places, so that nothing says which of the two is meant.
     """
     homes = [found for found in known if found.id == sweep and found.path and found.kind is SweepKind.FOLDER]
-    return find_sweep(homes, sweep) if homes else None
+    return pick_sweep(homes, sweep) if homes else None
 
 
 def find_run_places(

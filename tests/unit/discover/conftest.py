@@ -12,7 +12,7 @@ import pytest
 
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import Layout, find_sweep, list_sweeps
+from hsm.discover.sweeps import Layout, look_for_sweeps, pick_sweep
 from hsm.model import SweepInventory
 from hsm.remote.local import LocalEndpoint
 from tests.unit.wandb_log import log_writer
@@ -56,11 +56,11 @@ class MadeProject:
     ) -> SweepInventory:
         """Read the inventory of a sweep as `hsm sync` does."""
         endpoint = LocalEndpoint()
-        sweeps = list_sweeps(endpoint, self.layout)
+        sweeps = look_for_sweeps(endpoint, self.layout).sweeps
         return read_inventory(
             endpoint,
             self.layout,
-            find_sweep(sweeps, sweep),
+            pick_sweep(sweeps, sweep),
             max_depth=max_depth,
             index=index or RunIndex(),
             known_sweeps={found.id for found in sweeps},

@@ -11,7 +11,7 @@ import pytest
 
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import find_sweep, list_sweeps
+from hsm.discover.sweeps import look_for_sweeps, pick_sweep
 from hsm.endpoint import FileEnds, Survey, Tree
 from hsm.model import GapReason, Root, SweepInventory
 from hsm.plan.destination import DestinationRoot
@@ -104,8 +104,8 @@ def forbid(*parts: str, error: type[OSError] = PermissionError) -> Callable[[str
 
 
 def read(made: MadeProject, endpoint: LocalEndpoint) -> SweepInventory:
-    known = list_sweeps(LocalEndpoint(), made.layout)
-    found = find_sweep(known, SWEEP)
+    known = look_for_sweeps(LocalEndpoint(), made.layout).sweeps
+    found = pick_sweep(known, SWEEP)
     return read_inventory(endpoint, made.layout, found, max_depth=1, index=RunIndex(), known_sweeps={SWEEP})
 
 

@@ -12,7 +12,7 @@ import pytest
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.run_files import make_versions
-from hsm.discover.sweeps import Layout, Sweep, find_sweep, list_sweeps
+from hsm.discover.sweeps import Layout, Sweep, look_for_sweeps, pick_sweep
 from hsm.model import Problem, Root, RunState, RunVersions, SweepInventory
 from hsm.plan.versions import find_superseded
 from hsm.remote.local import LocalEndpoint
@@ -194,7 +194,7 @@ def test_unreadable_folders_are_told(
     sweep.write("wandb/notes.txt")
     bases = {"folder": str(sweep.folder / FOLDER), "wandb": str(sweep.folder / "wandb")}
     endpoint = UnreadableEndpoint({bases[base]: path})
-    (folder,) = list_sweeps(LocalEndpoint(), sweep.layout)
+    (folder,) = look_for_sweeps(LocalEndpoint(), sweep.layout).sweeps
     inventory = read_inventory(endpoint, sweep.layout, folder, max_depth=1, index=RunIndex(), known_sweeps=())
     assert [(problem.path, problem.is_failure) for problem in inventory.problems] == expected
 
@@ -282,8 +282,8 @@ def test_only_later_steps_than_the_logs_last_are_unknown() -> None:
 def read_real(project: Path, sweep: str) -> SweepInventory:
     endpoint, folder = LocalEndpoint(), str(project)
     layout = Layout(folder, f"{folder}/sweeps", f"{folder}/wandb")
-    sweeps = list_sweeps(endpoint, layout)
-    found: Sweep = find_sweep(sweeps, sweep)
+    sweeps = look_for_sweeps(endpoint, layout).sweeps
+    found: Sweep = pick_sweep(sweeps, sweep)
     known = {known.id for known in sweeps}
     return read_inventory(endpoint, layout, found, max_depth=1, index=RunIndex(), known_sweeps=known)
 

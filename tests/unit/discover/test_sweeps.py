@@ -1,4 +1,4 @@
-"""Folders that are sweeps, the latest of them, and the one that a user's word means."""
+"""Folders that are sweeps, oldest first."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from hsm.discover.sweeps import (
     Sweep,
     check_sweep_name,
-    find_sweep,
     is_run_name,
-    list_sweeps,
+    look_for_sweeps,
     parse_timestamp,
+    pick_sweep,
 )
-from hsm.errors import ExitCode, UsageError
+from hsm.errors import UsageError
 from hsm.remote.local import LocalEndpoint
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def names(made: MadeProject) -> list[str]:
-    return [sweep.id for sweep in list_sweeps(LocalEndpoint(), made.layout)]
+    return [sweep.id for sweep in look_for_sweeps(LocalEndpoint(), made.layout).sweeps]
 
 
 def test_a_project_without_anything_has_no_sweeps(made: MadeProject) -> None:
@@ -36,7 +36,7 @@ def test_finds_sweeps_in_all_three_places(made: MadeProject) -> None:
     made.write("wandb/sweep_4/offline-run-20250101_000000-a/a")
     made.write("wandb/sweep_1/wandb/run-20250101_000000-b/a")
     folder = str(made.folder)
-    assert list_sweeps(LocalEndpoint(), made.layout) == (
+    assert look_for_sweeps(LocalEndpoint(), made.layout).sweeps == (
         Sweep("sweep_1", f"{folder}/sweeps", f"{folder}/sweeps/outputs/sweep_1"),
         Sweep("sweep_2", folder, f"{folder}/outputs/sweep_2"),
         Sweep("sweep_3"),
@@ -93,67 +93,10 @@ def test_age_is_the_timestamp_then_the_number(made: MadeProject) -> None:
     assert names(made) == oldest_first
 
 
-SWEEPS = tuple(
-    Sweep(name, "/p", f"/p/outputs/{name}")
-    for name in ("sweep_1", "sweep_10", "sweep_20251020_212836", "sweep_20251021_090000")
-)
-
-FOUND = {
-    "its whole name": ("sweep_10", "sweep_10"),
-    "its whole name, though another begins with it": ("sweep_1", "sweep_1"),
-    "the latest": ("latest", "sweep_20251021_090000"),
-    "a beginning": ("sweep_20251021", "sweep_20251021_090000"),
-}
-
-
-@pytest.mark.parametrize(("word", "expected"), FOUND.values(), ids=FOUND)
-def test_finds_a_sweep_by(word: str, expected: str) -> None:
-    assert find_sweep(SWEEPS, word).id == expected
-
-
-REFUSED = {
-    "an ambiguous beginning": ("sweep_2025", "ambiguous_sweep", "sweep_20251020_212836, sweep_20251021_090000"),
-    "an unknown name": ("sweep_20251021_090001", "unknown_sweep", "Unknown sweep 'sweep_20251021_090001'"),
-    "nothing": ("", "bad_sweep_name", "it is empty"),
-    "a path": ("a/b", "bad_sweep_name", "not a path"),
-    "a parent": ("..", "bad_sweep_name", "not a path"),
-    "an option": ("--all", "bad_sweep_name", "begins with `-`"),
-    "a hidden name": (".hsm-tmp", "bad_sweep_name", "begins with `.`"),
-    "a line break": ("a\nb", "bad_sweep_name", "control characters"),
-    "an escape sequence": ("a\x1b[1m", "bad_sweep_name", "control characters"),
-}
-
-
-@pytest.mark.parametrize(("word", "kind", "message"), REFUSED.values(), ids=REFUSED)
-def test_refuses(word: str, kind: str, message: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        find_sweep(SWEEPS, word)
-    assert caught.value.kind == kind
-    assert message in caught.value.message
-    assert caught.value.exit_code is ExitCode.USAGE
-    assert caught.value.hint
-
-
-def test_an_unknown_name_is_told_the_nearest_and_what_to_type() -> None:
-    with pytest.raises(UsageError) as caught:
-        find_sweep(SWEEPS, "sweep_20251021_090001")
-    assert "sweep_20251021_090000" in caught.value.hint
-    assert "`hsm sync to sweep_20251021_090000`" in caught.value.hint
-
-
-@pytest.mark.parametrize("word", ["latest", "sweep_1"])
-def test_without_any_sweep_says_where_they_would_be(word: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        find_sweep([], word)
-    assert caught.value.kind == "unknown_sweep"
-    assert "sweeps/outputs" in caught.value.hint
-
-
-@pytest.mark.parametrize("word", ["sweep_5", "latest", "sweep"])
-def test_a_sweep_in_two_places_is_refused_with_both(word: str) -> None:
+def test_a_sweep_in_two_places_is_refused_with_both() -> None:
     both = [Sweep("sweep_5", "/p", "/p/outputs/sweep_5"), Sweep("sweep_5", "/q", "/q/outputs/sweep_5")]
     with pytest.raises(UsageError, match=r"/p/outputs/sweep_5 and /q/outputs/sweep_5"):
-        find_sweep(both, word)
+        pick_sweep(both, "sweep_5")
 
 
 @pytest.mark.parametrize("word", ["sweep_1", "a b", "Ä", "a.b", "a:b", "\udcff"])
