@@ -15,7 +15,6 @@ from hsm.endpoint import Endpoint
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import SweepKind
 from hsm.project_folder import ProjectFolder
-from hsm.records.cleaned import load_cleanings
 from hsm.sweep_folder import LOOSE, make_sweep_id
 from hsm.sync.places import ProjectPlaces, find_places
 
@@ -86,6 +85,8 @@ def find_meanings_of(lookup: Lookup, words: Iterable[str]) -> tuple[Meaning, ...
 
 def _find_cleaned_sweep(lookup: Lookup, project: Path, sweep: str) -> Sweep | None:
     """Find the Hydra sweep whose folder a clean removed: its record alone says where it lay."""
+    from hsm.records.cleaned import load_cleanings  # noqa: PLC0415 - few need it
+
     places = {cleaning.place for cleaning in load_cleanings(project, sweep, skips_denied=True) if cleaning.place}
     return make_hydra_sweep(lookup.layout, places.pop()) if len(places) == 1 else None
 

@@ -127,14 +127,11 @@ unseen() { for o do [ -d "$o/$n.old" ] && return; done; return 1; }
 drop() { for o do for f in $drop; do rm -rf -- "$o/$f.old"; done; done; }
 # A look at what was replaced in this same round trip: `expected` is the checksum of its list, sorted.
 olds() {
-  for o do
-    [ -d "$o/$n.old" ] || continue
-    if find / -maxdepth 0 -printf '' 2>/dev/null; then
-      find "$o/$n.old" -type f -printf '%s %T@ %p\n' -o ! -type d -print
-    elif stat -c %f / >/dev/null 2>&1; then
-      find "$o/$n.old" -type f -exec stat -c '%s %Y.0000000000 %n' {} + -o ! -type d -print
-    else find "$o/$n.old" -type f -exec stat -f '%z %Fm0 %N' {} + -o ! -type d -print; fi
-  done
+  for o do shift; if [ -d "$o/$n.old" ]; then set -- "$@" "$o/$n.old"; fi; done
+  find "$@" -type f -printf '%s %T@ %p\n' -o ! -type d -print 2>/dev/null && return
+  if stat -c %f / >/dev/null 2>&1; then
+    find "$@" -type f -exec stat -c '%s %Y.0000000000 %n' {} + -o ! -type d -print
+  else find "$@" -type f -exec stat -f '%z %Fm0 %N' {} + -o ! -type d -print; fi
 }
 as_expected() (
   list=$(ours olds | LC_ALL=C sort)
