@@ -27,7 +27,15 @@ from hsm.process.runner import Runner
 from hsm.progress import Reporter, SilentReporter
 from hsm.sync.bring.pull import pull
 from hsm.sync.bring.push import push
-from hsm.sync.call import choose_addresses, choose_targets, list_words, make_request, parse_overrides, parse_scope
+from hsm.sync.call import (
+    choose_addresses,
+    choose_targets,
+    list_asked,
+    list_words,
+    make_request,
+    parse_overrides,
+    parse_scope,
+)
 from hsm.sync.reports import SyncReport
 from hsm.sync.request import SyncRequest
 
@@ -45,7 +53,7 @@ def load_config(folder: str | Path = ".") -> LoadedConfig:
 
 
 def sync_to(
-    config: LoadedConfig, sweeps: Words, *, reporter: Reporter | None = None, **options: Unpack[PushOptions]
+    config: LoadedConfig, sweeps: Words = (), *, reporter: Reporter | None = None, **options: Unpack[PushOptions]
 ) -> SyncReport:
     """Copy sweeps of a project to targets, as `hsm sync to`.
 
@@ -54,7 +62,7 @@ def sync_to(
 
     Args:
         config: From `load_config`.
-        sweeps: Ids, unambiguous prefixes of ids, or `latest`.
+        sweeps: Words as on the command line, such as ids and `latest`; none with `all`, or with `run` alone.
         reporter: Told what happens meanwhile, from several threads (`hsm.progress`).
         options: Those of the command, with `_` for `-`; see `hsm.call_options.PushOptions` and docs/SYNC.md.
 
@@ -72,13 +80,13 @@ def sync_to(
 
 
 def sync_from(
-    config: LoadedConfig, sweeps: Words, *, reporter: Reporter | None = None, **options: Unpack[PullOptions]
+    config: LoadedConfig, sweeps: Words = (), *, reporter: Reporter | None = None, **options: Unpack[PullOptions]
 ) -> SyncReport:
     """Copy sweeps that lie at targets into a project, as `hsm sync from`; else like `sync_to`.
 
     Args:
         config: From `load_config`.
-        sweeps: Ids at the targets, unambiguous prefixes of ids, or `latest`.
+        sweeps: Words as of `sync_to`, for what lies at the targets.
         reporter: Told what happens meanwhile, from several threads (`hsm.progress`).
         options: Those of the command, with `_` for `-`; see `hsm.call_options.PullOptions` and docs/SYNC.md.
 
@@ -100,7 +108,7 @@ def _check_names(options: Mapping[str, object], known: type) -> None:
 def _make_request(
     config: LoadedConfig, sweeps: Words, options: PushOptions | PullOptions, overrides: Layer
 ) -> tuple[LoadedConfig, SyncRequest]:
-    words = list_words(sweeps)
+    words = list_asked(list_words(sweeps), options)
     if not words:
         raise UsageError("No sweep was named.", hint="Name one, or `latest`.", kind="usage")
     scope = parse_scope(options)

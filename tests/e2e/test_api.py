@@ -125,6 +125,16 @@ def test_no_sweep_and_no_such_option() -> None:
         sync_to(load_config(), "latest", dryrun=True)  # type: ignore[call-arg]
 
 
+def test_every_sweep_and_single_runs_need_no_word(project: Path) -> None:
+    report = sync_to(load_config(project), all=True, dry_run=True)
+    assert SWEEP in [sweep.sweep for sweep in report.sweeps]
+    run = next((project / "wandb").glob("*run-*")).name
+    report = sync_to(load_config(project), run=run, dry_run=True)
+    assert [sweep.sweep for sweep in report.sweeps] == [SWEEP]
+    with pytest.raises(HsmError, match="--all means every sweep"):
+        sync_to(load_config(project), SWEEP, all=True)
+
+
 def test_a_target_that_fails_stands_in_the_report(project: Path, tmp_path: Path) -> None:
     (tmp_path / "desktop").write_text("no folder")
     report = sync_to(load_config(project), "latest", target=["desktop", "hpc"])
