@@ -7,35 +7,61 @@ files: only who misses runs here asks.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned import CleanedUnit, Cleaning, find_cleaned, load_cleanings, make_records_denied_error
 
 
-def find_cleaned_runs(
-    project: Path, sweep: str, names: Collection[str], *, skips_denied: bool = False
-) -> dict[str, CleanedUnit]:
-    """Find the units of a sweep that were removed and are not here: the last record of each, by its name.
+class CleanedRuns:
+    """Runs of all sweeps that were removed; the records are read once, when a run is missing.
 
     Args:
         project: Holds the records.
-        sweep: Its id.
-        names: Of runs of the sweep that are not here, and may have been removed through another one.
         skips_denied: Leave out what this user may not read: for who changes nothing.
+    """
+
+    def __init__(self, project: Path, *, skips_denied: bool = False) -> None:
+        self._project = project
+        self._skips_denied = skips_denied
+
+    @cached_property
+    def _latest(self) -> Mapping[str, CleanedUnit]:
+        """The last record of each run."""
+        cleanings = iter_all_cleanings(self._project, skips_denied=self._skips_denied)
+        return {unit.name: unit for cleaning in cleanings for unit in cleaning.units if unit.name}
+
+    def find(self, sweep: str, names: Collection[str]) -> dict[str, CleanedUnit]:
+        """Find the units of a sweep that were removed and are not here: the last record of each, by its name.
+
+        Args:
+            sweep: Its id.
+            names: Of runs of the sweep that are not here, and may have been removed through another one.
+
+        Raises:
+            ConfigError: As `load_cleanings`.
+        """
+        own = find_cleaned(self._project, sweep, skips_denied=self._skips_denied)
+        wanted = {name for name in (*names, *own) if name}
+        if not wanted:
+            return own
+        folder = {name: unit for name, unit in own.items() if not name}
+        return folder | {
+            name: unit for name in wanted if (unit := self._latest.get(name)) is not None and not unit.is_here
+        }
+
+
+def find_cleaned_runs(
+    project: Path, sweep: str, names: Collection[str], *, skips_denied: bool = False
+) -> dict[str, CleanedUnit]:
+    """Find what `CleanedRuns` finds, for one sweep.
 
     Raises:
         ConfigError: As `load_cleanings`.
     """
-    own = find_cleaned(project, sweep, skips_denied=skips_denied)
-    wanted = {name for name in (*names, *own) if name}
-    if not wanted:
-        return own
-    cleanings = iter_all_cleanings(project, skips_denied=skips_denied)
-    units = {unit.name: unit for cleaning in cleanings for unit in cleaning.units if unit.name in wanted}
-    folder = {name: unit for name, unit in own.items() if not name}
-    return folder | {name: unit for name, unit in units.items() if not unit.is_here}
+    return CleanedRuns(project, skips_denied=skips_denied).find(sweep, names)
 
 
 def iter_all_cleanings(project: Path, *, skips_denied: bool = False) -> Iterator[Cleaning]:

@@ -23,7 +23,7 @@ from hsm.errors import ConfigError, UsageError
 from hsm.model import Problem, Root, SweepKind
 from hsm.project_folder import ProjectFolder, make_journal_name
 from hsm.records.cleaned import CleanedUnit
-from hsm.records.cleaned_runs import find_cleaned_runs
+from hsm.records.cleaned_runs import CleanedRuns
 from hsm.records.journal import NEW_ROUTE, Journal, load_journal, make_route
 from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.local import LocalEndpoint
@@ -99,6 +99,7 @@ class _Reader:
         self._loaded = loaded
         self._names = tuple(dict.fromkeys(targets))
         self._index = KeptIndex.load(self._cache_path)
+        self._cleaned = CleanedRuns(loaded.project, skips_denied=True)
         self._places = places
         self._layout = places.layout
         self._ids = frozenset(sweep.id for sweep in places.sweeps)
@@ -195,7 +196,7 @@ class _Reader:
         # What was removed from a sweep's folder may have come back into the folder of runs.
         here = {run.name for inventory in source.inventories.values() for run in inventory.runs}
         missing = {run for row in rows for run in row.tally.runs if not self._is_here(run, here)}
-        units = find_cleaned_runs(self._loaded.project, source.sweep.id, missing, skips_denied=True)
+        units = self._cleaned.find(source.sweep.id, missing)
         gone = {name: unit for name, unit in units.items() if not name or not self._is_here(name, here)}
         return _sum_up(gone) if gone else None
 

@@ -8,7 +8,7 @@ import pytest
 
 from hsm.errors import ConfigError
 from hsm.records.cleaned import CleanedUnit, Cleaning, make_aside_name, make_cleaning_path, save_cleaning
-from hsm.records.cleaned_runs import find_cleaned_runs, iter_all_cleanings
+from hsm.records.cleaned_runs import CleanedRuns, find_cleaned_runs, iter_all_cleanings
 
 A, B = "run-20260101_000000-a", "run-20260101_000000-b"
 
@@ -55,6 +55,14 @@ def test_where_no_run_is_missing_no_other_record_is_read(tmp_path: Path) -> None
     with pytest.raises(ConfigError) as caught:
         find_cleaned_runs(tmp_path, "exp1", {A})
     assert caught.value.kind == "bad_clean_record"
+
+
+def test_records_are_read_once(tmp_path: Path) -> None:
+    save(tmp_path, "dev", A, B)
+    cleaned = CleanedRuns(tmp_path)
+    assert set(cleaned.find("exp1", {A})) == {A}
+    save(tmp_path, "dev", "run-20260101_000000-c")
+    assert set(cleaned.find("exp2", {B, "run-20260101_000000-c"})) == {B}
 
 
 def test_without_a_clean_there_is_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hsm.discover.kinds.receipts import check_receipt
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, LockLostError
 from hsm.model import FileKey, Problem, Root, SourceFile, SweepInventory, SyncPlan
@@ -265,10 +264,12 @@ class Ledger:
     def _read_receipt(
         self, receipts: Mapping[str, str], places: GuardPlaces, endpoint: Endpoint
     ) -> tuple[Receipt, bool]:
-        """Read the receipt there that the journal does not know, empty where there is none; and whether it is damaged."""
+        """Read the receipt there if the journal does not know it, else an empty one; and tell whether it is damaged."""
         nothing = Receipt(self._sweep, self._books.source, 0, "", {})
         if receipts.get(self._receipt_name, "") == self._journal.receipt:
             return nothing, False
+        from hsm.discover.kinds.receipts import check_receipt  # noqa: PLC0415 - few need it
+
         try:
             found = parse_receipt(endpoint.read_file(f"{places.folder}/{self._receipt_name}"))
             check_receipt(found, self._receipt_name, self._sweep)
