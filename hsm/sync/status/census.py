@@ -7,11 +7,11 @@ run by run and sweep by sweep is asked here once for each run: 51 sweeps and 10,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hsm.discover.index import RunIndex
-from hsm.discover.kinds.hydra import make_hydra_sweep
+from hsm.discover.kinds.hydra import find_jobs, make_hydra_sweep
 from hsm.discover.kinds.receipts import Listed, find_all_receipts, judge_kind, read_listed
 from hsm.discover.membership import Candidate, Membership, decide_membership, make_ids, make_run
 from hsm.discover.results import is_own
@@ -96,10 +96,11 @@ def take_census(endpoint: Endpoint, layout: Layout, folders: Sequence[Sweep], in
         kind = judge_kind(sweep, seen.folders.get(sweep), listed.get(sweep.id, _NOTHING))
         found = members.find(sweep)
         states, files = _count(found.values(), runs, rests.get(sweep, FileTotal()), now_ns=seen.now_ns)
-        states[RunState.UNKNOWN] += max(0, catalogue.jobs.get(sweep.id, 0) - states.total())
+        if sweep.kind is SweepKind.HYDRA and sweep in seen.folders:
+            states = _count_jobs(seen.folders[sweep], found.values()) or states
         began = parse_timestamp(sweep.id) or max(map(parse_timestamp, found), default="")
         wandb = dict.fromkeys(_name_folder(run.candidate.prefix, names) for run in found.values())
-        counts.append(SweepCount(replace(sweep, kind=kind), +states, files, began, tuple(wandb)))
+        counts.append(SweepCount(replace(sweep, kind=kind), states, files, began, tuple(wandb)))
     return counts
 
 
@@ -113,6 +114,16 @@ def _count(
         files.add(own.n_files, own.n_bytes, own.newest_ns)
         states[make_run(run.candidate, run.facts, newest_ns=own.newest_ns, now_ns=now_ns).state] += 1
     return states, files
+
+
+def _count_jobs(folder: Listing, members: Collection[KnownRun]) -> Counter[RunState]:
+    """Count the jobs of a Hydra sweep; nothing where each of them has one run below it, whose state is the job's."""
+    jobs = frozenset(find_jobs(folder, is_folder_sweep=False))
+    places = (run.candidate.prefix.removeprefix(f"{folder.base}/").split("/") for run in members)
+    above = ("/".join(parts[:count]) for parts in places for count in range(1, len(parts) + 1))
+    below = Counter(job for job in above if job in jobs)
+    is_single = all(below[job] == 1 for job in jobs) and below.total() == len(members)
+    return Counter() if is_single else Counter({RunState.UNKNOWN: len(jobs)})
 
 
 def _name_folder(folder: str, names: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Sweep, look_for_sweeps
 from hsm.endpoint import FolderSearch
-from hsm.model import SweepKind
+from hsm.model import RunState, SweepKind
 from hsm.records.receipt import Receipt, Sender, get_receipt_name, make_receipt_content
 from hsm.records.record import RunRecord
 from hsm.remote.local import LocalEndpoint
@@ -22,6 +22,7 @@ from tests.unit.wandb_log import log_writer as w
 
 OLD, NEW = "sweep_20251020_212836", "sweep_20251021_090000"
 T = "20251022_100000"
+HYDRA = "multirun/2025-12-07/11-44-08"
 
 
 def run_name(run_id: str) -> str:
@@ -84,6 +85,8 @@ def mixed(made: MadeProject) -> MadeProject:
         f"wandb/{run_name('weird')}": w.run("weird", group="a/b c%d"),
         f"wandb/{run_name('case1')}": w.run("case1", group="Case"),
         f"wandb/{run_name('case2')}": w.run("case2", group="case"),
+        f"{HYDRA}/0/wandb/{run_name('h0')}": w.run("h0"),
+        f"{HYDRA}/1/wandb/{run_name('h1')}": w.run("h1", group="dev"),
     }
     for path, record in runs.items():
         made.write_run(path, record, w.exit_code(0), w.FOOTER)
@@ -92,6 +95,9 @@ def mixed(made: MadeProject) -> MadeProject:
     made.write_run(f"wandb/{run_name('lfs')}", log=b"version https://git-lfs.github.com/spec/v1\n")
     made.write("wandb/sweep-ef567890/config-old.yaml", "")
     made.write("wandb/latest.txt", "x")
+    made.write(f"{HYDRA}/multirun.yaml", "hydra: {}\n")
+    for job in (0, 1):
+        made.write(f"{HYDRA}/{job}/.hydra/config.yaml", "lr: 0.1\n")
     write_receipt(made, OLD, "listed", "both-listed")
     write_receipt(made, "@loose", "far-loose", kind=SweepKind.LOOSE)
     write_receipt(made, "received", "own2", kind=SweepKind.WANDB)
@@ -127,7 +133,8 @@ RUNS = {
     "received": 1,
     "abcd1234": 2,
     "ef567890": 1,
-    "dev": 6,  # both, d1, d2, both-listed, b2, e2
+    "dev": 7,  # both, d1, d2, both-listed, b2, e2, h1
+    HYDRA.replace("/", "_"): 2,
     "@loose": 4,  # l1, l2, far-loose, dead
 }
 
@@ -148,6 +155,15 @@ def test_kinds_are_told_by_logs_and_receipts(mixed: MadeProject) -> None:
         "ef567890": SweepKind.WANDB,
         "@loose": SweepKind.LOOSE,
     }
+
+
+def test_hydras_jobs_count_where_runs_and_jobs_are_not_one_to_one(mixed: MadeProject) -> None:
+    sweep = HYDRA.replace("/", "_")
+    assert count(mixed)[sweep].states == {RunState.FINISHED: 2}
+    (run,) = mixed.folder.glob(f"{HYDRA}/1/wandb/*-h1")
+    run.rename(mixed.folder / HYDRA / "0/wandb" / run.name)  # as Hydra's basic launcher leaves it
+    assert count(mixed)[sweep].states == {RunState.UNKNOWN: 2}
+    assert count(mixed)[sweep].files.n_files == 7
 
 
 def test_a_name_that_only_a_deep_run_bears_is_no_sweep(mixed: MadeProject) -> None:
