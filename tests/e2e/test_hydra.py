@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.synthetic import write_file, write_run
 from tests.e2e.test_kinds import Project
+from tests.marks import parametrize
 from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
@@ -61,16 +62,20 @@ def call(project: Project, *words: str, code: int = 0) -> str:
     return text
 
 
-def read_report(project: Project, hsm: RunHsm, folder: Path, sweep: str) -> list[dict[str, str]]:
+def read_report(hsm: RunHsm, folder: Path, sweep: str) -> list[dict[str, str]]:
     done = hsm("sync", "report", sweep, "--csv", cwd=folder)
     assert done.returncode == 0, done.stderr
     return list(csv.DictReader(io.StringIO(done.stdout)))
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("place", "has_multirun"),
-    [(PLACE, True), (PLACE, False), ("results/exp_a", True)],
-    ids=["multirun.yaml", "none", "elsewhere"],
+    [
+        pytest.param(PLACE, True, id="multirun.yaml"),
+        pytest.param(PLACE, False, id="none"),
+        pytest.param("results/exp_a", True, id="elsewhere"),
+    ],
+    quick=["multirun.yaml", "none"],
 )
 def test_a_sweep_lands_at_its_own_path(project: Project, hsm: RunHsm, place: str, has_multirun: bool) -> None:
     folder = write_sweep(project, place, has_multirun=has_multirun)
@@ -87,7 +92,7 @@ def test_a_sweep_lands_at_its_own_path(project: Project, hsm: RunHsm, place: str
     assert "nothing to do" in call(project, "to", sweep)
     assert "equal" in call(project, "verify", sweep)
     for where in (project.folder, project.desk):
-        rows = read_report(project, hsm, where, sweep)
+        rows = read_report(hsm, where, sweep)
         assert [(row["name"], row["lr"]) for row in rows[:2]] == [("0", "0.1"), ("1", "0.2")]
     assert not list(project.folder.parent.rglob("pickled"))
 
@@ -126,7 +131,7 @@ def test_it_comes_by_its_receipt_where_nothing_else_tells_of_it(project: Project
     assert (folder / "1/.hydra/config.yaml").is_file()
 
 
-@pytest.mark.parametrize("place", ["../../x", ".git/hooks", "wandb/x", "other"])
+@parametrize("place", ["../../x", ".git/hooks", "wandb/x", "other"], quick=["../../x"])
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_place_of_a_receipt_that_leads_out_is_refused(project: Project, place: str, is_there: bool) -> None:
     write_sweep(project)
@@ -235,13 +240,11 @@ def test_what_hydra_itself_writes_is_understood(project: Project, hsm: RunHsm) -
     write_file(project.folder / "conf/config.yaml", b"lr: 0.5\n")
     script = "import hydra\n\n@hydra.main(version_base='1.3', config_path='conf', config_name='config')\n"
     write_file(project.folder / "train.py", f"{script}def main(cfg):\n    pass\n\nmain()\n".encode())
-    for words in (
-        ["hydra.sweep.dir=multirun/a"],
-        ["hydra.sweep.dir=results/b", "hydra.sweep.subdir=x/${hydra.job.num}"],
-    ):
+    nested = ["hydra.sweep.dir=results/b", "hydra.sweep.subdir=x/${hydra.job.num}"]
+    for words in (["hydra.sweep.dir=multirun/a"], nested):
         argv = [sys.executable, "train.py", "-m", "lr=0.1,0.2", *words]
         subprocess.run(argv, cwd=project.folder, check=True, timeout=120)
     for sweep, place in (("multirun_a", "multirun/a"), ("results_b", "results/b")):
         call(project, "to", sweep)
         assert read_own(project.desk / place) == read_own(project.folder / place)
-        assert [row["lr"] for row in read_report(project, hsm, project.desk, sweep)] == ["0.1", "0.2"]
+        assert [row["lr"] for row in read_report(hsm, project.desk, sweep)] == ["0.1", "0.2"]
