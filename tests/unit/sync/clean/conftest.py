@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ class CleanBench:
             if path.is_file()
         }
 
-    def read_records(self) -> list[dict[str, object]]:
+    def read_records(self) -> list[dict[str, Any]]:
         return [json.loads(path.read_text()) for path in sorted((self.project / ".hsm/cleaned").rglob("*.json"))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("is_quick", [False, True], ids=["", "quick"])
 def test_without_a_sound_receipt_that_lists_it_a_run_stays(bench: CleanBench, name: str, is_quick: bool) -> None:
     DAMAGES[name](find_receipt(bench))
+    with bench.open(is_quick=is_quick, is_dry_run=True) as clean:
+        assert list_going(clean.make_report()) == {*RUNS}
     with bench.open(is_quick=is_quick) as clean:
         report = clean.remove()
     assert list_going(report) == {*RUNS}
@@ -180,3 +183,21 @@ def test_a_sync_of_another_sweep_as_which_a_run_came_stops_the_clean(bench: Clea
     assert bench.read_results() == before
     assert PLACE in list_going(bench.clean())
     assert load_origins(folder.origins("nas", "dev")) == Origins(ROUTE)
+
+
+def test_what_an_interrupted_clean_left_goes_only_while_the_receipt_lists_it(bench: CleanBench) -> None:
+    """Half of its log may say nothing any more."""
+    bench.clean()
+    (unit,) = (unit for record in bench.read_records() for unit in record["units"] if unit["name"] == PLACE)
+    rest = Path(unit["folder"], unit["aside"], "files/config.yaml")
+    rest.parent.mkdir(parents=True)
+    shutil.copy2(bench.folder / "nas/wandb" / PLACE / "files/config.yaml", rest)
+    receipt = find_receipt(bench)
+    content = receipt.read_bytes()
+    edit(drop_run)(receipt)
+    report = bench.clean()
+    assert (list_going(report), rest.is_file()) == (set(), True)
+    assert "would not find it" in say(report, PLACE)
+    receipt.write_bytes(content)
+    assert list_going(bench.clean()) == {PLACE}
+    assert not rest.exists()
