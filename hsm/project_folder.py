@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -61,6 +62,14 @@ class ProjectFolder:
         """List the targets that have such a folder, whether the configuration still names them or not."""
         # Not `Path.is_dir`, which raises where the folder is another user's.
         return sorted(path.name for path in self.target("").glob("*") if os.path.isdir(path))  # noqa: PTH112
+
+    def list_journals(self) -> frozenset[str]:
+        """List the names of the sweeps' journals at all targets, without `.json`."""
+        found: set[str] = set()
+        for target in self.list_targets():
+            with contextlib.suppress(OSError):
+                found.update(os.listdir(self.target(target)))  # noqa: PTH208 - names that are no UTF-8
+        return frozenset(name.removesuffix(".json") for name in found if name.endswith(".json") and name[0] != ".")
 
     def journal(self, target: str, sweep: str) -> Path:
         """Return the journal of a sweep at a target."""

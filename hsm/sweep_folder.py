@@ -73,7 +73,8 @@ def assign_ids(names: Iterable[str], folders: Iterable[str] = ()) -> Mapping[str
 
     Args:
         names: As logs give them.
-        folders: The ids of folder sweeps, which keep theirs; a name that is equal to one is the same sweep.
+        folders: Ids that are taken, which keep theirs: of folder sweeps, and of sweeps that were synced before. A name
+            whose id is equal to one is the same sweep.
 
     Returns:
         Name -> id.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hsm.discover.files.folder_links import Places, resolve_places
@@ -30,9 +30,10 @@ from hsm.discover.results import Results
 from hsm.discover.run_files import read_run_files, read_run_versions
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.unseen_runs import iter_shared_problems, iter_wandb_problems, list_strays
-from hsm.discover.wandb_runs import find_candidates, find_job_runs, look_behind, make_wandb_tree, read_members
+from hsm.discover.untold_runs import iter_unknown_problems
+from hsm.discover.wandb_runs import Member, find_candidates, find_job_runs, look_behind, make_wandb_tree, read_members
 from hsm.endpoint import Endpoint, Listing, Tree
-from hsm.model import Run, RunVersions, SweepInventory, SweepKind
+from hsm.model import Problem, Run, RunState, RunVersions, SweepInventory, SweepKind
 from hsm.plan.symlinks.folder_links import make_run_problem, settle_links
 from hsm.sweep_folder import make_hydra_id
 
@@ -223,6 +224,10 @@ def _read_runs(
     behind = [member.candidate for member in members if member.candidate.real and places is None]
     members = tuple(member for member in members if not member.candidate.real or places is not None)
     runs, results = read_run_files(endpoint, members, now_ns=seen.now_ns, places=places)
+    if sweep.kind is SweepKind.LOOSE:
+        young = _find_young(members, runs)
+        untold = (*untold, *_iter_young_problems(young, sweep))
+        members, runs = _leave(members, runs, results, {member.candidate.name for member in young})
     versions = read_run_versions(endpoint, members, results.files, index=index) if include_versions else {}
     found = Results(problems=[make_run_problem(candidate.name, candidate.path) for candidate in behind])
     # Of a run that is the sweep's, or may be, more is told than that something of it cannot be read.
@@ -234,6 +239,31 @@ def _read_runs(
     found.add(list_strays(sweep, wandb, seen.folder))
     found.add(results)
     return _Runs(runs, found, versions, listed.get(sweep.id, Listed()))
+
+
+def _find_young(members: Sequence[Member], runs: Iterable[Run]) -> list[Member]:
+    """Find the runs that have said nothing and still move: they may yet say that they are a sweep's."""
+    moving = {run.name for run in runs if run.state is RunState.RUNNING}
+    return [member for member in members if not member.facts.run_id and member.candidate.name in moving]
+
+
+def _iter_young_problems(young: Sequence[Member], sweep: Sweep) -> Iterator[Problem]:
+    facts = {member.candidate.path: member.facts for member in young}
+    yield from iter_unknown_problems([member.candidate for member in young], sweep.id, facts)
+
+
+def _leave(
+    members: Sequence[Member], runs: Sequence[Run], results: Results, names: Collection[str]
+) -> tuple[tuple[Member, ...], tuple[Run, ...]]:
+    """Leave runs out, with all that was found of them."""
+    if names:
+        results.files = [file for file in results.files if file.run not in names]
+        results.gaps = [gap for gap in results.gaps if gap.run not in names]
+        results.links = [link for link in results.links if link.run not in names]
+    return (
+        tuple(member for member in members if member.candidate.name not in names),
+        tuple(run for run in runs if run.name not in names),
+    )
 
 
 def _list_own_places(sweep: Sweep) -> tuple[str, ...]:

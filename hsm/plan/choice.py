@@ -240,7 +240,7 @@ def _find_files_left(choice: RunChoice, files: Sequence[SourceFile], strip: int)
 
 def _get_start(name: str) -> str:
     """Return the time at which a run began, from its folder's name, as text that sorts like times."""
-    return name.removeprefix("offline-")
+    return name.removeprefix("offline-").removeprefix("dry")
 
 
 def _is_open(item: PlanItem) -> bool:

@@ -76,7 +76,8 @@ def list_asked(sweeps: Sequence[str] | None, options: ChoiceOptions) -> tuple[st
             raise UsageError(
                 "--all means every sweep.", hint="Give it without names, or the names alone.", kind="usage"
             )
-        return (ALL_SWEEPS,)
+        if not options.get("run"):  # else the sweeps that those runs are in
+            return (ALL_SWEEPS,)
     return tuple(sweeps or (f"{RUN_PREFIX}{run}" for run in list_words(options.get("run"))))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from hsm.sync.places import ProjectPlaces, find_places
 
 
 def find_meant(
-    loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]
+    loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str], *, fresh: bool = False
 ) -> tuple[ProjectPlaces, tuple[Meaning, ...]]:
     """Find what words mean here, and the places of the project.
 
@@ -28,16 +29,20 @@ def find_meant(
         loaded: The configuration.
         endpoint: This machine.
         words: As of `hsm.sync.source.find_source`.
+        fresh: Search for wandb folders anew, whatever is remembered.
 
     Raises:
         UsageError: A word means none, or several.
     """
-    places = find_places(loaded, endpoint)
+    places = find_places(loaded, endpoint, fresh=fresh)
     if places.is_remembered:
-        try:
-            return places, find_meanings_of(_make_lookup(places), words)
-        except UsageError:  # of a folder that has come since the last search nothing is known
-            places = find_places(loaded, endpoint, fresh=True)
+        # Of a folder that has come since the last search nothing is known. Whoever asks for folder sweeps by name does
+        # not wait for a search; whoever asks for names, or for all, is not to be told "nothing to do" for ten minutes.
+        with contextlib.suppress(UsageError):
+            found = find_meanings_of(_make_lookup(places), words)
+            if ALL_SWEEPS not in words and all(meaning.sweep.kind is SweepKind.FOLDER for meaning in found):
+                return places, found
+        places = find_places(loaded, endpoint, fresh=True)
     return places, find_known_meanings(_make_lookup(places), loaded.project, words)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,16 +11,16 @@ from hsm.config.load import LoadedConfig
 from hsm.config.schema import TargetSettings
 from hsm.discover.index import load_index, save_index
 from hsm.discover.kinds.hydra import list_hydra_places, mark_jobs, settle_marks
-from hsm.discover.kinds.receipts import is_receipt_folder
+from hsm.discover.kinds.receipts import find_receipts, is_receipt_folder, read_listed
 from hsm.discover.kinds.wandb_folders import list_search_notes, name_folders, recall_folders, remember_folders
 from hsm.discover.sweeps import Layout, Sweep, SweepsFound, look_for_sweeps
 from hsm.discover.words.catalogue import Catalogue, read_catalogue
 from hsm.discover.words.lookup import Lookup
 from hsm.discover.words.remembered import list_remembered_words
 from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, SearchBounds, Tree
-from hsm.model import Problem, Root
+from hsm.model import Problem, Root, SweepKind
 from hsm.project_folder import ProjectFolder
-from hsm.sweep_folder import OUTPUTS, make_hydra_id
+from hsm.sweep_folder import OUTPUTS, RECEIPT_FOLDER, make_hydra_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class ProjectPlaces:
         folders: As of `SweepsFound`.
         missing: As of `SweepsFound`.
         is_remembered: What a search found is up to ten minutes old.
+        list_synced: Lists the ids under which sweeps were brought from here before.
     """
 
     endpoint: Endpoint
@@ -46,6 +47,7 @@ class ProjectPlaces:
     folders: tuple[str, ...] = ()
     missing: tuple[Root, ...] = ()
     is_remembered: bool = False
+    list_synced: Callable[[], Collection[str]] = field(default=frozenset, compare=False)
     _found: list[Callable[[], object]] = field(default_factory=list, compare=False)
 
     def make_lookup(self, *, working_folder: str = "") -> Lookup:
@@ -54,12 +56,34 @@ class ProjectPlaces:
         Args:
             working_folder: From which paths count; empty where the project lies at a target.
         """
-        return Lookup(self.sweeps, self.layout, self.read_catalogue, working_folder=working_folder)
+        return Lookup(
+            self.sweeps,
+            self.layout,
+            self.read_catalogue,
+            find_receipt_folders=self.find_receipt_folders,
+            working_folder=working_folder,
+        )
+
+    def find_receipt_folders(self, sweeps: Sequence[Sweep]) -> frozenset[str]:
+        """Find those of the folder sweeps whose folders hold nothing but receipts of sweeps of other kinds."""
+        own = [sweep for sweep in sweeps if sweep.path]
+        trees = [Tree(sweep.path, ("", RECEIPT_FOLDER), 1) for sweep in own]
+        listings = self.endpoint.survey(trees).listings if trees else ()
+        receipts = {
+            sweep.id: find_receipts(listing)
+            for sweep, listing in zip(own, listings, strict=True)
+            if is_receipt_folder(listing)
+        }
+        index, _ = load_index(self.cache)
+        listed = read_listed(self.endpoint, receipts, index=index) if receipts else {}
+        self._found.append(lambda: save_index(index, self.cache))
+        return frozenset(name for name, found in listed.items() if SweepKind.FOLDER not in found.kinds)
 
     def read_catalogue(self, is_deep: bool = False) -> Catalogue:
         """Read the catalogue of all runs."""
         index, _ = load_index(self.cache)
-        catalogue = read_catalogue(self.endpoint, self.layout, self.sweeps, index=index, is_deep=is_deep)
+        synced = self.list_synced()
+        catalogue = read_catalogue(self.endpoint, self.layout, self.sweeps, index=index, is_deep=is_deep, synced=synced)
         self._found.append(lambda: save_index(index, self.cache))
         return catalogue
 
@@ -94,7 +118,7 @@ def find_places(loaded: LoadedConfig, endpoint: Endpoint, *, fresh: bool = False
     if known is None and found.searched is not None:
         searched = settle_marks(endpoint, found.searched, found.layout)
     named = name_folders(searched, loaded.config.source.wandb_folders) if searched is not None else None
-    places = make_project_places(endpoint, found, named, folder.runs_cache())
+    places = replace(make_project_places(endpoint, found, named, folder.runs_cache()), list_synced=folder.list_journals)
     if known is None and searched is not None:
         places._found.append(lambda: remember_folders(cache, search, searched))
     return replace(places, is_remembered=known is not None)

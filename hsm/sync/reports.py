@@ -94,10 +94,17 @@ class TargetReport:
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """One sweep at all its targets, in the order asked for."""
+    """One sweep at all its targets, in the order asked for.
+
+    Attributes:
+        sweep: Its id.
+        targets: What became of it at each.
+        only: The names of its runs that alone were meant; empty for all.
+    """
 
     sweep: str
     targets: tuple[TargetReport, ...]
+    only: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

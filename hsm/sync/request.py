@@ -23,6 +23,7 @@ class SyncRequest:
         all_versions: Send superseded versions too.
         overwrite: Send what is newer at the target too.
         choice: Which runs, and which files of them.
+        only: The names of the runs that alone are meant, by the sweep's id, beside what the words say.
         allowed: Safety checks that are waived.
         may_ask: ssh may ask in this terminal.
         breaks_lock: Take the locks of a sweep whoever holds them.
@@ -38,6 +39,7 @@ class SyncRequest:
     all_versions: bool = False
     overwrite: bool = False
     choice: RunChoice = field(default_factory=RunChoice)
+    only: Mapping[str, frozenset[str]] = field(default_factory=dict)
     allowed: frozenset[str] = field(default_factory=frozenset)
     may_ask: bool = False
     breaks_lock: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,12 +11,15 @@ from hsm.discover.index import load_index, save_index
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.lookup import Meaning
 from hsm.endpoint import Endpoint, Tree
+from hsm.errors import UsageError
 from hsm.model import EntryKind, Problem, Root, SweepInventory
+from hsm.plan.choice import RunChoice
 from hsm.project_folder import ProjectFolder
 from hsm.sync.meanings import find_meant, join_meanings
 from hsm.sync.places import ProjectPlaces
 
 SOURCE_MISSING = "source_missing"
+_MOST_PROJECTS = 5
 
 
 Inventories = Mapping[tuple[str, int | None], SweepInventory]
@@ -52,18 +55,21 @@ class ProjectSource:
     remember: Callable[[], None] = field(default=lambda: None, compare=False)
 
 
-def find_source(loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str]) -> ProjectSource:
+def find_source(
+    loaded: LoadedConfig, endpoint: Endpoint, words: Sequence[str], *, fresh: bool = False
+) -> ProjectSource:
     """Find the sweeps that words of a command line mean (`hsm.discover.words.meanings`).
 
     Args:
         loaded: The configuration.
         endpoint: This machine.
         words: As typed; `ALL_SWEEPS` for every sweep.
+        fresh: Search for wandb folders anew, whatever is remembered.
 
     Raises:
         UsageError: One of them means none, or several.
     """
-    places, meanings = find_meant(loaded, endpoint, words)
+    places, meanings = find_meant(loaded, endpoint, words, fresh=fresh)
     missing = _find_missing(loaded, endpoint, places.layout)
     return make_source(loaded.project, places, meanings, missing=missing)
 
@@ -101,6 +107,32 @@ def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> d
     listings = endpoint.survey([Tree(folder, (), 0) for folder in folders.values()]).listings
     found = dict(zip(folders, listings, strict=True))
     return {root: folders[root] for root, listing in found.items() if listing.kind is not EntryKind.FOLDER}
+
+
+def check_choice(choice: RunChoice, inventories: Iterable[SweepInventory], *, is_part: bool = False) -> None:
+    """Refuse a choice of runs that no sweep has, before anything is brought.
+
+    Args:
+        choice: Of a command line.
+        inventories: Of the sweeps that are meant.
+        is_part: There are more of them, so that not every run need be in these, but some.
+
+    Raises:
+        UsageError: A run, or a project of wandb's, is none of them.
+    """
+    runs = [run for inventory in inventories for run in inventory.runs]
+    known = {name for run in runs for name in (run.name, run.id)}
+    missing = choice.names - known
+    for name in () if is_part and missing != choice.names else sorted(missing):
+        raise UsageError(
+            f"There is no run {name!r} in what is meant.",
+            hint="Give `--run` alone, or look for it with `hsm sync report`.",
+            kind="unknown_run",
+        )
+    if choice.project and all(run.project != choice.project for run in runs):
+        found = sorted({run.project for run in runs if run.project})
+        hint = f"There are: {', '.join(found[:_MOST_PROJECTS])}." if found else "No log names a project."
+        raise UsageError(f"No run is of the project {choice.project!r}.", hint=hint, kind="unknown_project")
 
 
 def read_inventories(

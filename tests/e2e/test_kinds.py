@@ -159,6 +159,25 @@ def test_what_is_refused_starts_nothing(project: Project) -> None:
     assert not (project.folder / ".hsm/sync").exists()
 
 
+def test_a_single_run_stays_single_however_often_it_is_looked_at(project: Project) -> None:
+    write_mixed(project)
+    code, said = project.call("to", "l2", "--continuous", "--interval", "1")
+    assert (code, project.list_runs(project.desk / "wandb")) == (0, {"l2"}), said
+    code, said = project.call("to", "dev", "--run", "d1", "--continuous", "--interval", "1")
+    assert (code, project.list_runs(project.desk / "wandb")) == (0, {"l2", "d1"}), said
+
+
+def test_a_run_that_is_not_there_starts_nothing(project: Project) -> None:
+    write_mixed(project)
+    write_file(project.folder / "outputs/f1/notes.txt", b"x")
+    for words in (["--all", "--run", "zzz"], ["dev", "--run", "zzz"], ["f1", "--run", "d1"], ["dev", "--project", "q"]):
+        code, said = project.call("to", *words)
+        assert code == 2, (words, said)
+    assert not list(project.desk.glob("sweeps/outputs/*"))
+    assert project.call("to", "d1", "-q") == (0, "")
+    assert not (project.desk / "sweeps/outputs/f1").exists()
+
+
 def test_a_receipt_that_leads_out_is_refused(project: Project, tmp_path: Path, hsm: RunHsm) -> None:
     write_run(project.folder / "outputs/exp1/wandb", "a", sweep="")
     assert project.call("to", "exp1")[0] == 0

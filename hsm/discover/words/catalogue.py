@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -78,7 +78,13 @@ class Catalogue:
 
 
 def read_catalogue(
-    endpoint: Endpoint, layout: Layout, folders: Sequence[Sweep], *, index: RunIndex, is_deep: bool = False
+    endpoint: Endpoint,
+    layout: Layout,
+    folders: Sequence[Sweep],
+    *,
+    index: RunIndex,
+    is_deep: bool = False,
+    synced: Collection[str] = (),
 ) -> Catalogue:
     """Read the catalogue, in one survey.
 
@@ -88,6 +94,7 @@ def read_catalogue(
         folders: Its folder sweeps.
         index: The cache of logs; takes what is read.
         is_deep: With the runs that lie deeper in the folders of sweeps than wandb folders are searched for.
+        synced: Ids under which sweeps were brought before, which they keep.
     """
     ids = tuple(dict.fromkeys(sweep.id for sweep in folders))
     hydra = [make_hydra_sweep(layout, place) for place in layout.hydra]
@@ -95,7 +102,7 @@ def read_catalogue(
     placed = find_placed_runs(seen, ids)
     facts = read_facts(endpoint, [run.candidate for run in placed], index=index, is_wanted=lambda _: False)
     listed = read_listed(endpoint, find_all_receipts(seen.receipts), index=index)
-    return make_catalogue(seen, placed, facts, listed, ids)
+    return make_catalogue(seen, placed, facts, listed, ids, synced=synced)
 
 
 def make_catalogue(
@@ -104,6 +111,8 @@ def make_catalogue(
     facts: Mapping[str, LogFacts],
     listed: Mapping[str, Listed],
     ids: Sequence[str],
+    *,
+    synced: Collection[str] = (),
 ) -> Catalogue:
     """Make the catalogue of what was seen. Pure.
 
@@ -113,6 +122,7 @@ def make_catalogue(
         facts: Of their logs, by folder.
         listed: What the receipts say, by the sweep's id.
         ids: Of the folder sweeps.
+        synced: As of `read_catalogue`.
     """
     hydra = {sweep: listing for sweep, listing in seen.folders.items() if sweep.kind is SweepKind.HYDRA}
     claims = RunClaims(
@@ -126,7 +136,7 @@ def make_catalogue(
     runs = tuple(_make_run(run, facts[run.candidate.path], claims, now_ns=seen.now_ns) for run in placed)
     blocked = next((folder.base for folder in seen.loose if _holds_results(folder)), "")
     jobs = {sweep.id: len(find_jobs(listing, is_folder_sweep=False)) for sweep, listing in hydra.items()}
-    return replace(_make_catalogue(runs, ids, tuple(hydra), listed), blocked=blocked, jobs=jobs)
+    return replace(_make_catalogue(runs, ids, tuple(hydra), listed, synced), blocked=blocked, jobs=jobs)
 
 
 def _holds_results(folder: Listing) -> bool:
@@ -143,10 +153,14 @@ def _make_run(run: PlacedRun, facts: LogFacts, claims: RunClaims, *, now_ns: int
 
 
 def _make_catalogue(
-    runs: tuple[KnownRun, ...], folders: Sequence[str], hydra: Sequence[Sweep], listed: Mapping[str, Listed]
+    runs: tuple[KnownRun, ...],
+    folders: Sequence[str],
+    hydra: Sequence[Sweep],
+    listed: Mapping[str, Listed],
+    synced: Collection[str],
 ) -> Catalogue:
     shared = [run for run in runs if not run.is_deep]
-    ids = assign_ids({name for run in shared for name in run.names}, folders)
+    ids = assign_ids({name for run in shared for name in run.names}, [*folders, *synced])
     members: dict[str, list[str]] = {}
     for run in shared:
         for sweep in _iter_sweeps(run, ids, {sweep.id for sweep in hydra}, listed):

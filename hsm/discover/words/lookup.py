@@ -47,21 +47,44 @@ class Lookup:
         layout: Its places.
         read: Reads the catalogue of all runs, called when the folders alone do not say; with True, also of those deep
             in the folders of sweeps.
+        find_receipt_folders: Tells which of some folder sweeps are none: their folders hold receipts alone, of a sweep
+            of another kind.
         working_folder: From which paths count; empty where the project lies at a target.
     """
 
     def __init__(
-        self, folders: Sequence[Sweep], layout: Layout, read: Callable[[bool], Catalogue], *, working_folder: str = ""
+        self,
+        folders: Sequence[Sweep],
+        layout: Layout,
+        read: Callable[[bool], Catalogue],
+        *,
+        find_receipt_folders: Callable[[Sequence[Sweep]], frozenset[str]] = lambda _: frozenset(),
+        working_folder: str = "",
     ) -> None:
         self.folders = tuple(folders)
         self.layout = layout
         self.working_folder = working_folder
         self._read = read
+        self._find_receipt_folders = find_receipt_folders
+        self._are_receipt_folders: dict[str, bool] = {}
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """All runs, and the sweeps that are no folders."""
         return self._read(False)
+
+    def leave_receipt_folders(self, ids: Sequence[str]) -> list[str]:
+        """Leave out the folder sweeps whose folders were made for the receipts of a sweep of another kind."""
+        unknown = [sweep for sweep in self.folders if sweep.id in ids and sweep.id not in self._are_receipt_folders]
+        if unknown:
+            found = self._find_receipt_folders(unknown)
+            self._are_receipt_folders.update({sweep.id: sweep.id in found for sweep in unknown})
+        return [name for name in ids if not self._are_receipt_folders[name]]
+
+    def list_receipt_folders(self) -> list[Sweep]:
+        """List the sweeps of other kinds that have folders for their receipts, oldest first."""
+        real = set(self.leave_receipt_folders([sweep.id for sweep in self.folders]))
+        return [sweep for sweep in self.folders if sweep.id not in real]
 
     def list_all(self, pattern: str = "*") -> tuple[Meaning, ...]:
         """List every sweep whose id matches a pattern, oldest first, the loose runs last."""

@@ -29,21 +29,23 @@ def find_meanings(lookup: Lookup, word: str) -> tuple[Meaning, ...]:
     Raises:
         UsageError: It means none, several things at one step, or a place that is none of this project's.
     """
-    if any(sweep.id == word for sweep in lookup.folders):
+    is_whole = any(sweep.id == word for sweep in lookup.folders)
+    # Of a group with such a name there may be a folder that holds its receipts.
+    if is_whole and (word not in (LATEST, LOOSE_WORD) or lookup.leave_receipt_folders([word])):
         return (lookup.make_folder_meaning(word),)
-    if word.startswith(GROUP_PREFIX):
-        return (_find_group(lookup, word.removeprefix(GROUP_PREFIX)),)
-    if word.startswith(RUN_PREFIX):
-        return (_find_run(lookup, word.removeprefix(RUN_PREFIX)),)
-    if "/" in word:
+    is_spelt = word.startswith((GROUP_PREFIX, RUN_PREFIX))
+    if "/" in word and not is_spelt:
         return (find_by_path(lookup, word),)
-    check_sweep_name(word)
-    found = _find_folder(lookup, word) or _find_other(lookup, word)
+    if not is_spelt:
+        check_sweep_name(word)
+    found = _find_folder(lookup, word) or (_find_spelt(lookup, word) if is_spelt else _find_other(lookup, word))
     if found is not None:
         return (found,)
     matches: tuple[Meaning, ...] = ()
     if not _PATTERN_SIGNS.isdisjoint(word):
         matches = lookup.list_all(word)
+        if any(match.sweep.kind is SweepKind.LOOSE for match in matches):
+            _check_loose_place(lookup)
     if not matches:
         raise make_unknown_error(word, lookup.folders, lookup.catalogue, lookup.layout)
     return matches
@@ -63,11 +65,12 @@ def list_all_meanings(lookup: Lookup) -> tuple[Meaning, ...]:
 
 
 def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
-    """Find the newest folder sweep, or the only one that begins so."""
+    """Find the newest folder sweep, or the only one that begins so; not by folders that hold receipts alone."""
     ids = list(dict.fromkeys(sweep.id for sweep in lookup.folders))
-    if word == LATEST and ids:
-        return lookup.make_folder_meaning(ids[-1])
-    matches = [name for name in ids if name.startswith(word)]
+    if word == LATEST:
+        newest = next((name for name in reversed(ids) if lookup.leave_receipt_folders([name])), None)
+        return lookup.make_folder_meaning(newest) if newest is not None else None
+    matches = lookup.leave_receipt_folders([name for name in ids if name.startswith(word)])
     if len(matches) > 1:
         raise make_ambiguous_error(word, matches)
     return lookup.make_folder_meaning(matches[0]) if matches else None
@@ -75,7 +78,8 @@ def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
 
 def _find_other(lookup: Lookup, word: str) -> Meaning | None:
     """Find a sweep of another kind, or a run."""
-    others = [sweep for sweep in lookup.catalogue.sweeps if sweep.kind is not SweepKind.LOOSE]
+    others = [*lookup.list_receipt_folders(), *lookup.catalogue.sweeps]
+    others = [sweep for sweep in others if sweep.kind is not SweepKind.LOOSE]
     if word == LATEST and others:
         return lookup.make_meaning(others[-1])
     if word in (LOOSE_WORD, LOOSE):
@@ -101,6 +105,12 @@ def _find_loose(lookup: Lookup) -> Meaning:
     return lookup.make_meaning(loose[0])
 
 
+def _find_spelt(lookup: Lookup, word: str) -> Meaning:
+    if word.startswith(GROUP_PREFIX):
+        return _find_group(lookup, word.removeprefix(GROUP_PREFIX))
+    return _find_run(lookup, word.removeprefix(RUN_PREFIX))
+
+
 def _find_group(lookup: Lookup, name: str) -> Meaning:
     sweep: Sweep | None = lookup.find_named(name)
     if sweep is None:
@@ -116,6 +126,8 @@ def _find_run(lookup: Lookup, word: str) -> Meaning:
             hint="Give its id or the name of its folder; `hsm sync list --sweeps` shows the sweeps.",
             kind="unknown_run",
         )
+    if found.sweep.kind is SweepKind.LOOSE:
+        _check_loose_place(lookup)
     return found
 
 

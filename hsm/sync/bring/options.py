@@ -58,7 +58,9 @@ def make_options(
         UsageError: Nothing is left to be brought.
     """
     options = settings.options
-    roots = tuple(root for root in request.roots if _is_wanted(root, options))
+    # Single runs are meant: nothing of the sweep's own folder.
+    asked = set(request.roots) & {Root.WANDB} if only or request.choice.names else set(request.roots)
+    roots = tuple(root for root in Root if root in asked and _is_wanted(root, options))
     if not roots:
         raise UsageError(
             f"Nothing is left to be brought to {name}: its options switch off what the command asks for.",

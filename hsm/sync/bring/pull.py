@@ -36,7 +36,7 @@ from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.places import find_places, make_layout
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
-from hsm.sync.source import ProjectSource, read_inventories
+from hsm.sync.source import ProjectSource, check_choice, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.connect import connect
 from hsm.targets.contract import Connection, check_project_root
@@ -69,7 +69,7 @@ def pull(
     """
     work = _Pull(loaded, request, runner, reporter, session or Session())
     reports = serve_targets(list(request.targets), work.serve, read=lambda: None, runner=runner)
-    return SyncReport("sync from", "pull", request.is_dry_run, _join_sweeps(request, reports))
+    return SyncReport("sync from", "pull", request.is_dry_run, _join_sweeps(request, reports, work.only))
 
 
 class _Pull:
@@ -88,6 +88,7 @@ class _Pull:
         self._session = session
         self._layout = make_layout(loaded)
         self._turn = threading.Lock()
+        self.only = dict(request.only)
         for name, settings in request.targets.items():
             make_options(name, settings, request)  # raises before anything is started
 
@@ -123,6 +124,7 @@ class _Pull:
         with stopwatch.step("scan"):
             meant, reports = self._find(connection.name, source)
         only = join_meanings(meant)
+        self.only.update(only)
         for sweep in dict.fromkeys(meaning.sweep for meaning in meant):
             if any(report.state is State.INTERRUPTED for report in reports.values()):
                 reports[sweep.id] = make_interrupted_report(connection.name)
@@ -170,11 +172,12 @@ class _Pull:
         only: Mapping[str, frozenset[str]],
     ) -> TargetReport:
         settings = self._resolve(connection.name, sweep.id)
-        runs = only.get(sweep.id, frozenset())
+        runs = only.get(sweep.id) or self._request.only.get(sweep.id, frozenset())
         options = self._make_options(connection.name, settings, far.look(sweep.id).folders, runs)
         with stopwatch.step("scan"):
             far.check_there(sweep, options.roots)
             inventory = self._read(connection, far, sweep, options)
+            check_choice(self._request.choice, [inventory], is_part=True)
             check_project_root(connection.name, settings, inventory.kind, inventory.place)
         unchanged = self._session.find_unchanged(connection.name, inventory)
         if unchanged is not None:
@@ -260,7 +263,9 @@ class _Pull:
         return [(word, self._end(report)) for word in self._request.sweeps]
 
 
-def _join_sweeps(request: SyncRequest, reports: Mapping[str, Sequence[Named]]) -> tuple[SweepReport, ...]:
+def _join_sweeps(
+    request: SyncRequest, reports: Mapping[str, Sequence[Named]], only: Mapping[str, frozenset[str]]
+) -> tuple[SweepReport, ...]:
     """Put together by sweep what each target answered.
 
     Raises:
@@ -274,4 +279,6 @@ def _join_sweeps(request: SyncRequest, reports: Mapping[str, Sequence[Named]]) -
         errors = [report.error for report in found.values()]
         if isinstance(errors[0], UsageError) and all(isinstance(error, UsageError) for error in errors):
             raise errors[0]
-    return tuple(SweepReport(sweep, tuple(found.values())) for sweep, found in by_sweep.items())
+    return tuple(
+        SweepReport(sweep, tuple(found.values()), only.get(sweep, frozenset())) for sweep, found in by_sweep.items()
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -30,7 +30,7 @@ from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
 from hsm.sync.shortcut import PushCall, choose_shortcut
-from hsm.sync.source import Inventories, ProjectSource, find_source, read_inventories
+from hsm.sync.source import Inventories, ProjectSource, check_choice, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.apart import ApartEndpoint
 from hsm.targets.connect import connect
@@ -65,7 +65,11 @@ def push(
     work = _Push(loaded, request, runner, reporter, session or Session())
     reports = serve_targets(list(request.targets), work.serve, read=work.read, runner=runner, meanwhile=meanwhile)
     by_sweep = [
-        SweepReport(sweep.id, tuple(reports[name][index] for name in request.targets))
+        SweepReport(
+            sweep.id,
+            tuple(reports[name][index] for name in request.targets),
+            work.only.get(sweep.id, frozenset()),
+        )
         for index, sweep in enumerate(work.source.sweeps)
     ]
     return SyncReport("sync to", "push", request.is_dry_run, tuple(by_sweep))
@@ -91,8 +95,9 @@ class _Push:
         sweeps = {sweep.id: sweep for sweep in source.sweeps}
         for (name, sweep_id), found in settings.items():
             check_project_root(name, found, sweeps[sweep_id].kind, sweeps[sweep_id].place)
+        only = {**request.only, **source.only}
         self._options = {
-            key: make_options(key[0], found, request, only=source.only.get(key[1], frozenset()))
+            key: make_options(key[0], found, request, only=only.get(key[1], frozenset()))
             for key, found in settings.items()
         }
         source_id = SourceId("") if request.is_dry_run else find_source_id(source.project)  # may write the first one
@@ -110,6 +115,11 @@ class _Push:
         self._shortcut = choose_shortcut(self._call, self._known)
 
     @property
+    def only(self) -> Mapping[str, frozenset[str]]:
+        """The names of the runs that alone are meant, by sweep."""
+        return {**self._call.request.only, **self.source.only}
+
+    @property
     def source(self) -> ProjectSource:
         """The sweeps that are meant."""
         return self._call.source
@@ -119,7 +129,7 @@ class _Push:
         if self._shortcut.is_unchanged():
             return None
         options = self._options.values()
-        return read_inventories(
+        inventories = read_inventories(
             replace(self.source, endpoint=self._shortcut.watch(self.source.endpoint)),
             depths=[option.max_depth for option in options],
             roots={root for option in options for root in option.roots},
@@ -127,6 +137,8 @@ class _Push:
             saves_cache=not self._call.request.is_dry_run,
             follow=list_followed([option.folder_links for option in options]),
         )
+        check_choice(self._call.request.choice, inventories.values())
+        return inventories
 
     def serve(self, name: str, found: Future[Inventories | None]) -> list[TargetReport]:
         """Copy every sweep to one target: one report per sweep, whatever happens."""

@@ -13,7 +13,9 @@ from functools import partial
 from typing import Protocol
 
 from hsm.config.load import LoadedConfig
+from hsm.discover.sweeps import LATEST
 from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD
+from hsm.discover.words.meanings import GROUP_PREFIX
 from hsm.errors import ExitCode, UsageError
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter
@@ -194,9 +196,12 @@ class _Follower:
         meant = _find_meant(self._request, report)
         # `latest` keeps its first meaning. Nobody may sit at the terminal by now, and a lock that is there is not the
         # one that the user meant to break.
-        self._request = replace(self._request, sweeps=meant, may_ask=False, breaks_lock=False)
+        only = {sweep.sweep: sweep.only or self._request.choice.names for sweep in report.sweeps}
+        only = {sweep: names for sweep, names in only.items() if names}
+        words = tuple(map(_spell, meant))
+        self._request = replace(self._request, sweeps=words, only=only, may_ask=False, breaks_lock=False)
         is_interrupted = report.exit_code is ExitCode.INTERRUPTED
-        self._sweeps.look({sweep: self._results.get_plans(sweep) for sweep in meant}, asks=not is_interrupted)
+        self._sweeps.look({sweep: self._results.get_plans(sweep) for sweep in meant}, only, asks=not is_interrupted)
         if is_interrupted:
             raise CommandStoppedError
         self._judge_targets(due)
@@ -234,6 +239,11 @@ def _make_target(
         sum(complete for complete, _ in counts),
         sum(pending for _, pending in counts),
     )
+
+
+def _spell(sweep: str) -> str:
+    """Spell out the id of a sweep that is also a word for others."""
+    return f"{GROUP_PREFIX}{sweep}" if sweep in (LATEST, LOOSE_WORD) else sweep
 
 
 def _find_meant(request: SyncRequest, report: SyncReport) -> tuple[str, ...]:

@@ -101,7 +101,8 @@ def count_runs_there(report: TargetReport, awaited: Awaited) -> tuple[int, int]:
     if report.plan is None:
         return 0, len(awaited.ended)
     complete = find_complete_runs(report.plan, report.result.outcomes if report.result is not None else {})
-    return len(complete), len({run.name for run in report.plan.runs if run.name in awaited.ended} - complete)
+    ended = {run.name for run in report.plan.runs if run.name in awaited.ended}
+    return len(complete & ended), len(ended - complete)
 
 
 def make_follow_document(followed: FollowReport, *, with_plan: bool) -> dict[str, object]:

@@ -54,6 +54,7 @@ class FollowedSweeps:
         self._queues = JobQueues(ask, interval_seconds=interval_seconds)
         self._look = look
         self._views: dict[str, dict[str, RunView]] = {}
+        self._only: Mapping[str, frozenset[str]] = {}
         self._jobs: dict[str, dict[str, SlurmJob]] = {}
         self._changed_ns: dict[str, int] = {}
         self._hydra: dict[str, tuple[str, dict[str, int]]] = {}
@@ -70,14 +71,16 @@ class FollowedSweeps:
         views = (view for views in self._views.values() for view in views.values())
         return [f"{view.run.prefix}/{view.run.name}" for view in views if view.has_ended == has_ended]
 
-    def look(self, plans: Plans, *, asks: bool = True) -> None:
+    def look(self, plans: Plans, only: Mapping[str, frozenset[str]], *, asks: bool = True) -> None:
         """Look at the sweeps after a pass.
 
         Args:
             plans: For each sweep that counts, the last plan of each target; those that are missing have none yet.
+            only: The names or ids of the runs that alone are meant, by sweep; a sweep that is meant whole is not in it.
             asks: Ask Slurm too, when it is time.
         """
         now_ns = time.time_ns()
+        self._only = only
         views = {sweep: self._read_views(sweep, found, now_ns) for sweep, found in plans.items()}
         self._views = views
         if asks:
@@ -88,8 +91,9 @@ class FollowedSweeps:
         # The list of combinations lies in the sweep's folder, which a project may have beside its folder of sweeps too.
         folders = [Path(base, sweep_folder(sweep)) for base in (self._layout.sweeps, self._layout.project)]
         views, begun = self._views[sweep], self._hydra.get(sweep)
+        names = self._only.get(sweep)
         expected = choose_expected(
-            self._patience,
+            self._patience if names is None else replace(self._patience, expect=len(views)),
             read_combinations(folders),
             views,
             jobs=read_expected_jobs(self._layout.project, *begun) if begun else None,
@@ -109,7 +113,7 @@ class FollowedSweeps:
         jobs = self._jobs.setdefault(sweep, {})
         views: dict[str, RunView] = {}
         for target, plan in plans.items():
-            views.update(make_views(plan, target))
+            views.update(make_views(_choose(plan, self._only.get(sweep)), target))
             if plan.place:
                 views.update(self._make_job_views(sweep, plan, target, now_ns))
         self._note_changes(sweep, views, now_ns)
@@ -152,3 +156,10 @@ class FollowedSweeps:
                 folders = find_landing(self._look(fresh=False), sweep, missing).runs.folders
                 logs |= {run.name: Path(folders[run.name], run.name, run.log) for run in runs if run.name in folders}
         return logs
+
+
+def _choose(plan: SyncPlan, names: frozenset[str] | None) -> SyncPlan:
+    """Leave the runs that are not meant."""
+    if names is None:
+        return plan
+    return replace(plan, runs=tuple(run for run in plan.runs if not names.isdisjoint((run.name, run.id))))

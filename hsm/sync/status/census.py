@@ -65,7 +65,9 @@ class SweepCount:
     wandb: tuple[str, ...] = ()
 
 
-def take_census(endpoint: Endpoint, layout: Layout, folders: Sequence[Sweep], index: RunIndex) -> list[SweepCount]:
+def take_census(
+    endpoint: Endpoint, layout: Layout, folders: Sequence[Sweep], index: RunIndex, *, synced: Collection[str] = ()
+) -> list[SweepCount]:
     """Count all sweeps of a place.
 
     Args:
@@ -73,6 +75,7 @@ def take_census(endpoint: Endpoint, layout: Layout, folders: Sequence[Sweep], in
         layout: Its places, with all wandb folders and those of Hydra sweeps.
         folders: Its folder sweeps.
         index: Facts of logs that were read before; takes those that are read.
+        synced: Ids under which sweeps were brought before, which they keep.
 
     Returns:
         The folders in their order, then the other sweeps, oldest first; the loose runs, if there are any, last.
@@ -83,7 +86,7 @@ def take_census(endpoint: Endpoint, layout: Layout, folders: Sequence[Sweep], in
     placed = find_placed_runs(seen, ids)
     facts = read_facts(endpoint, [run.candidate for run in placed], index=index)
     listed = read_listed(endpoint, find_all_receipts(seen.receipts), index=index)
-    catalogue = make_catalogue(seen, placed, facts, listed, ids)
+    catalogue = make_catalogue(seen, placed, facts, listed, ids, synced=synced)
     runs: dict[str, FileTotal] = {}
     rests = {sweep: _sum_files(listing, runs, is_sweep=True) for sweep, listing in seen.folders.items()}
     for listing in (seen.wandb, *seen.shared):

@@ -169,7 +169,7 @@ def _read_place(places: ProjectPlaces, *, name: str) -> PlaceOverview:
             kind="source_missing",
         )
     index, notices = load_index(places.cache)
-    counts = take_census(places.endpoint, layout, places.sweeps, index)
+    counts = take_census(places.endpoint, layout, places.sweeps, index, synced=places.list_synced())
     notices = (*places.problems, *notices, *save_index(index, places.cache))
     loose = next((count.wandb for count in counts if count.sweep.kind is SweepKind.LOOSE), ())
     return PlaceOverview(

@@ -30,7 +30,7 @@ from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.session import Session
 from hsm.sync.bring.survey import DestinationState, survey_destination
 from hsm.sync.request import SyncRequest
-from hsm.sync.source import Inventories, find_source, read_inventories
+from hsm.sync.source import Inventories, check_choice, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.sync.verify.cleaned import CleanedVerdict, verify_cleaned
 from hsm.sync.verify.comparison import Presence, count_skipped, find_gone, find_only_there, find_presence, make_fold
@@ -79,7 +79,7 @@ class _Verify:
     def __init__(
         self, loaded: LoadedConfig, request: SyncRequest, runner: Runner, reporter: Reporter, session: Session
     ) -> None:
-        self.source = find_source(loaded, LocalEndpoint(), request.sweeps)
+        self.source = find_source(loaded, LocalEndpoint(), request.sweeps, fresh=True)
         for said in self.source.said:
             reporter.report(WordUnderstood(said))
         self._request = request
@@ -99,7 +99,7 @@ class _Verify:
 
     def read(self) -> Inventories:
         """Read everything that the source has of every sweep."""
-        return read_inventories(
+        inventories = read_inventories(
             self.source,
             depths=[options.max_depth for options in self._options.values()],
             roots=tuple(Root),
@@ -107,6 +107,8 @@ class _Verify:
             saves_cache=False,
             follow=list_followed([options.folder_links for options in self._options.values()]),
         )
+        check_choice(self._request.choice, inventories.values())
+        return inventories
 
     def serve(self, name: str, found: Future[Inventories]) -> list[VerifyVerdict]:
         """Compare every sweep with one target: one verdict per sweep, also where it fails."""

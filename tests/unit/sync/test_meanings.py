@@ -55,12 +55,13 @@ def test_a_word_that_nothing_explains_is_looked_for_in_folders_that_came_since(
     assert find_ids(loaded, word) == ["@loose" if word == "loose" else "late"]
 
 
-def test_a_word_that_is_explained_searches_nothing(loaded: LoadedConfig) -> None:
-    write_run(loaded.project / "late/wandb", "b", sweep="dev")
-    for word in (SWEEP, "dev"):
+def test_a_folder_sweep_searches_nothing_and_a_name_in_logs_anew(loaded: LoadedConfig) -> None:
+    for run_id, sweep in (("b", "dev"), ("c", "")):
+        write_run(loaded.project / "late/wandb", run_id, sweep=sweep)
+    for word, is_remembered in ((SWEEP, True), ("dev", False), ("loose", False), ("--all", False)):
         places, _ = find_meant(loaded, LocalEndpoint(), [word])
-        assert places.is_remembered
-        assert not any("late" in folder for folder in places.layout.shared)
+        assert places.is_remembered is is_remembered
+        assert any("late" in folder for folder in places.layout.shared) is not is_remembered
 
 
 def test_a_sweep_that_was_synced_may_lie_in_a_folder_that_came_since(loaded: LoadedConfig) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
-from hsm.discover.sweeps import look_for_sweeps
+from hsm.discover.sweeps import Sweep, look_for_sweeps
 from hsm.discover.words.catalogue import read_catalogue
 from hsm.discover.words.lookup import Lookup, Meaning
 from hsm.discover.words.meanings import find_meanings
@@ -19,6 +19,7 @@ from hsm.model import SweepKind
 from hsm.records.receipt import Receipt, Sender, get_receipt_name, make_receipt_content
 from hsm.records.record import RunRecord
 from hsm.remote.local import LocalEndpoint
+from hsm.sweep_folder import iter_sweep_ids
 from hsm.sync.places import ProjectPlaces, make_project_places
 from tests.unit.discover.conftest import MadeProject
 from tests.unit.wandb_log import log_writer as w
@@ -252,6 +253,54 @@ def test_a_wandb_folder_is_no_sweep(made: MadeProject) -> None:
     with pytest.raises(UnknownSweepError):
         mean(made, "wandb")
     assert len(list_runs(made, "loose")) == 3
+
+
+def write_receipt(made: MadeProject, sweep: str, kind: str) -> None:
+    """Write the receipt of a sweep of one run, as at a target."""
+    receipt = Receipt(sweep, Sender("0123456789abcdef", "h", "/p"), 1, "", {"run-x": RunRecord()}, kind=SweepKind(kind))
+    made.write(f"sweeps/outputs/{sweep}/.hsm-sync/{get_receipt_name(receipt.source.id)}", make_receipt_content(receipt))
+
+
+def test_folders_that_hold_receipts_alone_change_no_word(made: MadeProject) -> None:
+    made.write("outputs/sweep_a/notes.txt")
+    for name in ("sweepy_20351231_000000", "latest", "loose"):
+        made.write_run(f"wandb/offline-run-{T}-{name}", w.run(name, group=name))
+        write_receipt(made, name, "wandb")
+    made.write_run(f"wandb/offline-run-{T}-alone", w.run("alone"))
+    assert list_ids(mean(made, "latest")) == list_ids(mean(made, "sweep")) == ["sweep_a"]
+    assert list_ids(mean(made, "loose")) == ["@loose"]
+    for word in ("sweepy", "sweepy_20351231_000000"):
+        assert list_ids(mean(made, word)) == ["sweepy_20351231_000000"]
+    for word in ("group:latest", "group:loose"):
+        assert list_ids(mean(made, word)) == [word.partition(":")[2]]
+    write_receipt(made, "sweepx", "folder")  # of a folder of which only runs came
+    with pytest.raises(UsageError, match="2 sweeps"):
+        mean(made, "sweep")
+
+
+def test_a_folder_may_begin_like_a_word_that_spells_out(made: MadeProject) -> None:
+    for name in ("group:abc", "run:xy"):
+        made.write(f"outputs/{name}/notes.txt")
+    assert list_ids(mean(made, "group:a")) == ["group:abc"]
+    assert list_ids(mean(made, "run:x")) == ["run:xy"]
+
+
+def test_a_group_keeps_the_id_under_which_it_was_synced(made: MadeProject) -> None:
+    for name in ("Exp", "exp"):
+        made.write_run(f"wandb/offline-run-{T}-{name}", w.run(name, group=name))
+    found = read_catalogue(LocalEndpoint(), made.layout, (), index=RunIndex(), synced={"Exp"})
+    assert {sweep.name: sweep.id for sweep in found.sweeps} == {"Exp": "Exp", "exp": list(iter_sweep_ids("exp"))[1]}
+
+
+@pytest.mark.parametrize(("seconds_ago", "n_runs"), [(30, 0), (700, 1)])
+def test_a_run_of_files_alone_is_loose_once_they_rest(made: MadeProject, seconds_ago: float, n_runs: int) -> None:
+    made.write(f"wandb/offline-run-{T}-a/files/config.yaml", seconds_ago=seconds_ago)
+    places = find_places(made)
+    loose = Sweep("@loose", kind=SweepKind.LOOSE)
+    options = {"max_depth": 1, "index": RunIndex(), "known_sweeps": ()}
+    inventory = read_inventory(LocalEndpoint(), places.layout, loose, **options)
+    assert (len(inventory.runs), len(inventory.files)) == (n_runs, n_runs)
+    assert [problem.kind for problem in inventory.problems] == ["membership_unknown"] * (1 - n_runs)
 
 
 def test_a_run_in_the_place_of_a_sweep_is_not_loose(made: MadeProject) -> None:
