@@ -20,6 +20,7 @@ from tests.unit.wandb_log import log_writer as w
 
 if TYPE_CHECKING:
     from tests.conftest import RunHsm
+    from tests.e2e.conftest import MakeProject
 
 PLACE = "multirun/2025-12-07/11-44-08"
 SWEEP = "multirun_2025-12-07_11-44-08"
@@ -248,3 +249,26 @@ def test_what_hydra_itself_writes_is_understood(project: Project, hsm: RunHsm) -
         call(project, "to", sweep)
         assert read_own(project.desk / place) == read_own(project.folder / place)
         assert [row["lr"] for row in read_report(hsm, project.desk, sweep)] == ["0.1", "0.2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_folder_sweep", [False, True])
+def test_what_changes_deep_in_a_job_over_ssh_is_noticed(make_project: MakeProject, is_folder_sweep: bool) -> None:
+    project = make_project(options={"max_depth": 1})
+    place = "outputs/2025-12-08" if is_folder_sweep else PLACE
+    sweep = "2025-12-08" if is_folder_sweep else SWEEP
+    there = project.target_root / (f"sweeps/{place}" if is_folder_sweep else place)
+    write_job(project.folder / place / "0", "0.1", mode="RUN" if is_folder_sweep else "MULTIRUN")
+    write_file(project.folder / place / "0/a/b/c.txt", b"x")
+    for lost in (None, "0/a/b/c.txt"):
+        for _ in range(3):  # the second leaves behind what the third needs not ask again
+            done = project.hsm("sync", "to", sweep)
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert "nothing to do" in done.stdout
+        assert (there / "0/a/b/c.txt").is_file()
+        if lost is None:
+            (there / "0/a/b/c.txt").unlink()
+    assert project.hsm("sync", "verify", sweep).returncode == 0
+    done = project.hsm("sync", "from", sweep)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing to do" in done.stdout
