@@ -206,7 +206,7 @@ def _find_runs_left(
     for run in runs:
         newest_ns = max((file.mtime_ns for file in by_run[run.name]), default=0)
         if choice.names and choice.names.isdisjoint((run.name, run.id)):
-            whys[run.name] = "--run: others are meant"
+            whys[run.name] = "not the run that is meant"
         elif choice.project and run.project != choice.project:
             whys[run.name] = f"--project {choice.project}: the run is of another one"
         elif choice.states and run.state not in choice.states:

@@ -94,7 +94,7 @@ class Lookup:
 
     def find_run(self, word: str) -> Meaning | None:
         """Find the run of a whole id, or whose folder has this name; None for none."""
-        for catalogue in self._iter_catalogues():
+        for catalogue in self.iter_catalogues():
             runs = [run for run in catalogue.runs if word in (run.candidate.name, run.candidate.run_id)]
             if runs:
                 return self._make_run_meaning(word, runs, catalogue)
@@ -179,7 +179,8 @@ class Lookup:
         said = f"{word} (run of {own})" if names == [word] else f"{word} is run {' and '.join(names)} of {own}"
         return Meaning(sweep, frozenset(names), said)
 
-    def _iter_catalogues(self) -> Iterator[Catalogue]:
+    def iter_catalogues(self) -> Iterator[Catalogue]:
+        """Yield the catalogue, then one with the runs deep in the folders of sweeps."""
         yield self.catalogue
         yield self._read(True)
 

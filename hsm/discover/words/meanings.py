@@ -82,21 +82,30 @@ def _find_other(lookup: Lookup, word: str) -> Meaning | None:
     others = [sweep for sweep in others if sweep.kind is not SweepKind.LOOSE]
     if word == LATEST and others:
         return lookup.make_meaning(others[-1])
-    if word in (LOOSE_WORD, LOOSE):
+    if word in (LOOSE_WORD, LOOSE) or (word == LATEST and lookup.catalogue.sweeps):
         return _find_loose(lookup)
     whole = [sweep for sweep in others if word in (sweep.id, sweep.name)]
     begins = [sweep for sweep in others if sweep.id.startswith(word) or sweep.name.startswith(word)]
     for found in (whole, begins):
         if len({sweep.id for sweep in found}) > 1:
-            raise make_ambiguous_error(word, [sweep.id for sweep in found])
+            raise make_ambiguous_error(word, list(map(_spell, found)))
         if found:
             return lookup.make_meaning(found[0])
     return lookup.find_run(word)
 
 
+def _spell(sweep: Sweep) -> str:
+    """Spell a sweep so that no other word is taken for it."""
+    is_plain = sweep.kind is not SweepKind.WANDB or (sweep.id == sweep.name and sweep.id not in (LATEST, LOOSE_WORD))
+    return sweep.id if is_plain else f"{GROUP_PREFIX}{sweep.name}"
+
+
 def _find_loose(lookup: Lookup) -> Meaning:
     _check_loose_place(lookup)
     loose = [sweep for sweep in lookup.catalogue.sweeps if sweep.kind is SweepKind.LOOSE]
+    runs = lookup.catalogue.runs
+    if not loose and (not runs or any(run.facts.is_foreign for run in runs)):
+        raise make_unknown_error(LOOSE_WORD, lookup.folders, lookup.catalogue, lookup.layout)
     if not loose:
         raise UnknownSweepError(
             "There are no loose runs",

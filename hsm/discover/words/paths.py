@@ -8,6 +8,7 @@ from dataclasses import replace
 from hsm.discover.kinds.agent_files import AGENTS_PREFIX
 from hsm.discover.kinds.hydra import HYDRA_FOLDER
 from hsm.discover.sweeps import WANDB_NAMES, Sweep, is_run_name
+from hsm.discover.words.catalogue import KnownRun
 from hsm.discover.words.lookup import LOOSE_WORD, Lookup, Meaning, make_run_count
 from hsm.discover.words.unknown import make_unknown_error
 from hsm.errors import UsageError
@@ -97,7 +98,7 @@ def _find_wandb(lookup: Lookup, real: str, word: str) -> Meaning | None:
     """Find the loose runs of a wandb folder, or those of the sweep in whose folder it lies."""
     if real not in _list_wandb_folders(lookup) and real.rpartition("/")[2] not in WANDB_NAMES:
         return None
-    inside = [run for run in lookup.catalogue.runs if _is_below(os.path.realpath(run.candidate.prefix), real)]
+    inside = _find_runs_in(lookup, real)
     names = frozenset(run.candidate.name for run in inside if run.is_loose)
     if names:
         said = f"{LOOSE_WORD} ({make_run_count(len(names))} in {word.rstrip('/')})"
@@ -108,6 +109,15 @@ def _find_wandb(lookup: Lookup, real: str, word: str) -> Meaning | None:
         return Meaning(sweep, frozenset(run.candidate.name for run in inside), f"{sweep.id}: its runs in {word}")
     what = "its runs are of several sweeps" if owners else "it holds no run"
     raise _make_error(f"There is no loose run in {word!r}; {what}", kind="no_loose_run")
+
+
+def _find_runs_in(lookup: Lookup, real: str) -> list[KnownRun]:
+    """Find the runs in a wandb folder, which may lie deeper than any search goes."""
+    for catalogue in lookup.iter_catalogues():
+        found = [run for run in catalogue.runs if _is_below(os.path.realpath(run.candidate.prefix), real)]
+        if found:
+            return found
+    return []
 
 
 def _find_far(lookup: Lookup, word: str) -> Meaning | None:

@@ -124,6 +124,17 @@ def test_a_run_deep_in_a_sweeps_folder_is_found_by_its_id(mixed: MadeProject) ->
     assert (found.sweep.id, found.runs) == (OLD, {f"offline-run-{T}-deep"})
 
 
+def test_a_wandb_folder_deep_in_a_sweeps_folder_means_its_runs(mixed: MadeProject) -> None:
+    mixed.write_run(f"sweeps/outputs/{OLD}/tasks/7/wandb/offline-run-{T}-deep", w.run("deep"))
+    (found,) = mean(mixed, f"sweeps/outputs/{OLD}/tasks/7/wandb")
+    assert (found.sweep.id, found.runs) == (OLD, {f"offline-run-{T}-deep"})
+
+
+def test_loose_runs_are_the_latest_where_there_is_nothing_else(made: MadeProject) -> None:
+    made.write_run(f"wandb/offline-run-{T}-a", w.run("a"))
+    assert list_ids(mean(made, "latest")) == ["@loose"]
+
+
 def test_both_folders_of_a_resumed_run_are_meant(mixed: MadeProject) -> None:
     mixed.write_run("train/wandb/offline-run-20251023_100000-d1", w.run("d1", group="dev"))
     (found,) = mean(mixed, "d1")
