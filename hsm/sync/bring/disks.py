@@ -11,7 +11,6 @@ from hsm.model import Root
 from hsm.plan.destination import Destination, DestinationRoot
 from hsm.plan.disk.file_system import FileSystem
 from hsm.records.file_systems import load_file_systems, make_place, save_file_systems
-from hsm.sweep_folder import OUTPUTS
 
 
 class Disks:
@@ -20,12 +19,14 @@ class Disks:
     Args:
         path: Of the record.
         destination: Looked at for the spelling of names.
+        folder: The sweep's, relative to its root.
         is_dry_run: Nothing may be measured or written.
     """
 
-    def __init__(self, path: Path, destination: Endpoint, *, is_dry_run: bool) -> None:
+    def __init__(self, path: Path, destination: Endpoint, folder: str, *, is_dry_run: bool) -> None:
         self._path = path
         self._destination = destination
+        self._above = tuple(folder[:end] for end in range(len(folder)) if end == 0 or folder[end] == "/")
         self._is_dry_run = is_dry_run
         self._known = load_file_systems(path)
         self._has_probed = False
@@ -71,7 +72,7 @@ class Disks:
         folding = {root: disk for root, disk in self.find(destination).items() if disk.folds}
         if not folding:
             return destination
-        trees = [Tree(destination[root].path, ("", OUTPUTS) if root is Root.SWEEPS else ("",), 1) for root in folding]
+        trees = [Tree(destination[root].path, self._above if root is Root.SWEEPS else ("",), 1) for root in folding]
         found = dict(destination)
         for (root, disk), listing in zip(folding.items(), self._destination.survey(trees).listings, strict=True):
             known = destination[root].entries

@@ -156,7 +156,8 @@ class _Exchange:
         self._observer = observer
         self._ahead = ahead
         self._plan: SyncPlan | None = None
-        disks = Disks(ledger.file_systems_path, direction.destination, is_dry_run=options.is_dry_run)
+        folder = sweep_folder(inventory.sweep, inventory.place)
+        disks = Disks(ledger.file_systems_path, direction.destination, folder, is_dry_run=options.is_dry_run)
         self._planning = Planning(inventory, options, ledger, self._make_engine, disks, observer.stopwatch)
 
     def run(self) -> TargetReport:
@@ -246,6 +247,8 @@ class _Exchange:
         with self._observer.stopwatch.step("check"):
             if not self._direction.is_pull:
                 self._connection.check_roots(self._direction.roots)
+                if self._direction.own not in ("", self._direction.roots[Root.SWEEPS]):
+                    self._connection.check_roots({Root.SWEEPS: self._direction.own})
             ahead, self._ahead = self._ahead, None
             return survey_destination(
                 self._direction.destination,
