@@ -12,6 +12,7 @@ from hsm.discover.words.catalogue import Catalogue, KnownRun
 from hsm.errors import UnknownSweepError, UntoldSweepError, UsageError
 from hsm.model import SweepKind
 
+_ALL = "--all"
 _MOST_NAMES = 5
 
 
@@ -35,7 +36,8 @@ def make_unknown_error(word: str, folders: Iterable[Sweep], catalogue: Catalogue
     names = list(dict.fromkeys([*(sweep.id for sweep in folders), *_list_words(catalogue)]))
     untold = _find_untold(catalogue)
     if not untold:
-        return UnknownSweepError(f"Unknown sweep {word!r}", hint=_make_hint(names, word, layout))
+        said = "There is no sweep and no run" if word == _ALL else f"Unknown sweep {word!r}"
+        return UnknownSweepError(said, hint=_make_hint(names, word, layout))
     problem = make_foreign_problem(untold[0].candidate.name, untold[0].facts)
     more = f" So it is with {len(untold) - 1} more." if len(untold) > 1 else ""
     message = f"No sweep {word!r} is found, but not all logs can be read. {problem.path}: {problem.message}{more}"

@@ -12,7 +12,7 @@ from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Sweep, look_for_sweeps
 from hsm.discover.words.catalogue import read_catalogue
 from hsm.discover.words.lookup import Lookup, Meaning
-from hsm.discover.words.meanings import find_meanings
+from hsm.discover.words.meanings import find_meanings, list_all_meanings
 from hsm.endpoint import FolderSearch
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import SweepKind
@@ -236,6 +236,11 @@ def test_a_name_that_nothing_is_like_is_not_told_as_near(mixed: MadeProject) -> 
     with pytest.raises(UnknownSweepError) as caught:
         mean(mixed, "qqq")
     assert caught.value.hint.startswith("No name is like it. `hsm sync list --sweeps` shows what there is")
+
+
+def test_every_sweep_of_an_empty_project_is_refused(made: MadeProject) -> None:
+    with pytest.raises(UnknownSweepError, match="There is no sweep and no run"):
+        list_all_meanings(find_places(made).make_lookup())
 
 
 def test_results_in_the_place_of_the_loose_runs_are_refused(mixed: MadeProject) -> None:
