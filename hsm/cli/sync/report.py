@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsm.cli.sync.options.completions import complete_sweep
-from hsm.cli.sync.options.declarations import Json
+from hsm.cli.sync.options.declarations import Json, Runs, WandbProject
 from hsm.cli.sync.options.project import find_received_project, load_current_config
 from hsm.errors import NoConfigError, UsageError
+from hsm.plan.choice import RunChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _GOALS = ("min", "max")
 _MOST_NAMES = 5
 _Sweep = Annotated[
-    str,
+    str | None,
     typer.Argument(
         metavar="SWEEP",
         help="One sweep: an id, an unambiguous beginning, `latest`, `loose`, a run, or a folder.",
@@ -57,7 +58,7 @@ _Where = Annotated[
 
 
 def report_sweep(
-    sweep: _Sweep,
+    sweep: _Sweep = None,
     sort: Annotated[
         str,
         typer.Option("--sort", "-s", metavar="NAME", help="Sort by this column.", show_default="start of the run"),
@@ -80,6 +81,8 @@ def report_sweep(
     best: Annotated[
         int, typer.Option(metavar="N", min=1, max=50, help="How many of the best runs the page draws curves of.")
     ] = 10,
+    run: Runs = None,
+    project: WandbProject = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV on standard output.")] = False,
     as_json: Json = False,
     parquet: Annotated[
@@ -121,7 +124,8 @@ def report_sweep(
         goal=goal,
         n_best=best,
     )
-    name, runs, jobs, problems = _read_inventory(sweep, is_quiet=as_json)
+    choice = RunChoice(names=frozenset(run or ()), project=project or "")
+    name, runs, jobs, problems = _read_inventory(_choose_word(sweep, run), choice, is_quiet=as_json)
     found = read_report(name, runs, request, problems=problems, with_curves=html is not None, jobs=jobs)
     written = _save_files(found, parquet=parquet, html=html)
     _show(found, written, as_csv=as_csv, as_json=as_json, verbosity=verbose)
@@ -148,11 +152,27 @@ def _check_extras(*, parquet: bool, html: bool) -> None:
         check_extra(PLOTLY_MODULE, "--html")
 
 
-def _read_inventory(word: str, *, is_quiet: bool) -> tuple[str, Sequence[Run], SweepJobs, tuple[Problem, ...]]:
+def _choose_word(sweep: str | None, run: Sequence[str] | None) -> str:
+    """Return the word of the sweep: without one, of that which a run is in.
+
+    Raises:
+        UsageError: Neither is named.
+    """
+    from hsm.discover.words.lookup import RUN_PREFIX
+
+    if sweep is None and not run:
+        raise UsageError("No sweep was named.", hint="Try `hsm sync report latest`.", kind="usage")
+    return sweep if sweep is not None else f"{RUN_PREFIX}{(run or ('',))[0]}"
+
+
+def _read_inventory(
+    word: str, choice: RunChoice, *, is_quiet: bool
+) -> tuple[str, Sequence[Run], SweepJobs, tuple[Problem, ...]]:
     """Read the sweep that is meant: its id, its runs, Hydra's jobs, and notes about them.
 
     Args:
         word: As typed.
+        choice: Of its runs.
         is_quiet: Do not say how it was understood.
 
     Raises:
@@ -163,7 +183,7 @@ def _read_inventory(word: str, *, is_quiet: bool) -> tuple[str, Sequence[Run], S
     from hsm.model import FOLDER_UNREADABLE, Root
     from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
     from hsm.report.jobs import SweepJobs
-    from hsm.sync.source import SOURCE_MISSING, read_inventories
+    from hsm.sync.source import SOURCE_MISSING, check_choice, read_inventories
 
     source, is_configured = _find_source(word)
     _check_single(word, source)
@@ -173,8 +193,12 @@ def _read_inventory(word: str, *, is_quiet: bool) -> tuple[str, Sequence[Run], S
         source, depths=[1], roots=[Root.WANDB], with_versions=False, saves_cache=is_configured
     )
     (inventory,) = inventories.values()
+    check_choice(choice, [inventory])
     only = source.only.get(inventory.sweep)
+    if choice.names:
+        only = frozenset(run.name for run in inventory.runs if not choice.names.isdisjoint((run.name, run.id)))
     runs = [run for run in inventory.runs if only is None or run.name in only]
+    runs = [run for run in runs if not choice.project or run.project == choice.project]
     concerning = {DOUBLE_RUN, FOLDER_UNREADABLE, MEMBERSHIP_UNKNOWN, NOT_A_LOG}
     concerning |= {SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
     problems = tuple(problem for problem in inventory.problems if problem.kind in concerning)

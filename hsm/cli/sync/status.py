@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsm.cli.sync.options.completions import complete_sweep
-from hsm.cli.sync.options.declarations import SWEEPS_HELP, Json, Targets, Trust
+from hsm.cli.sync.options.declarations import SWEEPS_HELP, All, Json, Runs, Targets, Trust
 from hsm.cli.sync.options.project import find_received_project, load_current_config, load_targets
 from hsm.errors import NoConfigError
 
@@ -30,6 +30,8 @@ def show_sweep_status(
         ),
     ] = None,
     target: Targets = None,
+    run: Runs = None,
+    everything: All = False,
     check: Annotated[bool, typer.Option("--check", help="Ask the targets too, as a dry run does.")] = False,
     trust: Trust = False,
     as_json: Json = False,
@@ -47,7 +49,12 @@ def show_sweep_status(
     Exit codes: 0 every sweep shown is complete, 1 something is pending, unsettled, missing, or has not ended, 2
     usage or configuration; with --check also 130 interrupted.
     """
-    report = _read(sweeps or (), target or (), check=check, is_trusted=trust, is_quiet=quiet, as_json=as_json)
+    from hsm.discover.words.lookup import ALL_SWEEPS
+    from hsm.sync.call import list_asked
+
+    words = list_asked(sweeps, {"run": run or (), "all": everything})
+    words = () if words == (ALL_SWEEPS,) else words  # as without a word: those that are gone here, too
+    report = _read(words, target or (), check=check, is_trusted=trust, is_quiet=quiet, as_json=as_json)
     if as_json:
         from hsm.sync.status.document import make_status_document
 

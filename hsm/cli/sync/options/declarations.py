@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hsm.call_options import JsonOptions, PushOptions
+from hsm.call_options import ChoiceOptions, JsonOptions, PushOptions
 from hsm.cli.sync.options.completions import complete_sweep, complete_target
 from hsm.cli.sync.options.signature import make_option
 
@@ -45,4 +45,7 @@ Trust = Annotated[bool, make_option(PushOptions, "trust")]
 Assignments = Annotated[list[str] | None, make_option(PushOptions, "set")]
 ToSweeps = Annotated[str | None, make_option(PushOptions, "to_sweeps")]
 ToWandb = Annotated[str | None, make_option(PushOptions, "to_wandb")]
+Runs = Annotated[list[str] | None, make_option(ChoiceOptions, "run")]
+WandbProject = Annotated[str | None, make_option(ChoiceOptions, "project")]
+All = Annotated[bool, make_option(ChoiceOptions, "all")]
 Json = Annotated[bool, make_option(JsonOptions, "json")]
