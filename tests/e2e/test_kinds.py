@@ -176,8 +176,8 @@ def test_a_run_that_is_not_there_starts_nothing(project: Project) -> None:
     assert not list(project.desk.glob("sweeps/outputs/*"))
     assert project.call("to", "d1", "-q") == (0, "")
     assert project.call("report", "dev", "--run", "zzz")[0] == 2
-    assert project.call("report", "--run", "d1")[1].count("run-20251020_212836-d") == 1
-    assert project.call("status", "--run", "d1")[1].startswith("d1 is run run-20251020_212836-d1 of dev\ndev\n")
+    assert project.call("report", "--run", "d1")[1].count("is run run-20251020_212836-d1 of dev") == 1
+    assert project.call("status", "--run", "d1")[1].endswith("d1 is run run-20251020_212836-d1 of dev\n")
     assert not (project.desk / "sweeps/outputs/f1").exists()
 
 
