@@ -129,7 +129,8 @@ def _read_states(endpoint: Endpoint, folder: str, jobs: Mapping[str, bytes]) -> 
     if not logs:
         return {}
     paths = {job: path for job, content in jobs.items() if (path := _find_log(job, content, logs))}
-    ends = {end.path: end.tail for end in endpoint.read_ends(list(paths.values()), n_blocks=1, head_bytes=0)}
+    # Two blocks: the last one may have just begun.
+    ends = {end.path: end.tail for end in endpoint.read_ends(list(paths.values()), n_blocks=2, head_bytes=0)}
     return {job: parse_state(ends.get(path, b"")) for job, path in paths.items()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from hsm.discover.kinds.expected_jobs import count_expected_jobs
 from hsm.discover.kinds.hydra import HYDRA_FOLDER, MOST_YAML_BYTES, MULTIRUN_FILE
@@ -66,15 +65,10 @@ def read_expected_jobs(project: str, place: str, jobs: Mapping[str, int]) -> int
         place: The sweep's folder in it.
         jobs: Those that have begun.
     """
-    folder = Path(project, place)
-    paths = [folder / MULTIRUN_FILE, *(folder / job / HYDRA_FOLDER / "hydra.yaml" for job in sorted(jobs)[:1])]
-    for path in paths:
-        try:
-            if path.stat().st_size > MOST_YAML_BYTES:
-                continue
-            count = count_expected_jobs(path.read_bytes())
-        except OSError:
-            continue
+    names = [MULTIRUN_FILE, *(f"{job}/{HYDRA_FOLDER}/hydra.yaml" for job in sorted(jobs)[:1])]
+    paths = [f"{project}/{place}/{name}" for name in names]
+    for ends in LocalEndpoint().read_ends(paths, n_blocks=0, head_bytes=MOST_YAML_BYTES):
+        count = count_expected_jobs(ends.head) if ends.size <= MOST_YAML_BYTES else None
         if count is not None:
             return count
     return None
