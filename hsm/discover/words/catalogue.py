@@ -162,8 +162,9 @@ def _make_catalogue(
     shared = [run for run in runs if not run.is_deep]
     ids = assign_ids({name for run in shared for name in run.names}, [*folders, *synced])
     members: dict[str, list[str]] = {}
+    listed_by_run = _find_listed(hydra, listed)
     for run in shared:
-        for sweep in _iter_sweeps(run, ids, {sweep.id for sweep in hydra}, listed):
+        for sweep in _iter_sweeps(run, ids, {sweep.id for sweep in hydra}, listed_by_run):
             members.setdefault(sweep, []).append(run.candidate.name)
     found = [Sweep(ids[name], kind=SweepKind.WANDB, name=name) for name in ids if ids[name] not in folders]
     found += hydra
@@ -175,16 +176,21 @@ def _make_catalogue(
 
 
 def _iter_sweeps(
-    run: KnownRun, ids: Mapping[str, str], hydra: AbstractSet[str], listed: Mapping[str, Listed]
+    run: KnownRun, ids: Mapping[str, str], hydra: AbstractSet[str], listed_by_run: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
     yield from dict.fromkeys(ids[name] for name in run.names)
-    yield from hydra & {run.inside, *run.hydra, *(name for name in hydra if _is_listed(run, name, listed))}
+    yield from hydra & {run.inside, *run.hydra, *listed_by_run.get(run.candidate.name, ())}
     if run.is_loose:
         yield LOOSE
 
 
-def _is_listed(run: KnownRun, sweep: str, listed: Mapping[str, Listed]) -> bool:
-    return sweep in listed and run.candidate.name in listed[sweep].runs
+def _find_listed(hydra: Iterable[Sweep], listed: Mapping[str, Listed]) -> dict[str, list[str]]:
+    """Find the Hydra sweeps whose receipts list a run, by the run's name."""
+    found: dict[str, list[str]] = {}
+    for sweep in hydra:
+        for name in listed[sweep.id].runs if sweep.id in listed else ():
+            found.setdefault(name, []).append(sweep.id)
+    return found
 
 
 def _find_age(sweep: Sweep, runs: Iterable[str]) -> str:
