@@ -79,9 +79,9 @@ def assign_ids(names: Iterable[str], folders: Iterable[str] = ()) -> Mapping[str
     Returns:
         Name -> id.
     """
-    plain = {name: make_sweep_id(name) for name in names}
-    alike: dict[str, set[str]] = {}
     own = frozenset(folders)
+    plain = {name: name if name in own else make_sweep_id(name) for name in names}
+    alike: dict[str, set[str]] = {}
     for found in (*plain.values(), *own):
         alike.setdefault(_fold(found), set()).add(found)
     return {

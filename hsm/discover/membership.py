@@ -103,7 +103,7 @@ def decide_membership(
         known_sweeps: The ids of all folder sweeps of the project.
     """
     # Of `wandb.init(group=...)` no other file of a run knows.
-    ids = make_ids(names)
+    ids = make_ids(names, known_sweeps)
     if sweep in ids:
         return Membership.YES
     if candidate.is_inside:
@@ -111,9 +111,14 @@ def decide_membership(
     return Membership.NO if is_told or ids else Membership.UNKNOWN
 
 
-def make_ids(names: Iterable[str]) -> frozenset[str]:
-    """Make the ids of all sweeps that names may mean."""
-    return frozenset(found for name in names for found in iter_sweep_ids(name))
+def make_ids(names: Iterable[str], folders: Collection[str] = ()) -> frozenset[str]:
+    """Make the ids of all sweeps that names may mean.
+
+    Args:
+        names: As logs and agents' files give them.
+        folders: The ids of folder sweeps, whose folders have the names as they are.
+    """
+    return frozenset(found for name in names for found in (*iter_sweep_ids(name), *([name] if name in folders else ())))
 
 
 def iter_sweep_names(facts: LogFacts) -> Iterator[str]:

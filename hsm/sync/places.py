@@ -6,21 +6,22 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hsm.config.load import LoadedConfig
 from hsm.config.schema import TargetSettings
 from hsm.discover.index import load_index, save_index
 from hsm.discover.kinds.hydra import list_hydra_places, mark_jobs, settle_marks
-from hsm.discover.kinds.receipts import find_receipts, is_receipt_folder, read_listed
 from hsm.discover.kinds.wandb_folders import list_search_notes, name_folders, recall_folders, remember_folders
 from hsm.discover.sweeps import Layout, Sweep, SweepsFound, look_for_sweeps
-from hsm.discover.words.catalogue import Catalogue, read_catalogue
 from hsm.discover.words.lookup import Lookup
-from hsm.discover.words.remembered import list_remembered_words
 from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, SearchBounds, Tree
 from hsm.model import Problem, Root, SweepKind
 from hsm.project_folder import ProjectFolder
 from hsm.sweep_folder import OUTPUTS, RECEIPT_FOLDER, make_hydra_id
+
+if TYPE_CHECKING:
+    from hsm.discover.words.catalogue import Catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,12 @@ class ProjectPlaces:
 
     def find_receipt_folders(self, sweeps: Sequence[Sweep]) -> frozenset[str]:
         """Find those of the folder sweeps whose folders hold nothing but receipts of sweeps of other kinds."""
+        from hsm.discover.kinds.receipts import (  # noqa: PLC0415 - few words are beginnings, or `latest`
+            find_receipts,
+            is_receipt_folder,
+            read_listed,
+        )
+
         own = [sweep for sweep in sweeps if sweep.path]
         trees = [Tree(sweep.path, ("", RECEIPT_FOLDER), 1) for sweep in own]
         listings = self.endpoint.survey(trees).listings if trees else ()
@@ -81,6 +88,8 @@ class ProjectPlaces:
 
     def read_catalogue(self, is_deep: bool = False) -> Catalogue:
         """Read the catalogue of all runs."""
+        from hsm.discover.words.catalogue import read_catalogue  # noqa: PLC0415 - folder sweeps are found without it
+
         index, _ = load_index(self.cache)
         synced = self.list_synced()
         catalogue = read_catalogue(self.endpoint, self.layout, self.sweeps, index=index, is_deep=is_deep, synced=synced)
@@ -133,6 +142,8 @@ def list_known_words(loaded: LoadedConfig, endpoint: Endpoint) -> tuple[str, ...
         loaded: Its configuration.
         endpoint: This machine.
     """
+    from hsm.discover.words.remembered import list_remembered_words  # noqa: PLC0415 - for completion alone
+
     folder = ProjectFolder(loaded.project)
     found = look_for_sweeps(endpoint, make_layout(loaded))
     search = FolderSearch(found.layout.project, list_local_folders(loaded.config.sync_targets.values()))
@@ -215,6 +226,8 @@ def _leave_receipts(endpoint: Endpoint, found: SweepsFound) -> SweepsFound:
     ids = {make_hydra_id(place) for place in layout.hydra}.intersection(sweep.id for sweep in found.sweeps)
     if not ids:
         return found
+    from hsm.discover.kinds.receipts import is_receipt_folder  # noqa: PLC0415 - few projects have two of an id
+
     bases = dict.fromkeys((layout.sweeps, layout.project))
     survey = endpoint.survey([Tree(f"{base}/{OUTPUTS}", tuple(ids), 1) for base in bases])
     listings = dict(zip(bases, survey.listings, strict=True))

@@ -46,7 +46,7 @@ class RunClaims:
 
     def may_be_member(self, facts: LogFacts) -> bool:
         """Tell, by the head of its log, whether a run may be the sweep's."""
-        ids = make_ids(iter_sweep_names(facts))
+        ids = make_ids(iter_sweep_names(facts), self.known)
         return self.sweep in ids or ids.isdisjoint(self.known) or self.sweep in self.listed
 
     def decide(self, candidate: Candidate, facts: LogFacts) -> Membership:

@@ -6,14 +6,15 @@ import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from hsm.discover.kinds.hydra import check_places, make_hydra_sweep, make_two_kinds_error
 from hsm.discover.sweeps import Layout, Sweep, pick_sweep
-from hsm.discover.words.catalogue import Catalogue, KnownRun
-from hsm.discover.words.owners import find_sweep_of
-from hsm.discover.words.unknown import make_ambiguous_error
 from hsm.model import SweepKind
 from hsm.sweep_folder import iter_sweep_ids, make_hydra_id, make_sweep_id
+
+if TYPE_CHECKING:
+    from hsm.discover.words.catalogue import Catalogue, KnownRun
 
 LOOSE_WORD = "loose"
 RUN_PREFIX = "run:"
@@ -161,16 +162,21 @@ class Lookup:
         """Find the sweep of a name that logs give, which may have a folder."""
         if sweep := self.catalogue.by_name.get(name):
             return sweep
-        found = make_sweep_id(name)
-        return pick_sweep(self.folders, found) if any(sweep.id == found for sweep in self.folders) else None
+        known = {sweep.id for sweep in self.folders}
+        found = next((each for each in (name, make_sweep_id(name)) if each in known), None)
+        return pick_sweep(self.folders, found) if found is not None else None
 
     def find_sweep_of(self, run: KnownRun, catalogue: Catalogue | None = None) -> Sweep:
         """Find the sweep that a single run is brought as a part of."""
+        from hsm.discover.words.owners import find_sweep_of  # noqa: PLC0415 - few words are of runs
+
         return find_sweep_of(run, catalogue or self.catalogue, self.folders)
 
     def _make_run_meaning(self, word: str, runs: Sequence[KnownRun], catalogue: Catalogue) -> Meaning:
         owners = {sweep.id: sweep for sweep in (self.find_sweep_of(run, catalogue) for run in runs)}
         if len(owners) > 1:
+            from hsm.discover.words.unknown import make_ambiguous_error  # noqa: PLC0415 - for mistakes alone
+
             names = sorted({run.candidate.name for run in runs})
             raise make_ambiguous_error(word, [f"{RUN_PREFIX}{name}" for name in names])
         (sweep,) = owners.values()

@@ -9,8 +9,6 @@ import shlex
 
 from hsm.discover.sweeps import LATEST, Sweep, check_sweep_name
 from hsm.discover.words.lookup import LOOSE_WORD, RUN_PREFIX, Lookup, Meaning
-from hsm.discover.words.paths import find_by_path
-from hsm.discover.words.unknown import make_ambiguous_error, make_unknown_error
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import SweepKind
 from hsm.sweep_folder import LOOSE
@@ -35,6 +33,8 @@ def find_meanings(lookup: Lookup, word: str) -> tuple[Meaning, ...]:
         return (lookup.make_folder_meaning(word),)
     is_spelt = word.startswith((GROUP_PREFIX, RUN_PREFIX))
     if "/" in word and not is_spelt:
+        from hsm.discover.words.paths import find_by_path  # noqa: PLC0415 - few words are paths
+
         return (find_by_path(lookup, word),)
     if not is_spelt:
         check_sweep_name(word)
@@ -47,6 +47,8 @@ def find_meanings(lookup: Lookup, word: str) -> tuple[Meaning, ...]:
         if any(match.sweep.kind is SweepKind.LOOSE for match in matches):
             _check_loose_place(lookup)
     if not matches:
+        from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
+
         raise make_unknown_error(word, lookup.folders, lookup.catalogue, lookup.layout)
     return matches
 
@@ -59,6 +61,8 @@ def list_all_meanings(lookup: Lookup) -> tuple[Meaning, ...]:
     """
     found = lookup.list_all()
     if not found:
+        from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
+
         raise make_unknown_error("--all", lookup.folders, lookup.catalogue, lookup.layout)
     _check_loose_place(lookup)
     return found
@@ -72,6 +76,8 @@ def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
         return lookup.make_folder_meaning(newest) if newest is not None else None
     matches = lookup.leave_receipt_folders([name for name in ids if name.startswith(word)])
     if len(matches) > 1:
+        from hsm.discover.words.unknown import make_ambiguous_error  # noqa: PLC0415 - for mistakes alone
+
         raise make_ambiguous_error(word, matches)
     return lookup.make_folder_meaning(matches[0]) if matches else None
 
@@ -88,6 +94,8 @@ def _find_other(lookup: Lookup, word: str) -> Meaning | None:
     begins = [sweep for sweep in others if sweep.id.startswith(word) or sweep.name.startswith(word)]
     for found in (whole, begins):
         if len({sweep.id for sweep in found}) > 1:
+            from hsm.discover.words.unknown import make_ambiguous_error  # noqa: PLC0415 - for mistakes alone
+
             raise make_ambiguous_error(word, list(map(_spell, found)))
         if found:
             return lookup.make_meaning(found[0])
@@ -105,6 +113,8 @@ def _find_loose(lookup: Lookup) -> Meaning:
     loose = [sweep for sweep in lookup.catalogue.sweeps if sweep.kind is SweepKind.LOOSE]
     runs = lookup.catalogue.runs
     if not loose and (not runs or any(run.facts.is_foreign for run in runs)):
+        from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
+
         raise make_unknown_error(LOOSE_WORD, lookup.folders, lookup.catalogue, lookup.layout)
     if not loose:
         raise UnknownSweepError(
@@ -123,6 +133,8 @@ def _find_spelt(lookup: Lookup, word: str) -> Meaning:
 def _find_group(lookup: Lookup, name: str) -> Meaning:
     sweep: Sweep | None = lookup.find_named(name)
     if sweep is None:
+        from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
+
         raise make_unknown_error(name, lookup.folders, lookup.catalogue, lookup.layout)
     return lookup.make_meaning(sweep) if sweep.kind is SweepKind.WANDB else Meaning(sweep)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from hsm.discover.membership import iter_sweep_names
 from hsm.discover.sweeps import Sweep, pick_sweep
-from hsm.discover.words.catalogue import Catalogue, KnownRun
 from hsm.model import SweepKind
 from hsm.sweep_folder import LOOSE, iter_sweep_ids
+
+if TYPE_CHECKING:
+    from hsm.discover.words.catalogue import Catalogue, KnownRun
 
 
 def find_sweep_of(run: KnownRun, catalogue: Catalogue, folders: Sequence[Sweep]) -> Sweep:
@@ -17,7 +20,7 @@ def find_sweep_of(run: KnownRun, catalogue: Catalogue, folders: Sequence[Sweep])
     for name in _iter_names(run):
         if sweep := catalogue.by_name.get(name):
             return sweep
-        for found in iter_sweep_ids(name):
+        for found in (name, *iter_sweep_ids(name)):
             if found in known:
                 return pick_sweep(folders, found)
     hydra = {sweep.id: sweep for sweep in catalogue.sweeps if sweep.kind is SweepKind.HYDRA}

@@ -140,7 +140,7 @@ def _find_named(lookup: Lookup, word: str) -> Meaning:
             return lookup.make_meaning(sweep)
     if is_path:
         raise _make_error(f"There is no folder {word!r}", kind="no_sweep_folder")
-    raise make_unknown_error(parts[-1] or word, lookup.folders, lookup.catalogue, lookup.layout)
+    raise make_unknown_error(word, lookup.folders, lookup.catalogue, lookup.layout)
 
 
 def _make_error(message: str, *, kind: str) -> UsageError:

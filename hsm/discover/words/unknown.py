@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.untold_runs import make_foreign_problem
-from hsm.discover.words.catalogue import Catalogue, KnownRun
 from hsm.errors import UnknownSweepError, UntoldSweepError, UsageError
 from hsm.model import SweepKind
+
+if TYPE_CHECKING:
+    from hsm.discover.words.catalogue import Catalogue, KnownRun
 
 _ALL = "--all"
 _MOST_NAMES = 5
@@ -67,6 +69,8 @@ def _make_hint(names: Sequence[str], word: str, layout: Layout) -> str:
     ends = [name for name in names if word and name.endswith(word)]
     if len(ends) == 1:
         return f"{ends[0]} ends so. Run `hsm sync to {shlex.quote(ends[0])}`."
+    import difflib  # noqa: PLC0415 - for mistakes alone
+
     nearest = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     if not nearest:
         example = shlex.quote(names[-1])

@@ -69,10 +69,11 @@ def read_everything(source: ProjectSource) -> tuple[SweepInventory, frozenset[st
         for log in [logs.get(f"{run.name}/{run.log}")]
     ]
     facts = read_facts(source.endpoint, candidates, index=index)
+    own = (inventory.sweep,) if inventory.kind is SweepKind.FOLDER else ()
     return inventory, frozenset(
         candidate.name
         for candidate in candidates
-        if inventory.sweep not in make_ids(iter_sweep_names(facts[candidate.path]))
+        if inventory.sweep not in make_ids(iter_sweep_names(facts[candidate.path]), own)
     )
 
 

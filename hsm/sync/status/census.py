@@ -171,8 +171,10 @@ class _Members:
         self._claimed: dict[str, list[KnownRun]] = {}
         self._shared: dict[str, list[KnownRun]] = {}
         self._inside: dict[str, list[KnownRun]] = {}
+        others = {sweep.id for sweep in catalogue.sweeps}
         for run in catalogue.runs:
-            for sweep in make_ids(run.names) | run.hydra if not run.is_deep else ():
+            # A folder has the name as it is.
+            for sweep in make_ids(run.names) | (run.names - others) | run.hydra if not run.is_deep else ():
                 self._claimed.setdefault(sweep, []).append(run)
             by_place, place = (self._inside, run.inside) if run.inside else (self._shared, run.candidate.name)
             by_place.setdefault(place, []).append(run)

@@ -18,6 +18,7 @@ from hsm.endpoint import FolderSearch, Listing, Survey, Tree
 from hsm.model import Entry
 from hsm.remote.local import LocalEndpoint
 from hsm.tree import list_tree
+from hsm.wandb_log.facts import LogFacts
 
 _COMMON_NAMES = frozenset({"", *WANDB_NAMES})
 
@@ -85,6 +86,9 @@ class SharedListing(LocalEndpoint):
         entries = (entry for folder in ("", *sorted(folders)) for entry in self._entries.get(folder, ()))
         return replace(common, entries=(*entries, *listing.entries), problems=(*common.problems, *listing.problems))
 
+    def _make_ids(self, facts: LogFacts) -> frozenset[str]:
+        return make_ids(iter_sweep_names(facts), self._known)
+
     def _read_common(self, tree: Tree) -> Listing:
         """List what all sweeps share, and note the run folders that each of them may have: under its id, or for all."""
         names = tuple(name for name in tree.names if name in _COMMON_NAMES)
@@ -93,7 +97,7 @@ class SharedListing(LocalEndpoint):
             self._entries.setdefault(_find_folder(entry.path), []).append(entry)
         candidates, _ = find_candidates((), common, None)
         facts = read_facts(self, candidates, index=self._index)
-        named = {c.path.removeprefix(f"{common.base}/"): make_ids(iter_sweep_names(facts[c.path])) for c in candidates}
+        named = {c.path.removeprefix(f"{common.base}/"): self._make_ids(facts[c.path]) for c in candidates}
         for folder in self._entries:
             ids = named.get(folder, frozenset())
             # A log that names no folder sweep may be of any: a receipt may list its run, as of what came here.

@@ -41,7 +41,7 @@ REFUSED = {
     "an ambiguous beginning": ("sweep_2025", "ambiguous_sweep", "sweep_20251020_212836, sweep_20251021_090000"),
     "an unknown name": ("sweep_20251021_090001", "unknown_sweep", "Unknown sweep 'sweep_20251021_090001'"),
     "nothing": ("", "bad_sweep_name", "it is empty"),
-    "a path": ("a/b", "unknown_sweep", "Unknown sweep 'b'"),
+    "a path": ("a/b", "unknown_sweep", "Unknown sweep 'a/b'"),
     "a parent": ("..", "bad_sweep_name", "not a path"),
     "an option": ("--all", "bad_sweep_name", "begins with `-`"),
     "a hidden name": (".hsm-tmp", "bad_sweep_name", "begins with `.`"),

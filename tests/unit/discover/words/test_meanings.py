@@ -301,6 +301,18 @@ def test_a_folder_may_begin_like_a_word_that_spells_out(made: MadeProject) -> No
     assert list_ids(mean(made, "run:x")) == ["run:xy"]
 
 
+@pytest.mark.parametrize("name", ["50%", "-x", "@2", "a..b", ".h"])
+def test_a_folder_whose_name_no_id_of_a_group_has_gets_the_runs_of_its_name(made: MadeProject, name: str) -> None:
+    made.write_run(f"wandb/offline-run-{T}-a", w.run("a", group=name))
+    places = find_places(made)
+    folder = Sweep(name, str(made.folder), str(made.folder / "outputs" / name))
+    options = {"max_depth": 1, "index": RunIndex(), "known_sweeps": {name}}
+    inventory = read_inventory(LocalEndpoint(), places.layout, folder, **options)
+    assert [run.id for run in inventory.runs] == ["a"]
+    found = read_catalogue(LocalEndpoint(), places.layout, [folder], index=RunIndex())
+    assert found.sweeps == ()
+
+
 def test_a_group_keeps_the_id_under_which_it_was_synced(made: MadeProject) -> None:
     for name in ("Exp", "exp"):
         made.write_run(f"wandb/offline-run-{T}-{name}", w.run(name, group=name))
