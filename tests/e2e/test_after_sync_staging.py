@@ -147,6 +147,7 @@ def make_place(
     return make
 
 
+@pytest.mark.slow
 @parametrize("engine", ["rsync", "sftp"], quick=["rsync"])
 def test_waiting_files_come_along_before_the_upload(make_place: Callable[..., Place], engine: str) -> None:
     place = make_place(engine=engine)

@@ -82,6 +82,7 @@ class Trial:
         return self.there / SWEEP_FILE / name
 
 
+@pytest.mark.slow
 @parametrize("engine", ["copy", "rsync"], quick=["copy"])
 def test_on_a_disk_of_whole_seconds_the_content_tells(
     tmp_path: Path, mount: Callable[..., Path], hsm: RunHsm, engine: str, require_program: Callable[..., None]

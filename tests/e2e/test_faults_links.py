@@ -340,6 +340,7 @@ def test_a_link_that_is_cut_and_comes_back_ends_complete(
     assert sync(project).n_planned == 0
 
 
+@pytest.mark.slow
 def test_what_a_cut_link_brought_of_a_file_is_not_sent_again(
     make: Callable[..., Project], start_proxy: Callable[..., LinkProxy]
 ) -> None:

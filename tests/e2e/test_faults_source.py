@@ -164,6 +164,7 @@ def become_folder(path: Path) -> None:
     path.mkdir()
 
 
+@pytest.mark.slow
 @parametrize("change", [grow, truncate, replace], quick=[replace])
 def test_a_file_that_changes_while_it_is_sent_is_sent_again(
     project: Project, link: LinkProxy, change: Callable[[Path], None]

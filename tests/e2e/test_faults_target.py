@@ -277,6 +277,7 @@ def test_too_little_space_is_refused_before_anything_is_sent(
     assert_nothing_left(project)
 
 
+@pytest.mark.slow
 @parametrize("n_workers", [1, 4], quick=[4])
 def test_a_disk_that_fills_up_stops_all_workers_and_is_gone_on_with(
     n_workers: int, make: Callable[..., Project], mount_disk: MountDisk

@@ -135,6 +135,7 @@ def watch_live_runs(source: Path, arrives: Path, begun: Following, scratch: Path
     assert document["follow"]["passes"] > 2
 
 
+@pytest.mark.slow
 def test_live_runs_are_followed_to_a_target_and_end_equal(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project()
     write_project(project.folder, n_runs=2)
@@ -162,6 +163,7 @@ def test_a_sweep_that_is_over_costs_one_pass(project: Project) -> None:
     assert "3 of 3 runs ended; desktop: 3 complete" in said
 
 
+@pytest.mark.slow
 def test_without_an_expectation_the_end_is_a_pause_without_a_new_run(project: Project) -> None:
     document, said = follow(project.folder, "to", SWEEP, "--settle", "3s")
     assert document["exit_code"] == 0

@@ -122,6 +122,7 @@ def test_it_works_inside_a_running_event_loop(serve: Callable[..., Server]) -> N
     assert asyncio.run(work()) == STATUS
 
 
+@pytest.mark.slow
 def test_nodes_are_discovered_whatever_the_others_do(
     serve: Callable[..., Server], write_hosts: Callable[..., Path]
 ) -> None:

@@ -358,6 +358,7 @@ def writer(here: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_what_is_written_meanwhile_is_not_lost(here: Path, there: Path, writer: subprocess.Popen[str]) -> None:
     assert writer.stdout is not None
     committed: list[str] = []
