@@ -300,12 +300,18 @@ class Bench:
     def _time_once(self, step: Step, contender: Contender, project: Path) -> float:
         if step.case == "first":
             contender.reset()
-        elif isinstance(contender, Hsm):  # nobody profits from what another one has read in this round
-            _copy_folder(self._ground.scratch / "cache", project / ".hsm" / "cache")
+        cache = project / ".hsm" / "cache"
+        # Nobody profits from what another one has read in this round, or suffers from what another version has written.
+        kept = self._ground.scratch / f"cache-{step.key.replace('/', '-')}-{contender.name}"
+        if step.case != "first" and isinstance(contender, Hsm):
+            _copy_folder(kept if kept.exists() else self._ground.scratch / "cache", cache)
         contender.prepare()
         if step.case in ("first", "append"):
             os.sync()
-        return time_command(contender.make_command(), self._ground.scratch).seconds
+        seconds = time_command(contender.make_command(), self._ground.scratch).seconds
+        if step.case != "first" and isinstance(contender, Hsm):
+            _copy_folder(cache, kept)
+        return seconds
 
     def _verify(self, project: Path, contenders: Sequence[Contender]) -> None:
         for contender in contenders:

@@ -49,7 +49,7 @@ def converse(channel: Channel, stdin: bytes, check: Callable[[], None], *, begin
 def _feed(channel: Channel, content: bytes) -> None:
     """Write all that a program reads; a program that does not read the rest is no error."""
     view = memoryview(content)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, EOFError):  # paramiko's word for a connection that is gone
         while view:
             with contextlib.suppress(socket.timeout):
                 view = view[channel.send(view[:_CHUNK_BYTES].tobytes()) :]
