@@ -66,7 +66,7 @@ class TargetEnded:
 
 @dataclass(frozen=True, slots=True)
 class WordUnderstood:
-    """How a word of the command line was understood, in a line, before anything is done; of no single target."""
+    """Meaning that a word of the command line was given, in a line, before anything is done; of no single target."""
 
     said: str
     target: str = ""

@@ -23,7 +23,7 @@ SCHEMA = 1
 _Record = list[Any]
 
 ReceiptFacts = Sequence[Sequence[str]]
-"""What a receipt says: lists of words, whatever they mean to the reader."""
+"""Content of a receipt: lists of words, whatever they mean to the reader."""
 
 _FACTS = tuple(field.name for field in fields(LogFacts))
 

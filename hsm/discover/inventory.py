@@ -50,7 +50,7 @@ class _Runs:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What lies where files and runs of a sweep may lie.
+    """Listings of the places where files and runs of a sweep may lie.
 
     Attributes:
         folder: Everything in the sweep's folder, if it has one.

@@ -86,7 +86,7 @@ class ReplacedFile:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """What a holder knows of the files that it has replaced, when it gives the lock back.
+    """Knowledge of a holder about the files that it has replaced, when it gives the lock back.
 
     Attributes:
         has_looked: They were looked at, so they may go.

@@ -13,15 +13,15 @@ _PROVEN = frozenset({Outcome.SENT, Outcome.UNCHANGED})
 
 
 class CountedReport(Protocol):
-    """What is counted: `hsm.sync.reports.TargetReport`."""
+    """Report that is counted: `hsm.sync.reports.TargetReport`."""
 
     @property
     def plan(self) -> SyncPlan | None:
-        """What was planned; None where it did not come to that."""
+        """Plan; None where it did not come to that."""
 
     @property
     def result(self) -> TransferResult | None:
-        """What came of it; None where nothing was sent."""
+        """Result of the transfer; None where nothing was sent."""
 
     @property
     def counts(self) -> Counts | None:

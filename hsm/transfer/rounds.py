@@ -137,7 +137,7 @@ class Transfer:
 
     @property
     def replaced(self) -> Replaced:
-        """What is known of the files that were replaced."""
+        """Knowledge about the files that were replaced."""
         return self._watch.replaced
 
     def look_at_replaced(self) -> TransferResult:

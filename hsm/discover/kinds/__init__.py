@@ -1,1 +1,1 @@
-"""What gives runs to sweeps of every kind: names in logs, agents' files, arguments, receipts."""
+"""Claims of sweeps of every kind to runs: names in logs, agents' files, arguments, receipts."""

@@ -15,7 +15,7 @@ from hsm.endpoint import Listing
 from hsm.model import EntryKind
 
 AGENTS_PREFIX = "sweep-"
-"""What the name of an agents' folder begins with, before that of its W&B sweep."""
+"""Beginning of the name of an agents' folder, before that of its W&B sweep."""
 
 _FOLDER = re.compile(rf"{AGENTS_PREFIX}(.+)", re.DOTALL)
 _FILE = re.compile(r"config-(.+)\.(?:yaml|json)", re.DOTALL)

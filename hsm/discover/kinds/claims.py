@@ -22,7 +22,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class RunClaims:
-    """What says to which sweep runs belong, for one sweep that is asked for.
+    """Evidence of the runs that belong to a sweep, and of those that belong to others.
 
     Attributes:
         sweep: Its id.

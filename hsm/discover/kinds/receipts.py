@@ -25,7 +25,7 @@ _RECEIPT_NAME = re.compile(r"receipt-[0-9a-f]{16}\.json")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the sound receipts of one sweep at a place say.
+    """Content of the sound receipts of one sweep at a place.
 
     Attributes:
         runs: The names of the runs that they list.

@@ -1,1 +1,1 @@
-"""What the words of a command line mean: sweeps of every kind, single runs, folders."""
+"""Meanings of the words of a command line: sweeps of every kind, single runs, folders."""

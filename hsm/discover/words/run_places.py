@@ -31,7 +31,7 @@ class PlacedRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunListings:
-    """What lies where runs may lie.
+    """Listings of the places where runs may lie.
 
     Attributes:
         wandb: The wandb folder.

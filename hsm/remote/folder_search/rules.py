@@ -34,7 +34,7 @@ _FOLDER_LIKE = frozenset({EntryKind.FOLDER, EntryKind.SYMLINK})
 
 @dataclass(slots=True)
 class FolderContent:
-    """What a folder holds that matters, collected while it is read.
+    """Entries of a folder that matter, collected while it is read.
 
     Attributes:
         n_most: As many entries are taken.
@@ -174,7 +174,7 @@ class FolderWalk:
 
 @dataclass(slots=True)
 class _Found:
-    """What a walk has found so far."""
+    """Findings of a walk so far."""
 
     wandb: list[str] = field(default_factory=list)
     multiruns: list[str] = field(default_factory=list)

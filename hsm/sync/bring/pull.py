@@ -139,7 +139,7 @@ class _Pull:
         return list(reports.items())
 
     def _find(self, name: str, source: FarSource) -> tuple[list[Meaning], dict[str, TargetReport]]:
-        """What the words mean, and a report for each word that means none there.
+        """Meanings of the words, and a report for each word that means none there.
 
         Raises:
             UsageError: A word means none at the only target there is, or a sweep that lies in two places here.

@@ -76,7 +76,7 @@ class Holding:
 
     @property
     def file_systems(self) -> Mapping[str, FileSystem]:
-        """What was measured when the lock was taken."""
+        """Measurements that were made when the lock was taken."""
         return self._need_lock().file_systems
 
     def take(self, places: GuardPlaces, make_guard: MakeGuard, *, measures: Sequence[str] = ()) -> Mapping[str, str]:
