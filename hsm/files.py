@@ -30,6 +30,19 @@ class NewerFileError(DamagedFileError):
     """A newer version of HSM wrote the file: nothing is wrong with it, but this version must leave it alone."""
 
 
+USELESS_ERRORS = (
+    AttributeError,
+    DamagedFileError,
+    KeyError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""Errors that reading a record may raise which only saves time: without it, HSM looks anew."""
+
+
 def make_private_folder(folder: Path) -> None:
     """Make a folder of HSM's own and its missing parents, for the user alone; an existing one stays as it is.
 

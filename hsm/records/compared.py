@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hsm.files import DamagedFileError, load_json, save_json
+from hsm.files import USELESS_ERRORS, load_json, save_json
 from hsm.model import FileKey, Root
 
 SCHEMA = 1
-_USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 class ComparedFile(NamedTuple):
@@ -45,7 +44,7 @@ def load_compared(path: Path) -> dict[FileKey, ComparedFile]:
             for root, files in document["files"].items()
             for name, (size, source, target, is_equal) in files.items()
         }
-    except _USELESS:
+    except USELESS_ERRORS:
         return {}
 
 

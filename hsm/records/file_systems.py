@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hsm.files import DamagedFileError, load_json, save_json
+from hsm.files import USELESS_ERRORS, load_json, save_json
 from hsm.model import Root
 from hsm.plan.destination import Destination, DestinationRoot
 from hsm.plan.disk.file_system import FileSystem, Rounding
@@ -20,8 +20,6 @@ from hsm.plan.disk.file_system import FileSystem, Rounding
 SCHEMA = 1
 # The oldest go first: a disk that changes its number with every mount must not fill the file.
 _MOST_PLACES = 64
-
-_USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def load_file_systems(path: Path) -> KnownFileSystems:
             return KnownFileSystems()
         places = {str(place): _parse(found) for place, found in document["places"].items()}
         return KnownFileSystems(places, int(document["sent_step_ns"]))
-    except _USELESS:
+    except USELESS_ERRORS:
         return KnownFileSystems()
 
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hsm.files import DamagedFileError, load_json, save_json
+from hsm.files import USELESS_ERRORS, load_json, save_json
 from hsm.model import Entry, EntryKind, FileKey, Root, SourceFile
 
 SCHEMA = 1
-_USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def load_replacing(path: Path) -> ReplacingRecord:
             files.append(file)
             seen[file.key] = Entry(file.path, EntryKind.FILE, int(size_there), int(mtime_there), 0)
         return ReplacingRecord(str(document["nonce"]), tuple(files), seen)
-    except _USELESS:
+    except USELESS_ERRORS:
         return ReplacingRecord()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
@@ -93,14 +93,6 @@ class RunClaims:
         # One without a file of its own directly in it is judged by what lies deeper, once that has been read.
         is_bare = not candidate.newest_ns and not candidate.is_unreadable and not candidate.real
         return Membership.YES if facts.run_id or is_bare else Membership.UNKNOWN
-
-
-def join_listed(found: Iterable[tuple[str, frozenset[str]]]) -> dict[str, frozenset[str]]:
-    """Join what several receipts list, by the sweep's id."""
-    joined: dict[str, frozenset[str]] = {}
-    for sweep, runs in found:
-        joined[sweep] = joined.get(sweep, frozenset()) | runs
-    return joined
 
 
 def _has_rested_since(began: str, now_ns: int) -> bool:

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from hsm.endpoint import CutReason, CutSearch, FolderSearch, FoundFolders, SearchBounds
-from hsm.files import DamagedFileError, load_json, save_json
+from hsm.files import USELESS_ERRORS, load_json, save_json
 from hsm.model import Problem
 
 SCHEMA = 1
 SEARCH_CUT = "search_cut"
 REMEMBERED_SECONDS = 600
 _MOST_NAMES = 5
-
-_USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 def recall_folders(cache: Path, search: FolderSearch) -> FoundFolders | None:
@@ -37,7 +35,7 @@ def recall_folders(cache: Path, search: FolderSearch) -> FoundFolders | None:
         cut = tuple(CutSearch(_parse_path(path), CutReason(reason)) for path, reason in document["cut"])
         wandb, multiruns, jobs = (tuple(map(_parse_path, document[name])) for name in ("wandb", "multiruns", "jobs"))
         return FoundFolders(str(document["base"]), wandb, multiruns, jobs, cut)
-    except _USELESS:
+    except USELESS_ERRORS:
         return None
 
 

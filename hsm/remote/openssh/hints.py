@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsm.files import DamagedFileError, load_json, save_json
+from hsm.files import USELESS_ERRORS, load_json, save_json
 from hsm.model import Root
 from hsm.remote.openssh.command_line import has_secrets
 from hsm.remote.openssh.control_folder import find_control_folder
@@ -29,8 +29,6 @@ SCHEMA = 1
 
 OLD_SECONDS = 30 * 24 * 3600
 """A file that nobody has needed for so long is removed."""
-
-_USELESS = (DamagedFileError, OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class HintFile:
         """Read the hints; none where there are none that still hold."""
         try:
             return self._load()
-        except _USELESS:
+        except USELESS_ERRORS:
             return Hints()
 
     def remember_login(self, target: SshTarget, *, is_default: bool) -> None:
@@ -125,7 +123,7 @@ class HintFile:
             if not self.path.exists():
                 _drop_old(self.path.parent)
             save_json(self.path, self._make_document(hints), schema=SCHEMA)
-        except _USELESS:
+        except USELESS_ERRORS:
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
@@ -174,7 +172,7 @@ def list_default_targets(config: Path) -> tuple[str, ...]:
     folder = find_control_folder()
     names = []
     for path in sorted(folder.glob(f"{_make_prefix(config)}*.json")) if folder is not None else ():
-        with contextlib.suppress(*_USELESS):
+        with contextlib.suppress(*USELESS_ERRORS):
             name = str((load_json(path, schema=SCHEMA) or {})["target"])
             if HintFile(path.parent, config, name).load().is_default:
                 names.append(name)

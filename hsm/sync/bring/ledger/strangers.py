@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hsm.endpoint import Endpoint
-from hsm.files import DamagedFileError, load_json, save_json
+from hsm.files import USELESS_ERRORS, load_json, save_json
 from hsm.model import EntryKind, FileKey, Root
 from hsm.plan.destination import Destination
 from hsm.transfer.destination.places import look_at_places
 
 SCHEMA = 1
 _WORDS = "somebody wrote it there while a sync was at work"
-_USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
 
 _Mark = tuple[int, int]
 """Size in bytes, and time in nanoseconds."""
@@ -66,5 +65,5 @@ class KnownStrangers:
             document: dict[str, Any] | None = load_json(self._path, schema=SCHEMA)
             rows = document["files"] if document is not None else ()
             return {(Root(root), str(path)): (int(size), int(mtime)) for root, path, size, mtime in rows}
-        except _USELESS:
+        except USELESS_ERRORS:
             return {}

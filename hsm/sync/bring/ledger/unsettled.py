@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hsm.files import DamagedFileError, load_json, save_json
+from hsm.files import USELESS_ERRORS, load_json, save_json
 from hsm.model import FileKey, PlanItem, Reason, Root, SyncPlan
 from hsm.plan.disk.times import may_be_written_since
 from hsm.transfer.outcome import TransferResult
 
 SCHEMA = 1
-_USELESS = (AttributeError, DamagedFileError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
 _DETAIL = "it was still changing when it was sent"
 
 
@@ -108,5 +107,5 @@ def load_unsettled(path: Path) -> UnsettledRecord:
             return UnsettledRecord()
         files = frozenset((Root(root), str(name)) for root, name in document["files"])
         return UnsettledRecord(int(document["since_ns"]), files)
-    except _USELESS:
+    except USELESS_ERRORS:
         return UnsettledRecord()
