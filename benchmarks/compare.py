@@ -35,6 +35,8 @@ CASES = (
     ("B", "40 ms", "first", Hsm),
     ("B", "40 ms", "nothing", WarmHsm),
     ("B", "40 ms", "changed", WarmHsm),
+    ("D", "40 ms", "first", Hsm),
+    ("D", "40 ms", "nothing", WarmHsm),
 )
 
 
