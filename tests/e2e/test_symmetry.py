@@ -19,7 +19,7 @@ from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.sync.bring.exchange import Direction, exchange
+from hsm.sync.bring.exchange.exchange import Direction, exchange
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions

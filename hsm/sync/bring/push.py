@@ -243,7 +243,7 @@ class _Push:
         if unchanged is not None:
             return unchanged
         # Here the target is being looked at: 8 ms less before that.
-        from hsm.sync.bring.exchange import exchange, make_push_direction  # noqa: PLC0415
+        from hsm.sync.bring.exchange.exchange import exchange, make_push_direction  # noqa: PLC0415
 
         settings = self._call.settings[key]
         check_project_root(connection.name, settings, inventory.kind, inventory.place)

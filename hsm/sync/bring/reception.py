@@ -15,7 +15,7 @@ from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.ending import make_failed_report
-from hsm.sync.bring.exchange import Direction, exchange_selected, select_wanted
+from hsm.sync.bring.exchange.exchange import Direction, exchange_selected, select_wanted
 from hsm.sync.bring.far_source import FarProject
 from hsm.sync.bring.joining import join_reports
 from hsm.sync.bring.landing import Landing, LookHere, find_landing

@@ -14,7 +14,7 @@ from hsm.remote.guard import get_replaced_folder
 from hsm.sync.reports import State
 from hsm.transfer.base import get_temporary_folder
 from hsm.transfer.destination.mounts import Mounts, find_mounts
-from tests.unit.sync.bring.test_exchange import ALL, CONFIG, LOG, SWEEP, Bench, T
+from tests.unit.sync.bring.exchange.test_exchange import ALL, CONFIG, LOG, SWEEP, Bench, T
 
 NONCE = "0123456789abcdef"
 

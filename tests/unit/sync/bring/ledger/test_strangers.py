@@ -9,7 +9,7 @@ import pytest
 from hsm.plan.planner import PlanOptions
 from hsm.sync.bring.ledger.strangers import KnownStrangers
 from hsm.sync.reports import State
-from tests.unit.sync.bring.test_exchange import LOG, Bench, T
+from tests.unit.sync.bring.exchange.test_exchange import LOG, Bench, T
 
 
 @pytest.fixture

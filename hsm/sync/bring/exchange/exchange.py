@@ -22,12 +22,12 @@ from hsm.process.runner import CommandStoppedError
 from hsm.progress import ProblemFound
 from hsm.remote.guard import MakeGuard, Replaced
 from hsm.sweep_folder import sweep_folder
-from hsm.sync.bring.disks import Disks
 from hsm.sync.bring.ending import INTERRUPTED, Ending, end_failed, end_idle, end_transfer
+from hsm.sync.bring.exchange.disks import Disks
+from hsm.sync.bring.exchange.planning import Planning
 from hsm.sync.bring.ledger.holding import UnseenReplacedError
 from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.options import ExchangeOptions
-from hsm.sync.bring.planning import Planning
 from hsm.sync.bring.survey import DestinationState, SurveyAhead, survey_destination
 from hsm.sync.observer import Observer
 from hsm.sync.reports import TargetReport

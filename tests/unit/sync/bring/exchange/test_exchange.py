@@ -32,7 +32,7 @@ from hsm.records.journal import Route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
-from hsm.sync.bring.exchange import Direction, exchange
+from hsm.sync.bring.exchange.exchange import Direction, exchange
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.found_origins import FoundOrigins
 from hsm.sync.bring.ledger.ledger import Ledger

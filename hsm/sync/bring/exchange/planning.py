@@ -18,7 +18,7 @@ from hsm.plan.disk.file_system import FileSystem
 from hsm.plan.disk.times import TimeMatch, match_times
 from hsm.plan.planner import PlanOptions, make_plan
 from hsm.records.compared import ComparedFile, load_compared, save_compared
-from hsm.sync.bring.disks import Disks
+from hsm.sync.bring.exchange.disks import Disks
 from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.ledger.strangers import KnownStrangers
 from hsm.sync.bring.ledger.unsettled import UnsettledFiles

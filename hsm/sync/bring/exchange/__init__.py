@@ -1,0 +1,1 @@
+"""One exchange: survey, plan, refuse or send, record."""
