@@ -19,10 +19,11 @@ from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
-from hsm.sync.bring.exchange.exchange import Direction, exchange
+from hsm.sync.bring.exchange.exchange import Exchange
+from hsm.sync.bring.exchange.setup import Direction, ExchangeSetup
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.ledger import Ledger
-from hsm.sync.bring.options import ExchangeOptions
+from hsm.sync.bring.options import ExchangeOptions, select_wanted
 from hsm.sync.counts import count_files, count_runs
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, TargetReport
@@ -52,20 +53,11 @@ def pull(remote_project: Path, here: Path, config: Path, name: str) -> TargetRep
     roots = {root: str(here / root.value) for root in Root}
     route = make_route(settings, direction="pull")
     books = Books(here, "desktop", route, Sender("a" * 16, "far", "/far"))
-    return exchange(
-        connection,
-        Direction(
-            source,
-            destination,
-            roots,
-            partial(ShellGuard, LocalShell(runner)),
-            is_pull=True,
-        ),
-        inventory,
-        ExchangeOptions(),
-        ledger=Ledger(books, sweep.id),
-        observer=Observer(reporter, Stopwatch("desktop", reporter), runner.sleep),
-    )
+    direction = Direction(source, destination, roots, partial(ShellGuard, LocalShell(runner)), is_pull=True)
+    options = ExchangeOptions()
+    wanted = select_wanted(inventory, options)
+    observer = Observer(reporter, Stopwatch("desktop", reporter), runner.sleep)
+    return Exchange(ExchangeSetup(connection, direction, wanted, options, Ledger(books, sweep.id), observer)).run()
 
 
 def test_a_remote_source_and_a_local_destination_work_with_the_same_parts(

@@ -8,8 +8,8 @@ from typing import Literal
 from hsm.config.schema import TargetSettings
 from hsm.config.target_sections import SyncOptions
 from hsm.errors import UsageError
-from hsm.model import Root
-from hsm.plan.planner import PlanOptions
+from hsm.model import Root, SweepInventory
+from hsm.plan.planner import PlanOptions, select
 from hsm.plan.symlinks.folder_links import FolderLinks
 from hsm.sync.request import SyncRequest
 from hsm.transfer.outcome import Patience
@@ -88,6 +88,17 @@ def make_options(
         allowed=request.allowed,
         secrets=settings.secrets,
         is_dry_run=request.is_dry_run,
+    )
+
+
+def select_wanted(inventory: SweepInventory, options: ExchangeOptions) -> SweepInventory:
+    """Select what an exchange copies of what the source has."""
+    return select(
+        inventory,
+        options.roots,
+        folder_links=options.folder_links,
+        switched_off=options.switched_off,
+        may_lack_runs="source-empty" in options.allowed,
     )
 
 

@@ -23,7 +23,7 @@ from hsm.records.source_id import SourceId, find_source_id
 from hsm.sync.bring.ending import make_failed_report, make_interrupted_report
 from hsm.sync.bring.ledger.books import Books, make_copy_notices
 from hsm.sync.bring.ledger.ledger import Ledger
-from hsm.sync.bring.options import make_options
+from hsm.sync.bring.options import make_options, select_wanted
 from hsm.sync.bring.session import Session
 from hsm.sync.bring.survey import SurveyAhead
 from hsm.sync.observer import Observer, Stopwatch
@@ -243,20 +243,22 @@ class _Push:
         if unchanged is not None:
             return unchanged
         # Here the target is being looked at: 8 ms less before that.
-        from hsm.sync.bring.exchange.exchange import exchange, make_push_direction  # noqa: PLC0415
+        from hsm.sync.bring.exchange.exchange import Exchange  # noqa: PLC0415
+        from hsm.sync.bring.exchange.setup import Direction, ExchangeSetup  # noqa: PLC0415 - as above
 
-        settings = self._call.settings[key]
+        settings, options = self._call.settings[key], self._options[key]
         check_project_root(connection.name, settings, inventory.kind, inventory.place)
-        direction = make_push_direction(connection, settings, self.source.endpoint, inventory.kind)
-        report = exchange(
-            connection,
-            replace(direction, destination=end),
-            inventory,
-            self._options[key],
-            ledger=self._ledgers[key],
-            observer=Observer(self._reporter, stopwatch, self._runner.sleep),
-            ahead=ahead,
+        direction = Direction(
+            source=self.source.endpoint,
+            destination=end,
+            roots=get_roots(settings, inventory.kind),
+            make_guard=connection.make_guard,
+            own=settings.paths.sweeps,
         )
+        observer = Observer(self._reporter, stopwatch, self._runner.sleep)
+        wanted = select_wanted(inventory, options)
+        setup = ExchangeSetup(connection, direction, wanted, options, self._ledgers[key], observer)
+        report = Exchange(setup).run(ahead)
         if settings.after_sync and self._call.request.does_after_sync:
             report = self._do_after(connection, inventory.sweep, stopwatch, report)
         self._reporter.report(TargetEnded(connection.name, report.state.value))

@@ -15,14 +15,15 @@ from hsm.remote.local import LocalEndpoint, LocalShell
 from hsm.remote.shell_programs.guard import ShellGuard
 from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.ending import make_failed_report
-from hsm.sync.bring.exchange.exchange import Direction, exchange_selected, select_wanted
+from hsm.sync.bring.exchange.exchange import Exchange
+from hsm.sync.bring.exchange.setup import Direction, ExchangeSetup
 from hsm.sync.bring.far_source import FarProject
 from hsm.sync.bring.joining import join_reports
 from hsm.sync.bring.landing import Landing, LookHere, find_landing
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.ledger.provenance import Provenance
-from hsm.sync.bring.options import ExchangeOptions
+from hsm.sync.bring.options import ExchangeOptions, select_wanted
 from hsm.sync.bring.parts import SweepPart, add_failures, split_inventory
 from hsm.sync.observer import Observer
 from hsm.sync.reports import State, TargetReport
@@ -132,14 +133,9 @@ class Reception:
         books, sweep = self._books, part.inventory.sweep
         far = FarProject(self._connection.endpoint, books.route, folder=books.source.path)
         provenance = Provenance(books, sweep, source=self._connection.endpoint, sweeps=landing.own, vouches=far.vouches)
-        return exchange_selected(
-            self._connection,
-            direction,
-            part.inventory,
-            options,
-            ledger=Ledger(books, sweep, provenance, place="this project", part=part.name),
-            observer=self._observer,
-        )
+        ledger = Ledger(books, sweep, provenance, place="this project", part=part.name)
+        setup = ExchangeSetup(self._connection, direction, part.inventory, options, ledger, self._observer)
+        return Exchange(setup).run()
 
 
 def _refuse_symlinks(sweep: str, prefix: str, folder: str) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from hsm.discover.results import OWN_PREFIX, is_own
 from hsm.endpoint import Endpoint, Listing, Survey, Tree
 from hsm.errors import HsmError, TargetError
-from hsm.model import EntryKind, Root, SweepInventory
+from hsm.model import Entry, EntryKind, Root, SourceFile, SweepInventory
 from hsm.plan.destination import Destination, DestinationRoot, make_destination_root
+from hsm.plan.disk.file_system import FileSystem
 from hsm.process.background import BackgroundCall
 from hsm.process.runner import CommandStoppedError
 from hsm.remote.guard import GuardPlaces
@@ -39,6 +40,15 @@ class DestinationState:
     def roots(self) -> dict[Root, str]:
         """The real paths of the destination's folders."""
         return {root: there.path for root, there in self.destination.items()}
+
+    def find_entry(self, file: SourceFile, disk: FileSystem | None) -> Entry | None:
+        """Find what lies in a file's place there.
+
+        Args:
+            file: Of the source.
+            disk: Of its root there; None where nothing is known of it.
+        """
+        return self.destination[file.root].entries.get(disk.spell(file.path) if disk is not None else file.path)
 
 
 def survey_destination(

@@ -1,420 +1,183 @@
-"""One sweep from a source to a destination: check, plan, refuse or send, report. The same for push and pull."""
+"""One sweep from a source to a destination, the same for a push and a pull.
+
+Its way stands in `Exchange._copy`: survey, plan, refuse what would hurt, lock, send, prove, record.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
 
-from hsm.config.schema import TargetSettings
-from hsm.endpoint import Endpoint
-from hsm.errors import HsmError, LockedError, LockLostError, RefusedError, UnreachableError
-from hsm.model import Problem, Root, SweepInventory, SweepKind, SyncPlan
-from hsm.plan.destination import Destination
-from hsm.plan.disk.times import count_tick_ns, find_source_time
-from hsm.plan.planner import select
-from hsm.plan.safety import check_plan, check_secrets
+from hsm.errors import HsmError, LockedError
+from hsm.model import Root, SyncPlan
+from hsm.plan.disk.times import count_tick_ns
 from hsm.process.runner import CommandStoppedError
-from hsm.progress import ProblemFound
-from hsm.remote.guard import MakeGuard, Replaced
-from hsm.sweep_folder import sweep_folder
 from hsm.sync.bring.ending import INTERRUPTED, Ending, end_failed, end_idle, end_transfer
-from hsm.sync.bring.exchange.disks import Disks
 from hsm.sync.bring.exchange.planning import Planning
-from hsm.sync.bring.ledger.holding import UnseenReplacedError
-from hsm.sync.bring.ledger.ledger import Ledger
-from hsm.sync.bring.options import ExchangeOptions
+from hsm.sync.bring.exchange.review import add_findings, refuse_harm, refuse_unwritable
+from hsm.sync.bring.exchange.setup import ExchangeSetup
 from hsm.sync.bring.survey import DestinationState, SurveyAhead, survey_destination
-from hsm.sync.observer import Observer
 from hsm.sync.reports import TargetReport
-from hsm.targets.contract import Connection, get_roots
-from hsm.transfer.base import Engine
 from hsm.transfer.outcome import TransferResult
 
-if TYPE_CHECKING:
-    from hsm.transfer.rounds import Transfer
+# When the receipts there change between survey and lock, somebody else was there: look again, this often.
+_MAX_LOOKS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Direction:
-    """The two ends of an exchange, of which one is the target and one is here.
+class Exchange:
+    """Copy of one sweep from its source to one destination, and the proof of it. Used once, by one thread.
 
-    Attributes:
-        source: Where files come from.
-        destination: Where they go.
-        roots: The destination's folders as configured.
-        make_guard: Makes what keeps lock and receipt at the destination.
-        is_pull: The target is the source.
-        own: The destination's folder of sweeps, in which lock and receipts lie, where that is none of the roots.
-    """
-
-    source: Endpoint
-    destination: Endpoint
-    roots: Mapping[Root, str]
-    make_guard: MakeGuard
-    is_pull: bool = False
-    own: str = ""
-
-
-def make_push_direction(
-    connection: Connection, settings: TargetSettings, source: Endpoint, kind: SweepKind = SweepKind.FOLDER
-) -> Direction:
-    """Make the direction from this machine to a target, for a kind of sweep."""
-    return Direction(
-        source=source,
-        destination=connection.endpoint,
-        roots=get_roots(settings, kind),
-        own=settings.paths.sweeps,
-        make_guard=connection.make_guard,
-    )
-
-
-def exchange(
-    connection: Connection,
-    direction: Direction,
-    inventory: SweepInventory,
-    options: ExchangeOptions,
-    *,
-    ledger: Ledger,
-    observer: Observer,
-    ahead: SurveyAhead | None = None,
-) -> TargetReport:
-    """Copy a sweep from the source to the destination, and prove it.
-
-    Both locks are held while anything is changed, and what is verified is written down whatever happens. Never
-    raises for what goes wrong at the target; the answer says it.
+    Both locks are held while anything is changed, and what is verified is written down whatever happens.
 
     Args:
-        connection: To the target; a login has been made.
-        direction: From where to where.
-        inventory: What the source has of the sweep.
-        options: How it is copied.
-        ledger: Of the sweep at the target.
-        observer: Told what happens.
-        ahead: A survey of the destination that was begun before.
+        setup: What is copied, from where to where, and how.
     """
-    return exchange_selected(
-        connection,
-        direction,
-        select_wanted(inventory, options),
-        options,
-        ledger=ledger,
-        observer=observer,
-        ahead=ahead,
-    )
 
-
-def select_wanted(inventory: SweepInventory, options: ExchangeOptions) -> SweepInventory:
-    """Select what an exchange copies of what the source has."""
-    return select(
-        inventory,
-        options.roots,
-        folder_links=options.folder_links,
-        switched_off=options.switched_off,
-        may_lack_runs="source-empty" in options.allowed,
-    )
-
-
-def exchange_selected(
-    connection: Connection,
-    direction: Direction,
-    inventory: SweepInventory,
-    options: ExchangeOptions,
-    *,
-    ledger: Ledger,
-    observer: Observer,
-    ahead: SurveyAhead | None = None,
-) -> TargetReport:
-    """Copy what `select_wanted` has selected, or a part of it; otherwise as `exchange`."""
-    return _Exchange(connection, direction, inventory, options, ledger, observer, ahead).run()
-
-
-# When the receipts there change between check and lock, somebody else was there: check again, this often.
-_MAX_CHECKS = 3
-
-
-class _Exchange:
-    def __init__(
-        self,
-        connection: Connection,
-        direction: Direction,
-        inventory: SweepInventory,
-        options: ExchangeOptions,
-        ledger: Ledger,
-        observer: Observer,
-        ahead: SurveyAhead | None,
-    ) -> None:
-        self._connection = connection
-        self._direction = direction
-        self._inventory = inventory
-        self._options = options
-        self._ledger = ledger
-        self._observer = observer
-        self._ahead = ahead
+    def __init__(self, setup: ExchangeSetup) -> None:
+        self._setup = setup
+        self._planning = Planning(setup)
         self._plan: SyncPlan | None = None
-        folder = sweep_folder(inventory.sweep, inventory.place)
-        disks = Disks(ledger.file_systems_path, direction.destination, folder, is_dry_run=options.is_dry_run)
-        self._planning = Planning(inventory, options, ledger, self._make_engine, disks, observer.stopwatch)
 
-    def run(self) -> TargetReport:
+    def run(self, ahead: SurveyAhead | None = None) -> TargetReport:
+        """Copy it. Never raises for what goes wrong at the target; the answer says it.
+
+        Args:
+            ahead: A survey of the destination that was begun before.
+        """
+        is_dry_run = self._setup.options.is_dry_run
         try:
-            with self._ledger.open(is_dry_run=self._options.is_dry_run):
-                return self._run() if self._options.is_dry_run else self._run_held()
+            with self._setup.ledger.open(is_dry_run=is_dry_run):
+                return self._preview(ahead) if is_dry_run else self._run_held(ahead)
         except HsmError as error:
             return self._report(end_failed(error))
         except CommandStoppedError:
             return self._report(INTERRUPTED)
 
-    def _run_held(self) -> TargetReport:
+    def _preview(self, ahead: SurveyAhead | None) -> TargetReport:
+        there = self._survey(ahead)
+        plan = self._make_plan(there)
+        refuse_unwritable(self._setup, plan, there)
+        return self._report_idle(plan)
+
+    def _run_held(self, ahead: SurveyAhead | None) -> TargetReport:
+        """With this side's lock held."""
+        ledger, connection = self._setup.ledger, self._setup.connection
         try:
-            return self._run()
+            if not self._setup.direction.is_pull:
+                self._prepare()
+            for _ in range(_MAX_LOOKS):
+                report = self._copy(ahead)
+                if report is not None:
+                    return report
+                ledger.holding.give_back()
+                ahead = None
+            raise LockedError(
+                f"{self._setup.inventory.sweep} at {connection.name} keeps changing: somebody else brings it there "
+                "too.",
+                hint="Run the same command again when nobody else does.",
+                kind="locked",
+            )
         except HsmError as error:
-            self._ledger.note_error(error.message)
+            ledger.note_error(error.message)
             raise
         finally:
-            self._ledger.holding.give_back()
-            self._connection.release()
+            ledger.holding.give_back()
+            connection.release()
 
-    def _run(self) -> TargetReport:
-        if not (self._options.is_dry_run or self._direction.is_pull):
-            self._prepare()
-        for _ in range(_MAX_CHECKS):
-            there = self._survey()
-            plan = self._make_plan(there)
-            if self._options.is_dry_run:
-                self._check_writable(there, plan)
-                return self._report_idle(plan)
-            asks_probe = self._planning.asks_probe(there, plan)
-            if self._has_nothing_to_do(there, plan) and not asks_probe:
-                return self._report_idle(plan)
-            with self._observer.stopwatch.step("lock"):
-                # In one round trip.
-                unknown = self._planning.list_unknown(there) if asks_probe else ()
-                receipts = self._ledger.holding.take(there.places, self._direction.make_guard, measures=unknown)
-                is_stale = asks_probe and self._planning.note_measured(there, plan)
-            # Other receipts by now: somebody else was there between survey and lock, and the plan may be wrong.
-            has_settled = not self._ledger.holding.settle_left(there, plan, self._direction.destination)
-            if receipts == there.receipts and has_settled:
-                plan = self._make_plan(there) if is_stale else plan
-                if self._has_nothing_to_do(there, plan):
-                    return self._report_idle(plan)
-                self._let_tick_pass(plan)
-                return self._send(there, plan, self._planning.take_engine(there) if plan.sends else None)
-            self._ledger.holding.give_back()
-        raise LockedError(
-            f"{self._inventory.sweep} at {self._connection.name} keeps changing: somebody else brings it there too.",
-            hint="Run the same command again when nobody else does.",
-            kind="locked",
-        )
-
-    def _has_nothing_to_do(self, there: DestinationState, plan: SyncPlan) -> bool:
-        return not plan.sends and self._ledger.is_current(plan, there.receipts)
-
-    def _let_tick_pass(self, plan: SyncPlan) -> None:
-        """Wait until a file that was written this moment cannot be written again without its time showing it."""
-        rest_ns = count_tick_ns((file.mtime_ns for file in plan.sends), self._find_source_time())
-        if rest_ns:
-            self._observer.sleep(rest_ns / 10**9)
-
-    def _find_source_time(self) -> int:
-        now_ns = time.time_ns()
-        if not self._direction.is_pull:
-            return now_ns
-        return find_source_time((file.mtime_ns for file in self._inventory.files), now_ns)
+    def _copy(self, ahead: SurveyAhead | None) -> TargetReport | None:
+        """Copy it, as one survey shows the destination; None where somebody else was there before the lock was ours."""
+        planning, holding = self._planning, self._setup.ledger.holding
+        there = self._survey(ahead)
+        plan = self._make_plan(there)
+        asks_probe = planning.asks_probe(there, plan)
+        if self._has_nothing_to_do(there, plan) and not asks_probe:
+            return self._report_idle(plan)
+        with self._setup.observer.stopwatch.step("lock"):
+            # In one round trip.
+            unknown = planning.list_unknown(there) if asks_probe else ()
+            receipts = holding.take(there.places, self._setup.direction.make_guard, measures=unknown)
+            is_stale = asks_probe and planning.note_measured(there, plan)
+        # With other receipts by now, or files that came back, the plan may be wrong.
+        if holding.settle_left(there, plan, self._setup.destination) or receipts != there.receipts:
+            return None
+        plan = self._make_plan(there) if is_stale else plan
+        if self._has_nothing_to_do(there, plan):
+            return self._report_idle(plan)
+        self._let_tick_pass(plan)
+        return self._send(there, plan)
 
     def _prepare(self) -> None:
-        """Let the connection begin with what will be needed; whatever is wrong with it, the rest will tell."""
-        changed = self._ledger.find_changed(self._inventory)
+        """Let the connection begin with what a push will need; whatever is wrong with it, the rest will tell."""
+        setup, ledger = self._setup, self._setup.ledger
+        changed = ledger.find_changed(setup.inventory)
         if not changed:
             return
         with contextlib.suppress(HsmError):
             # A first sync sends so much that a stream which was opened for a short list would only have to be ended,
             # which takes half a second.
-            folders = changed if self._ledger.is_known else frozenset()
-            self._connection.prepare(folders, workspace=self._ledger.holding.workspace, update_only=self._update_only)
+            folders = changed if ledger.is_known else frozenset()
+            setup.connection.prepare(folders, workspace=ledger.holding.workspace, update_only=setup.update_only)
 
-    @property
-    def _update_only(self) -> bool:
-        # With `check_remote_first: false` the plan has compared nothing, so rsync's own comparison must keep what is
-        # newer there; a plan that has compared names only what is to be replaced.
-        return not (self._options.plan.is_checked or self._options.plan.overwrite)
-
-    def _survey(self) -> DestinationState:
-        with self._observer.stopwatch.step("check"):
-            if not self._direction.is_pull:
-                self._connection.check_roots(self._direction.roots)
-                if self._direction.own not in ("", self._direction.roots[Root.SWEEPS]):
-                    self._connection.check_roots({Root.SWEEPS: self._direction.own})
-            ahead, self._ahead = self._ahead, None
+    def _survey(self, ahead: SurveyAhead | None) -> DestinationState:
+        setup, direction, options = self._setup, self._setup.direction, self._setup.options
+        with setup.observer.stopwatch.step("check"):
+            if not direction.is_pull:
+                setup.connection.check_roots(direction.roots)
+                if direction.own not in ("", direction.roots[Root.SWEEPS]):
+                    setup.connection.check_roots({Root.SWEEPS: direction.own})
             return survey_destination(
-                self._direction.destination,
-                self._direction.roots,
-                self._inventory,
-                roots=self._options.roots,
-                max_depth=self._options.max_depth,
-                own=self._direction.own,
+                direction.destination,
+                direction.roots,
+                setup.inventory,
+                roots=options.roots,
+                max_depth=options.max_depth,
+                own=direction.own,
                 ahead=ahead,
             )
 
     def _make_plan(self, there: DestinationState) -> SyncPlan:
-        plan = self._planning.make(there)
-        # A warning alone can wait until the files are under way: the look reads every small file, 0.1 ms each.
-        if self._options.secrets == "refuse" or self._options.is_dry_run:
-            plan = self._look_for_secrets(plan)
-        if self._options.is_dry_run and plan.jobs:
-            plan = self._look_for_jobs(plan)
-        self._plan = plan
-        self._refuse_harm(plan, there.destination)
+        self._plan = plan = add_findings(self._setup, self._planning.make(there))
+        refuse_harm(self._setup, plan, there.destination)
         return plan
 
-    def _look_for_jobs(self, plan: SyncPlan) -> SyncPlan:
-        """Add the states of Hydra's jobs, which a preview shows; they say nothing about files."""
-        from hsm.discover.kinds.hydra_jobs import read_jobs  # noqa: PLC0415 - few sweeps have jobs
+    def _has_nothing_to_do(self, there: DestinationState, plan: SyncPlan) -> bool:
+        return not plan.sends and self._setup.ledger.is_current(plan, there.receipts)
 
-        prefix = next((item.file.prefix for item in plan.items if item.file.root is Root.SWEEPS), "")
-        folder = f"{prefix}/{sweep_folder(plan.sweep, plan.place)}"
-        jobs = read_jobs(self._direction.source, folder, list(plan.jobs)) if prefix else ()
-        return replace(plan, jobs={**plan.jobs, **{job.path: job.state for job in jobs}})
+    def _let_tick_pass(self, plan: SyncPlan) -> None:
+        """Wait until a file that was written this moment cannot be written again without its time showing it."""
+        rest_ns = count_tick_ns((file.mtime_ns for file in plan.sends), self._setup.find_source_time())
+        if rest_ns:
+            self._setup.observer.sleep(rest_ns / 10**9)
 
-    def _look_for_secrets(self, plan: SyncPlan) -> SyncPlan:
-        """Add what looks like a secret in the files to be sent to the plan's problems."""
-        if self._options.secrets == "ignore" or not plan.sends:
-            return plan
-        from hsm.discover.secrets import scan_files  # noqa: PLC0415 - its patterns take time
+    def _send(self, there: DestinationState, plan: SyncPlan) -> TargetReport:
+        """With both locks held: send, prove, and write down what is verified."""
+        from hsm.sync.bring.exchange.sending import Sending  # noqa: PLC0415 - where nothing is sent, it is not needed
 
-        found = scan_files(self._direction.source, plan.sends)
-        return replace(plan, problems=(*plan.problems, *found))
-
-    def _make_engine(self, there: DestinationState) -> Engine:
-        return self._connection.make_engine(
-            there.roots,
-            workspace=self._ledger.holding.workspace,
-            update_only=self._update_only,
-            pulls=self._direction.is_pull,
-        )
-
-    def _send(self, there: DestinationState, plan: SyncPlan, engine: Engine | None) -> TargetReport:
-        """With the lock held: send, and write down what is proven."""
-        from hsm.transfer.rounds import Transfer  # noqa: PLC0415 - where nothing is sent, it is not needed
-
-        result, transfer = TransferResult(), None
-        if engine is not None:
-            self._ledger.begin(plan)
-            self._tell_failures(plan)
-            ends = self._direction
-            step_ns = self._planning.count_step_ns(there, engine)
-            watch = self._ledger.holding.begin(there, plan, ends.destination, ends.make_guard, step_ns=step_ns)
-            self._planning.unsettled.begin(self._find_source_time())
-            transfer = Transfer(
-                engine,
-                source=self._direction.source,
-                destination=self._direction.destination,
-                roots=there.roots,
-                reporter=self._observer.reporter,
-                target=self._connection.name,
-                sleep=self._observer.sleep,
-                patience=self._options.patience,
-                watch=watch,
-                arrivals=self._planning.make_arrivals(there, plan, self._direction.destination),
-                leaves_look=True,
-            )
-            with (
-                self._observer.stopwatch.step("transfer"),
-                ThreadPoolExecutor(1, thread_name_prefix="hsm-look") as executor,
-            ):
-                looked = executor.submit(self._look_for_secrets, plan) if self._options.secrets == "warn" else None
-                result = transfer.run(plan.sends, n_workers=self._options.n_workers)
-            self._plan = plan = looked.result() if looked is not None else plan
-        result = self._record(there, plan, result, transfer)
-        if engine is not None:
-            self._planning.unsettled.end(plan, result)
-        self._planning.note_strangers(there, result, self._direction.destination)
-        return (
-            self._report(end_transfer(plan, result), result) if engine is not None else self._report_idle(plan, result)
-        )
-
-    def _check_writable(self, there: DestinationState, plan: SyncPlan) -> None:
-        """Let a dry run refuse what the sync would; a real one finds out by itself."""
-        from hsm.sync.doctor.permissions import check_writable  # noqa: PLC0415 - for dry runs alone
-
-        if plan.sends:
-            shell, own = self._connection.shell, there.places.folder
-            check_writable(self._direction.destination, shell, there.destination, plan, own=own)
-
-    def _tell_failures(self, plan: SyncPlan) -> None:
-        """Say before a transfer, which may take long, what will be missing after it."""
-        for problem in plan.problems:
-            if problem.is_failure:
-                self._observer.reporter.report(ProblemFound(self._connection.name, problem))
-
-    def _record(
-        self, there: DestinationState, plan: SyncPlan, result: TransferResult, transfer: Transfer | None
-    ) -> TransferResult:
-        """Write down what is verified; a target that is out of reach learns of it the next time."""
-        try:
-            with self._observer.stopwatch.step("record"):
-                error = result.error.message if result.error is not None else ""
-                if isinstance(result.error, LockLostError):
-                    self._ledger.holding.lose()
-                    self._ledger.note_error(error)
-                    return result
-                # The lock there stays, dead: a target that is out of reach learns what arrived with the next sync.
-                if isinstance(result.error, UnreachableError) and self._direction.destination.is_remote:
-                    self._ledger.record_here(plan, result.files, error=error)
-                    return result
-                record = partial(
-                    self._ledger.record, plan, places=there.places, endpoint=self._direction.destination, error=error
-                )
-                try:
-                    replaced = transfer.replaced if transfer is not None else Replaced(has_looked=False)
-                    problems = record(result.files, unsettled=result.unsettled, replaced=replaced)
-                except UnseenReplacedError:
-                    result = transfer.look_at_replaced() if transfer is not None else result
-                    replaced = Replaced(keeps_some=transfer is not None and transfer.replaced.keeps_some)
-                    problems = record(result.files, unsettled=result.unsettled, replaced=replaced)
-                return replace(result, problems=(*result.problems, *problems))
-        except HsmError as failure:
-            problem = Problem(there.places.folder, failure.kind, failure.message, failure.hint)
-            return replace(result, error=result.error or failure, problems=(*result.problems, problem))
-
-    def _refuse_harm(self, plan: SyncPlan, destination: Destination) -> None:
-        secrets = check_secrets(plan.problems) if self._options.secrets == "refuse" else ()
-        # Where runs come from a place that has no folder of the sweep, the one here was never there.
-        may_lack = self._direction.is_pull and not self._inventory.has_folder and bool(self._inventory.files)
-        check = partial(check_plan, plan, destination, known=self._ledger.known, may_lack_folder=may_lack)
-        found = check()
-        # The records of cleans are many small files, read only where runs are missing here at all.
-        if any(refusal.check == "source-empty" for refusal in found):
-            found = check(cleaned=self._ledger.find_cleaned())
-        refusals = [refusal for refusal in (*found, *secrets) if refusal.check not in self._options.allowed]
-        if refusals:
-            raise RefusedError(
-                "\n".join(refusal.message for refusal in refusals),
-                hint="\n".join(dict.fromkeys(refusal.hint for refusal in refusals)),
-                kind=refusals[0].check,
-            )
+        sending = Sending(self._setup, self._planning, there, plan)
+        if not plan.sends:
+            return self._report_idle(plan, sending.record(TransferResult()))
+        result = sending.run()
+        self._plan = sending.plan
+        result = sending.record(result)
+        return self._report(end_transfer(sending.plan, result), result)
 
     def _report_idle(self, plan: SyncPlan, result: TransferResult | None = None) -> TargetReport:
-        return self._report(end_idle(plan, result, is_dry_run=self._options.is_dry_run), result)
+        return self._report(end_idle(plan, result, is_dry_run=self._setup.options.is_dry_run), result)
 
     def _report(self, ending: Ending, result: TransferResult | None = None) -> TargetReport:
+        setup = self._setup
         planned = (
-            *self._connection.list_notices(),
-            *self._ledger.notices,
-            *self._ledger.holding.notices,
-            *(self._plan or self._inventory).problems,
+            *setup.connection.list_notices(),
+            *setup.ledger.notices,
+            *setup.ledger.holding.notices,
+            *(self._plan or setup.inventory).problems,
         )
         return TargetReport(
-            name=self._connection.name,
+            name=setup.connection.name,
             state=ending.state,
             exit_code=ending.exit_code,
             error=ending.error,
             plan=self._plan,
             result=result,
             problems=(*planned, *(result.problems if result else ())),
-            seconds=dict(self._observer.stopwatch.seconds),
+            seconds=dict(setup.observer.stopwatch.seconds),
         )

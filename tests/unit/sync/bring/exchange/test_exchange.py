@@ -32,11 +32,12 @@ from hsm.records.journal import Route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import receipt_folder
-from hsm.sync.bring.exchange.exchange import Direction, exchange
+from hsm.sync.bring.exchange.exchange import Exchange
+from hsm.sync.bring.exchange.setup import Direction, ExchangeSetup
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.ledger.found_origins import FoundOrigins
 from hsm.sync.bring.ledger.ledger import Ledger
-from hsm.sync.bring.options import ExchangeOptions
+from hsm.sync.bring.options import ExchangeOptions, select_wanted
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, TargetReport
 from hsm.transfer.outcome import Outcome, Patience
@@ -127,14 +128,11 @@ class Bench:
         options = replace(ExchangeOptions(patience=Patience(settle_seconds=(0.0,), n_fruitless_rounds=2)), **changes)
         source = Sender(SOURCE_ID, "here", str(self.project))
         books = Books(self.project, "desktop", Route("push", "desktop", None, None, "/s", "/w"), source)
-        return exchange(
-            self.target,
-            Direction(LocalEndpoint(), self.target.endpoint, self.target.roots, self.target.make_guard),
-            self.read_inventory(),
-            options,
-            ledger=Ledger(books, SWEEP, self.provenance),
-            observer=Observer(self.recorder, Stopwatch("desktop", self.recorder), self.target.runner.sleep),
-        )
+        direction = Direction(LocalEndpoint(), self.target.endpoint, self.target.roots, self.target.make_guard)
+        wanted = select_wanted(self.read_inventory(), options)
+        observer = Observer(self.recorder, Stopwatch("desktop", self.recorder), self.target.runner.sleep)
+        ledger = Ledger(books, SWEEP, self.provenance)
+        return Exchange(ExchangeSetup(self.target, direction, wanted, options, ledger, observer)).run()
 
     def list_there(self) -> set[str]:
         """The results that lie at the target."""
