@@ -15,7 +15,8 @@ from hsm.sync.bring.ending import INTERRUPTED, Ending, end_failed, end_idle, end
 from hsm.sync.bring.exchange.planning import Planning
 from hsm.sync.bring.exchange.review import add_findings, refuse_harm, refuse_unwritable
 from hsm.sync.bring.exchange.setup import ExchangeSetup
-from hsm.sync.bring.survey import DestinationState, SurveyAhead, survey_destination
+from hsm.sync.bring.survey import DestinationState, survey_destination
+from hsm.sync.bring.survey_ahead import SurveyAhead
 from hsm.sync.reports import TargetReport
 from hsm.transfer.outcome import TransferResult
 
