@@ -13,6 +13,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typing_extensions import Self
 
 
@@ -58,7 +60,40 @@ class UsageError(HsmError):
     """The command line asks for something that does not exist or does not go together."""
 
 
-class UnknownSweepError(UsageError):
+class SweepWordError(UsageError):
+    """A word means no sweep, or several.
+
+    Attributes:
+        word: As typed; empty where it does not matter.
+        choices: Words that may have been meant.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        kind: str = "",
+        detail: str = "",
+        word: str = "",
+        choices: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, kind=kind, detail=detail)
+        self.word = word
+        self.choices = tuple(choices)
+
+    def reword(self, message: str, *, hint: str) -> Self:
+        """Make the same error in other words."""
+        return type(self)(message, hint=hint, kind=self.kind, detail=self.detail, word=self.word, choices=self.choices)
+
+
+class AmbiguousSweepError(SweepWordError):
+    """A word means several sweeps."""
+
+    kind = "ambiguous_sweep"
+
+
+class UnknownSweepError(SweepWordError):
     """A word means no sweep there."""
 
     kind = "unknown_sweep"

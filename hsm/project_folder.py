@@ -63,12 +63,12 @@ class ProjectFolder:
         # Not `Path.is_dir`, which raises where the folder is another user's.
         return sorted(path.name for path in self.target("").glob("*") if os.path.isdir(path))  # noqa: PTH112
 
-    def list_journals(self) -> frozenset[str]:
-        """List the names of the sweeps' journals at all targets, without `.json`."""
+    def list_journals(self, target: str = "") -> frozenset[str]:
+        """List the names of the sweeps' journals at a target, or at all targets, without `.json`."""
         found: set[str] = set()
-        for target in self.list_targets():
+        for name in [target] if target else self.list_targets():
             with contextlib.suppress(OSError):
-                found.update(os.listdir(self.target(target)))  # noqa: PTH208 - names that are no UTF-8
+                found.update(os.listdir(self.target(name)))  # noqa: PTH208 - names that are no UTF-8
         return frozenset(name.removesuffix(".json") for name in found if name.endswith(".json") and name[0] != ".")
 
     def journal(self, target: str, sweep: str) -> Path:

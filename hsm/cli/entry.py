@@ -15,7 +15,7 @@ from hsm.process.signals import take_signals
 if TYPE_CHECKING:
     from hsm.remote.openssh.early_login import EarlyLogins
 
-_SYNCS = ("to", "run", "from")
+_SYNCS = ("to", "push", "run", "from", "pull")
 _ANEW = "HSM_BEGUN_ANEW"
 
 NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"

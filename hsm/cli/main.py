@@ -10,10 +10,12 @@ import typer
 
 from hsm._version import __version__
 from hsm.cli.last_resort import check_working_folder, explain
-from hsm.cli.lazy import CommandPlace, LazyGroup
-from hsm.errors import ExitCode, HsmError
+from hsm.cli.lazy import CommandPlace, LazyGroup, UnknownCommandError
+from hsm.errors import ExitCode, HsmError, SweepWordError
 
 _ARGUMENTS = "hsm.arguments"
+_NAMES = {"run": "to", "push": "to", "pull": "from", "ls": "list"}
+"""Names of commands in documents, by their other names."""
 
 
 class BoundaryGroup(LazyGroup):
@@ -26,8 +28,13 @@ class BoundaryGroup(LazyGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own context
         """Keep the command line for the error document."""
-        ctx.meta[_ARGUMENTS] = tuple(args)
-        return super().parse_args(ctx, args)
+        arguments = ctx.meta[_ARGUMENTS] = tuple(args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if hasattr(error, "format_message"):
+                _end_usage(error, arguments)
+            raise
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own context
         """Run the command. Exit codes: see `hsm.errors.ExitCode`."""
@@ -35,6 +42,14 @@ class BoundaryGroup(LazyGroup):
         try:
             check_working_folder()
             return super().invoke(ctx)
+        except SweepWordError as error:
+            from hsm.cli.mistakes import correct_sweep_word
+
+            _end(correct_sweep_word(error, arguments), arguments)
+        except UnknownCommandError as error:
+            from hsm.cli.mistakes import explain_command
+
+            _end(explain_command(error), arguments)
         except HsmError as error:
             _end(error, arguments)
         except KeyboardInterrupt:
@@ -105,11 +120,12 @@ def _end(error: HsmError, arguments: Sequence[str]) -> NoReturn:
 
 
 def _end_usage(error: Exception, arguments: Sequence[str]) -> None:
-    """Show an error of the command line itself: as a document with `--json`, else as typer does."""
-    if "--json" in arguments:
-        message = str(getattr(error, "format_message")())  # noqa: B009 - typer keeps its class private
-        _end(HsmError(message, hint="See `hsm --help`.", kind="usage"), arguments)
-    raise error
+    """End with an error of the command line itself; a group without a command shows its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        raise error
+    from hsm.cli.mistakes import explain_usage
+
+    _end(explain_usage(error, arguments), arguments)
 
 
 def _count_verbosity(arguments: Sequence[str]) -> int:
@@ -119,7 +135,7 @@ def _count_verbosity(arguments: Sequence[str]) -> int:
 def _make_error_envelope(error: HsmError, arguments: Sequence[str]) -> dict[str, object]:
     """Make the document of docs/SYNC.md for an error of the whole call."""
     words = [word for word in arguments if not word.startswith("-")][:2]
-    command = " ".join("to" if word == "run" else word for word in words)
+    command = " ".join(_NAMES.get(word, word) for word in words)
     direction = {"sync to": "push", "sync from": "pull"}.get(command)
     return {
         "schema": 1,

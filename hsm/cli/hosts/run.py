@@ -31,7 +31,9 @@ def run_on_hosts(
     role: Role = None,
     gpu: GpuOption = None,
     hosts_file: HostsFileOption = None,
-    parallel: Annotated[int, typer.Option("--parallel", min=1, max=256, help="How many machines at a time.")] = 16,
+    parallel: Annotated[
+        int, typer.Option("--parallel", metavar="N", min=1, max=256, help="How many machines at a time.")
+    ] = 16,
     timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="End it after this long.")
     ] = None,

@@ -16,7 +16,9 @@ from hsm.errors import TargetError, UsageError
 
 
 def serve_files(
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 for a free one.")] = 8766,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 for a free one.")
+    ] = 8766,
     root: Annotated[Path, typer.Option("--root", metavar="DIR", help="Serve the files below it.")] = Path(),
     bind: Annotated[str, typer.Option("--bind", metavar="ADDRESS", help="The address to listen at.")] = "127.0.0.1",
     db: Annotated[

@@ -34,7 +34,9 @@ def clean_sweep(
             show_default="all that the sweep was brought to",
         ),
     ] = None,
-    copies: Annotated[int, typer.Option(min=1, help="At how many targets, in different places, all must be.")] = 1,
+    copies: Annotated[
+        int, typer.Option(metavar="N", min=1, help="At how many targets, in different places, all must be.")
+    ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Show what would go and what would stay; touch nothing.")
     ] = False,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Options that change neither the targets that are meant nor the way to them.
 _PLAIN_OPTIONS = list_harmless_switches(SendOptions, ReceiveOptions)
 
-_COMMANDS = (("sync", "to"), ("sync", "run"), ("sync", "from"))
+_COMMANDS = tuple(("sync", name) for name in ("to", "push", "run", "from", "pull"))
 _OVERRIDE = "HSM_SYNC"
 
 
