@@ -25,7 +25,7 @@ from hsm.sync.bring.ledger.books import Books, make_copy_notices
 from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.options import make_options, select_wanted
 from hsm.sync.bring.session import Session
-from hsm.sync.bring.survey_ahead import SurveyAhead, make_question
+from hsm.sync.bring.survey_ahead import SurveyAhead, make_survey_question
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
@@ -218,7 +218,7 @@ class _Push:
             self._shortcut.hear(name, "")
             return None
         options, settings = self._options[name, sweep], self._call.settings[name, sweep]
-        question = make_question(
+        question = make_survey_question(
             get_roots(settings, first.kind),
             sweep,
             runs,

@@ -13,7 +13,7 @@ from hsm.plan.destination import Destination, DestinationRoot, make_destination_
 from hsm.plan.disk.file_system import FileSystem
 from hsm.remote.guard import GuardPlaces
 from hsm.sweep_folder import receipt_folder
-from hsm.sync.bring.survey_ahead import SurveyAhead, make_question
+from hsm.sync.bring.survey_ahead import SurveyAhead, make_survey_question
 from hsm.transfer.base import PARTIAL_FOLDER, get_temporary_folder
 
 
@@ -74,7 +74,7 @@ def survey_destination(
     Raises:
         TargetError: Something else stands where HSM keeps its lock and its receipts.
     """
-    question = make_question(
+    question = make_survey_question(
         configured,
         inventory.sweep,
         [run.name for run in inventory.runs],

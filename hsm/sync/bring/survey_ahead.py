@@ -35,7 +35,7 @@ class SurveyQuestion:
         return [self.guard, *self.above, *self.roots.values()]
 
 
-def make_question(
+def make_survey_question(
     configured: Mapping[Root, str],
     sweep: str,
     runs: Sequence[str],

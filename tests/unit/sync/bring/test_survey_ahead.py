@@ -9,7 +9,7 @@ import pytest
 from hsm.endpoint import FolderSearch, LazyListings, Listing, Machine, Survey, Tree
 from hsm.errors import UnreachableError
 from hsm.model import Entry, EntryKind, Root
-from hsm.sync.bring.survey_ahead import SurveyAhead, make_question
+from hsm.sync.bring.survey_ahead import SurveyAhead, make_survey_question
 
 ROOTS = {Root.SWEEPS: "/s", Root.WANDB: "/w"}
 OWN = Tree("/s", ("outputs", "outputs/sweep_1", "outputs/sweep_1/.hsm-sync"), 0)
@@ -58,7 +58,7 @@ def make_trees(*names: str, base: str = "/w") -> list[Tree]:
 
 def begin(endpoint: Asked, *runs: str, **options: object) -> SurveyAhead:
     """Begin a survey of runs alone."""
-    question = make_question(ROOTS, "sweep_1", runs, roots=(Root.WANDB,), max_depth=1)
+    question = make_survey_question(ROOTS, "sweep_1", runs, roots=(Root.WANDB,), max_depth=1)
     return SurveyAhead(endpoint, question, **options)  # type: ignore[arg-type]
 
 
