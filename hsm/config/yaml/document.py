@@ -8,7 +8,7 @@ stay text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import yaml
@@ -32,22 +32,23 @@ class Finding(NamedTuple):
     text: str
 
 
-def compose(text: str, shown: str) -> yaml.Node | None:
+def compose(text: str, shown: str, *, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> yaml.Node | None:
     """Read a document as nodes; None when it is empty.
 
     Args:
         text: Its content.
         shown: The file's name in messages.
+        loader: What gives plain scalars their tags.
 
     Raises:
         ConfigError: It is no YAML (kind `bad_yaml`); the message has the line.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        parser = loader(text)
         try:
-            return loader.get_single_node()
+            return parser.get_single_node()
         finally:
-            loader.dispose()
+            parser.dispose()
     except RecursionError:
         place, what = "", "nested too deeply"
     except yaml.reader.ReaderError as error:
@@ -73,8 +74,14 @@ class Builder:
         findings: Mistakes in the nodes so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read_scalar: Callable[[yaml.ScalarNode], object] | None = None) -> None:
+        """Begin.
+
+        Args:
+            read_scalar: Makes the values of scalars; default: `make_scalar`.
+        """
         self.findings: list[Finding] = []
+        self._read_scalar = read_scalar or make_scalar
         # By the node's identity: aliases of aliases would else be made over and over ("billion laughs").
         self._made: dict[int, object] = {}
         self._open: set[int] = set()
@@ -99,7 +106,7 @@ class Builder:
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
             return [self.make_value(item, (*key, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in _SCALAR_TAGS:
-            return make_scalar(node)
+            return self._read_scalar(node)
         self._add(node, key, f"the YAML tag {_show(node.tag)} is not allowed here; quote what is meant as text")
         return str(node.value) if isinstance(node, yaml.ScalarNode) else None
 
@@ -125,7 +132,7 @@ class Builder:
         if not isinstance(node, yaml.ScalarNode):
             self._add(node, key, f"found {show_value(node)} as a key, allowed: text")
             return None
-        if not isinstance(make_scalar(node), str):
+        if not isinstance(self._read_scalar(node), str):
             written = str(node.value)
             self._add(node, (*key, written), f'found {show_value(node)}, allowed: text; write "{written}"')
         return str(node.value)

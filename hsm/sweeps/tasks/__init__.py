@@ -1,0 +1,1 @@
+"""Tasks of a sweep, and the words of their commands. Pure."""
