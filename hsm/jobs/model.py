@@ -17,7 +17,7 @@ class Element(NamedTuple):
     """Part of a job that ends for itself: a task of an array, a pod of an indexed job, a task of the local pool.
 
     Attributes:
-        job: The name of the job, which identifies one submission.
+        job: The key of the chunk that was submitted.
         index: From 1.
     """
 

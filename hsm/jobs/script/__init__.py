@@ -1,0 +1,1 @@
+"""Job scripts: the parts in bash, and the maker of their heads."""
