@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import shutil
 import signal
@@ -15,10 +16,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from private_sshd import PrivateSshd, find_sshd, list_processes
 
+from tests.fork_server import ForkServer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 REQUIRE_E2E = os.environ.get("HSM_REQUIRE_E2E") == "1"
+REAL_START = os.environ.get("HSM_REAL_START") == "1"
+"""Whether each call of the program is a start of its own, none a copy by the fork server."""
 
 FLAT_SWEEP = "sweep_20251020_212836"
 NESTED_SWEEP = "sweep_20251021_090000"
@@ -26,6 +31,7 @@ NESTED_SWEEP = "sweep_20251021_090000"
 # What the caller's environment must not decide.
 FOREIGN_PREFIXES = ("GIT_", "HSM_", "LC_", "RSYNC_", "SLURM_", "SSH_", "WANDB_", "XDG_")
 FOREIGN_NAMES = ("COLUMNS", "FORCE_COLOR", "LANG", "LANGUAGE", "LINES", "NO_COLOR", "TERM", "TMPDIR")
+FOREIGN_NAMES += ("PYTHONUNBUFFERED",)
 FOREIGN_NAMES += ("PYTHONDONTWRITEBYTECODE",)  # or each call of hsm compiles it anew, a third of its time
 XDG_FOLDERS = {
     "XDG_CACHE_HOME": ".cache",
@@ -43,6 +49,9 @@ QUICK_KEY_EXCHANGE = "-sntrup*,mlkem*"
 
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
+FORK_SERVERS: list[ForkServer] = []
+"""That of this session, if it has begun."""
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -57,24 +66,32 @@ class RunHsm(Protocol):
         env: Mapping[str, str] | None = None,
         input: str | None = None,  # noqa: A002 - subprocess calls it so
         timeout: float = 60,
+        real_start: bool = False,
     ) -> subprocess.CompletedProcess[str]: ...
+
+
+def make_environment(home: Path) -> dict[str, str]:
+    """Make an environment that is the same everywhere but for what the caller's programs need."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in OWN_SETTINGS or not (name in FOREIGN_NAMES or name.startswith(FOREIGN_PREFIXES))
+    }
+    own = {"LC_ALL": "C.UTF-8", "TERM": "dumb", "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    return {**kept, **own, "HOME": str(home), **{name: str(home / folder) for name, folder in XDG_FOLDERS.items()}}
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the test a home folder of its own, and an environment that is the same everywhere."""
-    for name in list(os.environ):
-        if name in FOREIGN_NAMES or (name.startswith(FOREIGN_PREFIXES) and name not in OWN_SETTINGS):
-            monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    for name, folder in XDG_FOLDERS.items():
-        monkeypatch.setenv(name, str(home / folder))
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
+    environment = make_environment(home)
+    for name in os.environ.keys() - environment.keys():
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -83,6 +100,16 @@ def watchdog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     argv = [sys.executable, WATCHDOG, tmp_path_factory.getbasetemp()]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server(tmp_path_factory: pytest.TempPathFactory, watchdog: None) -> Iterator[None]:  # noqa: ARG001
+    """Copy the program for `run_hsm`; nothing starts before a test needs it."""
+    server = ForkServer(make_environment(tmp_path_factory.getbasetemp() / "home"))  # the watchdog finds it by its HOME
+    FORK_SERVERS.append(server)
+    yield
+    FORK_SERVERS.remove(server)
+    server.close()
 
 
 @pytest.fixture(scope="session")
@@ -115,8 +142,9 @@ def run_hsm(
     env: Mapping[str, str] | None = None,
     input: str | None = None,  # noqa: A002 - subprocess calls it so
     timeout: float = 60,
+    real_start: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `hsm` as a program of its own, with no terminal.
+    """Run `hsm` as a process of its own, with no terminal.
 
     Args:
         args: Its arguments.
@@ -124,25 +152,42 @@ def run_hsm(
         env: Variables to set in the test's environment.
         input: What it reads from its standard input; default: nothing.
         timeout: Seconds, after which it and all of its process group are killed, and the test fails.
+        real_start: Start it as a user does also where a copy by the fork server would do: the start is what is tried.
     """
-    argv = [sys.executable, "-m", "hsm", *map(str, args)]
+    words = [str(word) for word in args]
+    argv = [sys.executable, "-m", "hsm", *words]
+    environment = {**os.environ, **(env or {})}
+    given = None if input is None else input.encode()
+    servers = [server for server in FORK_SERVERS if server.is_like_start(environment)]
+    if servers and not (real_start or REAL_START):
+        ended = servers[0].run("hsm", *words, cwd=cwd, environment=environment, given=given, timeout=timeout)
+    else:
+        ended = start_program(argv, cwd=cwd, environment=environment, given=given, timeout=timeout)
+    code, *texts = ended
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(text), encoding="utf-8").read() for text in texts)
+    return subprocess.CompletedProcess(argv, code, stdout, stderr)
+
+
+def start_program(
+    argv: list[str], *, cwd: Path, environment: Mapping[str, str], given: bytes | None, timeout: float
+) -> tuple[int, bytes, bytes]:
+    """Start a program in a session of its own; returns its exit code and what it wrote to its two streams."""
     with subprocess.Popen(
         argv,
         cwd=cwd,
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        env=environment,
+        stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        encoding="utf-8",
         start_new_session=True,
     ) as process:
         try:
-            stdout, stderr = process.communicate(input, timeout)
+            stdout, stderr = process.communicate(given, timeout)
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise
-    return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
+    return process.returncode, stdout, stderr
 
 
 @pytest.fixture
