@@ -104,8 +104,8 @@ def parse_indices(text: str) -> list[int]:
     found: list[int] = []
     for part in text.partition("%")[0].split(","):
         span, _, step = part.partition(":")
-        first, _, last = span.partition("-")
-        begin, end = int(first), int(last or first)
+        first, dash, last = span.partition("-")
+        begin, end = int(first), int(last if dash else first)
         if not 0 <= begin <= end <= 10**7 or (end - begin) > 10**6:
             raise ValueError(f"no indices: {text[:80]!a}")
         found.extend(range(begin, end + 1, int(step or 1)))

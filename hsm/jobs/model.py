@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
 
 from hsm.jobs.states import TaskState
 
 
-class Element(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Element:
     """Part of a job that ends for itself: a task of an array, a pod of an indexed job, a task of the local pool.
 
     Attributes:
@@ -181,7 +181,7 @@ class TaskStatus:
     state: TaskState = TaskState.PREPARED
     reason: str = ""
     attempt: int = 0
-    end: TaskEnd = TaskEnd()
+    end: TaskEnd = field(default_factory=TaskEnd)
     seen_at: float = 0.0
     decided_at: float = 0.0
     is_cancelled: bool = False

@@ -42,12 +42,12 @@ class StateWords(NamedTuple):
     Attributes:
         shared: In the file that clusters share (`hsm state`): Slurm's own, where it has one.
         served: In the API of jobs (`hsm jobs`).
-        count: The count it falls into.
+        counts_as: The count it falls into.
     """
 
     shared: str
     served: str
-    count: TaskCount
+    counts_as: TaskCount
 
 
 STATE_WORDS: Mapping[TaskState, StateWords] = MappingProxyType(
@@ -94,5 +94,5 @@ def count_states(states: Iterable[TaskState]) -> dict[TaskCount, int]:
     """Count tasks; every count is there."""
     found = dict.fromkeys(TaskCount, 0)
     for state in states:
-        found[STATE_WORDS[state].count] += 1
+        found[STATE_WORDS[state].counts_as] += 1
     return found

@@ -70,7 +70,7 @@ SLURM = {
 
 
 def test_every_state_has_its_words() -> None:
-    assert {state.value: (w.shared, w.served, w.count.value) for state, w in STATE_WORDS.items()} == WORDS
+    assert {state.value: (w.shared, w.served, w.counts_as.value) for state, w in STATE_WORDS.items()} == WORDS
     assert set(STATE_WORDS) == set(TaskState)
 
 
