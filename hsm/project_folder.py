@@ -32,6 +32,16 @@ class ProjectFolder:
         return self.path / "sync_config.yaml"
 
     @property
+    def settings(self) -> Path:
+        """The configuration of sweeps that are run."""
+        return self.path / "config.yaml"
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder of the snapshots of the code, in a folder for each."""
+        return self.path / "code"
+
+    @property
     def hosts(self) -> Path:
         """The inventory of machines, where the project has one of its own."""
         return self.path / "hosts.yaml"

@@ -23,6 +23,7 @@ class BoundaryGroup(LazyGroup):
 
     places: ClassVar = {
         "sync": CommandPlace("hsm.cli.sync.app", "app"),
+        "sweep": CommandPlace("hsm.cli.sweeps.app", "app"),
         "hosts": CommandPlace("hsm.cli.hosts.app", "app"),
     }
 
@@ -135,7 +136,8 @@ def _count_verbosity(arguments: Sequence[str]) -> int:
 def _make_error_envelope(error: HsmError, arguments: Sequence[str]) -> dict[str, object]:
     """Make the document of docs/SYNC.md for an error of the whole call."""
     words = [word for word in arguments if not word.startswith("-")][:2]
-    command = " ".join(_NAMES.get(word, word) for word in words)
+    names = _NAMES if words[:1] == ["sync"] else {}
+    command = " ".join(names.get(word, word) for word in words)
     direction = {"sync to": "push", "sync from": "pull"}.get(command)
     return {
         "schema": 1,

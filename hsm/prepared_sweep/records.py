@@ -25,7 +25,7 @@ class Filling(Enum):
     PARAMETERS = "j"
 
 
-Word = tuple[str | Filling, ...]
+CommandWord = tuple[str | Filling, ...]
 """One word of a command: text, and places among it."""
 
 
@@ -37,8 +37,8 @@ class TaskRecord(NamedTuple):
         command: Its words, the program first.
     """
 
-    parameters: Word
-    command: tuple[Word, ...]
+    parameters: CommandWord
+    command: tuple[CommandWord, ...]
 
 
 class DamagedRecordError(Exception):
@@ -54,7 +54,7 @@ def encode_record(record: TaskRecord) -> bytes:
     return b"".join(_encode_word(word) for word in (record.parameters, *record.command))
 
 
-def _encode_word(word: Word) -> bytes:
+def _encode_word(word: CommandWord) -> bytes:
     pieces = list(word) or [""]
     found = [
         (f"{'L' if index == len(pieces) - 1 else 'l'}{piece}")
@@ -73,7 +73,7 @@ def decode_record(content: bytes) -> TaskRecord:
     Raises:
         DamagedRecordError: It is none.
     """
-    words: list[Word] = []
+    words: list[CommandWord] = []
     open_pieces: list[str | Filling] = []
     *pieces, rest = content.decode("utf-8", "surrogateescape").split("\0")
     for piece in pieces:
@@ -120,12 +120,12 @@ def decode_index_line(index: bytes, number: int) -> tuple[int, int, int]:
     return int(fields[0]), int(fields[1]), int(fields[2])
 
 
-def fill_word(word: Word, places: Mapping[Filling, str]) -> str:
+def fill_word(word: CommandWord, places: Mapping[Filling, str]) -> str:
     """Return a word as the task gets it."""
     return "".join(piece if isinstance(piece, str) else places[piece] for piece in word)
 
 
-def fill_words(words: Sequence[Word], places: Mapping[Filling, str]) -> list[str]:
+def fill_words(words: Sequence[CommandWord], places: Mapping[Filling, str]) -> list[str]:
     """Return the words of a command as they are executed."""
     return [fill_word(word, places) for word in words]
 

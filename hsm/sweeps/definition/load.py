@@ -18,7 +18,7 @@ from hsm.prepared_sweep.document import ArgumentStyle
 from hsm.sweeps.definition.schema import Definition
 from hsm.sweeps.definition.space import Fault, SpaceReader
 from hsm.sweeps.tasks.arguments import CommandForm, check_parameter
-from hsm.sweeps.tasks.space import ParameterSpace, expand
+from hsm.sweeps.tasks.space import ParameterSpace, expand_space
 from hsm.sweeps.tasks.values import Parameters, make_task_key
 from hsm.user_files import FileFlaw, FlawedFileError, read_config_file
 
@@ -94,7 +94,7 @@ def parse_definition(text: str, shown: str) -> LoadedDefinition:
     tasks: tuple[Parameters, ...] = ()
     n_excluded = 0
     if not faults:
-        expansion = expand(space)
+        expansion = expand_space(space)
         tasks, n_excluded = expansion.tasks, space.count() - len(expansion.tasks)
         faults += _iter_faults(space, tasks, expansion.excluded)
     faults += _iter_name_faults(outcome, space)

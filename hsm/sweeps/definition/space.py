@@ -135,7 +135,7 @@ class SpaceReader:
             except NoDistributionError as error:
                 self._add(where, f"{error}; allowed: {DISTRIBUTION_WORDS}")
                 continue
-            samples = distribution.values if distribution.kind == "choice" else (0.5,)
+            samples = distribution.list_samples()
             problems = [problem for sample in samples if (problem := self._check(name, sample))]
             for problem in problems[:1]:
                 self._add(where, problem)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hsm.prepared_sweep.document import ArgumentStyle
-from hsm.prepared_sweep.records import Filling, TaskRecord, Word
+from hsm.prepared_sweep.records import CommandWord, Filling, TaskRecord
 from hsm.sweeps.tasks.hydra import check_hydra_name, check_hydra_value, escape_hydra_text, format_hydra_value
 from hsm.sweeps.tasks.values import Parameters, encode_value
 
@@ -44,10 +44,10 @@ class CommandForm:
     group: str
     passed: Mapping[str, str | None] = field(default_factory=dict)
 
-    def list_added(self) -> list[tuple[str, Word]]:
+    def list_added(self) -> list[tuple[str, CommandWord]]:
         """List the arguments that are added to those of the sweep, by name."""
         names: dict[str, str | None] = {**_DEFAULTS[self.style], **self.passed}
-        values: dict[str, Word] = {OUTPUT: (Filling.TASK,), GROUP: (self.group,), HYDRA_FOLDER: (Filling.TASK,)}
+        values: dict[str, CommandWord] = {OUTPUT: (Filling.TASK,), GROUP: (self.group,), HYDRA_FOLDER: (Filling.TASK,)}
         return [(name, values[key]) for key in PASSED if (name := names.get(key)) is not None]
 
     def make_record(self, parameters: Parameters) -> TaskRecord:
@@ -56,9 +56,9 @@ class CommandForm:
         tail = _WRITERS[self.style](self, parameters)
         return TaskRecord(self._make_parameters(parameters), (*head, *tail))
 
-    def _make_command_word(self, word: str) -> Word:
+    def _make_command_word(self, word: str) -> CommandWord:
         """Put the places into a word of `command`."""
-        script: Word = (self.script,) if self.script.startswith("/") else (Filling.CODE, f"/{self.script}")
+        script: CommandWord = (self.script,) if self.script.startswith("/") else (Filling.CODE, f"/{self.script}")
         found: list[str | Filling] = []
         for index, between in enumerate(word.split(PYTHON_WORD)):
             found += [Filling.PYTHON] if index else []
@@ -66,7 +66,7 @@ class CommandForm:
                 found += [*(script if inner else ()), text]
         return tuple(piece for piece in found if piece != "")
 
-    def _make_parameters(self, parameters: Parameters) -> Word:
+    def _make_parameters(self, parameters: Parameters) -> CommandWord:
         """Make the content of the file of parameters; that of the style `json` has what is added, too."""
         text = encode_value(parameters)
         if self.style is not ArgumentStyle.JSON:
@@ -84,7 +84,7 @@ def _quote_places(pieces: Sequence[str | Filling]) -> list[str | Filling]:
     return [part for piece in pieces for part in ((piece,) if isinstance(piece, str) else ('"', piece, '"'))]
 
 
-def _join(pieces: Sequence[str | Filling]) -> Word:
+def _join(pieces: Sequence[str | Filling]) -> CommandWord:
     """Make one piece of texts that follow one another."""
     found: list[str | Filling] = []
     for piece in pieces:
@@ -95,16 +95,16 @@ def _join(pieces: Sequence[str | Filling]) -> Word:
     return tuple(found)
 
 
-def _make_hydra_words(form: CommandForm, parameters: Parameters) -> list[Word]:
-    words: list[Word] = [(f"{name}={format_hydra_value(value)}",) for name, value in parameters.items()]
+def _make_hydra_words(form: CommandForm, parameters: Parameters) -> list[CommandWord]:
+    words: list[CommandWord] = [(f"{name}={format_hydra_value(value)}",) for name, value in parameters.items()]
     for name, value in form.list_added():
         inner = [escape_hydra_text(piece) if isinstance(piece, str) else piece for piece in value]
         words.append(_join([f"{name}='", *inner, "'"]))
     return words
 
 
-def _make_flag_words(form: CommandForm, parameters: Parameters) -> list[Word]:
-    words: list[Word] = []
+def _make_flag_words(form: CommandForm, parameters: Parameters) -> list[CommandWord]:
+    words: list[CommandWord] = []
     for name, value in parameters.items():
         text = format_flag_value(value)
         # argparse takes `-1e-3` for an option of its own, but not behind `=`.
@@ -119,11 +119,11 @@ def format_flag_value(value: object) -> str:
     return value if isinstance(value, str) else encode_value(value)
 
 
-def _make_json_words(_: CommandForm, __: Parameters) -> list[Word]:
+def _make_json_words(_: CommandForm, __: Parameters) -> list[CommandWord]:
     return [(Filling.PARAMETERS,)]
 
 
-_WRITERS: Mapping[ArgumentStyle, Callable[[CommandForm, Parameters], list[Word]]] = {
+_WRITERS: Mapping[ArgumentStyle, Callable[[CommandForm, Parameters], list[CommandWord]]] = {
     ArgumentStyle.HYDRA: _make_hydra_words,
     ArgumentStyle.FLAGS: _make_flag_words,
     ArgumentStyle.JSON: _make_json_words,

@@ -67,7 +67,7 @@ class Expansion:
     excluded: tuple[int, ...]
 
 
-def expand(space: ParameterSpace) -> Expansion:
+def expand_space(space: ParameterSpace) -> Expansion:
     """Make the tasks."""
     tests = [
         {name: frozenset(map(make_value_key, values)) for name, values in exclusion.items()}

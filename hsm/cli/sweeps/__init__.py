@@ -1,0 +1,1 @@
+"""Commands of `hsm sweep`, one file a command."""

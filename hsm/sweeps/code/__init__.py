@@ -1,0 +1,1 @@
+"""Code that the tasks of a sweep run: as it was when the sweep was prepared."""
