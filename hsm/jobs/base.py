@@ -132,6 +132,10 @@ class JobMachine(Protocol):
     def host(self) -> str:
         """The name of the machine."""
 
+    @property
+    def user(self) -> str:
+        """The user there, by name or by number."""
+
     def run(self, argv: Sequence[str], *, timeout_seconds: float) -> Completed:
         """Run a program in the user's own locale, without what an outer job has set; see `Runner.run`.
 

@@ -42,6 +42,11 @@ class ThisMachine:
         """The name of the machine."""
         return socket.gethostname()
 
+    @property
+    def user(self) -> str:
+        """The number of the user."""
+        return str(os.geteuid())
+
     def run(self, argv: Sequence[str], *, timeout_seconds: float) -> Completed:
         """Run a program; see `JobMachine.run`."""
         return self._runner.run([*make_clean_prefix(os.environ), *argv], timeout_seconds=timeout_seconds)
