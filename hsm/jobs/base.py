@@ -151,6 +151,9 @@ class JobMachine(Protocol):
     def read_heads(self, paths: Sequence[str], *, most_bytes: int) -> Mapping[str, bytes]:
         """Read the beginnings of small files; those that are missing or no files are left out."""
 
+    def read_tails(self, paths: Sequence[str], *, most_bytes: int) -> Mapping[str, bytes]:
+        """Read the ends of files; those that are missing or no files are left out."""
+
 
 class Executor(Protocol):
     """Starts the tasks of a sweep. One call serves all jobs that it is given."""

@@ -65,7 +65,7 @@ def make_job_name(sweep: str, number: int, attempt: int) -> str:
     Args:
         sweep: The sweep's id; what is not plain in it becomes `_`, and tells itself apart by a hash.
         number: Of the chunk, from 1, counted over the sweep's whole life.
-        attempt: To submit it, from 1.
+        attempt: The highest of its tasks, from 1.
     """
     plain = _UNFIT.sub("_", sweep)[:_MOST_NAME].lstrip(".-") or "_"
     if plain != sweep:
@@ -73,9 +73,10 @@ def make_job_name(sweep: str, number: int, attempt: int) -> str:
     return f"{plain}.{number}.{attempt}"
 
 
-def make_chunk(sweep: str, number: int, attempt: int, tasks: Sequence[TaskAttempt], *, per_job: int = 1) -> Chunk:
+def make_chunk(sweep: str, number: int, tasks: Sequence[TaskAttempt], *, per_job: int = 1) -> Chunk:
     """Make a chunk with a new key."""
-    return Chunk(make_job_name(sweep, number, attempt), secrets.token_hex(_KEY_BYTES), tuple(tasks), per_job)
+    name = make_job_name(sweep, number, max((task.attempt for task in tasks), default=1))
+    return Chunk(name, secrets.token_hex(_KEY_BYTES), tuple(tasks), per_job)
 
 
 def cut_tasks(tasks: Sequence[TaskAttempt], most_elements: int, per_job: int) -> list[tuple[TaskAttempt, ...]]:

@@ -90,7 +90,7 @@ ENDED_BADLY = SETTLED - {TaskState.COMPLETED}
 """A new attempt may be made."""
 
 
-def count_states(states: Iterable[TaskState]) -> dict[TaskCount, int]:
+def count_tasks(states: Iterable[TaskState]) -> dict[TaskCount, int]:
     """Count tasks; every count is there."""
     found = dict.fromkeys(TaskCount, 0)
     for state in states:

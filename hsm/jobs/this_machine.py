@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import socket
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hsm.files import PRIVATE_FOLDER_MODE
@@ -75,6 +76,14 @@ class ThisMachine:
                 found[path] = _read_head(path, most_bytes)
         return found
 
+    def read_tails(self, paths: Sequence[str], *, most_bytes: int) -> Mapping[str, bytes]:
+        """Read the ends of files; see `JobMachine.read_tails`."""
+        found: dict[str, bytes] = {}
+        for path in paths:
+            with contextlib.suppress(OSError):
+                found[path] = _read_tail(path, most_bytes)
+        return found
+
 
 def make_clean_prefix(environment: Mapping[str, str]) -> list[str]:
     """Make the words before a command that give it the surroundings of a call by hand. Pure.
@@ -95,10 +104,22 @@ def make_clean_prefix(environment: Mapping[str, str]) -> list[str]:
 
 
 def _read_head(path: str, most_bytes: int) -> bytes:
+    with _open(path) as descriptor:
+        return os.read(descriptor, most_bytes)
+
+
+def _read_tail(path: str, most_bytes: int) -> bytes:
+    with _open(path) as descriptor:
+        size = os.fstat(descriptor).st_size
+        return os.pread(descriptor, most_bytes, max(0, size - most_bytes))
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for its writer
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
-        return os.read(descriptor, most_bytes)
+            raise OSError(errno.EINVAL, "Is no regular file", path)
+        yield descriptor
     finally:
         os.close(descriptor)

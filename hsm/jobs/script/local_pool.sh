@@ -64,7 +64,13 @@ case ${1:-} in
     # Whoever makes the folder starts the pool: a pool is never started twice.
     mkdir "$hsm_own.started" 2>/dev/null || { echo started; exit 0; }
     nohup bash "$0" run "$hsm_n_slots" ${hsm_gpus[@]+"${hsm_gpus[@]}"} </dev/null >>"$hsm_folder/logs/$hsm_name.log" 2>&1 &
-    echo "pool $! $hsm_node $hsm_n_slots"
+    hsm_pid=$!
+    # Whoever asks from now on finds its record.
+    for ((hsm_i = 0; hsm_i < 200; hsm_i++)); do
+      [ ! -f "$hsm_own.pool" ] && kill -0 "$hsm_pid" 2>/dev/null || break
+      sleep 0.05
+    done
+    echo "pool $hsm_pid $hsm_node $hsm_n_slots"
     ;;
   run)
     hsm_n_slots=$2 hsm_gpus=("${@:3}") hsm_job=$$

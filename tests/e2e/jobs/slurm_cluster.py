@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from private_sshd import list_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
@@ -174,7 +174,7 @@ class SlurmCluster:
 
     def _is_own(self, pid: int) -> bool:
         log = str(self.folder / "log")
-        return any(os.readlink(link).startswith(log) for link in Path(f"/proc/{pid}/fd").iterdir())
+        return any(str(link.readlink()).startswith(log) for link in Path(f"/proc/{pid}/fd").iterdir())
 
     def _wait(self, what: str, is_ready: Callable[[], bool]) -> None:
         while not is_ready():

@@ -60,7 +60,7 @@ def make_order(
 ) -> JobOrder:
     """Make the order for tasks, each in its first attempt where nothing else is said."""
     attempts = [task if isinstance(task, TaskAttempt) else TaskAttempt(task, 1) for task in tasks]
-    chunk = chunk or make_chunk(sweep.sweep, 1, 1, attempts, per_job=per_job)
+    chunk = chunk or make_chunk(sweep.sweep, 1, attempts, per_job=per_job)
     places = JobPlaces(str(folder.folder), str(project), str(project), sweep.python)
     resources = Resources.model_validate(fields.pop("resources", {}))
     return JobOrder(sweep, chunk, places, resources, **fields)

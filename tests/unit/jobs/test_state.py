@@ -26,7 +26,7 @@ FAILED = TaskStatus(TaskState.FAILED, "exit code 1", 1, TaskEnd("7_1", "n1", 1, 
 
 
 def make_submission(*tasks: tuple[int, int], chunk: int = 1, per_job: int = 1) -> Submission:
-    made = make_chunk("s", chunk, 1, [TaskAttempt(*task) for task in tasks], per_job=per_job)
+    made = make_chunk("s", chunk, [TaskAttempt(*task) for task in tasks], per_job=per_job)
     return Submission(SubmittedJob(made, "/p/sweeps/outputs/s", NOW), ExecutorKind.SLURM)
 
 
@@ -82,7 +82,7 @@ def test_a_requeue_keeps_the_attempt_before() -> None:
 
 
 def test_elements_of_a_packed_chunk() -> None:
-    chunk = make_chunk("s", 1, 1, [TaskAttempt(n, 1) for n in (3, 5, 8)], per_job=2)
+    chunk = make_chunk("s", 1, [TaskAttempt(n, 1) for n in (3, 5, 8)], per_job=2)
     assert [element for _, element in chunk.iter_elements()] == [Element(chunk.key, i) for i in (1, 1, 2)]
     assert chunk.n_elements == 2
 
@@ -219,6 +219,6 @@ def test_other_texts_are_no_indices(text: str) -> None:
 
 
 def test_a_chunk_has_a_key_of_its_own() -> None:
-    one, two = make_chunk("s", 1, 1, []), make_chunk("s", 1, 1, [])
+    one, two = make_chunk("s", 1, []), make_chunk("s", 1, [])
     assert one.key != two.key
     assert isinstance(one, Chunk)

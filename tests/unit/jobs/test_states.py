@@ -16,7 +16,7 @@ from hsm.jobs.states import (
     STATE_WORDS,
     TaskCount,
     TaskState,
-    count_states,
+    count_tasks,
 )
 
 DESIGN = Path(__file__).parents[3] / "docs" / "design" / "jobs.md"
@@ -109,8 +109,8 @@ def test_sets_of_states() -> None:
 
 
 def test_counts_hold_every_task_once() -> None:
-    counts = count_states(TaskState)
+    counts = count_tasks(TaskState)
     assert sum(counts.values()) == len(TaskState)
     assert counts[TaskCount.FAILED] == 6
     assert counts[TaskCount.PENDING] == 2
-    assert count_states([]) == dict.fromkeys(TaskCount, 0)
+    assert count_tasks([]) == dict.fromkeys(TaskCount, 0)
