@@ -19,7 +19,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sessions test test-all lint soak bench bench-large bench-compare clean programs
+.PHONY: help demo sessions test test-all test-slurm lint soak bench bench-large bench-compare clean programs
 
 help: ## List what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -34,11 +34,15 @@ sessions: programs $(READY) ## Record the terminal sessions in docs/SYNC.md and 
 
 test: $(READY) ## Run the tests that belong before each commit (under 4 minutes on 2 cores)
 	@$(SETUP) programs $(OPTIONAL)
-	@$(PYTEST) -m "not soak and not slow" $(ARGS)
+	@$(PYTEST) -m "not soak and not slow and not slurm" $(ARGS)
 
 test-all: $(READY) ## Run all tests but the long ones, as CI does
 	@$(SETUP) programs $(OPTIONAL)
-	@$(PYTEST) -m "not soak" $(ARGS)
+	@$(PYTEST) -m "not soak and not slurm" $(ARGS)
+
+test-slurm: $(READY) ## Run the tests that start a whole Slurm (root on Debian or Ubuntu installs it)
+	@.ci/install-slurm
+	@$(RUN) pytest -m slurm --timeout=300 $(ARGS)
 
 soak: $(READY) ## Run the long tests
 	@$(SETUP) programs
