@@ -34,7 +34,7 @@ sessions: programs $(READY) ## Record the terminal sessions in docs/SYNC.md and 
 
 test: $(READY) ## Run the tests that belong before each commit (under 4 minutes on 2 cores)
 	@$(SETUP) programs $(OPTIONAL)
-	@$(PYTEST) -m "not soak and not slow and not slurm" $(ARGS)
+	@$(PYTEST) -m "not soak and not slow and not slurm" --hypothesis-profile=quick $(ARGS)
 
 test-all: $(READY) ## Run all tests but the long ones, as CI does
 	@$(SETUP) programs $(OPTIONAL)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import hypothesis
 import pytest
 from private_sshd import PrivateSshd, find_sshd, list_processes
 
@@ -51,6 +52,11 @@ WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 FORK_SERVERS: list[ForkServer] = []
 """That of this session, if it has begun."""
+
+# A machine that is busy makes no example a failure; one that hangs is ended as any test is.
+hypothesis.settings.register_profile("whole", hypothesis.settings.default, deadline=None)
+hypothesis.settings.register_profile("quick", hypothesis.settings.default, deadline=None, max_examples=20)
+hypothesis.settings.load_profile("whole")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -77,8 +78,9 @@ def test_a_folder_in_which_nothing_can_be_made_has_no_answer(probe: Probe, tmp_p
 
 
 def test_a_survey_names_the_device(endpoint: Endpoint, tmp_path: Path) -> None:
-    trees = [Tree(str(tmp_path)), Tree(str(tmp_path / "not made yet")), Tree("/dev/shm")]
-    here, missing, other = (listing.device for listing in endpoint.survey(trees).listings)
-    assert here == missing
-    assert "" != other != here != ""
-    assert [listing.device for listing in endpoint.survey(trees).listings] == [here, missing, other]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        trees = [Tree(str(tmp_path)), Tree(str(tmp_path / "not made yet")), Tree(memory)]
+        here, missing, other = (listing.device for listing in endpoint.survey(trees).listings)
+        assert here == missing
+        assert "" != other != here != ""
+        assert [listing.device for listing in endpoint.survey(trees).listings] == [here, missing, other]
