@@ -21,11 +21,13 @@ import signal
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.local import ColdList, Report, WarmList
 from benchmarks.peers import (
     BenchmarkError,
     Command,
@@ -38,8 +40,10 @@ from benchmarks.peers import (
     Rclone,
     Rsync,
     Session,
+    SftpHsm,
     Tar,
     TooSlowError,
+    TwoHsm,
     WarmHsm,
     measure_peak,
     run,
@@ -60,17 +64,20 @@ from examples.demo.private_sshd import PrivateSshd
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCH = REPOSITORY / ".bench"
-MEMORY_BYTES = 4 * 2**30
-"""Free in memory, for targets to lie there."""
+MEMORY_BYTES = 12 * 2**30
+"""Free in memory, for targets to lie there: the largest project a dozen times."""
 PAGE = REPOSITORY / "benchmarks" / "RESULTS.md"
 START_ROUNDS = 15
 SHORT_SECONDS = 560.0
 """After so long the short one skips what only rounds the picture off."""
 
+FROM_NOTHING = ("first", "two")
+"""Cases that begin with an empty target."""
+
 Field = tuple[tuple[type[Contender], int], ...]
 """Contenders, and in how many rounds each takes part; those with a single one round the picture off."""
 
-STEADY: Field = ((Hsm, 5), (WarmHsm, 5), (LatestHsm, 1), (Rsync, 5), (MasterRsync, 3), (PerRunRsync, 1))
+STEADY: Field = ((Hsm, 5), (WarmHsm, 5), (LatestHsm, 1), (Rsync, 5), (MasterRsync, 5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,54 +92,92 @@ class Step:
         peaks: Whose memory is measured, after the timing.
         part: Tells apart the steps that fill one table together.
         note: Said below the table.
+        pulls: The files come from the other end; else they go there.
     """
 
     workload: str
     link: str
     case: str
-    field: Field
+    field: Field = ()
     peaks: tuple[type[Contender], ...] = ()
     part: str = ""
     note: str = ""
+    pulls: bool = False
 
     @property
     def key(self) -> str:
         """As results name it; `report.merge_parts` takes the part off."""
+        way = "/pull" if self.pulls else ""
         part = f"+{self.part}" if self.part else ""
-        return f"{self.workload}/{self.link}/{self.case}{part}"
+        return f"{self.workload}/{self.link}/{self.case}{way}{part}"
 
 
-FIRST_A: Field = ((Hsm, 7), (Rsync, 7), (Tar, 3), (WarmHsm, 1), (MasterRsync, 1), (LatestHsm, 1), (PerRunRsync, 1))
+def make_both_ways(*steps: Step) -> tuple[Step, ...]:
+    """Make each step twice: a push, then a pull."""
+    return tuple(replace(step, pulls=pulls) for step in steps for pulls in (False, True))
+
+
+_FIRST_A: Field = ((Hsm, 7), (Rsync, 7), (Tar, 3), (WarmHsm, 3), (MasterRsync, 3), (LatestHsm, 1))
+_FIRST_B: Field = ((Hsm, 5), (Rsync, 5), (Tar, 1), (WarmHsm, 1), (MasterRsync, 3))
+_FEW: Field = ((Hsm, 3), (WarmHsm, 3), (Rsync, 3), (MasterRsync, 3))
+_FIRST_FEW: Field = ((Hsm, 3), (Rsync, 3), (WarmHsm, 1), (MasterRsync, 3))
+_AT_REST = "In the first round HSM looks at every file, in the others it may know that nothing has changed since."
 SHORT: tuple[Step, ...] = (
-    Step("-", "-", "start", ()),
-    Step("A", "40 ms", "first", FIRST_A),
-    Step("A", "40 ms", "nothing", (*STEADY, (Session, 5))),
-    Step("A", "40 ms", "changed", STEADY),
-    Step("A", "0 ms", "first", FIRST_A),
-    Step("A", "0 ms", "nothing", (*STEADY, (Session, 5))),
-    Step("A", "0 ms", "changed", STEADY),
-    Step("C", "100 ms", "first", ((Hsm, 3), (Rsync, 3), (Tar, 1))),
-    Step("C", "100 ms", "append", ((Hsm, 3), (Rsync, 3))),
+    Step("-", "-", "start"),
+    *make_both_ways(
+        Step("A", "40 ms", "first", _FIRST_A),
+        Step("A", "40 ms", "nothing", (*STEADY, (Session, 5))),
+        Step("A", "40 ms", "changed", STEADY),
+        Step("A", "0 ms", "first", _FIRST_A),
+        Step("A", "0 ms", "nothing", (*STEADY, (Session, 5))),
+        Step("A", "0 ms", "changed", STEADY),
+    ),
+    Step("A", "40 ms", "two", ((TwoHsm, 3), (Hsm, 3))),
+    *make_both_ways(
+        Step("B", "0 ms", "first", _FIRST_B),
+        Step("B", "0 ms", "nothing", _FEW, note=_AT_REST),
+        Step("B", "40 ms", "first", ((Hsm, 3), (Rsync, 3), (WarmHsm, 1), (MasterRsync, 1))),
+        Step("B", "40 ms", "nothing", _FEW, note=_AT_REST),
+        Step("L", "0 ms", "first", _FIRST_FEW),
+        Step("L", "0 ms", "nothing", _FEW),
+        Step("H", "0 ms", "first", _FIRST_FEW),
+        Step("H", "0 ms", "nothing", _FEW),
+        Step("C", "100 ms", "first", ((Hsm, 2), (Rsync, 1))),
+        Step("C", "100 ms", "append", ((Hsm, 1), (Rsync, 1))),
+    ),
 )
 _PER_RUN: Field = ((PerRunRsync, 1),)
-_ALL_D: Field = ((Hsm, 3), (WarmHsm, 3), (Rsync, 3), (MasterRsync, 3))
-_AT_REST = "In the first round HSM looks at every file, in the others it knows that nothing has changed since."
 LARGE: tuple[Step, ...] = (
-    Step("B", "40 ms", "make", ()),
-    Step("B", "40 ms", "first", ((Hsm, 7), (Rsync, 7), (Tar, 3), (WarmHsm, 1), (MasterRsync, 1), (LatestHsm, 1))),
-    Step("B", "40 ms", "first", _PER_RUN, part="per run"),
-    Step("B", "40 ms", "nothing", (*_ALL_D, (LatestHsm, 3)), note=_AT_REST),
-    Step("B", "40 ms", "nothing", _PER_RUN, part="per run"),
-    Step("B", "40 ms", "changed", (*_ALL_D, (LatestHsm, 3))),
-    Step("B", "40 ms", "changed", _PER_RUN, part="per run"),
-    Step("E", "40 ms", "make", ()),
-    Step("E", "40 ms", "first", ((Hsm, 3), (Rsync, 3), (WarmHsm, 1), (MasterRsync, 1)), peaks=(Hsm, Rsync)),
-    Step("E", "40 ms", "nothing", _ALL_D, peaks=(WarmHsm, MasterRsync), note=_AT_REST),
-    Step("D", "40 ms", "make", ()),
-    *(Step("D", "40 ms", "first", ((Hsm, 1), (Rsync, 1)), part=f"round {number}") for number in (1, 2, 3)),
-    Step("D", "40 ms", "first", ((WarmHsm, 1), (MasterRsync, 1)), part="other targets"),
-    Step("D", "40 ms", "first", (), peaks=(Hsm, Rsync), part="memory"),
-    Step("D", "40 ms", "nothing", _ALL_D, peaks=(WarmHsm, MasterRsync), note=_AT_REST),
+    *make_both_ways(
+        Step("C", "100 ms", "first", ((Hsm, 3), (Rsync, 3), (Tar, 1))),
+        Step(
+            "B",
+            "40 ms",
+            "first",
+            ((Hsm, 7), (SftpHsm, 3), (Rsync, 7), (Tar, 3), (WarmHsm, 1), (MasterRsync, 1), (LatestHsm, 1)),
+        ),
+        Step("B", "40 ms", "nothing", (*_FEW, (LatestHsm, 3)), note=_AT_REST),
+        Step("B", "40 ms", "changed", (*_FEW, (LatestHsm, 3))),
+        Step("E", "40 ms", "first", _FIRST_FEW, peaks=(Hsm, Rsync)),
+        Step("E", "40 ms", "nothing", _FEW, peaks=(WarmHsm, MasterRsync), note=_AT_REST),
+    ),
+    Step("E", "-", "list", ((ColdList, 5), (WarmList, 5))),
+    Step("D", "40 ms", "make"),
+    *make_both_ways(
+        Step("D", "0 ms", "first", ((Hsm, 3), (Rsync, 3))),
+        *(Step("D", "40 ms", "first", ((Hsm, 1), (Rsync, 1)), part=f"round {number}") for number in (1, 2, 3)),
+        Step("D", "40 ms", "first", ((WarmHsm, 1), (MasterRsync, 1)), part="other targets"),
+        Step("D", "40 ms", "first", peaks=(Hsm, Rsync), part="memory"),
+        Step("D", "40 ms", "nothing", _FEW, peaks=(WarmHsm, MasterRsync), note=_AT_REST),
+    ),
+    Step("D", "-", "list", ((ColdList, 5), (WarmList, 5))),
+    Step("R", "-", "report", ((Report, 3),), peaks=(Report,)),
+    Step("S", "-", "report", ((Report, 3),), peaks=(Report,)),
+    *(
+        Step(name, link, case, _PER_RUN, part="per run")
+        for name, link in (("A", "0 ms"), ("A", "40 ms"), ("B", "40 ms"))
+        for case in ("first", "nothing", "changed")
+    ),
     *(Step("A", "40 ms", case, ((Rclone, 1),), part="rclone") for case in ("first", "nothing", "changed")),
 )
 
@@ -158,17 +203,14 @@ class Ground:
             for name in self._round_trips:
                 ms = float(name.split()[0])
                 port = self._stack.enter_context(ProxyProcess(sshd.port, round_trip_ms=ms)).port if ms else sshd.port
-                alias = f"bench-{name.split()[0]}"
-                entry = sshd.ssh_config.read_text()
-                entry = entry.replace(f"Host {sshd.alias}", f"Host {alias}").replace(
-                    f"Port {sshd.port}", f"Port {port}"
-                )
+                aliases = (f"bench-{name.split()[0]}", f"bench-{name.split()[0]}-two")
+                entry = sshd.ssh_config.read_text().replace(f"Port {sshd.port}", f"Port {port}")
                 with config.open("a") as stream, sshd.known_hosts.open("a") as known:
-                    stream.write(entry)
+                    stream.writelines(entry.replace(f"Host {sshd.alias}", f"Host {alias}") for alias in aliases)
                     known.write(f"[{sshd.host}]:{port} {key}")
                 login = {"host": sshd.host, "port": str(port), "user": sshd.user, "key": str(sshd.identity_file)}
                 login["known_hosts"] = str(sshd.known_hosts)
-                self.links[name] = Link(name, alias, config, self.scratch / f"m{ms:g}", login)
+                self.links[name] = Link(name, aliases, config, self.scratch / f"m{ms:g}", login)
             self._stack = self._stack.pop_all()
         return self
 
@@ -232,21 +274,28 @@ class Bench:
             return {}
         targets = self._targets / workload.name
         targets.mkdir(parents=True, exist_ok=True)
-        contenders = [(kind(project, targets, self._ground.links[step.link]), n) for kind, n in step.field]
+        link = self._ground.links.get(step.link) or next(iter(self._ground.links.values()))
+
+        def make(kind: type[Contender]) -> Contender:
+            return kind(workload, project, targets, link, pulls=step.pulls)
+
+        contenders = [(make(kind), n) for kind, n in step.field]
         try:
             seconds, notes = self._time_rounds(step, project, contenders)
-            if step.case in ("first", "changed", "append"):
-                most = max(map(len, seconds.values()), default=0) if step.case != "first" else 1
+            if step.case in ("first", "changed", "append", "two"):
+                most = max(map(len, seconds.values()), default=0) if step.case not in ("first", "two") else 1
                 self._verify(project, [each for each, _ in contenders if len(seconds.get(each.name, ())) >= most])
-            peaks = self._measure_peaks(step, project)
+            peaks = self._measure_peaks(step, [make(kind) for kind in step.peaks])
         finally:
             for contender, _ in contenders:
                 contender.close()
         n_files, n_bytes = measure_project(project)
-        text = f"{workload.name}, {step.link}: {CASES[step.case]}"
+        way = "pull, " if step.pulls else ""
+        text = ", ".join([workload.name, *([] if step.link == "-" else [step.link])]) + f": {way}{CASES[step.case]}"
         notes.insert(0, f"{workload.text}; {n_files:,} files, {n_bytes / 1e6:,.1f} MB.")
         notes.extend([step.note] if step.note else [])
-        return {"text": text, "seconds": seconds, "peaks": peaks, "notes": notes}
+        sizes = {each.name: each.measure_size() for each, _ in contenders if each.measure_size()}
+        return {"text": text, "seconds": seconds, "peaks": peaks, "sizes": sizes, "notes": notes}
 
     def _time_start(self) -> dict[str, list[float]]:
         commands = {
@@ -289,41 +338,43 @@ class Bench:
 
     def _change(self, step: Step, project: Path, number: int) -> None:
         """Change the source as the case wants it, once for all who take part in a round."""
-        turn = int(step.link.split()[0]) * 100 + number
+        turn = zlib.crc32(f"{step.link} {step.pulls}".encode()) + number  # other runs each time
         if step.case == "changed":
             change_runs(project, fraction=0.05, turn=turn)
         elif step.case == "append":
             grow_checkpoint(project, turn=turn)
-        if step.case != "first":
+        if step.case not in FROM_NOTHING and not step.pulls:
             _copy_folder(project / ".hsm" / "cache", self._ground.scratch / "cache")
 
     def _time_once(self, step: Step, contender: Contender, project: Path) -> float:
-        if step.case == "first":
+        if step.case in FROM_NOTHING:
             contender.reset()
         cache = project / ".hsm" / "cache"
         # Nobody profits from what another one has read in this round, or suffers from what another version has written.
+        # In a pull each has a cache of its own, where it pulls to.
         kept = self._ground.scratch / f"cache-{step.key.replace('/', '-')}-{contender.name}"
-        if step.case != "first" and isinstance(contender, Hsm):
+        shares = step.case not in FROM_NOTHING and not step.pulls and isinstance(contender, Hsm)
+        if shares:
             _copy_folder(kept if kept.exists() else self._ground.scratch / "cache", cache)
         contender.prepare()
         if step.case in ("first", "append"):
             os.sync()
         seconds = time_command(contender.make_command(), self._ground.scratch).seconds
-        if step.case != "first" and isinstance(contender, Hsm):
+        if shares:
             _copy_folder(cache, kept)
         return seconds
 
     def _verify(self, project: Path, contenders: Sequence[Contender]) -> None:
         for contender in contenders:
-            wrong = list(iter_differences(project, contender.target, is_partial=not contender.sends_all))
-            if wrong:
-                raise BenchmarkError(f"{contender.name} did not bring what it should: {', '.join(wrong[:5])}")
+            for folder in contender.arrivals:
+                wrong = list(iter_differences(project, folder, is_partial=not contender.sends_all))
+                if wrong:
+                    raise BenchmarkError(f"{contender.name} did not bring what it should: {', '.join(wrong[:5])}")
 
-    def _measure_peaks(self, step: Step, project: Path) -> dict[str, tuple[int, int]]:
+    def _measure_peaks(self, step: Step, contenders: Sequence[Contender]) -> dict[str, tuple[int, int]]:
         peaks: dict[str, tuple[int, int]] = {}
-        for kind in step.peaks:
-            contender = kind(project, self._targets / step.workload, self._ground.links[step.link])
-            if step.case == "first":
+        for contender in contenders:
+            if step.case in FROM_NOTHING:
                 contender.reset()
             contender.prepare()
             peak = measure_peak(contender.make_command(), self._ground.scratch)

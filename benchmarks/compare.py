@@ -23,20 +23,27 @@ from benchmarks.workloads import make_workloads
 LEAST_DIFFERENCE = 0.05
 """Of the medians; less is the machine's mood."""
 
-CASES = (
-    ("A", "0 ms", "first", Hsm),
-    ("A", "40 ms", "first", Hsm),
-    ("A", "0 ms", "nothing", WarmHsm),
-    ("A", "40 ms", "nothing", Hsm),
-    ("A", "40 ms", "nothing", WarmHsm),
-    ("A", "0 ms", "changed", WarmHsm),
-    ("A", "40 ms", "changed", WarmHsm),
-    ("C", "100 ms", "first", Hsm),
-    ("B", "40 ms", "first", Hsm),
-    ("B", "40 ms", "nothing", WarmHsm),
-    ("B", "40 ms", "changed", WarmHsm),
-    ("D", "40 ms", "first", Hsm),
-    ("D", "40 ms", "nothing", WarmHsm),
+CASES = tuple(
+    (workload, link, case, kind, pulls)
+    for workload, link, case, kind in (
+        ("A", "0 ms", "first", Hsm),
+        ("A", "40 ms", "first", Hsm),
+        ("A", "0 ms", "nothing", WarmHsm),
+        ("A", "40 ms", "nothing", Hsm),
+        ("A", "40 ms", "nothing", WarmHsm),
+        ("A", "0 ms", "changed", WarmHsm),
+        ("A", "40 ms", "changed", WarmHsm),
+        ("C", "100 ms", "first", Hsm),
+        ("B", "0 ms", "first", Hsm),
+        ("B", "0 ms", "nothing", WarmHsm),
+        ("B", "40 ms", "first", Hsm),
+        ("B", "40 ms", "nothing", WarmHsm),
+        ("B", "40 ms", "changed", WarmHsm),
+        ("D", "0 ms", "first", Hsm),
+        ("D", "40 ms", "first", Hsm),
+        ("D", "40 ms", "nothing", WarmHsm),
+    )
+    for pulls in (False, True)
 )
 
 
@@ -99,15 +106,15 @@ def main() -> int:
             rows.append(
                 make_row("start", *time_start([arguments.before, HSM], ground.scratch, rounds=arguments.rounds))
             )
-            for workload, link, case, kind in CASES:
-                row = f"{workload}, {link}, {case}, {kind.name}"
+            for workload, link, case, kind, pulls in CASES:
+                row = f"{workload}, {link}, {case}, {kind.name}{', pull' if pulls else ''}"
                 if not re.search(arguments.only, row):
                     continue
                 field = tuple(
                     (make_contender(kind, program, label), arguments.rounds)
                     for label, program in (("before", arguments.before), ("after", HSM))
                 )
-                found = bench.run(Step(workload, link, case, field))["seconds"]
+                found = bench.run(Step(workload, link, case, field, pulls=pulls))["seconds"]
                 rows.append(make_row(row, found[f"{kind.name}, before"], found[f"{kind.name}, after"]))
     except BenchmarkError as error:
         print(f"The comparison cannot go on: {error}", file=sys.stderr)

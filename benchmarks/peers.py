@@ -1,7 +1,7 @@
 """Who is timed: HSM, and the ways people bring results home without it. Each has a target folder of its own.
 
-Every contender sends the same source over the same link to the same sshd. What brings its target into the state that
-a case begins with is never timed; the start of its program always is.
+Every contender sends the same source over the same link to the same sshd, or fetches it from there. What brings its
+target into the state that a case begins with is never timed; the start of its program always is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.workloads import SWEEP
+from benchmarks.workloads import Workload
 from examples.demo.private_sshd import list_descendants
 
 HSM = Path(sys.executable).with_name("hsm")
@@ -50,17 +50,22 @@ class Link:
 
     Attributes:
         name: The round trip, for example `40 ms`.
-        alias: The `Host` entry in the configuration.
+        aliases: `Host` entries in the configuration; two, for two targets.
         ssh_config: For `ssh -F`.
         control_path: Of the peers' own master.
         login: The same for a program that reads no ssh configuration: host, port, user, files of keys.
     """
 
     name: str
-    alias: str
+    aliases: tuple[str, str]
     ssh_config: Path
     control_path: Path
     login: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def alias(self) -> str:
+        """The first."""
+        return self.aliases[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +93,43 @@ class Contender(ABC):
     """One way to bring a project to a target.
 
     Args:
+        workload: What the project holds.
         project: The source.
         folder: Where targets lie.
-        link: The way there.
+        link: The way between the two.
+        pulls: The source lies at the other end, else the target does.
     """
 
     name = ""
     sends_all = True
 
-    def __init__(self, project: Path, folder: Path, link: Link) -> None:
+    def __init__(self, workload: Workload, project: Path, folder: Path, link: Link, *, pulls: bool = False) -> None:
+        self.workload = workload
         self.project = project
         self.link = link
-        self.target = folder / re.sub(r"\W+", "-", f"{self.name} {link.name}")
+        self.pulls = pulls
+        way = "pull" if pulls else ""
+        self.target = folder / re.sub(r"\W+", "-", f"{way} {self.name} {link.name}".strip())
+
+    @property
+    def here(self) -> Path:
+        """The end at which the program runs."""
+        return self.target if self.pulls else self.project
+
+    @property
+    def there(self) -> Path:
+        """The other end."""
+        return self.project if self.pulls else self.target
+
+    @property
+    def arrivals(self) -> tuple[Path, ...]:
+        """Folders in which all of it lies in the end."""
+        return (self.target,)
 
     def reset(self) -> None:
         """Make the target empty, and forget that anything was ever sent there."""
         shutil.rmtree(self.target, ignore_errors=True)
+        self.target.mkdir(parents=True)
 
     def prepare(self) -> None:  # noqa: B027 - most need none
         """Open or close the login; called before every timed command."""
@@ -115,8 +141,13 @@ class Contender(ABC):
     def make_command(self) -> Command:
         """What is timed."""
 
+    def measure_size(self) -> int:
+        """Bytes of what the command has written beside what it brought; 0 where that is nothing."""
+        return 0
+
     def _run(self, *argv: str | Path, check: bool = True) -> None:
-        run(Command([str(word) for word in argv], self.project), check=check)
+        self.here.mkdir(parents=True, exist_ok=True)
+        run(Command([str(word) for word in argv], self.here), check=check)
 
     def _make_ssh(self, *options: str) -> list[str]:
         words = [word for option in options for word in ("-o", option)]
@@ -124,7 +155,7 @@ class Contender(ABC):
 
 
 class Hsm(Contender):
-    """`hsm sync to`, cold: without an open login."""
+    """`hsm sync to` or `from`, cold: without an open login."""
 
     name = "HSM cold"
     is_warm = False
@@ -132,41 +163,50 @@ class Hsm(Contender):
     """Another checkout's, where two are compared (`benchmarks.compare`)."""
 
     @property
-    def section(self) -> str:
-        """The target's name in the configuration."""
-        return self.target.name
+    def sections(self) -> tuple[str, ...]:
+        """Names of the targets in the configuration."""
+        return (self.target.name,)
 
     def reset(self) -> None:
         """Forget the journal and what was read of logs too."""
         super().reset()
-        shutil.rmtree(self.project / ".hsm" / "sync" / self.section, ignore_errors=True)
-        shutil.rmtree(self.project / ".hsm" / "cache", ignore_errors=True)
+        for section in self.sections:
+            shutil.rmtree(self.here / ".hsm" / "sync" / section, ignore_errors=True)
+        shutil.rmtree(self.here / ".hsm" / "cache", ignore_errors=True)
 
     def prepare(self) -> None:
         """Log in or out."""
-        add_section(self.project, self.section, self.make_section())
-        self._run(self.program, "sync", "login" if self.is_warm else "logout", self.section)
+        for section in self.sections:
+            add_section(self.here, section, self.make_section(section))
+            self._run(self.program, "sync", "login" if self.is_warm else "logout", section)
 
     def close(self) -> None:
         """Log out."""
-        if (self.project / ".hsm" / "sync_config.yaml").exists():
-            with contextlib.suppress(BenchmarkError):
-                self._run(self.program, "sync", "logout", self.section)
+        if (self.here / ".hsm" / "sync_config.yaml").exists():
+            for section in self.sections:
+                with contextlib.suppress(BenchmarkError):
+                    self._run(self.program, "sync", "logout", section)
 
-    def make_section(self) -> dict[str, object]:
+    def make_section(self, section: str) -> dict[str, object]:  # noqa: ARG002 - for those with several
         """The target's section."""
-        paths = {"sweeps": str(self.target / "sweeps"), "wandb": str(self.target / "wandb")}
         return {
             "host": self.link.alias,
-            "paths": paths,
+            "paths": self._make_paths(self.there),
             "ssh": {"config": str(self.link.ssh_config)},
             "options": {"max_depth": None, "parallel_transfers": _N_WORKERS},
         }
 
     def make_command(self) -> Command:
         """As a user would type it."""
-        words = ["--all-versions"] if self.sends_all else []
-        return Command([str(self.program), "sync", "to", SWEEP, "-t", self.section, *words], self.project)
+        words = ["from" if self.pulls else "to", self.workload.word]
+        words += [word for section in self.sections for word in ("-t", section)]
+        words += ["--all-versions"] if self.sends_all else []
+        return Command([str(self.program), "sync", *words], self.here)
+
+    def _make_paths(self, folder: Path) -> dict[str, str]:
+        paths = {"sweeps": str(folder / "sweeps"), "wandb": str(folder / "wandb")}
+        # Only there the paths of a multirun have a place.
+        return {"project_root": str(folder), **paths} if self.workload.kind == "hydra" else paths
 
 
 class WarmHsm(Hsm):
@@ -183,23 +223,57 @@ class LatestHsm(WarmHsm):
     sends_all = False
 
 
+class SftpHsm(Hsm):
+    """`hsm sync`, cold, over SFTP: for targets without a shell or rsync."""
+
+    name = "HSM cold, SFTP"
+
+    def make_section(self, section: str) -> dict[str, object]:
+        """The login in words, since this engine's client is HSM's own."""
+        login = self.link.login
+        ssh = {"identity_file": login["key"], "options": {"UserKnownHostsFile": login["known_hosts"]}}
+        words = {"host": login["host"], "user": login["user"], "port": int(login["port"]), "engine": "sftp", "ssh": ssh}
+        return {**super().make_section(section), **words}
+
+
+class TwoHsm(Hsm):
+    """`hsm sync to` two targets at once, cold; they are alike, and neither knows of the other."""
+
+    name = "HSM cold, two targets"
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """One for each folder."""
+        return ("one", "two")
+
+    @property
+    def arrivals(self) -> tuple[Path, ...]:
+        """One for each section."""
+        return tuple(self.target / section for section in self.sections)
+
+    def make_section(self, section: str) -> dict[str, object]:
+        """Each has an alias of its own, and so a login of its own."""
+        found = super().make_section(section)
+        return {**found, "host": self.link.aliases[section == "two"], "paths": self._make_paths(self.target / section)}
+
+
 class Rsync(Contender):
     """One `rsync -aR` of both trees."""
 
     name = "rsync -aR"
 
     def make_command(self) -> Command:
-        """Both trees in one stream."""
-        return Command(["rsync", "-aR", "-e", shlex.join(self._make_ssh()), *TREES, self._address], self.project)
+        """All trees in one stream."""
+        return Command([*self._make_rsync(), *self._make_ends(self.workload.trees)], self.here)
 
-    @property
-    def _address(self) -> str:
-        return f"{self.link.alias}:{self.target}/"
+    def _make_rsync(self) -> list[str]:
+        return ["rsync", "-aR", "-e", shlex.join(self._make_ssh())]
 
-    def reset(self) -> None:
-        """Make the target's folder, which `rsync -R` does not."""
-        super().reset()
-        self.target.mkdir(parents=True)
+    def _make_ends(self, trees: Sequence[str]) -> list[str]:
+        if not self.pulls:
+            return [*trees, f"{self.link.alias}:{self.target}/"]
+        first, *rest = (f":{self.project}/./{tree}" for tree in trees)
+        return [f"{self.link.alias}{first}", *rest, f"{self.target}/"]
 
 
 class MasterRsync(Rsync):
@@ -231,13 +305,17 @@ class PerRunRsync(Rsync):
 
     def make_command(self) -> Command:
         """As a shell script does it."""
-        rsync = f"rsync -aR -e {shlex.quote(shlex.join(self._make_ssh()))}"
-        address = shlex.quote(self._address)
-        script = (
-            f"{rsync} sweeps/outputs/{SWEEP} {address} && find wandb -mindepth 1 -maxdepth 1 -name '*run-*' -type d "
-            f"-print0 | xargs -0 -P {_N_WORKERS} -I RUN {rsync} RUN {address}"
-        )
-        return Command(["sh", "-c", script], self.project)
+        rsync = shlex.join(self._make_rsync())
+        folder, *_ = self.workload.trees
+        ends = shlex.join(self._make_ends([folder]))
+        find = "find wandb -mindepth 1 -maxdepth 1 -name '*run-*' -type d -print0"
+        runs = find
+        if self.pulls:
+            remote = shlex.quote(f"cd {shlex.quote(str(self.project))} && {find}")
+            runs = f"{shlex.join([*self._make_ssh(), self.link.alias])} {remote}"
+        each = shlex.join(self._make_ends(["RUN"]))
+        script = f"{rsync} {ends} && {runs} | xargs -0 -P {_N_WORKERS} -I RUN {rsync} {each}"
+        return Command(["sh", "-c", script], self.here)
 
 
 class Tar(Contender):
@@ -246,11 +324,13 @@ class Tar(Contender):
     name = "tar over ssh"
 
     def make_command(self) -> Command:
-        """Packed here, unpacked there."""
-        target = shlex.quote(str(self.target))
-        there = shlex.quote(f"mkdir -p {target} && tar -C {target} -xf -")
-        script = f"tar --format=posix -cf - {shlex.join(TREES)} | {shlex.join([*self._make_ssh(), self.link.alias])}"
-        return Command(["sh", "-c", f"{script} {there}"], self.project)
+        """Packed at one end, unpacked at the other."""
+        packs = f"tar -C {shlex.quote(str(self.project))} --format=posix -cf - {shlex.join(self.workload.trees)}"
+        unpacks = f"tar -C {shlex.quote(str(self.target))} -xf -"
+        ssh = shlex.join([*self._make_ssh(), self.link.alias])
+        there, here = (packs, unpacks) if self.pulls else (unpacks, packs)
+        remote = f"{ssh} {shlex.quote(there)}"
+        return Command(["sh", "-c", f"{remote} | {here}" if self.pulls else f"{here} | {remote}"], self.here)
 
 
 class Rclone(Contender):
@@ -263,10 +343,11 @@ class Rclone(Contender):
         login = self.link.login
         words = {"host": login["host"], "port": login["port"], "user": login["user"], "key_file": login["key"]}
         words |= {"known_hosts_file": login["known_hosts"], "shell_type": "unix"}
-        remote = f":sftp,{','.join(f'{name}={value}' for name, value in words.items())}:{self.target}"
-        filters = [f"--filter=+ /{top}/**" for top in ("sweeps", "wandb")]
+        remote = f":sftp,{','.join(f'{name}={value}' for name, value in words.items())}:{self.there}"
+        filters = [f"--filter=+ /{tree}/**" for tree in self.workload.trees]
         argv = ["rclone", "sync", "--config=/dev/null", f"--transfers={_N_WORKERS}", *filters, "--filter=- *"]
-        return Command([*argv, str(self.project), remote], self.project)
+        ends = [remote, str(self.target)] if self.pulls else [str(self.project), remote]
+        return Command([*argv, *ends], self.here)
 
 
 class Session(Contender):
@@ -274,9 +355,9 @@ class Session(Contender):
 
     name = "ssh true, master"
 
-    def __init__(self, project: Path, folder: Path, link: Link) -> None:
-        super().__init__(project, folder, link)
-        self._master = MasterRsync(project, folder, link)
+    def __init__(self, workload: Workload, project: Path, folder: Path, link: Link, *, pulls: bool = False) -> None:
+        super().__init__(workload, project, folder, link, pulls=pulls)
+        self._master = MasterRsync(workload, project, folder, link, pulls=pulls)
 
     def prepare(self) -> None:
         """Make sure that the master lives."""
@@ -288,16 +369,13 @@ class Session(Contender):
         return Command([*self._make_ssh(path, "ControlMaster=no"), self.link.alias, "true"], self.project)
 
 
-TREES = (f"sweeps/outputs/{SWEEP}", "wandb")
-
-
 def add_section(project: Path, name: str, section: dict[str, object]) -> None:
     """Add a target to a project's configuration, or change it."""
     path = project / ".hsm" / "sync_config.yaml"
     config = yaml.safe_load(path.read_text()) if path.exists() else {"sync_targets": {}}
     if config["sync_targets"].get(name) != section:
         config["sync_targets"][name] = section
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         path.parent.chmod(0o755)
         path.chmod(0o644)  # HSM ignores `ssh` settings in a file that others may write

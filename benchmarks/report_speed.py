@@ -24,27 +24,28 @@ SWEEP = "sweep_20260101_000000"
 _RATE, _NAME = 0.123456, "task_00000"
 _CHILD = f"""
 import random, sys, wandb
-run = wandb.init(project="p", dir=sys.argv[1], group="{SWEEP}", name="{_NAME}", config={{"lr": {_RATE}, "width": 64}})
+run = wandb.init(project="p", dir=sys.argv[1], group=sys.argv[4], name="{_NAME}", config={{"lr": {_RATE}, "width": 64}})
 for step in range(int(sys.argv[2])):
-    run.log({{"val/loss": 1 / (1 + step), **{{f"train/part_{{n}}": random.random() for n in range(9)}}}})
+    parts = {{f"train/part_{{n}}": random.random() for n in range(int(sys.argv[3]) - 1)}}
+    run.log({{"val/loss": 1 / (1 + step), **parts}})
 run.finish()
 """
 
 
-def write_template(folder: Path, n_steps: int) -> tuple[str, tuple[bytes, ...]]:
+def write_template(folder: Path, sweep: str, n_steps: int, n_numbers: int) -> tuple[str, tuple[bytes, ...]]:
     """Let wandb write one run, and return its id and its records."""
-    argv = [sys.executable, "-c", _CHILD, str(folder), str(n_steps)]
+    argv = [sys.executable, "-c", _CHILD, str(folder), str(n_steps), str(n_numbers), sweep]
     subprocess.run(argv, check=True, env={**os.environ, **QUIET}, cwd=folder)
     (log,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     records = parse_records(log.read_bytes())
     return log.stem.removeprefix("run-"), records.payloads
 
 
-def write_project(project: Path, n_runs: int, n_steps: int) -> int:
-    """Write the project, and return the bytes of its logs."""
-    (project / "sweeps" / "outputs" / SWEEP).mkdir(parents=True)
+def write_runs(project: Path, sweep: str, n_runs: int, n_steps: int, *, n_numbers: int = 10) -> int:
+    """Write runs of a sweep, with so many numbers a step, and return the bytes of their logs."""
+    (project / "sweeps" / "outputs" / sweep).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        run_id, payloads = write_template(Path(scratch), n_steps)
+        run_id, payloads = write_template(Path(scratch), sweep, n_steps, n_numbers)
     n_bytes = 0
     for number in range(n_runs):
         rng = random.Random(number)
@@ -56,7 +57,7 @@ def write_project(project: Path, n_runs: int, n_steps: int) -> int:
         log = frame(_swap(payload, swaps) if index < 20 else payload for index, payload in enumerate(payloads))
         moment = f"{number // 3600:02d}{number // 60 % 60:02d}{number % 60:02d}"
         folder = project / "wandb" / f"offline-run-20260101_{moment}-r{number:07d}"
-        (folder / "files").mkdir(parents=True)
+        (folder / "files").mkdir(parents=True, exist_ok=True)
         (folder / f"run-r{number:07d}.wandb").write_bytes(log)
         n_bytes += len(log)
     return n_bytes
@@ -81,7 +82,7 @@ def main() -> None:
     n_runs, n_steps = (int(word) for word in [*sys.argv[1:], "1000", "1000"][:2])
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch, "project")
-        n_bytes = write_project(project, n_runs, n_steps)
+        n_bytes = write_runs(project, SWEEP, n_runs, n_steps)
         print(f"{n_runs} runs of {n_steps} steps, {n_bytes / 1e6:.0f} MB of logs, {os.cpu_count()} processors")
         print(f"--csv: {measure(project, '--csv'):.1f} s")
         print(f"--html: {measure(project, '--html', 'report.html'):.1f} s")

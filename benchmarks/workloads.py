@@ -1,7 +1,8 @@
 """What is synced: projects with one sweep, made anew or kept, and the changes that a running sweep makes to them.
 
-A: 100 runs, 1,500 files, 80 MB of random bytes. B: runs that the real wandb wrote, offline. C: four checkpoints in
-the sweep's folder. D: 10,000 runs of 15 small files. A and D have valid `.wandb` logs and media at several steps.
+A: 100 runs, 1,500 files, 80 MB of random bytes. B: runs that the real wandb wrote, offline, most of them copies under
+another id. C: four checkpoints in the sweep's folder. D: 10,000 runs of 15 small files. L: runs that are in no sweep.
+H: a multirun of Hydra. All but B and C have valid `.wandb` logs and media at several steps, written here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.report_speed import write_runs
+from hsm.wandb_log.format import parse_records
 from tests.unit.wandb_log import log_writer as log
 
 SWEEP = "sweep_20251020_212836"
+MULTIRUN = "multirun/2025-10-20/21-28-36"
+"""Folder of the Hydra sweep."""
+
+TOPS = ("multirun", "sweeps", "wandb")
+"""Folders of a project in which results lie."""
+
 WRITTEN_AT = 1_760_000_000
 """When all of it was written: long ago, so that runs are at rest."""
 
@@ -29,7 +38,7 @@ _PLAIN_FILES = ("config.yaml", "output.log", "requirements.txt", "wandb-metadata
 _MEDIA_KEYS = ("confusion", "examples", "weights")
 _MEDIA_STEPS = (10, 20, 30)
 _GROWN_BYTES = 20_000
-_RUNS_AT_ONCE = 50
+_WRITTEN_RUNS = 50  # by wandb itself, half a second each; the others are these under another id
 _CHILD_SECONDS = 400
 _OUTPUT_RAW = 13  # a record of the log that says nothing of membership, end or media
 _POOL_BYTES = 4 * 1024 * 1024
@@ -47,6 +56,8 @@ class Workload:
         n_checkpoints: Files in the sweep folder's `checkpoints/`.
         checkpoint_bytes: Bytes of each.
         is_real: Written by wandb itself.
+        kind: `folder` for a sweep with a folder and a group, `loose` for runs in no sweep, `hydra` for a multirun.
+        n_rows: Steps of each run, of three numbers, where the runs are logs alone.
     """
 
     name: str
@@ -56,6 +67,18 @@ class Workload:
     n_checkpoints: int = 0
     checkpoint_bytes: int = 0
     is_real: bool = False
+    kind: str = "folder"
+    n_rows: int = 0
+
+    @property
+    def word(self) -> str:
+        """Name of the sweep on a command line."""
+        return {"folder": SWEEP, "loose": "loose", "hydra": MULTIRUN}[self.kind]
+
+    @property
+    def trees(self) -> tuple[str, ...]:
+        """Folders in the project that are the sweep."""
+        return {"folder": (f"sweeps/outputs/{SWEEP}", "wandb"), "loose": ("wandb",), "hydra": (MULTIRUN,)}[self.kind]
 
 
 def make_workloads(scale: float) -> dict[str, Workload]:
@@ -68,6 +91,10 @@ def make_workloads(scale: float) -> dict[str, Workload]:
         Workload("C", f"4 checkpoints of {n_c / 1e6:g} MB, random bytes", n_checkpoints=4, checkpoint_bytes=n_c),
         Workload("D", f"{n_d:,} runs, {15 * n_d:,} files of 500 bytes", n_d, 500),
         Workload("E", f"{n_b:,} runs, {15 * n_b:,} files of 500 bytes (the tenth part of D)", n_b, 500),
+        Workload("L", f"{n_a} runs that are in no sweep, {15 * n_a:,} files of 5 kB", n_a, 5000, kind="loose"),
+        Workload("H", f"{n_a} jobs of Hydra with a run each, {19 * n_a:,} files of 5 kB", n_a, 5000, kind="hydra"),
+        Workload("R", f"{n_b:,} runs, their logs alone, of 1,000 rows of 3 numbers", n_b, n_rows=1000),
+        Workload("S", f"{n_d:,} runs, their logs alone, of 1,000 rows of 3 numbers", n_d, n_rows=1000),
     )
     return {workload.name: workload for workload in found}
 
@@ -86,22 +113,35 @@ def write_project(folder: Path, workload: Workload) -> None:
         return
     rng = random.Random(workload.name)
     (folder / "wandb").mkdir(exist_ok=True)
+    (folder / "sweeps").mkdir(exist_ok=True)
     sweep = folder / "sweeps" / "outputs" / SWEEP
-    _write(sweep / "sweep_config.yaml", f"sweep: {SWEEP}\ngrid: {{seed: [1, 2, 3]}}\n".encode())
+    if workload.kind == "folder":
+        _write(sweep / "sweep_config.yaml", f"sweep: {SWEEP}\ngrid: {{seed: [1, 2, 3]}}\n".encode())
+    elif workload.kind == "hydra":
+        _write(folder / MULTIRUN / "multirun.yaml", b"hydra:\n  mode: MULTIRUN\n")
     for index in range(workload.n_checkpoints):
         _write(sweep / "checkpoints" / f"epoch_{index}.ckpt", rng.randbytes(workload.checkpoint_bytes))
-    if workload.is_real:
+    if workload.n_rows:
+        write_runs(folder, SWEEP, workload.n_runs, workload.n_rows, n_numbers=3)
+    elif workload.is_real:
         _write_real_runs(folder, workload.n_runs)
     else:
         pool = rng.randbytes(_POOL_BYTES)
+        group = SWEEP if workload.kind == "folder" else ""
         for index in range(workload.n_runs):
-            _write_run(folder / "wandb", index, workload.file_bytes, pool)
+            wandb = folder / "wandb"
+            if workload.kind == "hydra":
+                wandb = folder / MULTIRUN / str(index) / "wandb"
+                _write_job(wandb.parent, index)
+            _write_run(wandb, index, workload.file_bytes, pool, group=group)
     made.touch()
 
 
 def list_runs(folder: Path) -> list[Path]:
     """The run folders of a project, by name."""
-    return sorted(path for path in (folder / "wandb").glob("*run-*") if path.is_dir() and not path.is_symlink())
+    places = [folder / "wandb", *sorted((folder / MULTIRUN).glob("*/wandb"))]
+    found = sorted(path for place in places for path in place.glob("*run-*"))
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
 
 
 def change_runs(folder: Path, *, fraction: float, turn: int) -> int:
@@ -164,14 +204,14 @@ def iter_differences(source: Path, target: Path, *, is_partial: bool = False) ->
         target: What arrived.
         is_partial: Less may have arrived, as where superseded versions are left out.
     """
-    wanted, found = set(_list_results(source)), set(_list_results(target))
+    wanted, found = _list_results(source), _list_results(target)
     if not is_partial:
-        yield from (f"{name} has not arrived" for name in sorted(wanted - found))
-    yield from (f"{name} is only there" for name in sorted(found - wanted))
+        yield from (f"{name} has not arrived" for name in sorted(wanted.keys() - found.keys()))
+    yield from (f"{name} is only there" for name in sorted(found.keys() - wanted.keys()))
     if not found:
         yield "nothing has arrived"
-    for name in sorted(wanted & found):
-        here, there = source / name, target / name
+    for name in sorted(wanted.keys() & found.keys()):
+        here, there = wanted[name], found[name]
         if here.read_bytes() != there.read_bytes():
             yield f"{name} has another content"
         elif here.stat().st_mtime_ns // 10**9 != there.stat().st_mtime_ns // 10**9:
@@ -180,22 +220,38 @@ def iter_differences(source: Path, target: Path, *, is_partial: bool = False) ->
 
 def measure_project(folder: Path) -> tuple[int, int]:
     """Count the files of a project's results and their bytes."""
-    sizes = [(folder / name).stat().st_size for name in _list_results(folder)]
+    sizes = [path.stat().st_size for path in _list_results(folder).values()]
     return len(sizes), sum(sizes)
 
 
-def _list_results(folder: Path) -> Iterator[str]:
-    """The regular files of sweeps and runs; symlinks, which wandb makes to this machine's logs, do not count."""
-    for top in ("sweeps", "wandb"):
+def _list_results(folder: Path) -> dict[str, Path]:
+    """The regular files of sweeps and runs, by name; symlinks, which wandb makes to this machine's logs, do not count.
+
+    A run is named by itself, wherever it lies: HSM puts all of them into one folder, rsync leaves them where they are.
+    """
+    results: dict[str, Path] = {}
+    for top in TOPS:
         for place, folders, names in os.walk(folder / top):
             folders[:] = [name for name in folders if not name.startswith(".hsm-")]
             for name in names:
                 path = Path(place, name)
                 if not name.startswith(".hsm-") and not path.is_symlink():
-                    yield str(path.relative_to(folder))
+                    before, is_run, inside = str(path.relative_to(folder)).rpartition("wandb/")
+                    results[f"wandb/{inside}" if is_run else inside] = path
+    return results
 
 
-def _write_run(wandb: Path, index: int, file_bytes: int, pool: bytes) -> None:
+def _write_job(job: Path, index: int) -> None:
+    """Write what Hydra writes for a job beside its run."""
+    overrides = f"- seed={index}\n"
+    texts = {"config": f"seed: {index}\nlr: 0.1\n", "overrides": overrides}
+    texts["hydra"] = f"hydra:\n  mode: MULTIRUN\n  overrides:\n    task:\n    {overrides}  job:\n    num: {index}\n"
+    for name, text in texts.items():
+        _write(job / ".hydra" / f"{name}.yaml", text.encode())
+    _write(job / "train.log", f"[2025-10-20 21:28:36,000][__main__][INFO] - seed {index}\n".encode())
+
+
+def _write_run(wandb: Path, index: int, file_bytes: int, pool: bytes, *, group: str) -> None:
     """Write a finished run of 15 files, the log last; one that has its log is left as it is."""
     run_id = f"r{index:07}"
     folder = wandb / f"offline-run-20251020_212836-{run_id}"
@@ -218,7 +274,7 @@ def _write_run(wandb: Path, index: int, file_bytes: int, pool: bytes) -> None:
             _write(folder / "files" / name, content)
             summary[key] = {"_type": "image-file", "path": name}
     records = [
-        log.run(run_id, group=SWEEP),
+        log.run(run_id, group=group),
         log.history({"loss": rng.random()}, _MEDIA_STEPS[-1]),
         log.field(_OUTPUT_RAW, take(file_bytes)),
         log.summary(summary),
@@ -243,31 +299,46 @@ def _write(path: Path, content: bytes, *, is_old: bool = True) -> None:
 
 
 def _write_real_runs(folder: Path, n_runs: int) -> None:
-    """Write the runs that are still missing, in processes of their own, since wandb keeps a state."""
-    wandb = folder / "wandb"
-    n_made = len(list_runs(folder)) // _RUNS_AT_ONCE * _RUNS_AT_ONCE
-    for run in sorted(list_runs(folder), key=lambda path: path.stat().st_mtime_ns)[n_made:]:
-        shutil.rmtree(run)  # a part that was cut short
-    for first in range(n_made, n_runs, _RUNS_AT_ONCE):
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-            argv = [sys.executable, "-m", "benchmarks.wandb_runs", str(folder.resolve()), SWEEP]
-            argv += [str(first), str(min(_RUNS_AT_ONCE, n_runs - first))]
-            output = Path(scratch, "output")
-            with output.open("w+") as stream:  # a file: what wandb started may live on and keep a pipe open
-                completed = subprocess.run(
-                    argv,
-                    check=False,
-                    cwd=Path(__file__).resolve().parents[1],
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=stream,
-                    timeout=_CHILD_SECONDS,
-                    env={**environment, "WANDB_CACHE_DIR": scratch, "WANDB_CONFIG_DIR": scratch},
-                )
-            if completed.returncode != 0:
-                raise RuntimeError(f"wandb could not write the runs:\n{output.read_text()[-2000:]}")
-        print(f"  {min(first + _RUNS_AT_ONCE, n_runs)} of {n_runs} runs", flush=True)
-    for path in wandb.rglob("*"):
-        if not path.is_symlink() and path.is_file():
-            os.utime(path, (WRITTEN_AT, WRITTEN_AT))
+    """Let wandb write some runs, and copy them under other ids until there are enough."""
+    with tempfile.TemporaryDirectory() as scratch:
+        templates = Path(scratch, "project")
+        _run_wandb(templates, min(_WRITTEN_RUNS, n_runs))
+        runs = list_runs(templates)
+        for index in range(n_runs):
+            _copy_run(runs[index % len(runs)], folder / "wandb", f"b{index:07}")
+
+
+def _copy_run(template: Path, wandb: Path, run_id: str) -> None:
+    """Copy a run under another id of the same length; what its files hold names it too."""
+    (path,) = template.glob("run-*.wandb")
+    own = path.stem.removeprefix("run-")
+    old, new = own.encode(), run_id.encode()
+    for file in template.rglob("*"):
+        if file.is_symlink() or not file.is_file():
+            continue
+        content = file.read_bytes()
+        if file == path:  # each record has a checksum
+            content = log.frame(payload.replace(old, new) for payload in parse_records(content).payloads)
+        name = str(file.relative_to(template)).replace(own, run_id)
+        _write(wandb / template.name.replace(own, run_id) / name, content.replace(old, new))
+
+
+def _run_wandb(folder: Path, n_runs: int) -> None:
+    """Let wandb write runs, in a process of its own, since it keeps a state."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+        argv = [sys.executable, "-m", "benchmarks.wandb_runs", str(folder.resolve()), SWEEP, "0", str(n_runs)]
+        output = Path(scratch, "output")
+        with output.open("w+") as stream:  # a file: what wandb started may live on and keep a pipe open
+            completed = subprocess.run(
+                argv,
+                check=False,
+                cwd=Path(__file__).resolve().parents[1],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                timeout=_CHILD_SECONDS,
+                env={**environment, "WANDB_CACHE_DIR": scratch, "WANDB_CONFIG_DIR": scratch},
+            )
+        if completed.returncode != 0:
+            raise RuntimeError(f"wandb could not write the runs:\n{output.read_text()[-2000:]}")
