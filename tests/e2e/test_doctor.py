@@ -499,7 +499,7 @@ def test_an_interrupt_ends_it_soon(hanging: str, start_sshd: StartSshd, make_pro
             try:
                 wait_until(lambda: sshd.count_sessions() or is_called(silent))
                 hsm.send_signal(signal.SIGINT)
-                stdout, stderr = hsm.communicate(timeout=6)
+                stdout, stderr = hsm.communicate(timeout=30)
             finally:
                 hsm.kill()
     assert (hsm.returncode, stdout) == (130, "")

@@ -164,8 +164,12 @@ def test_how_long_an_answer_took_to_begin_is_measured() -> None:
         assert dialogue.wait_seconds == float("inf")
         ask(dialogue, "sleep 0.3; echo x")
         late = dialogue.wait_seconds
-        ask(dialogue, "echo x; sleep 0.3")
-        assert dialogue.wait_seconds < late >= 0.3
+        assert late >= 0.3
+        for _ in range(20):  # on a busy machine one may be as late
+            ask(dialogue, "echo x; sleep 0.3")
+            if dialogue.wait_seconds < late:
+                return
+        pytest.fail("the answer's end was measured")
 
 
 def test_what_was_printed_before_the_answer_is_not_its_beginning() -> None:

@@ -65,7 +65,7 @@ def test_the_jump_host_is_the_last_way(serve: Callable[..., Server]) -> None:
         "n", tailscale_ip="127.0.0.2", ssh_host="inner", jump_host="me@gate:2222", ssh_port=port, ssh_key="/k/id"
     )
     server = serve(be_ssh, "127.0.0.2", port)
-    direct = find_logins([node], timeout_seconds=2)["n"]
+    direct = find_logins([node], timeout_seconds=20)["n"]
     assert (direct.host, direct.ssh.options, direct.ssh.identity_file) == ("127.0.0.2", {}, "/k/id")
     server.stop()
     through = find_logins([node], timeout_seconds=2)["n"]

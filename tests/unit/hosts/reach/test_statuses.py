@@ -185,7 +185,7 @@ def test_data_urls(serve: Callable[..., Server], write_hosts: Callable[..., Path
     }
     write_hosts({"hosts": hosts})
     here, remote = f"http://127.0.0.2:{port}", f"http://192.0.2.1:{port}"
-    assert get_data_sync_urls(exclude_self=False, timeout=2) == [here]
+    assert get_data_sync_urls(exclude_self=False, timeout=5) == [here]
     assert get_data_sync_urls(exclude_self=False, reachable_only=False) == [here, remote]
     assert get_data_sync_urls(reachable_only=False) == [remote, here]
 

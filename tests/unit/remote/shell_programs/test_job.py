@@ -57,8 +57,11 @@ def test_of_much_output_the_end_is_kept(shell: LocalShell) -> None:
 
 def test_what_takes_too_long_is_ended_with_all_that_it_started(shell: LocalShell, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    end = run_job(shell, f"sleep 300 & echo $! >{pid_file}; wait", limit_seconds=1)
-    assert end.status is None
+    for limit in (1, 5, 50):  # on a busy machine it may not have begun so soon
+        end = run_job(shell, f"sleep 300 & echo $! >{pid_file}; wait", limit_seconds=limit)
+        assert end.status is None
+        if pid_file.exists():
+            break
     assert list_left(tmp_path) == []
     stat = Path(f"/proc/{pid_file.read_text().strip()}/stat")
     deadline = time.monotonic() + 20

@@ -25,8 +25,9 @@ from hsm.sync.doctor.silence import (
 HUNG = "/hung/project/sweeps"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a second, for what never answers: what does may take longer on a busy machine."""
     monkeypatch.setattr(silence, "ANSWER_SECONDS", 1)
 
 
@@ -51,6 +52,7 @@ def test_places_that_answer_or_are_missing_behind_a_shell(shell: LocalShell) -> 
     check_answers_there(shell, ["/tmp", "/none", "~/project"])
 
 
+@pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("paths", [[HUNG, "/tmp"], ["/none", HUNG]])
 def test_one_that_does_not_answer_behind_a_shell(paths: list[str], shell: LocalShell) -> None:
     with pytest.raises(SilentPlaceError, match=f"^{HUNG} does not answer: desktop was asked") as caught:
@@ -67,9 +69,12 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gate.set()
 
 
-@pytest.mark.usefixtures("hanging")
-def test_places_of_this_machine(tmp_path: Path) -> None:
+def test_places_of_this_machine_that_answer_or_are_missing(tmp_path: Path) -> None:
     check_answers_here([str(tmp_path), str(tmp_path / "none"), "~/x"])
+
+
+@pytest.mark.usefixtures("hanging", "_quick")
+def test_one_of_this_machine_that_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(SilentPlaceError, match="this machine was asked"):
         check_answers_here([str(tmp_path), HUNG])
 
@@ -87,7 +92,11 @@ class Sessions:
         return call(SimpleNamespace(ask=ask), lambda: None)
 
 
-def test_places_behind_sftp() -> None:
+def test_places_behind_sftp_that_answer() -> None:
     check_answers_by_sftp(Sessions(), ["/tmp", "~/x"])  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_one_behind_sftp_that_does_not_answer() -> None:
     with pytest.raises(SilentPlaceError, match="nas was asked"):
         check_answers_by_sftp(Sessions(), ["/tmp", HUNG])  # type: ignore[arg-type]

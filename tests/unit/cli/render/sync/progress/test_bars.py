@@ -15,7 +15,7 @@ from tests.unit.cli.render.conftest import HOSTILE, HOSTILE_SHOWN, Terminal
 
 def wait_for(condition: Callable[[], bool]) -> None:
     pause = threading.Event()
-    for _ in range(500):
+    for _ in range(2000):
         if condition():
             return
         pause.wait(0.01)
