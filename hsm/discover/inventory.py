@@ -31,7 +31,15 @@ from hsm.discover.run_files import read_run_files, read_run_versions
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.unseen_runs import iter_shared_problems, iter_wandb_problems, list_strays
 from hsm.discover.untold_runs import iter_unknown_problems
-from hsm.discover.wandb_runs import Member, find_candidates, find_job_runs, look_behind, make_wandb_tree, read_members
+from hsm.discover.wandb_runs import (
+    Member,
+    find_candidates,
+    find_job_runs,
+    leave_other_folders,
+    look_behind,
+    make_wandb_tree,
+    read_members,
+)
 from hsm.endpoint import Endpoint, Listing, Tree
 from hsm.model import Problem, Run, RunState, RunVersions, SweepInventory, SweepKind
 from hsm.plan.symlinks.folder_links import make_run_problem, settle_links
@@ -81,6 +89,7 @@ def read_inventory(
     include_runs: bool = True,
     include_versions: bool = True,
     follow: Sequence[str] | None = None,
+    folders: Collection[str] = (),
 ) -> SweepInventory:
     """Read the inventory of a sweep; changes nothing at the source.
 
@@ -98,6 +107,7 @@ def read_inventory(
             version.
         follow: Follow symlinked folders that lead into the project or below one of these paths; None for none.
             With it, `hsm.plan.symlinks.folder_links.settle_links` makes of the answer what one target wants.
+        folders: Absolute paths of run folders; of a run of such a name no other folder counts.
     """
     seen = _look(endpoint, layout, sweep, known_sweeps, include_runs=include_runs)
     settled = _settle_sweep(endpoint, layout, sweep, seen.folder, index)
@@ -121,6 +131,7 @@ def read_inventory(
             index=index,
             include_versions=include_versions,
             places=places,
+            folders=folders,
         )
     results = folder.results
     results.add(runs.results)
@@ -205,9 +216,11 @@ def _read_runs(
     index: RunIndex,
     include_versions: bool,
     places: Places | None,
+    folders: Collection[str],
 ) -> _Runs:
     candidates, symlinks = find_candidates(_list_own_places(sweep), wandb, seen.folder, seen.shared)
     candidates = (*candidates, *look_behind(endpoint, symlinks), *find_job_runs(seen.jobs))
+    candidates = leave_other_folders(candidates, folders)
     receipts = find_all_receipts(seen.receipts) if seen.receipts else {sweep.id: find_receipts(seen.folder)}
     listed = read_listed(endpoint, receipts, index=index)
     if sweep.id in listed and (listed[sweep.id].places or sweep.place):

@@ -102,7 +102,7 @@ def check_sweep_name(word: str) -> None:
         return
     raise UsageError(
         f"{word!r} is not the name of a sweep: {what}",
-        hint="Give the name of a folder in sweeps/outputs, or `latest`.",
+        hint="`hsm sync list --sweeps` shows the names. A folder is given with a `/`, as `./train/wandb`.",
         kind="bad_sweep_name",
     )
 

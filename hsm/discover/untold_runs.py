@@ -17,11 +17,18 @@ NOT_A_LOG = "not_a_log"
 _MOST_NAMES = 3
 
 
-def make_double_problem(name: str, paths: Sequence[str]) -> Problem:
-    """Make the problem of several run folders of one name, which would land in one folder."""
+def make_double_problem(name: str, paths: Sequence[str], *, is_at_source: bool = False) -> Problem:
+    """Make the problem of several run folders of one name, which would land in one folder.
+
+    Args:
+        name: The run's.
+        paths: Its folders.
+        is_at_source: They lie at the source, where a path can say which of them is meant.
+    """
     places = " and ".join(paths)
     message = f"There are {len(paths)} run folders of this name, so none is sent: {places}"
-    return Problem(name, DOUBLE_RUN, message, "Delete or rename the copy that is not needed.")
+    choice = ", or give the path of the other one in place of the sweep" if is_at_source else ""
+    return Problem(name, DOUBLE_RUN, message, f"Delete or rename the copy that is not needed{choice}.")
 
 
 def make_foreign_problem(name: str, facts: LogFacts) -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hsm.discover.index import RunIndex
@@ -96,6 +96,17 @@ def find_job_runs(listings: Iterable[Listing]) -> tuple[Candidate, ...]:
     return tuple(replace(candidate, is_inside=False) for candidate in found)
 
 
+def leave_other_folders(candidates: Sequence[Candidate], folders: Collection[str]) -> tuple[Candidate, ...]:
+    """Leave the other folders of runs that are meant by their path. Pure.
+
+    Args:
+        candidates: Of all places.
+        folders: Absolute paths of run folders.
+    """
+    names = {folder.rpartition("/")[2] for folder in folders}
+    return tuple(each for each in candidates if each.name not in names or each.path in folders)
+
+
 def look_behind(endpoint: Endpoint, symlinks: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Look behind the symlinks that have names of run folders, to tell whose runs these are; one survey.
 
@@ -159,7 +170,7 @@ def read_members(
             unknown.append(replace(candidate, is_unreadable=candidate.is_unreadable or is_unread))
     single = _leave_second_names(members)
     problems = [
-        make_double_problem(name, [member.candidate.path for member in found])
+        make_double_problem(name, [member.candidate.path for member in found], is_at_source=True)
         for name, found in single.items()
         if len(found) > 1
     ]

@@ -111,5 +111,10 @@ def join_meanings(meanings: Iterable[Meaning]) -> dict[str, frozenset[str]]:
     return only
 
 
+def join_folders(meanings: Iterable[Meaning]) -> frozenset[str]:
+    """Join the folders of the runs that are meant by their path."""
+    return frozenset(folder for meaning in meanings for folder in meaning.folders)
+
+
 def _make_lookup(places: ProjectPlaces) -> Lookup:
     return places.make_lookup(working_folder=os.getcwd())  # noqa: PTH109 - as the bytes are

@@ -16,12 +16,14 @@ from hsm.discover.kinds.wandb_folders import list_search_notes, name_folders, re
 from hsm.discover.sweeps import Layout, Sweep, SweepsFound, look_for_sweeps
 from hsm.discover.words.lookup import Lookup
 from hsm.endpoint import Endpoint, FolderSearch, FoundFolders, SearchBounds, Tree
-from hsm.model import Problem, Root, SweepKind
+from hsm.model import EntryKind, Problem, Root, SweepKind
 from hsm.project_folder import ProjectFolder
 from hsm.sweep_folder import OUTPUTS, RECEIPT_FOLDER, make_hydra_id
 
 if TYPE_CHECKING:
     from hsm.discover.words.catalogue import Catalogue
+
+SOURCE_MISSING = "source_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class ProjectPlaces:
         problems: Found while looking.
         folders: As of `SweepsFound`.
         missing: As of `SweepsFound`.
+        absent: Wandb folders that the configuration names and that are not there.
         is_remembered: What a search found is up to ten minutes old.
         list_synced: Lists the ids under which sweeps were brought from here before.
     """
@@ -47,6 +50,7 @@ class ProjectPlaces:
     problems: tuple[Problem, ...] = ()
     folders: tuple[str, ...] = ()
     missing: tuple[Root, ...] = ()
+    absent: tuple[str, ...] = ()
     is_remembered: bool = False
     list_synced: Callable[[], Collection[str]] = field(default=frozenset, compare=False)
     _found: list[Callable[[], object]] = field(default_factory=list, compare=False)
@@ -127,10 +131,25 @@ def find_places(loaded: LoadedConfig, endpoint: Endpoint, *, fresh: bool = False
     if known is None and found.searched is not None:
         searched = settle_marks(endpoint, found.searched, found.layout)
     named = name_folders(searched, loaded.config.source.wandb_folders) if searched is not None else None
-    places = replace(make_project_places(endpoint, found, named, folder.runs_cache()), list_synced=folder.list_journals)
+    places = make_project_places(endpoint, found, named, folder.runs_cache())
+    if absent := _list_absent(endpoint, places.layout, loaded.config.source.wandb_folders):
+        problem = make_missing_problem(absent, "wandb_folders")
+        places = replace(places, absent=absent, problems=(*places.problems, problem))
+    places = replace(places, list_synced=folder.list_journals)
     if known is None and searched is not None:
         places._found.append(lambda: remember_folders(cache, search, searched))
     return replace(places, is_remembered=known is not None)
+
+
+def make_missing_problem(folders: Sequence[str], setting: str) -> Problem:
+    """Make the problem of folders that the configuration names and that are not there.
+
+    Args:
+        folders: At least one.
+        setting: Of `source`, which names them.
+    """
+    message = f"There is no folder {' and no folder '.join(folders)}."
+    return Problem(folders[0], SOURCE_MISSING, message, f"Mount it, or correct `source.{setting}`.")
 
 
 def list_known_words(loaded: LoadedConfig, endpoint: Endpoint) -> tuple[str, ...]:
@@ -203,6 +222,15 @@ def list_local_folders(targets: Iterable[TargetSettings]) -> tuple[str, ...]:
     paths = [target.paths for target in targets if not target.host]
     names = [name for each in paths for name in (each.sweeps, each.wandb, each.project_root) if name]
     return tuple(os.path.realpath(os.path.expanduser(name)) for name in names)  # noqa: PTH111
+
+
+def _list_absent(endpoint: Endpoint, layout: Layout, named: Sequence[str]) -> tuple[str, ...]:
+    if not named:
+        return ()
+    folders = [name if name.startswith("/") else f"{layout.project}/{name}" for name in named]
+    listings = endpoint.survey([Tree(folder, (), 0) for folder in folders]).listings
+    found = zip(folders, listings, strict=True)
+    return tuple(folder for folder, listing in found if listing.kind is not EntryKind.FOLDER)
 
 
 def _add_folders(endpoint: Endpoint, found: SweepsFound, searched: FoundFolders) -> Layout:

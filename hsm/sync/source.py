@@ -15,10 +15,9 @@ from hsm.errors import UsageError
 from hsm.model import EntryKind, Problem, Root, SweepInventory
 from hsm.plan.choice import RunChoice
 from hsm.project_folder import ProjectFolder
-from hsm.sync.meanings import find_meant, join_meanings
-from hsm.sync.places import ProjectPlaces
+from hsm.sync.meanings import find_meant, join_folders, join_meanings
+from hsm.sync.places import ProjectPlaces, make_missing_problem
 
-SOURCE_MISSING = "source_missing"
 _MOST_PROJECTS = 5
 
 
@@ -36,9 +35,10 @@ class ProjectSource:
         layout: Folders of sweeps and runs.
         known: All sweeps of the project.
         sweeps: Those that are meant, each once, in the order asked for.
-        missing: Folders that the configuration names and that are not there, by what should lie in them.
+        missing: Folders that the configuration names and that are not there, by the key of `source` that names them.
         target: The target that they lie at; empty for this machine.
         only: The names of the runs that alone are meant, by the sweep's id; a sweep that is meant whole is not in it.
+        folders: Of runs that are meant by their path: the absolute paths of their folders.
         said: How words were understood, a line each.
         remember: Writes down what was found of the places, so that the next call need not look for it.
     """
@@ -48,9 +48,10 @@ class ProjectSource:
     layout: Layout
     known: tuple[Sweep, ...]
     sweeps: tuple[Sweep, ...]
-    missing: Mapping[Root, str] = field(default_factory=dict)
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     target: str = ""
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    folders: frozenset[str] = frozenset()
     said: tuple[str, ...] = ()
     remember: Callable[[], None] = field(default=lambda: None, compare=False)
 
@@ -70,12 +71,16 @@ def find_source(
         UsageError: One of them means none, or several.
     """
     places, meanings = find_meant(loaded, endpoint, words, fresh=fresh)
-    missing = _find_missing(loaded, endpoint, places.layout)
+    missing = _find_missing(loaded, endpoint, places)
     return make_source(loaded.project, places, meanings, missing=missing)
 
 
 def make_source(
-    project: Path, places: ProjectPlaces, meanings: Sequence[Meaning], *, missing: Mapping[Root, str] | None = None
+    project: Path,
+    places: ProjectPlaces,
+    meanings: Sequence[Meaning],
+    *,
+    missing: Mapping[str, tuple[str, ...]] | None = None,
 ) -> ProjectSource:
     """Make the source of what words mean.
 
@@ -93,20 +98,22 @@ def make_source(
         tuple(dict.fromkeys(meaning.sweep for meaning in meanings)),
         missing or {},
         only=join_meanings(meanings),
+        folders=join_folders(meanings),
         said=tuple(meaning.said for meaning in meanings if meaning.said),
         remember=places.remember,
     )
 
 
-def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, layout: Layout) -> dict[Root, str]:
+def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, places: ProjectPlaces) -> dict[str, tuple[str, ...]]:
     """Find the folders that the configuration names and that are missing; a default folder need not be there."""
     named = loaded.config.source.model_fields_set
-    folders = {root: getattr(layout, root.value) for root in Root if root.value in named}
+    folders = {root.value: getattr(places.layout, root.value) for root in Root if root.value in named}
+    missing = {"wandb_folders": places.absent} if places.absent else {}
     if not folders:
-        return {}
+        return missing
     listings = endpoint.survey([Tree(folder, (), 0) for folder in folders.values()]).listings
-    found = dict(zip(folders, listings, strict=True))
-    return {root: folders[root] for root, listing in found.items() if listing.kind is not EntryKind.FOLDER}
+    found = zip(folders.items(), listings, strict=True)
+    return missing | {key: (folder,) for (key, folder), listing in found if listing.kind is not EntryKind.FOLDER}
 
 
 def check_choice(choice: RunChoice, inventories: Iterable[SweepInventory], *, is_part: bool = False) -> None:
@@ -174,6 +181,7 @@ def read_inventories(
             include_runs=Root.WANDB in roots,
             include_versions=with_versions,
             follow=follow,
+            folders=source.folders,
         )
         for sweep in source.sweeps
         for max_depth in set(depths)
@@ -181,9 +189,9 @@ def read_inventories(
     if saves_cache:
         notices += save_index(index, path)
     missing = tuple(
-        Problem(folder, SOURCE_MISSING, f"There is no folder {folder}.", f"Mount it, or correct `source.{root.value}`.")
-        for root, folder in source.missing.items()
-        if root in roots
+        make_missing_problem(folders, key)
+        for key, folders in source.missing.items()
+        if (Root.SWEEPS if key == Root.SWEEPS.value else Root.WANDB) in roots
     )
     unexpected = _find_missing_runs(source, inventories) if Root.WANDB in roots else {}
     return {
@@ -194,7 +202,7 @@ def read_inventories(
 
 def _find_missing_runs(source: ProjectSource, inventories: Inventories) -> dict[str, tuple[Problem, ...]]:
     """Find the sweeps without runs that should have some; a folder that is said to be missing is told already."""
-    if Root.WANDB in source.missing:
+    if source.missing.keys() - {Root.SWEEPS.value}:
         return {}
     from hsm.sync.expected_runs import find_missing_runs  # noqa: PLC0415 - as above
 

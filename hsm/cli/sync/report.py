@@ -183,7 +183,8 @@ def _read_inventory(
     from hsm.model import FOLDER_UNREADABLE, Root
     from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
     from hsm.report.jobs import SweepJobs
-    from hsm.sync.source import SOURCE_MISSING, check_choice, read_inventories
+    from hsm.sync.places import SOURCE_MISSING
+    from hsm.sync.source import check_choice, read_inventories
 
     source, is_configured = _find_source(word)
     _check_single(word, source)

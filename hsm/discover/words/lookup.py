@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from hsm.discover.kinds.hydra import check_places, make_hydra_sweep, make_two_kinds_error
 from hsm.discover.sweeps import Layout, Sweep, pick_sweep
 from hsm.model import SweepKind
-from hsm.sweep_folder import iter_sweep_ids, make_hydra_id, make_sweep_id
+from hsm.sweep_folder import LOOSE, iter_sweep_ids, make_hydra_id, make_sweep_id
 
 if TYPE_CHECKING:
     from hsm.discover.words.catalogue import Catalogue, KnownRun
@@ -33,11 +34,22 @@ class Meaning:
         sweep: The sweep.
         runs: The names of those of its runs that alone are meant; empty for all.
         said: How the word was understood, in a line; empty for a whole name, `latest` and a beginning of a folder.
+        folders: The absolute paths of those of their folders that are meant; empty for whatever folder they lie in.
     """
 
     sweep: Sweep
     runs: frozenset[str] = frozenset()
     said: str = ""
+    folders: frozenset[str] = frozenset()
+
+
+def spell_loose(folders: Iterable[str]) -> str:
+    """Spell the loose runs so that their word is not taken for the beginning of a folder sweep.
+
+    Args:
+        folders: Ids of the folder sweeps.
+    """
+    return LOOSE if any(sweep.startswith(LOOSE_WORD) for sweep in folders) else LOOSE_WORD
 
 
 class Lookup:
@@ -99,6 +111,22 @@ class Lookup:
             runs = [run for run in catalogue.runs if word in (run.candidate.name, run.candidate.run_id)]
             if runs:
                 return self._make_run_meaning(word, runs, catalogue)
+        return None
+
+    def find_run_folder(self, word: str, is_meant: Callable[[KnownRun], bool]) -> Meaning | None:
+        """Find the run of one folder, whatever other folders hold a run of its name; None for none.
+
+        Args:
+            word: As typed.
+            is_meant: Tells whether a run lies in this folder.
+        """
+        for catalogue in self.iter_catalogues():
+            runs = [run for run in catalogue.runs if is_meant(run)]
+            if runs:
+                name = runs[0].candidate.name
+                is_single = sum(run.candidate.name == name for run in catalogue.runs) == len(runs)
+                found = self._make_run_meaning(name if is_single else word.rstrip("/"), runs, catalogue)
+                return replace(found, folders=frozenset(run.candidate.path for run in runs))
         return None
 
     def make_meaning(self, sweep: Sweep) -> Meaning:
@@ -177,13 +205,23 @@ class Lookup:
         if len(owners) > 1:
             from hsm.discover.words.unknown import make_ambiguous_error  # noqa: PLC0415 - for mistakes alone
 
-            names = sorted({run.candidate.name for run in runs})
-            raise make_ambiguous_error(word, [f"{RUN_PREFIX}{name}" for name in names])
+            raise make_ambiguous_error(word, self._spell_runs(runs))
         (sweep,) = owners.values()
         names = sorted({run.candidate.name for run in runs})
         own = LOOSE_WORD if sweep.kind is SweepKind.LOOSE else sweep.id
         said = f"{word} (run of {own})" if names == [word] else f"{word} is run {' and '.join(names)} of {own}"
         return Meaning(sweep, frozenset(names), said)
+
+    def _spell_runs(self, runs: Sequence[KnownRun]) -> list[str]:
+        """Spell each run so that it alone is meant: by its folder's name, by a path where several have this name."""
+        count = Counter(run.candidate.name for run in runs)
+        project = f"{self.layout.project.rstrip('/')}/"
+        return sorted(
+            f"{RUN_PREFIX}{run.candidate.name}"
+            if count[run.candidate.name] == 1
+            else run.candidate.path.removeprefix("" if self.working_folder else project)
+            for run in runs
+        )
 
     def iter_catalogues(self) -> Iterator[Catalogue]:
         """Yield the catalogue, then one with the runs deep in the folders of sweeps."""

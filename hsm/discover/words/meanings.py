@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 
 from hsm.discover.sweeps import LATEST, Sweep, check_sweep_name
-from hsm.discover.words.lookup import LOOSE_WORD, RUN_PREFIX, Lookup, Meaning
+from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD, RUN_PREFIX, Lookup, Meaning
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import SweepKind
 from hsm.sweep_folder import LOOSE
@@ -49,7 +49,7 @@ def find_meanings(lookup: Lookup, word: str) -> tuple[Meaning, ...]:
     if not matches:
         from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
 
-        raise make_unknown_error(word, lookup.folders, lookup.catalogue, lookup.layout)
+        raise make_unknown_error(word, lookup)
     return matches
 
 
@@ -63,7 +63,7 @@ def list_all_meanings(lookup: Lookup) -> tuple[Meaning, ...]:
     if not found:
         from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
 
-        raise make_unknown_error("--all", lookup.folders, lookup.catalogue, lookup.layout)
+        raise make_unknown_error(ALL_SWEEPS, lookup)
     _check_loose_place(lookup)
     return found
 
@@ -115,7 +115,7 @@ def _find_loose(lookup: Lookup) -> Meaning:
     if not loose and (not runs or any(run.facts.is_foreign for run in runs)):
         from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
 
-        raise make_unknown_error(LOOSE_WORD, lookup.folders, lookup.catalogue, lookup.layout)
+        raise make_unknown_error(LOOSE_WORD, lookup)
     if not loose:
         raise UnknownSweepError(
             "There are no loose runs",
@@ -135,7 +135,7 @@ def _find_group(lookup: Lookup, name: str) -> Meaning:
     if sweep is None:
         from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
 
-        raise make_unknown_error(name, lookup.folders, lookup.catalogue, lookup.layout)
+        raise make_unknown_error(name, lookup)
     return lookup.make_meaning(sweep) if sweep.kind is SweepKind.WANDB else Meaning(sweep)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
 
 from hsm.discover.kinds.agent_files import AGENTS_PREFIX
@@ -42,12 +43,15 @@ def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
     place = real[len(project) + 1 :] if _is_below(real, project) else ""
     found = (
         _find_sweep(lookup, real, place)
-        or _find_run(lookup, real)
+        or _find_run(lookup, real, word)
         or _find_agents(lookup, real)
         or _find_wandb(lookup, real, word)
     )
     if found is None:
-        raise _make_error(f"{word!r} is no folder of a sweep, of a run, of a job or of wandb", kind="no_sweep_folder")
+        inner = find_wandb_below(lookup, word)
+        hint = f"Its runs lie in a wandb folder: `hsm sync to {shlex.quote(inner)}`." if inner else ""
+        message = f"{word!r} is no folder of a sweep, of a run, of a job or of wandb"
+        raise _make_error(message, hint=hint, kind="no_sweep_folder")
     return found
 
 
@@ -77,13 +81,15 @@ def _find_sweep(lookup: Lookup, real: str, place: str) -> Meaning | None:
     return lookup.find_hydra(place) if is_job or place in lookup.layout.hydra else None
 
 
-def _find_run(lookup: Lookup, real: str) -> Meaning | None:
+def _find_run(lookup: Lookup, real: str, word: str) -> Meaning | None:
     folder, _, name = real.rpartition("/")
     if not is_run_name(name):
         return None
-    found = lookup.find_run(name)
-    places = {os.path.realpath(run.candidate.prefix) for run in lookup.catalogue.runs if run.candidate.name == name}
-    return found if found is not None and (folder in places or not places) else None
+
+    def is_meant(run: KnownRun) -> bool:
+        return run.candidate.name == name and os.path.realpath(run.candidate.prefix) == folder
+
+    return lookup.find_run_folder(word, is_meant)
 
 
 def _find_agents(lookup: Lookup, real: str) -> Meaning | None:
@@ -124,7 +130,9 @@ def _find_far(lookup: Lookup, word: str) -> Meaning | None:
     """Find a folder at a target by its path in the project there, which is the one here."""
     *above, name = [part for part in word.split("/") if part not in ("", ".")] or [""]
     if is_run_name(name):
-        return lookup.find_run(name)
+        place = "/".join(["", *above, name])
+        # Run folders lie in another place there, unless they are the project's own.
+        return lookup.find_run_folder(word, lambda run: run.candidate.path.endswith(place)) or lookup.find_run(name)
     if above[-1:] == [OUTPUTS]:
         return next((Meaning(sweep) for sweep in lookup.folders if sweep.id == name), None)
     return lookup.find_hydra("/".join([*above, name]))
@@ -140,11 +148,19 @@ def _find_named(lookup: Lookup, word: str) -> Meaning:
             return lookup.make_meaning(sweep)
     if is_path:
         raise _make_error(f"There is no folder {word!r}", kind="no_sweep_folder")
-    raise make_unknown_error(word, lookup.folders, lookup.catalogue, lookup.layout)
+    raise make_unknown_error(word, lookup)
 
 
-def _make_error(message: str, *, kind: str) -> UsageError:
-    return UsageError(message, hint="`hsm sync list --sweeps` shows what there is.", kind=kind)
+def find_wandb_below(lookup: Lookup, word: str) -> str:
+    """Find the wandb folder directly in a folder that a word names, as it is typed; empty where there is none."""
+    path = os.path.join(lookup.working_folder, word)  # noqa: PTH118 - as the bytes are
+    known = _list_wandb_folders(lookup) if lookup.working_folder and word else set()
+    found = (name for name in sorted(WANDB_NAMES, reverse=True) if os.path.realpath(f"{path}/{name}") in known)
+    return next((f"{word.rstrip('/')}/{name}" for name in found), "")
+
+
+def _make_error(message: str, *, hint: str = "", kind: str) -> UsageError:
+    return UsageError(message, hint=hint or "`hsm sync list --sweeps` shows what there is.", kind=kind)
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import iter_sweep_names
 from hsm.discover.sweeps import Sweep
-from hsm.discover.words.lookup import LOOSE_WORD
+from hsm.discover.words.lookup import LOOSE_WORD, spell_loose
 from hsm.sweep_folder import assign_ids
 
 
@@ -29,4 +29,4 @@ def list_remembered_words(index: RunIndex, folders: Sequence[Sweep]) -> tuple[st
         names |= own
         has_loose = has_loose or not (own or log.startswith(places))
     found = sorted(set(assign_ids(names, ids).values()) - ids)
-    return (*found, *([LOOSE_WORD] if has_loose and LOOSE_WORD not in {*found, *ids} else []))
+    return (*found, *([spell_loose(ids)] if has_loose and LOOSE_WORD not in found else []))

@@ -31,7 +31,7 @@ from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.reception import Reception
 from hsm.sync.bring.session import Session
-from hsm.sync.meanings import join_meanings
+from hsm.sync.meanings import join_folders, join_meanings
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.places import find_places, make_layout
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
@@ -123,14 +123,13 @@ class _Pull:
         source = FarSource(connection.endpoint, self._loaded.project, resolve, self._layout)
         with stopwatch.step("scan"):
             meant, reports = self._find(connection.name, source)
-        only = join_meanings(meant)
-        self.only.update(only)
+        self.only.update(join_meanings(meant))
         for sweep in dict.fromkeys(meaning.sweep for meaning in meant):
             if any(report.state is State.INTERRUPTED for report in reports.values()):
                 reports[sweep.id] = make_interrupted_report(connection.name)
                 continue
             try:
-                reports[sweep.id] = self._serve_sweep(connection, source, sweep, stopwatch, only)
+                reports[sweep.id] = self._serve_sweep(connection, source, sweep, stopwatch, meant)
             except HsmError as error:
                 reports[sweep.id] = self._end(make_failed_report(connection.name, error, stopwatch.seconds))
             except CommandStoppedError:
@@ -169,14 +168,14 @@ class _Pull:
         far: FarSource,
         sweep: Sweep,
         stopwatch: Stopwatch,
-        only: Mapping[str, frozenset[str]],
+        meant: Sequence[Meaning],
     ) -> TargetReport:
         settings = self._resolve(connection.name, sweep.id)
-        runs = only.get(sweep.id) or self._request.only.get(sweep.id, frozenset())
+        runs = join_meanings(meant).get(sweep.id) or self._request.only.get(sweep.id, frozenset())
         options = self._make_options(connection.name, settings, far.look(sweep.id).folders, runs)
         with stopwatch.step("scan"):
             far.check_there(sweep, options.roots)
-            inventory = self._read(connection, far, sweep, options)
+            inventory = self._read(connection, far, sweep, options, join_folders(meant))
             check_choice(self._request.choice, [inventory], is_part=True)
             check_project_root(connection.name, settings, inventory.kind, inventory.place)
         unchanged = self._session.find_unchanged(connection.name, inventory)
@@ -198,7 +197,9 @@ class _Pull:
             places.remember()
         return places
 
-    def _read(self, connection: Connection, far: FarSource, sweep: Sweep, options: ExchangeOptions) -> SweepInventory:
+    def _read(
+        self, connection: Connection, far: FarSource, sweep: Sweep, options: ExchangeOptions, folders: frozenset[str]
+    ) -> SweepInventory:
         found = far.look(sweep.id)
         source = ProjectSource(
             project=self._loaded.project,
@@ -207,6 +208,7 @@ class _Pull:
             known=found.sweeps,
             sweeps=(sweep,),
             target=connection.name,
+            folders=folders,
         )
         inventories = read_inventories(
             source,

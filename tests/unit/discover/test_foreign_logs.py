@@ -12,6 +12,7 @@ from hsm.discover.inventory import read_inventory
 from hsm.discover.membership import Candidate
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.catalogue import Catalogue, KnownRun
+from hsm.discover.words.lookup import Lookup
 from hsm.discover.words.unknown import make_unknown_error
 from hsm.errors import ExitCode
 from hsm.model import Problem, SweepInventory, SweepKind
@@ -145,8 +146,12 @@ POINTERS = (make_known(RUN, is_foreign=True, is_pointer=True), make_known("other
 LAYOUT = Layout("/p", "/p/sweeps", "/p/wandb")
 
 
+def make_lookup(*runs: KnownRun) -> Lookup:
+    return Lookup([Sweep("exp2")], LAYOUT, lambda _: Catalogue(runs))
+
+
 def test_a_word_that_no_log_names_may_be_that_of_a_log_that_is_not_there() -> None:
-    error = make_unknown_error("exp1", [Sweep("exp2")], Catalogue(POINTERS), LAYOUT)
+    error = make_unknown_error("exp1", make_lookup(*POINTERS))
     assert (error.exit_code, error.kind) == (ExitCode.PARTIAL, "not_a_log")
     assert RUN in error.message
     assert "is a Git LFS pointer; run `git lfs pull`" in error.message
@@ -163,5 +168,5 @@ TOLD = {
 
 @pytest.mark.parametrize("run", TOLD.values(), ids=TOLD)
 def test_a_run_that_is_told_is_no_reason_for_an_unknown_word(run: KnownRun) -> None:
-    error = make_unknown_error("exp1", [Sweep("exp2")], Catalogue((run,)), LAYOUT)
+    error = make_unknown_error("exp1", make_lookup(run))
     assert (error.exit_code, error.kind) == (ExitCode.USAGE, "unknown_sweep")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from hsm.cli.render.printer import Printer, TextColumn
 from hsm.cli.render.sync.preview import describe_states
-from hsm.cli.render.words import format_count, list_some, name_sweep
+from hsm.cli.render.words import format_count, list_some
+from hsm.discover.words.lookup import spell_loose
 from hsm.model import SweepKind
 from hsm.sync.status.overview import HERE, PlaceOverview, SweepOverview, format_time
 from hsm.units import format_bytes
@@ -44,7 +45,8 @@ def show_places(places: Iterable[PlaceOverview], *, shows_all: bool = False) -> 
         printer.print_name((f"{format_count(len(place.sweeps), 'sweep')} {where}", "bold"))
         shown = place.sweeps if shows_all else choose_newest(place.sweeps)
         if shown:
-            printer.print_table(_COLUMNS, [_make_row(sweep) for sweep in shown], indent=2)
+            loose = _spell_loose(place)
+            printer.print_table(_COLUMNS, [_make_row(sweep, loose=loose) for sweep in shown], indent=2)
         if n_more := len(place.sweeps) - len(shown):
             printer.print(f"... and {n_more:,} older: `{_make_command(place.name, 'list --sweeps')} --all`", indent=2)
         if told := _describe_loose(place):
@@ -69,7 +71,7 @@ def _describe_loose(place: PlaceOverview) -> str:
     if not n_runs:
         return ""
     folders = list_some([f"{folder}/" for folder in place.loose], _MOST_FOLDERS, "folder")
-    command = _make_command(place.name, "to loose" if place.name == HERE else "from loose")
+    command = _make_command(place.name, f"{'to' if place.name == HERE else 'from'} {_spell_loose(place)}")
     if n_runs > _NEWEST_RUNS:
         brings = f"`{command} --newest {_NEWEST_RUNS}` brings the newest"
     else:
@@ -78,15 +80,19 @@ def _describe_loose(place: PlaceOverview) -> str:
     return f"{format_count(n_runs, 'run')} in {folders} {verb} to no sweep: {brings}."
 
 
+def _spell_loose(place: PlaceOverview) -> str:
+    return spell_loose(sweep.id for sweep in place.sweeps if sweep.kind is SweepKind.FOLDER)
+
+
 def _make_command(place: str, words: str) -> str:
     return f"hsm sync {words}" if place == HERE else f"hsm sync {words} -t {place}"
 
 
-def _make_row(sweep: SweepOverview) -> tuple[str, str, str, str, str, str]:
+def _make_row(sweep: SweepOverview, *, loose: str) -> tuple[str, str, str, str, str, str]:
     newest = format_time(sweep.newest_ns).replace("T", " ").removesuffix("+00:00")
     n_runs = sum(sweep.states.values())
     return (
-        name_sweep(sweep.id),
+        loose if sweep.kind is SweepKind.LOOSE else sweep.id,
         sweep.kind.value,
         f"{n_runs:,}",
         format_bytes(sweep.n_bytes),

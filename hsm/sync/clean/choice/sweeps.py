@@ -91,7 +91,9 @@ def _check_loose(runs: Iterable[str], words: Sequence[str]) -> None:
     if not runs or not all(any(_is_named(run, word) for word in words) for run in runs):
         raise UsageError(
             "Loose runs are removed by their age or one by one.",
-            hint=f"Try `hsm sync clean {LOOSE_WORD} --older-than 30d`, or `--run ID` for single runs.",
+            # `loose` may be the beginning of a folder's name.
+            hint=f"Try `hsm sync clean {LOOSE_WORD if LOOSE_WORD in words else LOOSE} --older-than 30d`, "
+            "or `--run ID` for single runs.",
             kind="loose_unbounded",
         )
 

@@ -211,6 +211,44 @@ def test_a_run_of_two_sweeps_is_refused_with_a_command_for_each_of_its_folders(m
     assert caught.value.hint.startswith(f"Say which: `hsm sync to run:offline-run-{T}-twice`, or `")
 
 
+def write_copies(made: MadeProject, *groups: str) -> tuple[str, ...]:
+    """Write a run of one name into as many wandb folders as there are groups; return the paths of its folders."""
+    places = [f"part{number}/wandb/offline-run-{T}-twice" for number in range(len(groups))]
+    for place, group in zip(places, groups, strict=True):
+        made.write_run(place, w.run("twice", group=group))
+    return tuple(places)
+
+
+@pytest.mark.parametrize("is_far", [False, True], ids=["here", "at a target"])
+def test_a_run_that_lies_in_two_folders_is_chosen_by_its_path(mixed: MadeProject, *, is_far: bool) -> None:
+    paths = write_copies(mixed, "dev", "dev")
+    places = find_places(mixed)
+    lookup = places.make_lookup(working_folder="" if is_far else str(mixed.folder))
+    for path in paths:
+        (found,) = find_meanings(lookup, path)
+        assert found.said == f"{path} is run offline-run-{T}-twice of dev"
+        inventory = read_inventory(
+            LocalEndpoint(),
+            places.layout,
+            found.sweep,
+            max_depth=1,
+            index=RunIndex(),
+            known_sweeps=(),
+            folders=found.folders,
+        )
+        assert [f"{run.prefix}/{run.name}" for run in inventory.runs if run.id == "twice"] == [str(mixed.folder / path)]
+        assert not inventory.problems
+
+
+def test_folders_of_one_name_in_two_sweeps_are_told_apart_by_their_paths(mixed: MadeProject) -> None:
+    paths = write_copies(mixed, "a", "b")
+    with pytest.raises(UsageError, match="may be 2 things") as caught:
+        mean(mixed, "twice")
+    for path, sweep in zip(paths, "ab", strict=True):
+        assert f"`hsm sync to {mixed.folder / path}`" in caught.value.hint
+        assert list_ids(mean(mixed, str(mixed.folder / path))) == [sweep]
+
+
 def test_a_pattern_asks_only_for_what_matches(made: MadeProject) -> None:
     for folder in ("a_b/c", "a/b_c"):
         made.write(f"{folder}/multirun.yaml")
@@ -236,6 +274,28 @@ def test_a_name_that_nothing_is_like_is_not_told_as_near(mixed: MadeProject) -> 
     with pytest.raises(UnknownSweepError) as caught:
         mean(mixed, "qqq")
     assert caught.value.hint.startswith("No name is like it. `hsm sync list --sweeps` shows what there is")
+
+
+BELOW = {"a name": "train", "a path": "./train/", "from elsewhere": "b/c"}
+
+
+@pytest.mark.parametrize("word", BELOW.values(), ids=BELOW)
+def test_a_folder_with_a_wandb_folder_is_told_by_it(mixed: MadeProject, word: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        mean(mixed, word, working_folder=mixed.folder / "a" if word == "b/c" else mixed.folder)
+    assert f"`hsm sync to {word.rstrip('/')}/wandb`" in caught.value.hint
+
+
+def test_hints_spell_the_loose_runs_so_that_no_folder_is_meant(mixed: MadeProject) -> None:
+    with pytest.raises(UsageError) as caught:
+        mean(mixed, "qqq")
+    assert "`hsm sync to loose`" in caught.value.hint
+    mixed.write("sweeps/outputs/loose_ends/x")
+    assert list_ids(mean(mixed, "loose")) == ["loose_ends"]
+    with pytest.raises(UsageError) as caught:
+        mean(mixed, "qqq")
+    assert "`hsm sync to @loose`" in caught.value.hint
+    assert list_ids(mean(mixed, "@loose")) == ["@loose"]
 
 
 def test_every_sweep_of_an_empty_project_is_refused(made: MadeProject) -> None:
