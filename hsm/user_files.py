@@ -94,6 +94,23 @@ def write_config_file(path: Path, text: str) -> None:
         raise
 
 
+def create_config_file(path: Path, text: str) -> None:
+    """Write a file that a person will edit, where there is none.
+
+    Raises:
+        FileExistsError: Something is there, which is left as it is.
+        OSError: It could not be written; nothing is left of it.
+    """
+    real = Path(os.path.realpath(path))
+    with real.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except BaseException:
+            real.unlink(missing_ok=True)
+            raise
+
+
 def find_other_writer(path: Path, *, show: Callable[[Path], object] = str) -> str:
     """Say why a file may hold what somebody else wrote.
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hsm.config.load import parse_document, select_targets
 from hsm.config.schema import SourceSettings, SyncConfig, TargetSettings
 from hsm.config.target_sections import SshSettings, SyncOptions, TargetPaths
-from hsm.config.template import GITIGNORE, check_project_name, make_template
+from hsm.config.template.commented import GITIGNORE, check_project_name, make_template
 from hsm.errors import UsageError
 
 
@@ -30,7 +30,8 @@ def test_template_shows_every_setting(model: type[SyncConfig]) -> None:
 def test_commented_settings_are_right_when_uncommented() -> None:
     text = re.sub(r"^( *)# ((  )*([\w*\"]+:| *\[| *\.ssh/).*)$", r"\1\2", make_template("p"), flags=re.MULTILINE)
     config = parse_document(text, "f")[0]
-    target = config.sync_targets["desktop"]
+    assert config.sync_targets["desktop"].paths == config.sync_targets["hpc"].paths
+    target = config.sync_targets["hpc"]
     assert config.source == SourceSettings()
     assert target.options == SyncOptions()
     assert "secret_patterns" in target.options.model_fields_set
@@ -38,7 +39,7 @@ def test_commented_settings_are_right_when_uncommented() -> None:
     assert (target.user, target.port, target.rsync_path) == ("me", 22, "/opt/bin/rsync")
     assert target.ssh.options == {"ServerAliveInterval": "15"}
     assert config.sweeps["sweep_2024*"].paths.wandb == "/archive/wandb"
-    assert config.sweeps["sweep_2024*"].targets["desktop"].options.max_depth == 2
+    assert config.sweeps["sweep_2024*"].targets["hpc"].options.max_depth == 2
 
 
 @given(st.text(max_size=40))
@@ -51,7 +52,7 @@ def test_whatever_name_is_accepted_lands_in_the_paths_alone(name: str) -> None:
         return
     config = parse_document(make_template(name), "f")[0]
     expected = parse_document(make_template("p"), "f")[0].model_dump()
-    expected["sync_targets"]["desktop"]["paths"] = {
+    expected["sync_targets"]["hpc"]["paths"] = {
         "project_root": f"~/code/{name}",
         "sweeps": f"~/code/{name}/sweeps",
         "wandb": f"~/code/{name}/wandb",
@@ -64,7 +65,7 @@ def test_whatever_name_is_accepted_lands_in_the_paths_alone(name: str) -> None:
     ["Encoded-CVPR", "my project", "étude", "a: b", "{x}", "it's", 'say "x"', "a #b", "a\\b", "[x]", "100%", "🎉"],
 )
 def test_good_name(name: str) -> None:
-    assert parse_document(make_template(name), "f")[0].sync_targets["desktop"].paths.wandb == f"~/code/{name}/wandb"
+    assert parse_document(make_template(name), "f")[0].sync_targets["hpc"].paths.wandb == f"~/code/{name}/wandb"
 
 
 @pytest.mark.parametrize(

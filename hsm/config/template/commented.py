@@ -1,4 +1,4 @@
-"""Files that `hsm sync init` writes: a commented configuration that loads as it stands, and `.hsm/.gitignore`."""
+"""Commented configuration that loads as it stands, for both directions; and `.hsm/.gitignore`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ project.json
 """
 
 _TEMPLATE = """\
-# HSM brings the results of sweeps home: this file says where home is.
-# Put your own machine into `host` and `paths`, then try:  hsm sync to SWEEP --dry-run
-# Lines behind a # show the defaults, or what else can be set.
+# HSM copies the results of sweeps from one machine to another: this file says which, and where. There are two ways:
+#
+#   - pull: HSM runs on your desktop or laptop, which can log in to the cluster:  hsm sync from latest --dry-run
+#   - push: HSM runs on the cluster, which can log in to your desktop:            hsm sync to latest --dry-run
+#
+# Keep the target that is yours, and put your own machine into `host` and `project_root`.
+# Lines behind a # show the defaults, or what else can be set; `hsm docs configuration` explains all of it.
 
-default_target: desktop          # the target of a call that names none; a list of names sends to all of them
+default_target: hpc              # used when you give no --target; a list of names means all of them
 
-# source:                        # where sweeps and runs lie in this project
+# source:                        # where sweeps and runs are in this project
 #   sweeps: sweeps               # relative to the project's folder, or absolute
 #   wandb: wandb
 #   wandb_folders: []            # further wandb folders, for example [train/wandb]; without them HSM looks for some
 
 sync_targets:
-  desktop:                       # a name of your choice; add a section for each further machine
-    host: desktop.example.org    # name, address or alias of ~/.ssh/config; without this line the target
+  # desktop:                     # push: the machine that receives; write default_target: desktop for it
+  #   host: desktop.example.org
+  #   paths: {{project_root: {project_root}, sweeps: sweeps, wandb: wandb}}
+
+  hpc:                           # pull: a name of your choice; add a section for each further machine
+    host: hpc.example.org        # name, address or alias of ~/.ssh/config; without this line the target
     #                            # is a folder of this machine, such as a mounted disk
     # node: gpu-1                # a machine of .hsm/hosts.yaml, in place of host, user and port
     # user: me                   # login name; without it your ssh configuration decides
@@ -37,8 +45,8 @@ sync_targets:
 
     paths:                       # at the target: absolute, or ~/... for its home folder
       project_root: {project_root}  # optional: relative paths below start from here
-      sweeps: {sweeps}  # sweep folders land in outputs/ of this folder
-      wandb: {wandb}  # run folders land here
+      sweeps: sweeps             # sweep folders are in outputs/ of this folder
+      wandb: wandb               # run folders are here
 
     # ssh:
     #   client: auto                      # openssh where this machine has it, else paramiko
@@ -76,7 +84,7 @@ sync_targets:
 #   "sweep_2024*":
 #     paths: {{wandb: /archive/wandb}}
 #     targets:                   # or for single targets
-#       desktop: {{options: {{max_depth: 2}}}}
+#       hpc: {{options: {{max_depth: 2}}}}
 """
 
 
@@ -116,9 +124,10 @@ def make_template(project_name: str) -> str:
         UsageError: As `check_project_name`.
     """
     root = f"~/code/{check_project_name(project_name)}"
+    return _TEMPLATE.format(project_root=quote_yaml(root))
+
+
+def quote_yaml(text: str) -> str:
+    """Quote printable text for YAML."""
     # A JSON string of printable characters is a double-quoted YAML string.
-    return _TEMPLATE.format(
-        project_root=json.dumps(root, ensure_ascii=False),
-        sweeps=json.dumps(f"{root}/sweeps", ensure_ascii=False),
-        wandb=json.dumps(f"{root}/wandb", ensure_ascii=False),
-    )
+    return json.dumps(text, ensure_ascii=False)

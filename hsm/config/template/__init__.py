@@ -1,0 +1,1 @@
+"""Configurations that `hsm sync init` writes."""
