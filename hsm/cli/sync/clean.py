@@ -9,7 +9,7 @@ import typer
 
 from hsm.call_options import ChoiceOptions
 from hsm.cli.sync.options.completions import complete_target
-from hsm.cli.sync.options.declarations import Json, SweepsOrNone, Trust
+from hsm.cli.sync.options.declarations import All, Json, SweepsOrNone, Trust
 from hsm.cli.sync.options.project import load_targets
 from hsm.cli.sync.options.signature import make_option
 from hsm.errors import UsageError
@@ -54,6 +54,7 @@ def clean_sweep(
     ] = None,
     run: Annotated[list[str] | None, make_option(ChoiceOptions, "run")] = None,
     project: Annotated[str | None, make_option(ChoiceOptions, "project")] = None,
+    everything: All = False,
     sweep_only: Annotated[bool, typer.Option("--sweep-only", help="Only the sweep folder, not its runs.")] = False,
     wandb_only: Annotated[bool, typer.Option("--wandb-only", help="Only the runs, not the sweep folder.")] = False,
     trust: Trust = False,
@@ -73,7 +74,8 @@ def clean_sweep(
     it back.
 
     For example `hsm sync clean latest --dry-run`, or `hsm sync clean latest --copies 2 --older-than 30d`. Runs that are
-    in no sweep go by their age or one by one: `hsm sync clean loose --older-than 30d`, `hsm sync clean --run ID`.
+    in no sweep go by their age or one by one, also with --all: `hsm sync clean loose --older-than 30d`,
+    `hsm sync clean --run ID`.
 
     Exit codes: 0 nothing is left but what goes on or is too young, 1 something stays that is not proven, or the
     answer was no, 2 usage or configuration, 10 no target could be reached, 11 locked, 130 interrupted.
@@ -96,7 +98,7 @@ def clean_sweep(
             hint="Look with --dry-run, then give --yes.",
             kind="no_answer",
         )
-    words = list_asked(sweeps, {"run": run or ()})
+    words = list_asked(sweeps, {"run": run or (), "all": everything})
     if not words:
         raise UsageError("No sweep was named.", hint="Try `hsm sync clean latest --dry-run`.", kind="usage")
     min_age_ns = 0 if older_than is None else parse_age(older_than, option="--older-than", kind="bad_age") * 10**9

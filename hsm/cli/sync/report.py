@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsm.cli.sync.options.completions import complete_sweep
-from hsm.cli.sync.options.declarations import Json, Runs, WandbProject
-from hsm.cli.sync.options.project import find_received_project, load_current_config
-from hsm.errors import NoConfigError, UsageError
+from hsm.cli.sync.options.declarations import All, Json, Runs, WandbProject
+from hsm.cli.sync.options.source import find_command_source
+from hsm.errors import UsageError
 from hsm.plan.choice import RunChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hsm.discover.sweeps import Sweep
     from hsm.model import Problem, Run, SweepInventory
     from hsm.report.jobs import SweepJobs
     from hsm.report.report import Report
@@ -83,6 +84,7 @@ def report_sweep(
     ] = 10,
     run: Runs = None,
     project: WandbProject = None,
+    everything: All = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV on standard output.")] = False,
     as_json: Json = False,
     parquet: Annotated[
@@ -125,7 +127,7 @@ def report_sweep(
         n_best=best,
     )
     choice = RunChoice(names=frozenset(run or ()), project=project or "")
-    name, runs, jobs, problems = _read_inventory(_choose_word(sweep, run), choice, is_quiet=as_json)
+    name, runs, jobs, problems = _read_inventory(_choose_word(sweep, run, is_all=everything), choice, is_quiet=as_json)
     found = read_report(name, runs, request, problems=problems, with_curves=html is not None, jobs=jobs)
     written = _save_files(found, parquet=parquet, html=html)
     _show(found, written, as_csv=as_csv, as_json=as_json, verbosity=verbose)
@@ -152,14 +154,18 @@ def _check_extras(*, parquet: bool, html: bool) -> None:
         check_extra(PLOTLY_MODULE, "--html")
 
 
-def _choose_word(sweep: str | None, run: Sequence[str] | None) -> str:
+def _choose_word(sweep: str | None, run: Sequence[str] | None, *, is_all: bool) -> str:
     """Return the word of the sweep: without one, of that which a run is in.
 
     Raises:
-        UsageError: Neither is named.
+        UsageError: Neither is named, or all are meant and one is.
     """
-    from hsm.discover.words.lookup import RUN_PREFIX
+    from hsm.discover.words.lookup import ALL_SWEEPS, RUN_PREFIX
+    from hsm.sync.call import list_asked
 
+    if is_all:
+        list_asked(None if sweep is None else [sweep], {"all": True})  # not with a name
+        return ALL_SWEEPS
     if sweep is None and not run:
         raise UsageError("No sweep was named.", hint="Try `hsm sync report latest`.", kind="usage")
     return sweep if sweep is not None else f"{RUN_PREFIX}{(run or ('',))[0]}"
@@ -180,38 +186,60 @@ def _read_inventory(
     """
     from hsm.cli.render import show_note
     from hsm.discover.untold_runs import DOUBLE_RUN, MEMBERSHIP_UNKNOWN, NOT_A_LOG
+    from hsm.discover.words.lookup import ALL_SWEEPS
     from hsm.model import FOLDER_UNREADABLE, Root
     from hsm.plan.symlinks.folder_links import SYMLINKED_FOLDER, SYMLINKED_RUN
     from hsm.report.jobs import SweepJobs
     from hsm.sync.places import SOURCE_MISSING
     from hsm.sync.source import check_choice, read_inventories
 
-    source, is_configured = _find_source(word)
-    _check_single(word, source)
+    source, is_configured = find_command_source([word])
+    if word != ALL_SWEEPS:
+        _check_single(word, source)
     for said in source.said if not is_quiet else ():
         show_note(said)
     inventories = read_inventories(
         source, depths=[1], roots=[Root.WANDB], with_versions=False, saves_cache=is_configured
     )
-    (inventory,) = inventories.values()
-    check_choice(choice, [inventory])
-    only = source.only.get(inventory.sweep)
+    found = list(inventories.values())
+    check_choice(choice, found)
+    every = {(run.prefix, run.name): run for inventory in found for run in inventory.runs}  # a run may be in several
+    only = source.only.get(found[0].sweep)
     if choice.names:
-        only = frozenset(run.name for run in inventory.runs if not choice.names.isdisjoint((run.name, run.id)))
-    runs = [run for run in inventory.runs if only is None or run.name in only]
+        only = frozenset(run.name for run in every.values() if not choice.names.isdisjoint((run.name, run.id)))
+    runs = [run for run in every.values() if only is None or run.name in only]
     runs = [run for run in runs if not choice.project or run.project == choice.project]
     concerning = {DOUBLE_RUN, FOLDER_UNREADABLE, MEMBERSHIP_UNKNOWN, NOT_A_LOG}
     concerning |= {SOURCE_MISSING, SYMLINKED_FOLDER, SYMLINKED_RUN}
-    problems = tuple(problem for problem in inventory.problems if problem.kind in concerning)
-    jobs = _read_jobs(source, inventory) if only is None else SweepJobs()
-    return inventory.sweep, runs, jobs, problems
+    problems = dict.fromkeys(each for inventory in found for each in inventory.problems if each.kind in concerning)
+    jobs = SweepJobs()
+    if only is None and word == ALL_SWEEPS:
+        jobs = _join_jobs(source, found) if not choice.project else jobs
+    elif only is None:
+        jobs = _read_jobs(source, source.sweeps[0], found[0])
+    return word if word == ALL_SWEEPS else found[0].sweep, runs, jobs, tuple(problems)
 
 
-def _read_jobs(source: ProjectSource, inventory: SweepInventory) -> SweepJobs:
+def _join_jobs(source: ProjectSource, inventories: Sequence[SweepInventory]) -> SweepJobs:
+    """Join the jobs of all sweeps, each by its path in the project."""
+    from dataclasses import replace
+
+    from hsm.report.jobs import SweepJobs
+
+    project = os.path.realpath(source.layout.project)
+    found = [_read_jobs(source, sweep, each) for sweep, each in zip(source.sweeps, inventories, strict=True)]
+    jobs = [
+        replace(job, path=os.path.relpath(f"{part.folder}/{job.path}", project)) for part in found for job in part.jobs
+    ]
+    return SweepJobs(tuple(job for job in jobs if not job.path.startswith("../")), project)
+
+
+def _read_jobs(source: ProjectSource, sweep: Sweep, inventory: SweepInventory) -> SweepJobs:
     from hsm.discover.kinds.hydra_jobs import read_jobs
     from hsm.report.jobs import SweepJobs
 
-    (sweep,) = source.sweeps
+    if not inventory.jobs:
+        return SweepJobs()
     # A sweep whose receipts alone are in the place of its folder is told by these; runs are named by real paths.
     folder = os.path.realpath(f"{source.layout.project}/{inventory.place}" if inventory.place else sweep.path)
     return SweepJobs(read_jobs(source.endpoint, folder, inventory.jobs), folder)
@@ -225,29 +253,9 @@ def _check_single(word: str, source: ProjectSource) -> None:
         names = [name_sweep(sweep.id) for sweep in source.sweeps]
         raise UsageError(
             f"A report is of one sweep, and {word!r} means {len(names)}: {list_some(names, _MOST_NAMES, 'sweep')}.",
-            hint=f"Name one of them: `hsm sync report {shlex.quote(names[-1])}`.",
+            hint=f"Name one of them: `hsm sync report {shlex.quote(source.sweeps[-1].id)}`, or give `--all`.",
             kind="ambiguous_sweep",
         )
-
-
-def _find_source(word: str) -> tuple[ProjectSource, bool]:
-    """Find the sweep that is meant; also tell whether the project has a configuration."""
-    from hsm.remote.local import LocalEndpoint
-    from hsm.sync.meanings import find_meanings_of
-    from hsm.sync.places import find_received_places
-    from hsm.sync.source import find_source, make_source
-
-    endpoint = LocalEndpoint()
-    try:
-        return find_source(load_current_config(), endpoint, [word]), True
-    except NoConfigError:
-        here = Path.cwd()
-        project = find_received_project(here) or (here if (here / "wandb").is_dir() else None)
-        if project is None:
-            raise
-    places = find_received_places(project, endpoint)
-    meanings = find_meanings_of(places.make_lookup(working_folder=os.getcwd()), [word])  # noqa: PTH109 - as bytes are
-    return make_source(project, places, meanings), False
 
 
 def _save_files(found: Report, *, parquet: Path | None, html: Path | None) -> list[Path]:

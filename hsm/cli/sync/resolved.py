@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from hsm.config.load import LoadedConfig
     from hsm.config.resolve import Resolved
     from hsm.config.schema import SyncConfig
+    from hsm.discover.words.lookup import Meaning
+    from hsm.plan.choice import RunChoice
+    from hsm.sync.places import ProjectPlaces
 
 _NOT_SHOWN = "(not shown)"
 
 
-def show_resolved(word: str, names: Sequence[str], overrides: Layer, *, as_json: bool) -> None:
+def show_resolved(
+    words: Sequence[str], names: Sequence[str], overrides: Layer, choice: RunChoice, *, as_json: bool
+) -> None:
     """Print what targets have for a sweep.
 
     Args:
-        word: The sweep, as typed; one that is not here counts by its name.
+        words: The sweep, as typed, or words of runs that are in one; a sweep that is not here counts by its name.
         names: Targets; none means all.
         overrides: What the command line sets.
+        choice: Of runs, which the sweep must have.
         as_json: Print a document.
 
     Raises:
@@ -38,7 +44,7 @@ def show_resolved(word: str, names: Sequence[str], overrides: Layer, *, as_json:
     from hsm.config.resolve import resolve_target
 
     loaded = load_current_config()
-    sweep = _find_sweep(loaded, word, is_quiet=as_json)
+    sweep = _find_sweep(loaded, words, choice, is_quiet=as_json)
     layers = replace(loaded.layers, command_line=overrides)
     targets = select_targets(loaded.config, names or tuple(loaded.config.sync_targets))
     resolved = [resolve_target(layers, name, sweep) for name in targets]
@@ -64,30 +70,44 @@ def make_settings_document(config: SyncConfig) -> dict[str, object]:
     return document
 
 
-def _find_sweep(loaded: LoadedConfig, word: str, *, is_quiet: bool) -> str:
-    """Find the one sweep that a word means; one that is not here counts by its name."""
+def _find_sweep(loaded: LoadedConfig, words: Sequence[str], choice: RunChoice, *, is_quiet: bool) -> str:
+    """Find the one sweep that words mean; one that is not here counts by its name."""
     from hsm.cli.render import show_note
     from hsm.discover.sweeps import LATEST
     from hsm.remote.local import LocalEndpoint
     from hsm.sync.meanings import find_meant
 
+    word = words[0]
     try:
-        _, meanings = find_meant(loaded, LocalEndpoint(), [word])
+        places, meanings = find_meant(loaded, LocalEndpoint(), words)
     except UnknownSweepError:
-        if word == LATEST:
+        if word == LATEST or not choice.is_everything:
             raise
         return word
     sweeps = dict.fromkeys(meaning.sweep.id for meaning in meanings)
     if len(sweeps) > 1:
         raise UsageError(
-            f"{word!r} means {len(sweeps)} sweeps, each of which may have settings of its own.",
+            f"{' '.join(words)!r} means {len(sweeps)} sweeps, each of which may have settings of its own.",
             hint=f"Name one of them: `hsm sync list --resolved {shlex.quote(list(sweeps)[-1])}`.",
             kind="ambiguous_sweep",
         )
+    _check_choice(loaded, places, meanings, choice)
     for meaning in meanings if not is_quiet else ():
         if meaning.said:
             show_note(meaning.said)
     return next(iter(sweeps))
+
+
+def _check_choice(loaded: LoadedConfig, places: ProjectPlaces, meanings: Sequence[Meaning], choice: RunChoice) -> None:
+    """Refuse a sweep that has no such run."""
+    from hsm.model import Root
+    from hsm.sync.source import check_choice, make_source, read_inventories
+
+    if choice.is_everything:
+        return
+    source = make_source(loaded.project, places, meanings)
+    found = read_inventories(source, depths=[1], roots=[Root.WANDB], with_versions=False, saves_cache=False)
+    check_choice(choice, found.values())
 
 
 def _make_content(loaded: LoadedConfig, sweep: str, resolved: Sequence[Resolved]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsm.cli.sync.options.completions import complete_sweep
-from hsm.cli.sync.options.declarations import SWEEPS_HELP, All, Json, Runs, Targets, Trust
+from hsm.cli.sync.options.declarations import SWEEPS_HELP, All, Json, Runs, Targets, Trust, WandbProject
 from hsm.cli.sync.options.project import find_received_project, load_current_config, load_targets
 from hsm.errors import NoConfigError
 
@@ -31,6 +31,7 @@ def show_sweep_status(
     ] = None,
     target: Targets = None,
     run: Runs = None,
+    project: WandbProject = None,
     everything: All = False,
     check: Annotated[bool, typer.Option("--check", help="Ask the targets too, as a dry run does.")] = False,
     trust: Trust = False,
@@ -54,6 +55,10 @@ def show_sweep_status(
 
     words = list_asked(sweeps, {"run": run or (), "all": everything})
     words = () if words == (ALL_SWEEPS,) else words  # as without a word: those that are gone here, too
+    if project:
+        from hsm.cli.sync.options.source import list_project_words
+
+        words = list_project_words(words, project)
     report = _read(words, target or (), check=check, is_trusted=trust, is_quiet=quiet, as_json=as_json)
     if as_json:
         from hsm.sync.status.document import make_status_document

@@ -45,6 +45,18 @@ def list_targets(
     shows_all: Annotated[
         bool, typer.Option("--all", help="With --sweeps: all of them, not only the 40 newest.", show_default=False)
     ] = False,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="With --resolved: refuse a sweep without this run; alone: the sweep that it is in.",
+            show_default=False,
+        ),
+    ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --resolved: refuse a sweep without a run of this project of wandb's."),
+    ] = None,
     assignments: Assignments = None,
     to_sweeps: ToSweeps = None,
     to_wandb: ToWandb = None,
@@ -58,20 +70,23 @@ def list_targets(
     With --resolved, what `hsm sync to SWEEP` with the same --set, --to-sweeps and --to-wandb would use:
     `hsm sync list --resolved latest --set options.parallel_transfers=8`.
     """
-    if resolved is not None:
-        from hsm.sync.call import parse_overrides
+    if (resolved is not None or run) and not sweeps:
+        from hsm.plan.choice import RunChoice
+        from hsm.sync.call import list_asked, parse_overrides
 
+        choice = RunChoice(names=frozenset(run or ()), project=project or "")
+        asked = list_asked(resolved and [resolved], {"run": run or (), "all": shows_all})
         overrides = parse_overrides(assignments, to_sweeps=to_sweeps, to_wandb=to_wandb)
-        show_resolved(resolved, target or (), overrides, as_json=as_json)
+        show_resolved(asked, target or (), overrides, choice, as_json=as_json)
         return
-    if sweeps and not (assignments or to_sweeps or to_wandb):
+    if sweeps and not (run or project or assignments or to_sweeps or to_wandb):
         _show_sweeps(target or (), shows_all=shows_all, as_json=as_json)
         return
     if shows_all:
         raise UsageError("--all goes with --sweeps here.", hint="Try `hsm sync list --sweeps --all`.", kind="usage")
-    if target or assignments or to_sweeps is not None or to_wandb is not None:
+    if target or run or project or assignments or to_sweeps is not None or to_wandb is not None:
         raise UsageError(
-            "--target, --set, --to-sweeps and --to-wandb go with --resolved here.",
+            "--target, --run, --project, --set, --to-sweeps and --to-wandb go with --resolved here.",
             hint="Try `hsm sync list --resolved latest`.",
             kind="usage",
         )

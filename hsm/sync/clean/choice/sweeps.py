@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from hsm.config.load import LoadedConfig
 from hsm.discover.membership import Candidate
-from hsm.discover.words.lookup import LOOSE_WORD, RUN_PREFIX
+from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD, RUN_PREFIX
 from hsm.endpoint import Endpoint
 from hsm.errors import UsageError
 from hsm.plan.choice import RunChoice
+from hsm.project_folder import ProjectFolder
 from hsm.records.cleaned_runs import iter_all_cleanings
 from hsm.sweep_folder import LOOSE
 from hsm.sync.clean.choice.targets import choose_counting_targets
@@ -47,6 +48,8 @@ def find_clean_sources(
         if not left:
             raise
         source = _find_rest(loaded, endpoint, words, left)
+    if ALL_SWEEPS in words:
+        source = _leave_unasked(loaded, source, targets, takes_loose=bool(options.older_than_ns))
     if any(sweep.id == LOOSE for sweep in source.sweeps) and not (options.older_than_ns or choice.names):
         _check_loose(source.only.get(LOOSE, frozenset()), words)
     for sweep in source.sweeps:  # before anything is removed of the first one
@@ -55,6 +58,25 @@ def find_clean_sources(
         replace(source, sweeps=(sweep,), said=source.said if number == 0 else ())
         for number, sweep in enumerate(source.sweeps)
     )
+
+
+def _leave_unasked(
+    loaded: LoadedConfig, source: ProjectSource, targets: Sequence[str], *, takes_loose: bool
+) -> ProjectSource:
+    """Leave what `--all` does not mean: sweeps that were brought nowhere, and loose runs without an age.
+
+    What stays is said, so that nobody takes it for cleaned. Where nothing is left, the caller's checks say why.
+    """
+    folder, names = ProjectFolder(loaded.project), targets or tuple(loaded.config.sync_targets)
+    brought = {sweep.id for sweep in source.sweeps if any(os.path.isfile(folder.journal(n, sweep.id)) for n in names)}  # noqa: PTH113
+    kept = tuple(sweep for sweep in source.sweeps if sweep.id in brought and (takes_loose or sweep.id != LOOSE))
+    if not kept:
+        return source
+    never = [sweep.id for sweep in source.sweeps if sweep.id not in brought]
+    said = [f"{len(never)} of {len(source.sweeps)} sweeps stay: not brought to any target from here"] if never else []
+    if LOOSE in brought and not takes_loose:
+        said.append("the loose runs stay: they go with `--older-than 30d`, or one by one with `--run ID`")
+    return replace(source, sweeps=kept, said=(*source.said, *said))
 
 
 def _find_left(loaded: LoadedConfig, words: Iterable[str]) -> dict[str, tuple[str, str]]:

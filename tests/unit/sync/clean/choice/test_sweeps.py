@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hsm.discover.words.lookup import ALL_SWEEPS
 from hsm.errors import UsageError
 from hsm.plan.choice import RunChoice
 from hsm.records.cleaned import CleanedUnit, Cleaning, make_aside_name, make_cleaning_path, save_cleaning
@@ -82,6 +83,24 @@ def test_what_was_never_brought_anywhere_stops_the_others_too(bench: CleanBench)
     write_run(bench.project / "wandb", "dev1", sweep="dev")
     with pytest.raises(UsageError) as caught:
         find(bench, SWEEP, "dev")
+    assert caught.value.kind == "never_synced"
+
+
+@pytest.mark.parametrize(("older", "ids"), [(0, [SWEEP]), (1, [SWEEP, LOOSE])], ids=["no age", "an age"])
+def test_all_leaves_what_was_never_brought_and_loose_runs_without_an_age(
+    bench: CleanBench, older: int, ids: list[str]
+) -> None:
+    write_run(bench.project / "wandb", "dev1", sweep="dev")
+    found = find(bench, ALL_SWEEPS, older=older)
+    assert [source.sweeps[0].id for source in found] == ids
+    said = found[0].said
+    assert any("1 of 3 sweeps stay" in line for line in said)
+    assert any("`--older-than 30d`" in line for line in said) is (not older)
+
+
+def test_all_of_nothing_that_was_brought_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        find(CleanBench(tmp_path), ALL_SWEEPS)
     assert caught.value.kind == "never_synced"
 
 
