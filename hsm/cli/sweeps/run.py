@@ -1,4 +1,4 @@
-"""`hsm sweep run`: shows and prepares the tasks of a sweep."""
+"""`hsm sweep run`: shows, prepares and submits the tasks of a sweep."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hsm.cli.sweeps.opening import ForceOption, GpusOption, ParallelOption, WaitOption, check_gpus
 from hsm.cli.sweeps.options import ConfigOption, TrustOption, find_definition, parse_resources
-from hsm.errors import UsageError
 from hsm.prepared_sweep.document import SweepMode
 from hsm.sweeps.code.capture import CodeChoice
 
@@ -32,22 +32,31 @@ def run_sweep(
     sbatch: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="A further long option of sbatch; repeatable.")
     ] = None,
+    parallel: ParallelOption = None,
+    gpus: GpusOption = None,
+    force: ForceOption = False,
+    wait: WaitOption = None,
     trust: TrustOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document.")] = False,
 ) -> None:
-    """Make the tasks of a sweep, and show or prepare them.
+    """Make the tasks of a sweep, and show, prepare or submit them.
 
-    The definition says what is varied. With --prepare the sweep's folder is written, complete: tasks, arguments and a
-    snapshot of the code, so that what is submitted later runs what was there now.
+    The definition says what is varied. First the sweep's folder is written, complete: tasks, arguments and a snapshot
+    of the code, so that a task that waits for days runs what was there now. Then its tasks are submitted.
+
+    Exit codes: 0 all submitted, and completed where it waits; 1 some not; 2 usage or configuration.
     """
     from hsm.cli.render import show_note
     from hsm.cli.render.sweeps import show_draft, show_prepared
+    from hsm.cli.sweeps.submit import finish
     from hsm.process.runner import Runner
     from hsm.sweeps.definition.load import load_definition
     from hsm.sweeps.draft import SweepRequest, check_most, make_draft
     from hsm.sweeps.names import check_name, make_sweep_name
     from hsm.sweeps.prepare import prepare_sweep
     from hsm.sweeps.project.load import load_settings
+    from hsm.sweeps.submitted.open_sweep import open_sweep
+    from hsm.sweeps.submitted.submit import SubmitOptions, submit_sweep
 
     now = datetime.now(timezone.utc)
     settings = load_settings(Path.cwd(), is_trusted=trust)
@@ -58,12 +67,6 @@ def run_sweep(
     if count_only:
         _show_count(min(most or len(definition.tasks), len(definition.tasks)), as_json=as_json)
         return
-    if not dry_run and not prepare:
-        raise UsageError(
-            "Submitting tasks is not part of this version.",
-            hint="See the tasks with `--dry-run`, or write the sweep's folder with `--prepare`.",
-            kind="usage",
-        )
     for notice in settings.notices:
         show_note(f"Note: {notice}")
     request = SweepRequest(
@@ -75,11 +78,20 @@ def run_sweep(
         most_tasks=most,
         asked=parse_resources(walltime, mem, sbatch or ()),
     )
-    draft = make_draft(request, Runner(), dry_run=dry_run)
+    runner, chosen_gpus = Runner(), check_gpus(gpus)
+    draft = make_draft(request, runner, dry_run=dry_run)
     if dry_run:
         show_draft(draft, as_json=as_json)
     else:
-        show_prepared(draft, prepare_sweep(draft, now), as_json=as_json)
+        folder = prepare_sweep(draft, now)
+        if prepare:
+            show_prepared(draft, folder, as_json=as_json)
+            return
+        if not as_json:
+            show_prepared(draft, folder, as_json=False)
+        opened = open_sweep(settings, folder.folder.name, runner)
+        submitted = submit_sweep(opened, SubmitOptions(mode, parallel or 0, chosen_gpus, force=force), tell=show_note)
+        finish(opened, submitted, "sweep run", mode, wait=wait, as_json=as_json)
 
 
 def _show_count(count: int, *, as_json: bool) -> None:

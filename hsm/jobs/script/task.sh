@@ -121,7 +121,7 @@ hsm_finish_task() {
     return 0
   fi
   if [ "$hsm_signal" = SAVE ] && [ ! -e "$HSM_TASK_DIR/.done" ] && [ "$2" -lt "$hsm_resume_times" ] &&
-    ! hsm_is_cancelled "$HSM_TASK" "$HSM_ATTEMPT"; then
+    ! hsm_is_cancelled "$HSM_TASK" $((HSM_ATTEMPT - $2)); then
     hsm_write_info "Requeued: $now" 'Status: REQUEUED' "Exit Code: $code"
     return 75
   fi

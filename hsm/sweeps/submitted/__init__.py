@@ -1,0 +1,1 @@
+"""Sweeps that were submitted, or are about to be: what is done with them, and what is known of them."""
