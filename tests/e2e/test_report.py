@@ -270,4 +270,4 @@ def test_a_log_without_permission_is_a_problem_of_its_run(hsm: RunHsm, project: 
     next(copy.glob("wandb/*-id-run_000/run-*.wandb")).chmod(0)
     completed = hsm("sync", "report", "latest", "--json", cwd=copy)
     assert completed.returncode == 1
-    assert [problem["kind"] for problem in json.loads(completed.stdout)["problems"]] == ["unreadable_log"]
+    assert [problem["kind"] for problem in json.loads(completed.stdout)["problems"]] == ["unreadable"]
