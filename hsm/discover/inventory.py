@@ -26,6 +26,7 @@ from hsm.discover.kinds.receipts import (
     make_receipt_trees,
     read_listed,
 )
+from hsm.discover.kinds.synced_runs import find_synced_copies
 from hsm.discover.results import Results
 from hsm.discover.run_files import read_run_files, read_run_versions
 from hsm.discover.sweeps import Layout, Sweep
@@ -233,7 +234,10 @@ def _read_runs(
         listed={name: found.runs for name, found in listed.items()},
         places=make_claimed_places(layout, known_sweeps),
     )
-    members, untold = read_members(endpoint, candidates, claims=claims, index=index, now_ns=seen.now_ns)
+    copies = find_synced_copies(endpoint, layout, candidates, usual=wandb.base, known_sweeps=known_sweeps, index=index)
+    members, untold = read_members(
+        endpoint, candidates, claims=claims, index=index, now_ns=seen.now_ns, copies=dict.fromkeys(copies, wandb.base)
+    )
     behind = [member.candidate for member in members if member.candidate.real and places is None]
     members = tuple(member for member in members if not member.candidate.real or places is not None)
     runs, results = read_run_files(endpoint, members, now_ns=seen.now_ns, places=places)

@@ -132,8 +132,17 @@ def look_behind(endpoint: Endpoint, symlinks: Sequence[Candidate]) -> tuple[Cand
     return tuple(found)
 
 
+_NO_COPIES: Mapping[str, str] = {}
+
+
 def read_members(
-    endpoint: Endpoint, candidates: Sequence[Candidate], *, claims: RunClaims, index: RunIndex, now_ns: int
+    endpoint: Endpoint,
+    candidates: Sequence[Candidate],
+    *,
+    claims: RunClaims,
+    index: RunIndex,
+    now_ns: int,
+    copies: Mapping[str, str] = _NO_COPIES,
 ) -> tuple[tuple[Member, ...], tuple[Problem, ...]]:
     """Choose the candidates that belong to a sweep, reading the logs that `index` does not know.
 
@@ -143,6 +152,7 @@ def read_members(
         claims: Of the sweep, and of others.
         index: The cache of their logs; takes what is read, and drops logs that are gone.
         now_ns: The clock there; 0 where unknown.
+        copies: Of runs that lie in two folders, one of which a sync brought: by name, the folder that holds that one.
 
     Returns:
         The members by name, and problems of runs that cannot be told or must not be sent. Of two run folders of one
@@ -169,6 +179,7 @@ def read_members(
             is_unread = found.is_empty and candidate.log_size > len(FILE_HEADER)
             unknown.append(replace(candidate, is_unreadable=candidate.is_unreadable or is_unread))
     single = _leave_second_names(members)
+    single.update({name: [_choose_copy(single[name], folder)] for name, folder in copies.items() if name in single})
     problems = [
         make_double_problem(name, [member.candidate.path for member in found], is_at_source=True)
         for name, found in single.items()
@@ -178,6 +189,17 @@ def read_members(
     problems.extend(make_foreign_problem(run.candidate.name, run.facts) for run in taken if run.facts.is_foreign)
     problems.extend(iter_unknown_problems(unknown, claims.sweep, facts))
     return tuple(taken), tuple(problems)
+
+
+def _choose_copy(found: Sequence[Member], folder: str) -> Member:
+    """Choose between a run where it was made and the copy that a sync brought: the copy, unless the run went on since.
+
+    What was verified is the copy, and a clean elsewhere relies on it. A log only grows, and not after its exit record.
+    """
+    copy = next((member for member in found if member.candidate.prefix == folder), found[0])
+    longest = max(found, key=lambda member: member.candidate.log_size)
+    has_gone_on = copy.facts.exit_code is None and longest.candidate.log_size > copy.candidate.log_size
+    return longest if has_gone_on else copy
 
 
 def _leave_second_names(members: Mapping[str, Sequence[Member]]) -> dict[str, list[Member]]:

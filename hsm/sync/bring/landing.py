@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hsm.discover.files.folder_links import follow_folders, resolve_places
+from hsm.discover.index import RunIndex
 from hsm.discover.kinds.hydra import (
     check_places,
     list_hydra_trees,
     make_hydra_sweep,
     make_two_kinds_error,
 )
+from hsm.discover.kinds.synced_runs import find_synced_copies
 from hsm.discover.membership import Candidate
 from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep, is_run_name, pick_sweep
 from hsm.discover.wandb_runs import find_candidates, find_job_runs, look_behind, make_wandb_tree
@@ -94,13 +96,13 @@ def find_landing(
     Raises:
         UsageError: As `find_home` and `find_hydra_home`.
     """
-    layout = here.layout
+    layout, known = here.layout, {sweep, *(each.id for each in here.sweeps)}
     if place:
         hydra = find_hydra_home(here, place)
-        places = find_run_places(layout, hydra, runs, follow=follow)
+        places = find_run_places(layout, hydra, runs, follow=follow, known_sweeps=known)
         return Landing(hydra if hydra.path else None, layout.project, layout.wandb, places, layout.sweeps)
     home = find_home(here.sweeps, sweep)
-    places = find_run_places(layout, home or Sweep(sweep), runs, follow=follow)
+    places = find_run_places(layout, home or Sweep(sweep), runs, follow=follow, known_sweeps=known)
     prefix = home.prefix if home is not None else layout.sweeps
     return Landing(home, prefix, layout.wandb, places, prefix)
 
@@ -144,7 +146,12 @@ def find_home(known: Sequence[Sweep], sweep: str) -> Sweep | None:
 
 
 def find_run_places(
-    layout: Layout, sweep: Sweep, runs: Collection[str], *, follow: Sequence[str] | None = None
+    layout: Layout,
+    sweep: Sweep,
+    runs: Collection[str],
+    *,
+    follow: Sequence[str] | None = None,
+    known_sweeps: Collection[str] = (),
 ) -> RunPlaces:
     """Find where runs of a sweep lie on this machine, by the names of folders alone.
 
@@ -153,16 +160,22 @@ def find_run_places(
         sweep: The sweep, with its folder where it has one here.
         runs: Their names.
         follow: As of `hsm.discover.inventory.read_inventory`: what is sent from behind a symlink lies there.
+        known_sweeps: Those here whose receipts may list a run; by default the sweep alone.
     """
     names = frozenset(runs)
     if not names:
         return RunPlaces()
     endpoint = LocalEndpoint(scan=_scan_places if follow is None else _scan_links)
     found, problems = _look(endpoint, layout, sweep, names, follow)
+    usual = os.path.realpath(layout.wandb)
+    copies = find_synced_copies(
+        LocalEndpoint(), layout, found, usual=usual, known_sweeps=known_sweeps or [sweep.id], index=RunIndex()
+    )
+    # A copy that a sync brought here is where the next one lands; the run where it was made is left alone.
+    found = [candidate for candidate in found if candidate.name not in copies or candidate.prefix == usual]
     places: dict[str, list[Candidate]] = {}
     for candidate in _leave_second_names(found, resolve=os.path.realpath if follow is not None else str):
         places.setdefault(candidate.name, []).append(candidate)
-    usual = os.path.realpath(layout.wandb)
     single = {name: found[0].prefix for name, found in places.items() if len(found) == 1}
     return RunPlaces(
         folders={name: folder for name, folder in single.items() if folder != usual},

@@ -313,10 +313,11 @@ def test_a_run_in_two_places_stays_as_it_is(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("roots", [tuple(Root), (Root.WANDB,)])
-def test_runs_that_all_lie_twice_are_no_vanished_source(bench: Bench, roots: tuple[Root, ...]) -> None:
+def test_runs_that_all_lie_several_times_are_no_vanished_source(bench: Bench, roots: tuple[Root, ...]) -> None:
     bench.pull()
     for name in RUNS:
-        bench.put_here(name, "wandb/wandb")
+        for place in ("wandb/wandb", "train/wandb"):
+            bench.put_here(name, place)
     report = bench.pull(roots=roots)
     assert (report.state, report.exit_code) == (State.PARTIAL, ExitCode.PARTIAL)
     assert [problem.kind for problem in report.problems] == ["double_run"] * 4
