@@ -316,7 +316,7 @@ def test_a_run_in_two_places_stays_as_it_is(bench: Bench) -> None:
 def test_runs_that_all_lie_several_times_are_no_vanished_source(bench: Bench, roots: tuple[Root, ...]) -> None:
     bench.pull()
     for name in RUNS:
-        for place in ("wandb/wandb", "train/wandb"):
+        for place in ("wandb/wandb", f"wandb/{ONE}"):
             bench.put_here(name, place)
     report = bench.pull(roots=roots)
     assert (report.state, report.exit_code) == (State.PARTIAL, ExitCode.PARTIAL)
