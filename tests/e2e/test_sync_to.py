@@ -43,9 +43,9 @@ def read_document(completed: subprocess.CompletedProcess[str]) -> dict[str, Any]
     return document
 
 
-def sync(project: Project, *args: str) -> dict[str, Any]:
+def sync(project: Project, *args: str, **options: Any) -> dict[str, Any]:
     """Run `hsm sync to ... --json` for one sweep and one target, and return the target's part."""
-    document = read_document(project.hsm("sync", "to", *args, "--json"))
+    document = read_document(project.hsm("sync", "to", *args, "--json", **options))
     assert document["error"] is None
     (sweep,) = document["sweeps"]
     (target,) = sweep["targets"]
@@ -72,7 +72,7 @@ def assert_equal_files(source: Path, target: Path, names: set[str]) -> None:
 
 def test_exactly_the_right_runs_arrive_byte_for_byte(project: Project) -> None:
     flat, nested = find_sweeps(project)
-    result = sync(project, flat, "--all-versions")
+    result = sync(project, flat, "--all-versions", real_start=True)
     source = project.folder / "wandb"
     runs = list_runs(source)
     assert list_runs(project.target_wandb) == runs
