@@ -249,6 +249,19 @@ def test_folders_of_one_name_in_two_sweeps_are_told_apart_by_their_paths(mixed: 
         assert list_ids(mean(mixed, str(mixed.folder / path))) == [sweep]
 
 
+def test_the_folder_of_a_job_means_its_whole_sweep_and_says_so(made: MadeProject) -> None:
+    made.write("multirun/D/T/multirun.yaml")
+    for job in ("multirun/D/T/0", "outputs/D/T"):
+        made.write(f"{job}/.hydra/hydra.yaml")
+    run = made.write_run(f"multirun/D/T/0/wandb/offline-run-{T}-j", w.run("j"))
+    for word, sweep in (("multirun/D/T/0", "multirun_D_T"), ("outputs/D/T", "D")):
+        (found,) = mean(made, word)
+        assert (found.sweep.id, found.runs) == (sweep, frozenset())
+        assert found.said.endswith("which is meant as a whole")
+    (found,) = mean(made, str(run))
+    assert (found.sweep.id, found.runs) == ("multirun_D_T", {run.name})
+
+
 def test_a_pattern_asks_only_for_what_matches(made: MadeProject) -> None:
     for folder in ("a_b/c", "a/b_c"):
         made.write(f"{folder}/multirun.yaml")
