@@ -5,7 +5,6 @@ A group is a table of places, after "Lazily Loading Subcommands" in click's docu
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -29,7 +28,7 @@ class UnknownCommandError(UsageError):
     kind = "usage"
 
     def __init__(self, group: Sequence[str], words: Sequence[str], names: Sequence[str]) -> None:
-        super().__init__(f"There is no command `{shlex.join(['hsm', *group, words[0]])}`.", hint="See `hsm --help`.")
+        super().__init__(f"There is no command `{' '.join(['hsm', *group, words[0]])}`.", hint="See `hsm --help`.")
         self.group, self.words, self.names = tuple(group), tuple(words), tuple(names)
 
 

@@ -25,6 +25,16 @@ class BoundaryGroup(LazyGroup):
         "sync": CommandPlace("hsm.cli.sync.app", "app"),
         "sweep": CommandPlace("hsm.cli.sweeps.app", "app"),
         "hosts": CommandPlace("hsm.cli.hosts.app", "app"),
+        "docs": CommandPlace(
+            "hsm.cli.docs",
+            "show_docs",
+            examples=(
+                ("hsm docs", "list the pages"),
+                ("hsm docs quickstart", "from nothing to the first sync"),
+                ("hsm docs sync from", "a command"),
+                ("hsm docs configuration --open", "every setting, in a browser"),
+            ),
+        ),
     }
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own context
@@ -73,9 +83,9 @@ class _InterruptedError(HsmError):
 app = typer.Typer(
     name="hsm",
     cls=BoundaryGroup,
-    help="HSM, the HPC Sweep Manager: brings the results of hyper-parameter sweeps home.",
-    epilog="A first time? `hsm sync init`, then `hsm sync to latest --dry-run`. The guide is docs/SYNC.md.",
-    no_args_is_help=True,
+    help="HSM, the HPC Sweep Manager: copies the results of hyper-parameter sweeps to where you look at them.",
+    epilog="A first time? `hsm sync init`, or `hsm docs quickstart`. The guide: `hsm docs`.",
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -90,11 +100,15 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    ctx: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback ends the program
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
-    pass
+    if ctx.invoked_subcommand is None:
+        from hsm.cli.overview import show_overview
+
+        show_overview()
 
 
 def run_program() -> int:

@@ -13,6 +13,7 @@ from hsm.errors import AmbiguousSweepError, HsmError, SweepWordError, UsageError
 
 STATUS_COMMANDS = (
     (("sync", "status"), "what was synced, and what is pending"),
+    (("sweep", "status"), "which tasks of a sweep wait, run or failed"),
     (("hosts", "check"), "which machines answer"),
     (("hosts", "scores", "status"), "which machines' scores have drifted"),
 )
@@ -169,9 +170,11 @@ def _find_direction(*targets: str) -> str:
 def _iter_commands() -> Iterator[tuple[str, ...]]:
     """Yield the commands of the groups below the root, none by its other names."""
     from hsm.cli.hosts.app import COMMANDS as HOSTS
+    from hsm.cli.sweeps.app import COMMANDS as SWEEP
     from hsm.cli.sync.app import COMMANDS as SYNC
 
     yield from (("sync", name) for name in SYNC)
+    yield from (("sweep", name) for name in SWEEP)
     yield from (("hosts", name) for name in HOSTS)
 
 

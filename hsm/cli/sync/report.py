@@ -127,7 +127,9 @@ def report_sweep(
         n_best=best,
     )
     choice = RunChoice(names=frozenset(run or ()), project=project or "")
-    name, runs, jobs, problems = _read_inventory(_choose_word(sweep, run, is_all=everything), choice, is_quiet=as_json)
+    name, runs, jobs, problems = _read_inventory(
+        _choose_word(sweep, run, is_all=everything, is_quiet=as_json), choice, is_quiet=as_json
+    )
     found = read_report(name, runs, request, problems=problems, with_curves=html is not None, jobs=jobs)
     written = _save_files(found, parquet=parquet, html=html)
     _show(found, written, as_csv=as_csv, as_json=as_json, verbosity=verbose)
@@ -154,12 +156,13 @@ def _check_extras(*, parquet: bool, html: bool) -> None:
         check_extra(PLOTLY_MODULE, "--html")
 
 
-def _choose_word(sweep: str | None, run: Sequence[str] | None, *, is_all: bool) -> str:
-    """Return the word of the sweep: without one, of that which a run is in.
+def _choose_word(sweep: str | None, run: Sequence[str] | None, *, is_all: bool, is_quiet: bool) -> str:
+    """Return the word of the sweep: without one, of that which a run is in, or the newest.
 
     Raises:
-        UsageError: Neither is named, or all are meant and one is.
+        UsageError: All are meant and one is named.
     """
+    from hsm.cli.sync.options.sweep_choice import take_newest
     from hsm.discover.words.lookup import ALL_SWEEPS, RUN_PREFIX
     from hsm.sync.call import list_asked
 
@@ -167,7 +170,7 @@ def _choose_word(sweep: str | None, run: Sequence[str] | None, *, is_all: bool) 
         list_asked(None if sweep is None else [sweep], {"all": True})  # not with a name
         return ALL_SWEEPS
     if sweep is None and not run:
-        raise UsageError("No sweep was named.", hint="Try `hsm sync report latest`.", kind="usage")
+        return take_newest(is_quiet=is_quiet)
     return sweep if sweep is not None else f"{RUN_PREFIX}{(run or ('',))[0]}"
 
 

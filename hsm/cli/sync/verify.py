@@ -11,7 +11,7 @@ from hsm.call_options import VerifyOptions
 from hsm.cli.sync.options.declarations import SweepsOrNone
 from hsm.cli.sync.options.project import load_targets
 from hsm.cli.sync.options.signature import take_options
-from hsm.errors import UsageError
+from hsm.cli.sync.options.sweep_choice import take_newest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def verify_sweeps(sweeps: Sequence[str] | None, options: VerifyOptions) -> None:
     choice = parse_choice(options)
     words = list_asked(sweeps, options)
     if not words:
-        raise UsageError("No sweep was named.", hint="Try `hsm sync verify latest`.", kind="usage")
+        words = (take_newest(is_quiet=as_json or quiet),)
     loaded, targets = load_targets(options.get("target"), is_trusted=options.get("trust", False))
     may_ask = has_terminal() and not as_json
     with make_reporter(is_quiet=quiet, targets=list(targets)) as reporter:

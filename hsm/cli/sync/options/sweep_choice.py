@@ -50,6 +50,17 @@ def choose_sweeps(
     return _ask(offers)
 
 
+def take_newest(*, is_quiet: bool) -> str:
+    """Return the word of the newest sweep, for a command that only looks and to which none was named; it says so."""
+    from hsm.discover.sweeps import LATEST
+
+    if not is_quiet:
+        from hsm.cli.render import show_note
+
+        show_note("No sweep was named: this is the newest.")
+    return LATEST
+
+
 def list_offers_here(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> list[Offer]:
     """List the sweeps of this project, each with what is pending at targets, from the journals.
 
