@@ -94,8 +94,8 @@ def _check_line(text: str) -> str:
 
 
 def _check_script(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("has a NUL")
+    if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("has a NUL or half a character")
     return text
 
 

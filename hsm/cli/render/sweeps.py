@@ -34,7 +34,7 @@ def show_draft(draft: SweepDraft, *, as_json: bool) -> None:
         printer.print(line, hang=2)
     printer.print("Command of task 1:")
     printer.print_many([f"  {format_command(command)}"])
-    printer.print_hint("Nothing was written. `hsm sweep run --prepare` writes the sweep's folder.")
+    printer.print_hint("Nothing was written. Without --dry-run it is submitted; --prepare writes its folder alone.")
 
 
 def show_prepared(draft: SweepDraft, folder: PreparedFolder, *, as_json: bool) -> None:
@@ -109,7 +109,7 @@ def _make_document(draft: SweepDraft, folder: Path, command: Sequence[str]) -> d
         "n_tasks": len(draft.tasks),
         "n_excluded": draft.request.definition.n_excluded,
         "tasks": list(draft.tasks),
-        "command": list(command),
+        "words": list(command),
         "python": draft.python,
         "script": draft.script or None,
         "code": {

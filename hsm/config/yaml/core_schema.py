@@ -75,6 +75,8 @@ def read_core_scalar(node: yaml.ScalarNode) -> object:
     """Return the value that a scalar stands for: None, a bool, an int, a float or its text."""
     text = str(node.value)
     kind = str(node.tag).removeprefix(_TAG)
+    if kind == "str":
+        return text if text.isascii() else _join_halves(text)
     if kind == "null":
         return None
     if kind == "bool":
@@ -84,6 +86,14 @@ def read_core_scalar(node: yaml.ScalarNode) -> object:
     if kind == "float":
         return _read_float(text)
     return text
+
+
+def _join_halves(text: str) -> str:
+    """Make one character of two escapes that stand for it.
+
+    JSON writes those beyond 16 bits so, and JSON is YAML. What is half a character alone stays one.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _read_int(text: str) -> object:

@@ -36,11 +36,22 @@ def check_script(text: str) -> str:
     return f"/{plain}" if text.startswith("/") else plain
 
 
+def check_text(text: str) -> str:
+    """Return a text that files and arguments can hold.
+
+    Raises:
+        ValueError: It has a NUL, or half a character.
+    """
+    if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("has a NUL or half a character")
+    return text
+
+
 def _check_command(words: tuple[str, ...]) -> tuple[str, ...]:
     if not words or not words[0]:
         raise ValueError("has no program")
-    if any("\0" in word for word in words):
-        raise ValueError("has a NUL")
+    for word in words:
+        check_text(word)
     return words
 
 
@@ -119,7 +130,9 @@ class SweepSection(Section):
 class MetadataSection(Section):
     """Words about a sweep."""
 
-    description: str | None = Field(default=None, description="In words.", json_schema_extra={"allowed": "text"})
+    description: Annotated[str, AfterValidator(check_text)] | None = Field(
+        default=None, description="In words.", json_schema_extra={"allowed": "text"}
+    )
     wandb_project: _Text | None = Field(
         default=None, description="WANDB_PROJECT of the tasks.", json_schema_extra={"allowed": "text"}
     )

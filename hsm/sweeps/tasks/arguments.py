@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from hsm.sweeps.tasks.values import Parameters, encode_value
 OUTPUT, GROUP, HYDRA_FOLDER = "output.dir", "wandb.group", "hydra.run.dir"
 PASSED = (OUTPUT, GROUP, HYDRA_FOLDER)
 """Arguments that HSM adds to those of the sweep; `pass` renames and drops them."""
+
+_UNFIT = re.compile("[\0\ud800-\udfff]")
 
 PYTHON_WORD, SCRIPT_WORD = "{python}", "{script}"
 """What `command` has in the places of the interpreter and the script."""
@@ -138,16 +141,16 @@ def check_parameter(style: ArgumentStyle, name: str, value: object) -> str:
         return "has a name with blanks or control characters"
     if style is ArgumentStyle.FLAGS and (name.startswith("-") or "=" in name):
         return "has a name that cannot be a flag: without dashes before it and without `=`"
-    if _holds_nul(value):
-        return "has a value with a NUL, which no argument can hold"
+    if _holds(_UNFIT, value):
+        return "has a value with a NUL or half a character (\\ud83d), which no argument can hold"
     if style is ArgumentStyle.HYDRA:
         return check_hydra_name(name) or check_hydra_value(value)
     return ""
 
 
-def _holds_nul(value: object) -> bool:
+def _holds(pattern: re.Pattern[str], value: object) -> bool:
     if isinstance(value, str):
-        return "\0" in value
+        return pattern.search(value) is not None
     if isinstance(value, dict):
-        return any(_holds_nul(part) for part in (*value.keys(), *value.values()))
-    return isinstance(value, list) and any(map(_holds_nul, value))
+        return any(_holds(pattern, part) for part in (*value.keys(), *value.values()))
+    return isinstance(value, list) and any(_holds(pattern, part) for part in value)

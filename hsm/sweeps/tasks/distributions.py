@@ -125,7 +125,7 @@ class WholeNumber(Numbers):
 
     def check(self) -> str:
         """Refine `Numbers`."""
-        return Numbers.check(self) or ("has bounds too far apart" if self.high - self.low >= _MOST_SPAN else "")
+        return Numbers.check(self) or ("has bounds too far apart" if self.count() > _MOST_SPAN else "")
 
     def count(self) -> int:
         """Implement `Distribution`."""
@@ -149,7 +149,7 @@ class LogWholeNumber(WholeNumber):
 
     def draw(self, source: Random) -> object:
         """Implement `Distribution`."""
-        found = _draw_log(source, self.low, self.high + 1).to_integral_value(ROUND_FLOOR)
+        found = _draw_log(source, self.low, Decimal(int(self.high) + 1)).to_integral_value(ROUND_FLOOR, _CONTEXT)
         return int(min(max(found, self.low), self.high))
 
 
