@@ -10,8 +10,9 @@ from pathlib import Path
 from hsm.config.load import LoadedConfig
 from hsm.discover.kinds.hydra import make_hydra_sweep
 from hsm.discover.sweeps import Sweep
-from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD, Lookup, Meaning
+from hsm.discover.words.lookup import ALL_SWEEPS, Lookup, Meaning
 from hsm.discover.words.meanings import find_meanings, list_all_meanings
+from hsm.discover.words.spelling import LOOSE_WORD
 from hsm.endpoint import Endpoint
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import SweepKind

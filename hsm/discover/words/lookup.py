@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hsm.discover.kinds.hydra import check_places, make_hydra_sweep, make_two_kinds_error
 from hsm.discover.sweeps import Layout, Sweep, pick_sweep
+from hsm.discover.words.spelling import LOOSE_WORD
+from hsm.errors import UnknownSweepError
 from hsm.model import SweepKind
-from hsm.sweep_folder import LOOSE, iter_sweep_ids, make_hydra_id, make_sweep_id
+from hsm.sweep_folder import iter_sweep_ids, make_hydra_id, make_sweep_id
 
 if TYPE_CHECKING:
     from hsm.discover.words.catalogue import Catalogue, KnownRun
 
-LOOSE_WORD = "loose"
 RUN_PREFIX = "run:"
 ALL_SWEEPS = "--all"
 """The word that means every sweep; none has this name."""
@@ -41,15 +42,6 @@ class Meaning:
     runs: frozenset[str] = frozenset()
     said: str = ""
     folders: frozenset[str] = frozenset()
-
-
-def spell_loose(folders: Iterable[str]) -> str:
-    """Spell the loose runs so that their word is not taken for the beginning of a folder sweep.
-
-    Args:
-        folders: Ids of the folder sweeps.
-    """
-    return LOOSE if any(sweep.startswith(LOOSE_WORD) for sweep in folders) else LOOSE_WORD
 
 
 class Lookup:
@@ -215,6 +207,12 @@ class Lookup:
         own = LOOSE_WORD if sweep.kind is SweepKind.LOOSE else sweep.id
         said = f"{word} (run of {own})" if names == [word] else f"{word} is run {' and '.join(names)} of {own}"
         return Meaning(sweep, frozenset(names), said)
+
+    def make_unknown_error(self, word: str) -> UnknownSweepError:
+        """Make the error of a word that means nothing."""
+        from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
+
+        return make_unknown_error(word, self.folders, self.catalogue, self.layout, working_folder=self.working_folder)
 
     def _spell_runs(self, runs: Sequence[KnownRun]) -> list[str]:
         """Spell each run so that it alone is meant: by its folder's name, by a path where several have this name."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import shlex
 
 from hsm.discover.sweeps import LATEST, Sweep, check_sweep_name
-from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD, RUN_PREFIX, Lookup, Meaning
+from hsm.discover.words.lookup import ALL_SWEEPS, RUN_PREFIX, Lookup, Meaning
+from hsm.discover.words.spelling import LOOSE_WORD
 from hsm.errors import UnknownSweepError, UsageError
 from hsm.model import SweepKind
 from hsm.sweep_folder import LOOSE
@@ -47,9 +48,7 @@ def find_meanings(lookup: Lookup, word: str) -> tuple[Meaning, ...]:
         if any(match.sweep.kind is SweepKind.LOOSE for match in matches):
             _check_loose_place(lookup)
     if not matches:
-        from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
-
-        raise make_unknown_error(word, lookup)
+        raise lookup.make_unknown_error(word)
     return matches
 
 
@@ -61,9 +60,7 @@ def list_all_meanings(lookup: Lookup) -> tuple[Meaning, ...]:
     """
     found = lookup.list_all()
     if not found:
-        from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
-
-        raise make_unknown_error(ALL_SWEEPS, lookup)
+        raise lookup.make_unknown_error(ALL_SWEEPS)
     _check_loose_place(lookup)
     return found
 
@@ -113,9 +110,7 @@ def _find_loose(lookup: Lookup) -> Meaning:
     loose = [sweep for sweep in lookup.catalogue.sweeps if sweep.kind is SweepKind.LOOSE]
     runs = lookup.catalogue.runs
     if not loose and (not runs or any(run.facts.is_foreign for run in runs)):
-        from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
-
-        raise make_unknown_error(LOOSE_WORD, lookup)
+        raise lookup.make_unknown_error(LOOSE_WORD)
     if not loose:
         raise UnknownSweepError(
             "There are no loose runs",
@@ -133,9 +128,7 @@ def _find_spelt(lookup: Lookup, word: str) -> Meaning:
 def _find_group(lookup: Lookup, name: str) -> Meaning:
     sweep: Sweep | None = lookup.find_named(name)
     if sweep is None:
-        from hsm.discover.words.unknown import make_unknown_error  # noqa: PLC0415 - for mistakes alone
-
-        raise make_unknown_error(name, lookup)
+        raise lookup.make_unknown_error(name)
     return lookup.make_meaning(sweep) if sweep.kind is SweepKind.WANDB else Meaning(sweep)
 
 

@@ -10,8 +10,8 @@ from hsm.discover.kinds.agent_files import AGENTS_PREFIX
 from hsm.discover.kinds.hydra import HYDRA_FOLDER
 from hsm.discover.sweeps import WANDB_NAMES, Sweep, is_run_name
 from hsm.discover.words.catalogue import KnownRun
-from hsm.discover.words.lookup import LOOSE_WORD, Lookup, Meaning, make_run_count
-from hsm.discover.words.unknown import make_unknown_error
+from hsm.discover.words.lookup import Lookup, Meaning, make_run_count
+from hsm.discover.words.spelling import LOOSE_WORD, find_wandb_below, list_wandb_folders
 from hsm.errors import UsageError
 from hsm.model import SweepKind
 from hsm.sweep_folder import LOOSE, OUTPUTS
@@ -48,7 +48,7 @@ def _find_folder(lookup: Lookup, word: str) -> Meaning | None:
         or _find_wandb(lookup, real, word)
     )
     if found is None:
-        inner = find_wandb_below(lookup, word)
+        inner = find_wandb_below(lookup.layout, lookup.working_folder, word)
         hint = f"Its runs lie in a wandb folder: `hsm sync to {shlex.quote(inner)}`." if inner else ""
         message = f"{word!r} is no folder of a sweep, of a run, of a job or of wandb"
         raise _make_error(message, hint=hint, kind="no_sweep_folder")
@@ -60,12 +60,7 @@ def _list_folders(lookup: Lookup) -> set[str]:
     layout = lookup.layout
     roots = (layout.project, layout.sweeps, f"{layout.project}/{OUTPUTS}")
     folders = (*roots, *(sweep.path for sweep in lookup.folders if sweep.path))
-    return {os.path.realpath(folder) for folder in folders} | _list_wandb_folders(lookup)
-
-
-def _list_wandb_folders(lookup: Lookup) -> set[str]:
-    layout = lookup.layout
-    return {os.path.realpath(folder) for folder in (layout.wandb, *layout.shared, *layout.inner)}
+    return {os.path.realpath(folder) for folder in folders} | list_wandb_folders(lookup.layout)
 
 
 def _find_sweep(lookup: Lookup, real: str, place: str) -> Meaning | None:
@@ -97,14 +92,14 @@ def _find_run(lookup: Lookup, real: str, word: str) -> Meaning | None:
 def _find_agents(lookup: Lookup, real: str) -> Meaning | None:
     """Find the W&B sweep in whose folder `sweep-<name>` its agents leave their files."""
     folder, _, name = real.rpartition("/")
-    is_agents = name.startswith(AGENTS_PREFIX) and folder in _list_wandb_folders(lookup)
+    is_agents = name.startswith(AGENTS_PREFIX) and folder in list_wandb_folders(lookup.layout)
     sweep = lookup.find_named(name.removeprefix(AGENTS_PREFIX)) if is_agents else None
     return lookup.make_meaning(sweep) if sweep is not None else None
 
 
 def _find_wandb(lookup: Lookup, real: str, word: str) -> Meaning | None:
     """Find the loose runs of a wandb folder, or those of the sweep in whose folder it lies."""
-    if real not in _list_wandb_folders(lookup) and real.rpartition("/")[2] not in WANDB_NAMES:
+    if real not in list_wandb_folders(lookup.layout) and real.rpartition("/")[2] not in WANDB_NAMES:
         return None
     inside = _find_runs_in(lookup, real)
     names = frozenset(run.candidate.name for run in inside if run.is_loose)
@@ -150,15 +145,7 @@ def _find_named(lookup: Lookup, word: str) -> Meaning:
             return lookup.make_meaning(sweep)
     if is_path:
         raise _make_error(f"There is no folder {word!r}", kind="no_sweep_folder")
-    raise make_unknown_error(word, lookup)
-
-
-def find_wandb_below(lookup: Lookup, word: str) -> str:
-    """Find the wandb folder directly in a folder that a word names, as it is typed; empty where there is none."""
-    path = os.path.join(lookup.working_folder, word)  # noqa: PTH118 - as the bytes are
-    known = _list_wandb_folders(lookup) if lookup.working_folder and word else set()
-    found = (name for name in sorted(WANDB_NAMES, reverse=True) if os.path.realpath(f"{path}/{name}") in known)
-    return next((f"{word.rstrip('/')}/{name}" for name in found), "")
+    raise lookup.make_unknown_error(word)
 
 
 def _make_error(message: str, *, hint: str = "", kind: str) -> UsageError:

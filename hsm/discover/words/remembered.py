@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hsm.discover.index import RunIndex
 from hsm.discover.membership import iter_sweep_names
 from hsm.discover.sweeps import Sweep
-from hsm.discover.words.lookup import LOOSE_WORD, spell_loose
+from hsm.discover.words.spelling import LOOSE_WORD, spell_loose
 from hsm.sweep_folder import assign_ids
 
 

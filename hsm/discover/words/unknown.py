@@ -6,15 +6,16 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from hsm.discover.sweeps import Layout
+from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.untold_runs import make_foreign_problem
-from hsm.discover.words.lookup import ALL_SWEEPS, Lookup, spell_loose
+from hsm.discover.words.spelling import find_wandb_below, spell_loose
 from hsm.errors import AmbiguousSweepError, UnknownSweepError, UntoldSweepError
 from hsm.model import SweepKind
 
 if TYPE_CHECKING:
     from hsm.discover.words.catalogue import Catalogue, KnownRun
 
+_ALL = "--all"
 _MOST_NAMES = 5
 
 
@@ -34,16 +35,15 @@ def make_ambiguous_error(word: str, words: Sequence[str]) -> AmbiguousSweepError
     return AmbiguousSweepError(message, hint=hint, word=word, choices=words)
 
 
-def make_unknown_error(word: str, lookup: Lookup) -> UnknownSweepError:
+def make_unknown_error(
+    word: str, folders: Sequence[Sweep], catalogue: Catalogue, layout: Layout, *, working_folder: str = ""
+) -> UnknownSweepError:
     """Make the error of a word that means nothing, with the nearest names, or runs whose log might say it."""
-    from hsm.discover.words.paths import find_wandb_below  # noqa: PLC0415 - it imports this module
-
-    names = list(dict.fromkeys([*(sweep.id for sweep in lookup.folders), *_list_words(lookup)]))
-    untold = _find_untold(lookup.catalogue)
-    layout = lookup.layout
+    names = list(dict.fromkeys([*(sweep.id for sweep in folders), *_list_words(folders, catalogue)]))
+    untold = _find_untold(catalogue)
     if not untold:
-        said = "There is no sweep and no run" if word == ALL_SWEEPS else f"Unknown sweep {word!r}"
-        below = find_wandb_below(lookup, word)
+        said = "There is no sweep and no run" if word == _ALL else f"Unknown sweep {word!r}"
+        below = find_wandb_below(layout, working_folder, word)
         hint = f"Runs lie in {below}: `hsm sync to {shlex.quote(below)}`." if below else _make_hint(names, word, layout)
         choices = [below] if below else _find_nearest(names, word)
         return UnknownSweepError(said, hint=hint, word=word, choices=choices)
@@ -64,9 +64,9 @@ def _find_untold(catalogue: Catalogue) -> list[KnownRun]:
     ]
 
 
-def _list_words(lookup: Lookup) -> list[str]:
-    loose = spell_loose(sweep.id for sweep in lookup.folders)
-    return [loose if sweep.kind is SweepKind.LOOSE else sweep.id for sweep in lookup.catalogue.sweeps]
+def _list_words(folders: Sequence[Sweep], catalogue: Catalogue) -> list[str]:
+    loose = spell_loose(sweep.id for sweep in folders)
+    return [loose if sweep.kind is SweepKind.LOOSE else sweep.id for sweep in catalogue.sweeps]
 
 
 def _make_hint(names: Sequence[str], word: str, layout: Layout) -> str:

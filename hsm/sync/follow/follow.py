@@ -14,8 +14,9 @@ from typing import Protocol
 
 from hsm.config.load import LoadedConfig
 from hsm.discover.sweeps import LATEST
-from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD
+from hsm.discover.words.lookup import ALL_SWEEPS
 from hsm.discover.words.meanings import GROUP_PREFIX
+from hsm.discover.words.spelling import LOOSE_WORD
 from hsm.errors import ExitCode, UsageError
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter

@@ -13,7 +13,6 @@ from hsm.discover.membership import Candidate
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.catalogue import Catalogue, KnownRun
 from hsm.discover.words.lookup import Lookup
-from hsm.discover.words.unknown import make_unknown_error
 from hsm.errors import ExitCode
 from hsm.model import Problem, SweepInventory, SweepKind
 from hsm.remote.local import LocalEndpoint
@@ -151,7 +150,7 @@ def make_lookup(*runs: KnownRun) -> Lookup:
 
 
 def test_a_word_that_no_log_names_may_be_that_of_a_log_that_is_not_there() -> None:
-    error = make_unknown_error("exp1", make_lookup(*POINTERS))
+    error = make_lookup(*POINTERS).make_unknown_error("exp1")
     assert (error.exit_code, error.kind) == (ExitCode.PARTIAL, "not_a_log")
     assert RUN in error.message
     assert "is a Git LFS pointer; run `git lfs pull`" in error.message
@@ -168,5 +167,5 @@ TOLD = {
 
 @pytest.mark.parametrize("run", TOLD.values(), ids=TOLD)
 def test_a_run_that_is_told_is_no_reason_for_an_unknown_word(run: KnownRun) -> None:
-    error = make_unknown_error("exp1", make_lookup(run))
+    error = make_lookup(run).make_unknown_error("exp1")
     assert (error.exit_code, error.kind) == (ExitCode.USAGE, "unknown_sweep")

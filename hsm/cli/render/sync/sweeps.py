@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from hsm.cli.render.printer import Printer, TextColumn
 from hsm.cli.render.sync.preview import describe_states
 from hsm.cli.render.words import format_count, list_some
-from hsm.discover.words.lookup import spell_loose
+from hsm.discover.words.spelling import spell_loose
 from hsm.model import SweepKind
 from hsm.sync.status.overview import HERE, PlaceOverview, SweepOverview, format_time
 from hsm.units import format_bytes

@@ -45,8 +45,9 @@ def list_project_words(words: Sequence[str], project: str) -> tuple[str, ...]:
         UsageError: None of them has such a run.
     """
     from hsm.discover.sweeps import LATEST
-    from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD
+    from hsm.discover.words.lookup import ALL_SWEEPS
     from hsm.discover.words.meanings import GROUP_PREFIX
+    from hsm.discover.words.spelling import LOOSE_WORD
     from hsm.model import Root
     from hsm.plan.choice import RunChoice
     from hsm.sync.source import check_choice, read_inventories
