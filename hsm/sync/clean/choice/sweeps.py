@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from hsm.config.load import LoadedConfig
 from hsm.discover.membership import Candidate
-from hsm.discover.words.lookup import ALL_SWEEPS, LOOSE_WORD, RUN_PREFIX
+from hsm.discover.words.lookup import ALL_SWEEPS, RUN_PREFIX
+from hsm.discover.words.spelling import LOOSE_WORD
 from hsm.endpoint import Endpoint
 from hsm.errors import UsageError
 from hsm.plan.choice import RunChoice
