@@ -173,7 +173,7 @@ class Lookup:
         return (
             meaning
             if found == place
-            else replace(meaning, said=f"{place} is a job of {meaning.said}, which is meant as a whole")
+            else replace(meaning, said=f"{place} is a job of {meaning.said}")
         )
 
     def make_folder_meaning(self, word: str) -> Meaning:

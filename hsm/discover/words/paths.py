@@ -73,7 +73,7 @@ def _find_sweep(lookup: Lookup, real: str, place: str) -> Meaning | None:
             return lookup.make_folder_meaning(sweep.id)
         if is_job and real.rpartition("/")[0] == path:
             return replace(
-                lookup.make_folder_meaning(sweep.id), said=f"{place} is a job of {sweep.id}, which is meant as a whole"
+                lookup.make_folder_meaning(sweep.id), said=f"{place} is a job of {sweep.id}"
             )
     return lookup.find_hydra(place) if is_job or place in lookup.layout.hydra else None
 

@@ -257,7 +257,7 @@ def test_the_folder_of_a_job_means_its_whole_sweep_and_says_so(made: MadeProject
     for word, sweep in (("multirun/D/T/0", "multirun_D_T"), ("outputs/D/T", "D")):
         (found,) = mean(made, word)
         assert (found.sweep.id, found.runs) == (sweep, frozenset())
-        assert found.said.endswith("which is meant as a whole")
+        assert f" is a job of {sweep}" in found.said
     (found,) = mean(made, str(run))
     assert (found.sweep.id, found.runs) == ("multirun_D_T", {run.name})
 
