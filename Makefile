@@ -29,7 +29,7 @@ demo: $(READY) ## See HSM bring a sweep over a private sshd on 127.0.0.1, or ove
 	@$(SETUP) programs --quiet
 	@$(VENV)/bin/python examples/demo/demo.py
 
-sessions: programs $(READY) ## Record the terminal sessions in docs/SYNC.md and docs/LAYOUTS.md anew
+sessions: programs $(READY) ## Record the terminal sessions in docs/ anew
 	@$(VENV)/bin/python examples/demo/record_sessions.py
 
 test: $(READY) ## Run the tests that belong before each commit (under 4 minutes on 2 cores)

@@ -22,6 +22,7 @@ from private_sshd import PrivateSshd
 from session_follow import record_follow
 from session_layouts import record_layouts
 from session_stage import Stage
+from session_start import record_start
 from session_text import make_fixed, replace_sessions
 
 DOCS = REPOSITORY / "docs"
@@ -113,7 +114,15 @@ def record_guide(work: Path) -> dict[str, str]:
         return {**record_day(work / "day"), **following.result()}
 
 
-RECORDERS = {"SYNC.md": record_guide, "LAYOUTS.md": record_all_layouts}
+def record_quickstart(work: Path) -> dict[str, str]:
+    """Record the first commands in both directions."""
+    with PrivateSshd(work / "sshd") as sshd:
+        stage = Stage(work, sshd)
+        said = record_start(stage)
+        return {name: make_fixed(text, stage.make_rules()) for name, text in said.items()}
+
+
+RECORDERS = {"SYNC.md": record_guide, "LAYOUTS.md": record_all_layouts, "QUICKSTART.md": record_quickstart}
 
 
 def record(page: str) -> dict[str, str]:

@@ -35,6 +35,7 @@ def read_sessions(page: Path) -> dict[str, str]:
     ("name", "known"),
     [
         ("SYNC.md", {"pull", "follow", "status", "choose", "resolved"}),
+        ("QUICKSTART.md", {"first-pull", "first-push"}),
         ("LAYOUTS.md", {"loose", "groups", "agents", "parts", "outputs", "hydra", "folders", "old"}),
     ],
 )
@@ -57,6 +58,16 @@ def test_a_page_shows_what_a_recording_shows(
     recorded = read_sessions(page)
     assert known <= recorded.keys()
     assert read_sessions(DOCS / name) == recorded, "`make sessions` brings the page up to date"
+
+
+def test_the_first_sync_takes_two_commands_and_no_edited_file() -> None:
+    """With the installation these are three; the third line of each session only looks."""
+    sessions = read_sessions(DOCS / "QUICKSTART.md")
+    for name, (begin, sync) in {"first-pull": ("init --pull", "from"), "first-push": ("init --push", "to")}.items():
+        typed = re.findall(r"^\$ (.*)$", sessions[name], re.MULTILINE)
+        assert [line.split()[:3] for line in typed[:2]] == [["hsm", "sync", "init"], ["hsm", "sync", sync]]
+        assert begin in typed[0]
+        assert typed[2:] == ["hsm"]
 
 
 @pytest.mark.parametrize(

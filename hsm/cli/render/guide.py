@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.markdown import Markdown
+from rich.theme import Theme
 
 from hsm.cli.guide import PAGES, Section, find_guide, make_anchor, read_page
-from hsm.cli.render.help import calm_styles
 from hsm.cli.render.printer import make_console, show_note
 from hsm.user_files import write_config_file
 
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)([^)\s]*)\)")
+_LANGUAGE = re.compile(r"^```\w+$", re.MULTILINE)
+# Rich's own have a background, and colours that are for a dark one.
+_STYLES = dict.fromkeys(("markdown.code", "markdown.h1", "markdown.h2", "markdown.h3", "markdown.table.header"), "bold")
+_STYLES["markdown.table.border"] = "dim"
 _MOST_COLUMNS = 110  # longer lines of prose are hard to read
 
 _HTML = """<!doctype html>
@@ -35,11 +39,11 @@ table {{ border-collapse: collapse }} td, th {{ border: 1px solid #8886; padding
 
 def page_section(section: Section) -> None:
     """Show a section in the terminal, with the system's pager where it is longer than that."""
-    calm_styles()
     os.environ.setdefault("LESS", "FRX")  # as git does: colours, and no paging of what fits
     console = make_console(is_error=False)
-    with console.pager(styles=True):
-        console.print(Markdown(_LINK.sub(_name_link, section.text)), width=min(console.width, _MOST_COLUMNS))
+    text = _LANGUAGE.sub("```text", _LINK.sub(_name_link, section.text))
+    with console.use_theme(Theme(_STYLES)), console.pager(styles=True):
+        console.print(Markdown(text, code_theme="ansi_dark"), width=min(console.width, _MOST_COLUMNS))
 
 
 def open_guide(section: Section | None) -> None:

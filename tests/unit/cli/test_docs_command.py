@@ -44,7 +44,7 @@ def test_a_topic_is_found(words: list[str], begins: str) -> None:
     [
         ("configurashion", "Did you mean `hsm docs configuration`?"),
         ("xyzzy", "`hsm docs` lists the pages"),
-        ("sweep", "headings"),
+        ("target", "headings"),
         ("", "no topic"),
     ],
 )

@@ -64,13 +64,13 @@ def test_an_empty_project_looks_at_what_is_there() -> None:
 
 def test_a_sweep_that_was_never_sent_is_sent(project: Path) -> None:
     (project / "sweeps" / "outputs" / SWEEP).mkdir(parents=True)
-    assert [SWEEP, "never"] in [line.split() for line in show().splitlines()]
+    assert [SWEEP, "never", "synced"] in [line.split() for line in show().splitlines()]
     assert "`hsm sync to latest`" in show()
 
 
 def test_what_is_not_complete_is_told_with_its_age(project: Path) -> None:
     save(project, SWEEP, a=True, b=False)
-    assert "desktop: 1 of 2 runs not complete, 2 h ago" in show()
+    assert "1 of 2 complete, 2 h ago" in show()
     assert "2 finished" in show()
     assert "Last sync: 2 h ago" in show()
     assert "`hsm sync to latest`" in show()
@@ -87,6 +87,12 @@ def test_runs_that_no_sync_has_met_are_counted(project: Path) -> None:
 def test_where_all_is_complete_one_looks_at_the_results(project: Path) -> None:
     save(project, SWEEP, a=True)
     assert "`hsm sync report latest`" in show()
+
+
+def test_an_older_sweep_that_is_open_is_named(project: Path) -> None:
+    save(project, SWEEP, a=False)
+    save(project, "sweep_20251021_000000", a=True)
+    assert f"`hsm sync to {SWEEP}`" in show()
 
 
 def test_a_pull_that_failed_is_to_be_done_again(project: Path) -> None:

@@ -11,7 +11,6 @@ from hsm.cli.render.words import format_count, name_sweep
 from hsm.sync.status.glance import ProjectGlance, SweepGlance, TargetGlance
 
 _MOST_SWEEPS = 10
-_COLUMNS = (TextColumn("sweep"), TextColumn("runs"), TextColumn("synced"))
 
 
 def show_glance(project: Path, glance: ProjectGlance) -> None:
@@ -27,8 +26,15 @@ def show_glance(project: Path, glance: ProjectGlance) -> None:
     printer.print((project.name, "bold"), f" {arrow} {', '.join(glance.targets) or 'no target'}", hang=2)
     if glance.sweeps:
         shown = glance.sweeps[:_MOST_SWEEPS]
-        rows = [(name_sweep(sweep.sweep), _describe_runs(sweep), _describe_targets(sweep, now)) for sweep in shown]
-        printer.print_table(_COLUMNS, rows, indent=2)
+        names = {target.name for sweep in shown for target in sweep.targets} or set(glance.targets)
+        is_named = len(names) > 1  # else the header says it
+        rows = [
+            (name_sweep(sweep.sweep), _describe_runs(sweep), _describe_targets(sweep, now, is_named=is_named))
+            for sweep in shown
+        ]
+        way = "at" if glance.direction == "to" else "from"
+        last = TextColumn("synced" if is_named else " ".join((way, *names)))
+        printer.print_table((TextColumn("sweep"), TextColumn("runs"), last), rows, indent=2)
     if len(glance.sweeps) > _MOST_SWEEPS:
         printer.print(f"... and {len(glance.sweeps) - _MOST_SWEEPS:,} older ones: `hsm sync status`", indent=2)
     for target, n in glance.new.items():
@@ -51,13 +57,13 @@ def make_next_line(glance: ProjectGlance) -> str:
         )
     if not glance.sweeps:
         return "`hsm sync list --sweeps` shows which sweeps these runs are in."
-    is_open = glance.new or any(
-        not sweep.targets or not all(target.is_complete for target in sweep.targets) for sweep in glance.sweeps
-    )
-    if is_open:
-        verb = "sends" if glance.direction == "to" else "gets"
-        return f"`hsm sync {glance.direction} latest` {verb} what is new of the newest sweep."
-    return "`hsm sync report latest` shows the results; all that is known is complete."
+    is_open = [not sweep.targets or not all(target.is_complete for target in sweep.targets) for sweep in glance.sweeps]
+    if not any(is_open) and not glance.new:
+        return "`hsm sync report latest` shows the results; all that is known is complete."
+    number = is_open.index(True) if any(is_open) else 0
+    word = name_sweep(glance.sweeps[number].sweep) if number else "latest"
+    verb = "sends" if glance.direction == "to" else "gets"
+    return f"`hsm sync {glance.direction} {shlex.quote(word)}` {verb} what is new."
 
 
 def format_age(seconds: float) -> str:
@@ -77,13 +83,12 @@ def _describe_runs(sweep: SweepGlance) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in sorted(newest.states.items())) or "0"
 
 
-def _describe_targets(sweep: SweepGlance, now: float) -> str:
-    return "; ".join(_describe_target(target, now) for target in sweep.targets) or "never"
+def _describe_targets(sweep: SweepGlance, now: float, *, is_named: bool) -> str:
+    words = (f"{f'{target.name}: ' * is_named}{_describe_target(target, now)}" for target in sweep.targets)
+    return "; ".join(words) or "never synced"
 
 
 def _describe_target(target: TargetGlance, now: float) -> str:
-    n_open = target.n_runs - target.n_complete
-    state = f"{n_open:,} of {format_count(target.n_runs, 'run')} not complete" if n_open else "complete"
-    words = "ended with an error" if target.is_failed else state
+    state = "complete" if target.is_complete else f"{target.n_complete:,} of {target.n_runs:,} complete"
     age = f", {format_age(now - target.updated_ns / 10**9)}" if target.updated_ns else ""
-    return f"{target.name}: {words}{age}"
+    return f"{'ended with an error' if target.is_failed else state}{age}"
