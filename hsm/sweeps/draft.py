@@ -16,7 +16,7 @@ from hsm.process.runner import Runner
 from hsm.sweeps.code.capture import CapturedCode, CodeChoice, capture_code
 from hsm.sweeps.definition.load import LoadedDefinition
 from hsm.sweeps.project.interpreter import find_python
-from hsm.sweeps.project.load import SweepSettings
+from hsm.sweeps.project.load import ProjectSettings
 from hsm.sweeps.tasks.arguments import SCRIPT_WORD, CommandForm
 from hsm.sweeps.tasks.values import Parameters
 
@@ -38,7 +38,7 @@ class SweepRequest:
     """
 
     definition: LoadedDefinition
-    settings: SweepSettings
+    settings: ProjectSettings
     name: str
     mode: SweepMode = SweepMode.AUTO
     code: CodeChoice = CodeChoice.AUTO

@@ -19,7 +19,7 @@ def make_sweep_name(now: datetime) -> str:
     return f"sweep_{now:%Y%m%d_%H%M%S}"
 
 
-def check_name(name: str) -> str:
+def check_new_name(name: str) -> str:
     """Return the name of a sweep if it can be an id.
 
     Raises:

@@ -21,6 +21,18 @@ from hsm.hosts.inventory.document import parse_hosts
 from hsm.hosts.inventory.schema import EloSyncEntry, NodeEntry
 from hsm.model import PlanItem, Problem, Reason, Root, RunState, SourceFile, SyncPlan
 from hsm.plan.safety import CHECKS
+from hsm.prepared_sweep.resources import Resources
+from hsm.sweeps.definition.load import parse_definition
+from hsm.sweeps.definition.schema import Definition, MetadataSection, RandomSection, ResumeSection, SweepSection
+from hsm.sweeps.project.schema import (
+    DefaultsFile,
+    LocalSection,
+    MachineSection,
+    PathsSection,
+    ProjectSection,
+    SettingsFile,
+    WandbSection,
+)
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport, make_document
 from hsm.transfer.outcome import Outcome, TransferResult
 
@@ -29,6 +41,7 @@ DESIGN = REPOSITORY / "docs" / "design"
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 GUIDE = (REPOSITORY / "docs" / "SYNC.md").read_text("utf-8")
 HOSTS_GUIDE = (REPOSITORY / "docs" / "HOSTS.md").read_text("utf-8")
+SWEEP_GUIDE = (REPOSITORY / "docs" / "SWEEP.md").read_text("utf-8")
 
 # The heading of the guide under which the keys of a section stand, by the section's place in the file.
 CONFIG_HEADINGS = {
@@ -129,7 +142,8 @@ VISIBLE = [name for name, command in COMMANDS.items() if not command.hidden]
 
 def get_guide(name: str) -> str:
     """The page that a command's group has."""
-    return HOSTS_GUIDE if name.startswith("hsm hosts") else GUIDE
+    guides = {"hsm hosts": HOSTS_GUIDE, "hsm sweep": SWEEP_GUIDE}
+    return guides.get(" ".join(name.split()[:2]), GUIDE)
 
 
 def list_options(name: str) -> set[str]:
@@ -338,7 +352,7 @@ def test_options_of_a_command_are_in_the_guide(name: str) -> None:
 
 
 def test_every_command_has_its_heading_and_no_other() -> None:
-    sections = [find_section(guide, "Commands") for guide in (GUIDE, HOSTS_GUIDE)]
+    sections = [find_section(guide, "Commands") for guide in (GUIDE, HOSTS_GUIDE, SWEEP_GUIDE)]
     headings = [line[5:-1] for section in sections for line in section.splitlines() if line.startswith("### `")]
     assert_same(set(headings), set(VISIBLE))
     assert len(headings) == len(VISIBLE)
@@ -371,6 +385,38 @@ def test_keys_of_the_hosts_file_are_in_its_guide(heading: str, model: type[BaseM
     assert documented == expected
 
 
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("Top level of the definition", Definition),
+        ("`sweep`", SweepSection),
+        ("`random`", RandomSection),
+        ("`metadata`", MetadataSection),
+        ("`resume`", ResumeSection),
+        ("Resources", Resources),
+        ("Top level of the configuration", SettingsFile),
+        ("`project`", ProjectSection),
+        ("`paths`", PathsSection),
+        ("`wandb`", WandbSection),
+        ("`local`", LocalSection),
+        ("A machine", MachineSection),
+        ("Defaults of user and site", DefaultsFile),
+    ],
+)
+def test_keys_of_sweeps_are_in_their_guide(heading: str, model: type[BaseModel]) -> None:
+    documented = {cells[0]: cells[1:3] for cells in iter_rows(find_section(SWEEP_GUIDE, heading))}
+    expected = {
+        f"`{name}`": [show_default(field), (field.json_schema_extra or {}).get("allowed", "a section")]  # type: ignore[union-attr]
+        for name, field in model.model_fields.items()
+    }
+    assert documented == expected
+
+
+def test_the_definition_of_the_guide_has_its_tasks() -> None:
+    (block,) = [block for block in iter_blocks(SWEEP_GUIDE, "yaml") if block.startswith("script:")]
+    assert len(parse_definition(block, "SWEEP.md").tasks) == 8
+
+
 def test_the_hosts_file_of_the_guide_loads() -> None:
     blocks = [block for block in iter_blocks(HOSTS_GUIDE, "yaml") if block.startswith("hosts:")]
     assert blocks
@@ -396,7 +442,7 @@ def test_kinds_of_errors_are_in_the_guide() -> None:
         "failed",
     }
     assert of_every_home | {"space", "unknown_sweep", "damaged_cache", "usage", "interrupted"} <= found
-    pages = [find_section(guide, "Troubleshooting") for guide in (GUIDE, HOSTS_GUIDE)]
+    pages = [find_section(guide, "Troubleshooting") for guide in (GUIDE, HOSTS_GUIDE, SWEEP_GUIDE)]
     assert_same({kind for page in pages for kind in iter_first_spans(page)}, found)
 
 

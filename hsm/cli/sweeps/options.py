@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hsm.errors import UsageError
 from hsm.prepared_sweep.resources import Resources
-from hsm.sweeps.project.load import SweepSettings
+from hsm.sweeps.project.load import ProjectSettings
 
 DEFAULT_DEFINITION = Path("sweeps", "sweep.yaml")
 _ENDINGS = (".yaml", ".yml")
@@ -31,7 +31,7 @@ TrustOption = Annotated[
 ]
 
 
-def find_definition(named: Path | None, settings: SweepSettings) -> tuple[Path, str]:
+def find_definition(named: Path | None, settings: ProjectSettings) -> tuple[Path, str]:
     """Return the definition that is meant, and its name in messages.
 
     Raises:

@@ -52,7 +52,7 @@ def run_sweep(
     from hsm.process.runner import Runner
     from hsm.sweeps.definition.load import load_definition
     from hsm.sweeps.draft import SweepRequest, check_most, make_draft
-    from hsm.sweeps.names import check_name, make_sweep_name
+    from hsm.sweeps.names import check_new_name, make_sweep_name
     from hsm.sweeps.prepare import prepare_sweep
     from hsm.sweeps.project.load import load_settings
     from hsm.sweeps.submitted.open_sweep import open_sweep
@@ -72,7 +72,7 @@ def run_sweep(
     request = SweepRequest(
         definition=definition,
         settings=settings,
-        name=check_name(name) if name is not None else make_sweep_name(now),
+        name=check_new_name(name) if name is not None else make_sweep_name(now),
         mode=mode,
         code=code,
         most_tasks=most,

@@ -30,7 +30,7 @@ _FileT = TypeVar("_FileT", bound=Section)
 
 
 @dataclass(frozen=True, slots=True)
-class SweepSettings:
+class ProjectSettings:
     """Configuration of a project's sweeps.
 
     Attributes:
@@ -87,7 +87,7 @@ def find_project(start: Path) -> Path:
 
 def load_settings(
     start: Path, *, is_trusted: bool = False, site: Path = SITE_DEFAULTS, user: Path | None = None
-) -> SweepSettings:
+) -> ProjectSettings:
     """Load the configuration of the project that `start` lies in; a file that is missing says nothing.
 
     Args:
@@ -107,7 +107,7 @@ def load_settings(
     file, warnings = (file, ()) if is_trusted else drop_code(file, path)
     user = user_config_path("hsm") / "config.yaml" if user is None else user
     layers = [_load(place, str(place), _DEFAULTS_FORM, DefaultsFile) for place in (site, user)]
-    return SweepSettings(
+    return ProjectSettings(
         project=project,
         file=file,
         defaults=merge_resources(*(layer.slurm for layer in layers)),

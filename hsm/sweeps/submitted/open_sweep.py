@@ -20,7 +20,7 @@ from hsm.prepared_sweep.document import PreparedSweep, SweepMode, load_prepared
 from hsm.prepared_sweep.folder import PreparedFolder
 from hsm.process.runner import Runner
 from hsm.sweeps.listing import list_prepared
-from hsm.sweeps.project.load import SweepSettings
+from hsm.sweeps.project.load import ProjectSettings
 
 LATEST = "latest"
 
@@ -36,7 +36,7 @@ class OpenSweep:
         runner: Starts programs, and sleeps.
     """
 
-    settings: SweepSettings
+    settings: ProjectSettings
     prepared: PreparedSweep
     tracked: TrackedSweep
     runner: Runner
@@ -57,7 +57,7 @@ class OpenSweep:
         return self.tracked.store
 
 
-def open_sweep(settings: SweepSettings, word: str, runner: Runner) -> OpenSweep:
+def open_sweep(settings: ProjectSettings, word: str, runner: Runner) -> OpenSweep:
     """Open the sweep that a word means.
 
     Args:

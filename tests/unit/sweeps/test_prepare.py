@@ -23,7 +23,7 @@ from hsm.sweeps import prepare as prepare_module
 from hsm.sweeps.definition.load import load_definition
 from hsm.sweeps.draft import SweepDraft, SweepRequest, check_most, list_scripts, make_draft
 from hsm.sweeps.listing import list_prepared
-from hsm.sweeps.names import check_name, make_sweep_name
+from hsm.sweeps.names import check_new_name, make_sweep_name
 from hsm.sweeps.prepare import prepare_sweep
 from hsm.sweeps.project.load import load_settings
 from tests.unit.sweeps.git_project import make_repository, write_files
@@ -242,7 +242,7 @@ def test_a_name_is_the_time_in_utc() -> None:
 
 @pytest.mark.parametrize("name", ["lr", "_x", "a.b-c", "0", "x" * 100])
 def test_a_plain_name_is_taken(name: str) -> None:
-    assert check_name(name) == name
+    assert check_new_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_a_plain_name_is_taken(name: str) -> None:
 )
 def test_a_name_that_means_something_else_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
-        check_name(name)
+        check_new_name(name)
 
 
 def test_the_list_has_what_was_prepared(project: Path) -> None:

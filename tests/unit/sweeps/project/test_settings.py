@@ -12,7 +12,7 @@ import pytest
 from hsm.errors import ConfigError, NoConfigError
 from hsm.sweeps.definition.load import parse_definition
 from hsm.sweeps.project.interpreter import find_python
-from hsm.sweeps.project.load import SITE_DEFAULTS, SweepSettings, load_settings
+from hsm.sweeps.project.load import SITE_DEFAULTS, ProjectSettings, load_settings
 from hsm.sweeps.project.schema import PathsSection
 from hsm.sweeps.project.template import make_definition_template, make_settings_template
 
@@ -26,7 +26,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def load(project: Path, text: str = "", *, site: str = "", user: str = "", is_trusted: bool = False) -> SweepSettings:
+def load(project: Path, text: str = "", *, site: str = "", user: str = "", is_trusted: bool = False) -> ProjectSettings:
     (project / ".hsm" / "config.yaml").write_text(dedent(text), encoding="utf-8")
     places = {}
     for name, content in (("site", site), ("user", user)):
@@ -180,7 +180,7 @@ def test_programs_do_not_count_in_the_file_of_another_user(project: Path, make_f
     check_dropped(load_settings(project, user=project / "none"))
 
 
-def check_dropped(found: SweepSettings) -> None:
+def check_dropped(found: ProjectSettings) -> None:
     paths, machine = found.file.paths, found.file.machines["hpc"]
     assert (paths.python_interpreter, paths.conda_env, paths.train_script) == (None, None, None)
     assert paths.output_dir == "my/outputs"
