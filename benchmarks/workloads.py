@@ -236,7 +236,7 @@ def _list_results(folder: Path) -> dict[str, Path]:
             for name in names:
                 path = Path(place, name)
                 if not name.startswith(".hsm-") and not path.is_symlink():
-                    before, is_run, inside = str(path.relative_to(folder)).rpartition("wandb/")
+                    _, is_run, inside = str(path.relative_to(folder)).rpartition("wandb/")
                     results[f"wandb/{inside}" if is_run else inside] = path
     return results
 

@@ -64,6 +64,10 @@ class ProjectFolder:
         """Return the record of the wandb folders at a target; without a target, of those here."""
         return self.path / "cache" / (f"folders-{target}.json" if target else "folders.json")
 
+    def looks_cache(self, target: str) -> Path:
+        """Return the record of what the last pull from a target asked of it."""
+        return self.path / "cache" / f"looks-{target}.json"
+
     def target(self, target: str) -> Path:
         """Return the folder that holds the journals of a target."""
         return self.path / "sync" / target

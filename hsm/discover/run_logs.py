@@ -79,7 +79,7 @@ class _LogReader:
         logs = [log for log, candidate in self._unread.items() if candidate.log_size]
         # Heads of 10,000 logs take 1.0 s to read at a far end, both ends of them 2.6 s, and the link comes on top.
         if self._endpoint.is_remote and sum(self._unread[log].log_size for log in logs) > _MOST_BYTES_AT_ONCE:
-            logs = self._read_heads(logs)
+            logs = self._read_last_blocks(self._read_heads(logs))
         # 0.15 to 0.17 write a summary of any size, a final and a footer record behind the exit record.
         for n_blocks in _N_BLOCKS:
             self._read(logs, n_blocks=n_blocks, head_bytes=n_blocks * BLOCK_BYTES)
@@ -111,6 +111,18 @@ class _LogReader:
         """Read small heads, and the last block where every run is wanted; the logs of which more must be read."""
         self._read(logs, n_blocks=int(self._is_wanted is None), head_bytes=_SMALL_HEAD_BYTES)
         return [log for log in logs if self._sizes.get(log, 0) > _SMALL_HEAD_BYTES and self._needs_more(log)]
+
+    def _read_last_blocks(self, logs: Sequence[str]) -> list[str]:
+        """Read the last block of those whose heads name a sweep; the logs of which even more must be read.
+
+        Of 1,000 logs of 55 kB 41 MB come in place of 55: a pull of 5.4 s takes 4.8, at 40 ms one of 8.3 takes 7.9.
+        """
+        if self._is_wanted is None:  # it came with the head
+            return list(logs)
+        named = [log for log in logs if any(iter_sweep_names(self._get_facts(log)))]
+        self._read(named, n_blocks=1, head_bytes=_SMALL_HEAD_BYTES)
+        told = {log for log in named if log in self._sizes and self._get_facts(log).is_whole}
+        return [log for log in logs if log not in told]
 
     def _needs_more(self, log: str) -> bool:
         facts = self._get_facts(log)

@@ -15,17 +15,20 @@ from hsm.config.resolve import resolve_for_sweep
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.lookup import Meaning
+from hsm.endpoint import Endpoint
 from hsm.errors import HsmError, UsageError
 from hsm.model import SweepInventory
 from hsm.plan.symlinks.folder_links import list_followed
 from hsm.plan.symlinks.outside import drop_bad_names
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.progress import Reporter, TargetEnded, WordUnderstood
+from hsm.project_folder import ProjectFolder
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.ending import make_failed_report, make_interrupted_report
 from hsm.sync.bring.far_source import FarSource, load_far_id
+from hsm.sync.bring.foresight import ForesightEndpoint
 from hsm.sync.bring.landing import SweepsHere, find_home
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.options import ExchangeOptions, make_options
@@ -120,7 +123,9 @@ class _Pull:
         with stopwatch.step("login"):
             connection.login(may_ask=self._request.may_ask)
         resolve = partial(self._resolve, connection.name)
-        source = FarSource(connection.endpoint, self._loaded.project, resolve, self._layout)
+        folder = ProjectFolder(self._loaded.project)
+        looks = ForesightEndpoint(connection.endpoint, folder.looks_cache(connection.name), self._request.sweeps)
+        source = FarSource(looks, self._loaded.project, resolve, self._layout)
         with stopwatch.step("scan"):
             meant, reports = self._find(connection.name, source)
         self.only.update(join_meanings(meant))
@@ -129,7 +134,7 @@ class _Pull:
                 reports[sweep.id] = make_interrupted_report(connection.name)
                 continue
             try:
-                reports[sweep.id] = self._serve_sweep(connection, source, sweep, stopwatch, meant)
+                reports[sweep.id] = self._serve_sweep(connection, source, looks, sweep, stopwatch, meant)
             except HsmError as error:
                 reports[sweep.id] = self._end(make_failed_report(connection.name, error, stopwatch.seconds))
             except CommandStoppedError:
@@ -166,6 +171,7 @@ class _Pull:
         self,
         connection: Connection,
         far: FarSource,
+        looks: ForesightEndpoint,
         sweep: Sweep,
         stopwatch: Stopwatch,
         meant: Sequence[Meaning],
@@ -175,7 +181,8 @@ class _Pull:
         options = self._make_options(connection.name, settings, far.look(sweep.id).folders, runs)
         with stopwatch.step("scan"):
             far.check_there(sweep, options.roots)
-            inventory = self._read(connection, far, sweep, options, join_folders(meant))
+            inventory = self._read(looks, far, sweep, options, join_folders(meant))
+            looks.end(saves=not self._request.is_dry_run)
             check_choice(self._request.choice, [inventory], is_part=True)
             check_project_root(connection.name, settings, inventory.kind, inventory.place)
         unchanged = self._session.find_unchanged(connection.name, inventory)
@@ -198,16 +205,16 @@ class _Pull:
         return places
 
     def _read(
-        self, connection: Connection, far: FarSource, sweep: Sweep, options: ExchangeOptions, folders: frozenset[str]
+        self, endpoint: Endpoint, far: FarSource, sweep: Sweep, options: ExchangeOptions, folders: frozenset[str]
     ) -> SweepInventory:
         found = far.look(sweep.id)
         source = ProjectSource(
             project=self._loaded.project,
-            endpoint=connection.endpoint,
+            endpoint=endpoint,
             layout=found.layout,
             known=found.sweeps,
             sweeps=(sweep,),
-            target=connection.name,
+            target=endpoint.name,
             folders=folders,
         )
         inventories = read_inventories(

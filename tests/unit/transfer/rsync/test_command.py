@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner
 from hsm.transfer.base import count_name_bytes
+from hsm.transfer.batches import make_batches
 from hsm.transfer.rsync.command import RsyncCall, make_argv, make_file_list, make_names, make_remote_shell
-from hsm.transfer.rsync.engine import get_max_name_bytes
+from hsm.transfer.rsync.engine import RsyncEngine, get_max_name_bytes
 from hsm.transfer.rsync.output import OutputReader
 from hsm.transfer.rsync.setup import RsyncSetup, StreamDirection
 from hsm.transfer.rsync.versions import RsyncPair, RsyncVersion
@@ -321,6 +322,14 @@ def test_files_are_named_as_words_while_they_fit(
 
 def test_a_pull_names_its_files_by_a_list() -> None:
     assert make_names([make_file("a")], StreamDirection.PULL, max_bytes=LIMIT) == ()
+
+
+def test_a_pull_takes_several_lists_since_a_long_one_is_read_slowly() -> None:
+    engine = RsyncEngine(Runner(), replace(SETUP, direction=StreamDirection.PULL))
+    files = [make_file(f"run/{number:0100}") for number in range(10_000)]
+    batches = make_batches(files, n_streams=1, max_name_bytes=engine.capabilities.max_name_bytes)
+    assert [file for batch in sorted(batches, key=lambda batch: batch.files[0]) for file in batch.files] == files
+    assert max(len(batch.files) for batch in batches) < 3000
 
 
 def test_as_many_names_as_fit_make_a_command_that_can_be_started(
