@@ -31,7 +31,7 @@ def show_docs(
 
     In a terminal it is shown page by page; a pipe gets plain Markdown.
     """
-    from hsm.cli.guide import PAGES, find_section
+    from hsm.cli.guide import find_section, list_pages
 
     section = find_section(topic) if topic else None
     if open_page:
@@ -41,7 +41,7 @@ def show_docs(
     elif section is None:
         from hsm.cli.render import show_lines
 
-        rows = [f"  hsm docs {name:<12}{about.replace('`', '')}" for name, (_, about) in PAGES.items()]
+        rows = [f"  hsm docs {name:<12}{about.replace('`', '')}" for name, about in list_pages().items()]
         further = "Also commands and headings: `hsm docs sync to`, `hsm docs exit codes`. --open shows it in a browser."
         show_lines(["The guide:", *rows, further])
     elif sys.stdout.isatty():

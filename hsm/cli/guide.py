@@ -14,6 +14,7 @@ PAGES = {
     "quickstart": ("QUICKSTART.md", "from nothing to the first sync, in both directions"),
     "layouts": ("LAYOUTS.md", "what to type, for each way in which projects keep their runs"),
     "sync": ("SYNC.md", "every command, option, setting and message of `hsm sync`"),
+    "sweep": ("SWEEP.md", "sweeps that HSM itself runs: `hsm sweep`"),
     "hosts": ("HOSTS.md", "the inventory of machines, and commands on many of them"),
     "python": ("API.md", "the same in a program of your own"),
 }
@@ -24,7 +25,7 @@ _MOST_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class GuideSection:
     """Part of a page.
 
     Attributes:
@@ -55,22 +56,28 @@ def find_guide() -> Path:
     )
 
 
+def list_pages() -> dict[str, str]:
+    """List the pages that are there, each with what it is about."""
+    guide = find_guide()
+    return {topic: about for topic, (file, about) in PAGES.items() if (guide / file).is_file()}
+
+
 def read_page(topic: str) -> str:
     """Read a page."""
     return (find_guide() / PAGES[topic][0]).read_text("utf-8")
 
 
-def find_section(words: Sequence[str]) -> Section:
+def find_section(words: Sequence[str]) -> GuideSection:
     """Find what a topic means: a page, a command, or a heading; a whole heading before a part of one.
 
     Raises:
         UsageError: It means none, or several (kind `unknown_topic`).
     """
-    topic = " ".join(words)
-    if topic.lower() in PAGES:
+    topic, pages = " ".join(words), list_pages()
+    if topic.lower() in pages:
         text = read_page(topic.lower())
         return next(iter_sections(topic.lower(), text))
-    sections = [section for page in PAGES for section in iter_sections(page, read_page(page))]
+    sections = [section for page in pages for section in iter_sections(page, read_page(page))]
     wanted = _normalise(topic)
     names = {wanted, f"hsm {wanted}", f"hsm sync {wanted}"}
     whole = [section for section in sections if _normalise(section.title) in names]
@@ -80,13 +87,13 @@ def find_section(words: Sequence[str]) -> Section:
     raise _make_error(topic, [section.title for section in parts], [section.title for section in sections])
 
 
-def iter_sections(page: str, text: str) -> Iterator[Section]:
+def iter_sections(page: str, text: str) -> Iterator[GuideSection]:
     """Yield the sections of a page: the whole of it first, then each heading's."""
     lines = text.splitlines(keepends=True)
     headings = list(_iter_headings(lines))
     for number, (start, level, title) in enumerate(headings):
         end = next((place for place, other, _ in headings[number + 1 :] if other <= level), len(lines))
-        yield Section(page, title, "".join(lines[start:end]))
+        yield GuideSection(page, title, "".join(lines[start:end]))
 
 
 def make_anchor(title: str) -> str:

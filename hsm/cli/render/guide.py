@@ -12,7 +12,7 @@ from typing import Any
 from rich.markdown import Markdown
 from rich.theme import Theme
 
-from hsm.cli.guide import PAGES, Section, find_guide, make_anchor, read_page
+from hsm.cli.guide import PAGES, GuideSection, find_guide, list_pages, make_anchor, read_page
 from hsm.cli.render.printer import make_console, show_note
 from hsm.user_files import write_config_file
 
@@ -37,7 +37,7 @@ table {{ border-collapse: collapse }} td, th {{ border: 1px solid #8886; padding
 """
 
 
-def page_section(section: Section) -> None:
+def page_section(section: GuideSection) -> None:
     """Show a section in the terminal, with the system's pager where it is longer than that."""
     os.environ.setdefault("LESS", "FRX")  # as git does: colours, and no paging of what fits
     console = make_console(is_error=False)
@@ -46,7 +46,7 @@ def page_section(section: Section) -> None:
         console.print(Markdown(text, code_theme="ansi_dark"), width=min(console.width, _MOST_COLUMNS))
 
 
-def open_guide(section: Section | None) -> None:
+def open_guide(section: GuideSection | None) -> None:
     """Write the guide as pages for a browser, and open the one with a section; without one, the first."""
     folder = write_pages(_find_folder())
     page, anchor = (section.page, f"#{make_anchor(section.title)}") if section else ("quickstart", "")
@@ -61,9 +61,9 @@ def write_pages(folder: Path) -> Path:
     from markdown_it import MarkdownIt
 
     folder.mkdir(parents=True, exist_ok=True)
-    nav = " &middot; ".join(f'<a href="{name}.html">{name}</a>' for name in PAGES)
+    nav = " &middot; ".join(f'<a href="{name}.html">{name}</a>' for name in list_pages())
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    for name in PAGES:
+    for name in list_pages():
         tokens = markdown.parse(re.sub(r"^<!--.*?-->\n", "", read_page(name), flags=re.MULTILINE))
         _set_places(tokens)
         body = markdown.renderer.render(tokens, markdown.options, {})

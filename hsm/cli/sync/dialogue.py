@@ -16,7 +16,7 @@ from hsm.errors import UsageError
 _MOST_HOSTS = 20
 _DIRECTIONS = {"1": "pull", "2": "push"}
 
-Answer = TypeVar("Answer")
+Parsed = TypeVar("Parsed")
 
 
 def ask_address(folder: Path) -> tuple[str, ProjectAddress]:
@@ -58,11 +58,11 @@ def ask_address(folder: Path) -> tuple[str, ProjectAddress]:
     return direction, address
 
 
-def _ask(question: str, parse: Callable[[str], Answer], *, default: str | None = None) -> Answer:
+def _ask(question: str, parse: Callable[[str], Parsed], *, default: str | None = None) -> Parsed:
     """Ask until the answer is right."""
     from hsm.process.signals import hear_signals
 
-    def read(text: str) -> Answer:
+    def read(text: str) -> Parsed:
         try:
             return parse(text.strip())
         except UsageError as error:
@@ -72,7 +72,7 @@ def _ask(question: str, parse: Callable[[str], Answer], *, default: str | None =
 
     try:
         with hear_signals():
-            answer: Answer = typer.prompt(question, default=default, value_proc=read, err=True)
+            answer: Parsed = typer.prompt(question, default=default, value_proc=read, err=True)
             return answer
     # typer makes an Abort, which ends with 1, of a Ctrl-C at its prompt.
     except typer.Abort as error:

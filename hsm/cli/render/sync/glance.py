@@ -33,8 +33,8 @@ def show_glance(project: Path, glance: ProjectGlance) -> None:
             for sweep in shown
         ]
         way = "at" if glance.direction == "to" else "from"
-        last = TextColumn("synced" if is_named else " ".join((way, *names)))
-        printer.print_table((TextColumn("sweep"), TextColumn("runs"), last), rows, indent=2)
+        header = "synced" if is_named else " ".join((way, *names))
+        printer.print_table((TextColumn("sweep"), TextColumn("runs"), TextColumn(header)), rows, indent=2)
     if len(glance.sweeps) > _MOST_SWEEPS:
         printer.print(f"... and {len(glance.sweeps) - _MOST_SWEEPS:,} older ones: `hsm sync status`", indent=2)
     for target, n in glance.new.items():
