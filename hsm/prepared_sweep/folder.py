@@ -53,6 +53,10 @@ class PreparedFolder:
         """The definition as it was read."""
         return self.folder / "sweep_config.yaml"
 
+    def further_definition(self, part: int) -> Path:
+        """Return the definition of tasks that were added later, by the number of their records."""
+        return self.folder / f"sweep_config-{part}.yaml"
+
     @property
     def combinations(self) -> Path:
         """The parameters of all tasks."""

@@ -74,7 +74,7 @@ def _write(folder: PreparedFolder, draft: SweepDraft, *, name: str, now: datetim
         place.mkdir()
     make_private_folder(folder.own)
     folder.definition.write_bytes(draft.request.definition.content)
-    _write_combinations(folder.combinations, draft.tasks)
+    folder.combinations.write_bytes(encode_combinations(draft.tasks))
     if draft.code.text:
         folder.code.write_text(draft.code.text, encoding="utf-8", errors="surrogateescape")
     if draft.code.diff:
@@ -86,9 +86,10 @@ def _write(folder: PreparedFolder, draft: SweepDraft, *, name: str, now: datetim
     save_prepared(folder, _make_prepared(draft, name, now))
 
 
-def _write_combinations(path: Path, tasks: Iterable[Parameters]) -> None:
+def encode_combinations(tasks: Iterable[Parameters]) -> bytes:
+    """Write the parameters of all tasks as JSON, a line for each."""
     lines = ",\n".join(encode_value(task) for task in tasks)
-    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    return f"[\n{lines}\n]\n".encode()
 
 
 def _write_through(path: Path, content: bytes) -> None:

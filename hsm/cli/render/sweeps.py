@@ -17,11 +17,17 @@ from hsm.sweeps.listing import ListedSweep
 from hsm.sweeps.tasks.values import encode_value
 
 
-def show_draft(draft: SweepDraft, *, as_json: bool) -> None:
-    """Print what would be prepared: every task, and how the first one is started."""
+def show_draft(draft: SweepDraft, *, first: int = 1, as_json: bool) -> None:
+    """Print what would be prepared: every task, and how the first one is started.
+
+    Args:
+        draft: The sweep, or what would be added to one of this name.
+        first: The number of its first task.
+        as_json: As a document.
+    """
     request = draft.request
     folder = request.settings.outputs / request.name
-    command = draft.fill(draft.make_form(request.name).make_record(draft.tasks[0]), folder=folder, number=1)
+    command = draft.fill(draft.make_form(request.name).make_record(draft.tasks[0]), folder=folder, number=first)
     if as_json:
         print_document("sweep run", {"dry_run": True, **_make_document(draft, folder, command)})
         return
@@ -29,10 +35,10 @@ def show_draft(draft: SweepDraft, *, as_json: bool) -> None:
     n_excluded = request.definition.n_excluded
     left_out = f", {n_excluded} excluded" if n_excluded else ""
     printer.print_name((request.name, "bold"), f": {format_count(len(draft.tasks), 'task')}{left_out}")
-    printer.print_many(_iter_table(draft))
+    printer.print_many(_iter_table(draft, first))
     for line in _iter_facts(draft):
         printer.print(line, hang=2)
-    printer.print("Command of task 1:")
+    printer.print(f"Command of task {first}:")
     printer.print_many([f"  {format_command(command)}"])
     printer.print_hint("Nothing was written. Without --dry-run it is submitted; --prepare writes its folder alone.")
 
@@ -48,6 +54,14 @@ def show_prepared(draft: SweepDraft, folder: PreparedFolder, *, as_json: bool) -
     printer.print_name((name, "bold"), f": {format_count(len(draft.tasks), 'task')} prepared in {folder.folder}")
     for line in _iter_facts(draft):
         printer.print(line, hang=2)
+
+
+def show_extended(name: str, n_added: int, *, as_json: bool) -> None:
+    """Print how many tasks were added to a sweep."""
+    if as_json:
+        print_document("sweep run", {"dry_run": False, "sweep": name, "n_added": n_added})
+    else:
+        Printer().print_name((name, "bold"), f": {format_count(n_added, 'task')} added")
 
 
 def show_sweep_list(sweeps: Sequence[ListedSweep], *, outputs: str, as_json: bool) -> None:
@@ -122,12 +136,12 @@ def _make_document(draft: SweepDraft, folder: Path, command: Sequence[str]) -> d
     }
 
 
-def _iter_table(draft: SweepDraft) -> Iterator[str]:
+def _iter_table(draft: SweepDraft, first: int) -> Iterator[str]:
     """Yield the tasks as lines of a table: a column for each parameter that varies, nothing cut."""
     fixed = draft.request.definition.space.fixed
     names = [name for name in draft.request.definition.space.iter_names() if name not in fixed]
     rows = [["task", *map(escape_text, names)]]
-    for number, task in enumerate(draft.tasks, 1):
+    for number, task in enumerate(draft.tasks, first):
         cells = [escape_text(encode_value(task[name])) if name in task else "-" for name in names]
         rows.append([str(number), *cells])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

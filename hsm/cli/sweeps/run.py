@@ -32,6 +32,9 @@ def run_sweep(
     sbatch: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="A further long option of sbatch; repeatable.")
     ] = None,
+    extend: Annotated[
+        str | None, typer.Option(metavar="SWEEP", help="Add the tasks that this sweep does not have yet.")
+    ] = None,
     parallel: ParallelOption = None,
     gpus: GpusOption = None,
     force: ForceOption = False,
@@ -48,6 +51,7 @@ def run_sweep(
     """
     from hsm.cli.render import show_note
     from hsm.cli.render.sweeps import show_draft, show_prepared
+    from hsm.cli.sweeps.extension import extend_named
     from hsm.cli.sweeps.submit import finish
     from hsm.process.runner import Runner
     from hsm.sweeps.definition.load import load_definition
@@ -79,19 +83,24 @@ def run_sweep(
         asked=parse_resources(walltime, mem, sbatch or ()),
     )
     runner, chosen_gpus = Runner(), check_gpus(gpus)
-    draft = make_draft(request, runner, dry_run=dry_run)
-    if dry_run:
+    # Further tasks run the code of the sweep that they are added to.
+    draft = make_draft(request, runner, dry_run=dry_run or extend is not None)
+    if extend is not None:
+        is_last = dry_run or prepare
+        found = extend_named(settings, extend, draft, dry_run=dry_run, is_last=is_last, as_json=as_json)
+    elif dry_run:
         show_draft(draft, as_json=as_json)
+        return
     else:
         folder = prepare_sweep(draft, now)
-        if prepare:
+        found = folder.folder.name
+        if prepare or not as_json:
             show_prepared(draft, folder, as_json=as_json)
-            return
-        if not as_json:
-            show_prepared(draft, folder, as_json=False)
-        opened = open_sweep(settings, folder.folder.name, runner)
-        submitted = submit_sweep(opened, SubmitOptions(mode, parallel or 0, chosen_gpus, force=force), tell=show_note)
-        finish(opened, submitted, "sweep run", mode, wait=wait, as_json=as_json)
+    if dry_run or prepare:
+        return
+    opened = open_sweep(settings, found, runner)
+    submitted = submit_sweep(opened, SubmitOptions(mode, parallel or 0, chosen_gpus, force=force), tell=show_note)
+    finish(opened, submitted, "sweep run", mode, wait=wait, as_json=as_json)
 
 
 def _show_count(count: int, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import stat
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from hsm.prepared_sweep.document import ArgumentStyle, SweepMode, load_prepared
 from hsm.prepared_sweep.folder import PreparedFolder
 from hsm.prepared_sweep.records import decode_index_line, decode_record
 from hsm.process.runner import Runner
+from hsm.sweeps import extend as extend_module
 from hsm.sweeps import prepare as prepare_module
 from hsm.sweeps.definition.load import load_definition
 from hsm.sweeps.draft import SweepDraft, SweepRequest, check_most, list_scripts, make_draft
+from hsm.sweeps.extend import extend_sweep, list_new_tasks
 from hsm.sweeps.listing import list_prepared
 from hsm.sweeps.names import check_new_name, make_sweep_name
 from hsm.sweeps.prepare import prepare_sweep
@@ -306,3 +309,85 @@ def test_names_of_tasks_folders_are_as_they_always_were(project: Path) -> None:
         "tasks/task_3/command.txt",
         "tasks/task_3/parameters.json",
     ]
+
+
+# -- further tasks ------------------------------------------------------------------------------------------------
+
+
+def read_names(folder: PreparedFolder) -> list[tuple[int, str]]:
+    """The file and the first argument of each task's record."""
+    index = folder.index.read_bytes()
+    found = []
+    for number in range(1, load_prepared(folder).n_tasks + 1):
+        part, offset, length = decode_index_line(index, number)
+        record = decode_record(folder.records(part).read_bytes()[offset : offset + length])
+        found.append((part, str(record.command[2][0])))
+    return found
+
+
+def extend(project: Path, folder: PreparedFolder, values: str) -> int:
+    write_files(project, {"s.yaml": DEFINITION.replace("1e-3, 3e-4", values)})
+    return extend_sweep(folder, draft(project, dry_run=True))
+
+
+def test_a_sweep_is_extended_by_what_it_does_not_have(project: Path) -> None:
+    folder = prepare(project)
+    former, records = load_prepared(folder), folder.records(1).read_bytes()
+    assert extend(project, folder, "3e-4, 5, 1e-3, 6") == 2
+    assert read_names(folder) == [(1, "lr=0.001"), (1, "lr=0.0003"), (2, "lr=5"), (2, "lr=6")]
+    assert folder.records(1).read_bytes() == records
+    assert [task["lr"] for task in json.loads(folder.combinations.read_bytes())] == [0.001, 0.0003, 5, 6]
+    assert folder.definition.read_text("utf-8") == DEFINITION
+    assert "5, 1e-3, 6" in folder.further_definition(2).read_text("utf-8")
+    assert load_prepared(folder) == replace(former, n_tasks=4)
+    assert extend(project, folder, "7") == 1
+    assert read_names(folder)[-1] == (3, "lr=7")
+    assert extend(project, folder, "7, 5") == 0
+    assert not folder.lock.exists()
+
+
+def test_new_tasks_are_shown_before(project: Path) -> None:
+    folder = prepare(project)
+    write_files(project, {"s.yaml": DEFINITION.replace("1e-3, 3e-4", "1e-3, 5")})
+    first, tasks = list_new_tasks(folder, draft(project, dry_run=True))
+    assert (first, [task["lr"] for task in tasks]) == (3, [5])
+    assert load_prepared(folder).n_tasks == 2
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_an_extension_that_is_killed_is_done_anew(project: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    folder = prepare(project)
+    before = read_names(folder)
+    real, steps = extend_module._replace, iter(range(1, 9))
+
+    def die(*arguments: Any) -> None:
+        if next(steps) == step:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    monkeypatch.setattr(extend_module, "_replace", die)
+    monkeypatch.setattr(extend_module, "save_prepared", die)
+    with pytest.raises(KeyboardInterrupt):
+        extend(project, folder, "8, 9")
+    monkeypatch.undo()
+    assert read_names(folder) == before
+    assert extend(project, folder, "5") == 1
+    assert read_names(folder) == [*before, (2, "lr=5")]
+    assert len(json.loads(folder.combinations.read_bytes())) == 3
+
+
+@pytest.mark.parametrize(
+    ("former", "now", "problem"),
+    [
+        ("script: train.py", "script: other.py", "another script"),
+        ("script:", "arguments: json\nscript:", "another arguments"),
+        ("script:", "command: [srun, '{script}']\nscript:", "another command"),
+    ],
+)
+def test_tasks_that_are_started_in_another_way_are_another_sweep(
+    project: Path, former: str, now: str, problem: str
+) -> None:
+    folder = prepare(project)
+    write_files(project, {"s.yaml": DEFINITION.replace(former, now), "other.py": ""})
+    with pytest.raises(UsageError, match=problem):
+        extend_sweep(folder, draft(project, dry_run=True))
