@@ -60,5 +60,5 @@ COMMANDS = {
 app = make_group(
     "Run hyper-parameter sweeps: say what is varied, look at the tasks, submit them, see how they are.",
     COMMANDS,
-    epilog="The guide: docs/SWEEP.md.",
+    epilog="The guide: `hsm docs sweep`.",
 )
