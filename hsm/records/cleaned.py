@@ -40,12 +40,12 @@ class CleanedFile:
 
 @dataclass(frozen=True, slots=True)
 class CleanedUnit:
-    """A removed run, or a sweep's removed folder.
+    """A removed run, a removed folder of one of Hydra's jobs, or a sweep's removed folder.
 
     Attributes:
-        name: The run's folder; empty for the sweep's.
+        name: The run's folder; empty for the others.
         folder: The absolute folder here that held it.
-        base: Its name in `folder`; the run's, or the sweep's id.
+        base: Its name in `folder`; the run's, or the last part of the job's or of the sweep's folder.
         aside: Its name in `folder` while it was removed.
         state: Of the run, see `hsm.model.RunState`; empty for the sweep's folder.
         exit_code: Of the run.
@@ -55,6 +55,7 @@ class CleanedUnit:
         folders: Empty folders.
         superseded: Old versions of media, which were removed although they are at no target (`--allow-superseded`).
         own: HSM's own receipts of what had been received here.
+        job: Of a job: its folder, relative to the sweep's.
     """
 
     name: str
@@ -69,6 +70,7 @@ class CleanedUnit:
     folders: tuple[str, ...] = ()
     superseded: Mapping[str, CleanedFile] = field(default_factory=dict)
     own: Mapping[str, CleanedFile] = field(default_factory=dict)
+    job: str = ""
 
     @property
     def path(self) -> str:
@@ -146,7 +148,7 @@ def save_cleaning(path: Path, cleaning: Cleaning) -> None:
     """
     for half in path.parent.glob(".hsm-*"):
         half.unlink(missing_ok=True)
-    save_json(path, asdict(cleaning), schema=SCHEMA)
+    save_json(path, _make_document(cleaning), schema=SCHEMA)
     for folder in list(path.parents)[:4]:  # up to the project's: each may have been made for this record
         _sync_folder(folder)
 
@@ -201,13 +203,13 @@ def make_records_denied_error(path: Path, error: OSError) -> ConfigError:
 
 
 def find_cleaned(project: Path, sweep: str, *, skips_denied: bool = False) -> dict[str, CleanedUnit]:
-    """Find the units of a sweep that were removed and are not here: the last record of each, by its name.
+    """Find the runs and the folder of a sweep that were removed and are not here: the last record of each, by its name.
 
     Raises:
         ConfigError: As `load_cleanings`.
     """
     cleanings = load_cleanings(project, sweep, skips_denied=skips_denied)
-    units = {unit.name: unit for cleaning in cleanings for unit in cleaning.units}
+    units = {unit.name: unit for cleaning in cleanings for unit in cleaning.units if not unit.job}
     return {name: unit for name, unit in units.items() if not unit.is_here}
 
 
@@ -219,7 +221,9 @@ def iter_cleaned_files(sweep: str, unit: CleanedUnit, place: str = "") -> Iterat
         unit: Of it.
         place: Of a Hydra sweep: its folder, relative to the project.
     """
-    root, prefix = (Root.WANDB, unit.name) if unit.name else (Root.SWEEPS, sweep_folder(sweep, place))
+    folder = sweep_folder(sweep, place)
+    own = f"{folder}/{unit.job}" if unit.job else folder
+    root, prefix = (Root.WANDB, unit.name) if unit.name else (Root.SWEEPS, own)
     for path, file in unit.files.items():
         yield (root, f"{prefix}/{path}"), file
 
@@ -230,6 +234,14 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _make_document(cleaning: Cleaning) -> dict[str, Any]:
+    document = asdict(cleaning)
+    for unit in document["units"]:
+        if not unit["job"]:  # earlier versions read records without such a key alone
+            del unit["job"]
+    return document
 
 
 def _parse(document: Mapping[str, Any]) -> Cleaning:
@@ -264,6 +276,8 @@ def _parse_unit(document: Mapping[str, Any]) -> CleanedUnit:
         raise ValueError(f"it speaks of {unit.aside!r} and {unit.base!r}")
     if not unit.folder.startswith("/") or (unit.name and unit.name != unit.base):
         raise ValueError(f"it speaks of {unit.name!r} in {unit.folder!r}")
+    if unit.job and (unit.name or _check_path(unit.job).rpartition("/")[2] != unit.base):
+        raise ValueError(f"it speaks of the job {unit.job!r} as {unit.base!r}")
     return unit
 
 

@@ -218,13 +218,23 @@ def test_it_is_followed_until_its_jobs_have_ended(project: Project) -> None:
     assert "no new run came" in text
 
 
-def test_its_folder_is_removed_once_each_job_has_an_end(project: Project) -> None:
+def test_each_job_is_removed_once_it_has_an_end_and_the_folder_last(project: Project) -> None:
     folder = write_sweep(project)
+    (folder / ".submitit/%j").mkdir()  # as submitit's launcher leaves it
     before = read_own(folder)
     call(project, "to", SWEEP)
-    assert "Hydra's job 1 ended" in call(project, "clean", SWEEP, "--yes")
+    text = call(project, "clean", SWEEP, "--yes")
+    assert "nothing says that it has ended" in text
     assert project.list_runs(project.folder) == set()
-    assert read_own(folder) == before
+    assert not (folder / "0").exists()
+    assert read_own(folder) == {path for path in before if not path.startswith("0/")}
+    status = project.read("status", SWEEP)["sweeps"][0]
+    assert (status["complete"], status["cleaned"]["jobs"]) == (True, ["0"])
+    assert "equal" in call(project, "verify", SWEEP)
+    (project.desk / PLACE / "0/.hydra/config.yaml").write_text("lr: 9\n")
+    call(project, "verify", SWEEP, code=1)
+    (project.desk / PLACE / "0/.hydra/config.yaml").write_text("lr: 0.1\n")
+
     write_file(folder / ".submitit/7_1/7_1_0_log.out", b"submitit INFO (x) - Job completed successfully\n")
     call(project, "to", SWEEP)
     call(project, "clean", SWEEP, "--yes")
@@ -233,6 +243,18 @@ def test_its_folder_is_removed_once_each_job_has_an_end(project: Project) -> Non
     call(project, "from", SWEEP)
     assert before < read_own(folder)
     assert project.list_runs(project.folder) == {"aaaa1111"}
+    assert project.read("status", SWEEP)["sweeps"][0]["cleaned"] is None
+
+
+def test_the_folder_of_a_job_means_this_job_alone(project: Project) -> None:
+    folder = write_sweep(project)
+    write_run(folder / "1/wandb", "bbbb2222", sweep="")
+    call(project, "to", SWEEP)
+    call(project, "clean", f"{PLACE}/1", "--yes")
+    assert project.list_runs(project.folder) == {"aaaa1111"}
+    assert not (folder / "1").exists()
+    assert (folder / "multirun.yaml").is_file()
+    assert (folder / "0/.hydra/config.yaml").is_file()
 
 
 @pytest.mark.slow

@@ -111,6 +111,7 @@ def clean_sweep(
         targets=tuple(dict.fromkeys(target or ())),
         is_dry_run=dry_run,
         may_ask=has_terminal() and not as_json,
+        words=tuple(words),
     )
     reports = []
     for source in find_clean_sources(loaded, LocalEndpoint(), words, options, request.choice, request.targets):

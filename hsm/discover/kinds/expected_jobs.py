@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 
 from hsm.discover.kinds.hydra import read_mapping
 
+# hydra-core 1.3; other sweepers (Ax's, Nevergrad's, list sweepers) make other numbers of jobs of the same lists.
+_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _QUOTES = frozenset("'\"")
 
@@ -27,9 +30,11 @@ def count_expected_jobs(content: bytes) -> int | None:
         trials = sweeper.get("n_trials")
         if isinstance(trials, int) and not isinstance(trials, bool) and trials > 0:
             return trials
-        if sweeper.get("params"):  # more lists, in the configuration
+        # `params` are more lists, in the configuration.
+        if sweeper.get("params") or sweeper.get("_target_", _BASIC_SWEEPER) != _BASIC_SWEEPER:
             return None
-    is_job = isinstance(hydra.get("job"), Mapping) and "num" in hydra["job"]
+    # In `multirun.yaml` the number is `???`, which stands for one that is not known.
+    is_job = isinstance(hydra.get("job"), Mapping) and isinstance(hydra["job"].get("num"), int)
     overrides = hydra.get("overrides")
     task = overrides.get("task") if isinstance(overrides, Mapping) else None
     return None if is_job or not isinstance(task, list) else _multiply(task)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from hsm.discover.results import is_own
 from hsm.discover.sweeps import WANDB_NAMES, Layout, Sweep
 from hsm.endpoint import Endpoint, FoundFolders, Listing, Tree
 from hsm.errors import RefusedError, UsageError
@@ -133,7 +134,7 @@ def find_jobs(listing: Listing | None, *, is_folder_sweep: bool) -> tuple[str, .
     found = {
         "/".join(parts[:-1])
         for parts in (entry.path.split("/") for entry in entries if entry.kind is EntryKind.FOLDER)
-        if len(parts) > 1 and parts[-1] == HYDRA_FOLDER and WANDB_NAMES.isdisjoint(parts)
+        if len(parts) > 1 and parts[-1] == HYDRA_FOLDER and WANDB_NAMES.isdisjoint(parts) and not is_own(parts)
     }
     return tuple(sorted(job for job in found if not (every and "/" in job) and HYDRA_FOLDER not in job.split("/")))
 

@@ -38,11 +38,13 @@ class HydraJob:
         path: Relative to the sweep's folder.
         state: By submitit's log; UNKNOWN where it says nothing, or there is none.
         values: Its parameters: all of its configuration, and what varied.
+        has_log: There is a log of it that submitit began.
     """
 
     path: str
     state: RunState = RunState.UNKNOWN
     values: Mapping[ValueKey, object] = field(default_factory=dict)
+    has_log: bool = False
 
 
 def read_jobs(endpoint: Endpoint, folder: str, jobs: Sequence[str]) -> tuple[HydraJob, ...]:
@@ -65,7 +67,7 @@ def read_jobs(endpoint: Endpoint, folder: str, jobs: Sequence[str]) -> tuple[Hyd
     read = [[found.get(f"{folder}/{job}/{HYDRA_FOLDER}/{name}.yaml", b"") for name in names] for job in jobs]
     states = _read_states(endpoint, folder, {job: files[2] for job, files in zip(jobs, read, strict=True)})
     return tuple(
-        HydraJob(job, states.get(job, RunState.UNKNOWN), make_parameters(config, overrides))
+        HydraJob(job, states.get(job, RunState.UNKNOWN), make_parameters(config, overrides), has_log=job in states)
         for job, (config, overrides, _) in zip(jobs, read, strict=True)
     )
 
@@ -104,10 +106,9 @@ def parse_state(log: bytes) -> RunState:
         if _BEGIN in line:
             break
         # Libraries may print as the process ends; any other line may be the script's own.
-        if number == 0 or "submitit" in line:
-            for words, state in _ENDS.items():
-                if words in line:
-                    return state
+        for words, state in _ENDS.items():
+            if words in line and ("submitit" in line or (number == 0 and line.strip() == words)):
+                return state
     return RunState.UNKNOWN
 
 

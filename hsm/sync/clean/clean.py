@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,14 +19,16 @@ from hsm.config.load import LoadedConfig
 from hsm.config.schema import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.errors import HsmError
-from hsm.model import Root
+from hsm.model import Root, SweepInventory
 from hsm.plan.choice import RunChoice
 from hsm.process.runner import Runner
 from hsm.progress import Reporter, WordUnderstood
-from hsm.sync.clean.choice.jobs import find_job_ends, find_pull
+from hsm.sync.clean.choice.jobs import choose_jobs, find_asked_jobs, leave_other_jobs
 from hsm.sync.clean.choice.runs import choose_asked, leave_folder
 from hsm.sync.clean.choice.targets import choose_counting_targets
 from hsm.sync.clean.decision import decide_all, find_holders, is_too_early, keep_what_links_need
+from hsm.sync.clean.folders.ends import find_jobs
+from hsm.sync.clean.folders.jobs import SweepJobs
 from hsm.sync.clean.links import LinkWatch, find_links
 from hsm.sync.clean.record import CleanRecord, forget_pulled, make_cleaned_unit, make_cleaning
 from hsm.sync.clean.removal import Removal, remove_emptied_folders, remove_units
@@ -35,7 +37,7 @@ from hsm.sync.clean.session import CleanSession
 from hsm.sync.clean.units import (
     Units,
     add_checksums,
-    add_runs,
+    add_leftovers,
     find_leftovers,
     list_own_folders,
     make_units,
@@ -60,6 +62,7 @@ class CleanRequest:
         choice: Of runs; the sweep's folder stays where not all are asked for.
         is_dry_run: Look only: no lock is taken, and nothing is flushed.
         may_ask: ssh may ask in this terminal.
+        words: Sweeps as typed; one that is the folder of a job means this job alone.
     """
 
     options: CleanOptions = field(default_factory=CleanOptions)
@@ -68,6 +71,7 @@ class CleanRequest:
     choice: RunChoice = field(default_factory=RunChoice)
     is_dry_run: bool = False
     may_ask: bool = False
+    words: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -103,27 +107,34 @@ def open_clean(
         leftovers = find_leftovers(source.project, sweep.id, puts_back=not is_dry_run)
         inventory, by_place = read_everything(source)
         only = source.only.get(sweep.id, frozenset())
-        asked = choose_asked(inventory, leftovers, request.choice, only)
+        jobs = find_asked_jobs(source, request.words, inventory) if request.choice.is_everything else frozenset()
+        if jobs:
+            asked = choose_jobs(source, inventory, leftovers, jobs)
+        else:
+            asked = choose_asked(inventory, leftovers, request.choice, only)
         if only or not request.choice.is_everything:  # the sweep's folder is of all its runs
             request = replace(request, roots=leave_folder(request.roots))
         wants_folder = Root.SWEEPS in request.roots
-        ends = find_job_ends(source, asked.inventory) if wants_folder else {}
         units = make_units(
             asked.inventory,
             sweep,
             asked.leftovers,
             wants_folder=wants_folder,
             by_place=by_place,
-            ends=ends,
-            waits=find_pull(source) if wants_folder else (),
+            jobs=_find_jobs(source, inventory, jobs) if wants_folder else None,
         )
         units = replace(units, n_others=asked.n_others)
         settings = choose_counting_targets(loaded, sweep.id, request.targets)
-        names = [left.name for left in asked.leftovers]
-        session.open_targets(settings, add_runs(asked.inventory, names), may_ask=request.may_ask)
+        everything = add_leftovers(asked.inventory, asked.leftovers)
+        session.open_targets(settings, everything, may_ask=request.may_ask)
         if not is_dry_run:
             session.lock_targets()
         yield _judge(source, units, session, request, runner)
+
+
+def _find_jobs(source: ProjectSource, inventory: SweepInventory, asked: Collection[str]) -> SweepJobs:
+    found = find_jobs(source, inventory)
+    return leave_other_jobs(found, asked) if asked else found
 
 
 def _judge(

@@ -9,8 +9,7 @@ from hsm.config.target_sections import SyncOptions
 from hsm.model import EntryKind, Reason, SourceFile, SweepInventory
 from hsm.plan.disk.times import is_same_time
 from hsm.plan.selection import Selection
-from hsm.records.record import SWEEP_FOLDER
-from hsm.sync.clean.names import is_hsm_path, is_wandb_folder
+from hsm.sync.clean.names import is_hsm_path, is_needless_folder
 from hsm.sync.clean.values import HERE, CleanOptions, Copy, Lack, Unit
 from hsm.sync.status.standing import is_proven
 
@@ -47,9 +46,8 @@ def find_unsent(unit: Unit, inventory: SweepInventory, options: SyncOptions) -> 
     items = selection.find_left(files, inventory, unit.run)
     by_path = {file.path: path for path, file in unit.files.items()}
     found = {by_path[path]: f"is not sent there: {item.reason.value}" for path, item in items.items()}
-    if unit.name == SWEEP_FOLDER and options.max_depth is not None and not inventory.place:
+    if unit.is_sweep and options.max_depth is not None and not inventory.place:
         deep = (path for path in unit.files if path.count("/") >= options.max_depth)
-        deep = (path for path in deep if not any(path.startswith(f"{job}/") for job in inventory.jobs))
         found |= dict.fromkeys(deep, "is not sent there: deeper than max_depth")
     superseded = dict.fromkeys(unit.superseded, f"is not sent there: {Reason.SUPERSEDED.value}")
     return {**superseded, **found}
@@ -175,6 +173,9 @@ def _get_content(unit: Unit, path: str) -> tuple[int, int]:
 def _judge_record(unit: Unit, copy: Copy, options: CleanOptions, *, is_all_there: bool) -> Iterator[Lack]:
     """Yield what the journal does not say; a digest that differs is worth telling only where all files are there."""
     record = copy.record
+    # Its record is of all jobs, of which others may go on; what a job has is compared file by file.
+    if unit.job and record is not None and record.n_files:
+        return
     if record is None or not record.is_complete:
         yield Lack("", "the journal does not know it as complete there; sync it first")
         return
@@ -186,7 +187,7 @@ def _judge_record(unit: Unit, copy: Copy, options: CleanOptions, *, is_all_there
 
 
 def _iter_choices(unit: Unit) -> Iterator[list[SourceFile]]:
-    yield list(unit.files.values())
+    yield from map(list, unit.choices or (unit.files.values(),))
     if unit.superseded:  # as a sync with `latest_only` verified it
         yield [file for path, file in unit.files.items() if path not in unit.superseded]
 
@@ -199,7 +200,7 @@ def _judge_empty_folders(unit: Unit, copy: Copy) -> Iterator[Lack]:
             continue
         there = copy.entries.get(path)
         is_there = there is not None and there.kind is EntryKind.FOLDER
-        if not is_there and not is_wandb_folder(path, is_run=bool(unit.name)):
+        if not is_there and not is_needless_folder(path, is_run=bool(unit.name)):
             yield Lack(path, "is an empty folder, which is not sent")
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 from hsm.model import EntryKind, Root, SourceFile
 from hsm.records.cleaned import CleanedUnit
-from hsm.records.record import SWEEP_FOLDER
 from hsm.sync.clean.comparison import count_places, find_unclear, iter_lacks
+from hsm.sync.clean.folders.nesting import keep_around, keep_folder, list_holders
 from hsm.sync.clean.names import is_hsm_path, is_needless_link, is_receipt
 from hsm.sync.clean.values import CleanOptions, Copy, Lack, ProjectLink, Seen, Unit, UnitVerdict
 
@@ -40,15 +39,20 @@ def decide_all(
         links: The symlinks of the project that lead into units.
 
     Returns:
-        The verdicts of what is asked for: runs first, in the order of `units`.
+        The verdicts of what is asked for: runs first, then jobs, in the order of `units`.
     """
     verdicts = [decide(unit, copies.get(unit.path, ()), options, now_ns=now_ns) for unit in units]
     # What is not asked for stays even if it could go, and so does what its symlinks lead into.
     verdicts = [verdict if verdict.unit.root in roots else replace(verdict, goes=False) for verdict in verdicts]
     runs = keep_what_links_need([verdict for verdict in verdicts if verdict.unit.name], links)
     removes_runs = Root.WANDB in roots
-    folders = [keep_folder(verdict, runs, removes_runs=removes_runs) for verdict in verdicts if not verdict.unit.name]
-    found = keep_what_links_need([*runs, *folders], links)  # once more: a folder that stays may need a run
+    jobs = keep_around([*runs, *(verdict for verdict in verdicts if verdict.unit.job)])[len(runs) :]
+    folders = [
+        keep_folder(verdict, runs, removes_runs=removes_runs, jobs=jobs)
+        for verdict in verdicts
+        if verdict.unit.is_sweep
+    ]
+    found = _keep_all_around([*runs, *jobs, *folders], links)
     return tuple(verdict for verdict in found if verdict.unit.root in roots)
 
 
@@ -91,30 +95,14 @@ def is_too_early(unit: Unit, options: CleanOptions, *, now_ns: int) -> bool:
     return bool(unit.blocks) or any(True for _ in _iter_waiting(unit, options, now_ns))
 
 
-def keep_folder(folder: UnitVerdict, runs: Sequence[UnitVerdict], *, removes_runs: bool) -> UnitVerdict:
-    """Let the sweep's folder stay while anything of the sweep goes on, or lies in it, or is of it by a receipt in it.
-
-    Args:
-        folder: The decision for the folder alone.
-        runs: Those for all runs of the sweep that are here.
-        removes_runs: Runs are removed in this call too.
-    """
-    staying = [verdict for verdict in runs if not (removes_runs and verdict.goes)]
-    inside = [verdict for verdict in staying if verdict.unit.path.startswith(f"{folder.unit.path}/")]
-    is_over = all(verdict.unit.run is not None and verdict.unit.run.has_exit_record for verdict in staying)
-    has_receipt = any(is_receipt(path, is_folder=True) for path in folder.unit.entries)
-    is_needed = has_receipt and any(verdict.unit.needs_receipt for verdict in staying)
-    if not staying or not (removes_runs or inside or not is_over or is_needed):
-        return folder
-    what = "1 run of the sweep stays" if len(staying) == 1 else f"{len(staying)} runs of the sweep stay"
-    return UnitVerdict(
-        unit=folder.unit,
-        goes=False,
-        copies=folder.copies,
-        reasons=(what, *folder.reasons),
-        lacks=folder.lacks,
-        is_open=folder.is_open or (folder.goes and all(verdict.is_open for verdict in staying)),
-    )
+def _keep_all_around(verdicts: Sequence[UnitVerdict], links: Sequence[ProjectLink]) -> list[UnitVerdict]:
+    """Let stay what holds something that stays, and what its symlinks lead into, until nothing changes any more."""
+    found = list(verdicts)
+    while True:
+        kept = keep_around(keep_what_links_need(found, links))  # a folder that stays may need a run
+        if kept == found:
+            return found
+        found = kept
 
 
 def keep_what_links_need(verdicts: Sequence[UnitVerdict], links: Sequence[ProjectLink] = ()) -> list[UnitVerdict]:
@@ -133,7 +121,7 @@ def _iter_staying(verdicts: Sequence[UnitVerdict], links: Sequence[ProjectLink])
     paths = {verdict.unit.path for verdict in verdicts}
     going = {verdict.unit.path for verdict in verdicts if verdict.goes}
     for link in links:
-        holders = [path for path in map(str, PurePosixPath(link.path).parents) if path in paths]
+        holders = list_holders(link.path, paths)
         if not holders or holders[0] not in going:  # the innermost: a run may lie in the sweep's folder
             yield link
     for verdict in verdicts:
@@ -154,13 +142,16 @@ def _keep_if_needed(verdict: UnitVerdict, links: Iterable[ProjectLink]) -> UnitV
 
 
 def find_holders(verdicts: Sequence[UnitVerdict], links: Sequence[ProjectLink]) -> dict[str, frozenset[str]]:
-    """Find for each unit the others in which symlinks lie that lead into it, by paths.
+    """Find for each unit the others that it must outlive, by paths: in which symlinks lie that lead into it, or in it.
 
     In the order in which units may be removed: those others come before it, as far as they lead in no circle. One that
-    stays after all keeps what it leads into.
+    stays after all keeps what it leads into and what it lies in.
     """
     paths = [verdict.unit.path for verdict in verdicts]
     holders: dict[str, set[str]] = {path: set() for path in paths}
+    for path in paths:
+        for outer in list_holders(path, holders):
+            holders[outer].add(path)
     for link in links:
         for holder in [path for path in paths if link.path.startswith(f"{path}/")]:
             for unit in link.units - {holder}:
@@ -183,7 +174,7 @@ def _iter_waiting(unit: Unit, options: CleanOptions, now_ns: int) -> Iterator[st
     times = [
         seen.mtime_ns
         for path, seen in unit.entries.items()
-        if seen.kind is EntryKind.FILE and not is_receipt(path, is_folder=unit.name == SWEEP_FOLDER)
+        if seen.kind is EntryKind.FILE and not is_receipt(path, is_folder=unit.is_sweep)
     ]
     age_ns = now_ns - max(times, default=0)
     if unit.recorded is not None:  # under its name `aside` nobody goes on with it
@@ -202,7 +193,7 @@ def _iter_own_lacks(unit: Unit) -> Iterator[Lack]:
             yield from _iter_unrecorded(unit.recorded, path, seen, unit.checksums.get(path, ""))
         elif path in unit.files:
             yield from _iter_changed(unit.files[path], path, seen, unit.checksums.get(path, ""))
-        elif seen.kind is EntryKind.FILE and not is_receipt(path, is_folder=unit.name == SWEEP_FOLDER):
+        elif seen.kind is EntryKind.FILE and not is_receipt(path, is_folder=unit.is_sweep):
             yield Lack(path, "is never sent, so it is nowhere else")
         elif seen.kind is EntryKind.SYMLINK and not is_needless_link(path, is_run=bool(unit.name)):
             yield Lack(path, "is a symlink that is not sent")

@@ -10,6 +10,9 @@ _RUN_FOLDERS = frozenset({"files", "logs", "tmp", "tmp/code"})
 
 _WANDB_NAMES = frozenset({"wandb", ".wandb"})
 
+# Hydra's launcher makes it beside the jobs' folders: submitit puts in the job's number later (submitit launcher 1.2).
+_SUBMITIT_FOLDER = ".submitit/%j"
+
 
 def is_hsm_path(path: str) -> bool:
     """Tell whether a path is HSM's own, at any level."""
@@ -28,14 +31,16 @@ def is_receipt(path: str, *, is_folder: bool) -> bool:
     return is_folder and folder == RECEIPT_FOLDER and is_named
 
 
-def is_wandb_folder(path: str, *, is_run: bool) -> bool:
-    """Tell whether an empty folder is one that wandb made itself, so that it holds nothing that could be missing.
+def is_needless_folder(path: str, *, is_run: bool) -> bool:
+    """Tell whether an empty folder is one that a tool makes and may leave empty, so that nothing of it can be missing.
 
     Args:
         path: Relative to the unit.
         is_run: The unit is a run.
     """
-    return path in _RUN_FOLDERS if is_run else path.rpartition("/")[2] in _WANDB_NAMES
+    if is_run:
+        return path in _RUN_FOLDERS
+    return path.rpartition("/")[2] in _WANDB_NAMES or f"/{path}".endswith(f"/{_SUBMITIT_FOLDER}")
 
 
 def is_needless_link(path: str, *, is_run: bool) -> bool:

@@ -22,7 +22,6 @@ from hsm.records.cleaned import (
     save_cleaning,
 )
 from hsm.records.origins import forget_origins
-from hsm.records.record import SWEEP_FOLDER
 from hsm.sync.clean.names import is_receipt
 from hsm.sync.clean.values import Unit, UnitVerdict
 from hsm.sync.clean.walk import UnitPlace
@@ -118,7 +117,7 @@ def make_cleaned_unit(verdict: UnitVerdict, place: UnitPlace) -> CleanedUnit:
         return unit.recorded
     parents = {path.rpartition("/")[0] for path in unit.entries}
     empty = [path for path, seen in unit.entries.items() if seen.kind is EntryKind.FOLDER and path not in parents]
-    own = [path for path in unit.entries if is_receipt(path, is_folder=unit.name == SWEEP_FOLDER)]
+    own = [path for path in unit.entries if is_receipt(path, is_folder=unit.is_sweep)]
     at_targets = [path for path in unit.files if path not in verdict.waived]
     return CleanedUnit(
         name=unit.name,
@@ -133,6 +132,7 @@ def make_cleaned_unit(verdict: UnitVerdict, place: UnitPlace) -> CleanedUnit:
         folders=tuple(empty),
         superseded=dict(_iter_files(unit, sorted(verdict.waived))),
         own=dict(_iter_files(unit, own)),
+        job=unit.job,
     )
 
 

@@ -37,7 +37,8 @@ class Removal:
         aside: A free name on the same file system, that it has while it is removed; the same as `place.base` for what
             has it already.
         watch: Looks at everything else that speaks for it.
-        holders: Paths of folders in which symlinks lie that lead into it; it stays if one of them does.
+        holders: Paths of folders that lie in it, or in which symlinks lie that lead into it; it stays if one of them
+            does.
     """
 
     place: UnitPlace
@@ -57,7 +58,7 @@ def remove_units(removals: Sequence[Removal]) -> tuple[dict[str, str], HsmError 
     for removal in removals:
         try:
             if any(path in kept for path in removal.holders):
-                raise KeptError("a symlink of what stays leads into it")
+                raise KeptError("what stays lies in it, or leads into it by a symlink")
             if error is None:
                 remove_unit(removal)
         except (KeptError, OSError) as reason:

@@ -106,6 +106,7 @@ def _make_unit_document(verdict: UnitVerdict, kept: Mapping[str, str], *, is_don
     reasons = [*verdict.reasons, *([kept[unit.path]] if unit.path in kept else [])]
     return {
         "run": unit.name or None,
+        "job": unit.job or None,
         "path": unit.path,
         "goes": goes,
         "removed": goes and is_done,

@@ -75,7 +75,7 @@ class CleanTarget:
         self._records = records
         self._disks = disks or KnownFileSystems()
         self._state: DestinationState
-        self._entries: dict[str, dict[str, Entry]]
+        self._entries: dict[tuple[str, str], dict[str, Entry]]
         self._shared: dict[str, set[str]] = {}
         self._unmarked: dict[str, str] = {}
         self._unflushed: Mapping[str, str] = {}
@@ -104,7 +104,7 @@ class CleanTarget:
                 kind="nothing_there",
             )
         self._state = state
-        self._entries = _group_entries(state, sweep_folder(sweep, place))
+        self._entries = _group_entries(state, sweep_folder(sweep, place), self._inventory.jobs)
 
     def look_at(self, unit: Unit, mark: str) -> UnitLook:
         """Look at one unit alone, at the lock and at the receipts. One round trip.
@@ -117,7 +117,7 @@ class CleanTarget:
         survey = self._connection.endpoint.survey(trees, receipts=self._state.places.folder)
         listing, locks = survey.listings
         found = {entry.path[len(base) + 1 :]: entry for entry in listing.entries if entry.path.startswith(f"{base}/")}
-        self._entries[unit.name] = {path: entry for path, entry in found.items() if not is_hsm_path(path)}
+        self._entries[_get_key(unit)] = {path: entry for path, entry in found.items() if not is_hsm_path(path)}
         return UnitLook(mark in found, next(iter(locks.entries), None), survey.receipts)
 
     def look_at_lock(self) -> Entry | None:
@@ -259,7 +259,7 @@ class CleanTarget:
 
     def get_entries(self, unit: Unit) -> dict[str, Entry]:
         """Return the entries of a unit as of the last look, by path relative to it."""
-        return self._entries.get(unit.name, {})
+        return self._entries.get(_get_key(unit), {})
 
     def make_cleaned_place(self) -> CleanedPlace:
         """Make the record of its address and folders."""
@@ -302,24 +302,39 @@ class CleanTarget:
 
     def get_name(self, unit: Unit) -> str:
         """Return the path of a unit below its root there."""
-        return unit.name or sweep_folder(self._inventory.sweep, self._inventory.place)
+        folder = sweep_folder(self._inventory.sweep, self._inventory.place)
+        return unit.name or (f"{folder}/{unit.job}" if unit.job else folder)
 
     def get_base(self, unit: Unit) -> str:
         """Return the absolute path of a unit there."""
         return f"{self._state.roots[unit.root].rstrip('/')}/{self.get_name(unit)}"
 
 
-def _group_entries(state: DestinationState, folder: str) -> dict[str, dict[str, Entry]]:
-    """Group what lies there by run, the sweep's folder under its empty name; by path relative to them."""
-    found: dict[str, dict[str, Entry]] = {SWEEP_FOLDER: {}}
+def _get_key(unit: Unit) -> tuple[str, str]:
+    return unit.name, unit.job
+
+
+def _group_entries(
+    state: DestinationState, folder: str, jobs: Collection[str]
+) -> dict[tuple[str, str], dict[str, Entry]]:
+    """Group what lies there by run and by job, all of the sweep's folder under no name; by path relative to them."""
+    own: dict[str, Entry] = {}
+    found: dict[tuple[str, str], dict[str, Entry]] = {(SWEEP_FOLDER, ""): own}
+    found |= {(SWEEP_FOLDER, job): {} for job in jobs}
     prefix = f"{folder}/"
     for path, entry in state.destination[Root.SWEEPS].entries.items():
         if path.startswith(prefix):
-            found[SWEEP_FOLDER][path[len(prefix) :]] = entry
+            own[path[len(prefix) :]] = entry
+    for path, entry in own.items():
+        parts = path.split("/")
+        for count in range(1, len(parts)):
+            inner = found.get((SWEEP_FOLDER, "/".join(parts[:count])))
+            if inner is not None:
+                inner["/".join(parts[count:])] = entry
     for path, entry in state.destination[Root.WANDB].entries.items():
         run, _, rest = path.partition("/")
         if rest:
-            found.setdefault(run, {})[rest] = entry
+            found.setdefault((run, ""), {})[rest] = entry
     return found
 
 

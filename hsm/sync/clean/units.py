@@ -13,19 +13,17 @@ from hsm.discover.inventory import read_inventory
 from hsm.discover.membership import Candidate, iter_sweep_names, make_ids
 from hsm.discover.run_logs import read_facts
 from hsm.discover.sweeps import Layout, Sweep
-from hsm.discover.untold_runs import MEMBERSHIP_UNKNOWN
 from hsm.model import EntryKind, Root, Run, SourceFile, SweepInventory, SweepKind
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedUnit, load_cleanings
 from hsm.records.record import SWEEP_FOLDER
-from hsm.sweep_folder import RECEIPT_FOLDER, sweep_folder
+from hsm.sync.clean.folders.jobs import SweepJobs
+from hsm.sync.clean.folders.look import iter_folders, list_blocks, look_at
 from hsm.sync.clean.removal import put_back
 from hsm.sync.clean.values import Unit
-from hsm.sync.clean.walk import UnitPlace, Walk, walk_folder
+from hsm.sync.clean.walk import UnitPlace, walk_folder
 from hsm.sync.source import ProjectSource
 from hsm.targets.contents.checksums import read_checksum
-
-_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,7 @@ def read_everything(source: ProjectSource) -> tuple[SweepInventory, frozenset[st
         max_depth=None,
         index=index,
         known_sweeps=frozenset(sweep.id for sweep in source.known),
+        folders=source.folders,
     )
     logs = {file.path: file for file in inventory.files if file.root is Root.WANDB}
     candidates = [
@@ -127,8 +126,7 @@ def make_units(
     *,
     wants_folder: bool,
     by_place: Collection[str] = (),
-    ends: Mapping[str, bool] | None = None,
-    waits: Sequence[str] = (),
+    jobs: SweepJobs | None = None,
 ) -> Units:
     """Look at everything that lies here of a sweep.
 
@@ -136,10 +134,9 @@ def make_units(
         inventory: All of it, to every depth.
         sweep: Its folder.
         leftovers: From `find_leftovers`.
-        wants_folder: Look at the sweep's folder too.
+        wants_folder: Look at the sweep's folder too, and at those of its jobs.
         by_place: The names of the runs whose logs do not name the sweep.
-        ends: As of `find_job_ends`.
-        waits: Further reasons for which it is too early to remove the sweep's folder.
+        jobs: Its jobs; None for none.
     """
     files: dict[str, list[SourceFile]] = {run.name: [] for run in inventory.runs}
     for file in inventory.files:
@@ -150,26 +147,23 @@ def make_units(
     found += [_look_at_leftover(left) for left in leftovers]
     # Of another kind there may be a folder that holds the receipts of what came here, which say whose its runs are.
     if wants_folder and sweep.path and (sweep.place or inventory.kind is SweepKind.FOLDER):
-        without = frozenset(unit.path for unit, _ in found)
-        unit, place = _look_at_folder(sweep.path, files.get(SWEEP_FOLDER, []), inventory, without=without)
-        found.append((replace(unit, waits=(*_list_open_jobs(ends or {}), *waits)), place))
+        inner = [unit.path for unit, _ in found]
+        found += iter_folders(sweep.path, files.get(SWEEP_FOLDER, []), inventory, jobs or SweepJobs(), inner)
     return Units(tuple(unit for unit, _ in found), {unit.path: place for unit, place in found}, place=inventory.place)
 
 
-def _list_open_jobs(ends: Mapping[str, bool]) -> tuple[str, ...]:
-    names = sorted(job for job, has_ended in ends.items() if not has_ended)
-    if not names:
-        return ()
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    word = "job" if len(names) == 1 else "jobs"
-    return (f"nothing says that Hydra's {word} {', '.join(names[:_MOST_NAMES])}{more} ended: no run, and no submitit",)
+def add_leftovers(inventory: SweepInventory, leftovers: Sequence[CleanedUnit]) -> SweepInventory:
+    """Add runs and jobs of which something lies here under another name, so that targets are asked for them too. Pure.
 
-
-def add_runs(inventory: SweepInventory, names: Sequence[str]) -> SweepInventory:
-    """Add runs of which something lies here under another name, so that targets are asked for them too. Pure."""
+    Args:
+        inventory: Everything here.
+        leftovers: From `find_leftovers`.
+    """
     known = {run.name for run in inventory.runs}
-    more = [Run(name, "") for name in dict.fromkeys(names) if name and name not in known]
-    return replace(inventory, runs=(*inventory.runs, *more))
+    names = dict.fromkeys(left.name for left in leftovers if left.name)
+    more = [Run(name, "") for name in names if name not in known]
+    jobs = dict.fromkeys((*inventory.jobs, *(left.job for left in leftovers if left.job)))
+    return replace(inventory, runs=(*inventory.runs, *more), jobs=tuple(jobs))
 
 
 def add_checksums(unit: Unit, check: Callable[[], None]) -> Unit:
@@ -190,7 +184,7 @@ def add_checksums(unit: Unit, check: Callable[[], None]) -> Unit:
 def _look_at_run(
     run: Run, files: Sequence[SourceFile], inventory: SweepInventory, *, needs_receipt: bool
 ) -> tuple[Unit, UnitPlace]:
-    place = _look(f"{run.prefix}/{run.name}")
+    place = look_at(f"{run.prefix}/{run.name}")
     by_path = {file.path.partition("/")[2]: file for file in files}
     versions = inventory.versions.get(run.name)
     superseded = frozenset(find_superseded(by_path, versions)) if versions is not None else frozenset()
@@ -201,7 +195,7 @@ def _look_at_run(
         entries=place.walk.entries,
         files=by_path,
         superseded=superseded,
-        blocks=_list_blocks(place.walk),
+        blocks=list_blocks(place.walk),
         needs_receipt=needs_receipt,
     )
     return unit, place
@@ -209,45 +203,10 @@ def _look_at_run(
 
 def _look_at_leftover(left: CleanedUnit) -> tuple[Unit, UnitPlace]:
     place = UnitPlace(left.folder, left.aside, walk_folder(left.aside_path))
-    unit = Unit(left.name, place.path, entries=place.walk.entries, blocks=place.walk.problems, recorded=left)
+    entries, blocks = place.walk.entries, place.walk.problems
+    unit = Unit(left.name, place.path, entries=entries, blocks=blocks, recorded=left, job=left.job)
     # What is left of its log may say nothing any more.
     return replace(unit, needs_receipt=bool(left.name)), place
-
-
-def _look_at_folder(
-    path: str, files: Sequence[SourceFile], inventory: SweepInventory, *, without: frozenset[str]
-) -> tuple[Unit, UnitPlace]:
-    """Look at the sweep's folder, without the runs in it."""
-    place = _look(path, without=without)
-    blocks = list(_list_blocks(place.walk))
-    blocks += [
-        f"not all of the sweep can be told: {problem.message.rstrip('.')}"
-        for problem in inventory.problems
-        if problem.is_failure or problem.kind == MEMBERSHIP_UNKNOWN
-    ]
-    # A pull holds the lock in the sweep's folder here, which the locks of pushes do not meet.
-    if f"{RECEIPT_FOLDER}/lock" in place.walk.entries:
-        blocks.append("somebody brings the sweep here at this moment, or died doing so (.hsm-sync/lock)")
-    start = len(sweep_folder(inventory.sweep, inventory.place)) + 1
-    unit = Unit(
-        name=SWEEP_FOLDER,
-        path=place.path,
-        entries=place.walk.entries,
-        files={file.path[start:]: file for file in files},
-        blocks=tuple(dict.fromkeys(blocks)),
-    )
-    return unit, place
-
-
-def _look(path: str, *, without: frozenset[str] = frozenset()) -> UnitPlace:
-    """Look at a folder; what is above it may be reached through symlinks, it itself may not be one."""
-    folder, _, base = path.rpartition("/")
-    folder = os.path.realpath(folder)
-    return UnitPlace(folder, base, walk_folder(f"{folder}/{base}", without=without))
-
-
-def _list_blocks(walk: Walk) -> tuple[str, ...]:
-    return walk.problems if walk.identity is not None else (*walk.problems, "it is not there")
 
 
 def _is_plain_folder(path: str) -> bool:

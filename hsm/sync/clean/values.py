@@ -2,7 +2,8 @@
 
 The words of this folder:
 
-- *unit*: what is removed, or stays, as a whole: one run folder, or the sweep's folder without the runs in it.
+- *unit*: what is removed, or stays, as a whole: one run folder, the folder of one of Hydra's jobs without the runs in
+  it, or the sweep's folder without all these.
 - *walk*: a look at everything in a folder here, without following symlinks; *seen* is one entry of it.
 - *place* of a unit: the folder here that holds it. *Place* of a target: where it keeps its files; two targets with one
   place are two names of the same files.
@@ -94,12 +95,12 @@ class CleanOptions:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A run, or the sweep's folder without the runs in it, as it lies here.
+    """A run, or a job's or the sweep's folder without the units in it, as it lies here.
 
     Attributes:
-        name: The run's folder; empty for the sweep's.
+        name: The run's folder; empty for the others.
         path: Absolute.
-        run: None for the sweep's folder, and for the rest that an interrupted clean left.
+        run: None for what is no run, and for the rest that an interrupted clean left.
         entries: Everything below, by path relative to it: hidden files, empty folders, symlinks, sockets.
         files: The files of it that a sync sends, by the same paths.
         checksums: SHA-256 of files, and of the files that symlinks in `files` lead to.
@@ -108,6 +109,8 @@ class Unit:
         waits: Reasons for which it is too early, met while looking.
         needs_receipt: Its log does not name the sweep, so a pull finds it at a target by the sweep's receipt alone.
         recorded: Of the rest that an interrupted clean left, the earlier record; None for all else.
+        job: Of one of Hydra's jobs: its folder, relative to the sweep's.
+        choices: Of a folder that holds jobs: the files, theirs too, of which the journal's record may speak.
     """
 
     name: str
@@ -121,6 +124,13 @@ class Unit:
     waits: tuple[str, ...] = ()
     needs_receipt: bool = False
     recorded: CleanedUnit | None = None
+    job: str = ""
+    choices: tuple[tuple[SourceFile, ...], ...] = ()
+
+    @property
+    def is_sweep(self) -> bool:
+        """True for the sweep's own folder."""
+        return not self.name and not self.job
 
     @property
     def root(self) -> Root:

@@ -64,6 +64,7 @@ def _make_cleaned_document(cleaned: CleanedStatus) -> dict[str, object]:
         "bytes": cleaned.n_bytes,
         "copies": dict(cleaned.copies),
         "left": list(cleaned.left),
+        "jobs": list(cleaned.jobs),
     }
 
 

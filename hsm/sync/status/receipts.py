@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from hsm.discover.files.sweep_files import is_in_wandb
+from hsm.discover.kinds.hydra import check_places, make_hydra_sweep
 from hsm.discover.kinds.receipts import MOST_RECEIPT_BYTES, check_receipt, is_receipt_name
 from hsm.discover.results import is_own
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Endpoint, Listing, Tree
+from hsm.errors import HsmError
 from hsm.model import EntryKind, Problem, Root, SourceFile, SweepKind
 from hsm.records.receipt import Receipt, parse_receipt
 from hsm.records.record import SWEEP_FOLDER, RunRecord
@@ -37,11 +40,20 @@ def read_received(endpoint: Endpoint, layout: Layout, sweep: Sweep) -> tuple[Rec
     paths = [path for folder in folders for path in _list_folder(folder) if is_receipt_name(path.name)]
     found: dict[Path, Receipt | str] = {path: _read(path, sweep.id) for path in paths}
     receipts = [receipt for receipt in found.values() if isinstance(receipt, Receipt)]
+    sweep = _settle_sweep(layout, sweep, receipts)
     files = _read_files(endpoint, layout, sweep, receipts) if receipts else {}
     return tuple(
         _make_status(path, receipt, files) if isinstance(receipt, Receipt) else _make_damaged(path, receipt)
         for path, receipt in found.items()
     )
+
+
+def _settle_sweep(layout: Layout, sweep: Sweep, receipts: Collection[Receipt]) -> Sweep:
+    """Settle where a sweep lies whose folder holds its receipts alone: a Hydra sweep that no search has found yet."""
+    if sweep.kind is SweepKind.FOLDER and receipts and all(each.kind is SweepKind.HYDRA for each in receipts):
+        with suppress(HsmError):  # a place that it cannot have: then nothing of it is there
+            return make_hydra_sweep(layout, check_places({each.place for each in receipts}, sweep.id))
+    return sweep
 
 
 def has_receipts(layout: Layout, sweep: Sweep) -> bool:

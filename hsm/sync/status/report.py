@@ -138,8 +138,9 @@ class CleanedStatus:
         sweep_folder: The sweep's own folder was removed.
         n_files: Files that are at the targets.
         n_bytes: Of those.
-        copies: By target, the number of these runs, the sweep's folder among them, that were verified there.
+        copies: By target, the number of these runs and folders that were verified there.
         left: Folders that an interrupted clean has not removed yet, absolute paths.
+        jobs: Folders of Hydra's jobs, relative to the sweep's.
     """
 
     runs: tuple[str, ...]
@@ -148,6 +149,7 @@ class CleanedStatus:
     n_bytes: int
     copies: Mapping[str, int]
     left: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

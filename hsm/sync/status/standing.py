@@ -12,8 +12,10 @@ from hsm.config.target_sections import SyncOptions
 from hsm.model import Reason, Root, SourceFile, SweepInventory
 from hsm.plan.digest import make_digest
 from hsm.plan.selection import Selection
+from hsm.records.cleaned import CleanedUnit
 from hsm.records.record import SWEEP_FOLDER, UNSETTLED_REASONS, RunRecord
 from hsm.records.scope import lacks_parts
+from hsm.sync.cleaned_jobs import iter_earlier_files
 
 
 class SyncState(str, Enum):
@@ -80,6 +82,7 @@ def make_tally(
     *,
     roots: Collection[Root],
     scope: Mapping[str, int] | None = None,
+    gone: Sequence[CleanedUnit] = (),
 ) -> SyncTally:
     """Compare what is verified with what is here.
 
@@ -89,10 +92,11 @@ def make_tally(
         options: The target's. Files that were copied with `--all-versions` count as well.
         roots: Those of the two folders that are synced.
         scope: Of the journal.
+        gone: Hydra's jobs that were removed from the sweep's folder here, oldest first.
     """
     lacking = {gap.run for gap in inventory.gaps} if inventory is not None else set()
     here = _group(inventory, roots)
-    chooser = _Chooser(inventory, options) if inventory is not None else None
+    chooser = _Chooser(inventory, options, gone) if inventory is not None else None
     expected = {run.name for run in inventory.runs} if inventory is not None and Root.WANDB in roots else set()
     known = {name for name, record in records.items() if record != RunRecord()}
     standings: dict[str, SyncState] = {}
@@ -135,8 +139,9 @@ def is_proven(record: RunRecord, files: Sequence[SourceFile]) -> bool:
 class _Chooser:
     """Chooser of the files of a run that may count; the cheap choices first."""
 
-    def __init__(self, inventory: SweepInventory, options: SyncOptions) -> None:
+    def __init__(self, inventory: SweepInventory, options: SyncOptions, gone: Sequence[CleanedUnit]) -> None:
         self._inventory = inventory
+        self._gone = gone
         self._runs = {run.name: run for run in inventory.runs}
         modes = dict.fromkeys((options.latest_only, False))
         self._selections = [
@@ -147,9 +152,12 @@ class _Chooser:
     def iter_choices(self, files: list[SourceFile]) -> Iterator[list[SourceFile]]:
         """Yield all files, then without what the options leave out, then without that but with all versions.
 
-        A sync with `--all-versions` verified more than the options ask for; one choice that matches is enough.
+        A sync with `--all-versions` verified more than the options ask for, and one before a clean the jobs that it
+        removed; one choice that matches is enough.
         """
         yield files
+        if self._gone and files and not files[0].run:
+            yield from map(list, iter_earlier_files(files, self._inventory.sweep, self._inventory.place, self._gone))
         for selection in self._selections if files else ():
             left = selection.find_left(files, self._inventory, self._runs.get(files[0].run))
             yield [file for file in files if file.path not in left]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hsm.discover.kinds.hydra import make_hydra_sweep
 from hsm.discover.sweeps import Sweep, pick_sweep
 from hsm.discover.words.lookup import Meaning
 from hsm.errors import ConfigError, UsageError
-from hsm.model import Problem, Root, SweepKind
+from hsm.model import Problem, Root, SweepInventory, SweepKind
 from hsm.project_folder import ProjectFolder, make_journal_name
 from hsm.records.cleaned import CleanedUnit
 from hsm.records.cleaned_runs import CleanedRuns
@@ -28,6 +29,7 @@ from hsm.records.journal import NEW_ROUTE, Journal, load_journal, make_route
 from hsm.records.record import SWEEP_FOLDER
 from hsm.remote.local import LocalEndpoint
 from hsm.sweep_folder import LOOSE
+from hsm.sync.cleaned_jobs import find_cleaned_jobs
 from hsm.sync.meanings import find_meanings_of, find_meant, make_gone_sweep
 from hsm.sync.places import ProjectPlaces, find_places, find_received_places
 from hsm.sync.status.receipts import has_receipts, read_received
@@ -181,11 +183,21 @@ class _Reader:
         return TargetStatus(
             name=name,
             direction=journal.route.direction,
-            tally=make_tally(journal.runs, inventory, options, roots=roots, scope=journal.left),
+            tally=make_tally(
+                journal.runs, inventory, options, roots=roots, scope=journal.left, gone=self._find_gone(inventory)
+            ),
             updated_ns=journal.updated_ns,
             last_error=journal.last_error,
             problems=(*notices, *(inventory.problems if inventory is not None else ())),
         )
+
+    def _find_gone(self, inventory: SweepInventory | None) -> tuple[CleanedUnit, ...]:
+        """Find the jobs of a sweep that a clean removed, so that its folder here is not what was verified."""
+        if inventory is None or not inventory.has_jobs:
+            return ()
+        with suppress(ConfigError):  # said with what was removed
+            return find_cleaned_jobs(self._loaded.project, inventory.sweep, skips_denied=True)
+        return ()
 
     def _read_cleaned(self, source: SweepSource, rows: Sequence[TargetStatus]) -> CleanedStatus | None:
         """Read what was removed of a sweep and has not come back; None where there is nothing.
@@ -198,7 +210,8 @@ class _Reader:
         missing = {run for row in rows for run in row.tally.runs if not self._is_here(run, here)}
         units = self._cleaned.find(source.sweep.id, missing)
         gone = {name: unit for name, unit in units.items() if not name or not self._is_here(name, here)}
-        return _sum_up(gone) if gone else None
+        jobs = find_cleaned_jobs(self._loaded.project, source.sweep.id, skips_denied=True)
+        return _sum_up(gone, jobs) if gone or jobs else None
 
     def _is_here(self, run: str, here: Collection[str]) -> bool:
         return run in here or os.path.lexists(f"{self._layout.wandb}/{run}")
@@ -216,15 +229,17 @@ class _Reader:
         return journal, notices
 
 
-def _sum_up(units: Mapping[str, CleanedUnit]) -> CleanedStatus:
+def _sum_up(runs: Mapping[str, CleanedUnit], jobs: Sequence[CleanedUnit]) -> CleanedStatus:
     """Sum up what `hsm sync clean` removed of a sweep and what has not come back."""
+    units = (*runs.values(), *jobs)
     return CleanedStatus(
-        runs=tuple(sorted(name for name in units if name)),
-        sweep_folder=SWEEP_FOLDER in units,
-        n_files=sum(len(unit.files) for unit in units.values()),
-        n_bytes=sum(unit.n_bytes for unit in units.values()),
-        copies=dict(sorted(Counter(target for unit in units.values() for target in unit.copies).items())),
-        left=tuple(unit.aside_path for unit in units.values() if os.path.lexists(unit.aside_path)),
+        runs=tuple(sorted(name for name in runs if name)),
+        sweep_folder=SWEEP_FOLDER in runs,
+        n_files=sum(len(unit.files) for unit in units),
+        n_bytes=sum(unit.n_bytes for unit in units),
+        copies=dict(sorted(Counter(target for unit in units for target in unit.copies).items())),
+        left=tuple(unit.aside_path for unit in units if os.path.lexists(unit.aside_path)),
+        jobs=tuple(sorted(unit.job for unit in jobs)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hsm.endpoint import Endpoint, Tree
@@ -37,6 +37,7 @@ def verify_cleaned(
     roots: Mapping[Root, str],
     inventory: SweepInventory,
     units: Mapping[str, CleanedUnit],
+    jobs: Sequence[CleanedUnit] = (),
 ) -> CleanedVerdict:
     """Read every file at a target that was removed here, and compare.
 
@@ -45,19 +46,22 @@ def verify_cleaned(
         contents: Reads there.
         roots: Its folders that are synced; what was removed of others is not compared.
         inventory: What is here of the sweep.
-        units: Those that were removed and are not here, by name.
+        units: Runs, and the sweep's folder, that were removed and are not here, by name.
+        jobs: The folders of Hydra's jobs likewise.
 
     Raises:
         HsmError: The target is out of reach.
     """
     units = {name: unit for name, unit in units.items() if _get_root(name) in roots}
-    expected = {
-        key: file for unit in units.values() for key, file in iter_cleaned_files(inventory.sweep, unit, inventory.place)
-    }
+    jobs = jobs if Root.SWEEPS in roots else ()
+    gone = (*units.values(), *jobs)
+    expected = {key: file for unit in gone for key, file in iter_cleaned_files(inventory.sweep, unit, inventory.place)}
     there: dict[FileKey, str] = {}
     different: set[FileKey] = set()
     missing: set[FileKey] = set()
-    entries = _look(endpoint, roots, sweep_folder(inventory.sweep, inventory.place), units)
+    folder = sweep_folder(inventory.sweep, inventory.place)
+    own = (folder,) if "" in units else tuple(f"{folder}/{unit.job}" for unit in jobs)
+    entries = _look(endpoint, roots, own, tuple(filter(None, units)))
     sizes: dict[str, int] = {}
     for key, file in expected.items():
         kind, size, path = entries.get(key, (None, 0, ""))
@@ -80,13 +84,10 @@ def _get_root(name: str) -> Root:
 
 
 def _look(
-    endpoint: Endpoint, roots: Mapping[Root, str], folder: str, units: Mapping[str, CleanedUnit]
+    endpoint: Endpoint, roots: Mapping[Root, str], folders: tuple[str, ...], runs: tuple[str, ...]
 ) -> dict[FileKey, tuple[EntryKind, int, str]]:
     """Look at what lies there: type, size, and absolute path of each."""
-    names = {
-        Root.SWEEPS: (folder,) if "" in units else (),
-        Root.WANDB: tuple(name for name in units if name),
-    }
+    names = {Root.SWEEPS: folders, Root.WANDB: runs}
     trees = {root: Tree(path, names[root]) for root, path in roots.items()}
     listings = endpoint.survey(list(trees.values())).listings
     return {

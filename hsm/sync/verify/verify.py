@@ -29,6 +29,7 @@ from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.session import Session
 from hsm.sync.bring.survey import DestinationState, survey_destination
+from hsm.sync.cleaned_jobs import find_cleaned_jobs
 from hsm.sync.request import SyncRequest
 from hsm.sync.source import Inventories, check_choice, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
@@ -205,10 +206,11 @@ class _Verify:
         wanted = {*known} - {run.name for run in inventory.runs} - {file.run for file in inventory.files}
         cleaned = find_cleaned_runs(self.source.project, sweep, wanted, skips_denied=True) if wanted else {}
         units = {name: unit for name, unit in cleaned.items() if name in wanted}
-        if not units:
+        jobs = find_cleaned_jobs(self.source.project, sweep, skips_denied=True) if inventory.has_jobs or units else ()
+        if not units and not jobs:
             return CleanedVerdict()
         self._reporter.report(StepStarted(connection.name, "verify"))
-        return verify_cleaned(connection.endpoint, connection.contents(), roots, inventory, units)
+        return verify_cleaned(connection.endpoint, connection.contents(), roots, inventory, units, jobs)
 
 
 def _make_plan(

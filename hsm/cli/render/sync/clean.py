@@ -93,8 +93,9 @@ def _make_row(verdict: UnitVerdict, state: Part, words: str) -> list[Part]:
 
 
 def _get_name(verdict: UnitVerdict) -> str:
-    name = verdict.unit.name or "the sweep's folder"
-    return f"{name} (left by an interrupted clean)" if verdict.unit.recorded is not None else name
+    unit = verdict.unit
+    name = unit.name or (f"job {unit.job}" if unit.job else "the sweep's folder")
+    return f"{name} (left by an interrupted clean)" if unit.recorded is not None else name
 
 
 def _iter_lines(verdict: UnitVerdict, kept: dict[str, str], *, most: int) -> Iterator[str]:

@@ -78,9 +78,11 @@ def _print_sweep(printer: Printer, sweep: SweepStatus, *, verbosity: int) -> Non
 
 def _describe_cleaned(cleaned: CleanedStatus) -> str:
     what = [format_count(len(cleaned.runs), "run")] if cleaned.runs else []
+    what += [format_count(len(cleaned.jobs), "job")] if cleaned.jobs else []
     what += ["the sweep's folder"] if cleaned.sweep_folder else []
+    words = " and ".join([", ".join(what[:-1]), what[-1]] if what[1:] else what)
     size = f"{format_count(cleaned.n_files, 'file')}, {format_bytes(cleaned.n_bytes)}"
-    return f"removed here by clean: {' and '.join(what)} ({size}), proven at {', '.join(cleaned.copies)}"
+    return f"removed here by clean: {words} ({size}), proven at {', '.join(cleaned.copies)}"
 
 
 def _make_target_row(target: TargetStatus) -> list[Part]:

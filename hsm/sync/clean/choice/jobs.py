@@ -1,50 +1,50 @@
-"""Hydra's jobs of a sweep that is cleaned: which of them have ended."""
+"""Hydra's jobs that words of a clean mean: to a sync the folder of a job means its sweep, to a clean this job alone."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from hsm.discover.kinds.hydra_jobs import find_job_of, read_jobs
-from hsm.model import Run, RunState, SweepInventory
-from hsm.records.cleaned import find_cleaned
-from hsm.sweep_folder import receipt_folder
+from hsm.model import SweepInventory
+from hsm.records.cleaned import CleanedUnit
+from hsm.sync.clean.choice.runs import AskedRuns
+from hsm.sync.clean.folders.jobs import SweepJobs
 from hsm.sync.source import ProjectSource
 
 
-def find_job_ends(source: ProjectSource, inventory: SweepInventory) -> dict[str, bool]:
-    """Tell of each of Hydra's jobs whether it has ended.
+def find_asked_jobs(source: ProjectSource, words: Sequence[str], inventory: SweepInventory) -> frozenset[str]:
+    """Find the jobs of a source's one sweep whose folders words name; none where no word names one.
 
-    By the exit records of the runs in its folder, those included that were removed before; else by submitit's log.
-    Where the sweep has as many runs as jobs and no job has one of its own, all of them tell of all.
+    Where one does, a further word that means the whole sweep counts for nothing: rather too little goes than too much.
+    """
+    (sweep,) = source.sweeps
+    if not inventory.jobs or not sweep.path:
+        return frozenset()
+    folder = os.path.realpath(sweep.path)
+    paths = (os.path.realpath(word) for word in words if "/" in word)
+    return frozenset(path.removeprefix(f"{folder}/") for path in paths).intersection(inventory.jobs)
+
+
+def choose_jobs(
+    source: ProjectSource, inventory: SweepInventory, leftovers: Sequence[CleanedUnit], jobs: Collection[str]
+) -> AskedRuns:
+    """Choose what lies in the folders of jobs: their runs, and what an interrupted clean left of these.
 
     Args:
-        source: The project here.
+        source: The project here, with one sweep.
         inventory: Everything here of the sweep.
+        leftovers: From `hsm.sync.clean.units.find_leftovers`.
+        jobs: Those that are asked for.
     """
-    if not inventory.jobs:
-        return {}
     (sweep,) = source.sweeps
-    folder = os.path.realpath(f"{source.layout.project}/{inventory.place}" if inventory.place else sweep.path)
-    gone = [unit for unit in find_cleaned(source.project, inventory.sweep).values() if unit.name]
-    runs = [*inventory.runs, *(Run(unit.name, unit.folder, state=RunState(unit.state)) for unit in gone if unit.state)]
-    inside: dict[str, list[Run]] = {}
-    for run in runs:
-        inside.setdefault(find_job_of(run, folder, inventory.jobs), []).append(run)
-    if len(runs) >= len(inventory.jobs) and len(inside) == 1:
-        return dict.fromkeys(inventory.jobs, all(run.has_exit_record for run in runs))
-    jobs = read_jobs(source.endpoint, folder, inventory.jobs)
-    return {
-        job.path: all(run.has_exit_record for run in inside[job.path])
-        if job.path in inside
-        else job.state is not RunState.UNKNOWN
-        for job in jobs
-    }
+    folder = os.path.realpath(sweep.path)
+    starts = tuple(f"{folder}/{job}/" for job in jobs)
+    runs = tuple(run for run in inventory.runs if f"{os.path.realpath(run.prefix)}/".startswith(starts))
+    rest = tuple(left for left in leftovers if left.job in jobs or f"{left.folder}/".startswith(starts))
+    return AskedRuns(replace(inventory, runs=runs), rest, len(inventory.runs) - len(runs))
 
 
-def find_pull(source: ProjectSource) -> tuple[str, ...]:
-    """Say that a Hydra sweep is being brought here; the lock of a pull lies with its receipts, not in its folder."""
-    (sweep,) = source.sweeps
-    lock = f"{source.layout.sweeps}/{receipt_folder(sweep.id)}/lock"
-    if not sweep.place or not os.path.lexists(lock):
-        return ()
-    return (f"somebody brings the sweep here at this moment, or died doing so ({lock})",)
+def leave_other_jobs(found: SweepJobs, jobs: Collection[str]) -> SweepJobs:
+    """Leave the other jobs, and the sweep's own files, out of what is asked for."""
+    return replace(found, reasons={job: found.reasons[job] for job in jobs}, wants_folder=False)

@@ -29,6 +29,7 @@ FAILED = "submitit ERROR (2026-11-30 02:02:48,182) - Submitted job triggered an 
         ((BEGIN, FAILED), RunState.FAILED),
         ((BEGIN, FAILED, BEGIN), RunState.UNKNOWN),  # queued again
         ((BEGIN, "Job completed successfully, says the script", "lr 0.2"), RunState.UNKNOWN),
+        ((BEGIN, "epoch 1: Job completed successfully"), RunState.UNKNOWN),
         ((BEGIN, "lr 0.1"), RunState.UNKNOWN),
         ((), RunState.UNKNOWN),
     ],
@@ -119,4 +120,22 @@ TASK = "hydra:\n  overrides:\n    task:\n"
     ],
 )
 def test_the_number_of_jobs_is_the_product_of_lists_or_the_trials(text: str, expected: int | None) -> None:
+    assert count_expected_jobs(text.encode()) == expected
+
+
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "number", "expected"),
+    [
+        (BASIC, "???", 6),  # as Hydra 1.3 writes `multirun.yaml`
+        ("hydra_plugins.hydra_nevergrad_sweeper.nevergrad_sweeper.NevergradSweeper", "???", None),
+        ("hydra_plugins.hydra_list_sweeper.list_sweeper.ListSweeper", "???", None),
+    ],
+    ids=["multirun.yaml", "a sweeper with a budget", "a sweeper of lists side by side"],
+)
+def test_lists_are_multiplied_as_hydras_own_sweeper_does(sweeper: str, number: str, expected: int | None) -> None:
+    task = "overrides: {task: ['lr=0.1,0.2', 'seed=1,2,3']}"
+    text = f"hydra: {{sweeper: {{_target_: {sweeper}, params: null}}, job: {{num: '{number}'}}, {task}}}"
     assert count_expected_jobs(text.encode()) == expected

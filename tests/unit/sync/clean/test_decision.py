@@ -16,7 +16,8 @@ from hsm.plan.disk.file_system import FileSystem
 from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
 from hsm.sync.clean.comparison import count_places, list_twins
-from hsm.sync.clean.decision import decide, decide_all, find_holders, is_too_early, keep_folder, keep_what_links_need
+from hsm.sync.clean.decision import decide, decide_all, find_holders, is_too_early, keep_what_links_need
+from hsm.sync.clean.folders.nesting import keep_folder
 from hsm.sync.clean.values import HERE, CleanOptions, Copy, ProjectLink, Seen, Unit, UnitVerdict
 
 NOW = 1_800_000_000 * 10**9

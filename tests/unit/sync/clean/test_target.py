@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from hsm.records.cleaned import CleanedFile, CleanedUnit
 from hsm.records.record import RunRecord
 from hsm.sync.clean.comparison import find_unsent
 from hsm.sync.clean.target import CleanTarget
-from hsm.sync.clean.units import add_runs
+from hsm.sync.clean.units import add_leftovers
 from hsm.sync.clean.values import Unit
 from tests.fake_target import FakeTarget
 
 SWEEP, RUN = "sweep_1", "run-20260101_000000-a"
+ASIDE = ".hsm-clean-" + "0" * 16
 INVENTORY = SweepInventory(SWEEP, (Run(RUN, "/p/wandb"),), ())
 
 
@@ -202,6 +204,9 @@ def test_why_files_are_not_sent(
     assert find_unsent(unit, INVENTORY, make_settings(tmp_path, **options).options) == expected
 
 
-def test_runs_of_other_names_are_asked_for_once() -> None:
-    found = add_runs(INVENTORY, [RUN, "run-b", "", "run-b"])
+def test_what_lies_under_other_names_is_asked_for_once() -> None:
+    left = [CleanedUnit(name, "/p", name or "x", ASIDE) for name in (RUN, "run-b", "", "run-b")]
+    left += [CleanedUnit("", "/p", "1", ASIDE, job=job) for job in ("0", "a/1")]
+    found = add_leftovers(replace(INVENTORY, jobs=("0",)), left)
     assert [run.name for run in found.runs] == [RUN, "run-b"]
+    assert found.jobs == ("0", "a/1")
