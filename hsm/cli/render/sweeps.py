@@ -157,8 +157,9 @@ def _iter_facts(draft: SweepDraft) -> Iterator[str]:
     commit = (
         f" of {code.code.commit[:12]}{', with changes' if code.code.is_changed else ''}" if code.code.commit else ""
     )
+    files = f" ({format_count(code.n_files, 'file')})" if code.n_files else ""
     yield (
-        f"Code: snapshot {code.code.hash}{commit} ({format_count(code.n_files, 'file')})"
+        f"Code: snapshot {code.code.hash}{commit}{files}"
         if code.code.hash
         else "Code: the project as it is when a task starts"
     )

@@ -27,7 +27,10 @@ def extend_named(
         The sweep's id.
     """
     from hsm.cli.render.sweeps import show_draft, show_extended
+    from hsm.prepared_sweep.document import load_prepared
     from hsm.prepared_sweep.folder import PreparedFolder
+    from hsm.sweeps.code.capture import CapturedCode
+    from hsm.sweeps.code.snapshot import SnapshotStore
     from hsm.sweeps.extend import extend_sweep, list_new_tasks
     from hsm.sweeps.listing import list_prepared
     from hsm.sweeps.submitted.open_sweep import find_sweep
@@ -37,8 +40,11 @@ def extend_named(
     if dry_run:
         first, tasks = list_new_tasks(folder, draft)
         if tasks:
+            code = load_prepared(folder).code
+            place = SnapshotStore(settings.project).place(code.hash) if code.hash else settings.project
             request = replace(draft.request, name=name)
-            show_draft(replace(draft, request=request, tasks=tasks), first=first, as_json=as_json)
+            shown = replace(draft, request=request, tasks=tasks, code=CapturedCode(code, place))
+            show_draft(shown, first=first, as_json=as_json)
         else:
             show_extended(name, 0, as_json=as_json)
         return name

@@ -158,7 +158,7 @@ def find_places(opened: OpenSweep) -> JobPlaces:
     """
     project, code = opened.settings.project, opened.settings.project
     if opened.prepared.code.hash:
-        code = ProjectFolder(project).code / opened.prepared.code.hash
+        code = ProjectFolder(project).snapshots / opened.prepared.code.hash
         if not code.is_dir():
             raise TargetError(
                 f"The code of {opened.name} is gone: there is no {code}",

@@ -64,6 +64,24 @@ def test_a_prepared_sweep_is_one_to_hsm_sync(project: Path, hsm: RunHsm, tmp_pat
     assert names == ["parameter_combinations.json", "submission_summary.txt", "sweep_config.yaml"]
 
 
+def test_a_sweep_is_extended(project: Path, hsm: RunHsm) -> None:
+    hsm("sweep", "init", cwd=project)
+    hsm("sweep", "run", "--prepare", "--name", "first", cwd=project)
+    path = project / "sweeps" / "sweep.yaml"
+    path.write_text(path.read_text("utf-8").replace("[1, 2, 3]", "[1, 2, 3, 4]"), encoding="utf-8")
+    before = list_files(project)
+    shown = hsm("sweep", "run", "--extend", "latest", "--dry-run", cwd=project)
+    assert "   7  0.001   4\n   8  0.0003  4\n" in shown.stdout, shown.stderr
+    assert "/tasks/task_7" in shown.stdout
+    assert list_files(project) == before
+    done = hsm("sweep", "run", "--extend", "first", "--prepare", "--json", cwd=project)
+    document = json.loads(done.stdout)
+    assert (document["sweep"], document["n_added"]) == ("first", 2)
+    done = hsm("sweep", "run", "--extend", "first", "--prepare", cwd=project)
+    assert done.stdout == "first: 0 tasks added\n"
+    assert (hsm("sweep", "run", "--extend", "no", "--prepare", cwd=project)).returncode == 2
+
+
 def test_a_dry_run_as_a_document(project: Path, hsm: RunHsm) -> None:
     hsm("sweep", "init", cwd=project)
     done = hsm("sweep", "run", "-n", "--json", "--walltime", "02:00:00", "--sbatch", "mail-type=END", cwd=project)
