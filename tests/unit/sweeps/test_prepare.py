@@ -371,8 +371,8 @@ def test_an_extension_that_is_killed_is_done_anew(project: Path, monkeypatch: py
         extend(project, folder, "8, 9")
     monkeypatch.undo()
     assert read_names(folder) == before
-    assert extend(project, folder, "5") == 1
-    assert read_names(folder) == [*before, (2, "lr=5")]
+    assert extend(project, folder, "5.125") == 1
+    assert read_names(folder) == [*before, (2, "lr=5.125")]
     assert len(json.loads(folder.combinations.read_bytes())) == 3
 
 
