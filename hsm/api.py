@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from hsm.call_options import PullOptions, PushOptions, Words, iter_forms
 from hsm.config import load
 from hsm.config.layers import Layer
-from hsm.config.load import LoadedConfig
+from hsm.config.loaded import LoadedConfig
 from hsm.errors import UsageError
 from hsm.hosts.sync_target import find_target
 from hsm.process.runner import Runner

@@ -8,10 +8,11 @@ from dataclasses import replace
 import yaml
 
 from hsm.config.form import SYNC_CONFIG
-from hsm.config.layers import Layers, Origin, OriginKind, PatternLayer, Setting, SettingKey, iter_values
+from hsm.config.layers import Layers, Origin, OriginKind, PatternLayer, Setting, SettingKey
 from hsm.config.resolve import validate_target
-from hsm.config.schema import TargetSettings
-from hsm.config.sections import Section
+from hsm.config.schema import TargetSection
+from hsm.config.sections import Section, iter_values
+from hsm.config.settings import TargetSettings
 from hsm.config.target_sections import TargetChanges
 from hsm.config.yaml.document import Finding, Location, locate, make_dotted
 from hsm.config.yaml.findings import get_location
@@ -28,7 +29,7 @@ def make_file_layers(data: object, root: yaml.MappingNode, shown: str) -> Layers
     reader = _Reader(root, shown)
     document = _get_mapping(data)
     file = {
-        name: reader.read(TargetSettings, settings, ("sync_targets", name))
+        name: reader.read(TargetSection, settings, ("sync_targets", name))
         for name, settings in _get_mapping(document.get("sync_targets")).items()
     }
     patterns = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hsm.config.schema import SyncConfig
+from hsm.config.schema import ConfigSection
 from hsm.config.ssh_rules import SECRET_OPTIONS
 from hsm.config.yaml.document import Location
 from hsm.config.yaml.findings import FileForm
@@ -14,5 +14,5 @@ def _is_secret(location: Location) -> bool:
 
 
 SYNC_CONFIG = FileForm(
-    SyncConfig, "bad_config", "correct the file, then look at it with `hsm sync list`", is_secret=_is_secret
+    ConfigSection, "bad_config", "correct the file, then look at it with `hsm sync list`", is_secret=_is_secret
 )

@@ -6,23 +6,23 @@ another `project_root` moves the relative paths with it, and no rule exists twic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import yaml
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
-from hsm.config.sections import Section, get_section, is_open
+if TYPE_CHECKING:
+    import yaml
 
 CODE = ("ssh", "after_sync", "rsync_path")
 """Settings of a target that run programs: to ssh a configuration is code, the others hold commands and a program."""
 
 # Keys that make sense beside `after_sync` alone, and are wrong without it.
 _OF_CODE = frozenset({("options", "sync_artifact_staging")})
+
+ENVIRONMENT_PREFIX = "HSM_SYNC__"
+"""Beginning of the names of the variables that override settings."""
 
 SettingKey = tuple[str, ...]
 """Place of a setting below its target, for example `("paths", "wandb")`."""
@@ -131,35 +131,6 @@ def nest(layer: Layer) -> dict[str, object]:
             section = inner if isinstance(inner, dict) else {}
         section[key[-1]] = setting.value
     return nested
-
-
-def iter_values(model: type[Section], data: object, key: SettingKey = ()) -> Iterator[tuple[SettingKey, object]]:
-    """Yield the single settings of a section, as the file has it; keys that are left empty count as absent.
-
-    Args:
-        model: Of the section.
-        data: Its values; unknown keys are passed over, wrong values yielded as they are.
-        key: Of the section.
-    """
-    for name, value in data.items() if isinstance(data, Mapping) else ():
-        known = model.model_fields.get(name)
-        inner = get_section(known) if known else None
-        if inner is not None:
-            yield from iter_values(inner, value, (*key, name))
-        elif known is not None and is_open(known) and isinstance(value, Mapping):
-            yield from (((*key, name, str(word)), item) for word, item in value.items() if item is not None)
-        elif known is not None and (value is not None or name in model.null_is_value):
-            yield (*key, name), value
-
-
-def iter_keys(model: type[BaseModel], key: SettingKey = ()) -> Iterator[tuple[SettingKey, FieldInfo]]:
-    """Yield every key that a section can have, in the schema's order; of open sections the section's own."""
-    for name, known in model.model_fields.items():
-        inner = get_section(known)
-        if inner is None:
-            yield (*key, name), known
-        else:
-            yield from iter_keys(inner, (*key, name))
 
 
 def _without_code(layer: Layer) -> Layer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 
 
 def iter_missing_files(targets: Mapping[str, TargetSettings]) -> Iterator[str]:

@@ -15,14 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
 
-from hsm.config.layers import Origin, OriginKind, Setting, SettingKey, iter_keys
+from hsm.config.layers import ENVIRONMENT_PREFIX, Origin, OriginKind, Setting, SettingKey
 from hsm.config.resolve import make_override_error
-from hsm.config.schema import SourceSettings, TargetSettings
-from hsm.config.sections import is_open
+from hsm.config.schema import SourceSection, TargetSection
+from hsm.config.sections import is_open, iter_keys
 from hsm.config.yaml.document import Builder, Location, compose, make_dotted
 from hsm.errors import ConfigError
 
-PREFIX = "HSM_SYNC__"
 _JOINT = "__"
 _ALIKE = str.maketrans("-.", "__")  # a shell takes neither of them in a variable's name
 
@@ -50,7 +49,7 @@ def parse_environment(
     wrong: list[str] = []
     found: dict[Location, Setting] = {}
     for name, text in sorted(environment.items()):
-        if not name.upper().startswith(PREFIX):
+        if not name.upper().startswith(ENVIRONMENT_PREFIX):
             continue
         places = _find_places(name.upper(), known)
         origin = Origin(OriginKind.ENVIRONMENT, name)
@@ -77,7 +76,7 @@ def parse_assignments(
     Raises:
         ConfigError: A key is unknown, or a value cannot be read (kind `bad_override`), with all that is wrong.
     """
-    keys = {make_dotted(key): (key, is_open(known)) for key, known in iter_keys(TargetSettings)}
+    keys = {make_dotted(key): (key, is_open(known)) for key, known in iter_keys(TargetSection)}
     wrong: list[str] = []
     found: dict[Location, Setting] = {}
     for word in words:
@@ -102,14 +101,14 @@ def _list_names(targets: Iterable[str]) -> dict[str, list[Location]]:
     """List the places that each variable's name may mean; the name of an open section ends with the joint."""
     names: dict[str, list[Location]] = {}
     top: list[tuple[Location, bool]] = [(("default_target",), False)]
-    top += [(("source", *key), False) for key, _ in iter_keys(SourceSettings)]
+    top += [(("source", *key), False) for key, _ in iter_keys(SourceSection)]
     of_targets = [
-        (("sync_targets", name, *key), is_open(known)) for name in targets for key, known in iter_keys(TargetSettings)
+        (("sync_targets", name, *key), is_open(known)) for name in targets for key, known in iter_keys(TargetSection)
     ]
     for place, has_names in [*top, *of_targets]:
         parts = place[1:] if place[0] == "sync_targets" else place
         joined = _JOINT.join(str(part).translate(_ALIKE).upper() for part in parts)
-        names.setdefault(f"{PREFIX}{joined}{_JOINT if has_names else ''}", []).append(place)
+        names.setdefault(f"{ENVIRONMENT_PREFIX}{joined}{_JOINT if has_names else ''}", []).append(place)
     return names
 
 
@@ -126,7 +125,7 @@ def _word_unknown(name: str, known: Mapping[str, list[Location]], places: Sequen
     if places:
         return f"means each of the targets {', '.join(str(place[1]) for place in places)}; name it in the file instead"
     inside = next((joined for joined in known if joined.startswith(f"{name.rstrip('_')}{_JOINT}")), None)
-    if inside is not None and name != PREFIX:
+    if inside is not None and name != ENVIRONMENT_PREFIX:
         return f"is a section; name one of its keys, as {inside}{'NAME' if inside.endswith(_JOINT) else ''}"
     near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
     return f"unknown, did you mean {near[0]}{'NAME' if near[0].endswith(_JOINT) else ''}?" if near else "unknown"

@@ -10,9 +10,10 @@ import yaml
 from pydantic_core import ErrorDetails
 
 from hsm.config.form import SYNC_CONFIG
-from hsm.config.layers import Layer, Layers, Origin, OriginKind, Setting, SettingKey, iter_keys, nest
-from hsm.config.schema import TargetSettings
-from hsm.config.sections import Section, is_open, validate
+from hsm.config.layers import Layer, Layers, Origin, OriginKind, Setting, SettingKey, nest
+from hsm.config.schema import TargetSection
+from hsm.config.sections import is_open, iter_keys, validate
+from hsm.config.settings import AfterSyncStep, TargetSettings, iter_changed
 from hsm.config.ssh_rules import SECRET_OPTIONS
 from hsm.config.yaml.document import Location, make_dotted
 from hsm.config.yaml.findings import get_location
@@ -72,25 +73,10 @@ def resolve_targets(layers: Layers, targets: Iterable[str]) -> dict[str, TargetS
     return resolved
 
 
-def resolve_for_sweep(layers: Layers, target: str, sweep: str, settings: TargetSettings) -> TargetSettings:
-    """Make the settings of a target for a sweep from those for none.
-
-    Args:
-        layers: All that was said of it.
-        target: Its name.
-        sweep: The sweep's id.
-        settings: Those for no sweep; the answer where no pattern of the file matches.
-
-    Raises:
-        ConfigError: As `resolve_target`.
-    """
-    is_changed = any(setting.origin.kind is OriginKind.SWEEPS for setting in layers.choose(target, sweep).values())
-    return resolve_target(layers, target, sweep).settings if is_changed else settings
-
-
 def validate_target(chosen: Layer) -> TargetSettings | list[ErrorDetails]:
     """Make the settings, or list their mistakes."""
-    return validate(TargetSettings, nest(chosen))
+    outcome = validate(TargetSection, nest(chosen))
+    return outcome.make() if isinstance(outcome, TargetSection) else outcome
 
 
 def make_override_error(lines: Sequence[str]) -> ConfigError:
@@ -124,7 +110,7 @@ def describe_wrong(error: ErrorDetails, target: str, chosen: Layer) -> str:
 def iter_shown(resolved: Resolved) -> Iterator[Shown]:
     """Yield every value of a target in the schema's order; a value that may be a secret is not shown."""
     origins = {make_dotted(key).lower(): setting.origin for key, setting in resolved.chosen.items()}
-    for key, known in iter_keys(TargetSettings):
+    for key, known in iter_keys(TargetSection):
         value: object = resolved.settings
         for name in key:
             value = getattr(value, name)
@@ -141,7 +127,7 @@ def iter_shown(resolved: Resolved) -> Iterator[Shown]:
 
 def _make_plain(item: object) -> object:
     """Return a member of a list as the file would have it."""
-    return item.model_dump(exclude_defaults=True) if isinstance(item, Section) else item
+    return dict(iter_changed(item)) if isinstance(item, AfterSyncStep) else item
 
 
 def is_secret(key: SettingKey) -> bool:

@@ -28,8 +28,9 @@ from hsm.config.rules import (
     check_target_name,
     check_user,
 )
-from hsm.config.sections import Section, make_tuple
-from hsm.config.target_sections import AfterSyncStep, SshSettings, SyncOptions, TargetChanges, TargetPaths
+from hsm.config.sections import Section, make_tuple, make_values
+from hsm.config.settings import SourceSettings, SyncConfig, TargetSettings
+from hsm.config.target_sections import OptionsSection, PathsSection, SshSection, StepSection, TargetChanges
 
 _SOURCE_PATH: dict[str, Any] = {"allowed": "a path relative to the project, or an absolute one (no ..)"}
 _TARGETS = "at least one section, named with up to 64 letters, digits and . _ - (first a letter or digit)"
@@ -49,7 +50,7 @@ def _check_known_target(name: str, info: ValidationInfo) -> str:
 TargetReference = Annotated[TargetName, AfterValidator(_check_known_target)]
 
 
-class SourceSettings(Section):
+class SourceSection(Section):
     """Folders of sweeps and runs in the project that is sent from."""
 
     sweeps: Annotated[str, AfterValidator(check_source_path)] = Field(
@@ -69,6 +70,10 @@ class SourceSettings(Section):
         description="Further folders that hold wandb runs, in place of a search for them.",
         json_schema_extra={"allowed": "a list of paths relative to the project, or absolute ones (no ..)"},
     )
+
+    def make(self) -> SourceSettings:
+        """Make the value that the program uses."""
+        return SourceSettings(**make_values(self))
 
 
 _Value = TypeVar("_Value")
@@ -97,15 +102,15 @@ def _check_engine(engine: str, info: ValidationInfo) -> str:
     return engine
 
 
-def _check_ssh(ssh: SshSettings, info: ValidationInfo) -> SshSettings:
-    if ssh != SshSettings():
+def _check_ssh(ssh: SshSection, info: ValidationInfo) -> SshSection:
+    if ssh != SshSection():
         _check_has_host(ssh, info)
     if ssh.client == "paramiko" and info.data.get("engine") == "rsync":
         raise ValueError("has `client: paramiko`, which cannot carry `engine: rsync`")
     return ssh
 
 
-class TargetSettings(Section):
+class TargetSection(Section):
     """One machine that receives, or a folder of this one."""
 
     null_is_value: ClassVar[frozenset[str]] = frozenset({"host"})
@@ -140,17 +145,17 @@ class TargetSettings(Section):
         description="The rsync to run at the target.",
         json_schema_extra={"allowed": "an absolute path, ~/..., or a program's name without arguments"},
     )
-    paths: TargetPaths = Field(description="The folders at the target.")
-    ssh: Annotated[SshSettings, AfterValidator(_check_ssh)] = Field(
-        default=SshSettings(), description="How ssh reaches the target."
+    paths: PathsSection = Field(description="The folders at the target.")
+    ssh: Annotated[SshSection, AfterValidator(_check_ssh)] = Field(
+        default=SshSection(), description="How ssh reaches the target."
     )
     secrets: Literal["warn", "refuse", "ignore"] = Field(
         default="warn",
         description="What to do about small text files to be sent that look as if they held a secret.",
         json_schema_extra={"allowed": "warn, refuse (nothing is sent) or ignore (they are not looked into)"},
     )
-    options: SyncOptions = Field(default=SyncOptions(), description="What is sent, and how.")
-    after_sync: Annotated[tuple[AfterSyncStep, ...], BeforeValidator(make_tuple)] = Field(
+    options: OptionsSection = Field(default=OptionsSection(), description="What is sent, and how.")
+    after_sync: Annotated[tuple[StepSection, ...], BeforeValidator(make_tuple)] = Field(
         default=(),
         description="What is done at the target once a sweep has arrived, in this order.",
         json_schema_extra={"allowed": "a list of {wandb_sync: true} and {run: COMMAND}"},
@@ -158,15 +163,15 @@ class TargetSettings(Section):
 
     @field_validator("after_sync")
     @classmethod
-    def _check_steps(cls, steps: tuple[AfterSyncStep, ...], info: ValidationInfo) -> tuple[AfterSyncStep, ...]:
+    def _check_steps(cls, steps: tuple[StepSection, ...], info: ValidationInfo) -> tuple[StepSection, ...]:
         # Paths that are wrong themselves are absent here and have their own line in the report.
-        paths: TargetPaths | None = info.data.get("paths")
+        paths: PathsSection | None = info.data.get("paths")
         if paths is not None and paths.project_root is None and any(step.run is not None for step in steps):
             raise ValueError("has a run, and there is no paths.project_root to run it in")
         return steps
 
     @model_validator(mode="after")
-    def _check_staging(self) -> TargetSettings:
+    def _check_staging(self) -> TargetSection:
         if self.options.sync_artifact_staging and not self.uploads:
             # A validator's own error would name the whole target, and so not the line that is wrong.
             wrong: InitErrorDetails = {
@@ -183,13 +188,12 @@ class TargetSettings(Section):
         """Tell whether runs are uploaded from the target."""
         return any(step.wandb_sync for step in self.after_sync)
 
-    @property
-    def is_folder(self) -> bool:
-        """Tell whether the target is a folder of this machine."""
-        return not self.host
+    def make(self) -> TargetSettings:
+        """Make the value that the program uses."""
+        return TargetSettings(**make_values(self))
 
 
-class SweepSettings(TargetChanges):
+class SweepSection(TargetChanges):
     """Changes for the sweeps that a pattern matches, at every target and at single ones."""
 
     targets: dict[TargetReference, TargetChanges] = Field(
@@ -199,15 +203,15 @@ class SweepSettings(TargetChanges):
     )
 
 
-class SyncConfig(Section):
+class ConfigSection(Section):
     """Whole of `.hsm/sync_config.yaml`.
 
     The validation context may hold `targets`, the names in the file: with it a wrong `default_target` is
     found even when a target is wrong too, and names in `sweeps` are checked.
     """
 
-    source: SourceSettings = Field(default=SourceSettings(), description="Where sweeps and runs lie in this project.")
-    sync_targets: dict[TargetName, TargetSettings] = Field(
+    source: SourceSection = Field(default=SourceSection(), description="Where sweeps and runs lie in this project.")
+    sync_targets: dict[TargetName, TargetSection] = Field(
         min_length=1,
         description="The machines that receive, by name.",
         json_schema_extra={"allowed": _TARGETS},
@@ -217,7 +221,7 @@ class SyncConfig(Section):
         description="The target, or the list of targets, of a call that names none.",
         json_schema_extra={"allowed": "a target's name, or a list of names"},
     )
-    sweeps: dict[SweepPattern, SweepSettings] = Field(
+    sweeps: dict[SweepPattern, SweepSection] = Field(
         default_factory=dict,
         description="Other settings for the sweeps whose id a pattern matches.",
         json_schema_extra={"allowed": _PATTERNS},
@@ -239,3 +243,22 @@ class SyncConfig(Section):
         if known and unknown:
             raise ValueError(f"no target is named {', '.join(unknown)}; there are: {', '.join(known)}")
         return tuple(dict.fromkeys(names))
+
+    def make(self) -> SyncConfig:
+        """Make the values that the program uses."""
+        return SyncConfig(
+            source=self.source.make(),
+            sync_targets={name: target.make() for name, target in self.sync_targets.items()},
+            default_target=self.default_target,
+            sweeps=self.model_dump(mode="json", include={"sweeps"}, exclude_unset=True).get("sweeps", {}),
+            source_keys=frozenset(self.source.model_fields_set),
+        )
+
+
+def parse_target(data: object) -> TargetSettings:
+    """Make a target from the values of its section.
+
+    Raises:
+        pydantic.ValidationError: They are not right.
+    """
+    return TargetSection.model_validate(data).make()

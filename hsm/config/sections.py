@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+
+from hsm.config.layers import SettingKey
 
 SectionT = TypeVar("SectionT", bound="Section")
 
@@ -34,6 +36,10 @@ class Section(BaseModel):
         droppable = cls.model_fields.keys() - cls.null_is_value
         return {key: value for key, value in data.items() if value is not None or key not in droppable}
 
+    def make(self) -> object:
+        """Make the value that the program uses; by default the section itself."""
+        return self
+
 
 def validate(
     model: type[SectionT], data: object, *, context: Mapping[str, Any] | None = None
@@ -51,6 +57,17 @@ def validate(
         return model.model_validate(data, context=context)
     except ValidationError as error:
         return error.errors(include_url=False)
+
+
+def make_values(section: Section) -> dict[str, Any]:
+    """Make the values of a section's keys as the program uses them, sections in lists and by name included."""
+    return {name: _make_value(getattr(section, name)) for name in type(section).model_fields}
+
+
+def _make_value(value: object) -> object:
+    if isinstance(value, Section):
+        return value.make()
+    return tuple(map(_make_value, value)) if isinstance(value, tuple) else value
 
 
 def make_tuple(value: object) -> object:
@@ -81,3 +98,32 @@ def is_open(field: FieldInfo) -> bool:
 def list_keys(model: type[BaseModel]) -> str:
     """Name the keys of a section."""
     return f"the keys {', '.join(model.model_fields)}"
+
+
+def iter_values(model: type[Section], data: object, key: SettingKey = ()) -> Iterator[tuple[SettingKey, object]]:
+    """Yield the single settings of a section, as the file has it; keys that are left empty count as absent.
+
+    Args:
+        model: Of the section.
+        data: Its values; unknown keys are passed over, wrong values yielded as they are.
+        key: Of the section.
+    """
+    for name, value in data.items() if isinstance(data, Mapping) else ():
+        known = model.model_fields.get(name)
+        inner = get_section(known) if known else None
+        if inner is not None:
+            yield from iter_values(inner, value, (*key, name))
+        elif known is not None and is_open(known) and isinstance(value, Mapping):
+            yield from (((*key, name, str(word)), item) for word, item in value.items() if item is not None)
+        elif known is not None and (value is not None or name in model.null_is_value):
+            yield (*key, name), value
+
+
+def iter_keys(model: type[BaseModel], key: SettingKey = ()) -> Iterator[tuple[SettingKey, FieldInfo]]:
+    """Yield every key that a section can have, in the schema's order; of open sections the section's own."""
+    for name, known in model.model_fields.items():
+        inner = get_section(known)
+        if inner is None:
+            yield (*key, name), known
+        else:
+            yield from iter_keys(inner, (*key, name))

@@ -19,7 +19,8 @@ from hsm.config.rules import (
     check_program,
     check_root_path,
 )
-from hsm.config.sections import Section, make_tuple
+from hsm.config.sections import Section, make_tuple, make_values
+from hsm.config.settings import AfterSyncStep, ReceiveMode, SshSettings, SyncOptions, TargetPaths
 from hsm.config.ssh_rules import check_option_name, check_options, make_option_text
 from hsm.sweep_folder import OUTPUTS
 
@@ -34,10 +35,7 @@ RootPath = Annotated[str, AfterValidator(check_root_path)]
 PathPattern = Annotated[str, AfterValidator(check_pattern)]
 
 
-ReceiveMode = Literal["private", "umask"]
-
-
-class TargetPaths(Section):
+class PathsSection(Section):
     """Folders at a target. Once loaded, all are absolute or begin with `~/`."""
 
     project_root: TargetPath | None = Field(  # first, because the validators of the others look at it
@@ -76,8 +74,12 @@ class TargetPaths(Section):
             raise ValueError(f"lies in {sweeps}/{OUTPUTS}, where sweep folders land")
         return wandb
 
+    def make(self) -> TargetPaths:
+        """Make the value that the program uses."""
+        return TargetPaths(**make_values(self))
 
-class SshSettings(Section):
+
+class SshSection(Section):
     """Settings of ssh for a target, beyond the user's own ssh configuration."""
 
     client: Literal["auto", "openssh", "paramiko"] = Field(
@@ -107,8 +109,12 @@ class SshSettings(Section):
         check_options(options)
         return options
 
+    def make(self) -> SshSettings:
+        """Make the value that the program uses."""
+        return SshSettings(**make_values(self))
 
-class SyncOptions(Section):
+
+class OptionsSection(Section):
     """Options of what is sent to a target, and how."""
 
     null_is_value: ClassVar[frozenset[str]] = frozenset({"max_depth"})
@@ -188,8 +194,12 @@ class SyncOptions(Section):
             raise ValueError("is neither of the three")
         return value
 
+    def make(self) -> SyncOptions:
+        """Make the value that the program uses."""
+        return SyncOptions(**make_values(self))
 
-class AfterSyncStep(Section):
+
+class StepSection(Section):
     """Step that is done at a target once a sweep has arrived there."""
 
     wandb_sync: bool = Field(
@@ -209,12 +219,16 @@ class AfterSyncStep(Section):
     )
 
     @model_validator(mode="after")
-    def _check_one(self) -> AfterSyncStep:
+    def _check_one(self) -> StepSection:
         if self.wandb_sync == (self.run is not None):
             raise ValueError("is neither wandb_sync nor run" if self.run is None else "is both wandb_sync and run")
         if self.wandb_path is not None and not self.wandb_sync:
             raise ValueError("has a wandb_path without wandb_sync")
         return self
+
+    def make(self) -> AfterSyncStep:
+        """Make the value that the program uses."""
+        return AfterSyncStep(**make_values(self))
 
 
 class PathChanges(Section):
@@ -237,4 +251,4 @@ class TargetChanges(Section):
     """Settings that some sweeps have in place of a target's own; only keys that are set count."""
 
     paths: PathChanges = Field(default=PathChanges(), description="Folders in place of the target's.")
-    options: SyncOptions = Field(default=SyncOptions(), description="Options in place of the target's.")
+    options: OptionsSection = Field(default=OptionsSection(), description="Options in place of the target's.")

@@ -15,9 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hsm.config.layers import CODE
-from hsm.config.load import LoadedConfig
-from hsm.config.resolve import resolve_targets
-from hsm.config.schema import TargetSettings
+from hsm.config.loaded import LoadedConfig
+from hsm.config.settings import TargetSettings
 from hsm.errors import ConfigError
 from hsm.user_files import find_other_owner, find_other_writer
 
@@ -35,16 +34,19 @@ def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig
         The configuration that counts, and a sentence for each thing that was left out; the same configuration and none
         where it is the user's own, or has nothing that would have to be left out.
     """
+    reason = "" if is_trusted else find_other_writer(loaded.path)
+    if not reason:
+        return loaded, ()
     targets = loaded.config.sync_targets
     # Only what the file itself says: environment and command line are the user's own.
     found = {name: {key[0] for key in loaded.layers.file.get(name, {})} for name in targets}
     names = [name for name in targets if not found[name].isdisjoint(CODE)]
-    reason = "" if is_trusted or not names else find_other_writer(loaded.path)
-    if not reason:
+    if not names:
         return loaded, ()
+    from hsm.config.resolve import resolve_targets  # noqa: PLC0415 - with the schema
+
     layers = loaded.layers.without_code()
-    kept = resolve_targets(layers, targets)
-    config = loaded.config.model_copy(update={"sync_targets": kept})
+    config = replace(loaded.config, sync_targets=resolve_targets(layers, targets))
     words = {"ssh": "the ssh settings", "after_sync": "the steps after_sync", "rsync_path": "the values of rsync_path"}
     ignored = (
         f"{words[section]} of {', '.join(name for name in names if section in found[name])}"
@@ -55,7 +57,7 @@ def apply_trust(loaded: LoadedConfig, *, is_trusted: bool) -> tuple[LoadedConfig
     place = reason.partition("everybody may write to ")[2]
     if place:
         warning += f" Or close it: `chmod o-w {shlex.quote(place)}`."
-    return replace(loaded, config=config, layers=layers), (warning,)
+    return replace(loaded, config=config, read_layers=lambda: layers), (warning,)
 
 
 def check_trust(loaded: LoadedConfig, targets: Mapping[str, TargetSettings]) -> None:

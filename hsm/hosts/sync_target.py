@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from hsm.hosts.inventory.node import ClusterNode, Inventory
 from hsm.hosts.reach.login import find_logins
 
 if TYPE_CHECKING:
-    from hsm.config.schema import TargetSettings
+    from hsm.config.settings import TargetSettings
 
 
 def find_target(project: Path, name: str) -> Mapping[str, object] | str:
@@ -68,8 +69,8 @@ def choose_address(settings: TargetSettings, project: Path) -> TargetSettings:
     # No address answered, so the way leads through the jump host; the options of the machine are in the target already.
     if "ProxyJump" in login.ssh.options and "ProxyJump" not in carrier.ssh_options:
         options["ProxyJump"] = login.ssh.options["ProxyJump"]
-    ssh = settings.ssh.model_copy(update={"options": options})
-    return settings.model_copy(update={"host": login.host, "ssh": ssh})
+    ssh = replace(settings.ssh, options=options)
+    return replace(settings, host=login.host, ssh=ssh)
 
 
 def _get_carrier(inventory: Inventory, name: str) -> ClusterNode:

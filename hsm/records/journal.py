@@ -18,7 +18,7 @@ from hsm.records.record import RunRecord, make_record_document, parse_record
 from hsm.records.scope import parse_scope_document
 
 if TYPE_CHECKING:
-    from hsm.config.schema import TargetSettings
+    from hsm.config.settings import TargetSettings
 
 SCHEMA = 1
 NEW_ROUTE = "new_route"

@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 
 from hsm.call_options import ChoiceOptions, PullOptions, PushOptions, Words
 from hsm.config.layers import Layer
-from hsm.config.load import LoadedConfig, select_targets
+from hsm.config.loaded import LoadedConfig, select_targets
 from hsm.config.named_files import iter_missing_files
-from hsm.config.overrides import parse_assignments
-from hsm.config.resolve import resolve_targets
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.config.trust import apply_trust, check_trust
 from hsm.discover.words.lookup import ALL_SWEEPS, RUN_PREFIX
 from hsm.errors import UsageError
@@ -94,7 +92,12 @@ def parse_overrides(assignments: Words | None, *, to_sweeps: str | None = None, 
     """
     folders = {"--to-sweeps": (("paths", "sweeps"), to_sweeps), "--to-wandb": (("paths", "wandb"), to_wandb)}
     texts = {option: (key, text) for option, (key, text) in folders.items() if text is not None}
-    return parse_assignments(list_words(assignments), texts=texts)
+    words = list_words(assignments)
+    if not words and not texts:
+        return {}
+    from hsm.config.overrides import parse_assignments  # noqa: PLC0415 - with the schema
+
+    return parse_assignments(words, texts=texts)
 
 
 def choose_targets(
@@ -127,8 +130,11 @@ def choose_targets(
         warn(warning)
     targets = select_targets(loaded.config, list_words(names))
     if overrides:
-        loaded = replace(loaded, layers=replace(loaded.layers, command_line=overrides))
-        targets = resolve_targets(loaded.layers, targets)
+        from hsm.config.resolve import resolve_targets  # noqa: PLC0415 - with the schema
+
+        layers = replace(loaded.layers, command_line=overrides)
+        loaded = replace(loaded, read_layers=lambda: layers)
+        targets = resolve_targets(layers, targets)
     check_trust(loaded, targets)
     for warning in iter_missing_files(targets):
         warn(warning)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hsm.config.load import LoadedConfig
+from hsm.config.loaded import LoadedConfig
 from hsm.discover.kinds.hydra import make_hydra_sweep
 from hsm.discover.sweeps import Sweep
 from hsm.discover.words.lookup import ALL_SWEEPS, Lookup, Meaning

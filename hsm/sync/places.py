@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hsm.config.load import LoadedConfig
-from hsm.config.schema import TargetSettings
+from hsm.config.loaded import LoadedConfig
+from hsm.config.settings import TargetSettings
 from hsm.discover.index import load_index, save_index
 from hsm.discover.kinds.hydra import list_hydra_places, mark_jobs, settle_marks
 from hsm.discover.kinds.wandb_folders import list_search_notes, name_folders, recall_folders, remember_folders

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.model import Root
 from hsm.plan.choice import RunChoice
 from hsm.remote.retry import PAUSES_SECONDS

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hsm.config.load import LoadedConfig
+from hsm.config.loaded import LoadedConfig
 from hsm.discover.index import load_index, save_index
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.lookup import Meaning
@@ -106,7 +106,7 @@ def make_source(
 
 def _find_missing(loaded: LoadedConfig, endpoint: Endpoint, places: ProjectPlaces) -> dict[str, tuple[str, ...]]:
     """Find the folders that the configuration names and that are missing; a default folder need not be there."""
-    named = loaded.config.source.model_fields_set
+    named = loaded.config.source_keys
     folders = {root.value: getattr(places.layout, root.value) for root in Root if root.value in named}
     missing = {"wandb_folders": places.absent} if places.absent else {}
     if not folders:

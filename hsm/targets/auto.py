@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.endpoint import Endpoint, FileEnds, FolderSearch, Survey, Tree
 from hsm.errors import HsmError, NoRsyncError, NoShellError, NoSshError, TargetError, UnreachableError
 from hsm.model import Problem, Root

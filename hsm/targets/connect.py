@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.errors import UnreachableError
 from hsm.model import Problem

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Protocol
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.endpoint import Endpoint
 from hsm.errors import UsageError
 from hsm.model import Problem, Root, SweepKind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hsm.config.target_sections import ReceiveMode
+from hsm.config.settings import ReceiveMode
 
 RSYNC_CHMOD: dict[ReceiveMode, str] = {"private": "Du+rwx,Fu+rw", "umask": "ugo=rwX"}
 """Values of rsync's `--chmod`: what is new gets what the source is said to have, less the umask there (rsync(1))."""

@@ -7,11 +7,11 @@ until the memory is full, and read numbers by YAML 1.1: of `1e-05`, as wandb wri
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import yaml
+if TYPE_CHECKING:
+    import yaml
 
-# LibYAML's parser makes the same events seven times as fast, where PyYAML was built with it.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST_NODES = 100_000
 _MOST_NESTED = 50
 
@@ -35,9 +35,13 @@ def parse_plain_yaml(text: str) -> object:
     Raises:
         ValueError: It is no YAML, or too much of it.
     """
+    import yaml  # noqa: PLC0415 - most sweeps have none to be read
+
+    # LibYAML's parser makes the same events seven times as fast, where PyYAML was built with it.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     builder = _Builder()
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
+        for event in yaml.parse(text, Loader=loader):
             if isinstance(event, yaml.DocumentEndEvent):
                 break
             builder.add(event)
@@ -84,6 +88,8 @@ class _Builder:
 
     def add(self, event: yaml.Event) -> None:
         """Take the next event."""
+        import yaml  # noqa: PLC0415 - as above
+
         if isinstance(event, yaml.ScalarEvent):
             self._count(1)
             is_key = bool(self._open) and self._open[-1].awaits_key
@@ -101,6 +107,8 @@ class _Builder:
             self._put(value)
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
+        import yaml  # noqa: PLC0415 - as above
+
         if len(self._open) >= _MOST_NESTED:
             raise ValueError("it is nested too deeply")
         before = self._n_nodes

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from private_sshd import PrivateSshd
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.endpoint import Endpoint
 from hsm.process.runner import Runner
 from hsm.remote.local import LocalEndpoint
@@ -55,7 +56,7 @@ def start_sftp_only(start_sshd: Callable[..., PrivateSshd], tmp_path: Path) -> P
 
 def make_settings(sshd: PrivateSshd, **ssh: object) -> TargetSettings:
     """The configuration of a target at a private sshd; `ssh` changes its section of that name."""
-    return TargetSettings.model_validate(
+    return parse_target(
         {
             "host": sshd.host,
             "user": sshd.user,

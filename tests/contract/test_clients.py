@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
 
     def make(sshd: PrivateSshd, *, host: str = "", runner: Runner | None = None, **ssh: object) -> Client:
         kind = OpenSsh if request.param == "openssh" else ParamikoClient
-        settings = make_settings(sshd, **ssh).model_copy(update={"host": host or sshd.host})
+        settings = replace(make_settings(sshd, **ssh), host=host or sshd.host)
         made.append(kind("desktop", settings, runner or Runner(), pauses_seconds=(0.2, 0.2)))
         return made[-1]
 

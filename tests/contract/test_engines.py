@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from private_sshd import PrivateSshd
 
-from hsm.config.target_sections import ReceiveMode
+from hsm.config.settings import ReceiveMode
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import LockLostError
 from hsm.model import Entry, EntryKind, Root, SourceFile

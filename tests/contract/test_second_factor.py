@@ -12,7 +12,8 @@ import paramiko
 import pytest
 from private_sshd import PrivateSshd
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.errors import UnreachableError
 from hsm.process.runner import Runner
 from hsm.remote.paramiko.client import ParamikoClient
@@ -68,7 +69,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., TargetSettings]]:
             transports[-1].start_server(server=StrictServer(factors), event=threading.Event())
 
         threading.Thread(target=accept, daemon=True).start()
-        return TargetSettings.model_validate(
+        return parse_target(
             {
                 "host": "127.0.0.1",
                 "user": "ada",

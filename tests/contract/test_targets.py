@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from private_sshd import PrivateSshd
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.endpoint import Tree
 from hsm.model import Root, SourceFile
@@ -90,7 +92,7 @@ def bench(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator
 def make_target_settings(kind: str, there: Path, tmp_path: Path, request: pytest.FixtureRequest) -> TargetSettings:
     paths = {"paths": {root.value: str(there / root.value) for root in Root}}
     if kind == "folder":
-        return TargetSettings.model_validate({"engine": "copy", **paths})
+        return parse_target({"engine": "copy", **paths})
     require: Callable[..., None] = request.getfixturevalue("require_program")
     start_sshd: Callable[..., PrivateSshd] = request.getfixturevalue("start_sshd")
     if kind in ("openssh", "auto"):
@@ -98,9 +100,8 @@ def make_target_settings(kind: str, there: Path, tmp_path: Path, request: pytest
     sshd = start_sftp_only(start_sshd, tmp_path) if kind == "sftp-only" else start_sshd()
     client = {"paramiko": "paramiko", "sftp-only": "paramiko"}.get(kind, "auto")
     engine = {"openssh": "rsync", "auto": "auto"}.get(kind, "sftp")
-    return make_settings(sshd, client=client).model_copy(
-        update={"engine": engine, "paths": TargetSettings.model_validate({"host": "x", **paths}).paths}
-    )
+    found = parse_target({"host": "x", **paths}).paths
+    return replace(make_settings(sshd, client=client), engine=engine, paths=found)
 
 
 def test_it_has_a_name_and_says_what_it_is(bench: Bench, kind: str) -> None:

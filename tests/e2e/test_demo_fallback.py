@@ -14,7 +14,8 @@ import paramiko
 import pytest
 from private_sftp import PrivateSftp
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.errors import TargetError
 from hsm.process.runner import Runner
 from hsm.remote.openssh.client import OpenSsh
@@ -45,7 +46,7 @@ def sftp(server: PrivateSftp) -> Iterator[paramiko.SFTPClient]:
 
 
 def make_settings(server: PrivateSftp) -> TargetSettings:
-    return TargetSettings.model_validate(
+    return parse_target(
         {
             "host": server.host,
             "user": server.user,

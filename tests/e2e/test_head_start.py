@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,7 +203,7 @@ def test_an_rsync_here_that_comes_later_is_found_by_the_next_pass(
 ) -> None:
     project = make_small()
     settings = load_project_config(project.folder).config.sync_targets[project.target]
-    settings = settings.model_copy(update={"engine": "rsync"})
+    settings = replace(settings, engine="rsync")
     layout = Layout(str(project.folder), str(project.folder / "sweeps"), str(project.folder / "wandb"))
     connection = connect(project.target, settings, Runner(), SilentReporter(), layout=layout)
     make_engine = partial(

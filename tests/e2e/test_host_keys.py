@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from private_sshd import PrivateSshd
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
 from hsm.process.runner import Runner
 from hsm.remote.openssh.client import OpenSsh
 from tests.marks import parametrize
@@ -197,7 +197,7 @@ def test_a_jump_host_with_an_unknown_key_is_asked_once(start_sshd: StartSshd, ma
 
 def test_the_log_of_a_login_is_gone_after_it(make_project: MakeProject) -> None:
     project = make_project()
-    settings = TargetSettings.model_validate(project.read_config()["sync_targets"]["desktop"])
+    settings = parse_target(project.read_config()["sync_targets"]["desktop"])
     argv = OpenSsh("desktop", settings, Runner()).make_session_argv()
     (socket,) = [Path(word.partition("=")[2]) for word in argv if word.startswith("ControlPath=")]
     assert socket.is_socket()

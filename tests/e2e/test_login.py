@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -12,13 +13,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from private_sshd import PrivateSshd
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.errors import UnreachableError
 from hsm.process.runner import Completed, Runner
 from hsm.remote.openssh.client import OpenSsh
@@ -51,9 +54,9 @@ def make_settings(sshd: PrivateSshd, *, host: str = "", **ssh: Any) -> TargetSet
     """Make a target of host, port and key, or, with `config`, of an alias in an ssh configuration."""
     paths = {"sweeps": "~/sweeps", "wandb": "~/wandb"}
     if "config" in ssh:
-        return TargetSettings.model_validate({"host": host or sshd.alias, "paths": paths, "ssh": ssh})
+        return parse_target({"host": host or sshd.alias, "paths": paths, "ssh": ssh})
     own = {"identity_file": str(sshd.identity_file), "options": {"UserKnownHostsFile": str(sshd.known_hosts)}}
-    return TargetSettings.model_validate(
+    return parse_target(
         {
             "host": host or sshd.host,
             "user": sshd.user,
@@ -137,11 +140,11 @@ def test_logout_closes_the_login_and_the_next_session_opens_a_new_one(sshd: Priv
 
 def test_two_processes_that_log_in_at_once_make_one_login(sshd: PrivateSshd, make_ssh: MakeSsh) -> None:
     client = make_ssh(sshd)
-    settings = make_settings(sshd).model_dump_json()
+    settings = json.dumps(asdict(make_settings(sshd)))
     program = (
-        "import sys; from hsm.config.schema import TargetSettings; from hsm.process.runner import Runner;"
+        "import sys; from hsm.config.schema import parse_target; from hsm.process.runner import Runner;"
         "from hsm.remote.openssh.client import OpenSsh;"
-        "settings = TargetSettings.model_validate_json(sys.argv[1]);"
+        "settings = parse_target(__import__('json').loads(sys.argv[1]));"
         "print('ready', flush=True); sys.stdin.readline();"
         "print(OpenSsh('desktop', settings, Runner(), pauses_seconds=()).run('echo in').stdout.decode())"
     )
@@ -297,7 +300,7 @@ def test_what_start_up_files_print_makes_no_link_short(sshd: PrivateSshd) -> Non
     (sshd.home / ".bashrc").write_text("echo Welcome\n")
     with LinkProxy(sshd.port, delay_seconds=0.1) as proxy:
         known = {"UserKnownHostsFile": str(sshd.known_hosts), "HostKeyAlias": f"[{sshd.host}]:{sshd.port}"}
-        settings = make_settings(sshd, options=known).model_copy(update={"port": proxy.port})
+        settings = replace(make_settings(sshd, options=known), port=proxy.port)
         client = OpenSsh("desktop", settings, Runner(), pauses_seconds=())
         with client.keep_shell():
             client.begin()

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from hsm.cli.main import app
 from hsm.config.load import parse_document
-from hsm.config.schema import SyncConfig
+from hsm.config.schema import ConfigSection
 from hsm.errors import ExitCode, HsmError
 from hsm.hosts.inventory.document import parse_hosts
 from hsm.hosts.inventory.schema import EloSyncEntry, NodeEntry
@@ -329,7 +329,7 @@ def f(error):
 def test_commands_and_sections_are_found() -> None:
     assert {"hsm", "hsm sync", "hsm sync to", "hsm sync run", "hsm sync login"} <= COMMANDS.keys()
     assert {"--target", "-t", "--dry-run", "-n", "--help", "-h"} <= list_options("hsm sync to")
-    assert dict(iter_sections(SyncConfig)).keys() == CONFIG_HEADINGS.keys()
+    assert dict(iter_sections(ConfigSection)).keys() == CONFIG_HEADINGS.keys()
 
 
 def test_sections_and_rows_are_read() -> None:
@@ -363,7 +363,7 @@ def test_hidden_command_is_mentioned(name: str) -> None:
     assert name in iter_spans(find_section(GUIDE, "Commands"))
 
 
-@pytest.mark.parametrize(("place", "model"), [*iter_sections(SyncConfig)], ids=str)
+@pytest.mark.parametrize(("place", "model"), [*iter_sections(ConfigSection)], ids=str)
 def test_settings_and_their_defaults_are_in_the_guide(place: str, model: type[BaseModel]) -> None:
     section = find_section(find_section(GUIDE, "Configuration"), CONFIG_HEADINGS[place])
     documented = {cells[0]: cells[1:3] for cells in iter_rows(section)}

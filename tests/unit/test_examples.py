@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.load import load_project_config, select_targets
+from hsm.config.load import load_project_config
+from hsm.config.loaded import select_targets
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.glob("*.yaml"))

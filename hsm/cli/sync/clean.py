@@ -15,7 +15,7 @@ from hsm.cli.sync.options.signature import make_option
 from hsm.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsm.config.load import LoadedConfig
+    from hsm.config.loaded import LoadedConfig
     from hsm.sync.clean.clean import CleanRequest
     from hsm.sync.clean.report import CleanReport
     from hsm.sync.source import ProjectSource

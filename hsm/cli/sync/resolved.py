@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from hsm.cli.json_document import print_document
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hsm.config.layers import Layer
-    from hsm.config.load import LoadedConfig
+    from hsm.config.loaded import LoadedConfig
     from hsm.config.resolve import Resolved
-    from hsm.config.schema import SyncConfig
+    from hsm.config.settings import SyncConfig
     from hsm.discover.words.lookup import Meaning
     from hsm.plan.choice import RunChoice
     from hsm.sync.places import ProjectPlaces
@@ -40,7 +40,7 @@ def show_resolved(
         ConfigError: The settings are not right together.
         UsageError: The word cannot be a sweep, or a target is unknown.
     """
-    from hsm.config.load import select_targets
+    from hsm.config.loaded import select_targets
     from hsm.config.resolve import resolve_target
 
     loaded = load_current_config()
@@ -60,8 +60,8 @@ def make_settings_document(config: SyncConfig) -> dict[str, object]:
     """Make JSON values of the configuration, without what may be a secret; of `sweeps` only what was set."""
     from hsm.config.resolve import is_secret
 
-    document = config.model_dump(mode="json")
-    document["sweeps"] = config.model_dump(mode="json", exclude_unset=True).get("sweeps", {})
+    document = asdict(config)
+    del document["source_keys"]
     for settings in document["sync_targets"].values():
         options = settings["ssh"]["options"]
         settings["ssh"]["options"] = {

@@ -86,7 +86,7 @@ def _read(
         from hsm.sync.status.status import read_received_status
 
         return read_received_status(project, sweeps)
-    from hsm.config.load import select_targets
+    from hsm.config.loaded import select_targets
     from hsm.sync.status.status import read_sweep_status
 
     if names:

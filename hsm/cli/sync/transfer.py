@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from hsm.call_options import ReceiveOptions, SendOptions
     from hsm.cli.render.sync.offers import Offer
     from hsm.config.layers import Layer
-    from hsm.config.load import LoadedConfig
-    from hsm.config.schema import TargetSettings
+    from hsm.config.loaded import LoadedConfig
+    from hsm.config.settings import TargetSettings
     from hsm.sync.follow.follow import FollowOptions
     from hsm.sync.reports import SyncReport
     from hsm.sync.request import SyncRequest

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import TargetSection
 from hsm.config.yaml.document import Finding, make_dotted
 
 
@@ -22,7 +22,7 @@ def find_outdented(root: yaml.MappingNode) -> list[Finding]:
 def _iter_outdented(targets: yaml.MappingNode) -> Iterator[Finding]:
     above: tuple[yaml.Node, yaml.Node] | None = None
     for key, value in targets.value:
-        if key.value not in TargetSettings.model_fields or _is_target(value):
+        if key.value not in TargetSection.model_fields or _is_target(value):
             above = (key, value)
         elif above is not None:
             from hsm.config.yaml.syntax import show_place  # noqa: PLC0415 - for mistakes alone

@@ -170,11 +170,7 @@ class Lookup:
         if found is None:
             return None
         meaning = self.make_meaning(make_hydra_sweep(self.layout, found))
-        return (
-            meaning
-            if found == place
-            else replace(meaning, said=f"{place} is a job of {meaning.said}")
-        )
+        return meaning if found == place else replace(meaning, said=f"{place} is a job of {meaning.said}")
 
     def make_folder_meaning(self, word: str) -> Meaning:
         """Make the meaning of the whole id of a folder sweep."""

@@ -72,9 +72,7 @@ def _find_sweep(lookup: Lookup, real: str, place: str) -> Meaning | None:
         if real == path:
             return lookup.make_folder_meaning(sweep.id)
         if is_job and real.rpartition("/")[0] == path:
-            return replace(
-                lookup.make_folder_meaning(sweep.id), said=f"{place} is a job of {sweep.id}"
-            )
+            return replace(lookup.make_folder_meaning(sweep.id), said=f"{place} is a job of {sweep.id}")
     return lookup.find_hydra(place) if is_job or place in lookup.layout.hydra else None
 
 

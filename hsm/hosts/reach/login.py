@@ -15,7 +15,7 @@ from hsm.hosts.reach.address_memory import load_memory, make_key, make_order, sa
 from hsm.hosts.reach.race import gather, race, resolve
 
 if TYPE_CHECKING:
-    from hsm.config.schema import TargetSettings
+    from hsm.config.settings import TargetSettings
 
 TIMEOUT_SECONDS = 5.0
 _MAX_GREETING_BYTES = 16 * 1024
@@ -85,8 +85,11 @@ def make_login(node: ClusterNode, greeting: Greeting | None) -> TargetSettings:
         node: A node with an address.
         greeting: Of the address that answered; without it the way leads through the jump host, where there is one.
     """
-    from hsm.config.schema import TargetSettings  # noqa: PLC0415 - pydantic
-    from hsm.config.target_sections import SshSettings, TargetPaths  # noqa: PLC0415 - pydantic
+    from hsm.config.settings import (  # noqa: PLC0415 - pydantic
+        SshSettings,
+        TargetPaths,
+        TargetSettings,
+    )
 
     options = dict(node.ssh_options)
     if greeting is None and node.jump_host:

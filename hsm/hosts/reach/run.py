@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.errors import ExitCode, HsmError
 from hsm.process.runner import CommandStoppedError, Runner
 from hsm.remote.openssh.client import OpenSsh

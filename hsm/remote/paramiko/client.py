@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.errors import NoShellError, TargetError
 from hsm.process.answer import AnswerTooLongError
 from hsm.process.runner import CommandTimeoutError, Completed, Runner

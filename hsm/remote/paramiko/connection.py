@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.errors import UnreachableError
 from hsm.process.pump import LOOK_SECONDS
 from hsm.process.runner import Runner

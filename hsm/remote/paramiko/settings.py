@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.errors import BadSshConfigError, UnreachableError
 from hsm.process.runner import CommandTimeoutError, Completed, ProgramMissingError, Runner
 from hsm.remote.openssh.command_line import (
@@ -207,7 +207,9 @@ def _make_hop_settings(settings: TargetSettings, hop: str) -> TargetSettings:
         "paths": {"sweeps": settings.paths.sweeps, "wandb": settings.paths.wandb},
         "ssh": {"config": settings.ssh.config},
     }
-    return TargetSettings.model_validate(data)
+    from hsm.config.schema import parse_target  # noqa: PLC0415 - pydantic
+
+    return parse_target(data)
 
 
 def _split_files(text: str, tokens: Mapping[str, str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from hsm.config.target_sections import AfterSyncStep
+from hsm.config.settings import AfterSyncStep
 from hsm.errors import ExitCode, HsmError
 from hsm.model import Problem
 from hsm.process.runner import CommandStoppedError, Runner

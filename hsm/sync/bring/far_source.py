@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.lookup import Meaning
 from hsm.endpoint import Endpoint, Listing, Tree

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hsm.config.schema import TargetSettings
-from hsm.config.target_sections import SyncOptions
+from hsm.config.settings import SyncOptions, TargetSettings
 from hsm.errors import UsageError
 from hsm.model import Root, SweepInventory
 from hsm.plan.planner import PlanOptions, select

@@ -10,9 +10,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
-from hsm.config.load import LoadedConfig
-from hsm.config.resolve import resolve_for_sweep
-from hsm.config.schema import TargetSettings
+from hsm.config.loaded import LoadedConfig, resolve_for_sweep
+from hsm.config.settings import TargetSettings
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.discover.words.lookup import Meaning
 from hsm.endpoint import Endpoint
@@ -231,7 +230,7 @@ class _Pull:
         self, name: str, settings: TargetSettings, folders: Sequence[str], only: frozenset[str]
     ) -> ExchangeOptions:
         """Like a push's; what is here is always looked at, which costs nothing."""
-        alone = settings.model_copy(update={"after_sync": ()})  # what arrives here is not uploaded from there
+        alone = replace(settings, after_sync=())  # what arrives here is not uploaded from there
         options = make_options(name, alone, self._request, only=only)
         return replace(options, plan=replace(options.plan, is_checked=True, link_folders=tuple(folders)))
 
@@ -250,7 +249,7 @@ class _Pull:
         )
 
     def _resolve(self, name: str, sweep: str) -> TargetSettings:
-        return resolve_for_sweep(self._loaded.layers, name, sweep, self._request.targets[name])
+        return resolve_for_sweep(self._loaded, name, sweep, self._request.targets[name])
 
     @contextlib.contextmanager
     def _take_turn(self) -> Iterator[None]:

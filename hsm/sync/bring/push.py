@@ -9,8 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 import hsm.sync.shortcuts  # noqa: F401 - offers what saves time; without this line and the package a push is only slower
-from hsm.config.load import LoadedConfig
-from hsm.config.resolve import resolve_for_sweep
+from hsm.config.loaded import LoadedConfig, resolve_for_sweep
 from hsm.endpoint import Endpoint
 from hsm.errors import HsmError
 from hsm.model import SweepInventory, SweepKind
@@ -88,7 +87,7 @@ class _Push:
         for said in source.said:
             reporter.report(WordUnderstood(said))
         settings = {
-            (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
+            (name, sweep.id): resolve_for_sweep(loaded, name, sweep.id, target)
             for name, target in request.targets.items()
             for sweep in source.sweeps
         }

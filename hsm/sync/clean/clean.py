@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from hsm.config.load import LoadedConfig
-from hsm.config.schema import TargetSettings
+from hsm.config.loaded import LoadedConfig
+from hsm.config.settings import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.errors import HsmError
 from hsm.model import Root, SweepInventory

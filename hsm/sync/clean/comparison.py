@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from hsm.config.target_sections import SyncOptions
+from hsm.config.settings import SyncOptions
 from hsm.model import EntryKind, Reason, SourceFile, SweepInventory
 from hsm.plan.disk.times import is_same_time
 from hsm.plan.selection import Selection

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.errors import HsmError, TargetError
 from hsm.model import Entry, SweepInventory
 from hsm.progress import Reporter, StepStarted, TargetEnded

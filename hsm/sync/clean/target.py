@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.discover.kinds.receipts import read_receipt
 from hsm.endpoint import Endpoint, Tree
 from hsm.errors import TargetError

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.process.runner import Runner
 from hsm.remote.openssh.client import OpenSsh

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.endpoint import Tree
 from hsm.errors import ExitCode, HsmError

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hsm._version import __version__
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.errors import ExitCode, HsmError, NoSshError
 from hsm.process.runner import CommandTimeoutError, ProgramMissingError, Runner
 from hsm.sync.doctor.findings import (

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.errors import ExitCode, HsmError, NoShellError, NoSshError, SessionsRefusedError
 from hsm.process.runner import CommandTimeoutError, Completed, Runner
 from hsm.remote.noise import show_bytes

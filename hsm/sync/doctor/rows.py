@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from hsm.config.named_files import find_missing_key
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.endpoint import Endpoint, Survey, Tree
 from hsm.errors import (

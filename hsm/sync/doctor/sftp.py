@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.endpoint import Listing, Survey
 from hsm.errors import ExitCode, HsmError, SessionsRefusedError
 from hsm.model import EntryKind

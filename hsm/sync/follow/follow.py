@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
-from hsm.config.load import LoadedConfig
+from hsm.config.loaded import LoadedConfig
 from hsm.discover.sweeps import LATEST
 from hsm.discover.words.lookup import ALL_SWEEPS
 from hsm.discover.words.meanings import GROUP_PREFIX

@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
+from dataclasses import asdict
 from pathlib import Path
 
 from hsm._version import __version__
@@ -195,7 +196,7 @@ def make_unchanged_sweep(call: PushCall) -> UnchangedSweep | None:
     folder = ProjectFolder(source.project)
     return UnchangedSweep(
         {name: folder.journal(name, sweep.id) for name in settings},
-        {name: [found.model_dump(mode="json"), asked] for name, found in settings.items()},
+        {name: [asdict(found), asked] for name, found in settings.items()},
         source.layout,
         sweep,
     )

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from hsm.config.load import LoadedConfig
-from hsm.config.schema import TargetSettings
+from hsm.config.loaded import LoadedConfig
+from hsm.config.settings import TargetSettings
 from hsm.errors import ExitCode, UsageError
 from hsm.process.runner import Runner
 from hsm.progress import Reporter

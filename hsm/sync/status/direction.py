@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from hsm.config.load import LoadedConfig
+from hsm.config.loaded import LoadedConfig
 from hsm.project_folder import ProjectFolder
 from hsm.sweep_folder import OUTPUTS
 from hsm.sync.places import make_layout

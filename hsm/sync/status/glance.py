@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hsm.config.load import LoadedConfig
+from hsm.config.loaded import LoadedConfig
 from hsm.discover.sweeps import is_run_name, look_for_sweeps, parse_timestamp
 from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Journal, list_journals

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from hsm.config.load import LoadedConfig
-from hsm.config.schema import TargetSettings
+from hsm.config.loaded import LoadedConfig
+from hsm.config.settings import TargetSettings
 from hsm.discover.index import load_index, save_index
 from hsm.discover.sweeps import Layout
 from hsm.discover.words.meanings import GROUP_PREFIX

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import groupby
 
-from hsm.config.target_sections import SyncOptions
+from hsm.config.settings import SyncOptions
 from hsm.model import Reason, Root, SourceFile, SweepInventory
 from hsm.plan.digest import make_digest
 from hsm.plan.selection import Selection

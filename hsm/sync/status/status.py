@@ -12,10 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from hsm.config.load import LoadedConfig
-from hsm.config.resolve import resolve_for_sweep
-from hsm.config.schema import TargetSettings
-from hsm.config.target_sections import SyncOptions
+from hsm.config.loaded import LoadedConfig, resolve_for_sweep
+from hsm.config.settings import SyncOptions, TargetSettings
 from hsm.discover.index import save_index
 from hsm.discover.kinds.hydra import make_hydra_sweep
 from hsm.discover.sweeps import Sweep, pick_sweep
@@ -130,7 +128,7 @@ class _Reader:
         received = () if self._names else read_received(self._endpoint, self._layout, sweep)
         names = self._choose_targets(sweep.id, is_received=bool(received))
         targets = self._loaded.config.sync_targets
-        settings = {name: resolve_for_sweep(self._loaded.layers, name, sweep.id, targets[name]) for name in names}
+        settings = {name: resolve_for_sweep(self._loaded, name, sweep.id, targets[name]) for name in names}
         source = SweepSource(
             self._endpoint, self._layout, sweep, self._loaded.project, settings, self._index, self._ids
         )

@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hsm.config.schema import TargetSettings
-from hsm.config.target_sections import SyncOptions
+from hsm.config.settings import SyncOptions, TargetSettings
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, Sweep
 from hsm.endpoint import Endpoint

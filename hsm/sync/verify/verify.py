@@ -10,9 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
-from hsm.config.load import LoadedConfig
-from hsm.config.resolve import resolve_for_sweep
-from hsm.config.schema import TargetSettings
+from hsm.config.loaded import LoadedConfig, resolve_for_sweep
+from hsm.config.settings import TargetSettings
 from hsm.errors import ExitCode, HsmError
 from hsm.model import CONFLICT, FileKey, Root, SweepInventory, SyncPlan
 from hsm.plan.choice import RunChoice, choose
@@ -88,7 +87,7 @@ class _Verify:
         self._reporter = reporter
         self._session = session
         self._settings = {
-            (name, sweep.id): resolve_for_sweep(loaded.layers, name, sweep.id, target)
+            (name, sweep.id): resolve_for_sweep(loaded, name, sweep.id, target)
             for name, target in request.targets.items()
             for sweep in self.source.sweeps
         }

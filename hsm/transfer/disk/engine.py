@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hsm.config.target_sections import ReceiveMode
+from hsm.config.settings import ReceiveMode
 from hsm.errors import DiskError, HsmError, TargetError, WorkspaceGoneError
 from hsm.model import Root, SourceFile
 from hsm.process.runner import Runner

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from hsm.config.target_sections import ReceiveMode
+from hsm.config.settings import ReceiveMode
 from hsm.model import Root
 from hsm.transfer.rsync.versions import (
     REFUSING_LINKS_VERSION,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hsm.config.target_sections import ReceiveMode
+from hsm.config.settings import ReceiveMode
 from hsm.errors import DiskError, HsmError, WorkspaceGoneError
 from hsm.model import Root, SourceFile
 from hsm.remote.sftp.listing import NANOSECONDS

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 
-from hsm.config.target_sections import ReceiveMode
+from hsm.config.settings import ReceiveMode
 from hsm.errors import HsmError
 from hsm.model import EntryKind, Root
 from hsm.plan.disk.file_system import SECOND_NS

@@ -17,11 +17,11 @@ from hsm.config.layers import (
     PatternLayer,
     Setting,
     SettingKey,
-    iter_keys,
     merge_layers,
     nest,
 )
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import TargetSection
+from hsm.config.sections import iter_keys
 
 MARK = yaml.Mark("", 0, 0, 0, None, 0)
 WANDB: SettingKey = ("paths", "wandb")
@@ -151,7 +151,7 @@ def test_without_ssh_only_what_the_file_says_of_ssh_is_gone() -> None:
     }
 
 
-KEYS = st.sampled_from([key for key, _ in iter_keys(TargetSettings)])
+KEYS = st.sampled_from([key for key, _ in iter_keys(TargetSection)])
 LAYERS = st.lists(st.dictionaries(KEYS, st.integers(), max_size=6), max_size=5)
 
 

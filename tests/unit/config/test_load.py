@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.load import find_config, load_project_config, parse_document, select_targets
-from hsm.config.schema import SyncConfig
+from hsm.config.load import load_project_config, parse_document
+from hsm.config.loaded import find_config, select_targets
 from hsm.errors import ConfigError, UsageError
 
 GOOD = """\
@@ -433,8 +433,8 @@ def test_a_value_of_any_type_is_loaded_or_named_in_our_words(key: str, value: ob
 
 
 class TestSelect:
-    config: SyncConfig = parse_document(GOOD, "f")[0]
-    without_default: SyncConfig = parse_document(TARGET, "f")[0]
+    config = parse_document(GOOD, "f")[0].make()
+    without_default = parse_document(TARGET, "f")[0].make()
 
     @pytest.mark.parametrize(
         ("names", "expected"),

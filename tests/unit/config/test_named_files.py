@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from hsm.config.named_files import find_missing_key, iter_missing_files
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.sync.doctor.findings import CheckState
 from hsm.sync.doctor.rows import check_settings
 
 
 def make_target(identity_file: object) -> TargetSettings:
     paths = {"sweeps": "~/s", "wandb": "~/w"}
-    return TargetSettings.model_validate({"host": "h", "paths": paths, "ssh": {"identity_file": identity_file}})
+    return parse_target({"host": "h", "paths": paths, "ssh": {"identity_file": identity_file}})
 
 
 @pytest.mark.parametrize(

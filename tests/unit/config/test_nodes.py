@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from hsm.config.load import parse_document
-from hsm.config.schema import SyncConfig
+from hsm.config.settings import SyncConfig
 from hsm.errors import ConfigError
 
 FOUND = {
@@ -19,7 +19,7 @@ FOUND = {
 
 def parse(target: str, *, found: Mapping[str, object] | str = FOUND) -> SyncConfig:
     text = f"sync_targets:\n  t:\n    node: gpu-1\n{target}"
-    return parse_document(text, "x.yaml", find_node=lambda _name: found)[0]
+    return parse_document(text, "x.yaml", find_node=lambda _name: found)[0].make()
 
 
 def test_a_node_stands_for_host_user_port_and_folder() -> None:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.layers import OriginKind, SettingKey, iter_keys
-from hsm.config.load import LoadedConfig, load_project_config
+from hsm.config.layers import OriginKind, SettingKey
+from hsm.config.load import load_project_config
+from hsm.config.loaded import LoadedConfig
 from hsm.config.overrides import parse_assignments, parse_environment
 from hsm.config.resolve import resolve_target
-from hsm.config.schema import TargetSettings
-from hsm.config.sections import is_open
+from hsm.config.schema import TargetSection
+from hsm.config.sections import is_open, iter_keys
 from hsm.config.trust import apply_trust
 from hsm.errors import ConfigError
 
@@ -163,7 +164,7 @@ def test_the_environment_is_in_the_configuration(project: Path) -> None:
     assert config.sync_targets["desktop"].paths.wandb == "/q/wandb"
     assert config.sync_targets["my-back.up"] == load(project).config.sync_targets["my-back.up"]
     assert (config.source.sweeps, config.source.wandb) == ("sweeps", "/data/wandb")
-    assert config.source.model_fields_set == {"wandb"}
+    assert config.source_keys == {"wandb"}
     assert config.default_target == ("my-back.up", "desktop")
 
 
@@ -232,7 +233,7 @@ def test_folders_are_text_as_they_stand_and_win() -> None:
 
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)
-PLAIN_KEYS = [key for key, known in iter_keys(TargetSettings) if not is_open(known)]
+PLAIN_KEYS = [key for key, known in iter_keys(TargetSection) if not is_open(known)]
 
 
 @given(NAMES, st.sampled_from(PLAIN_KEYS), st.data())

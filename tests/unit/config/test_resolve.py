@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from hsm.config.layers import Layers, OriginKind
 from hsm.config.load import parse_document
+from hsm.config.loaded import LoadedConfig, resolve_for_sweep
 from hsm.config.overrides import parse_assignments
-from hsm.config.resolve import iter_shown, resolve_for_sweep, resolve_target
-from hsm.config.schema import TargetSettings
+from hsm.config.resolve import iter_shown, resolve_target
+from hsm.config.settings import TargetSettings
 from hsm.errors import ConfigError
 
 TARGETS = """\
@@ -58,11 +62,13 @@ def test_a_pattern_changes_targets_for_its_sweeps_alone() -> None:
 
 
 def test_settings_stay_what_they_are_where_no_pattern_matches() -> None:
-    layers = read_layers(TARGETS + SWEEPS)
+    section, layers = parse_document(TARGETS + SWEEPS, "f.yaml")
+    loaded = LoadedConfig(section.make(), Path("/p/.hsm/sync_config.yaml"), Path("/p"), lambda: layers)
     settings = resolve_target(layers, "desktop").settings
-    assert resolve_for_sweep(layers, "desktop", "sweep_2024", settings) is settings
-    assert resolve_for_sweep(layers, "desktop", "sweep_2025", settings).paths.sweeps == "/q/sweeps"
-    assert resolve_for_sweep(Layers(), "desktop", "sweep_2025", settings) is settings
+    assert resolve_for_sweep(loaded, "desktop", "sweep_2024", settings) is settings
+    assert resolve_for_sweep(loaded, "desktop", "sweep_2025", settings).paths.sweeps == "/q/sweeps"
+    without = replace(loaded, config=replace(loaded.config, sweeps={}), read_layers=Layers)
+    assert resolve_for_sweep(without, "desktop", "sweep_2025", settings) is settings
 
 
 def test_each_value_says_where_it_comes_from() -> None:

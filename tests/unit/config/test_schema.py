@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from hsm.config.rules import SECRET_PATTERNS, check_path
-from hsm.config.schema import SourceSettings, SyncConfig, TargetSettings
-from hsm.config.target_sections import SshSettings, SyncOptions, TargetPaths
+from hsm.config.schema import ConfigSection, SourceSection, TargetSection, parse_target
+from hsm.config.target_sections import OptionsSection, PathsSection, SshSection
 
 PATHS = {"sweeps": "/data/sweeps", "wandb": "/data/wandb"}
 
 
-def make_target(**settings: Any) -> TargetSettings:
-    return TargetSettings.model_validate({"host": "desktop", "paths": PATHS, **settings})
+def make_target(**settings: Any) -> TargetSection:
+    return TargetSection.model_validate({"host": "desktop", "paths": PATHS, **settings})
 
 
-def make_config(**settings: Any) -> SyncConfig:
-    return SyncConfig.model_validate({"sync_targets": {"desktop": {"host": "h", "paths": PATHS}}, **settings})
+def make_config(**settings: Any) -> ConfigSection:
+    return ConfigSection.model_validate({"sync_targets": {"desktop": {"host": "h", "paths": PATHS}}, **settings})
 
 
 def reason_of(model: type[BaseModel], data: dict[str, Any], key: str) -> str:
@@ -56,9 +56,9 @@ def test_defaults() -> None:
 
 
 def test_a_target_without_host_is_a_folder_of_this_machine() -> None:
-    folder = TargetSettings.model_validate({"paths": PATHS})
+    folder = parse_target({"paths": PATHS})
     assert (folder.is_folder, folder.host, folder.engine, folder.ssh.client) == (True, "", "auto", "auto")
-    assert not make_target().is_folder
+    assert not make_target().make().is_folder
 
 
 @pytest.mark.parametrize(
@@ -73,17 +73,17 @@ def test_a_target_without_host_is_a_folder_of_this_machine() -> None:
     ],
 )
 def test_what_only_another_machine_can_have(settings: dict[str, Any], key: str) -> None:
-    assert "needs `host`" in reason_of(TargetSettings, {"paths": PATHS, **settings}, key)
+    assert "needs `host`" in reason_of(TargetSection, {"paths": PATHS, **settings}, key)
     assert make_target(**settings)
 
 
 @pytest.mark.parametrize("host", ["", None])
 def test_an_empty_host_is_a_mistake_and_no_folder(host: str | None) -> None:
-    reason_of(TargetSettings, {"host": host, "paths": PATHS}, "host")
+    reason_of(TargetSection, {"host": host, "paths": PATHS}, "host")
 
 
 def test_a_wrong_host_is_one_problem() -> None:
-    reason_of(TargetSettings, {"host": "a b", "user": "me", "engine": "sftp", "paths": PATHS}, "host")
+    reason_of(TargetSection, {"host": "a b", "user": "me", "engine": "sftp", "paths": PATHS}, "host")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_wrong_host_is_one_problem() -> None:
     ],
 )
 def test_engines_and_clients_that_do_not_go_together(settings: dict[str, Any], key: str, reason: str) -> None:
-    assert reason in reason_of(TargetSettings, {"host": "h", "paths": PATHS, **settings}, key)
+    assert reason in reason_of(TargetSection, {"host": "h", "paths": PATHS, **settings}, key)
 
 
 def test_values_cannot_be_changed() -> None:
@@ -104,7 +104,9 @@ def test_values_cannot_be_changed() -> None:
         make_target().host = "other"
 
 
-@pytest.mark.parametrize("model", [SyncConfig, SourceSettings, TargetSettings, TargetPaths, SshSettings, SyncOptions])
+@pytest.mark.parametrize(
+    "model", [ConfigSection, SourceSection, TargetSection, PathsSection, SshSection, OptionsSection]
+)
 def test_every_field_is_described_and_unknown_ones_are_refused(model: type[BaseModel]) -> None:
     assert all(field.description for field in model.model_fields.values())
     assert model.model_config["extra"] == "forbid"
@@ -148,7 +150,7 @@ def test_good_host(host: str) -> None:
     ],
 )
 def test_bad_host(host: str, reason: str) -> None:
-    assert reason in reason_of(TargetSettings, {"host": host, "paths": PATHS}, "host")
+    assert reason in reason_of(TargetSection, {"host": host, "paths": PATHS}, "host")
 
 
 @pytest.mark.parametrize("user", ["gb21", "g.b_21-x", "IC\\gb21"])
@@ -172,7 +174,7 @@ def test_good_user(user: str) -> None:
     ],
 )
 def test_bad_user(user: str, reason: str) -> None:
-    assert reason in reason_of(TargetSettings, {"host": "h", "user": user, "paths": PATHS}, "user")
+    assert reason in reason_of(TargetSection, {"host": "h", "user": user, "paths": PATHS}, "user")
 
 
 @pytest.mark.parametrize("port", [1, 22, 65535])
@@ -182,7 +184,7 @@ def test_good_port(port: int) -> None:
 
 @pytest.mark.parametrize("port", [0, -1, 65536, "22", 22.0, True])
 def test_bad_port(port: object) -> None:
-    reason_of(TargetSettings, {"host": "h", "port": port, "paths": PATHS}, "port")
+    reason_of(TargetSection, {"host": "h", "port": port, "paths": PATHS}, "port")
 
 
 @pytest.mark.parametrize(
@@ -203,9 +205,9 @@ def test_bad_port(port: object) -> None:
 def test_target_name(name: str, is_good: bool) -> None:
     data = {"sync_targets": {name: {"host": "h", "paths": PATHS}}}
     if is_good:
-        assert list(SyncConfig.model_validate(data).sync_targets) == [name]
+        assert list(ConfigSection.model_validate(data).sync_targets) == [name]
     else:
-        assert "cannot name a target" in reason_of(SyncConfig, data, f"sync_targets.{name}.[key]")
+        assert "cannot name a target" in reason_of(ConfigSection, data, f"sync_targets.{name}.[key]")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_target_name(name: str, is_good: bool) -> None:
     ],
 )
 def test_good_path(written: str, root: str | None, expected: str) -> None:
-    paths = TargetPaths.model_validate({"sweeps": written, "wandb": "/w", "project_root": root})
+    paths = PathsSection.model_validate({"sweeps": written, "wandb": "/w", "project_root": root})
     assert paths.sweeps == expected
 
 
@@ -250,12 +252,12 @@ def test_good_path(written: str, root: str | None, expected: str) -> None:
 )
 def test_bad_path(key: str, written: str, root: str | None, reason: str) -> None:
     data = {"sweeps": "/s", "wandb": "/w", "project_root": root, key: written}
-    assert reason in reason_of(TargetPaths, data, key)
+    assert reason in reason_of(PathsSection, data, key)
 
 
 @pytest.mark.parametrize("root", ["/", "~", "~/", "code", "/a/../b"])
 def test_bad_project_root_is_one_problem(root: str) -> None:
-    reason_of(TargetPaths, {"sweeps": "s", "wandb": "w", "project_root": root}, "project_root")
+    reason_of(PathsSection, {"sweeps": "s", "wandb": "w", "project_root": root}, "project_root")
 
 
 @pytest.mark.parametrize(
@@ -273,9 +275,9 @@ def test_bad_project_root_is_one_problem(root: str) -> None:
 def test_sweeps_and_wandb_keep_apart(sweeps: str, wandb: str, reason: str) -> None:
     data = {"sweeps": sweeps, "wandb": wandb}
     if reason:
-        assert reason in reason_of(TargetPaths, data, "wandb")
+        assert reason in reason_of(PathsSection, data, "wandb")
     else:
-        assert TargetPaths.model_validate(data).model_dump(exclude_none=True) == data
+        assert PathsSection.model_validate(data).model_dump(exclude_none=True) == data
 
 
 @given(st.text(st.sampled_from("ab./~ \n"), max_size=12))
@@ -300,7 +302,7 @@ def test_good_rsync_path(written: str, expected: str) -> None:
 
 @pytest.mark.parametrize("written", ["sudo rsync", "bin/rsync", "-x", "rsync;reboot", "../rsync", ""])
 def test_bad_rsync_path(written: str) -> None:
-    reason_of(TargetSettings, {"host": "h", "paths": PATHS, "rsync_path": written}, "rsync_path")
+    reason_of(TargetSection, {"host": "h", "paths": PATHS, "rsync_path": written}, "rsync_path")
 
 
 @pytest.mark.parametrize(
@@ -311,20 +313,20 @@ def test_bad_rsync_path(written: str) -> None:
     ],
 )
 def test_good_source(written: str, expected: str) -> None:
-    assert SourceSettings.model_validate({"sweeps": written}).sweeps == expected
+    assert SourceSection.model_validate({"sweeps": written}).sweeps == expected
 
 
 @pytest.mark.parametrize("written", ["../x", "a/../../b", "/", ".", "./", "", "~/x", "$HOME/x", "a\nb"])
 def test_bad_source(written: str) -> None:
-    reason_of(SourceSettings, {"wandb": written}, "wandb")
-    reason_of(SourceSettings, {"wandb_folders": ["train/wandb", written]}, "wandb_folders.1")
+    reason_of(SourceSection, {"wandb": written}, "wandb")
+    reason_of(SourceSection, {"wandb_folders": ["train/wandb", written]}, "wandb_folders.1")
 
 
 def test_wandb_folders_are_a_list_of_paths() -> None:
     written = ["a//wandb/", "/scratch/wandb"]
-    assert SourceSettings().wandb_folders == ()
-    assert SourceSettings.model_validate({"wandb_folders": written}).wandb_folders == ("a/wandb", "/scratch/wandb")
-    reason_of(SourceSettings, {"wandb_folders": "a/wandb"}, "wandb_folders")
+    assert SourceSection().wandb_folders == ()
+    assert SourceSection.model_validate({"wandb_folders": written}).wandb_folders == ("a/wandb", "/scratch/wandb")
+    reason_of(SourceSection, {"wandb_folders": "a/wandb"}, "wandb_folders")
 
 
 @pytest.mark.parametrize(
@@ -332,12 +334,12 @@ def test_wandb_folders_are_a_list_of_paths() -> None:
     [(15, "15"), (True, "yes"), (False, "no"), ("3des-cbc", "3des-cbc"), ("a b", "a b")],
 )
 def test_ssh_option_value(value: object, expected: str) -> None:
-    assert SshSettings.model_validate({"options": {"Some": value}}).options == {"Some": expected}
+    assert SshSection.model_validate({"options": {"Some": value}}).options == {"Some": expected}
 
 
 @pytest.mark.parametrize("value", [1.5, None, [], {}, "", "a\nProxyCommand x", "a\x00"])
 def test_bad_ssh_option_value(value: object) -> None:
-    reason_of(SshSettings, {"options": {"Some": value}}, "options.Some")
+    reason_of(SshSection, {"options": {"Some": value}}, "options.Some")
 
 
 @pytest.mark.parametrize(
@@ -363,7 +365,7 @@ def test_bad_ssh_option_value(value: object) -> None:
 @pytest.mark.parametrize("change", [str, str.lower, str.upper], ids=["", "lower", "upper"])
 def test_refused_ssh_option(name: str, reason: str, change: Any) -> None:
     name = change(name)
-    assert reason in reason_of(SshSettings, {"options": {name: "x"}}, f"options.{name}.[key]")
+    assert reason in reason_of(SshSection, {"options": {name: "x"}}, f"options.{name}.[key]")
 
 
 @pytest.mark.parametrize(
@@ -388,22 +390,22 @@ def test_refused_ssh_option(name: str, reason: str, change: Any) -> None:
 def test_ssh_options_with_rules_of_their_own(name: str, value: str, is_good: bool) -> None:
     data = {"options": {name: value}}
     if is_good:
-        assert SshSettings.model_validate(data).options == data["options"]
+        assert SshSection.model_validate(data).options == data["options"]
     else:
-        reason_of(SshSettings, data, "options")
+        reason_of(SshSection, data, "options")
 
 
 def test_one_ssh_option_in_two_spellings() -> None:
-    assert "one option" in reason_of(SshSettings, {"options": {"IPQoS": "none", "ipqos": "none"}}, "options")
+    assert "one option" in reason_of(SshSection, {"options": {"IPQoS": "none", "ipqos": "none"}}, "options")
 
 
 @pytest.mark.parametrize("key", ["config", "identity_file"])
 @pytest.mark.parametrize(("written", "is_good"), [("~/.ssh/x", True), ("/etc/x", True), ("x", False)])
 def test_ssh_files(key: str, written: str, is_good: bool) -> None:
     if is_good:
-        assert getattr(SshSettings.model_validate({key: written}), key) == written
+        assert getattr(SshSection.model_validate({key: written}), key) == written
     else:
-        reason_of(SshSettings, {key: written}, key)
+        reason_of(SshSection, {key: written}, key)
 
 
 @pytest.mark.parametrize(
@@ -420,7 +422,7 @@ def test_ssh_files(key: str, written: str, is_good: bool) -> None:
     ],
 )
 def test_good_option(key: str, value: object) -> None:
-    assert getattr(SyncOptions.model_validate({key: value}), key) is value
+    assert getattr(OptionsSection.model_validate({key: value}), key) is value
 
 
 @pytest.mark.parametrize(
@@ -441,22 +443,22 @@ def test_good_option(key: str, value: object) -> None:
     ],
 )
 def test_bad_option(key: str, value: object) -> None:
-    reason_of(SyncOptions, {key: value}, key)
+    reason_of(OptionsSection, {key: value}, key)
 
 
 def test_exclude_keeps_good_patterns_in_order() -> None:
     patterns = ["*.ckpt", "!best.ckpt", "checkpoints/", "/a/**/b", "[ab]?", "\\#x"]
-    assert SyncOptions.model_validate({"exclude": patterns}).exclude == tuple(patterns)
+    assert OptionsSection.model_validate({"exclude": patterns}).exclude == tuple(patterns)
 
 
 @pytest.mark.parametrize("written", [[], ["*.key", "!public.key"]])
 def test_secret_patterns_replace_the_default(written: list[str]) -> None:
-    assert SyncOptions.model_validate({"secret_patterns": written}).secret_patterns == tuple(written)
+    assert OptionsSection.model_validate({"secret_patterns": written}).secret_patterns == tuple(written)
 
 
 @pytest.mark.parametrize("pattern", SECRET_PATTERNS)
 def test_every_default_secret_pattern_could_be_written(pattern: str) -> None:
-    assert SyncOptions.model_validate({"secret_patterns": [pattern]}).secret_patterns == (pattern,)
+    assert OptionsSection.model_validate({"secret_patterns": [pattern]}).secret_patterns == (pattern,)
 
 
 @pytest.mark.parametrize("written", ["warn", "refuse", "ignore"])
@@ -472,7 +474,7 @@ def test_what_else_cannot_be_done_about_secrets(written: object) -> None:
 
 @pytest.mark.parametrize("pattern", ["", " ", "#x", "!", "\\", "/", "a[z-b]", "a\nb"])
 def test_bad_exclude_pattern(pattern: str) -> None:
-    reason_of(SyncOptions, {"exclude": ["*.x", pattern]}, "exclude.1")
+    reason_of(OptionsSection, {"exclude": ["*.x", pattern]}, "exclude.1")
 
 
 @pytest.mark.parametrize(
@@ -496,17 +498,17 @@ def test_unknown_default_target() -> None:
 
 @pytest.mark.parametrize("targets", [{}, None])
 def test_at_least_one_target(targets: object) -> None:
-    reason_of(SyncConfig, {"sync_targets": targets}, "sync_targets")
+    reason_of(ConfigSection, {"sync_targets": targets}, "sync_targets")
 
 
 def test_empty_sections_count_as_absent_and_a_null_depth_does_not() -> None:
     target = make_target(ssh=None, options={"exclude": None, "max_depth": None}, user=None)
-    assert target.ssh == SshSettings()
-    assert target.options == SyncOptions(max_depth=None)
+    assert target.ssh == SshSection()
+    assert target.options == OptionsSection(max_depth=None)
 
 
 def test_an_unknown_key_left_empty_is_still_unknown() -> None:
-    reason_of(SyncOptions, {"parallel_transfer": None}, "parallel_transfer")
+    reason_of(OptionsSection, {"parallel_transfer": None}, "parallel_transfer")
 
 
 def test_schema_does_not_import_what_it_does_not_use() -> None:

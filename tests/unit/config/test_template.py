@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.load import parse_document, select_targets
-from hsm.config.schema import SourceSettings, SyncConfig, TargetSettings
-from hsm.config.target_sections import SshSettings, SyncOptions, TargetPaths
+from hsm.config.load import parse_document
+from hsm.config.loaded import select_targets
+from hsm.config.schema import ConfigSection, SourceSection, TargetSection
+from hsm.config.target_sections import OptionsSection, PathsSection, SshSection
 from hsm.config.template.commented import GITIGNORE, check_project_name, make_template
 from hsm.errors import UsageError
 
@@ -14,15 +15,17 @@ from hsm.errors import UsageError
 def test_template_loads_and_its_paths_carry_the_name() -> None:
     config = parse_document(make_template("Encoded-CVPR"), "f")[0]
     (target,) = select_targets(config, []).values()
-    assert target.paths == TargetPaths(
+    assert target.paths == PathsSection(
         project_root="~/code/Encoded-CVPR",
         sweeps="~/code/Encoded-CVPR/sweeps",
         wandb="~/code/Encoded-CVPR/wandb",
     )
 
 
-@pytest.mark.parametrize("model", [SyncConfig, SourceSettings, TargetSettings, TargetPaths, SshSettings, SyncOptions])
-def test_template_shows_every_setting(model: type[SyncConfig]) -> None:
+@pytest.mark.parametrize(
+    "model", [ConfigSection, SourceSection, TargetSection, PathsSection, SshSection, OptionsSection]
+)
+def test_template_shows_every_setting(model: type[ConfigSection]) -> None:
     text = make_template("p")
     assert [key for key in model.model_fields if not re.search(rf"^[ #]*{key}:", text, re.MULTILINE)] == []
 
@@ -32,8 +35,8 @@ def test_commented_settings_are_right_when_uncommented() -> None:
     config = parse_document(text, "f")[0]
     assert config.sync_targets["desktop"].paths == config.sync_targets["hpc"].paths
     target = config.sync_targets["hpc"]
-    assert config.source == SourceSettings()
-    assert target.options == SyncOptions()
+    assert config.source == SourceSection()
+    assert target.options == OptionsSection()
     assert "secret_patterns" in target.options.model_fields_set
     assert target.secrets == "warn"
     assert (target.user, target.port, target.rsync_path) == ("me", 22, "/opt/bin/rsync")

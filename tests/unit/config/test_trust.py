@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.load import LoadedConfig, load_project_config
+from hsm.config.load import load_project_config
+from hsm.config.loaded import LoadedConfig
 from hsm.config.trust import apply_trust, check_trust
 from hsm.errors import ConfigError
 from tests.unit.conftest import MakeForeign

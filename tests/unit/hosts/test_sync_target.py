@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hsm.config.load import load_project_config
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.errors import ConfigError
 from hsm.hosts.sync_target import choose_address, find_target
 from tests.unit.hosts.conftest import Server, find_free_port
@@ -84,4 +85,4 @@ def test_one_address_is_not_asked(write: Callable[..., Path], serve: Callable[..
 def test_another_host_than_the_machine_has_is_refused(write: Callable[..., Path]) -> None:
     project = write({"n": {"ssh_host": "a", "public_host": "b"}})
     with pytest.raises(ConfigError, match="no address of the machine n"):
-        choose_address(load(project).model_copy(update={"host": "c"}), project)
+        choose_address(replace(load(project), host="c"), project)

@@ -13,7 +13,7 @@ from hsm.process.places import find_silent
 from tests.unit.process.conftest import LONG, is_running, read_pid
 
 # The thread stands for one at a mount that does not answer: it can be neither interrupted nor joined. The main thread
-# does not join it: where a join is interrupted, CPython 3.11 counts the thread as ended (bpo-45274), and this would spin.
+# does not join it: where a join is interrupted, CPython 3.11 counts the thread as ended (bpo-45274); this would spin.
 STUCK = """
 import os, signal, sys, threading, time
 from hsm.process import places

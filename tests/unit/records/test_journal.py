@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
 from hsm.errors import ConfigError
 from hsm.project_folder import ProjectFolder
 from hsm.records.journal import Journal, Route, list_journals, load_journal, make_route, save_journal
@@ -108,7 +108,7 @@ def test_the_route_says_where_from_and_to_as_it_is_configured(
     settings: dict[str, Any], route: dict[str, Any], direction: str
 ) -> None:
     paths = {"sweeps": "/data/sweeps", "wandb": "~/wandb"}
-    made = make_route(TargetSettings.model_validate({**settings, "paths": paths}), direction=direction)
+    made = make_route(parse_target({**settings, "paths": paths}), direction=direction)
     assert made == replace(ROUTE, **route, direction=direction)
 
 

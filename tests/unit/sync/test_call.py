@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hsm.config.load import LoadedConfig, load_project_config
+from hsm.config.load import load_project_config
+from hsm.config.loaded import LoadedConfig
 from hsm.errors import ConfigError, HsmError, UsageError
 from hsm.model import Root, RunState
 from hsm.sync.call import (
@@ -135,6 +137,6 @@ def test_a_target_of_the_hosts_file_needs_the_machine(config: LoadedConfig) -> N
     targets = config.config.sync_targets
     assert choose_addresses(config, targets) == targets
     (config.project / ".hsm/hosts.yaml").write_text("hosts: {}\n")
-    gone = targets["hpc"].model_copy(update={"node": "gone"})
+    gone = replace(targets["hpc"], node="gone")
     with pytest.raises(HsmError, match="no address of the machine gone"):
         choose_addresses(config, {"hpc": gone})

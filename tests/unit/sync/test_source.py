@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.load import LoadedConfig, load_project_config
+from hsm.config.load import load_project_config
+from hsm.config.loaded import LoadedConfig
 from hsm.model import Problem, Root
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.places import find_places

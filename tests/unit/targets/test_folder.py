@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
 from hsm.discover.sweeps import Layout
 from hsm.errors import ExitCode, HsmError, RefusedError, TargetError
 from hsm.model import Root
@@ -129,7 +129,7 @@ def test_the_engine_is_chosen(
         (programs / "rsync").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs))
     paths = {"sweeps": str(tmp_path / "there/s"), "wandb": str(tmp_path / "there/w")}
-    settings = TargetSettings.model_validate({"engine": engine, "paths": paths})
+    settings = parse_target({"engine": engine, "paths": paths})
     target = FolderTarget("nas", settings, Runner(), layout=make_layout(tmp_path / "p"))
     try:
         found = target.make_engine({Root.SWEEPS: paths["sweeps"]}, workspace="s", update_only=False).capabilities.name

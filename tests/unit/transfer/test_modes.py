@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hsm.config.target_sections import ReceiveMode
+from hsm.config.settings import ReceiveMode
 from hsm.transfer.modes import choose_mode
 
 

@@ -17,7 +17,7 @@ from hsm.wandb_log.plain_yaml import parse_plain_yaml
 @pytest.fixture(params=["CSafeLoader", "SafeLoader"], autouse=True)
 def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Try the parser of LibYAML, and the one that is there without it."""
-    monkeypatch.setattr(plain_yaml, "_LOADER", getattr(yaml, request.param, yaml.SafeLoader))
+    monkeypatch.setattr(yaml, "CSafeLoader", getattr(yaml, request.param, yaml.SafeLoader), raising=False)
     monkeypatch.setattr(plain_yaml, "_MOST_NODES", 1000)
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from hsm.cli.render.printer import Part, Printer, TextColumn
 from hsm.cli.render.words import format_count, name_sweep
+from hsm.config.settings import iter_changed
 
 if TYPE_CHECKING:
     from hsm.config.layers import PatternLayer
-    from hsm.config.load import LoadedConfig
+    from hsm.config.loaded import LoadedConfig
     from hsm.config.resolve import Resolved
-    from hsm.config.schema import TargetSettings
-    from hsm.config.sections import Section
+    from hsm.config.settings import AfterSyncStep, SourceSettings, SyncOptions, TargetSettings
 
 _COLUMNS = (TextColumn("target"), TextColumn("setting"), TextColumn("value"))
 _PATTERN_COLUMNS = (TextColumn("sweeps"), TextColumn("target"), TextColumn("setting"), TextColumn("value"))
@@ -108,13 +108,9 @@ def _describe_address(settings: TargetSettings) -> str:
     return f"{user}{host}{port}" + (f" ({' and '.join(absent)}: ssh decides)" if absent else "")
 
 
-def _describe_changes(section: Section) -> list[str]:
+def _describe_changes(section: SourceSettings | SyncOptions | AfterSyncStep) -> list[str]:
     """List the settings of a section that are not at their defaults, as the file would have them."""
-    return [
-        f"{name}: {_describe_value(getattr(section, name))}"
-        for name, field in type(section).model_fields.items()
-        if getattr(section, name) != field.get_default(call_default_factory=True)
-    ]
+    return [f"{name}: {_describe_value(value)}" for name, value in iter_changed(section)]
 
 
 def _describe_value(value: object) -> str:

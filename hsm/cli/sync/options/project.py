@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from hsm.call_options import Words
     from hsm.config.layers import Layer
-    from hsm.config.load import LoadedConfig
-    from hsm.config.schema import TargetSettings
+    from hsm.config.loaded import LoadedConfig
+    from hsm.config.settings import TargetSettings
     from hsm.targets.contract import Connection
 
 
 def load_current_config() -> LoadedConfig:
     """Load the configuration of the project that the working folder belongs to."""
-    from hsm.config.load import load_project_config
     from hsm.process.places import note_place
+    from hsm.sync.known_config import load_known_config
 
-    loaded = load_project_config(Path.cwd(), find_node=_find_node)
+    loaded = load_known_config(Path.cwd(), find_node=_find_node)
     note_place(loaded.project)
     _note_denied(loaded.project)
     return loaded
@@ -69,6 +69,7 @@ def load_targets(
         is_trusted: `--trust`.
         overrides: What the command line sets for these targets.
     """
+    from hsm.config.layers import ENVIRONMENT_PREFIX
     from hsm.sync.call import choose_addresses, choose_targets
 
     warnings: list[str] = []
@@ -82,7 +83,8 @@ def load_targets(
     config = load_current_config()
     loaded, targets = choose_targets(config, names, is_trusted=is_trusted, overrides=overrides, warn=warn)
     # An early login begins before environment and trust are known, so it may only be what the file alone says.
-    if not (warnings or is_trusted or overrides or loaded.layers.environment):
+    is_overridden = any(name.upper().startswith(ENVIRONMENT_PREFIX) for name in os.environ)
+    if not (warnings or is_trusted or overrides or is_overridden):
         remember_logins(loaded, targets)
     return loaded, choose_addresses(loaded, targets)
 

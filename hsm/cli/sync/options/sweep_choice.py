@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hsm.cli.render.sync.offers import Offer
-    from hsm.config.load import LoadedConfig
-    from hsm.config.schema import TargetSettings
+    from hsm.config.loaded import LoadedConfig
+    from hsm.config.settings import TargetSettings
 
 _MOST_NUMBERS = 1000  # bounds the digits of a number, so that a slip on the keyboard is no long computation
 

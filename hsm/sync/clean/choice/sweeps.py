@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from hsm.config.load import LoadedConfig
+from hsm.config.loaded import LoadedConfig
 from hsm.discover.membership import Candidate
 from hsm.discover.words.lookup import ALL_SWEEPS, RUN_PREFIX
 from hsm.discover.words.spelling import LOOSE_WORD

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from hsm.config.load import LoadedConfig
-from hsm.config.resolve import resolve_for_sweep
-from hsm.config.schema import TargetSettings
+from hsm.config.loaded import LoadedConfig, resolve_for_sweep
+from hsm.config.settings import TargetSettings
 from hsm.errors import UsageError
 from hsm.project_folder import ProjectFolder
 
@@ -31,4 +30,4 @@ def choose_counting_targets(loaded: LoadedConfig, sweep: str, names: Sequence[st
             hint=f"Bring it to one first: `hsm sync to {sweep}`.",
             kind="never_synced",
         )
-    return {name: resolve_for_sweep(loaded.layers, name, sweep, targets[name]) for name in found}
+    return {name: resolve_for_sweep(loaded, name, sweep, targets[name]) for name in found}

@@ -13,7 +13,8 @@ import pytest
 from hsm.cli.render import escape_text, show_error, show_lines, show_note, show_report, show_targets
 from hsm.cli.render.sync.report import describe_streams
 from hsm.cli.render.words import format_clock, format_count, format_part, format_seconds
-from hsm.config.load import LoadedConfig, parse_document
+from hsm.config.load import parse_document
+from hsm.config.loaded import LoadedConfig
 from hsm.errors import ConfigError, ExitCode, RefusedError, TargetError, UnreachableError
 from hsm.model import PlanItem, Problem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
@@ -579,7 +580,7 @@ sync_targets:
 
 def test_show_targets(capsys: pytest.CaptureFixture[str]) -> None:
     path = Path("/proj/.hsm/sync_config.yaml")
-    show_targets(LoadedConfig(parse_document(CONFIG, "config")[0], path, path.parent.parent))
+    show_targets(LoadedConfig(parse_document(CONFIG, "config")[0].make(), path, path.parent.parent))
     assert squeeze(capsys.readouterr().out) == [
         "Configuration: /proj/.hsm/sync_config.yaml",
         "Source: wandb: runs",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
 from hsm.errors import (
     ConnectionDroppedError,
     LoginRefusedError,
@@ -63,7 +63,7 @@ class Fake:
     clients: list[OpenSsh]
 
     def make(self, *, runner: Runner | None = None, **options: Any) -> OpenSsh:
-        settings = TargetSettings.model_validate(
+        settings = parse_target(
             # A name of its own for each test, so that none finds another's socket.
             {"host": f"fake-{self.folder.name}", "paths": {"sweeps": "~/s", "wandb": "~/w"}}
         )

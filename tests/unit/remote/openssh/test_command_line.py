@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.process.runner import Runner
 from hsm.remote.openssh.command_line import QUICK_CIPHER, make_cipher_wish, make_ssh_arguments, parse_resolved
 
@@ -35,7 +36,7 @@ def test_the_quick_cipher_comes_first_where_it_is_allowed(resolved: dict[str, st
 
 def make_settings(**options: str) -> TargetSettings:
     paths = {"sweeps": "~/sweeps", "wandb": "~/wandb"}
-    return TargetSettings.model_validate({"host": "example.org", "paths": paths, "ssh": {"options": options}})
+    return parse_target({"host": "example.org", "paths": paths, "ssh": {"options": options}})
 
 
 def resolve(settings: TargetSettings, *, wishes: tuple[str, ...] = ()) -> list[str]:

@@ -9,6 +9,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from private_sshd import PrivateSshd, list_processes
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.process.runner import Runner
 from hsm.remote.openssh.control_folder import make_control_folder
 from hsm.remote.openssh.early_login import EarlyLogins, parse_target_names
@@ -76,7 +78,7 @@ def closed_port() -> Iterator[int]:
 
 def make_settings(port: int, **ssh: Any) -> TargetSettings:
     paths = {"sweeps": "~/sweeps", "wandb": "~/wandb"}
-    return TargetSettings.model_validate({"host": "127.0.0.1", "port": port, "paths": paths, "ssh": ssh})
+    return parse_target({"host": "127.0.0.1", "port": port, "paths": paths, "ssh": ssh})
 
 
 @pytest.fixture
@@ -176,7 +178,7 @@ def test_calls_that_mean_different_targets_remember_all_of_them(project: Path, c
 )
 def test_what_was_begun_with_other_settings_is_ended(project: Path, closed_port: int, other: dict[str, Any]) -> None:
     settings = make_settings(closed_port)
-    asked = TargetSettings.model_validate({**settings.model_dump(), **other})
+    asked = parse_target({**asdict(settings), **other})
     assert make_remembered(asked) != make_remembered(settings)
     remember(project, desktop=settings)
     assert not is_begun(project, asked)
@@ -186,7 +188,7 @@ def test_what_does_not_decide_the_login_may_differ(project: Path, closed_port: i
     settings = make_settings(closed_port)
     paths = {"sweeps": "/other/sweeps", "wandb": "/other/wandb"}
     remember(project, desktop=settings)
-    assert is_begun(project, TargetSettings.model_validate({**settings.model_dump(), "paths": paths}))
+    assert is_begun(project, parse_target({**asdict(settings), "paths": paths}))
 
 
 def test_another_runner_takes_nothing_over(project: Path, closed_port: int) -> None:

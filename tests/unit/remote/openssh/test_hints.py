@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
 from hsm.model import Root
 from hsm.remote.openssh.hints import DestinationHint, HintFile, Hints, make_remembered
 
 THERE = DestinationHint("route", {Root.SWEEPS: "/s", Root.WANDB: "/w"}, "rsync  version 3.4.3", 0.04)
-SETTINGS = TargetSettings.model_validate({"host": "desk", "paths": {"sweeps": "~/s", "wandb": "~/w"}})
+SETTINGS = parse_target({"host": "desk", "paths": {"sweeps": "~/s", "wandb": "~/w"}})
 
 
 @pytest.fixture
@@ -79,6 +79,6 @@ def test_a_login_whose_settings_may_hold_a_secret_is_not_kept(file: HintFile) ->
     file.remember_login(SETTINGS, is_default=True)
     file.remember_destination(THERE)
     ssh = {"options": {"setenv": "TOKEN=hunter2", "Compression": "yes"}}
-    file.remember_login(TargetSettings.model_validate({**SETTINGS.model_dump(), "ssh": ssh}), is_default=True)
+    file.remember_login(parse_target({**asdict(SETTINGS), "ssh": ssh}), is_default=True)
     assert file.load() == Hints(is_default=True, destination=THERE)
     assert b"hunter2" not in file.path.read_bytes()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
 from hsm.errors import ExitCode, NoAnswerError, TargetError
 from hsm.model import PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.process.runner import CommandStoppedError, Runner
@@ -72,7 +72,7 @@ class Bench:
     def make_arrival(self, *steps: dict[str, Any], **options: Any) -> Arrival:
         paths = {"project_root": str(self.target.folder), "sweeps": "sweeps", "wandb": "wandb"}
         given = {"host": "desktop", "paths": paths, "after_sync": steps, "options": options}
-        settings = TargetSettings.model_validate(given)
+        settings = parse_target(given)
         connection: Connection = self.target
         return Arrival(SWEEP, connection, settings, LocalEndpoint(), "0123456789abcdef")
 

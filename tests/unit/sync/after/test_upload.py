@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hsm.config.load import parse_document
-from hsm.config.schema import SyncConfig, TargetSettings
-from hsm.config.target_sections import AfterSyncStep
+from hsm.config.schema import ConfigSection, parse_target
+from hsm.config.settings import AfterSyncStep
 from hsm.errors import ConfigError
 from hsm.model import Entry, EntryKind, PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.sync.after.upload import (
@@ -241,7 +241,7 @@ def test_artifacts_are_named_by_what_is_missing() -> None:
 )
 def test_wrong_steps_are_refused(steps: object, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
-        TargetSettings.model_validate({"paths": PATHS, "after_sync": steps})
+        parse_target({"paths": PATHS, "after_sync": steps})
 
 
 @pytest.mark.parametrize(
@@ -268,10 +268,10 @@ def test_artifacts_come_along_only_where_they_are_uploaded(extra: str, line: int
 
 def test_a_command_needs_a_folder_to_run_in() -> None:
     paths = {"sweeps": "/p/sweeps", "wandb": "/p/wandb"}
-    upload = TargetSettings.model_validate({"paths": paths, "after_sync": [{"wandb_sync": True}]})
+    upload = parse_target({"paths": paths, "after_sync": [{"wandb_sync": True}]})
     assert upload.after_sync == (AfterSyncStep(wandb_sync=True),)
     with pytest.raises(ValidationError, match=r"there is no paths\.project_root"):
-        TargetSettings.model_validate({"paths": paths, "after_sync": [{"run": "make\n\tfigures"}]})
+        parse_target({"paths": paths, "after_sync": [{"run": "make\n\tfigures"}]})
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_runs_that_are_to_be_uploaded_are_sent_with_all_versions(
     steps: list[dict[str, object]], latest_only: object, all_versions: bool, expected: object
 ) -> None:
     target = {"paths": PATHS, "options": {"latest_only": latest_only}, "after_sync": steps}
-    config = SyncConfig.model_validate({"sync_targets": {"nas": target}})
-    found = config.sync_targets["nas"]
+    config = ConfigSection.model_validate({"sync_targets": {"nas": target}})
+    found = config.make().sync_targets["nas"]
     request = SyncRequest(("latest",), {"nas": found}, all_versions=all_versions)
     assert make_options("nas", found, request).plan.latest_only == expected

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.load import LoadedConfig, load_project_config
+from hsm.config.load import load_project_config
+from hsm.config.loaded import LoadedConfig
 from hsm.process.runner import Runner
 from hsm.progress import Event, StepStarted, TargetEnded
 from hsm.sync.bring.session import Session

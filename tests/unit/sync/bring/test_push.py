@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
 from hsm.errors import ExitCode, LoginRefusedError, UsageError
 from hsm.model import Root
 from hsm.process.runner import CommandStoppedError
@@ -127,12 +128,12 @@ def test_a_dry_run_leaves_nothing_anywhere(bench: Workbench) -> None:
 
 def test_steps_after_a_sync_follow_what_arrived_and_nothing_else(bench: Workbench) -> None:
     request = bench.request(ONE, targets=("desktop",))
-    plain = request.targets["desktop"].model_dump(exclude_unset=True)
+    plain = asdict(request.targets["desktop"])
     root = bench.targets["desktop"].folder
     plain["paths"]["project_root"] = str(root)
-    settings = TargetSettings.model_validate({**plain, "after_sync": [{"run": "echo $HSM_SWEEP >arrived"}]})
+    settings = parse_target({**plain, "after_sync": [{"run": "echo $HSM_SWEEP >arrived"}]})
     config = json.loads((bench.project / ".hsm/sync_config.yaml").read_text())
-    config["sync_targets"]["desktop"] = json.loads(settings.model_dump_json(exclude_unset=True))
+    config["sync_targets"]["desktop"] = asdict(settings)
     (bench.project / ".hsm/sync_config.yaml").write_text(json.dumps(config))
     desktop = bench.targets["desktop"].script
     desktop.at("survey", fail(LoginRefusedError("no", kind="login_refused")), None)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from hsm.config.load import LoadedConfig, load_project_config
+from hsm.config.load import load_project_config
+from hsm.config.loaded import LoadedConfig
 from hsm.model import Root
 from hsm.plan.choice import RunChoice
 from hsm.process.runner import Runner

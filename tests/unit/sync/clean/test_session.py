@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.settings import TargetSettings
 from hsm.errors import HsmError, LockedError, NoAnswerError, TargetError
 from hsm.model import Root
 from hsm.progress import Event, StepStarted, TargetEnded

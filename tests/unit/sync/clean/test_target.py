@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.errors import TargetError
 from hsm.model import EntryKind, Root, Run, SourceFile, SweepInventory
 from hsm.records.cleaned import CleanedFile, CleanedUnit
@@ -26,7 +27,7 @@ INVENTORY = SweepInventory(SWEEP, (Run(RUN, "/p/wandb"),), ())
 
 def make_settings(folder: Path, **options: object) -> TargetSettings:
     paths = {root.value: str(folder / root.value) for root in Root}
-    return TargetSettings.model_validate({"host": "NAS.example", "paths": paths, "options": options})
+    return parse_target({"host": "NAS.example", "paths": paths, "options": options})
 
 
 def make_file(path: str, size: int = 3, *, run: str = RUN) -> SourceFile:

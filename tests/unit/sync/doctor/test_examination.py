@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from hsm.config.schema import TargetSettings
+from hsm.config.schema import parse_target
+from hsm.config.settings import TargetSettings
 from hsm.discover.sweeps import Layout
 from hsm.errors import (
     ExitCode,
@@ -62,7 +63,7 @@ def rsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_settings(tmp_path: Path, **changes: Any) -> TargetSettings:
     folders = {root.value: str(tmp_path / "there" / root.value) for root in Root}
     given = {"host": "127.0.0.1", "paths": folders, **changes}
-    return TargetSettings.model_validate({name: value for name, value in given.items() if value is not None})
+    return parse_target({name: value for name, value in given.items() if value is not None})
 
 
 def list_states(rows: Rows | Checkup) -> dict[str, CheckState]:

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.load import LoadedConfig, load_project_config
-from hsm.config.target_sections import SyncOptions
+from hsm.config.load import load_project_config
+from hsm.config.loaded import LoadedConfig
+from hsm.config.settings import SyncOptions
 from hsm.discover.index import RunIndex
 from hsm.discover.inventory import read_inventory
 from hsm.discover.sweeps import Layout, Sweep, look_for_sweeps

@@ -9,7 +9,8 @@ import pytest
 
 from hsm.cli.render.sync.offers import show_offers
 from hsm.cli.sync.options.sweep_choice import list_offers_here, list_offers_there
-from hsm.config.load import LoadedConfig, load_project_config
+from hsm.config.load import load_project_config
+from hsm.config.loaded import LoadedConfig
 from hsm.process.runner import Runner
 from hsm.progress import SilentReporter
 from hsm.sync.bring.push import push
