@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hsm.config.rules.ssh_options import SECRET_OPTIONS
 from hsm.config.schema import ConfigSection
-from hsm.config.ssh_rules import SECRET_OPTIONS
 from hsm.config.yaml.document import Location
 from hsm.config.yaml.findings import FileForm
 

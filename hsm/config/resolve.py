@@ -11,10 +11,10 @@ from pydantic_core import ErrorDetails
 
 from hsm.config.form import SYNC_CONFIG
 from hsm.config.layers import Layer, Layers, Origin, OriginKind, Setting, SettingKey, nest
+from hsm.config.rules.ssh_options import SECRET_OPTIONS
 from hsm.config.schema import TargetSection
 from hsm.config.sections import is_open, iter_keys, validate
 from hsm.config.settings import AfterSyncStep, TargetSettings, iter_changed
-from hsm.config.ssh_rules import SECRET_OPTIONS
 from hsm.config.yaml.document import Location, make_dotted
 from hsm.config.yaml.findings import get_location
 from hsm.errors import ConfigError

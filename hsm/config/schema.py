@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from hsm.config.rules import (
+from hsm.config.rules.values import (
     check_host,
     check_program,
     check_source_path,
@@ -193,7 +193,7 @@ class TargetSection(Section):
         return TargetSettings(**make_values(self))
 
 
-class SweepSection(TargetChanges):
+class PatternSection(TargetChanges):
     """Changes for the sweeps that a pattern matches, at every target and at single ones."""
 
     targets: dict[TargetReference, TargetChanges] = Field(
@@ -221,7 +221,7 @@ class ConfigSection(Section):
         description="The target, or the list of targets, of a call that names none.",
         json_schema_extra={"allowed": "a target's name, or a list of names"},
     )
-    sweeps: dict[SweepPattern, SweepSection] = Field(
+    sweeps: dict[SweepPattern, PatternSection] = Field(
         default_factory=dict,
         description="Other settings for the sweeps whose id a pattern matches.",
         json_schema_extra={"allowed": _PATTERNS},

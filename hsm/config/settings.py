@@ -1,6 +1,6 @@
 """Settings as the program uses them: values that were checked (`hsm.config.schema` has the rules). Pure.
 
-Apart from their models, since those take a quarter of the time that a short call has (docs/design/configuration-and-trust.md).
+Apart from their models, since those take a third of the time of a short call (docs/design/configuration-and-trust.md).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Literal
 
-from hsm.config.rules import SECRET_PATTERNS
+from hsm.config.rules.values import SECRET_PATTERNS
 
 ReceiveMode = Literal["private", "umask"]
 

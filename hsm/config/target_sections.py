@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from hsm.config.rules import (
+from hsm.config.rules.ssh_options import check_option_name, check_options, make_option_text
+from hsm.config.rules.values import (
     SECRET_PATTERNS,
     check_command,
     check_path,
@@ -21,7 +22,6 @@ from hsm.config.rules import (
 )
 from hsm.config.sections import Section, make_tuple, make_values
 from hsm.config.settings import AfterSyncStep, ReceiveMode, SshSettings, SyncOptions, TargetPaths
-from hsm.config.ssh_rules import check_option_name, check_options, make_option_text
 from hsm.sweep_folder import OUTPUTS
 
 ABSOLUTE_PATH = "an absolute path or ~/... (not / or ~ itself, no ..)"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hsm.config.rules import check_pattern
+from hsm.config.rules.values import check_pattern
 from hsm.errors import UsageError
 from hsm.model import CONFLICT, TYPE_CONFLICT, PlanItem, Reason, Root, Run, RunState, SourceFile, SyncPlan
 from hsm.plan.disk.collisions import NAME_COLLISION

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Literal
 
-from hsm.config.rules import SECRET_PATTERNS
+from hsm.config.rules.values import SECRET_PATTERNS
 from hsm.model import (
     FOLDER_UNREADABLE,
     NO_RUNS,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import typer
 
-from hsm.config.rules import check_host
+from hsm.config.rules.values import check_host
 from hsm.config.template.address import ProjectAddress, check_far_path, parse_address
 from hsm.errors import UsageError
 

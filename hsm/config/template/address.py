@@ -6,7 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from hsm.config.rules import check_host, check_path, check_printable, check_user
+from hsm.config.rules.values import check_host, check_path, check_printable, check_user
 from hsm.errors import UsageError
 
 EXAMPLE = "me@hpc:/path/to/project"

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsm.config.rules import SECRET_PATTERNS
+from hsm.config.rules.values import SECRET_PATTERNS
 from hsm.plan.patterns import Patterns
 
 CHUNK_BYTES = 256 * 1024

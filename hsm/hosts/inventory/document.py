@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import yaml
 
+from hsm.config.rules.ssh_options import SECRET_OPTIONS
 from hsm.config.sections import list_keys, validate
-from hsm.config.ssh_rules import SECRET_OPTIONS
 from hsm.config.yaml.document import Builder, Finding, compose, is_null, locate, make_dotted, show_value
 from hsm.config.yaml.findings import MOST_FINDINGS, FileForm
 from hsm.hosts.inventory.node import ClusterNode, EloSyncConfig, Inventory

@@ -1,4 +1,4 @@
-"""Rules for single values of a hosts file; as `hsm.config.rules`. Pure."""
+"""Rules for single values of a hosts file; as `hsm.config.rules.values`. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationInfo
 
-from hsm.config.rules import check_host, check_path, check_printable, check_user
+from hsm.config.rules.values import check_host, check_path, check_printable, check_user
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 # HSM sends no secret to an address that a file names; what a variable is for, only its name tells.
@@ -80,7 +80,7 @@ def check_url(text: str) -> str:
 
 
 def check_remote_path(text: str) -> str:
-    """Return `text` if it is `~` or a path as `hsm.config.rules.check_path` takes it."""
+    """Return `text` if it is `~` or a path as `hsm.config.rules.values.check_path` takes it."""
     return text if text == "~" else check_path(text)
 
 

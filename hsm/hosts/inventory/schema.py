@@ -16,7 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from hsm.config.rules import (
+from hsm.config.rules.ssh_options import check_option_name, check_options, make_option_text
+from hsm.config.rules.values import (
     check_host,
     check_path,
     check_printable,
@@ -24,7 +25,6 @@ from hsm.config.rules import (
     check_user,
 )
 from hsm.config.sections import Section, make_tuple
-from hsm.config.ssh_rules import check_option_name, check_options, make_option_text
 from hsm.hosts.inventory.rules import (
     check_address,
     check_jump,

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from hsm.config.ssh_rules import SECRET_OPTIONS
+from hsm.config.rules.ssh_options import SECRET_OPTIONS
 from hsm.remote.shell import quote
 
 CONNECT_TIMEOUT_SECONDS = 20

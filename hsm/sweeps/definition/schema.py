@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
-from hsm.config.rules import check_printable
+from hsm.config.rules.values import check_printable
 from hsm.config.sections import Section, make_tuple
 from hsm.prepared_sweep.resources import Resources
 from hsm.sweeps.tasks.arguments import PASSED, PYTHON_WORD, SCRIPT_WORD

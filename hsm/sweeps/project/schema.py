@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from hsm.config.rules import check_path, check_printable, check_target_name
+from hsm.config.rules.values import check_path, check_printable, check_target_name
 from hsm.config.sections import Section
 from hsm.prepared_sweep.resources import Resources
 from hsm.sweep_folder import OUTPUTS

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.config.load import parse_document, select_targets
+from hsm.config.load import parse_document
+from hsm.config.loaded import select_targets
 from hsm.config.template.address import ProjectAddress, make_target_name, parse_address
 from hsm.config.template.short import make_short_config
 from hsm.errors import UsageError
@@ -91,7 +92,7 @@ def test_whatever_address_is_taken_lands_in_the_configuration_as_it_is(
     except UsageError:
         return
     name = make_target_name(address.host, other="there")
-    config = parse_document(make_short_config(name, address, direction=direction), "f")[0]
+    config = parse_document(make_short_config(name, address, direction=direction), "f")[0].make()
     (target,) = select_targets(config, []).values()
     assert (target.host, target.user, target.port) == (address.host, address.user, address.port)
     assert target.paths.sweeps == f"{address.path}/sweeps"
@@ -101,7 +102,7 @@ def test_whatever_address_is_taken_lands_in_the_configuration_as_it_is(
 @pytest.mark.parametrize("word", ["yes", "No", "null", "1e3", "0x1f", "123", "1_000", "a:b", "~", "x #y"])
 def test_words_that_yaml_reads_otherwise_are_quoted(word: str) -> None:
     address = ProjectAddress("h", f"/{word}", "me")
-    config = parse_document(make_short_config("yes", address, direction="pull"), "f")[0]
+    config = parse_document(make_short_config("yes", address, direction="pull"), "f")[0].make()
     assert config.sync_targets["yes"].paths.project_root == f"/{word}"
     named = ProjectAddress("no", "/p", "null")
     target = parse_document(make_short_config("on", named, direction="push"), "f")[0].sync_targets["on"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from hsm.config.rules import SECRET_PATTERNS, check_path
+from hsm.config.rules.values import SECRET_PATTERNS, check_path
 from hsm.config.schema import ConfigSection, SourceSection, TargetSection, parse_target
 from hsm.config.target_sections import OptionsSection, PathsSection, SshSection
 

@@ -50,7 +50,7 @@ def test_lists_that_match_nothing(patterns: list[str]) -> None:
 
 def test_pathspec_is_not_imported_where_nothing_can_match() -> None:
     program = (
-        "import sys; from hsm.plan.patterns import Patterns; from hsm.config.rules import SECRET_PATTERNS;"
+        "import sys; from hsm.plan.patterns import Patterns; from hsm.config.rules.values import SECRET_PATTERNS;"
         "Patterns(SECRET_PATTERNS).find_matches(['files/config.yaml', 'run-1.wandb']);"
         "print(*{'pathspec', 'pydantic'} & set(sys.modules))"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hsm.config.rules import SECRET_PATTERNS
+from hsm.config.rules.values import SECRET_PATTERNS
 from hsm.model import PlanItem, Reason, Root, Run, RunState, RunVersions, SourceFile, SweepInventory, SyncPlan
 from hsm.plan.destination import DestinationRoot
 from hsm.plan.notices import MOST_NAMED

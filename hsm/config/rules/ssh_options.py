@@ -1,7 +1,7 @@
 """Rules for options of ssh in a configuration: none that runs a program, reads another file, or is HSM's own. Pure.
 
 Who can write the configuration can choose what runs, within these bounds: which key is shown to which machine, for
-example. Host keys are always checked. A rule returns the value or raises a `ValueError`, as in `hsm.config.rules`.
+example. Host keys are always checked. A rule returns the value or raises a `ValueError`, as in `values`.
 """
 
 from __future__ import annotations
