@@ -19,7 +19,7 @@ def get_log(folder: str, number: int, attempt: int, *, errors: bool = False) -> 
     return f"{PreparedFolder(Path(folder)).logs}/task_{number}.{attempt}.{'err' if errors else 'out'}"
 
 
-def parse_last_lines(tail: bytes) -> tuple[str, ...]:
+def parse_log_ends(tail: bytes) -> tuple[str, ...]:
     """Return the last lines that say something, without control characters; a bar that redraws itself is one line."""
     lines: list[str] = []
     for line in reversed(tail.decode("utf-8", "replace").splitlines()):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hsm.jobs.base import Executor, FoundJobs, JobMachine, JobSightings, SubmittedJob
-from hsm.jobs.logs import TAIL_BYTES, get_log, parse_last_lines
+from hsm.jobs.logs import TAIL_BYTES, get_log, parse_log_ends
 from hsm.jobs.model import SourceState, TaskInfo
 from hsm.jobs.reconcile import Sources, reconcile
 from hsm.jobs.state.store import StateStore
@@ -52,7 +52,7 @@ class Look:
     infos: Mapping[int, TaskInfo]
 
 
-def look(tracked: TrackedSweep, *, clock: Callable[[], float] = time.time) -> tuple[SweepState, list[str]]:
+def observe_tasks(tracked: TrackedSweep, *, clock: Callable[[], float] = time.time) -> tuple[SweepState, list[str]]:
     """Ask for all that is not final, and record what follows.
 
     Nothing is asked, and nothing written, where all is final. The lock is held only while it is recorded, so that a
@@ -158,7 +158,7 @@ def _add_last_lines(tracked: TrackedSweep, state: SweepState, numbers: Iterable[
     tails = tracked.machine.read_tails(list(paths), most_bytes=TAIL_BYTES)
     for path, number in paths.items():
         status = state.get_status(number)
-        lines = parse_last_lines(tails.get(path, b""))
+        lines = parse_log_ends(tails.get(path, b""))
         if lines and not status.end.last_lines:  # the standard error comes first
             state.set_status(number, replace(status, end=replace(status.end, last_lines=lines)))
 

@@ -94,7 +94,7 @@ def describe_counts(status: SubmittedStatus) -> str:
     return ", ".join(found) or "no tasks"
 
 
-def show_status(
+def show_submitted_status(
     status: SubmittedStatus,
     *,
     states: frozenset[TaskState],
@@ -124,12 +124,12 @@ def show_status(
         printer.print(f"Warning: could not ask: {escape_text(fault)}", hang=2)
     if not states and not shows_all:
         chosen = {n: task for n, task in status.tasks.items() if task.state in _WORTH_SHOWING}
-    rows = list(chosen.items())
-    shown = rows if states or shows_all else rows[:_MOST_ROWS]
+    found = list(chosen.items())
+    shown = found if states or shows_all else found[:_MOST_ROWS]
     if shown:
         printer.print_table(_COLUMNS, (_make_cells(number, task, status) for number, task in shown))
-    if len(shown) < len(rows):
-        printer.print(f"and {len(rows) - len(shown)} more: `hsm sweep status {status.sweep} --tasks`")
+    if len(shown) < len(found):
+        printer.print(f"and {len(found) - len(shown)} more: `hsm sweep status {status.sweep} --tasks`")
     if status.has_failed:
         printer.print_hint(f"`hsm sweep errors {status.sweep}`, then `hsm sweep resubmit {status.sweep}`")
 

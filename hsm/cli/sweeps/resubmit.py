@@ -49,7 +49,7 @@ def resubmit_sweep(
     """
     from hsm.cli.render import show_note
     from hsm.cli.render.submitted import show_choice
-    from hsm.cli.sweeps.submit import finish
+    from hsm.cli.sweeps.submit import finish_submitting
     from hsm.jobs.submitter import may_begin
     from hsm.sweeps.submitted.open_sweep import parse_tasks
     from hsm.sweeps.submitted.submit import ResubmitChoice, SubmitOptions, settle, submit_sweep
@@ -68,4 +68,4 @@ def resubmit_sweep(
         return
     options = SubmitOptions(mode, parallel or 0, check_gpus(gpus), asked, force)
     submitted = submit_sweep(opened, options, chosen, tell=show_note)
-    finish(opened, submitted, "sweep resubmit", mode or opened.prepared.mode, wait=wait, as_json=as_json)
+    finish_submitting(opened, submitted, "sweep resubmit", mode or opened.prepared.mode, wait=wait, as_json=as_json)

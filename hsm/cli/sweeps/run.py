@@ -52,7 +52,7 @@ def run_sweep(
     from hsm.cli.render import show_note
     from hsm.cli.render.sweeps import show_draft, show_prepared
     from hsm.cli.sweeps.extension import extend_named
-    from hsm.cli.sweeps.submit import finish
+    from hsm.cli.sweeps.submit import finish_submitting
     from hsm.process.runner import Runner
     from hsm.sweeps.definition.load import load_definition
     from hsm.sweeps.draft import SweepRequest, check_most, make_draft
@@ -100,7 +100,7 @@ def run_sweep(
         return
     opened = open_sweep(settings, found, runner)
     submitted = submit_sweep(opened, SubmitOptions(mode, parallel or 0, chosen_gpus, force=force), tell=show_note)
-    finish(opened, submitted, "sweep run", mode, wait=wait, as_json=as_json)
+    finish_submitting(opened, submitted, "sweep run", mode, wait=wait, as_json=as_json)
 
 
 def _show_count(count: int, *, as_json: bool) -> None:

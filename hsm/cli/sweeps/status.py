@@ -11,7 +11,7 @@ from hsm.errors import ExitCode
 from hsm.jobs.states import TaskState
 
 
-def show_sweep_status(
+def show_tasks_status(
     sweep: SweepArgument,
     tasks: Annotated[bool, typer.Option("--tasks", help="Show every task.")] = False,
     state: Annotated[
@@ -23,12 +23,12 @@ def show_sweep_status(
 
     Exit codes: 0 all completed, or nothing failed yet; 1 a task failed, is lost or could not be asked for; 2 usage.
     """
-    from hsm.cli.render.submitted import show_status
+    from hsm.cli.render.submitted import show_submitted_status
     from hsm.sweeps.submitted.status import read_status
 
     opened = open_named(sweep)
     status = read_status(opened)
     code = ExitCode.PARTIAL if status.has_failed or status.faults else ExitCode.DONE
-    show_status(status, states=frozenset(state or ()), shows_all=tasks, code=code, as_json=as_json)
+    show_submitted_status(status, states=frozenset(state or ()), shows_all=tasks, code=code, as_json=as_json)
     if code:
         raise typer.Exit(int(code))

@@ -49,10 +49,10 @@ def submit_prepared(
     opened = open_named(sweep, is_trusted=trust, warns=True)
     options = SubmitOptions(mode, parallel or 0, check_gpus(gpus), force=force)
     submitted = submit_sweep(opened, options, tell=show_note)
-    finish(opened, submitted, "sweep submit", mode or opened.prepared.mode, wait=wait, as_json=as_json)
+    finish_submitting(opened, submitted, "sweep submit", mode or opened.prepared.mode, wait=wait, as_json=as_json)
 
 
-def finish(
+def finish_submitting(
     opened: OpenSweep, submitted: Submitted, command: str, mode: SweepMode, *, wait: bool | None, as_json: bool
 ) -> None:
     """Show what was submitted, look on where that is asked for, and end with the exit code.

@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 from hsm.errors import ConfigError
-from hsm.sweeps.project.schema import PathsSection
+from hsm.sweeps.project.schema import ProjectPaths
 
 _NAMES = ("python", "python3")
 
 
-def find_python(paths: PathsSection, project: Path) -> str:
+def find_python(paths: ProjectPaths, project: Path) -> str:
     """Find the interpreter of this machine's tasks, as an absolute path.
 
     A symlink stays one: a virtual environment's Python is told by the path that it is started by.

@@ -60,7 +60,7 @@ class ProjectSection(Section):
     )
 
 
-class PathsSection(Section):
+class ProjectPaths(Section):
     """Places in the project."""
 
     python_interpreter: Annotated[str, AfterValidator(check_program_path)] | None = Field(
@@ -145,7 +145,7 @@ class SettingsFile(Section):
     """All of `.hsm/config.yaml`."""
 
     project: ProjectSection = Field(default_factory=ProjectSection, description="Words about the project.")
-    paths: PathsSection = Field(default_factory=PathsSection, description="Places in the project.")
+    paths: ProjectPaths = Field(default_factory=ProjectPaths, description="Places in the project.")
     wandb: WandbSection = Field(default_factory=WandbSection, description="Where runs are uploaded.")
     slurm: Resources = Field(default_factory=Resources, description="Resources of a task, for all sweeps.")
     local: LocalSection = Field(default_factory=LocalSection, description="The pool of this machine.")

@@ -10,7 +10,7 @@ from hsm.errors import HsmError
 from hsm.jobs.model import Element
 from hsm.jobs.state.values import ExecutorKind, SubmissionState, SweepState
 from hsm.jobs.states import ACTIVE, TaskState
-from hsm.jobs.tracker import look
+from hsm.jobs.tracker import observe_tasks
 from hsm.prepared_sweep.folder import PreparedFolder
 from hsm.sweeps.submitted.open_sweep import OpenSweep
 
@@ -38,7 +38,7 @@ def cancel_tasks(opened: OpenSweep, numbers: Iterable[int]) -> Cancelled:
     It is written down first, so that a task of a job with several, or one that would be resumed, ends all the same.
     """
     wanted = set(numbers)
-    _state, faults = look(opened.tracked)
+    _state, faults = observe_tasks(opened.tracked)
     with opened.store.change() as state:
         chosen = [n for n in sorted(wanted) if state.get_status(n).state in _MAY_END]
         for number in chosen:
@@ -48,7 +48,7 @@ def cancel_tasks(opened: OpenSweep, numbers: Iterable[int]) -> Cancelled:
         )
     problems = list(faults) + _ask_executors(opened, state, set(chosen))
     if chosen:
-        look(opened.tracked)
+        observe_tasks(opened.tracked)
     return Cancelled(tuple(chosen), len(wanted) - len(chosen), tuple(problems))
 
 

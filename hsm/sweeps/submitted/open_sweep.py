@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from hsm.errors import TargetError, UnknownSweepError, UsageError
 from hsm.file_errors import explain_os_error
+from hsm.jobs.base import Executor
 from hsm.jobs.chunk import parse_indices
 from hsm.jobs.local.executor import LocalExecutor
 from hsm.jobs.slurm.executor import SlurmExecutor
@@ -78,7 +79,10 @@ def open_sweep(settings: ProjectSettings, word: str, runner: Runner) -> OpenSwee
     prepared = load_prepared(folder)
     # The folder counts, not what it was called before: somebody may have moved it.
     machine = ThisMachine(runner)
-    executors = {ExecutorKind.LOCAL: LocalExecutor(machine), ExecutorKind.SLURM: SlurmExecutor(machine)}
+    executors: dict[ExecutorKind, Executor] = {
+        ExecutorKind.LOCAL: LocalExecutor(machine),
+        ExecutorKind.SLURM: SlurmExecutor(machine),
+    }
     store = StateStore(folder, prepared.sweep, prepared.key)
     return OpenSweep(settings, prepared, TrackedSweep(folder, store, machine, executors), runner)
 

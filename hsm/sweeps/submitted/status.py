@@ -10,7 +10,7 @@ from hsm.jobs.logs import fold_line, get_log
 from hsm.jobs.model import TaskStatus
 from hsm.jobs.state.values import SweepState
 from hsm.jobs.states import ENDED_BADLY, SETTLED, TaskCount, TaskState, count_tasks
-from hsm.jobs.tracker import look
+from hsm.jobs.tracker import observe_tasks
 from hsm.sweeps.submitted.open_sweep import OpenSweep
 
 
@@ -80,7 +80,7 @@ class ErrorGroup:
 
 def read_status(opened: OpenSweep) -> SubmittedStatus:
     """Ask for what is not final, and return all that is known."""
-    state, faults = look(opened.tracked)
+    state, faults = observe_tasks(opened.tracked)
     return make_status(opened, state, faults)
 
 

@@ -13,7 +13,7 @@ from hsm.jobs.slurm.executor import SlurmExecutor
 from hsm.jobs.state.values import ExecutorKind, SubmissionState, SweepState
 from hsm.jobs.states import ENDED_BADLY, TaskState
 from hsm.jobs.submitter import SubmitPlan, Submitted, make_pattern, submit_tasks
-from hsm.jobs.tracker import SECOND_LOOK_SECONDS, look
+from hsm.jobs.tracker import SECOND_LOOK_SECONDS, observe_tasks
 from hsm.prepared_sweep.document import SweepMode
 from hsm.prepared_sweep.resources import Resources
 from hsm.project_folder import ProjectFolder
@@ -71,13 +71,13 @@ def submit_sweep(
     numbers = list(numbers)
     if not numbers:
         return Submitted()
-    return submit_tasks(opened.store, make_plan(opened, options, len(numbers)), numbers)
+    return submit_tasks(opened.store, plan_chunks(opened, options, len(numbers)), numbers)
 
 
 def settle(opened: OpenSweep, *, tell: Callable[[str], None] = lambda _text: None) -> SweepState:
     """Look at a sweep until it is known what became of every submission, or it cannot be asked."""
     while True:
-        state, faults = look(opened.tracked)
+        state, faults = observe_tasks(opened.tracked)
         asked = [submission for submission in state.submissions if submission.state is SubmissionState.ASKED]
         if not asked or faults:
             return state
@@ -86,7 +86,7 @@ def settle(opened: OpenSweep, *, tell: Callable[[str], None] = lambda _text: Non
         opened.runner.sleep(SECOND_LOOK_SECONDS)
 
 
-def make_plan(opened: OpenSweep, options: SubmitOptions, n_tasks: int) -> SubmitPlan:
+def plan_chunks(opened: OpenSweep, options: SubmitOptions, n_tasks: int) -> SubmitPlan:
     """Make the plan of a submission.
 
     Raises:
@@ -113,7 +113,7 @@ def make_plan(opened: OpenSweep, options: SubmitOptions, n_tasks: int) -> Submit
     order = JobOrder(
         opened.prepared,
         make_pattern(per_job),
-        find_places(opened),
+        find_task_places(opened),
         resources,
         options.parallel or parallel,
         options.gpus or file.local.gpus or "",
@@ -150,7 +150,7 @@ def merge_for(opened: OpenSweep, asked: Mapping[str, object]) -> Resources:
     )
 
 
-def find_places(opened: OpenSweep) -> JobPlaces:
+def find_task_places(opened: OpenSweep) -> JobPlaces:
     """Find the places of a sweep on this machine.
 
     Raises:

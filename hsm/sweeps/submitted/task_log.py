@@ -9,7 +9,7 @@ from hsm.errors import TargetError, UsageError
 from hsm.file_errors import explain_os_error
 from hsm.jobs.logs import get_log
 from hsm.jobs.states import SETTLED, TaskState
-from hsm.jobs.tracker import look
+from hsm.jobs.tracker import observe_tasks
 from hsm.sweeps.submitted.open_sweep import OpenSweep
 
 _BLOCK_BYTES = 64 * 1024
@@ -42,7 +42,7 @@ def find_log(opened: OpenSweep, number: int, attempt: int | None, *, errors: boo
         )
     path = Path(get_log(str(opened.folder.folder), number, attempt or newest, errors=errors))
     if attempt is None and not path.exists():  # the node has counted a requeue that nobody has asked for yet
-        found = look(opened.tracked)[0].get_status(number).attempt
+        found = observe_tasks(opened.tracked)[0].get_status(number).attempt
         path = Path(get_log(str(opened.folder.folder), number, found, errors=errors))
     return path
 
@@ -86,7 +86,7 @@ def copy_log(
         waited += _PAUSE_SECONDS
         if waited >= opened.settings.ask_seconds or _has_said(opened, number):
             waited = 0.0
-            status = look(opened.tracked)[0].get_status(number)
+            status = observe_tasks(opened.tracked)[0].get_status(number)
             is_over = status.state in SETTLED or status.state is TaskState.PREPARED
 
 

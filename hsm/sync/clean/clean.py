@@ -27,8 +27,8 @@ from hsm.sync.clean.choice.jobs import choose_jobs, find_asked_jobs, leave_other
 from hsm.sync.clean.choice.runs import choose_asked, leave_folder
 from hsm.sync.clean.choice.targets import choose_counting_targets
 from hsm.sync.clean.decision import decide_all, find_holders, is_too_early, keep_what_links_need
-from hsm.sync.clean.folders.ends import find_jobs
-from hsm.sync.clean.folders.jobs import SweepJobs
+from hsm.sync.clean.folders.ends import find_job_folders
+from hsm.sync.clean.folders.jobs import CleanedJobs
 from hsm.sync.clean.links import LinkWatch, find_links
 from hsm.sync.clean.record import CleanRecord, forget_pulled, make_cleaned_unit, make_cleaning
 from hsm.sync.clean.removal import Removal, remove_emptied_folders, remove_units
@@ -132,8 +132,8 @@ def open_clean(
         yield _judge(source, units, session, request, runner)
 
 
-def _find_jobs(source: ProjectSource, inventory: SweepInventory, asked: Collection[str]) -> SweepJobs:
-    found = find_jobs(source, inventory)
+def _find_jobs(source: ProjectSource, inventory: SweepInventory, asked: Collection[str]) -> CleanedJobs:
+    found = find_job_folders(source, inventory)
     return leave_other_jobs(found, asked) if asked else found
 
 

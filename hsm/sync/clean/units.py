@@ -17,7 +17,7 @@ from hsm.model import EntryKind, Root, Run, SourceFile, SweepInventory, SweepKin
 from hsm.plan.versions import find_superseded
 from hsm.records.cleaned import CleanedUnit, load_cleanings
 from hsm.records.record import SWEEP_FOLDER
-from hsm.sync.clean.folders.jobs import SweepJobs
+from hsm.sync.clean.folders.jobs import CleanedJobs
 from hsm.sync.clean.folders.look import iter_folders, list_blocks, look_at
 from hsm.sync.clean.removal import put_back
 from hsm.sync.clean.values import Unit
@@ -126,7 +126,7 @@ def make_units(
     *,
     wants_folder: bool,
     by_place: Collection[str] = (),
-    jobs: SweepJobs | None = None,
+    jobs: CleanedJobs | None = None,
 ) -> Units:
     """Look at everything that lies here of a sweep.
 
@@ -148,7 +148,7 @@ def make_units(
     # Of another kind there may be a folder that holds the receipts of what came here, which say whose its runs are.
     if wants_folder and sweep.path and (sweep.place or inventory.kind is SweepKind.FOLDER):
         inner = [unit.path for unit, _ in found]
-        found += iter_folders(sweep.path, files.get(SWEEP_FOLDER, []), inventory, jobs or SweepJobs(), inner)
+        found += iter_folders(sweep.path, files.get(SWEEP_FOLDER, []), inventory, jobs or CleanedJobs(), inner)
     return Units(tuple(unit for unit, _ in found), {unit.path: place for unit, place in found}, place=inventory.place)
 
 

@@ -21,7 +21,7 @@ from hsm.jobs.state.values import ExecutorKind
 from hsm.jobs.states import SETTLED
 from hsm.jobs.submitter import SubmitPlan, Submitted, submit_tasks
 from hsm.jobs.this_machine import ThisMachine
-from hsm.jobs.tracker import TrackedSweep, look
+from hsm.jobs.tracker import TrackedSweep, observe_tasks
 from hsm.prepared_sweep.document import load_prepared
 from hsm.process.runner import Runner
 from tests.conftest import REQUIRE_E2E
@@ -75,14 +75,14 @@ class Bench:
         plan = SubmitPlan(self.make_order([], **fields), self.executor, self.kind, most_elements)
         return submit_tasks(self.store, plan, numbers)
 
-    def look(self) -> dict[int, TaskStatus]:
-        state, faults = look(self.tracked)
+    def observe_tasks(self) -> dict[int, TaskStatus]:
+        state, faults = observe_tasks(self.tracked)
         assert faults == []
         return dict(state.iter_states(self.sweep.n_tasks))
 
     def wait(self, is_done: Callable[[dict[int, TaskStatus]], bool]) -> dict[int, TaskStatus]:
         deadline = time.monotonic() + SECONDS
-        while not is_done(found := self.look()):
+        while not is_done(found := self.observe_tasks()):
             assert time.monotonic() < deadline, found
             time.sleep(0.2)
         return found

@@ -108,17 +108,17 @@ def test_a_job_whose_answer_was_lost_is_taken_up(bench: Bench) -> None:
 
 def test_a_chunk_that_was_never_submitted_is_given_up_after_two_good_answers(bench: Bench) -> None:
     from hsm.jobs.state.values import Submission
-    from hsm.jobs.tracker import look
+    from hsm.jobs.tracker import observe_tasks
 
     bench.prepare([sh("true")])
     now = time.time()
     with bench.store.change() as state:
         chunk = make_chunk(state.sweep, 1, state.make_attempts([1]))
         state.begin(Submission(SubmittedJob(chunk, str(bench.folder.folder), now), bench.kind), now)
-    assert bench.look()[1].state is S.UNKNOWN
-    state, _ = look(bench.tracked, clock=lambda: now + 30)
+    assert bench.observe_tasks()[1].state is S.UNKNOWN
+    state, _ = observe_tasks(bench.tracked, clock=lambda: now + 30)
     assert state.get_status(1).state is S.UNKNOWN
-    state, _ = look(bench.tracked, clock=lambda: now + 130)
+    state, _ = observe_tasks(bench.tracked, clock=lambda: now + 130)
     assert state.get_status(1).state is S.PREPARED
     assert bench.submit([1]).error is None
     assert bench.wait_for_end()[1].state is S.COMPLETED
@@ -130,7 +130,7 @@ def test_a_refused_chunk_leaves_its_tasks_as_they_were(bench: Bench) -> None:
     submitted = bench.submit([1], resources=wrong)
     assert isinstance(submitted.error, JobRefusedError)
     assert submitted.error.hint
-    assert bench.look()[1].state is S.PREPARED
+    assert bench.observe_tasks()[1].state is S.PREPARED
     assert bench.executor.find([bench.store.load().submissions[0].job]).job_ids == {}
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hsm.model import SweepInventory
 from hsm.records.cleaned import CleanedUnit
 from hsm.sync.clean.choice.runs import AskedRuns
-from hsm.sync.clean.folders.jobs import SweepJobs
+from hsm.sync.clean.folders.jobs import CleanedJobs
 from hsm.sync.source import ProjectSource
 
 
@@ -45,6 +45,6 @@ def choose_jobs(
     return AskedRuns(replace(inventory, runs=runs), rest, len(inventory.runs) - len(runs))
 
 
-def leave_other_jobs(found: SweepJobs, jobs: Collection[str]) -> SweepJobs:
+def leave_other_jobs(found: CleanedJobs, jobs: Collection[str]) -> CleanedJobs:
     """Leave the other jobs, and the sweep's own files, out of what is asked for."""
     return replace(found, reasons={job: found.reasons[job] for job in jobs}, wants_folder=False)

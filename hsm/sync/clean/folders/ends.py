@@ -11,7 +11,7 @@ from hsm.discover.kinds.hydra_jobs import HydraJob, find_job_of, read_jobs
 from hsm.model import Root, Run, RunState, SweepInventory
 from hsm.records.cleaned import CleanedUnit, find_cleaned
 from hsm.sweep_folder import receipt_folder
-from hsm.sync.clean.folders.jobs import SweepJobs
+from hsm.sync.clean.folders.jobs import CleanedJobs
 from hsm.sync.cleaned_jobs import find_cleaned_jobs
 from hsm.sync.source import ProjectSource
 
@@ -26,7 +26,7 @@ class _TimedRun:
     newest_ns: int
 
 
-def find_jobs(source: ProjectSource, inventory: SweepInventory) -> SweepJobs:
+def find_job_folders(source: ProjectSource, inventory: SweepInventory) -> CleanedJobs:
     """Find Hydra's jobs of a sweep, and why each has not ended, as far as anything tells.
 
     One has by the exit records of the runs in its folder, those included that were removed before; else by submitit's
@@ -40,7 +40,7 @@ def find_jobs(source: ProjectSource, inventory: SweepInventory) -> SweepJobs:
     gone = find_cleaned_jobs(source.project, inventory.sweep)
     waits = _find_pull(source)
     if not inventory.jobs:
-        return SweepJobs(gone=gone, waits=waits)
+        return CleanedJobs(gone=gone, waits=waits)
     folder = os.path.realpath(f"{source.layout.project}/{inventory.place}" if inventory.place else sweep.path)
     known = (*inventory.jobs, *(unit.job for unit in gone))
     inside: dict[str, list[_TimedRun]] = {}
@@ -49,7 +49,7 @@ def find_jobs(source: ProjectSource, inventory: SweepInventory) -> SweepJobs:
     of_all = _find_runs_of_all(inside, _find_begins(inventory, sweep.folder, gone))
     jobs = read_jobs(source.endpoint, folder, inventory.jobs)
     reasons = {job.path: _find_reason(job, [timed.run for timed in inside.get(job.path, ())], of_all) for job in jobs}
-    return SweepJobs(reasons, gone, waits)
+    return CleanedJobs(reasons, gone, waits)
 
 
 def _find_reason(job: HydraJob, inside: Sequence[Run], of_all: Sequence[Run]) -> str:

@@ -11,7 +11,7 @@ from hsm.sync.cleaned_jobs import iter_earlier_files
 
 
 @dataclass(frozen=True, slots=True)
-class SweepJobs:
+class CleanedJobs:
     """Hydra's jobs in the folder of a sweep.
 
     Attributes:

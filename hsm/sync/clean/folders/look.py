@@ -10,7 +10,7 @@ from hsm.discover.untold_runs import MEMBERSHIP_UNKNOWN
 from hsm.model import SourceFile, SweepInventory
 from hsm.records.record import SWEEP_FOLDER
 from hsm.sweep_folder import RECEIPT_FOLDER, sweep_folder
-from hsm.sync.clean.folders.jobs import SweepJobs, split_files
+from hsm.sync.clean.folders.jobs import CleanedJobs, split_files
 from hsm.sync.clean.values import Unit
 from hsm.sync.clean.walk import UnitPlace, Walk, walk_folder
 
@@ -27,7 +27,7 @@ def list_blocks(walk: Walk) -> tuple[str, ...]:
 
 
 def iter_folders(
-    path: str, files: Sequence[SourceFile], inventory: SweepInventory, jobs: SweepJobs, inner: Iterable[str]
+    path: str, files: Sequence[SourceFile], inventory: SweepInventory, jobs: CleanedJobs, inner: Iterable[str]
 ) -> Iterator[tuple[Unit, UnitPlace]]:
     """Look at the folders of the jobs, the innermost first, and at the sweep's last.
 
@@ -55,7 +55,7 @@ def iter_folders(
         yield _make_folder(place, files, by_job.get("", []), inventory, jobs), place
 
 
-def _make_job(job: str, place: UnitPlace, files: Sequence[SourceFile], start: int, jobs: SweepJobs) -> Unit:
+def _make_job(job: str, place: UnitPlace, files: Sequence[SourceFile], start: int, jobs: CleanedJobs) -> Unit:
     reason = jobs.reasons[job]
     return Unit(
         name=SWEEP_FOLDER,
@@ -73,7 +73,7 @@ def _make_folder(
     everything: Sequence[SourceFile],
     files: Sequence[SourceFile],
     inventory: SweepInventory,
-    jobs: SweepJobs,
+    jobs: CleanedJobs,
 ) -> Unit:
     blocks = list(list_blocks(place.walk))
     blocks += [

@@ -13,7 +13,7 @@ from hsm.errors import ConfigError, NoConfigError
 from hsm.sweeps.definition.load import parse_definition
 from hsm.sweeps.project.interpreter import find_python
 from hsm.sweeps.project.load import SITE_DEFAULTS, ProjectSettings, load_settings
-from hsm.sweeps.project.schema import PathsSection
+from hsm.sweeps.project.schema import ProjectPaths
 from hsm.sweeps.project.template import make_definition_template, make_settings_template
 
 if TYPE_CHECKING:
@@ -226,24 +226,24 @@ def make_program(path: Path) -> Path:
 
 def test_python_is_the_first_of_path(programs: Path, project: Path) -> None:
     with pytest.raises(ConfigError, match="There is no python") as caught:
-        find_python(PathsSection(), project)
+        find_python(ProjectPaths(), project)
     assert "paths.python_interpreter" in caught.value.hint
     make_program(programs / "python3")
-    assert find_python(PathsSection(), project) == str(programs / "python3")
+    assert find_python(ProjectPaths(), project) == str(programs / "python3")
     make_program(programs / "python")
-    assert find_python(PathsSection(), project) == str(programs / "python")
+    assert find_python(ProjectPaths(), project) == str(programs / "python")
 
 
 def test_python_is_where_the_configuration_says(programs: Path, project: Path) -> None:
     found = make_program(project / ".venv/bin/python-real")
     (project / ".venv/bin/python").symlink_to("python-real")
     assert found.exists()
-    paths = PathsSection(python_interpreter=".venv/bin/python")
+    paths = ProjectPaths(python_interpreter=".venv/bin/python")
     assert find_python(paths, project) == str(project / ".venv/bin/python")
     make_program(programs / "pypy")
-    assert find_python(PathsSection(python_interpreter="pypy"), project) == str(programs / "pypy")
+    assert find_python(ProjectPaths(python_interpreter="pypy"), project) == str(programs / "pypy")
     with pytest.raises(ConfigError, match=r"paths.python_interpreter no/python"):
-        find_python(PathsSection(python_interpreter="no/python"), project)
+        find_python(ProjectPaths(python_interpreter="no/python"), project)
 
 
 @pytest.mark.usefixtures("programs")
@@ -252,10 +252,10 @@ def test_python_is_that_of_a_conda_environment(project: Path, tmp_path: Path) ->
     record = Path.home() / ".conda" / "environments.txt"
     record.parent.mkdir()
     record.write_text(f"/opt/conda\n{tmp_path}/envs/mine\n", encoding="utf-8")
-    assert find_python(PathsSection(conda_env="mine"), project) == str(python)
-    assert find_python(PathsSection(conda_env=str(tmp_path / "envs/mine")), project) == str(python)
+    assert find_python(ProjectPaths(conda_env="mine"), project) == str(python)
+    assert find_python(ProjectPaths(conda_env=str(tmp_path / "envs/mine")), project) == str(python)
     with pytest.raises(ConfigError, match="There is no conda environment other"):
-        find_python(PathsSection(conda_env="other"), project)
+        find_python(ProjectPaths(conda_env="other"), project)
 
 
 # -- the files of `hsm sweep init` --------------------------------------------------------------------------------

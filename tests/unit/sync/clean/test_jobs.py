@@ -12,7 +12,7 @@ import pytest
 from hsm.model import Root, SourceFile
 from hsm.remote.local import LocalEndpoint
 from hsm.sync.clean.decision import find_holders
-from hsm.sync.clean.folders.ends import find_jobs
+from hsm.sync.clean.folders.ends import find_job_folders
 from hsm.sync.clean.folders.jobs import split_files
 from hsm.sync.clean.folders.nesting import keep_around, keep_folder
 from hsm.sync.clean.names import is_needless_folder
@@ -196,4 +196,4 @@ def test_which_empty_folders_tools_leave(path: str, is_run: bool, expected: bool
 
 def read_reasons(bench: CleanBench) -> dict[str, str]:
     source = find_source(bench.load(), LocalEndpoint(), [SWEEP])
-    return dict(find_jobs(source, read_everything(source)[0]).reasons)
+    return dict(find_job_folders(source, read_everything(source)[0]).reasons)
