@@ -26,7 +26,7 @@ COMMANDS = {
     ),
     "status": CommandPlace(
         "hsm.cli.sweeps.status",
-        "show_sweep_status",
+        "show_tasks_status",
         examples=(("hsm sweep status latest --state failed", "the tasks that failed, and why"),),
     ),
     "errors": CommandPlace(
