@@ -1,16 +1,20 @@
-"""One report of a sweep that came in several parts. Pure."""
+"""Reports of a pull put together: of a sweep that came in several parts, and of all targets. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from hsm.errors import ExitCode, LockLostError
+from hsm.errors import ExitCode, LockLostError, UsageError
 from hsm.model import Problem, SyncPlan
-from hsm.sync.reports import State, TargetReport
+from hsm.sync.reports import State, SweepReport, TargetReport
 from hsm.transfer.outcome import Outcome, TransferResult
 
 _IDLE = frozenset({State.NOTHING_TO_DO, State.PLANNED})
+
+
+NamedReport = tuple[str, TargetReport]
+"""The id of a sweep, or the word that means none, and what became of it at one target."""
 
 
 def join_reports(reports: Sequence[TargetReport], problems: Sequence[Problem] = ()) -> TargetReport:
@@ -33,6 +37,32 @@ def join_reports(reports: Sequence[TargetReport], problems: Sequence[Problem] = 
         plan=_join_plans(plans) if plans else None,
         result=_join_results(results) if results else None,
         problems=tuple(dict.fromkeys([*problems, *(each for report in reports for each in report.problems)])),
+    )
+
+
+def join_sweeps(
+    targets: Iterable[str], reports: Mapping[str, Sequence[NamedReport]], only: Mapping[str, frozenset[str]]
+) -> tuple[SweepReport, ...]:
+    """Put together by sweep what each target answered.
+
+    Args:
+        targets: Their names.
+        reports: By target.
+        only: The names of the runs that alone are meant, by sweep.
+
+    Raises:
+        UsageError: A word means a sweep at no target.
+    """
+    by_sweep: dict[str, dict[str, TargetReport]] = {}
+    for name in targets:
+        for sweep, report in reports[name]:
+            by_sweep.setdefault(sweep, {})[name] = report
+    for found in by_sweep.values():
+        errors = [report.error for report in found.values()]
+        if isinstance(errors[0], UsageError) and all(isinstance(error, UsageError) for error in errors):
+            raise errors[0]
+    return tuple(
+        SweepReport(sweep, tuple(found.values()), only.get(sweep, frozenset())) for sweep, found in by_sweep.items()
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from hsm.model import SweepInventory
 from hsm.plan.symlinks.folder_links import list_followed
 from hsm.plan.symlinks.outside import drop_bad_names
 from hsm.process.runner import CommandStoppedError, Runner
-from hsm.progress import Reporter, TargetEnded, WordUnderstood
+from hsm.progress import Reporter, WordUnderstood
 from hsm.project_folder import ProjectFolder
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
@@ -28,25 +28,22 @@ from hsm.remote.local import LocalEndpoint
 from hsm.sync.bring.ending import make_failed_report, make_interrupted_report
 from hsm.sync.bring.far_source import FarSource, load_far_id
 from hsm.sync.bring.foresight import ForesightEndpoint
+from hsm.sync.bring.joining import NamedReport, join_sweeps
 from hsm.sync.bring.landing import SweepsHere, find_home
 from hsm.sync.bring.ledger.books import Books
 from hsm.sync.bring.options import ExchangeOptions, make_options
 from hsm.sync.bring.reception import Reception
-from hsm.sync.bring.session import Session
+from hsm.sync.bring.session import Session, TargetService
 from hsm.sync.meanings import join_folders, join_meanings
-from hsm.sync.observer import Observer, Stopwatch
+from hsm.sync.observer import Stopwatch
 from hsm.sync.places import find_places, make_layout
-from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
+from hsm.sync.reports import State, SyncReport, TargetReport
 from hsm.sync.request import SyncRequest
 from hsm.sync.source import ProjectSource, check_choice, read_inventories
 from hsm.sync.target_threads import serve_targets
-from hsm.targets.connect import connect
 from hsm.targets.contract import Connection, check_project_root
 
 _LOOK_SECONDS = 0.2
-
-Named = tuple[str, TargetReport]
-"""The id of a sweep, or the word that means none, and what became of it at one target."""
 
 
 def pull(
@@ -71,7 +68,7 @@ def pull(
     """
     work = _Pull(loaded, request, runner, reporter, session or Session())
     reports = serve_targets(list(request.targets), work.serve, read=lambda: None, runner=runner)
-    return SyncReport("sync from", "pull", request.is_dry_run, _join_sweeps(request, reports, work.only))
+    return SyncReport("sync from", "pull", request.is_dry_run, join_sweeps(request.targets, reports, work.only))
 
 
 class _Pull:
@@ -87,6 +84,7 @@ class _Pull:
         self._request = request
         self._runner = runner
         self._reporter = reporter
+        self._service = TargetService(loaded, request, runner, reporter, session)
         self._session = session
         self._layout = make_layout(loaded)
         self._turn = threading.Lock()
@@ -94,33 +92,11 @@ class _Pull:
         for name, settings in request.targets.items():
             make_options(name, settings, request)  # raises before anything is started
 
-    def serve(self, name: str, _: Future[None]) -> list[Named]:
+    def serve(self, name: str, _: Future[None]) -> list[NamedReport]:
         """Bring every sweep from one target: one report for each word, whatever happens."""
-        stopwatch = Stopwatch(name, self._reporter)
-        try:
-            with self._session.use(name, lambda: self._connect(name)) as connection:
-                return self._serve(connection, stopwatch)
-        except HsmError as error:
-            return self._end_all(make_failed_report(name, error, stopwatch.seconds))
-        except CommandStoppedError:
-            return self._end_all(make_interrupted_report(name))
+        return self._service.serve(name, self._layout, self._serve, self._end_all)
 
-    def _connect(self, name: str) -> Connection:
-        request = self._request
-        return connect(
-            name,
-            request.targets[name],
-            self._runner,
-            self._reporter,
-            layout=self._layout,
-            config=self._loaded.path,
-            pauses_seconds=request.pauses_seconds,
-            allowed=request.allowed,
-        )
-
-    def _serve(self, connection: Connection, stopwatch: Stopwatch) -> list[Named]:
-        with stopwatch.step("login"):
-            connection.login(may_ask=self._request.may_ask)
+    def _serve(self, connection: Connection, stopwatch: Stopwatch) -> list[NamedReport]:
         resolve = partial(self._resolve, connection.name)
         folder = ProjectFolder(self._loaded.project)
         looks = ForesightEndpoint(connection.endpoint, folder.looks_cache(connection.name), self._request.sweeps)
@@ -135,10 +111,12 @@ class _Pull:
             try:
                 reports[sweep.id] = self._serve_sweep(connection, source, looks, sweep, stopwatch, meant)
             except HsmError as error:
-                reports[sweep.id] = self._end(make_failed_report(connection.name, error, stopwatch.seconds))
+                reports[sweep.id] = self._service.tell_end(
+                    make_failed_report(connection.name, error, stopwatch.seconds)
+                )
             except CommandStoppedError:
-                reports[sweep.id] = self._end(make_interrupted_report(connection.name))
-            stopwatch = Stopwatch(connection.name, self._reporter)
+                reports[sweep.id] = self._service.tell_end(make_interrupted_report(connection.name))
+            stopwatch = self._service.start_stopwatch(connection.name)
         return list(reports.items())
 
     def _find(self, name: str, source: FarSource) -> tuple[list[Meaning], dict[str, TargetReport]]:
@@ -190,9 +168,9 @@ class _Pull:
         # One target after another: what one brings is compared with what the next has.
         with self._take_turn():
             books = self._make_books(connection, settings, far.look(sweep.id).layout)
-            observer = Observer(self._reporter, stopwatch, self._runner.sleep)
+            observer = self._service.observe(stopwatch)
             reception = Reception(connection, self._look_here, books, options, runner=self._runner, observer=observer)
-            report = self._end(reception.receive(inventory))
+            report = self._service.tell_end(reception.receive(inventory))
         self._session.note(connection.name, inventory, report)
         return report
 
@@ -262,31 +240,6 @@ class _Pull:
         finally:
             self._turn.release()
 
-    def _end(self, report: TargetReport) -> TargetReport:
-        self._reporter.report(TargetEnded(report.name, report.state.value))
-        return report
-
-    def _end_all(self, report: TargetReport) -> list[Named]:
+    def _end_all(self, report: TargetReport) -> list[NamedReport]:
         """The same report for every word."""
-        return [(word, self._end(report)) for word in self._request.sweeps]
-
-
-def _join_sweeps(
-    request: SyncRequest, reports: Mapping[str, Sequence[Named]], only: Mapping[str, frozenset[str]]
-) -> tuple[SweepReport, ...]:
-    """Put together by sweep what each target answered.
-
-    Raises:
-        UsageError: A word means a sweep at no target.
-    """
-    by_sweep: dict[str, dict[str, TargetReport]] = {}
-    for name in request.targets:
-        for sweep, report in reports[name]:
-            by_sweep.setdefault(sweep, {})[name] = report
-    for found in by_sweep.values():
-        errors = [report.error for report in found.values()]
-        if isinstance(errors[0], UsageError) and all(isinstance(error, UsageError) for error in errors):
-            raise errors[0]
-    return tuple(
-        SweepReport(sweep, tuple(found.values()), only.get(sweep, frozenset())) for sweep, found in by_sweep.items()
-    )
+        return [(word, self._service.tell_end(report)) for word in self._request.sweeps]

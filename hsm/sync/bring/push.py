@@ -11,19 +11,18 @@ from functools import partial
 import hsm.sync.shortcuts  # noqa: F401 - offers what saves time; without this line and the package a push is only slower
 from hsm.config.loaded import LoadedConfig, resolve_for_sweep
 from hsm.endpoint import Endpoint
-from hsm.errors import HsmError
 from hsm.model import SweepInventory, SweepKind
 from hsm.plan.symlinks.folder_links import list_followed
-from hsm.process.runner import CommandStoppedError, Runner
-from hsm.progress import Reporter, TargetEnded, WordUnderstood
+from hsm.process.runner import Runner
+from hsm.progress import Reporter, WordUnderstood
 from hsm.records.journal import make_route
 from hsm.records.receipt import Sender
 from hsm.records.source_id import SourceId, find_source_id
-from hsm.sync.bring.ending import make_failed_report, make_interrupted_report
+from hsm.sync.bring.ending import make_interrupted_report
 from hsm.sync.bring.ledger.books import Books, make_copy_notices
 from hsm.sync.bring.ledger.ledger import Ledger
 from hsm.sync.bring.options import make_options, select_wanted
-from hsm.sync.bring.session import Session
+from hsm.sync.bring.session import Session, TargetService
 from hsm.sync.bring.survey_ahead import SurveyAhead, make_survey_question
 from hsm.sync.observer import Observer, Stopwatch
 from hsm.sync.reports import State, SweepReport, SyncReport, TargetReport
@@ -32,7 +31,6 @@ from hsm.sync.shortcut import PushCall, choose_shortcut
 from hsm.sync.source import Inventories, ProjectSource, check_choice, find_source, read_inventories
 from hsm.sync.target_threads import serve_targets
 from hsm.targets.apart import ApartEndpoint
-from hsm.targets.connect import connect
 from hsm.targets.contract import Connection, check_project_root, get_roots
 
 
@@ -100,10 +98,9 @@ class _Push:
             for key, found in settings.items()
         }
         source_id = SourceId("") if request.is_dry_run else find_source_id(source.project)  # may write the first one
-        self._loaded = loaded
+        self._service = TargetService(loaded, request, runner, reporter, session)
         self._session = session
         self._runner = runner
-        self._reporter = reporter
         self._call = PushCall(request, source, source_id.id, settings)
         self._notices = make_copy_notices(source_id, source.project)
         self._ledgers = {key: self._make_ledger(*key) for key in settings}
@@ -141,36 +138,15 @@ class _Push:
 
     def serve(self, name: str, found: Future[Inventories | None]) -> list[TargetReport]:
         """Copy every sweep to one target: one report per sweep, whatever happens."""
-        stopwatch = Stopwatch(name, self._reporter)
         try:
-            with self._session.use(name, lambda: self._connect(name)) as connection:
-                return self._serve(connection, found, stopwatch)
-        except HsmError as error:
-            return self._end_all(make_failed_report(name, error, stopwatch.seconds))
-        except CommandStoppedError:
-            return self._end_all(make_interrupted_report(name))
+            return self._service.serve(name, self.source.layout, partial(self._serve, found), self._end_all)
         finally:
             self._shortcut.leave(name)
 
-    def _connect(self, name: str) -> Connection:
-        request = self._call.request
-        return connect(
-            name,
-            request.targets[name],
-            self._runner,
-            self._reporter,
-            layout=self.source.layout,
-            config=self._loaded.path,
-            pauses_seconds=request.pauses_seconds,
-            allowed=request.allowed,
-        )
-
     def _serve(
-        self, connection: Connection, found: Future[Inventories | None], stopwatch: Stopwatch
+        self, found: Future[Inventories | None], connection: Connection, stopwatch: Stopwatch
     ) -> list[TargetReport]:
         name = connection.name
-        with stopwatch.step("login"):
-            connection.login(may_ask=self._call.request.may_ask)
         ends = {sweep.id: self._keep_apart(connection, sweep.id, sweep.kind) for sweep in self.source.sweeps}
         # The target answers while this machine reads its disk.
         ahead = self._survey_ahead(connection, ends[self.source.sweeps[0].id])
@@ -188,7 +164,7 @@ class _Push:
             if inventory.place != sweep.place:  # its receipts alone tell that it is Hydra's
                 end, begun = self._keep_apart(connection, sweep.id, inventory.kind), None
             reports.append(self._serve_sweep(connection, end, inventory, stopwatch, begun))
-            stopwatch = Stopwatch(name, self._reporter)
+            stopwatch = self._service.start_stopwatch(name)
         # Of what a survey did not ask for its digest tells nothing.
         first = self.source.sweeps[0]
         is_whole = first.has_jobs or not inventories[first.id, self._options[name, first.id].max_depth].has_jobs
@@ -199,8 +175,7 @@ class _Push:
         name = connection.name
         with self._ledgers[name, self.source.sweeps[0].id].hold():
             report = self._shortcut.make_report(name, stopwatch.seconds, notices=connection.list_notices())
-        self._reporter.report(TargetEnded(name, report.state.value))
-        return report
+        return self._service.tell_end(report)
 
     def _keep_apart(self, connection: Connection, sweep: str, kind: SweepKind) -> Endpoint:
         """Make the target's end for a sweep, which refuses to be this project."""
@@ -253,17 +228,17 @@ class _Push:
             make_guard=connection.make_guard,
             own=settings.paths.sweeps,
         )
-        observer = Observer(self._reporter, stopwatch, self._runner.sleep)
+        observer = self._service.observe(stopwatch)
         wanted = select_wanted(inventory, options)
         setup = ExchangeSetup(connection, direction, wanted, options, self._ledgers[key], observer)
         report = Exchange(setup).run(ahead)
         if settings.after_sync and self._call.request.does_after_sync:
-            report = self._do_after(connection, inventory.sweep, stopwatch, report)
-        self._reporter.report(TargetEnded(connection.name, report.state.value))
+            report = self._do_after(connection, inventory.sweep, observer, report)
+        self._service.tell_end(report)
         self._session.note(connection.name, inventory, report)
         return report
 
-    def _do_after(self, connection: Connection, sweep: str, stopwatch: Stopwatch, report: TargetReport) -> TargetReport:
+    def _do_after(self, connection: Connection, sweep: str, observer: Observer, report: TargetReport) -> TargetReport:
         from hsm.sync.after.arrival import Arrival  # noqa: PLC0415 - few targets have it
         from hsm.sync.after.steps import AfterSync  # noqa: PLC0415 - as above
 
@@ -271,7 +246,7 @@ class _Push:
         after = AfterSync(
             Arrival(sweep, connection, settings, self.source.endpoint, self._call.source_id),
             self._runner,
-            Observer(self._reporter, stopwatch, self._runner.sleep),
+            observer,
             owed=self._session.find_owed(connection.name, sweep),
             breaks_lock=self._call.request.breaks_lock,
         )
@@ -291,5 +266,5 @@ class _Push:
 
     def _end_all(self, report: TargetReport) -> list[TargetReport]:
         """The same report for every sweep."""
-        self._reporter.report(TargetEnded(report.name, report.state.value))
+        self._service.tell_end(report)
         return [report for _ in self.source.sweeps]
