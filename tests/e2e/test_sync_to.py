@@ -369,7 +369,7 @@ def test_init_writes_a_configuration_that_loads_and_never_overwrites(tmp_path: P
     folder.mkdir()
     assert hsm("sync", "init", cwd=folder).returncode == 0
     listed = json.loads(hsm("sync", "list", "--json", cwd=folder).stdout)
-    assert "My Project" in listed["sync_targets"]["desktop"]["paths"]["wandb"]
+    assert "My Project" in listed["sync_targets"]["hpc"]["paths"]["wandb"]
     path = folder / ".hsm/sync_config.yaml"
     path.write_text("mine")
     assert hsm("sync", "init", cwd=folder).returncode == 2
