@@ -114,7 +114,7 @@ class FoundJobs:
 
 @dataclass(frozen=True, slots=True)
 class JobSightings:
-    """What is known of jobs now.
+    """Observation of jobs: what is known of them now.
 
     Attributes:
         queue: What waits and runs, and with some schedulers what has just ended.

@@ -101,7 +101,7 @@ class Sighting:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it could not be asked."""
+        """Tell whether it could not be asked."""
         return self.source is SourceState.SILENT
 
 
@@ -166,7 +166,7 @@ class TaskEnd:
 
 @dataclass(frozen=True, slots=True)
 class TaskStatus:
-    """What is known of a task.
+    """Knowledge of a task.
 
     Attributes:
         state: Its state.

@@ -23,7 +23,7 @@ _NO_SIGNAL_WORDS = ("", "0", "None")
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What each source says of one task.
+    """Evidence of one task, from each source.
 
     Attributes:
         queue: Of its element.

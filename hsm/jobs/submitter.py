@@ -20,7 +20,7 @@ _MAY_BEGIN = ENDED_BADLY | {TaskState.PREPARED}
 
 @dataclass(frozen=True, slots=True)
 class SubmitPlan:
-    """What is to be submitted, and how.
+    """Plan of a submission: its tasks, and how they run.
 
     Attributes:
         order: A pattern: its chunk is replaced by each that is made.
@@ -39,7 +39,7 @@ class SubmitPlan:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What was submitted.
+    """Outcome of a submission.
 
     Attributes:
         jobs: Chunks with their ids.

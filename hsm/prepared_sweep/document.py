@@ -1,4 +1,4 @@
-"""What an executor needs to know of a prepared sweep, as `sweep.json` holds it."""
+"""Description of a prepared sweep for its executor, as `sweep.json` holds it."""
 
 from __future__ import annotations
 

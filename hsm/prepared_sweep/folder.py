@@ -26,7 +26,7 @@ class PreparedFolder:
 
     @property
     def document(self) -> Path:
-        """What an executor needs to know; it is written last."""
+        """Description of the sweep for its executor; it is written last."""
         return self.own / "sweep.json"
 
     @property

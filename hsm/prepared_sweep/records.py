@@ -42,7 +42,7 @@ class TaskRecord(NamedTuple):
 
 
 class DamagedRecordError(Exception):
-    """What an index leads to is no record of a task."""
+    """An index leads to something that is no record of a task."""
 
 
 def encode_record(record: TaskRecord) -> bytes:

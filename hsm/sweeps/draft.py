@@ -25,7 +25,7 @@ _MOST_SCRIPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class SweepRequest:
-    """What a call asks for.
+    """Request of a call.
 
     Attributes:
         definition: The sweep's, with its tasks.

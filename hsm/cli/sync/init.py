@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What a new configuration says.
+    """Content of a new configuration.
 
     Attributes:
         text: The file.

@@ -14,7 +14,7 @@ from hsm.jobs.model import Element
 from hsm.jobs.slurm.directives import make_extra_options
 
 COMMENT = "hsm:"
-"""What the comment of a job begins with; the key of its chunk follows."""
+"""Beginning of the comment of a job; the key of its chunk follows."""
 
 QUEUE_FIELDS = {
     "ArrayJobID": 24,

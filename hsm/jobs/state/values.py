@@ -84,7 +84,7 @@ class Owner(NamedTuple):
 
 @dataclass(slots=True)
 class SweepState:
-    """What is known of a sweep. Changed in place, under the lock of its store.
+    """State of a sweep. Changed in place, under the lock of its store.
 
     Attributes:
         sweep: Its id.

@@ -22,7 +22,7 @@ _RESULTS = ("wandb", "outputs", "multirun", "lightning_logs", "mlruns")
 
 @dataclass(frozen=True, slots=True)
 class SnapshotListing:
-    """What a snapshot holds, as paths relative to the project.
+    """Content of a snapshot, as paths relative to the project.
 
     Attributes:
         files: That are copied: files and symlinks.

@@ -185,7 +185,7 @@ class _DefinitionBase(Section):
 
     @property
     def passed(self) -> dict[str, str | None]:
-        """What `pass` says: the name of an argument of HSM's -> another one, or None to leave it out."""
+        """Content of `pass`: the name of an argument of HSM's -> another one, or None to leave it out."""
         found: dict[str, str | None] = getattr(self, "pass")
         return found
 

@@ -92,7 +92,7 @@ class ProjectPaths(Section):
 
 
 class WandbSection(Section):
-    """Where runs are uploaded."""
+    """Account and project that runs are uploaded to."""
 
     project: _Text | None = Field(
         default=None, description="WANDB_PROJECT of the tasks.", json_schema_extra={"allowed": "text"}

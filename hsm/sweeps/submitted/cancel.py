@@ -19,7 +19,7 @@ _MAY_END = ACTIVE | {TaskState.UNKNOWN}
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What was cancelled.
+    """Outcome of a cancellation.
 
     Attributes:
         numbers: Of the tasks that were asked to end.

@@ -16,7 +16,7 @@ from hsm.sweeps.submitted.open_sweep import OpenSweep
 
 @dataclass(frozen=True, slots=True)
 class SubmittedStatus:
-    """What is known of a sweep.
+    """Status of a submitted sweep.
 
     Attributes:
         sweep: Its id.
@@ -39,17 +39,17 @@ class SubmittedStatus:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is waited for, prepared tasks left aside."""
+        """Tell whether nothing more is waited for, prepared tasks left aside."""
         return all(status.state in SETTLED or status.state is TaskState.PREPARED for status in self.tasks.values())
 
     @property
     def is_completed(self) -> bool:
-        """Whether every task is completed."""
+        """Tell whether every task is completed."""
         return all(status.state is TaskState.COMPLETED for status in self.tasks.values())
 
     @property
     def has_failed(self) -> bool:
-        """Whether a task failed, was lost or could not be asked for."""
+        """Tell whether a task failed, was lost or could not be asked for."""
         return any(status.state in ENDED_BADLY | {TaskState.UNKNOWN} for status in self.tasks.values())
 
     def is_nodes_fault(self, status: TaskStatus) -> bool:

@@ -27,7 +27,7 @@ _MOST_LOCAL = 10**6
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """How tasks are to be submitted.
+    """Options of a submission.
 
     Attributes:
         mode: None for that of the sweep.

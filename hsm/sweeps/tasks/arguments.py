@@ -18,7 +18,7 @@ PASSED = (OUTPUT, GROUP, HYDRA_FOLDER)
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 
 PYTHON_WORD, SCRIPT_WORD = "{python}", "{script}"
-"""What `command` has in the places of the interpreter and the script."""
+"""Words that `command` has in the places of the interpreter and the script."""
 
 _DEFAULTS = {
     # Two tasks that start in one second otherwise share a folder of Hydra's.

@@ -23,7 +23,7 @@ DISTRIBUTION_WORDS = (
     "{uniform: [LOW, HIGH]}, {log_uniform: [LOW, HIGH]}, {normal: [MEAN, DEVIATION]}, {int: [LOW, HIGH]}, "
     "{int_log: [LOW, HIGH]} or {choice: [VALUES]}"
 )
-"""What is allowed in the place of a distribution, for messages."""
+"""Words for what is allowed in the place of a distribution, for messages."""
 
 
 class NoDistributionError(Exception):

@@ -1,4 +1,4 @@
-"""What `hsm` alone shows of a project: its sweeps, each in a line, and what to type next."""
+"""View of a project that `hsm` alone shows: its sweeps, each in a line, and what to type next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a sweep's and of its jobs' folders stays because of what lies in it, or goes on. Pure."""
+"""Nesting of a sweep's and its jobs' folders: one stays because of what lies in it. Pure."""
 
 from __future__ import annotations
 
